@@ -1,0 +1,141 @@
+/** What the HTTP API and the Workers RPC speak: plain data, the same in both. */
+
+import type { JsonObject } from './events.ts';
+import type { Policy } from './policy.ts';
+import type { Status } from './statuses.ts';
+
+export const LAUNCHERS = ['none', 'runner', 'container'] as const;
+export type LauncherName = (typeof LAUNCHERS)[number];
+
+export const ON_BUSY = ['reject', 'queue', 'replace'] as const;
+export type OnBusy = (typeof ON_BUSY)[number];
+
+export const OUTPUT_FORMATS = ['text', 'jsonl'] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** A start request as a caller writes it. */
+export interface StartRequest {
+  id?: string;
+  command: string[];
+  cwd?: string;
+  env?: Record<string, string>;
+  stdin?: string;
+  format?: OutputFormat;
+  launcher?: LauncherName;
+  onBusy?: OnBusy;
+  policy?: Partial<Policy>;
+  labels?: Record<string, string>;
+  callback?: { url: string };
+  traceparent?: string;
+}
+
+/** An execution as anyone may see it. It never carries `env`, `stdin` or a credential. Times are milliseconds since the epoch. */
+export interface Execution {
+  id: string;
+  session: string;
+  status: Status;
+  command: string[];
+  cwd?: string;
+  format: OutputFormat;
+  launcher: LauncherName;
+  labels: Record<string, string>;
+  policy: Policy;
+  createdAt: number;
+  pendingAt?: number;
+  startedAt?: number;
+  endedAt?: number;
+  /** Number of ingest connections accepted so far. */
+  epoch: number;
+  /** Whether a wrapper connection is open now; absent once the execution has ended. */
+  connected?: boolean;
+  /** While a running execution is without a wrapper: when it fails if none returns. */
+  graceUntil?: number;
+  interruptRequestedAt?: number;
+  /** Offset of its first event in the session's log, and of its verdict once there is one. */
+  firstOffset: number;
+  lastOffset?: number;
+  exitCode?: number;
+  signal?: string;
+  /** Failure code and message, as in the verdict event. */
+  code?: string;
+  error?: string;
+  /** Why it was interrupted. */
+  reason?: string;
+  /** An interrupt that the wrapper did not answer in time. */
+  forced?: boolean;
+  traceparent?: string;
+}
+
+export interface SessionSummary {
+  id: string;
+  createdAt: number;
+  lastActivityAt: number;
+  earliest: number;
+  head: number;
+  active: string | null;
+  counts: Record<Status, number>;
+}
+
+export interface IngestAccess {
+  /** The http(s) URL of the ingest path; a wrapper turns it into ws(s). */
+  url: string;
+  token: string;
+}
+
+/** One logged event with its place, as the plain readers (RPC, SSE, client) give it. */
+export interface LoggedEvent {
+  offset: number;
+  execution: string;
+  type: string;
+  at: number;
+  data: JsonObject;
+}
+
+/**
+ * Error codes of HTTP (`code` of the problem document) and RPC (`code` of a failed result), with the HTTP status each has.
+ * Stable: a program may switch on them.
+ */
+export const PROBLEMS = {
+  bad_request: { status: 400, retryable: false, title: 'The request is not valid' },
+  unauthorized: { status: 401, retryable: false, title: 'The credential is missing, wrong or expired' },
+  forbidden_origin: { status: 403, retryable: false, title: 'This origin is not allowed' },
+  not_found: { status: 404, retryable: false, title: 'There is nothing at this path' },
+  session_not_found: { status: 404, retryable: false, title: 'There is no such session' },
+  execution_not_found: { status: 404, retryable: false, title: 'There is no such execution in this session' },
+  method_not_allowed: { status: 405, retryable: false, title: 'This path does not take that method' },
+  execution_in_progress: { status: 409, retryable: true, title: 'Another execution of this session is active' },
+  execution_id_conflict: { status: 409, retryable: false, title: 'This execution id belongs to a different request' },
+  not_running: { status: 409, retryable: false, title: 'The execution is not running' },
+  offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
+  offset_expired: { status: 410, retryable: false, title: 'The log no longer goes back that far' },
+  too_large: { status: 413, retryable: false, title: 'The request is too large' },
+  upgrade_required: { status: 426, retryable: false, title: 'This path speaks WebSocket' },
+  queue_full: { status: 429, retryable: true, title: 'Too many executions are waiting in this session' },
+  internal: { status: 500, retryable: true, title: 'Something went wrong here' },
+  overloaded: { status: 503, retryable: true, title: 'The session is overloaded' },
+  unavailable: { status: 503, retryable: true, title: 'The session could not be reached' },
+  not_configured: { status: 503, retryable: false, title: 'This deployment has no keys yet' },
+} as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+export interface Failure {
+  ok: false;
+  code: ProblemCode;
+  message: string;
+  /** Facts that belong to the code: `activeExecutionId`, `earliest`, `head`, `field`, … */
+  facts?: Record<string, string | number | boolean>;
+}
+export type Result<Success extends object> = ({ ok: true } & Success) | Failure;
+
+/** The body of an `application/problem+json` answer (RFC 9457). */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: ProblemCode;
+  retryable: boolean;
+  requestId: string;
+  [fact: string]: unknown;
+}

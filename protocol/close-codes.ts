@@ -1,0 +1,74 @@
+/**
+ * Close codes of /ingest and /stream, and the one table that decides what a peer does next.
+ * Both ends read it, so a code can not mean "retry" to one and "stop" to the other.
+ */
+
+import { CLOSE_REASON_BYTES_MAX, utf8Bytes } from './limits.ts';
+
+export const CLOSE = {
+  /** A viewer's stream is complete: the execution it asked for has ended and all of it was sent. */
+  done: 1000,
+  goingAway: 1001,
+  tryAgainLater: 1013,
+  /** The execution has its verdict. The good end of an ingest connection, not a disconnect. */
+  settled: 4000,
+  /** A newer connection of the same wrapper took over. */
+  superseded: 4001,
+  badFrame: 4400,
+  credentialRefused: 4401,
+  notFound: 4404,
+  helloTimeout: 4408,
+  claimed: 4409,
+  offsetUnavailable: 4410,
+  tooSlow: 4413,
+  tooManyConnections: 4429,
+} as const;
+
+export type NextStep = 'retry' | 'refresh_credential' | 'stop';
+
+const RETRY_CLOSE_CODES: ReadonlySet<number> = new Set([
+  // 1000 is in no table of refusals: a proxy that closes an idle connection politely must not end a job.
+  1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408, 4413, 4429,
+]);
+
+/** What to do after a connection closed with this code. Codes that are in no table are refusals: retrying a deterministic failure amplifies it. */
+export function nextStepAfterClose(code: number): NextStep {
+  if (code === CLOSE.credentialRefused) return 'refresh_credential';
+  return RETRY_CLOSE_CODES.has(code) ? 'retry' : 'stop';
+}
+
+/** What to do after an HTTP answer that is not the wanted one; also the answer to a refused upgrade. */
+export function nextStepAfterStatus(status: number): NextStep {
+  if (status === 401) return 'refresh_credential';
+  if (status === 408 || status === 425 || status === 429) return 'retry';
+  if (status >= 400 && status < 500) return 'stop';
+  // 5xx, and what no coordinator answers (1xx to 3xx): something in between spoke, the next attempt may reach us.
+  return 'retry';
+}
+
+/** Milliseconds that a Retry-After header asks for (seconds or an HTTP date), or null when it says nothing usable. */
+export function retryAfterMs(header: string | null | undefined, now: number): number | null {
+  if (!header) return null;
+  const text = header.trim();
+  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : Math.max(0, at - now);
+}
+
+/** Cuts a close reason to the 123 bytes that fit a close frame, never inside a character. */
+export function closeReason(text: string): string {
+  if (utf8Bytes(text) <= CLOSE_REASON_BYTES_MAX) return text;
+  let cut = '';
+  let bytes = 0;
+  for (const character of text) {
+    bytes += utf8Bytes(character);
+    if (bytes > CLOSE_REASON_BYTES_MAX) break;
+    cut += character;
+  }
+  return cut;
+}
+
+/** Codes that a peer may put on the wire; 1005, 1006 and 1015 only ever appear locally and become 1000. */
+export function sendableCloseCode(code: number): number {
+  return code === 1000 || (code >= 3000 && code <= 4999) ? code : 1000;
+}

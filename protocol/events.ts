@@ -1,0 +1,109 @@
+/**
+ * Events: `{type, at, data}`. Facts come from the wrapper, verdicts and connection facts from the coordinator.
+ * Unknown types are kept and passed on (ING10); the known ones are checked, because the coordinator or a page acts on them.
+ */
+
+import { EVENT_TYPE_PATTERN } from './limits.ts';
+import { type Status, TERMINAL_STATUSES, type TerminalStatus } from './statuses.ts';
+
+export type JsonObject = { [key: string]: unknown };
+
+export interface HoldfastEvent {
+  type: string;
+  /** Milliseconds since the epoch, by the clock of whoever made the event. Not an order: offsets are. */
+  at: number;
+  data: JsonObject;
+}
+
+export interface OutputData {
+  stream: 'stdout' | 'stderr';
+  /** Whole lines with their line ends, one or more. */
+  text: string;
+  /** The text does not end a line; the next output of the same stream goes on where it stops. */
+  partial?: boolean;
+}
+export interface ExitData {
+  exitCode: number | null;
+  signal: string | null;
+}
+export interface ErrorData {
+  error: string;
+  code?: string;
+  fatal?: boolean;
+}
+export interface InterruptedData {
+  reason: string;
+}
+export interface GapData {
+  events: number;
+  bytes: number;
+  reason: string;
+}
+
+/** Event types that only the coordinator writes. A wrapper that sends one is refused, or it could forge a verdict. */
+const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_/;
+
+export const isCoordinatorType = (type: string): boolean => COORDINATOR_TYPE_PATTERN.test(type);
+
+export const verdictType = (status: Status): `execution_${Status}` => `execution_${status}`;
+
+const VERDICTS: ReadonlySet<string> = new Set(TERMINAL_STATUSES.map(verdictType));
+
+/** The status that a verdict event announces, or null when the type is no verdict of an end. */
+export function terminalStatusOf(type: string): TerminalStatus | null {
+  return VERDICTS.has(type) ? (type.slice('execution_'.length) as TerminalStatus) : null;
+}
+
+/** A fact that ends the run: `exit`, `interrupted`, or an `error` that says it is fatal. */
+export function isTerminalFact(event: HoldfastEvent): boolean {
+  return event.type === 'exit' || event.type === 'interrupted' || (event.type === 'error' && event.data.fatal === true);
+}
+
+const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isTime = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Checks of the known types, each the answer to "what is wrong with this data?", null when nothing is. */
+const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
+  output: ({ stream, text, partial }) =>
+    (stream !== 'stdout' && stream !== 'stderr' && 'output.stream must be stdout or stderr') ||
+    (typeof text !== 'string' && 'output.text must be a string') ||
+    (partial !== undefined && typeof partial !== 'boolean' && 'output.partial must be a boolean') ||
+    null,
+  exit: ({ exitCode, signal }) =>
+    (exitCode !== null &&
+      exitCode !== undefined &&
+      !Number.isSafeInteger(exitCode) &&
+      'exit.exitCode must be an integer or null') ||
+    (signal !== null && signal !== undefined && typeof signal !== 'string' && 'exit.signal must be a string or null') ||
+    (typeof exitCode !== 'number' && typeof signal !== 'string' && 'exit needs an exitCode or a signal') ||
+    null,
+  error: ({ error, code, fatal }) =>
+    (typeof error !== 'string' && 'error.error must be a string') ||
+    (code !== undefined && typeof code !== 'string' && 'error.code must be a string') ||
+    (fatal !== undefined && typeof fatal !== 'boolean' && 'error.fatal must be a boolean') ||
+    null,
+  interrupted: ({ reason }) => (typeof reason !== 'string' && 'interrupted.reason must be a string') || null,
+  started: ({ pid }) => (pid !== undefined && !Number.isSafeInteger(pid) && 'started.pid must be an integer') || null,
+  gap: ({ events, bytes, reason }) =>
+    (!isTime(events) && 'gap.events must be a count') ||
+    (!isTime(bytes) && 'gap.bytes must be a count') ||
+    (typeof reason !== 'string' && 'gap.reason must be a string') ||
+    null,
+};
+
+export type EventCheck = { ok: true; event: HoldfastEvent } | { ok: false; detail: string };
+
+/** A fact as a wrapper may send it. Total: any value gives an event or the reason why it is none. */
+export function checkFact(value: unknown): EventCheck {
+  if (!isObject(value)) return { ok: false, detail: 'an event must be a JSON object' };
+  const { type, at, data } = value;
+  if (typeof type !== 'string' || !EVENT_TYPE_PATTERN.test(type))
+    return { ok: false, detail: 'event.type is not a valid type name' };
+  if (!isTime(at)) return { ok: false, detail: 'event.at must be milliseconds since the epoch' };
+  if (!isObject(data)) return { ok: false, detail: 'event.data must be a JSON object' };
+  if (isCoordinatorType(type)) return { ok: false, detail: `event type ${type} is reserved for the coordinator` };
+  const wrong = Object.hasOwn(KNOWN, type) ? KNOWN[type]?.(data) : null;
+  if (wrong) return { ok: false, detail: wrong };
+  return { ok: true, event: value as unknown as HoldfastEvent };
+}

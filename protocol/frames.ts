@@ -1,0 +1,296 @@
+/**
+ * Frames of the ingest protocol: what they are on the wire, and strict, total parsers for both directions.
+ *
+ *   A frame is text: one JSON header line; an `events` frame has one JSON event per line after it (NDJSON).
+ *
+ * The event lines are kept as received. Storing, acking, broadcasting and replaying never encode them again, so the parser hands the
+ * text on beside what it read from it. `parse…` returns a frame or a tagged refusal for any input; it never throws.
+ */
+
+import { checkFact, type HoldfastEvent, isTerminalFact } from './events.ts';
+import { isId } from './ids.ts';
+import { exceedsUtf8Bytes, FRAME_BYTES_MAX, HEADER_BYTES_MAX } from './limits.ts';
+import type { Policy } from './policy.ts';
+
+export const PROTOCOL_VERSION = 1;
+export const INGEST_SUBPROTOCOL = 'holdfast.ingest.v1';
+export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
+/** A browser can not set headers on a WebSocket: the ticket may travel as a second subprotocol with this prefix. */
+export const TICKET_SUBPROTOCOL_PREFIX = 'holdfast.ticket.';
+
+/** Bare text, answered by the platform without waking the object. */
+export const PING = 'ping';
+export const PONG = 'pong';
+
+// ── wrapper → coordinator ─────────────────────────────────────────────────────────────────────────────────────────
+
+export interface HelloFrame {
+  type: 'hello';
+  protocol: number;
+  wrapperId: string;
+  bootId: string;
+  /** The seq that the wrapper's next new event will get: everything below it exists or is counted in `lost`. */
+  nextSeq: number;
+  /** Events that this wrapper had to give up since its last welcome. */
+  lost: number;
+}
+
+export interface EventsFrame {
+  type: 'events';
+  /** Seq of the first event. */
+  seq: number;
+  count: number;
+  /** The event lines as received, joined by \n, without a trailing one. */
+  body: string;
+  events: HoldfastEvent[];
+}
+
+export interface CommandAckFrame {
+  type: 'command_ack';
+  id: number;
+}
+
+export type WrapperFrame = HelloFrame | EventsFrame | CommandAckFrame;
+
+// ── coordinator → wrapper ─────────────────────────────────────────────────────────────────────────────────────────
+
+export interface InterruptCommand {
+  id: number;
+  command: 'interrupt';
+  data: { signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'; forceAfterMs: number; reason: string };
+}
+export interface InputCommand {
+  id: number;
+  command: 'input';
+  data: { text: string };
+}
+export type Command = InterruptCommand | InputCommand;
+
+export interface WelcomeFrame {
+  type: 'welcome';
+  protocol: number;
+  epoch: number;
+  ackedSeq: number;
+  policy: Policy;
+  limits: { frameBytes: number; windowBytes: number };
+  commands: Command[];
+}
+export interface AckFrame {
+  type: 'ack';
+  seq: number;
+}
+export interface NackFrame {
+  type: 'nack';
+  expected: number;
+}
+export type CommandFrame = { type: 'command' } & Command;
+
+export type CoordinatorFrame = WelcomeFrame | AckFrame | NackFrame | CommandFrame;
+
+// ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type FrameRefusalCode =
+  | 'binary'
+  | 'not_utf8'
+  | 'too_long'
+  | 'not_json'
+  | 'wrong_shape'
+  | 'unknown_type'
+  | 'count_mismatch'
+  | 'bad_event'
+  | 'terminal_not_last';
+
+export interface FrameRefusal {
+  ok: false;
+  code: FrameRefusalCode;
+  /** One English sentence without any of the frame's content, so that it can be logged and put in a close reason. */
+  detail: string;
+}
+export type Parsed<Frame> = { ok: true; frame: Frame } | FrameRefusal;
+
+const refuse = (code: FrameRefusalCode, detail: string): FrameRefusal => ({ ok: false, code, detail });
+
+// ── parsing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Header = { [key: string]: unknown };
+
+const isObject = (value: unknown): value is Header => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isPositive = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 1;
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Bytes to text, or a refusal: too long, or not UTF-8. */
+export function decodeFrameText(
+  input: string | Uint8Array,
+  limit: number = FRAME_BYTES_MAX,
+): { ok: true; text: string } | FrameRefusal {
+  if (typeof input === 'string') {
+    return exceedsUtf8Bytes(input, limit)
+      ? refuse('too_long', `a frame may have at most ${limit} bytes`)
+      : { ok: true, text: input };
+  }
+  if (input.byteLength > limit) return refuse('too_long', `a frame may have at most ${limit} bytes`);
+  try {
+    return { ok: true, text: strictUtf8.decode(input) };
+  } catch {
+    return refuse('not_utf8', 'a frame must be UTF-8 text');
+  }
+}
+
+/** Header line and the rest. Unknown header fields are ignored (ING10). */
+function splitHeader(text: string): { ok: true; header: Header; body: string } | FrameRefusal {
+  const lineEnd = text.indexOf('\n');
+  const line = lineEnd === -1 ? text : text.slice(0, lineEnd);
+  if (line.length > HEADER_BYTES_MAX) return refuse('too_long', `a header line may have at most ${HEADER_BYTES_MAX} bytes`);
+  const header = parseJson(line);
+  if (header === undefined) return refuse('not_json', 'the header line is not JSON');
+  if (!isObject(header)) return refuse('wrong_shape', 'the header line must be a JSON object');
+  return { ok: true, header, body: lineEnd === -1 ? '' : text.slice(lineEnd + 1) };
+}
+
+/** Frames of a wrapper, as text of a WebSocket message or bytes of an HTTP body. */
+export function parseWrapperFrame(input: string | Uint8Array): Parsed<WrapperFrame> {
+  const decoded = decodeFrameText(input);
+  if (!decoded.ok) return decoded;
+  const split = splitHeader(decoded.text);
+  if (!split.ok) return split;
+  const { header, body } = split;
+  switch (header.type) {
+    case 'events':
+      return parseEvents(header, body);
+    case 'hello':
+      return body === '' ? parseHello(header) : refuse('wrong_shape', 'a hello frame is one line');
+    case 'command_ack':
+      if (body !== '') return refuse('wrong_shape', 'a command_ack frame is one line');
+      if (!isPositive(header.id)) return refuse('wrong_shape', 'command_ack.id must be a positive integer');
+      return { ok: true, frame: { type: 'command_ack', id: header.id } };
+    default:
+      return refuse('unknown_type', 'the frame type is not known');
+  }
+}
+
+function parseHello(header: Header): Parsed<HelloFrame> {
+  const { protocol, wrapperId, bootId, nextSeq } = header;
+  const lost = header.lost ?? 0;
+  if (!isPositive(protocol)) return refuse('wrong_shape', 'hello.protocol must be a positive integer');
+  if (!isId(wrapperId)) return refuse('wrong_shape', 'hello.wrapperId is not a valid id');
+  if (!isId(bootId)) return refuse('wrong_shape', 'hello.bootId is not a valid id');
+  if (!isPositive(nextSeq)) return refuse('wrong_shape', 'hello.nextSeq must be a positive integer');
+  if (!isCount(lost)) return refuse('wrong_shape', 'hello.lost must be a count');
+  return { ok: true, frame: { type: 'hello', protocol, wrapperId, bootId, nextSeq, lost } };
+}
+
+function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
+  const { seq, count } = header;
+  if (!isPositive(seq)) return refuse('wrong_shape', 'events.seq must be a positive integer');
+  if (!isPositive(count)) return refuse('wrong_shape', 'events.count must be a positive integer');
+  if (!Number.isSafeInteger(seq + count - 1)) return refuse('wrong_shape', 'events.seq is too large');
+  const body = rest.endsWith('\n') ? rest.slice(0, -1) : rest;
+  const lines = body.split('\n');
+  if (body === '' || lines.length !== count) return refuse('count_mismatch', 'events.count differs from the number of event lines');
+
+  const events: HoldfastEvent[] = [];
+  for (const line of lines) {
+    const value = parseJson(line);
+    if (value === undefined) return refuse('not_json', 'an event line is not JSON');
+    const checked = checkFact(value);
+    if (!checked.ok) return refuse('bad_event', checked.detail);
+    if (events.length + 1 < count && isTerminalFact(checked.event)) {
+      return refuse('terminal_not_last', 'a terminal fact must be the last event of its frame');
+    }
+    events.push(checked.event);
+  }
+  return { ok: true, frame: { type: 'events', seq, count, body, events } };
+}
+
+/** Frames of a coordinator. A welcome carries commands, so it may be as long as any frame. */
+export function parseCoordinatorFrame(input: string | Uint8Array): Parsed<CoordinatorFrame> {
+  const decoded = decodeFrameText(input, COORDINATOR_FRAME_BYTES_MAX);
+  if (!decoded.ok) return decoded;
+  const header = parseJson(decoded.text);
+  if (header === undefined) return refuse('not_json', 'the frame is not JSON');
+  if (!isObject(header)) return refuse('wrong_shape', 'the frame must be a JSON object');
+  switch (header.type) {
+    case 'ack':
+      return isCount(header.seq)
+        ? { ok: true, frame: { type: 'ack', seq: header.seq } }
+        : refuse('wrong_shape', 'ack.seq must be a count');
+    case 'nack':
+      return isPositive(header.expected)
+        ? { ok: true, frame: { type: 'nack', expected: header.expected } }
+        : refuse('wrong_shape', 'nack.expected must be a positive integer');
+    case 'command': {
+      const command = asCommand(header);
+      return command ? { ok: true, frame: { type: 'command', ...command } } : refuse('wrong_shape', 'the command is not known');
+    }
+    case 'welcome':
+      return parseWelcome(header);
+    default:
+      return refuse('unknown_type', 'the frame type is not known');
+  }
+}
+
+/** A welcome may carry every unacknowledged input command; the coordinator stays below the platform's message limit of 32 MiB. */
+export const COORDINATOR_FRAME_BYTES_MAX = 16 * 1024 * 1024;
+
+const SIGNALS: ReadonlySet<unknown> = new Set(['SIGINT', 'SIGTERM', 'SIGKILL']);
+
+function asCommand(value: unknown): Command | null {
+  if (!isObject(value) || !isPositive(value.id) || !isObject(value.data)) return null;
+  const { id, data } = value;
+  if (value.command === 'interrupt' && SIGNALS.has(data.signal) && isCount(data.forceAfterMs)) {
+    const reason = typeof data.reason === 'string' ? data.reason : '';
+    return { id, command: 'interrupt', data: { signal: data.signal as 'SIGINT', forceAfterMs: data.forceAfterMs, reason } };
+  }
+  if (value.command === 'input' && typeof data.text === 'string') {
+    return { id, command: 'input', data: { text: data.text } };
+  }
+  return null;
+}
+
+function parseWelcome(header: Header): Parsed<WelcomeFrame> {
+  const { protocol, epoch, ackedSeq, policy, limits, commands } = header;
+  if (!isPositive(protocol)) return refuse('wrong_shape', 'welcome.protocol must be a positive integer');
+  if (!isPositive(epoch)) return refuse('wrong_shape', 'welcome.epoch must be a positive integer');
+  if (!isCount(ackedSeq)) return refuse('wrong_shape', 'welcome.ackedSeq must be a count');
+  if (!isObject(policy) || !isPositive(policy.heartbeatMs) || !isPositive(policy.disconnectGraceMs)) {
+    return refuse('wrong_shape', 'welcome.policy is incomplete');
+  }
+  if (!isObject(limits) || !isPositive(limits.frameBytes) || !isPositive(limits.windowBytes)) {
+    return refuse('wrong_shape', 'welcome.limits is incomplete');
+  }
+  if (!Array.isArray(commands)) return refuse('wrong_shape', 'welcome.commands must be a list');
+  const known = commands.map(asCommand).filter((command) => command !== null);
+  return {
+    ok: true,
+    frame: {
+      type: 'welcome',
+      protocol,
+      epoch,
+      ackedSeq,
+      policy: policy as unknown as Policy,
+      limits: { frameBytes: limits.frameBytes, windowBytes: limits.windowBytes },
+      commands: known,
+    },
+  };
+}
+
+// ── encoding ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** An events frame from lines that are already encoded, each without its line end. */
+export function encodeEventsFrame(seq: number, count: number, body: string): string {
+  return `{"type":"events","seq":${seq},"count":${count}}\n${body}`;
+}
+
+export function encodeFrame(frame: Exclude<WrapperFrame, EventsFrame> | CoordinatorFrame): string {
+  return JSON.stringify(frame);
+}

@@ -1,0 +1,23 @@
+/**
+ * The contract between the three programs. It imports no platform, and nothing of this repository.
+ *
+ *   ids               names of sessions, executions, wrappers
+ *   statuses, policy  the lifecycle's words and times
+ *   events, frames    what a wrapper sends, what the coordinator answers; strict parsers for both
+ *   stream            what a viewer gets
+ *   close-codes       close codes, HTTP statuses, and what a peer does next
+ *   reconnect-policy  when the next attempt is made
+ *   api               HTTP and RPC data, problem codes
+ *   limits            every bound
+ */
+
+export * from './api.ts';
+export * from './close-codes.ts';
+export * from './events.ts';
+export * from './frames.ts';
+export * from './ids.ts';
+export * from './limits.ts';
+export * from './policy.ts';
+export * from './reconnect-policy.ts';
+export * from './statuses.ts';
+export * from './stream.ts';

@@ -1,0 +1,82 @@
+/**
+ * Every bound of the protocol, in one place, unit in the name, reason in the comment.
+ * A peer may rely on each; a test stands at each edge and one past it.
+ */
+
+/** One frame is one SQLite row. The platform's row limit is 2 MB; a quarter of it leaves room for headers and for the row's other columns. */
+export const FRAME_BYTES_MAX = 512 * 1024;
+
+/** A header line is a few numbers and ids. Anything longer is not ours. */
+export const HEADER_BYTES_MAX = 8 * 1024;
+
+/** One event with the header in front of it must fit one frame. */
+export const EVENT_BYTES_MAX = FRAME_BYTES_MAX - 1024;
+
+/** Unacknowledged bytes a wrapper may have on the wire: eight full frames, about 0.3 s of a 100 Mbit/s line. */
+export const WINDOW_BYTES = 8 * FRAME_BYTES_MAX;
+
+/** Unacknowledged bytes the coordinator keeps in flight to one viewer that asked for flow control. */
+export const VIEWER_WINDOW_BYTES = 1024 * 1024;
+
+/** A connection that says nothing after the upgrade holds a socket; ten seconds is far above any honest hello. */
+export const HELLO_TIMEOUT_MS = 10_000;
+
+/** Accepted ingest sockets of one execution that have not said hello yet. The oldest is closed when one more comes. */
+export const UNBOUND_SOCKETS_MAX = 4;
+
+/** Viewers of one session. The platform allows 32,768 hibernatable sockets per object; some are left for wrappers. */
+export const VIEWERS_MAX = 30_000;
+
+/** Executions of a session that may wait behind the active one. */
+export const QUEUE_LENGTH_MAX = 32;
+
+/** Event type names are column-like labels, and travel in comma lists. */
+export const EVENT_TYPE_PATTERN = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
+
+/** A WebSocket close reason may have 123 bytes; the platform throws past that. */
+export const CLOSE_REASON_BYTES_MAX = 123;
+
+/** Pace of one replay round to a viewer without flow control. Between two rounds the object serves others. */
+export const REPLAY_ROUND_BYTES = 1024 * 1024;
+
+/** Items of a comma list (`types=`, `execution=`): what fits a socket attachment (16,384 bytes) with room to spare. */
+export const FILTER_ITEMS_MAX = 32;
+
+// Start request. The whole request is kept in one row and handed to a runner in one body.
+export const START_BODY_BYTES_MAX = 256 * 1024;
+export const COMMAND_ARGS_MAX = 1024;
+export const COMMAND_BYTES_MAX = 64 * 1024;
+export const ENV_VARS_MAX = 256;
+export const ENV_BYTES_MAX = 64 * 1024;
+export const STDIN_BYTES_MAX = 64 * 1024;
+export const INPUT_BYTES_MAX = 64 * 1024;
+export const CWD_BYTES_MAX = 4096;
+export const LABELS_MAX = 32;
+export const LABEL_KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
+export const LABEL_VALUE_CHARS_MAX = 256;
+export const REASON_CHARS_MAX = 1024;
+export const ERROR_MESSAGE_CHARS_MAX = 4096;
+/** Failure codes are identifiers: `wrapper_disconnected`, `exit_nonzero`, or one of the caller's own. */
+export const FAILURE_CODE_PATTERN = /^[a-z][a-z0-9_]{0,63}$/;
+
+export const LIST_LIMIT_DEFAULT = 50;
+export const LIST_LIMIT_MAX = 200;
+
+/** `?wait=` of a get: under the 60 s after which common proxies give up on a silent request. */
+export const WAIT_SECONDS_MAX = 55;
+
+export const TICKET_TTL_SECONDS_DEFAULT = 60;
+export const TICKET_TTL_SECONDS_MAX = 3600;
+
+/** UTF-8 length without encoding where the bounds already decide: a UTF-16 unit is 1 to 3 bytes. */
+export function exceedsUtf8Bytes(text: string, limit: number): boolean {
+  if (text.length > limit) return true;
+  if (text.length * 3 <= limit) return false;
+  return utf8Bytes(text) > limit;
+}
+
+const encoder = new TextEncoder();
+
+export function utf8Bytes(text: string): number {
+  return encoder.encode(text).byteLength;
+}

@@ -1,0 +1,72 @@
+/** The times of an execution, all milliseconds, all kept with it, so that a change of defaults never changes a run that is under way. */
+
+export interface Policy {
+  /** How long a pending execution waits for its wrapper's first accepted hello. */
+  pendingTimeoutMs: number;
+  /** How long a running execution may be without a wrapper connection before it fails. */
+  disconnectGraceMs: number;
+  /** No frame and no heartbeat for this long counts as a disconnect. */
+  silenceTimeoutMs: number;
+  /** How often the wrapper says `ping`. */
+  heartbeatMs: number;
+  /** How long an interrupt may stay unanswered before the execution is ended without the wrapper's word. */
+  interruptGraceMs: number;
+  /** The hard cap of a run: an interrupt is asked at this age, and the execution fails when that is not answered either. */
+  maxRuntimeMs: number;
+}
+
+export type PolicyKey = keyof Policy;
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+export const POLICY_DEFAULTS: Readonly<Policy> = {
+  pendingTimeoutMs: 5 * MINUTE,
+  disconnectGraceMs: MINUTE,
+  silenceTimeoutMs: MINUTE,
+  heartbeatMs: 15 * SECOND,
+  interruptGraceMs: 30 * SECOND,
+  maxRuntimeMs: 6 * HOUR,
+};
+
+/**
+ * Bounds of each. The lower ones keep an alarm-driven object from spinning; the upper ones keep a forgotten run from living for ever.
+ */
+export const POLICY_BOUNDS: Readonly<Record<PolicyKey, { minMs: number; maxMs: number }>> = {
+  pendingTimeoutMs: { minMs: SECOND, maxMs: DAY },
+  disconnectGraceMs: { minMs: SECOND, maxMs: DAY },
+  silenceTimeoutMs: { minMs: SECOND, maxMs: DAY },
+  heartbeatMs: { minMs: 250, maxMs: 10 * MINUTE },
+  interruptGraceMs: { minMs: SECOND, maxMs: HOUR },
+  maxRuntimeMs: { minMs: SECOND, maxMs: 30 * DAY },
+};
+
+export const POLICY_KEYS = Object.keys(POLICY_DEFAULTS) as PolicyKey[];
+
+/**
+ * Fills in the defaults. A silence limit below two heartbeats would call every healthy wrapper dead, so it is refused here,
+ * where the caller can still be told (an inner timeout must be shorter than the outer one).
+ */
+export function resolvePolicy(
+  given: Partial<Policy> = {},
+): { ok: true; policy: Policy } | { ok: false; key: PolicyKey; message: string } {
+  const policy: Policy = { ...POLICY_DEFAULTS };
+  for (const key of POLICY_KEYS) {
+    const value = given[key];
+    if (value === undefined) continue;
+    const { minMs, maxMs } = POLICY_BOUNDS[key];
+    if (!Number.isSafeInteger(value) || value < minMs || value > maxMs) {
+      return { ok: false, key, message: `policy.${key} must be a whole number of milliseconds from ${minMs} to ${maxMs}` };
+    }
+    policy[key] = value;
+  }
+  if (given.heartbeatMs === undefined && policy.heartbeatMs * 2 > policy.silenceTimeoutMs) {
+    policy.heartbeatMs = Math.max(POLICY_BOUNDS.heartbeatMs.minMs, Math.floor(policy.silenceTimeoutMs / 4));
+  }
+  if (policy.heartbeatMs * 2 > policy.silenceTimeoutMs) {
+    return { ok: false, key: 'heartbeatMs', message: 'policy.heartbeatMs must be at most half of policy.silenceTimeoutMs' };
+  }
+  return { ok: true, policy };
+}

@@ -1,0 +1,122 @@
+/**
+ * One reconnect policy for every transport: the wrapper's ingest connection, the browser client, the terminal.
+ * Pure: no timer, no socket, no clock. `BackoffController` owns the attempt count and nothing else.
+ */
+
+export interface BackoffOptions {
+  baseMs?: number;
+  capMs?: number;
+  /** Upper bound of a random extra delay, milliseconds, added before the cap. */
+  jitterMs?: number;
+  /** From this attempt on the delay is constant, past curve, jitter and cap. */
+  floor?: { afterAttempts: number; delayMs: number };
+  random?: () => number;
+}
+
+/** `min(baseMs·2^attempt + jitter, capMs)`, or the floor's delay once it applies. `random` is not called when `jitterMs` is 0. */
+export function backoffDelayMs(
+  attempt: number,
+  { baseMs = 1000, capMs = 30_000, jitterMs = 0, floor, random = Math.random }: BackoffOptions = {},
+): number {
+  if (floor && attempt >= floor.afterAttempts) return floor.delayMs;
+  const jitter = jitterMs > 0 ? Math.floor(random() * jitterMs) : 0;
+  return Math.min(baseMs * 2 ** Math.max(0, attempt) + jitter, capMs);
+}
+
+export type BackoffStatus = 'idle' | 'connecting' | 'connected' | 'giving-up';
+
+export interface BackoffControllerOptions extends BackoffOptions {
+  /** Failures in a row after which it gives up. `Infinity` never does. */
+  maxAttempts?: number;
+}
+
+export class BackoffController {
+  status: BackoffStatus = 'idle';
+  attempt = 0;
+  readonly #options: BackoffControllerOptions;
+  readonly #maxAttempts: number;
+
+  constructor(options: BackoffControllerOptions = {}) {
+    this.#options = options;
+    this.#maxAttempts = options.maxAttempts ?? 6;
+  }
+
+  start(): void {
+    this.status = 'connecting';
+  }
+
+  recordFailure(): 'retry' | 'give-up' {
+    if (this.attempt >= this.#maxAttempts) {
+      this.status = 'giving-up';
+      return 'give-up';
+    }
+    this.attempt += 1;
+    this.status = 'connecting';
+    return 'retry';
+  }
+
+  /** The curve at `attempt − 1`: the first retry waits the base. */
+  nextDelayMs(): number {
+    return backoffDelayMs(this.attempt - 1, this.#options);
+  }
+
+  recordSuccess(): void {
+    this.attempt = 0;
+    this.status = 'connected';
+  }
+
+  /** A manual reconnect: the count starts anew. */
+  reset(): void {
+    this.attempt = 0;
+    this.status = 'connecting';
+  }
+
+  stop(): void {
+    this.status = 'idle';
+  }
+}
+
+/** Whether an error of a WebSocket upgrade can be cured by trying again. */
+export function classifyUpgradeError(error: string | { code?: number | string; message?: string }): 'permanent' | 'transient' {
+  const code = typeof error === 'string' ? undefined : Number(error.code);
+  const message = typeof error === 'string' ? error : (error.message ?? '');
+  if (code === 4404 || (code !== undefined && code >= 400 && code <= 499)) return 'permanent';
+  return /Unexpected server response: 4\d\d/.test(message) ? 'permanent' : 'transient';
+}
+
+export interface RetryDelayOptions {
+  baseMs: number;
+  capMs: number;
+  /** The first retry goes at once: most drops are a single cut. */
+  firstImmediate?: boolean;
+  random?: () => number;
+}
+
+/**
+ * The delay our own connections use: the curve above, then a spread over its upper half that also applies at the cap, so that a
+ * thousand wrappers cut by one deploy do not come back in step. A server's Retry-After is a lower bound.
+ *
+ * `attempt` is 1 for the first retry.
+ */
+export function retryDelayMs(
+  attempt: number,
+  { baseMs, capMs, firstImmediate = true, random = Math.random }: RetryDelayOptions,
+  retryAfter: number | null = null,
+): number {
+  if (retryAfter !== null) return retryAfter + Math.floor(random() * baseMs);
+  if (firstImmediate && attempt <= 1) return 0;
+  const full = backoffDelayMs(attempt - (firstImmediate ? 2 : 1), { baseMs, capMs });
+  return Math.floor(full / 2 + random() * (full / 2));
+}
+
+/** True when another attempt after `delayMs` would still begin within the total budget that began at `startedAt`. */
+export function withinBudget(startedAt: number, now: number, delayMs: number, budgetMs: number): boolean {
+  return now + delayMs - startedAt <= budgetMs;
+}
+
+/** The wrapper's reconnect curve. The cap shrinks with a short grace, so that several attempts always fit into it. */
+export const WRAPPER_RECONNECT = { baseMs: 500, capMs: 8000, attemptsPerGrace: 6 } as const;
+
+export function wrapperReconnectCapMs(disconnectGraceMs: number): number {
+  return Math.max(50, Math.min(WRAPPER_RECONNECT.capMs, Math.floor(disconnectGraceMs / WRAPPER_RECONNECT.attemptsPerGrace)));
+}

@@ -1,0 +1,100 @@
+/** Frames of /stream, between the coordinator and a viewer. Event text goes through unchanged from the log to the viewer. */
+
+import type { HoldfastEvent } from './events.ts';
+import { isStatus, type Status, type TerminalStatus } from './statuses.ts';
+
+export interface StreamHello {
+  type: 'hello';
+  session: string;
+  /** Oldest offset still kept. */
+  earliest: number;
+  /** Newest offset at the time of the hello; 0 for an empty log. */
+  head: number;
+  executions: { id: string; status: Status }[];
+}
+/** Either `offset` (event i has offset + i) or `offsets` (a filter left holes) is given. */
+export interface StreamEvents {
+  type: 'events';
+  execution: string;
+  offset?: number;
+  offsets?: number[];
+  events: HoldfastEvent[];
+}
+/** Everything up to this offset was sent or filtered out; what follows is live. */
+export interface StreamCaughtUp {
+  type: 'caught_up';
+  offset: number;
+}
+/** The execution has its verdict, and the verdict was sent (or filtered out) before this frame. */
+export interface StreamEnd {
+  type: 'end';
+  execution: string;
+  status: TerminalStatus;
+}
+export type StreamFrame = StreamHello | StreamEvents | StreamCaughtUp | StreamEnd;
+
+/** The only frame of a viewer. Everything up to `offset` was taken in; with `flow=ack` this opens the send window. */
+export interface StreamAck {
+  type: 'ack';
+  offset: number;
+}
+
+/** One stored batch as a frame: NDJSON becomes a JSON array by replacing the line ends, since JSON text has none inside. */
+export function encodeStreamBatch(offset: number, execution: string, body: string): string {
+  return `{"type":"events","offset":${offset},"execution":${JSON.stringify(execution)},"events":[${body.replaceAll('\n', ',')}]}`;
+}
+
+/** A batch of which a filter kept only some lines. */
+export function encodeStreamSelection(offsets: readonly number[], execution: string, lines: readonly string[]): string {
+  return `{"type":"events","offsets":[${offsets.join(',')}],"execution":${JSON.stringify(execution)},"events":[${lines.join(',')}]}`;
+}
+
+export function encodeStreamFrame(frame: StreamHello | StreamCaughtUp | StreamEnd | StreamAck): string {
+  return JSON.stringify(frame);
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function parseJsonObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A viewer's frame, or null when it is none (close 4400). */
+export function parseViewerFrame(text: string): StreamAck | null {
+  const frame = parseJsonObject(text);
+  return frame?.type === 'ack' && isCount(frame.offset) ? { type: 'ack', offset: frame.offset } : null;
+}
+
+/** A coordinator's stream frame; null for one that is broken or of a type this reader does not know (to be skipped). */
+export function parseStreamFrame(text: string): StreamFrame | null {
+  const frame = parseJsonObject(text);
+  switch (frame?.type) {
+    case 'hello':
+      return typeof frame.session === 'string' && isCount(frame.earliest) && isCount(frame.head) && Array.isArray(frame.executions)
+        ? (frame as unknown as StreamHello)
+        : null;
+    case 'events': {
+      if (typeof frame.execution !== 'string' || !Array.isArray(frame.events)) return null;
+      const offsetsFit =
+        Array.isArray(frame.offsets) && frame.offsets.length === frame.events.length && frame.offsets.every(isCount);
+      return isCount(frame.offset) || offsetsFit ? (frame as unknown as StreamEvents) : null;
+    }
+    case 'caught_up':
+      return isCount(frame.offset) ? { type: 'caught_up', offset: frame.offset } : null;
+    case 'end':
+      return typeof frame.execution === 'string' && isStatus(frame.status) ? (frame as unknown as StreamEnd) : null;
+    default:
+      return null;
+  }
+}
+
+/** Offset of event `index` of a frame. */
+export const offsetOf = (frame: StreamEvents, index: number): number =>
+  frame.offsets ? (frame.offsets[index] as number) : (frame.offset as number) + index;
