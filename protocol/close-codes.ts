@@ -3,7 +3,7 @@
  * Both ends read it, so a code can not mean "retry" to one and "stop" to the other.
  */
 
-import { CLOSE_REASON_BYTES_MAX, utf8Bytes } from './limits.ts';
+import { CLOSE_REASON_BYTES_MAX, RETRY_AFTER_MS_MAX, utf8Bytes } from './limits.ts';
 
 export const CLOSE = {
   /** A viewer's stream is complete: the execution it asked for has ended and all of it was sent. */
@@ -46,13 +46,16 @@ export function nextStepAfterStatus(status: number): NextStep {
   return 'retry';
 }
 
-/** Milliseconds that a Retry-After header asks for (seconds or an HTTP date), or null when it says nothing usable. */
+/** `Sun, 06 Nov 1994 08:49:37 GMT` or the older `Sunday, 06-Nov-94 08:49:37 GMT`. Date.parse alone would take "-5" or "soon 1" for a date. */
+const HTTP_DATE = /^[A-Z][a-z]{2,8}, \d{2}[ -][A-Z][a-z]{2}[ -]\d{2,4} \d{2}:\d{2}:\d{2} GMT$/;
+
+/** Milliseconds that a Retry-After header asks for (seconds or an HTTP date), at most a day, or null when it says nothing usable. */
 export function retryAfterMs(header: string | null | undefined, now: number): number | null {
   if (!header) return null;
   const text = header.trim();
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  const at = Date.parse(text);
-  return Number.isNaN(at) ? null : Math.max(0, at - now);
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1000, RETRY_AFTER_MS_MAX);
+  const at = HTTP_DATE.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(at) ? null : Math.min(Math.max(0, at - now), RETRY_AFTER_MS_MAX);
 }
 
 /** Cuts a close reason to the 123 bytes that fit a close frame, never inside a character. */

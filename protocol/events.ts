@@ -3,7 +3,7 @@
  * Unknown types are kept and passed on (ING10); the known ones are checked, because the coordinator or a page acts on them.
  */
 
-import { EVENT_TYPE_PATTERN } from './limits.ts';
+import { EVENT_DEPTH_MAX, EVENT_TYPE_PATTERN } from './limits.ts';
 import { type Status, TERMINAL_STATUSES, type TerminalStatus } from './statuses.ts';
 
 export type JsonObject = { [key: string]: unknown };
@@ -41,7 +41,7 @@ export interface GapData {
 }
 
 /** Event types that only the coordinator writes. A wrapper that sends one is refused, or it could forge a verdict. */
-const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_/;
+const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^interrupt_requested$/;
 
 export const isCoordinatorType = (type: string): boolean => COORDINATOR_TYPE_PATTERN.test(type);
 
@@ -62,6 +62,16 @@ export function isTerminalFact(event: HoldfastEvent): boolean {
 const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const isTime = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Whether objects and arrays nest at most `levels` deep. The recursion is bounded by `levels`, never by the value. */
+function nestsWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  if (levels === 0) return false;
+  for (const inner of Array.isArray(value) ? value : Object.values(value)) {
+    if (typeof inner === 'object' && !nestsWithin(inner, levels - 1)) return false;
+  }
+  return true;
+}
 
 /** Checks of the known types, each the answer to "what is wrong with this data?", null when nothing is. */
 const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
@@ -102,7 +112,9 @@ export function checkFact(value: unknown): EventCheck {
     return { ok: false, detail: 'event.type is not a valid type name' };
   if (!isTime(at)) return { ok: false, detail: 'event.at must be milliseconds since the epoch' };
   if (!isObject(data)) return { ok: false, detail: 'event.data must be a JSON object' };
-  if (isCoordinatorType(type)) return { ok: false, detail: `event type ${type} is reserved for the coordinator` };
+  if (isCoordinatorType(type)) return { ok: false, detail: 'this event type is reserved for the coordinator' };
+  if (!nestsWithin(data, EVENT_DEPTH_MAX))
+    return { ok: false, detail: `event.data may nest at most ${EVENT_DEPTH_MAX} levels deep` };
   const wrong = Object.hasOwn(KNOWN, type) ? KNOWN[type]?.(data) : null;
   if (wrong) return { ok: false, detail: wrong };
   return { ok: true, event: value as unknown as HoldfastEvent };

@@ -10,7 +10,7 @@
 import { checkFact, type HoldfastEvent, isTerminalFact } from './events.ts';
 import { isId } from './ids.ts';
 import { exceedsUtf8Bytes, FRAME_BYTES_MAX, HEADER_BYTES_MAX } from './limits.ts';
-import type { Policy } from './policy.ts';
+import { POLICY_KEYS, type Policy } from './policy.ts';
 
 export const PROTOCOL_VERSION = 1;
 export const INGEST_SUBPROTOCOL = 'holdfast.ingest.v1';
@@ -128,15 +128,14 @@ function parseJson(text: string): unknown {
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Bytes to text, or a refusal: too long, or not UTF-8. */
+/** Bytes to text, or a refusal: too long, or not UTF-8. A string with a lone surrogate has no UTF-8 form, so it could not be kept as received. */
 export function decodeFrameText(
   input: string | Uint8Array,
   limit: number = FRAME_BYTES_MAX,
 ): { ok: true; text: string } | FrameRefusal {
   if (typeof input === 'string') {
-    return exceedsUtf8Bytes(input, limit)
-      ? refuse('too_long', `a frame may have at most ${limit} bytes`)
-      : { ok: true, text: input };
+    if (exceedsUtf8Bytes(input, limit)) return refuse('too_long', `a frame may have at most ${limit} bytes`);
+    return input.isWellFormed() ? { ok: true, text: input } : refuse('not_utf8', 'a frame must be UTF-8 text');
   }
   if (input.byteLength > limit) return refuse('too_long', `a frame may have at most ${limit} bytes`);
   try {
@@ -150,7 +149,8 @@ export function decodeFrameText(
 function splitHeader(text: string): { ok: true; header: Header; body: string } | FrameRefusal {
   const lineEnd = text.indexOf('\n');
   const line = lineEnd === -1 ? text : text.slice(0, lineEnd);
-  if (line.length > HEADER_BYTES_MAX) return refuse('too_long', `a header line may have at most ${HEADER_BYTES_MAX} bytes`);
+  if (exceedsUtf8Bytes(line, HEADER_BYTES_MAX))
+    return refuse('too_long', `a header line may have at most ${HEADER_BYTES_MAX} bytes`);
   const header = parseJson(line);
   if (header === undefined) return refuse('not_json', 'the header line is not JSON');
   if (!isObject(header)) return refuse('wrong_shape', 'the header line must be a JSON object');
@@ -193,7 +193,8 @@ function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
   const { seq, count } = header;
   if (!isPositive(seq)) return refuse('wrong_shape', 'events.seq must be a positive integer');
   if (!isPositive(count)) return refuse('wrong_shape', 'events.count must be a positive integer');
-  if (!Number.isSafeInteger(seq + count - 1)) return refuse('wrong_shape', 'events.seq is too large');
+  // Not `seq + count - 1`: past the safe integers that sum rounds back into them.
+  if (seq > Number.MAX_SAFE_INTEGER - (count - 1)) return refuse('wrong_shape', 'events.seq is too large');
   const body = rest.endsWith('\n') ? rest.slice(0, -1) : rest;
   const lines = body.split('\n');
   if (body === '' || lines.length !== count) return refuse('count_mismatch', 'events.count differs from the number of event lines');
@@ -262,7 +263,7 @@ function parseWelcome(header: Header): Parsed<WelcomeFrame> {
   if (!isPositive(protocol)) return refuse('wrong_shape', 'welcome.protocol must be a positive integer');
   if (!isPositive(epoch)) return refuse('wrong_shape', 'welcome.epoch must be a positive integer');
   if (!isCount(ackedSeq)) return refuse('wrong_shape', 'welcome.ackedSeq must be a count');
-  if (!isObject(policy) || !isPositive(policy.heartbeatMs) || !isPositive(policy.disconnectGraceMs)) {
+  if (!isObject(policy) || !POLICY_KEYS.every((key) => isPositive(policy[key]))) {
     return refuse('wrong_shape', 'welcome.policy is incomplete');
   }
   if (!isObject(limits) || !isPositive(limits.frameBytes) || !isPositive(limits.windowBytes)) {
@@ -277,7 +278,7 @@ function parseWelcome(header: Header): Parsed<WelcomeFrame> {
       protocol,
       epoch,
       ackedSeq,
-      policy: policy as unknown as Policy,
+      policy: Object.fromEntries(POLICY_KEYS.map((key) => [key, policy[key]])) as unknown as Policy,
       limits: { frameBytes: limits.frameBytes, windowBytes: limits.windowBytes },
       commands: known,
     },

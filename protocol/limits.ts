@@ -12,6 +12,12 @@ export const HEADER_BYTES_MAX = 8 * 1024;
 /** One event with the header in front of it must fit one frame. */
 export const EVENT_BYTES_MAX = FRAME_BYTES_MAX - 1024;
 
+/**
+ * Levels of objects and arrays inside an event's `data`, `data` itself counted. JSON.parse of V8 takes any depth, but JSON.stringify and
+ * the parsers of other peers overflow their stack; common ones stop at 128, and a stream frame adds three levels.
+ */
+export const EVENT_DEPTH_MAX = 100;
+
 /** Unacknowledged bytes a wrapper may have on the wire: eight full frames, about 0.3 s of a 100 Mbit/s line. */
 export const WINDOW_BYTES = 8 * FRAME_BYTES_MAX;
 
@@ -23,6 +29,9 @@ export const HELLO_TIMEOUT_MS = 10_000;
 
 /** Accepted ingest sockets of one execution that have not said hello yet. The oldest is closed when one more comes. */
 export const UNBOUND_SOCKETS_MAX = 4;
+
+/** A longer Retry-After is cut to this: nobody means it, and past 2^31 ms a timer fires at once. */
+export const RETRY_AFTER_MS_MAX = 24 * 60 * 60 * 1000;
 
 /** Viewers of one session. The platform allows 32,768 hibernatable sockets per object; some are left for wrappers. */
 export const VIEWERS_MAX = 30_000;

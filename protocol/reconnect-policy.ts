@@ -20,7 +20,8 @@ export function backoffDelayMs(
 ): number {
   if (floor && attempt >= floor.afterAttempts) return floor.delayMs;
   const jitter = jitterMs > 0 ? Math.floor(random() * jitterMs) : 0;
-  return Math.min(baseMs * 2 ** Math.max(0, attempt) + jitter, capMs);
+  // 2 ** 1024 is Infinity, and Infinity times a base of 0 is no delay at all: NaN.
+  return Math.min(baseMs * 2 ** Math.min(1023, Math.max(0, attempt)) + jitter, capMs);
 }
 
 export type BackoffStatus = 'idle' | 'connecting' | 'connected' | 'giving-up';
@@ -94,7 +95,8 @@ export interface RetryDelayOptions {
 
 /**
  * The delay our own connections use: the curve above, then a spread over its upper half that also applies at the cap, so that a
- * thousand wrappers cut by one deploy do not come back in step. A server's Retry-After is a lower bound.
+ * thousand wrappers cut by one deploy do not come back in step. A server's Retry-After is a lower bound, never a way past the curve:
+ * `Retry-After: 0` on every refusal must not become a storm.
  *
  * `attempt` is 1 for the first retry.
  */
@@ -103,10 +105,10 @@ export function retryDelayMs(
   { baseMs, capMs, firstImmediate = true, random = Math.random }: RetryDelayOptions,
   retryAfter: number | null = null,
 ): number {
-  if (retryAfter !== null) return retryAfter + Math.floor(random() * baseMs);
-  if (firstImmediate && attempt <= 1) return 0;
+  const asked = retryAfter === null ? 0 : retryAfter + Math.floor(random() * baseMs);
+  if (firstImmediate && attempt <= 1) return asked;
   const full = backoffDelayMs(attempt - (firstImmediate ? 2 : 1), { baseMs, capMs });
-  return Math.floor(full / 2 + random() * (full / 2));
+  return Math.max(asked, Math.floor(full / 2 + random() * (full / 2)));
 }
 
 /** True when another attempt after `delayMs` would still begin within the total budget that began at `startedAt`. */

@@ -1,7 +1,8 @@
 /** Frames of /stream, between the coordinator and a viewer. Event text goes through unchanged from the log to the viewer. */
 
 import type { HoldfastEvent } from './events.ts';
-import { isStatus, type Status, type TerminalStatus } from './statuses.ts';
+import { exceedsUtf8Bytes, HEADER_BYTES_MAX } from './limits.ts';
+import { isStatus, isTerminal, type Status, type TerminalStatus } from './statuses.ts';
 
 export interface StreamHello {
   type: 'hello';
@@ -66,10 +67,21 @@ function parseJsonObject(text: string): Record<string, unknown> | null {
   }
 }
 
-/** A viewer's frame, or null when it is none (close 4400). */
+/** A viewer's frame, or null when it is none (close 4400). An ack is one number: anything long is refused before it is parsed. */
 export function parseViewerFrame(text: string): StreamAck | null {
+  if (exceedsUtf8Bytes(text, HEADER_BYTES_MAX)) return null;
   const frame = parseJsonObject(text);
   return frame?.type === 'ack' && isCount(frame.offset) ? { type: 'ack', offset: frame.offset } : null;
+}
+
+const isEvent = (value: unknown): boolean =>
+  isObject(value) && typeof value.type === 'string' && isCount(value.at) && isObject(value.data);
+
+/** Exactly one of `offset` and `offsets`; offsets begin at 1 and rise, or a reader would resume from a place it never saw. */
+function hasPlaces({ offset, offsets }: Record<string, unknown>, count: number): boolean {
+  if (offsets === undefined) return isCount(offset) && offset >= 1 && offset <= Number.MAX_SAFE_INTEGER - count;
+  if (offset !== undefined || !Array.isArray(offsets) || offsets.length !== count) return false;
+  return offsets.every((place, index) => isCount(place) && place > (index === 0 ? 0 : (offsets[index - 1] as number)));
 }
 
 /** A coordinator's stream frame; null for one that is broken or of a type this reader does not know (to be skipped). */
@@ -77,19 +89,23 @@ export function parseStreamFrame(text: string): StreamFrame | null {
   const frame = parseJsonObject(text);
   switch (frame?.type) {
     case 'hello':
-      return typeof frame.session === 'string' && isCount(frame.earliest) && isCount(frame.head) && Array.isArray(frame.executions)
+      return typeof frame.session === 'string' &&
+        isCount(frame.earliest) &&
+        isCount(frame.head) &&
+        Array.isArray(frame.executions) &&
+        frame.executions.every((item) => isObject(item) && typeof item.id === 'string' && isStatus(item.status))
         ? (frame as unknown as StreamHello)
         : null;
     case 'events': {
-      if (typeof frame.execution !== 'string' || !Array.isArray(frame.events)) return null;
-      const offsetsFit =
-        Array.isArray(frame.offsets) && frame.offsets.length === frame.events.length && frame.offsets.every(isCount);
-      return isCount(frame.offset) || offsetsFit ? (frame as unknown as StreamEvents) : null;
+      if (typeof frame.execution !== 'string' || !Array.isArray(frame.events) || !frame.events.every(isEvent)) return null;
+      return hasPlaces(frame, frame.events.length) ? (frame as unknown as StreamEvents) : null;
     }
     case 'caught_up':
       return isCount(frame.offset) ? { type: 'caught_up', offset: frame.offset } : null;
     case 'end':
-      return typeof frame.execution === 'string' && isStatus(frame.status) ? (frame as unknown as StreamEnd) : null;
+      return typeof frame.execution === 'string' && isStatus(frame.status) && isTerminal(frame.status)
+        ? (frame as unknown as StreamEnd)
+        : null;
     default:
       return null;
   }

@@ -1,0 +1,186 @@
+/** HTTP: routes and what they have in common. Every route but /healthz needs a configured deployment and a credential. */
+
+import { Hono } from 'hono';
+import { type Failure, isId, newRequestId, type Result, START_BODY_BYTES_MAX, WAIT_SECONDS_MAX } from '../../protocol/index.ts';
+import { type Config, readConfig } from '../config.ts';
+import type { Env } from '../env.ts';
+import { logLine, messageOf } from '../log.ts';
+import * as service from '../service.ts';
+import { bearerOf, tenantOf } from './auth.ts';
+import { numberParam } from './params.ts';
+import { failure, problemResponse } from './problem.ts';
+import { upgradeIngest, upgradeStream } from './upgrades.ts';
+
+type Variables = { requestId: string; config: Config; caller: service.Caller };
+type AppEnv = { Bindings: Env; Variables: Variables };
+
+export const VERSION = '0.1.0';
+
+export const app = new Hono<AppEnv>();
+
+app.use(async (c, next) => {
+  const given = c.req.header('x-request-id');
+  c.set('requestId', isId(given) ? given : newRequestId());
+  await next();
+  // The headers of an upgrade's answer belong to the runtime.
+  if (c.res.status !== 101) c.res.headers.set('x-request-id', c.get('requestId'));
+});
+
+app.get('/healthz', (c) => c.json({ status: 'ok', version: VERSION }));
+
+app.use(async (c, next) => {
+  const configured = readConfig(c.env);
+  if (!configured.ok) return problemResponse(failure('not_configured', configured.message), c.get('requestId'));
+  c.set('config', configured.config);
+  return next();
+});
+
+/** These two have credentials of their own. */
+app.get('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
+  answer(c.get('requestId'), await upgradeIngest(c.req.raw, c.env, c.get('config'), c.req.param())),
+);
+app.get('/v1/sessions/:session/stream', async (c) =>
+  answer(c.get('requestId'), await upgradeStream(c.req.raw, c.env, c.get('config'), c.req.param('session'))),
+);
+
+app.use(async (c, next) => {
+  const config = c.get('config');
+  const key = bearerOf(c.req.raw);
+  const tenant = key === null ? null : await tenantOf(config, key);
+  if (tenant === null) {
+    return problemResponse(failure('unauthorized', 'An API key is needed: Authorization: Bearer <api key>.'), c.get('requestId'));
+  }
+  c.set('caller', { env: c.env, config, tenant, origin: new URL(c.req.url).origin });
+  return next();
+});
+
+const EXECUTIONS = '/v1/sessions/:session/executions';
+const EXECUTION = `${EXECUTIONS}/:execution` as const;
+
+app.post(EXECUTIONS, async (c) => {
+  const body = await readJson(c.req.raw);
+  if (!body.ok) return problemResponse(body, c.get('requestId'));
+  const started = await service.startExecution(
+    c.get('caller'),
+    c.req.param('session'),
+    body.value,
+    c.req.header('idempotency-key'),
+  );
+  if (!started.ok) return problemResponse(started, c.get('requestId'));
+  const { created, execution, ingest } = started;
+  const path = `/v1/sessions/${execution.session}/executions/${execution.id}`;
+  return c.json({ execution, ingest }, created ? 201 : 200, { location: path });
+});
+
+app.get(EXECUTIONS, async (c) => {
+  const { status, limit, cursor } = c.req.query();
+  const count = numberParam(limit);
+  if (count === null)
+    return problemResponse(failure('bad_request', 'limit: must be a whole number', { field: 'limit' }), c.get('requestId'));
+  const listed = await service.listExecutions(c.get('caller'), c.req.param('session'), { status, limit: count, cursor });
+  return answer(c.get('requestId'), listed, ({ data, next }) => c.json({ data, next }));
+});
+
+app.get(EXECUTION, async (c) => {
+  const { session, execution } = c.req.param();
+  const wait = numberParam(c.req.query('wait')) ?? (c.req.query('wait') === undefined ? 0 : null);
+  if (wait === null || wait > WAIT_SECONDS_MAX) {
+    return problemResponse(
+      failure('bad_request', `wait: must be 0 to ${WAIT_SECONDS_MAX} seconds`, { field: 'wait' }),
+      c.get('requestId'),
+    );
+  }
+  const found = await service.getExecution(c.get('caller'), session, execution, wait);
+  return answer(c.get('requestId'), found, (result) => c.json(result.execution));
+});
+
+app.post(`${EXECUTION}/interrupt`, async (c) => {
+  const { session, execution } = c.req.param();
+  const body = await readJson(c.req.raw, {});
+  if (!body.ok) return problemResponse(body, c.get('requestId'));
+  const result = await service.interruptExecution(c.get('caller'), session, execution, body.value);
+  return answer(c.get('requestId'), result, ({ settled, accepted, execution: now }) =>
+    c.json({ settled, execution: now }, accepted ? 202 : 200),
+  );
+});
+
+app.post(`${EXECUTION}/fail`, async (c) => {
+  const { session, execution } = c.req.param();
+  const body = await readJson(c.req.raw);
+  if (!body.ok) return problemResponse(body, c.get('requestId'));
+  const result = await service.failExecution(c.get('caller'), session, execution, body.value);
+  return answer(c.get('requestId'), result, ({ settled, execution: now }) => c.json({ settled, execution: now }));
+});
+
+app.post(`${EXECUTION}/input`, async (c) => {
+  const { session, execution } = c.req.param();
+  const body = await readJson(c.req.raw);
+  if (!body.ok) return problemResponse(body, c.get('requestId'));
+  const result = await service.sendInput(c.get('caller'), session, execution, body.value);
+  return answer(c.get('requestId'), result, ({ commandId }) => c.json({ commandId }, 202));
+});
+
+app.get('/v1/sessions/:session', async (c) => {
+  const result = await service.getSession(c.get('caller'), c.req.param('session'));
+  return answer(c.get('requestId'), result, ({ session }) => c.json(session));
+});
+
+app.post('/v1/sessions/:session/tickets', async (c) => {
+  const body = await readJson(c.req.raw, {});
+  if (!body.ok) return problemResponse(body, c.get('requestId'));
+  const result = await service.createTicket(c.get('caller'), c.req.param('session'), body.value);
+  return answer(c.get('requestId'), result, ({ ticket, expiresAt }) => c.json({ ticket, expiresAt }, 201));
+});
+
+app.notFound((c) => problemResponse(failure('not_found', 'There is nothing at this path.'), c.get('requestId')));
+
+app.onError((error, c) => {
+  const requestId = c.get('requestId');
+  logLine('error', 'unexpected', { requestId, message: messageOf(error), stack: error.stack });
+  return problemResponse(failure('internal', 'An unexpected error happened. It was logged under this request id.'), requestId);
+});
+
+/** A result, a failure, or a ready response, as a response. */
+function answer<T extends object>(
+  requestId: string,
+  result: Response | Result<T>,
+  render?: (value: { ok: true } & T) => Response,
+): Response {
+  if (result instanceof Response) return result;
+  if (!result.ok) return problemResponse(result, requestId);
+  if (!render) throw new Error('a result needs a rendering');
+  return render(result);
+}
+
+/** A JSON body of bounded size. `whenEmpty` stands in for an absent one. */
+async function readJson(request: Request, whenEmpty?: unknown): Promise<{ ok: true; value: unknown } | Failure> {
+  if (Number(request.headers.get('content-length') ?? 0) > START_BODY_BYTES_MAX) return tooLarge();
+  const bytes = await readAtMost(request.body, START_BODY_BYTES_MAX);
+  if (bytes === null) return tooLarge();
+  if (bytes.byteLength === 0 && whenEmpty !== undefined) return { ok: true, value: whenEmpty };
+  try {
+    return { ok: true, value: JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)) };
+  } catch {
+    return failure('bad_request', 'The body must be JSON text in UTF-8.');
+  }
+}
+
+const tooLarge = (): Failure =>
+  failure('too_large', `A body may have at most ${START_BODY_BYTES_MAX} bytes.`, { limit: START_BODY_BYTES_MAX });
+
+async function readAtMost(body: ReadableStream<Uint8Array> | null, limit: number): Promise<Uint8Array | null> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.byteLength;
+    if (size > limit) return null;
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return whole;
+}

@@ -1,0 +1,51 @@
+/** Query parameters of the readers. One way to read a number, so that no route takes `1e3`, ` 5` or `-0`. */
+
+import { EVENT_TYPE_PATTERN, type Failure, FILTER_ITEMS_MAX, isId } from '../../protocol/index.ts';
+import type { ViewerRequest } from '../session/viewers.ts';
+import { failure } from './problem.ts';
+
+const WHOLE_NUMBER = /^(0|[1-9][0-9]*)$/;
+
+/** Undefined when absent, null when it is no number. */
+export function numberParam(text: string | null | undefined): number | null | undefined {
+  if (text === null || text === undefined) return undefined;
+  const value = Number(text);
+  return WHOLE_NUMBER.test(text) && Number.isSafeInteger(value) ? value : null;
+}
+
+type ListParam = { ok: true; value: string[] | null } | Failure;
+
+function listParam(query: URLSearchParams, name: string, isItem: (item: string) => boolean): ListParam {
+  const text = query.get(name);
+  if (text === null) return { ok: true, value: null };
+  const items = [...new Set(text.split(','))];
+  return items.length <= FILTER_ITEMS_MAX && items.every(isItem)
+    ? { ok: true, value: items }
+    : failure('bad_request', `${name}: must be a comma list of at most ${FILTER_ITEMS_MAX} valid names`, { field: name });
+}
+
+/** What a reader asks for: where to begin, and what to leave out. */
+export function readerParams(query: URLSearchParams): { ok: true; request: ViewerRequest } | Failure {
+  const after = numberParam(query.get('after'));
+  const tail = numberParam(query.get('tail'));
+  if (after === null) return failure('bad_request', 'after: must be a whole number', { field: 'after' });
+  if (tail === null) return failure('bad_request', 'tail: must be a whole number', { field: 'tail' });
+  if (after !== undefined && tail !== undefined)
+    return failure('bad_request', 'after and tail exclude each other', { field: 'tail' });
+  const executions = listParam(query, 'execution', isId);
+  if (!executions.ok) return executions;
+  const types = listParam(query, 'types', (item) => EVENT_TYPE_PATTERN.test(item));
+  if (!types.ok) return types;
+  const flow = query.get('flow');
+  if (flow !== null && flow !== 'ack') return failure('bad_request', 'flow: must be ack', { field: 'flow' });
+  return {
+    ok: true,
+    request: {
+      after: after ?? (tail === undefined ? 0 : null),
+      tail: tail ?? null,
+      executions: executions.value,
+      types: types.value,
+      flow: flow === 'ack',
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** Failures as RFC 9457 problem documents. The one place where codes become HTTP statuses. */
+
+import type * as z from 'zod';
+import { type Failure, PROBLEMS, type Problem, type ProblemCode } from '../../protocol/index.ts';
+
+/** Seconds after which a saturated session may be asked again. */
+const RETRY_AFTER_SECONDS = 5;
+
+export function problemResponse(failure: Omit<Failure, 'ok'>, requestId: string): Response {
+  const { status, retryable, title } = PROBLEMS[failure.code];
+  const problem: Problem = {
+    ...failure.facts,
+    type: `https://holdfast.dev/problems/${failure.code}`,
+    title,
+    status,
+    detail: failure.message,
+    code: failure.code,
+    retryable,
+    requestId,
+  };
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'x-request-id': requestId };
+  if (status === 401) headers['www-authenticate'] = 'Bearer';
+  if (status === 426) headers.upgrade = 'websocket';
+  if (status === 429 || (status === 503 && retryable)) headers['retry-after'] = String(RETRY_AFTER_SECONDS);
+  return Response.json(problem, { status, headers });
+}
+
+export const failure = (code: ProblemCode, message: string, facts?: Failure['facts']): Failure => ({
+  ok: false,
+  code,
+  message,
+  ...(facts ? { facts } : {}),
+});
+
+/** The first thing that is wrong with an input, by the name of its field, without repeating the input. */
+export function badInput(error: z.core.$ZodError): Failure {
+  const [issue] = error.issues;
+  const field = issue?.path.map(String).join('.') ?? '';
+  return failure(
+    'bad_request',
+    field ? `${field}: ${issue?.message}` : (issue?.message ?? 'The request is not valid.'),
+    field ? { field } : undefined,
+  );
+}

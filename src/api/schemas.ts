@@ -1,0 +1,108 @@
+/** What callers may send, as zod schemas with every limit of protocol/limits.ts. HTTP and RPC share them. */
+
+import * as z from 'zod';
+import {
+  COMMAND_ARGS_MAX,
+  COMMAND_BYTES_MAX,
+  CWD_BYTES_MAX,
+  ENV_BYTES_MAX,
+  ENV_VARS_MAX,
+  ERROR_MESSAGE_CHARS_MAX,
+  EVENT_TYPE_PATTERN,
+  exceedsUtf8Bytes,
+  FAILURE_CODE_PATTERN,
+  FILTER_ITEMS_MAX,
+  ID_PATTERN,
+  INPUT_BYTES_MAX,
+  LABEL_KEY_PATTERN,
+  LABEL_VALUE_CHARS_MAX,
+  LABELS_MAX,
+  LAUNCHERS,
+  ON_BUSY,
+  OUTPUT_FORMATS,
+  POLICY_BOUNDS,
+  POLICY_KEYS,
+  REASON_CHARS_MAX,
+  STDIN_BYTES_MAX,
+  TICKET_TTL_SECONDS_MAX,
+} from '../../protocol/index.ts';
+
+export const idSchema = z
+  .string()
+  .regex(ID_PATTERN, 'must be 1 to 128 letters, digits or . _ : - and begin with a letter or digit');
+
+const bytesMax = (limit: number) =>
+  z.string().refine((text) => !exceedsUtf8Bytes(text, limit), { message: `must have at most ${limit} bytes` });
+
+/** A NUL can be in no argument, path or variable of a process. */
+const processText = (limit: number) =>
+  bytesMax(limit).refine((text) => !text.includes('\0'), { message: 'must not contain a NUL character' });
+
+const sizeOf = (value: object): string => JSON.stringify(value);
+
+const command = z
+  .array(processText(COMMAND_BYTES_MAX))
+  .min(1, 'must name a program')
+  .max(COMMAND_ARGS_MAX)
+  .refine(([program]) => program !== '', { message: 'the program must not be empty' })
+  .refine((args) => !exceedsUtf8Bytes(sizeOf(args), COMMAND_BYTES_MAX), {
+    message: `must have at most ${COMMAND_BYTES_MAX} bytes in all`,
+  });
+
+const env = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, 'is not a valid variable name'), processText(ENV_BYTES_MAX))
+  .refine((vars) => Object.keys(vars).length <= ENV_VARS_MAX, { message: `must have at most ${ENV_VARS_MAX} variables` })
+  .refine((vars) => !exceedsUtf8Bytes(sizeOf(vars), ENV_BYTES_MAX), { message: `must have at most ${ENV_BYTES_MAX} bytes in all` })
+  .refine((vars) => !Object.keys(vars).some((name) => name.startsWith('HOLDFAST_')), {
+    message: 'HOLDFAST_ variables belong to the wrapper',
+  });
+
+const labels = z
+  .record(z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'), z.string().max(LABEL_VALUE_CHARS_MAX))
+  .refine((all) => Object.keys(all).length <= LABELS_MAX, { message: `must have at most ${LABELS_MAX} labels` });
+
+const policy = z.strictObject(
+  Object.fromEntries(
+    POLICY_KEYS.map((key) => [key, z.int().min(POLICY_BOUNDS[key].minMs).max(POLICY_BOUNDS[key].maxMs).optional()]),
+  ) as Record<(typeof POLICY_KEYS)[number], z.ZodOptional<z.ZodInt>>,
+);
+
+export const startSchema = z.strictObject({
+  id: idSchema.optional(),
+  command,
+  cwd: processText(CWD_BYTES_MAX).min(1).optional(),
+  env: env.optional(),
+  stdin: bytesMax(STDIN_BYTES_MAX).optional(),
+  format: z.enum(OUTPUT_FORMATS).optional(),
+  launcher: z.enum(LAUNCHERS).optional(),
+  onBusy: z.enum(ON_BUSY).optional(),
+  policy: policy.optional(),
+  labels: labels.optional(),
+  callback: z.strictObject({ url: z.url({ protocol: /^https?$/ }).max(2048) }).optional(),
+  traceparent: z
+    .string()
+    .regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')
+    .optional(),
+});
+
+export const interruptSchema = z.strictObject({
+  reason: z.string().max(REASON_CHARS_MAX).optional(),
+  force: z.boolean().optional(),
+});
+
+export const failSchema = z.strictObject({
+  code: z.string().regex(FAILURE_CODE_PATTERN, 'must be lower-case letters, digits and underscores, at most 64'),
+  message: z.string().max(ERROR_MESSAGE_CHARS_MAX),
+});
+
+export const inputSchema = z.strictObject({ data: bytesMax(INPUT_BYTES_MAX) });
+
+export const eventTypesSchema = z.array(z.string().regex(EVENT_TYPE_PATTERN, 'is not an event type')).min(1).max(FILTER_ITEMS_MAX);
+
+export const ticketSchema = z.strictObject({
+  execution: idSchema.optional(),
+  types: eventTypesSchema.optional(),
+  ttlSeconds: z.int().min(1).max(TICKET_TTL_SECONDS_MAX).optional(),
+});
+
+export type StartBody = z.infer<typeof startSchema>;

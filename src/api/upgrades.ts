@@ -1,0 +1,121 @@
+/**
+ * WebSocket upgrades. Credentials and parameters are checked here, in the Worker: a refused wrapper or viewer costs no object anything.
+ *
+ * A wrapper can read an HTTP status, so its refusals are HTTP. A browser can not, so a viewer's refusals are an accepted socket that closes with a code.
+ */
+
+import {
+  CLOSE,
+  closeReason,
+  type Failure,
+  INGEST_SUBPROTOCOL,
+  isId,
+  STREAM_SUBPROTOCOL,
+  TICKET_SUBPROTOCOL_PREFIX,
+} from '../../protocol/index.ts';
+import { callSession } from '../calls.ts';
+import type { Config } from '../config.ts';
+import type { Env } from '../env.ts';
+import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
+import type { ViewerRequest } from '../session/viewers.ts';
+import { type TicketClaims, verifyIngestToken, verifyTicket } from '../tokens.ts';
+import { bearerOf, originAllowed, tenantOf } from './auth.ts';
+import { readerParams } from './params.ts';
+import { failure } from './problem.ts';
+
+export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';
+
+const offeredProtocols = (request: Request): string[] =>
+  (request.headers.get('sec-websocket-protocol') ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+async function upgrade(
+  env: Env,
+  tenant: string,
+  session: string,
+  wanted: SocketRequest,
+  protocol: string | null,
+): Promise<Response | Failure> {
+  const headers: Record<string, string> = { upgrade: 'websocket', [REQUEST_HEADER]: JSON.stringify(wanted) };
+  if (protocol) headers['sec-websocket-protocol'] = protocol;
+  return callSession(env, tenant, session, (stub) => stub.fetch(new Request('https://session/', { headers })));
+}
+
+/** ING1 begins here: token before upgrade before object. */
+export async function upgradeIngest(
+  request: Request,
+  env: Env,
+  config: Config,
+  path: { session: string; execution: string },
+): Promise<Response | Failure> {
+  if (!isId(path.session) || !isId(path.execution)) return failure('bad_request', 'The path holds an id that is not valid.');
+  const token = bearerOf(request);
+  if (token === null) return failure('unauthorized', 'An ingest token is needed: Authorization: Bearer <token>.');
+  const verified = await verifyIngestToken(config.signingKeys, token, Date.now());
+  if (!verified.ok) return failure('unauthorized', `The ingest token is ${verified.reason}.`, { reason: verified.reason });
+  const { tenant, session, execution } = verified.claims;
+  if (session !== path.session || execution !== path.execution) {
+    return failure('unauthorized', 'The ingest token belongs to another execution.', { reason: 'invalid' });
+  }
+  if (!wantsUpgrade(request)) return failure('upgrade_required', `Connect by WebSocket with subprotocol ${INGEST_SUBPROTOCOL}.`);
+  if (!offeredProtocols(request).includes(INGEST_SUBPROTOCOL)) {
+    return failure('bad_request', `The WebSocket must offer subprotocol ${INGEST_SUBPROTOCOL}.`, {
+      field: 'sec-websocket-protocol',
+    });
+  }
+  return upgrade(env, tenant, session, { kind: 'ingest', execution }, INGEST_SUBPROTOCOL);
+}
+
+type Reader = { ok: true; tenant: string; ticket: TicketClaims | null } | { ok: false; reason: string };
+
+async function authenticateReader(request: Request, config: Config, session: string): Promise<Reader> {
+  const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
+  const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
+  if (ticket !== undefined) {
+    const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
+    if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
+    if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
+    return { ok: true, tenant: verified.claims.tenant, ticket: verified.claims };
+  }
+  const key = bearerOf(request);
+  const tenant = key === null ? null : await tenantOf(config, key);
+  return tenant === null ? { ok: false, reason: 'credential_needed' } : { ok: true, tenant, ticket: null };
+}
+
+/** What the ticket allows of what was asked, or null when more was asked than it allows. */
+export function narrowByTicket(request: ViewerRequest, ticket: TicketClaims | null): ViewerRequest | null {
+  if (!ticket) return request;
+  const executions = narrow(request.executions, ticket.execution === undefined ? null : [ticket.execution]);
+  const types = narrow(request.types, ticket.types ?? null);
+  return executions.ok && types.ok ? { ...request, executions: executions.value, types: types.value } : null;
+}
+
+function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; value: string[] | null } | { ok: false } {
+  if (allowed === null) return { ok: true, value: asked };
+  if (asked === null) return { ok: true, value: allowed };
+  return asked.every((item) => allowed.includes(item)) ? { ok: true, value: asked } : { ok: false };
+}
+
+export async function upgradeStream(request: Request, env: Env, config: Config, session: string): Promise<Response | Failure> {
+  if (!wantsUpgrade(request)) return failure('upgrade_required', `Connect by WebSocket with subprotocol ${STREAM_SUBPROTOCOL}.`);
+  const protocol = offeredProtocols(request).includes(STREAM_SUBPROTOCOL) ? STREAM_SUBPROTOCOL : null;
+  const refuse = (code: number, reason: string): Response => refusedSocket(code, reason, protocol);
+  if (!isId(session)) return refuse(CLOSE.badFrame, 'bad_request: the session id is not valid');
+  if (!originAllowed(request, config)) return refuse(CLOSE.credentialRefused, 'forbidden_origin');
+  const reader = await authenticateReader(request, config, session);
+  if (!reader.ok) return refuse(CLOSE.credentialRefused, reader.reason);
+  const params = readerParams(new URL(request.url).searchParams);
+  if (!params.ok) return refuse(CLOSE.badFrame, `bad_request: ${params.message}`);
+  const wanted = narrowByTicket(params.request, reader.ticket);
+  if (!wanted) return refuse(CLOSE.credentialRefused, 'ticket_scope');
+  return upgrade(env, reader.tenant, session, { kind: 'stream', request: wanted }, protocol);
+}
+
+function refusedSocket(code: number, reason: string, protocol: string | null): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  server.accept();
+  server.close(code, closeReason(reason));
+  return new Response(null, { status: 101, webSocket: client, headers: protocol ? { 'sec-websocket-protocol': protocol } : {} });
+}

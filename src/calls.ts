@@ -1,0 +1,64 @@
+/** How the stateless part calls a session's object: by name, with retries where the platform says that a retry is safe and useful. */
+
+import type { Failure } from '../protocol/index.ts';
+import type { Env } from './env.ts';
+import { logLine, messageOf } from './log.ts';
+import type { SessionCoordinator } from './session/coordinator.ts';
+
+const ATTEMPTS_MAX = 4;
+const BASE_MS = 50;
+const CAP_MS = 1000;
+
+/** What is called on a session, with the types its methods have; the platform's own mapping of RPC types does not carry result unions over. */
+export type SessionCalls = {
+  [M in Exclude<keyof SessionCoordinator, 'alarm' | `webSocket${string}` | symbol>]: SessionCoordinator[M] extends (
+    ...args: infer A
+  ) => infer R
+    ? (...args: A) => Promise<Awaited<R>>
+    : never;
+};
+
+/** The narrowest reading of an error that crossed the object boundary. */
+interface PlatformError {
+  retryable?: boolean;
+  overloaded?: boolean;
+  durableObjectReset?: boolean;
+}
+
+export function sessionStub(env: Env, tenant: string, session: string): DurableObjectStub<SessionCoordinator> {
+  return env.SESSIONS.getByName(`${tenant}/${session}`);
+}
+
+/**
+ * Every operation but `sendInput` is idempotent, so an answer that was lost may be asked for again. An overloaded object is never asked again: that
+ * would make it worse. A stub is dead after any exception, so each attempt gets its own.
+ */
+export async function callSession<T>(
+  env: Env,
+  tenant: string,
+  session: string,
+  call: (stub: SessionCalls) => Promise<T>,
+  { idempotent = true }: { idempotent?: boolean } = {},
+): Promise<T | Failure> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await call(sessionStub(env, tenant, session) as unknown as SessionCalls);
+    } catch (error) {
+      const { retryable, overloaded, durableObjectReset } = error as PlatformError;
+      logLine('warn', 'session_call_failed', {
+        session,
+        attempt,
+        retryable,
+        overloaded,
+        durableObjectReset,
+        message: messageOf(error),
+      });
+      if (overloaded) return { ok: false, code: 'overloaded', message: 'The session has too much to do. Try again later.' };
+      if (!retryable && !durableObjectReset) return { ok: false, code: 'internal', message: 'The session failed to answer.' };
+      if (!idempotent || attempt >= ATTEMPTS_MAX) {
+        return { ok: false, code: 'unavailable', message: 'The session could not be reached. Try again.' };
+      }
+      await scheduler.wait(Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt));
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/** Reads the configuration, and fails closed: a deployment without usable keys serves nothing but /healthz. */
+
+import { isId, LAUNCHERS, type LauncherName } from '../protocol/index.ts';
+import type { Env } from './env.ts';
+
+/** An API key shorter than this could be guessed; 16 characters of random text are beyond reach. */
+export const API_KEY_CHARS_MIN = 16;
+
+/** HS256 needs a key of at least 256 bits (RFC 7518 §3.2). */
+export const SIGNING_KEY_BYTES_MIN = 32;
+
+export interface Config {
+  apiKeys: { tenant: string; key: string }[];
+  signingKeys: Uint8Array[];
+  allowedOrigins: string[];
+  launcher: LauncherName;
+  runner: { url: string; token: string } | null;
+  publicUrl: string | null;
+}
+
+export type ConfigResult = { ok: true; config: Config } | { ok: false; message: string };
+
+const list = (text: string | undefined): string[] =>
+  (text ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+const refuse = (message: string): ConfigResult => ({ ok: false, message });
+
+/** Messages name the variable and what is wrong with it, never its value. */
+export function readConfig(env: Env): ConfigResult {
+  const apiKeys = list(env.HOLDFAST_API_KEYS).map((item) => {
+    const cut = item.indexOf('=');
+    return { tenant: item.slice(0, Math.max(0, cut)), key: item.slice(cut + 1) };
+  });
+  if (apiKeys.length === 0) return refuse('HOLDFAST_API_KEYS is not set: give it tenant=key pairs');
+  if (apiKeys.some(({ tenant, key }) => !isId(tenant) || key.length < API_KEY_CHARS_MIN)) {
+    return refuse(`HOLDFAST_API_KEYS must be tenant=key pairs with keys of at least ${API_KEY_CHARS_MIN} characters`);
+  }
+  const signingKeys = list(env.HOLDFAST_SIGNING_KEYS).map((key) => new TextEncoder().encode(key));
+  if (signingKeys.length === 0) return refuse('HOLDFAST_SIGNING_KEYS is not set');
+  if (signingKeys.some((key) => key.byteLength < SIGNING_KEY_BYTES_MIN)) {
+    return refuse(`each of HOLDFAST_SIGNING_KEYS must have at least ${SIGNING_KEY_BYTES_MIN} bytes`);
+  }
+  const launcher = env.HOLDFAST_LAUNCHER || 'none';
+  if (!(LAUNCHERS as readonly string[]).includes(launcher))
+    return refuse(`HOLDFAST_LAUNCHER must be one of ${LAUNCHERS.join(', ')}`);
+  const runner =
+    env.HOLDFAST_RUNNER_URL && env.HOLDFAST_RUNNER_TOKEN
+      ? { url: env.HOLDFAST_RUNNER_URL, token: env.HOLDFAST_RUNNER_TOKEN }
+      : null;
+  if (launcher === 'runner' && !runner)
+    return refuse('HOLDFAST_LAUNCHER is runner, but HOLDFAST_RUNNER_URL or HOLDFAST_RUNNER_TOKEN is not set');
+  const publicUrl = env.HOLDFAST_PUBLIC_URL?.replace(/\/+$/, '') || null;
+  return {
+    ok: true,
+    config: {
+      apiKeys,
+      signingKeys,
+      allowedOrigins: list(env.HOLDFAST_ALLOWED_ORIGINS),
+      launcher: launcher as LauncherName,
+      runner,
+      publicUrl,
+    },
+  };
+}

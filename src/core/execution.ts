@@ -1,0 +1,101 @@
+/** An execution as it is kept, and as others may see it. */
+
+import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
+
+/** Who asked for the interrupt. It decides the verdict: a run stopped at its time limit has failed, the others were interrupted. */
+export type InterruptCause = 'request' | 'replace' | 'runtime';
+
+/** One row. Null means "not (yet)". Times are milliseconds since the epoch; the `…Until` ones are deadlines. */
+export interface ExecutionRecord {
+  ordinal: number;
+  id: string;
+  status: Status;
+  requestDigest: string;
+  command: string[];
+  cwd: string | null;
+  env: Record<string, string> | null;
+  stdin: string | null;
+  format: OutputFormat;
+  launcher: LauncherName;
+  labels: Record<string, string>;
+  policy: Policy;
+  callbackUrl: string | null;
+  traceparent: string | null;
+  origin: string;
+  createdAt: number;
+  pendingAt: number | null;
+  startedAt: number | null;
+  endedAt: number | null;
+  firstOffset: number;
+  lastOffset: number | null;
+  queueRank: number;
+  launchAt: number | null;
+  launchAttempts: number;
+  launchedAt: number | null;
+  wrapperId: string | null;
+  epoch: number;
+  connected: boolean;
+  connectedAt: number | null;
+  disconnectedAt: number | null;
+  disconnectReason: string | null;
+  wsCloseCode: number | null;
+  wsCloseReason: string | null;
+  pendingUntil: number | null;
+  graceUntil: number | null;
+  runtimeUntil: number | null;
+  interruptUntil: number | null;
+  interruptRequestedAt: number | null;
+  interruptCause: InterruptCause | null;
+  interruptReason: string | null;
+  interruptForced: boolean;
+  exitCode: number | null;
+  signal: string | null;
+  code: string | null;
+  error: string | null;
+  reason: string | null;
+  forced: boolean;
+}
+
+export type ExecutionPatch = Partial<Omit<ExecutionRecord, 'ordinal' | 'id'>>;
+
+/** A copy without the keys whose value is null, undefined or false: absent says the same in fewer words. */
+function present<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== false),
+  ) as never;
+}
+
+/** The public view: no `env`, no `stdin`, no bookkeeping. */
+export function viewOf(session: string, record: ExecutionRecord): Execution {
+  const active = record.status === 'running';
+  return {
+    id: record.id,
+    session,
+    status: record.status,
+    command: record.command,
+    format: record.format,
+    launcher: record.launcher,
+    labels: record.labels,
+    policy: record.policy,
+    createdAt: record.createdAt,
+    epoch: record.epoch,
+    firstOffset: record.firstOffset,
+    ...(active ? { connected: record.connected } : {}),
+    ...present({
+      cwd: record.cwd,
+      pendingAt: record.pendingAt,
+      startedAt: record.startedAt,
+      endedAt: record.endedAt,
+      graceUntil: record.graceUntil,
+      interruptRequestedAt: record.interruptRequestedAt,
+      lastOffset: record.lastOffset,
+      exitCode: record.exitCode,
+      signal: record.signal,
+      code: record.code,
+      error: record.error,
+      reason: record.reason,
+      forced: record.forced,
+      traceparent: record.traceparent,
+    }),
+  };
+}

@@ -1,0 +1,44 @@
+/** What becomes of an execution when its launcher could not start a wrapper. */
+
+import type { ExecutionRecord } from './execution.ts';
+import { fail, type Transition } from './lifecycle.ts';
+
+/** Failed attempts before it is called a failure, about 15 s in all. A saturated launcher is not one: it is asked until `pendingUntil`. */
+export const LAUNCH_ATTEMPTS_MAX = 6;
+
+/** Longest wait for a launcher's answer. Starting a process takes milliseconds, a container one to three seconds. */
+export const LAUNCH_TIMEOUT_MS = 20_000;
+
+/** An attempt that never reported back (the object was reset under it) is repeated after this; launchers are idempotent by execution id. */
+export const LAUNCH_LEASE_MS = LAUNCH_TIMEOUT_MS + 10_000;
+
+const RETRY_BASE_MS = 500;
+const RETRY_CAP_MS = 10_000;
+
+export type LaunchOutcome =
+  | { kind: 'launched' }
+  /** Asking again can not help: the request or the credential was refused. */
+  | { kind: 'refused'; message: string }
+  /** It was not reached, or it failed. */
+  | { kind: 'failed'; message: string }
+  /** It is full. */
+  | { kind: 'saturated'; retryAfterMs: number | null };
+
+export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now: number): Transition {
+  switch (outcome.kind) {
+    case 'launched':
+      return { patch: { launchAt: null, launchedAt: now, env: null, stdin: null }, events: [], commands: [] };
+    case 'refused':
+      return fail(record, 'launch_failed', outcome.message, now);
+    case 'failed':
+      return record.launchAttempts >= LAUNCH_ATTEMPTS_MAX
+        ? fail(record, 'launch_failed', outcome.message, now)
+        : retryAt(now + Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** Math.max(0, record.launchAttempts - 1)));
+    case 'saturated':
+      return retryAt(now + (outcome.retryAfterMs ?? RETRY_CAP_MS));
+    default:
+      return outcome satisfies never;
+  }
+}
+
+const retryAt = (at: number): Transition => ({ patch: { launchAt: at }, events: [], commands: [] });

@@ -1,0 +1,323 @@
+/**
+ * The life of an execution, as pure functions: `(record, what happened, now) → transition`. The shell writes the patch, appends the events and
+ * stores the commands in one transaction, then tells the sockets.
+ *
+ *                 start, session free                 hello accepted
+ *        ┌──────────────────────────────▶ pending ───────────────────▶ running
+ *   start│        promotion      ┌───────▶   │                            │
+ *        └──────▶ queued ────────┘           │ pending_until,             │ exit, interrupted, fatal error,
+ *                   │                        │ launch error, fail,        │ grace, runtime, interrupt grace,
+ *                   │ interrupt, fail        │ interrupt                  │ fail
+ *                   ▼                        ▼                            ▼
+ *                   completed │ failed │ interrupted     (terminal: written once, never left)
+ *
+ * C1  Every function is total over non-terminal records; for a terminal one the shell does not call them (its compare-and-set would miss anyway).
+ * C2  A transition touches only its own record (G4). Promotion of the next is a transition of the next.
+ * C3  Settling clears every deadline, `env` and `stdin`; the verdict event is the last one of the transition (G3).
+ */
+
+import type { Command, HoldfastEvent, Policy, TerminalStatus } from '../../protocol/index.ts';
+import type { ExecutionPatch, ExecutionRecord, InterruptCause } from './execution.ts';
+
+export interface CoordinatorEvent {
+  type: string;
+  data: Record<string, unknown>;
+}
+
+/** A command before its row gave it an id. */
+export type NewCommand = {
+  [C in Command['command']]: Pick<Extract<Command, { command: C }>, 'command' | 'data'>;
+}[Command['command']];
+
+export interface Transition {
+  patch: ExecutionPatch;
+  events: CoordinatorEvent[];
+  commands: NewCommand[];
+}
+
+/** The end of an execution: what the verdict event says, and what the row keeps. */
+export interface Verdict {
+  status: TerminalStatus;
+  code?: string | undefined;
+  error?: string | undefined;
+  exitCode?: number | null | undefined;
+  signal?: string | null | undefined;
+  reason?: string | null | undefined;
+  forced?: boolean | undefined;
+  wsCloseCode?: number | null | undefined;
+  wsCloseReason?: string | null | undefined;
+}
+
+const defined = (fields: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null));
+
+// ── beginning ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A free session takes the execution at once; the launcher is due immediately. */
+export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher'>, now: number): Transition {
+  return {
+    patch: {
+      status: 'pending',
+      pendingAt: now,
+      pendingUntil: now + record.policy.pendingTimeoutMs,
+      launchAt: record.launcher === 'none' ? null : now,
+    },
+    events: [{ type: 'execution_pending', data: { launcher: record.launcher } }],
+    commands: [],
+  };
+}
+
+export function becomeQueued(position: number): Transition {
+  return { patch: { status: 'queued' }, events: [{ type: 'execution_queued', data: { position } }], commands: [] };
+}
+
+// ── connection ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface HelloFacts {
+  wrapperId: string;
+  nextSeq: number;
+  lost: number;
+}
+
+export type HelloAnswer =
+  | { kind: 'accept'; epoch: number; transition: Transition }
+  /** Bound to another wrapper (ING2). */
+  | { kind: 'claimed' }
+  /** Waiting behind another execution; the wrapper may come again. */
+  | { kind: 'not_yet' };
+
+/** ING2, ING3: the first hello binds the wrapper; every accepted one raises the epoch and ends the grace. */
+export function acceptHello(record: ExecutionRecord, hello: HelloFacts, ackedSeq: number, now: number): HelloAnswer {
+  if (record.wrapperId !== null && record.wrapperId !== hello.wrapperId) return { kind: 'claimed' };
+  if (record.status === 'queued') return { kind: 'not_yet' };
+  const epoch = record.epoch + 1;
+  const first = record.status === 'pending';
+  const patch: ExecutionPatch = {
+    wrapperId: hello.wrapperId,
+    epoch,
+    connected: true,
+    connectedAt: now,
+    disconnectedAt: null,
+    disconnectReason: null,
+    wsCloseCode: null,
+    wsCloseReason: null,
+    graceUntil: null,
+    ...(first
+      ? {
+          status: 'running',
+          startedAt: now,
+          pendingUntil: null,
+          runtimeUntil: now + record.policy.maxRuntimeMs,
+          launchAt: null,
+          // The wrapper has what it needs; nothing of it is kept from here on.
+          env: null,
+          stdin: null,
+        }
+      : {}),
+  };
+  const events: CoordinatorEvent[] = first
+    ? [
+        { type: 'wrapper_connected', data: { epoch, wrapperId: hello.wrapperId } },
+        { type: 'execution_running', data: {} },
+      ]
+    : [
+        {
+          type: 'wrapper_reconnected',
+          data: {
+            epoch,
+            ackedSeq,
+            downMs: record.disconnectedAt === null ? 0 : Math.max(0, now - record.disconnectedAt),
+            bufferedEvents: Math.max(0, hello.nextSeq - 1 - ackedSeq),
+            eventsLost: hello.lost,
+          },
+        },
+      ];
+  return { kind: 'accept', epoch, transition: { patch, events, commands: [] } };
+}
+
+export interface Disconnect {
+  /** `closed` by the peer, `connection_lost` without a close, `silence`, `bad_frame`. */
+  reason: string;
+  wsCloseCode: number;
+  wsCloseReason: string;
+}
+
+/** A running execution lost the connection of its current epoch: the grace begins. */
+export function loseConnection(
+  record: ExecutionRecord,
+  { reason, wsCloseCode, wsCloseReason }: Disconnect,
+  now: number,
+): Transition {
+  const graceUntil = now + record.policy.disconnectGraceMs;
+  return {
+    patch: { connected: false, disconnectedAt: now, disconnectReason: reason, wsCloseCode, wsCloseReason, graceUntil },
+    events: [{ type: 'wrapper_disconnected', data: { reason, wsCloseCode, wsCloseReason, graceUntil } }],
+    commands: [],
+  };
+}
+
+// ── interrupt ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The wrapper's escalation must be over before the coordinator stops waiting for it (an inner timeout is shorter than the outer one). */
+export const forceAfterMs = (policy: Policy): number => Math.floor((policy.interruptGraceMs * 2) / 3);
+
+export interface InterruptRequest {
+  reason: string;
+  force: boolean;
+  cause: InterruptCause;
+}
+
+/**
+ * Asks a job to stop. What has not begun ends at once. What runs gets a command and a deadline; the verdict comes with the wrapper's exit fact, or with
+ * the deadline. Null when there is nothing new to ask: the same was asked before.
+ */
+export function requestInterrupt(
+  record: ExecutionRecord,
+  { reason, force, cause }: InterruptRequest,
+  now: number,
+): Transition | null {
+  if (record.status !== 'running') return settle(record, { status: 'interrupted', reason }, now);
+  const asked = record.interruptRequestedAt !== null;
+  if (asked && (!force || record.interruptForced)) return null;
+  const command: NewCommand = {
+    command: 'interrupt',
+    data: { signal: force ? 'SIGKILL' : 'SIGINT', forceAfterMs: force ? 0 : forceAfterMs(record.policy), reason },
+  };
+  return {
+    patch: {
+      interruptForced: force,
+      ...(asked
+        ? {}
+        : {
+            interruptRequestedAt: now,
+            interruptCause: cause,
+            interruptReason: reason,
+            interruptUntil: now + record.policy.interruptGraceMs,
+          }),
+    },
+    events: [{ type: 'interrupt_requested', data: { reason, force, cause } }],
+    commands: [command],
+  };
+}
+
+// ── ending ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The one way to a terminal status. */
+export function settle(_record: ExecutionRecord, verdict: Verdict, now: number): Transition {
+  const { status, code, error, exitCode, signal, reason, forced, wsCloseCode, wsCloseReason } = verdict;
+  return {
+    patch: {
+      status,
+      endedAt: now,
+      connected: false,
+      env: null,
+      stdin: null,
+      pendingUntil: null,
+      graceUntil: null,
+      runtimeUntil: null,
+      interruptUntil: null,
+      launchAt: null,
+      exitCode: exitCode ?? null,
+      signal: signal ?? null,
+      code: code ?? null,
+      error: error ?? null,
+      reason: reason ?? null,
+      forced: forced ?? false,
+    },
+    events: [
+      {
+        type: `execution_${status}`,
+        data: {
+          ...defined({ code, error }),
+          ...(status === 'failed' ? { fatal: true } : {}),
+          ...defined({ exitCode, signal, reason, wsCloseCode, wsCloseReason }),
+          ...(forced ? { forced: true } : {}),
+        },
+      },
+    ],
+    commands: [],
+  };
+}
+
+/** Every failure, whoever found it: wrapper, launcher, deadline, or a caller. */
+export function fail(
+  record: ExecutionRecord,
+  code: string,
+  error: string,
+  now: number,
+  facts: Omit<Verdict, 'status'> = {},
+): Transition {
+  return settle(record, { ...facts, status: 'failed', code, error }, now);
+}
+
+/** The verdict that a terminal fact of the wrapper leads to (G9: `completed` needs an exit with code 0). */
+export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: number): Transition {
+  const exitCode = typeof fact.data.exitCode === 'number' ? fact.data.exitCode : null;
+  const signal = typeof fact.data.signal === 'string' ? fact.data.signal : null;
+  if (fact.type === 'error') {
+    const said = typeof fact.data.error === 'string' ? fact.data.error : 'the wrapper reported an error';
+    const reason = typeof fact.data.code === 'string' ? fact.data.code : null;
+    return fail(record, 'wrapper_error', said, now, { reason });
+  }
+  if (record.interruptCause === 'runtime') return failRuntime(record, now, { exitCode, signal });
+  if (fact.type === 'interrupted') {
+    const said = typeof fact.data.reason === 'string' ? fact.data.reason : '';
+    return settle(record, { status: 'interrupted', reason: record.interruptReason || said }, now);
+  }
+  if (record.interruptRequestedAt !== null) {
+    return settle(record, { status: 'interrupted', reason: record.interruptReason, exitCode, signal }, now);
+  }
+  if (exitCode === 0 && signal === null) return settle(record, { status: 'completed', exitCode }, now);
+  const how = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
+  return fail(record, 'exit_nonzero', `the command ${how}`, now, { exitCode, signal });
+}
+
+const failRuntime = (record: ExecutionRecord, now: number, facts: Omit<Verdict, 'status'> = {}): Transition =>
+  fail(record, 'runtime_exceeded', `the run took longer than ${record.policy.maxRuntimeMs} ms`, now, facts);
+
+// ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type DeadlineKind = 'pending' | 'grace' | 'interrupt' | 'runtime';
+
+export interface Deadline {
+  kind: DeadlineKind;
+  at: number;
+}
+
+/** The deadlines of a record, earliest first. At the same moment the one listed first below wins. */
+export function deadlinesOf(record: ExecutionRecord): Deadline[] {
+  const all: { kind: DeadlineKind; at: number | null }[] = [
+    { kind: 'interrupt', at: record.interruptUntil },
+    { kind: 'pending', at: record.pendingUntil },
+    { kind: 'grace', at: record.graceUntil },
+    { kind: 'runtime', at: record.runtimeUntil },
+  ];
+  return all.filter((deadline): deadline is Deadline => deadline.at !== null).sort((a, b) => a.at - b.at);
+}
+
+/** What the earliest overdue deadline leads to, or null when none is due. After an ending there are no more deadlines. */
+export function expire(record: ExecutionRecord, now: number): Transition | null {
+  const due = deadlinesOf(record)[0];
+  if (!due || due.at > now) return null;
+  switch (due.kind) {
+    case 'pending':
+      return fail(record, 'wrapper_never_connected', `no wrapper connected within ${record.policy.pendingTimeoutMs} ms`, now);
+    case 'grace':
+      return fail(record, 'wrapper_disconnected', `the wrapper was away longer than ${record.policy.disconnectGraceMs} ms`, now, {
+        reason: record.disconnectReason,
+        wsCloseCode: record.wsCloseCode,
+        wsCloseReason: record.wsCloseReason,
+      });
+    case 'interrupt':
+      return record.interruptCause === 'runtime'
+        ? failRuntime(record, now, { forced: true })
+        : settle(record, { status: 'interrupted', reason: record.interruptReason, forced: true }, now);
+    case 'runtime': {
+      // Interrupt first. When one was asked already, its own deadline ends the run.
+      const asked = requestInterrupt(record, { reason: 'maxRuntimeMs is over', force: false, cause: 'runtime' }, now);
+      return { patch: { ...asked?.patch, runtimeUntil: null }, events: asked?.events ?? [], commands: asked?.commands ?? [] };
+    }
+    default:
+      return due.kind satisfies never;
+  }
+}

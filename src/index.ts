@@ -1,0 +1,21 @@
+/**
+ * The Worker.
+ *
+ *   api/       HTTP: routes, credentials, upgrades, problem documents
+ *   rpc.ts     the same operations for other Workers, over a service binding
+ *   session/   the Durable Object of one session, and its shell: sockets, alarm, transactions
+ *   core/      its decisions, as pure functions
+ *   storage/   its tables and queries
+ *   launch/    how a wrapper is started
+ *   tokens.ts  signed credentials · config.ts what a deployment must be given · calls.ts how a session is called
+ */
+
+import { app } from './api/app.ts';
+import type { Env } from './env.ts';
+
+export { Holdfast } from './rpc.ts';
+export { SessionCoordinator } from './session/coordinator.ts';
+
+export default {
+  fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+} satisfies ExportedHandler<Env>;

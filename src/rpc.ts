@@ -1,0 +1,54 @@
+/**
+ * Workers RPC: the operations of the HTTP API for another Worker, over a service binding with `entrypoint = "Holdfast"`. The tenant comes from the
+ * binding's props, so a caller can not name another. Results are tagged unions; nothing expected is thrown.
+ */
+
+import { WorkerEntrypoint } from 'cloudflare:workers';
+import type { Failure, StartRequest } from '../protocol/index.ts';
+import { isId } from '../protocol/index.ts';
+import { failure } from './api/problem.ts';
+import { readConfig } from './config.ts';
+import type { Env } from './env.ts';
+import * as service from './service.ts';
+
+export interface HoldfastProps {
+  tenant?: string;
+}
+
+export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> {
+  async startExecution(session: string, request: StartRequest) {
+    return this.#call((caller) => service.startExecution(caller, session, request));
+  }
+  async getExecution(session: string, execution: string, options: { waitSeconds?: number } = {}) {
+    return this.#call((caller) => service.getExecution(caller, session, execution, options.waitSeconds));
+  }
+  async listExecutions(session: string, query: { status?: string; limit?: number; cursor?: string } = {}) {
+    return this.#call((caller) => service.listExecutions(caller, session, query));
+  }
+  async interruptExecution(session: string, execution: string, options: { reason?: string; force?: boolean } = {}) {
+    return this.#call((caller) => service.interruptExecution(caller, session, execution, options));
+  }
+  async failExecution(session: string, execution: string, failed: { code: string; message: string }) {
+    return this.#call((caller) => service.failExecution(caller, session, execution, failed));
+  }
+  async sendInput(session: string, execution: string, data: string) {
+    return this.#call((caller) => service.sendInput(caller, session, execution, { data }));
+  }
+  async readEvents(session: string, query: { after?: number; limit?: number } = {}) {
+    return this.#call((caller) => service.readEvents(caller, session, query));
+  }
+  async createTicket(session: string, options: { execution?: string; types?: string[]; ttlSeconds?: number } = {}) {
+    return this.#call((caller) => service.createTicket(caller, session, options));
+  }
+  async getSession(session: string) {
+    return this.#call((caller) => service.getSession(caller, session));
+  }
+
+  async #call<T>(operation: (caller: service.Caller) => Promise<T>): Promise<T | Failure> {
+    const configured = readConfig(this.env);
+    if (!configured.ok) return failure('not_configured', configured.message);
+    const tenant = this.ctx.props?.tenant;
+    if (!isId(tenant)) return failure('unauthorized', 'The service binding has no props.tenant.');
+    return operation({ env: this.env, config: configured.config, tenant, origin: null });
+  }
+}

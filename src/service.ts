@@ -1,0 +1,254 @@
+/**
+ * The operations of a tenant, as HTTP and RPC both offer them: validate, call the session, add what only the Worker can (tokens). Inputs are `unknown`,
+ * because RPC callers are no more to be trusted than HTTP ones.
+ */
+
+import type * as z from 'zod';
+import {
+  type Execution,
+  type Failure,
+  type IngestAccess,
+  isId,
+  isStatus,
+  isTerminal,
+  LIST_LIMIT_DEFAULT,
+  LIST_LIMIT_MAX,
+  type LoggedEvent,
+  newExecutionId,
+  type Result,
+  resolvePolicy,
+  type SessionSummary,
+  type Status,
+  TICKET_TTL_SECONDS_DEFAULT,
+  WAIT_SECONDS_MAX,
+} from '../protocol/index.ts';
+import { badInput, failure } from './api/problem.ts';
+import { failSchema, inputSchema, interruptSchema, type StartBody, startSchema, ticketSchema } from './api/schemas.ts';
+import { callSession } from './calls.ts';
+import type { Config } from './config.ts';
+import type { Env } from './env.ts';
+import { type NormalStart, READ_LIMIT_MAX } from './session/operations.ts';
+import { ingestTtlSeconds, signIngestToken, signTicket } from './tokens.ts';
+import { ingestUrl } from './urls.ts';
+import { waitForEnd } from './wait.ts';
+
+export interface Caller {
+  env: Env;
+  config: Config;
+  tenant: string;
+  /** Origin of the request, where wrappers dial in unless HOLDFAST_PUBLIC_URL says otherwise; null when there is none (RPC). */
+  origin: string | null;
+}
+
+export type Started = Result<{ execution: Execution; ingest: IngestAccess; created: boolean }>;
+
+function parse<S extends z.ZodType>(schema: S, input: unknown): { ok: true; value: z.infer<S> } | Failure {
+  const parsed = schema.safeParse(input);
+  return parsed.success ? { ok: true, value: parsed.data } : badInput(parsed.error);
+}
+
+/** Ids come from paths and from other Workers; a session name that is none would address an object of its own. */
+function checkIds(session: unknown, execution?: unknown): Failure | null {
+  if (!isId(session)) return failure('bad_request', 'session: is not a valid id', { field: 'session' });
+  if (execution !== undefined && !isId(execution))
+    return failure('bad_request', 'execution: is not a valid id', { field: 'execution' });
+  return null;
+}
+
+export async function startExecution(caller: Caller, session: string, input: unknown, idempotencyKey?: string): Promise<Started> {
+  const { env, config, tenant } = caller;
+  const bad = checkIds(session);
+  if (bad) return bad;
+  const parsed = parse(startSchema, input);
+  if (!parsed.ok) return parsed;
+  if (idempotencyKey !== undefined && parsed.value.id !== undefined && parsed.value.id !== idempotencyKey) {
+    return failure('bad_request', 'Idempotency-Key and id differ: the key is the execution id', { field: 'id' });
+  }
+  if (idempotencyKey !== undefined && !isId(idempotencyKey)) {
+    return failure('bad_request', 'Idempotency-Key: is not a valid id', { field: 'idempotency-key' });
+  }
+  const normal = await normalise(caller, { ...parsed.value, id: parsed.value.id ?? idempotencyKey });
+  if (!normal.ok) return normal;
+  const { request } = normal;
+
+  const started = await callSession(env, tenant, session, (stub) => stub.startExecution(request));
+  if (!started.ok) return started;
+  const { execution, created } = started;
+  const claims = { tenant, session, execution: execution.id };
+  const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(execution.policy), Date.now());
+  return { ok: true, created, execution, ingest: { url: ingestUrl(request.origin, session, execution.id), token } };
+}
+
+async function normalise({ config, origin }: Caller, body: StartBody): Promise<{ ok: true; request: NormalStart } | Failure> {
+  const policy = resolvePolicy(withoutUndefined(body.policy ?? {}));
+  if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
+  const launcher = body.launcher ?? config.launcher;
+  if (launcher === 'container' || (launcher === 'runner' && !config.runner)) {
+    return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
+  }
+  const where = config.publicUrl ?? origin;
+  if (where === null)
+    return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers would not know where to dial in.');
+  const work = {
+    command: body.command,
+    cwd: body.cwd ?? null,
+    env: body.env ?? null,
+    stdin: body.stdin ?? null,
+    format: body.format ?? 'text',
+    launcher,
+    labels: body.labels ?? {},
+    policy: policy.policy,
+    callbackUrl: body.callback?.url ?? null,
+  };
+  return {
+    ok: true,
+    request: {
+      ...work,
+      id: body.id ?? newExecutionId(),
+      digest: await digestOf(work),
+      onBusy: body.onBusy ?? 'reject',
+      traceparent: body.traceparent ?? null,
+      origin: where,
+    },
+  };
+}
+
+function withoutUndefined<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
+
+/** What makes two starts the same: the work and its terms. Not how the caller waits (`onBusy`) nor its trace, which differ between tries. */
+async function digestOf(work: object): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonicalJson(work)));
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`;
+}
+
+export async function getExecution(
+  { env, tenant }: Caller,
+  session: string,
+  execution: string,
+  waitSeconds = 0,
+): Promise<Result<{ execution: Execution }>> {
+  const bad = checkIds(session, execution);
+  if (bad) return bad;
+  const read = () => callSession(env, tenant, session, (stub) => stub.getExecution(execution));
+  const first = await read();
+  if (!first.ok || waitSeconds <= 0 || isTerminal(first.execution.status)) return first;
+  await waitForEnd(env, tenant, session, execution, Math.min(waitSeconds, WAIT_SECONDS_MAX) * 1000);
+  return read();
+}
+
+export async function listExecutions(
+  { env, tenant }: Caller,
+  session: string,
+  query: { status?: string | undefined; limit?: number | undefined; cursor?: string | undefined },
+): Promise<Result<{ data: Execution[]; next: string | null }>> {
+  const bad = checkIds(session);
+  if (bad) return bad;
+  const { status, limit = LIST_LIMIT_DEFAULT, cursor } = query;
+  if (status !== undefined && !isStatus(status)) return failure('bad_request', 'status: is not a status', { field: 'status' });
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
+    return failure('bad_request', `limit: must be 1 to ${LIST_LIMIT_MAX}`, { field: 'limit' });
+  }
+  const before = cursor === undefined ? undefined : decodeCursor(cursor);
+  if (before === null) return failure('bad_request', 'cursor: is not a cursor of this list', { field: 'cursor' });
+  const listed = await callSession(env, tenant, session, (stub) =>
+    stub.listExecutions({ status: status as Status | undefined, limit, before }),
+  );
+  return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : encodeCursor(listed.next) } : listed;
+}
+
+/** Opaque to callers, so that what a page is cut by may change. */
+const encodeCursor = (ordinal: number): string => btoa(`o${ordinal}`).replace(/=+$/, '');
+
+function decodeCursor(cursor: string): number | null {
+  try {
+    const text = atob(cursor);
+    const ordinal = Number(text.slice(1));
+    return /^o[1-9][0-9]{0,15}$/.test(text) && Number.isSafeInteger(ordinal) ? ordinal : null;
+  } catch {
+    return null;
+  }
+}
+
+export async function interruptExecution(
+  { env, tenant }: Caller,
+  session: string,
+  execution: string,
+  input: unknown,
+): Promise<Result<{ execution: Execution; settled: boolean; accepted: boolean }>> {
+  const bad = checkIds(session, execution);
+  if (bad) return bad;
+  const parsed = parse(interruptSchema, input);
+  if (!parsed.ok) return parsed;
+  const options = { reason: parsed.value.reason ?? '', force: parsed.value.force ?? false };
+  return callSession(env, tenant, session, (stub) => stub.interruptExecution(execution, options));
+}
+
+export async function failExecution(
+  { env, tenant }: Caller,
+  session: string,
+  execution: string,
+  input: unknown,
+): Promise<Result<{ settled: boolean; execution: Execution }>> {
+  const bad = checkIds(session, execution);
+  if (bad) return bad;
+  const parsed = parse(failSchema, input);
+  if (!parsed.ok) return parsed;
+  return callSession(env, tenant, session, (stub) => stub.failExecution(execution, parsed.value));
+}
+
+export async function sendInput(
+  { env, tenant }: Caller,
+  session: string,
+  execution: string,
+  input: unknown,
+): Promise<Result<{ commandId: number }>> {
+  const bad = checkIds(session, execution);
+  if (bad) return bad;
+  const parsed = parse(inputSchema, input);
+  if (!parsed.ok) return parsed;
+  return callSession(env, tenant, session, (stub) => stub.sendInput(execution, parsed.value.data), { idempotent: false });
+}
+
+export async function getSession({ env, tenant }: Caller, session: string): Promise<Result<{ session: SessionSummary }>> {
+  return checkIds(session) ?? callSession(env, tenant, session, (stub) => stub.getSession());
+}
+
+export async function readEvents(
+  { env, tenant }: Caller,
+  session: string,
+  query: { after?: number; limit?: number },
+): Promise<Result<{ events: LoggedEvent[]; next: number; head: number }>> {
+  const bad = checkIds(session);
+  if (bad) return bad;
+  const { after = 0, limit = READ_LIMIT_MAX } = query;
+  if (!Number.isSafeInteger(after) || after < 0) return failure('bad_request', 'after: must be an offset', { field: 'after' });
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > READ_LIMIT_MAX) {
+    return failure('bad_request', `limit: must be 1 to ${READ_LIMIT_MAX}`, { field: 'limit' });
+  }
+  return callSession(env, tenant, session, (stub) => stub.readEvents({ after, limit }));
+}
+
+/** Needs no session: a ticket says what may be read, not that it is there. */
+export async function createTicket(
+  { config, tenant }: Caller,
+  session: string,
+  input: unknown,
+): Promise<Result<{ ticket: string; expiresAt: number }>> {
+  const bad = checkIds(session);
+  if (bad) return bad;
+  const parsed = parse(ticketSchema, input);
+  if (!parsed.ok) return parsed;
+  const { execution, types, ttlSeconds = TICKET_TTL_SECONDS_DEFAULT } = parsed.value;
+  const now = Date.now();
+  const ticket = await signTicket(config.signingKeys, { tenant, session, execution, types }, ttlSeconds, now);
+  return { ok: true, ticket, expiresAt: (Math.floor(now / 1000) + ttlSeconds) * 1000 };
+}

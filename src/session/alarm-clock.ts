@@ -1,0 +1,42 @@
+/**
+ * The one alarm of the object, as a projection of rows and sockets (G5). `arm()` after every change; it sets the alarm only when it must come
+ * earlier than it would.
+ */
+
+import { alarmToSet, type Horizon, nextWake } from '../core/deadlines.ts';
+import { logLine, messageOf } from '../log.ts';
+
+export class AlarmClock {
+  readonly #storage: DurableObjectStorage;
+  readonly #horizon: () => Horizon | null;
+  #current: number | null = null;
+
+  /** `horizon` is null for a session that does not exist: it needs no wake. */
+  constructor(storage: DurableObjectStorage, horizon: () => Horizon | null) {
+    this.#storage = storage;
+    this.#horizon = horizon;
+  }
+
+  /** What the platform has. Asking is asynchronous, so it is done once per wake, before anything else runs. */
+  async load(): Promise<void> {
+    this.#current = await this.#storage.getAlarm();
+  }
+
+  /** A fired alarm is used up, whatever becomes of its handler. */
+  fired(): void {
+    this.#current = null;
+  }
+
+  arm(now: number): void {
+    const horizon = this.#horizon();
+    if (!horizon) return;
+    const at = alarmToSet(this.#current, nextWake(horizon, now), now);
+    if (at === null) return;
+    this.#current = at;
+    // Part of the same turn as the change it belongs to, so the two are written together. A failed write resets the object.
+    this.#storage.setAlarm(at).catch((error: unknown) => {
+      this.#current = null;
+      logLine('error', 'alarm_not_set', { message: messageOf(error) });
+    });
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Carries out transitions: one flat transaction for the rows, then the sockets.
+ *
+ * T1  A change of state is one synchronous turn: check, write, then tell. Nothing awaits in between.
+ * T2  Settling writes the row, the verdict event and the promotion of the next in the same transaction (G3). The row's compare-and-set decides
+ *     whether it happens at all.
+ * T3  Telling comes after the write and can not undo it: a socket that fails is a socket that is gone.
+ */
+
+import { CLOSE, type Command, encodeFrame, isActive, isTerminal, utf8Bytes } from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import { becomePending, type CoordinatorEvent, type Transition } from '../core/lifecycle.ts';
+import type { LogRow } from '../storage/log.ts';
+import type { SessionContext } from './context.ts';
+import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
+
+/** What was written, to be told to sockets. */
+export interface Written {
+  record: ExecutionRecord;
+  rows: LogRow[];
+  commands: Command[];
+}
+
+/** The coordinator's own events of one moment, as one row without seqs. */
+export function appendEvents(
+  { store }: SessionContext,
+  execution: string,
+  events: readonly CoordinatorEvent[],
+  now: number,
+): LogRow[] {
+  if (events.length === 0) return [];
+  const body = events.map(({ type, data }) => JSON.stringify({ type, at: now, data })).join('\n');
+  return [store.log.append({ execution, firstSeq: null, count: events.length, body, bytes: utf8Bytes(body) }, now)];
+}
+
+/** Inside a transaction: writes a transition of one execution, and promotes the next when this one ended. Null when it was over already. */
+export function writeTransition(context: SessionContext, id: string, transition: Transition, now: number): Written | null {
+  const { store } = context;
+  const rows: LogRow[] = [];
+  let record = store.executions.update(id, transition.patch);
+  if (!record) return null;
+  rows.push(...appendEvents(context, id, transition.events, now));
+  const commands = transition.commands.map((command) => store.commands.add(id, command, now));
+  if (isTerminal(record.status)) {
+    record = closeBooks(context, record, rows, now);
+  }
+  return { record, rows, commands };
+}
+
+/** T2: the rest of an ending, in the transaction of the verdict. */
+function closeBooks(context: SessionContext, record: ExecutionRecord, rows: LogRow[], now: number): ExecutionRecord {
+  const { store } = context;
+  const lastOffset = store.log.head;
+  store.executions.noteVerdict(record.id, lastOffset);
+  store.commands.drop(record.id);
+  store.log.forgetAcked(record.id);
+  if (!store.executions.active()) {
+    const [next] = store.executions.queued();
+    if (next) {
+      const promotion = becomePending(next, now);
+      store.executions.update(next.id, promotion.patch);
+      rows.push(...appendEvents(context, next.id, promotion.events, now));
+    }
+  }
+  return { ...record, lastOffset };
+}
+
+/** T3: what was written goes out, and the alarm follows the rows. */
+export function announce(context: SessionContext, { record, rows, commands }: Written, now: number): void {
+  context.alarm.arm(now);
+  for (const row of rows) context.viewers.broadcast(row);
+  if (commands.length > 0) sendCommands(context, record, commands);
+  if (isTerminal(record.status)) closeSettled(context, record);
+}
+
+/** Writes one transition and tells of it. Null when the execution was over already. */
+export function commit(context: SessionContext, id: string, transition: Transition, now: number): ExecutionRecord | null {
+  const written = context.store.transact(() => writeTransition(context, id, transition, now));
+  if (!written) return null;
+  announce(context, written, now);
+  return written.record;
+}
+
+/** The open socket of the current epoch. */
+export function currentIngest({ ctx }: SessionContext, record: ExecutionRecord) {
+  return ingestSockets(ctx, record.id).find(({ ws, attachment }) => attachment.epoch === record.epoch && isOpen(ws)) ?? null;
+}
+
+function sendCommands(context: SessionContext, record: ExecutionRecord, commands: readonly Command[]): void {
+  if (!isActive(record.status) || !record.connected) return;
+  const ingest = currentIngest(context, record);
+  if (!ingest) return;
+  for (const command of commands) sendText(ingest.ws, encodeFrame({ type: 'command', ...command }));
+}
+
+/** ING7: the good end of every connection of the execution. */
+export function closeSettled({ ctx }: SessionContext, record: ExecutionRecord): void {
+  for (const socket of ingestSockets(ctx, record.id)) detachAndClose(socket, CLOSE.settled, settledReason(record));
+}
+
+export const settledReason = (record: Pick<ExecutionRecord, 'status'>): string => JSON.stringify({ status: record.status });

@@ -1,0 +1,196 @@
+/**
+ * Ingest connections: hello, events, command acks. The path from a frame to its ack is one synchronous turn (handlers of one socket interleave at
+ * every `await`, so there is none): parse, check, write, ack, broadcast. The output gate holds ack and broadcast until the write is durable (ING6).
+ */
+
+import {
+  CLOSE,
+  type EventsFrame,
+  encodeFrame,
+  FRAME_BYTES_MAX,
+  HELLO_TIMEOUT_MS,
+  type HelloFrame,
+  isTerminal,
+  isTerminalFact,
+  PROTOCOL_VERSION,
+  parseWrapperFrame,
+  UNBOUND_SOCKETS_MAX,
+  utf8Bytes,
+  type WelcomeFrame,
+  WINDOW_BYTES,
+} from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import { acceptHello, type Disconnect, loseConnection, settleByFact } from '../core/lifecycle.ts';
+import { dropKnownPrefix, receive } from '../core/receiver.ts';
+import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
+import type { SessionContext } from './context.ts';
+import {
+  attach,
+  closeSocket,
+  detachAndClose,
+  INGEST_TAG,
+  type IngestAttachment,
+  ingestSockets,
+  ingestTag,
+  isOpen,
+  sendText,
+} from './sockets.ts';
+
+/** Takes an upgraded socket whose token was checked. It has until the hello timeout to introduce itself (ING1). */
+export function acceptIngest(context: SessionContext, ws: WebSocket, execution: string, now: number): void {
+  context.ctx.acceptWebSocket(ws, [INGEST_TAG, ingestTag(execution)]);
+  attach(ws, { role: 'ingest', execution, epoch: null, acceptedAt: now });
+  const record = context.store.exists ? context.store.executions.get(execution) : null;
+  if (!record) {
+    closeSocket(ws, CLOSE.notFound, 'no such execution');
+    return;
+  }
+  if (isTerminal(record.status)) {
+    closeSocket(ws, CLOSE.settled, settledReason(record));
+    return;
+  }
+  const unbound = ingestSockets(context.ctx, execution).filter(({ attachment }) => attachment.epoch === null);
+  for (const socket of unbound.slice(0, Math.max(0, unbound.length - UNBOUND_SOCKETS_MAX))) {
+    detachAndClose(socket, CLOSE.tooManyConnections, 'too many connections without a hello');
+  }
+  context.alarm.arm(now);
+}
+
+export function onIngestMessage(
+  context: SessionContext,
+  ws: WebSocket,
+  attachment: IngestAttachment,
+  message: string | ArrayBuffer,
+  now: number,
+): void {
+  if (attachment.detached) return;
+  if (typeof message !== 'string') return refuseFrame(context, ws, attachment, 'a frame must be text, not binary', now);
+  const record = context.store.executions.get(attachment.execution);
+  if (!record) return closeSocket(ws, CLOSE.notFound, 'no such execution');
+  // ING4: of a fenced connection nothing counts any more, not even its mistakes.
+  if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;
+
+  const parsed = parseWrapperFrame(message);
+  if (!parsed.ok) return refuseFrame(context, ws, attachment, parsed.detail, now);
+  const { frame } = parsed;
+  if (frame.type === 'hello') {
+    if (attachment.epoch !== null) return refuseFrame(context, ws, attachment, 'hello was said already', now);
+    return onHello(context, ws, attachment, record, frame, now);
+  }
+  if (attachment.epoch === null) return refuseFrame(context, ws, attachment, 'hello must come first', now);
+  if (isTerminal(record.status)) return closeSettled(context, record);
+  switch (frame.type) {
+    case 'events':
+      return onEvents(context, ws, record, frame, now);
+    case 'command_ack':
+      return context.store.commands.ack(record.id, frame.id);
+    default:
+      return frame satisfies never;
+  }
+}
+
+/** ING2, ING3, ING7, ING9. */
+function onHello(
+  context: SessionContext,
+  ws: WebSocket,
+  attachment: IngestAttachment,
+  record: ExecutionRecord,
+  hello: HelloFrame,
+  now: number,
+): void {
+  const { store } = context;
+  const socket = { ws, attachment };
+  if (isTerminal(record.status)) return detachAndClose(socket, CLOSE.settled, settledReason(record));
+  const ackedSeq = store.log.ackedSeq(record.id, record.firstOffset);
+  const answer = acceptHello(record, hello, ackedSeq, now);
+  switch (answer.kind) {
+    case 'claimed':
+      return detachAndClose(socket, CLOSE.claimed, 'another wrapper has this execution');
+    case 'not_yet':
+      return detachAndClose(socket, CLOSE.tryAgainLater, 'queued');
+    case 'accept': {
+      const written = store.transact(() => writeTransition(context, record.id, answer.transition, now));
+      if (!written) return detachAndClose(socket, CLOSE.settled, 'settled');
+      for (const other of ingestSockets(context.ctx, record.id)) {
+        // A younger one without a hello may be the same wrapper's next attempt; it is left to introduce itself.
+        const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;
+        if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
+      }
+      attach(ws, { ...attachment, epoch: answer.epoch });
+      const welcome: WelcomeFrame = {
+        type: 'welcome',
+        protocol: Math.min(hello.protocol, PROTOCOL_VERSION),
+        epoch: answer.epoch,
+        ackedSeq,
+        policy: record.policy,
+        limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
+        commands: store.commands.waiting(record.id),
+      };
+      sendText(ws, encodeFrame(welcome));
+      return announce(context, written, now);
+    }
+    default:
+      return answer satisfies never;
+  }
+}
+
+/** ING5, ING6, and the end of the run when the last event says so. */
+function onEvents(context: SessionContext, ws: WebSocket, record: ExecutionRecord, frame: EventsFrame, now: number): void {
+  const { store, viewers } = context;
+  const receipt = receive(store.log.ackedSeq(record.id, record.firstOffset), frame);
+  if (receipt.kind === 'duplicate') return void sendText(ws, encodeFrame({ type: 'ack', seq: receipt.ack }));
+  if (receipt.kind === 'gap') return void sendText(ws, encodeFrame({ type: 'nack', expected: receipt.expected }));
+
+  const body = dropKnownPrefix(frame.body, receipt.skip);
+  const batch = { execution: record.id, firstSeq: receipt.firstSeq, count: receipt.count, body, bytes: utf8Bytes(body) };
+  const last = frame.events.at(-1);
+  if (!last || !isTerminalFact(last)) {
+    const row = store.log.append(batch, now);
+    sendText(ws, ackText(receipt.ack));
+    viewers.broadcast(row);
+    return;
+  }
+  const { row, written } = store.transact(() => ({
+    row: store.log.append(batch, now),
+    written: writeTransition(context, record.id, settleByFact(record, last, now), now),
+  }));
+  sendText(ws, ackText(receipt.ack));
+  viewers.broadcast(row);
+  if (written) announce(context, written, now);
+}
+
+const ackText = (seq: number): string => `{"type":"ack","seq":${seq}}`;
+
+/** ING8: nothing is stored; the connection ends, which for a bound one is a disconnect like any other. */
+function refuseFrame(context: SessionContext, ws: WebSocket, attachment: IngestAttachment, detail: string, now: number): void {
+  loseIngest(context, ws, attachment, { reason: 'bad_frame', wsCloseCode: CLOSE.badFrame, wsCloseReason: detail }, now);
+  detachAndClose({ ws, attachment }, CLOSE.badFrame, detail);
+}
+
+/**
+ * A connection ended. It matters only when it is the one of the current epoch of a running execution: a superseded, settled or unbound socket
+ * starts no grace.
+ */
+export function loseIngest(
+  context: SessionContext,
+  ws: WebSocket,
+  attachment: IngestAttachment,
+  facts: Disconnect,
+  now: number,
+): void {
+  if (attachment.detached || attachment.epoch === null) return;
+  const record = context.store.executions.get(attachment.execution);
+  if (record?.status !== 'running' || !record.connected || record.epoch !== attachment.epoch) return;
+  attach(ws, { ...attachment, detached: true });
+  commit(context, record.id, loseConnection(record, facts, now), now);
+}
+
+/** ING1: sockets that never introduced themselves. */
+export function closeSilentStrangers(context: SessionContext, now: number): void {
+  for (const socket of ingestSockets(context.ctx)) {
+    const { ws, attachment } = socket;
+    if (attachment.epoch === null && isOpen(ws) && attachment.acceptedAt + HELLO_TIMEOUT_MS <= now) {
+      detachAndClose(socket, CLOSE.helloTimeout, 'no hello in time');
+    }
+  }
+}

@@ -1,0 +1,298 @@
+/** What a caller can ask of a session. Expected outcomes are tagged results; nothing is thrown for them. */
+
+import {
+  type Execution,
+  type Failure,
+  isTerminal,
+  LIST_LIMIT_MAX,
+  type LoggedEvent,
+  type OnBusy,
+  type Result,
+  type SessionSummary,
+  type Status,
+  VIEWERS_MAX,
+} from '../../protocol/index.ts';
+import { admit } from '../core/admission.ts';
+import { type ExecutionRecord, viewOf } from '../core/execution.ts';
+import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
+import type { LogRow } from '../storage/log.ts';
+import { announce, commit, type Written, writeTransition } from './commit.ts';
+import type { SessionContext } from './context.ts';
+import type { ViewerRequest } from './viewers.ts';
+
+/** A start request after validation: nothing in it is optional any more. */
+export type NormalStart = Pick<
+  ExecutionRecord,
+  | 'id'
+  | 'command'
+  | 'cwd'
+  | 'env'
+  | 'stdin'
+  | 'format'
+  | 'launcher'
+  | 'labels'
+  | 'policy'
+  | 'callbackUrl'
+  | 'traceparent'
+  | 'origin'
+> & { digest: string; onBusy: OnBusy };
+
+export type StartResult = Result<{ execution: Execution; created: boolean }>;
+
+const noSession: Failure = { ok: false, code: 'session_not_found', message: 'This session was never started, or it was deleted.' };
+
+const noExecution = (id: string): Failure => ({
+  ok: false,
+  code: 'execution_not_found',
+  message: `There is no execution ${id} in this session.`,
+  facts: { execution: id },
+});
+
+function find({ store }: SessionContext, id: string): { ok: true; record: ExecutionRecord } | Failure {
+  if (!store.exists) return noSession;
+  const record = store.executions.get(id);
+  return record ? { ok: true, record } : noExecution(id);
+}
+
+/** Idempotent by id: the same request again finds the execution it made before, whatever became of it. */
+export function startExecution(context: SessionContext, request: NormalStart, now: number): StartResult {
+  const { store, session } = context;
+  store.create(now);
+  const admission = admit(
+    {
+      existing: store.executions.get(request.id),
+      active: store.executions.active(),
+      queueLength: store.executions.queued().length,
+      lowestQueueRank: store.executions.lowestQueueRank(),
+    },
+    request,
+  );
+  switch (admission.kind) {
+    case 'existing':
+      return { ok: true, created: false, execution: viewOf(session, admission.record) };
+    case 'conflict':
+      return {
+        ok: false,
+        code: 'execution_id_conflict',
+        message: `Execution ${request.id} was started with a different request. Use another id.`,
+        facts: { execution: request.id },
+      };
+    case 'busy':
+      return {
+        ok: false,
+        code: 'execution_in_progress',
+        message: `Execution ${admission.activeId} is active. Wait for it, interrupt it, or start with onBusy queue or replace.`,
+        facts: { activeExecutionId: admission.activeId },
+      };
+    case 'queue_full':
+      return {
+        ok: false,
+        code: 'queue_full',
+        message: `${admission.length} executions are waiting already.`,
+        facts: { waiting: admission.length },
+      };
+    case 'begin':
+    case 'queue': {
+      const written = store.transact(() => {
+        const record = insert(context, request, admission.kind === 'queue' ? admission.rank : 0, now);
+        const first = admission.kind === 'queue' ? becomeQueued(admission.position) : becomePending(record, now);
+        const begun = writeTransition(context, record.id, first, now);
+        const interrupt =
+          admission.kind === 'queue' && admission.interrupt
+            ? requestInterrupt(admission.interrupt, { reason: `replaced by ${record.id}`, force: false, cause: 'replace' }, now)
+            : null;
+        const ended =
+          interrupt && admission.kind === 'queue' && admission.interrupt
+            ? writeTransition(context, admission.interrupt.id, interrupt, now)
+            : null;
+        return [begun, ended].filter((one): one is Written => one !== null);
+      });
+      for (const one of written) announce(context, one, now);
+      const record = store.executions.get(request.id);
+      return record ? { ok: true, created: true, execution: viewOf(session, record) } : noExecution(request.id);
+    }
+    default:
+      return admission satisfies never;
+  }
+}
+
+function insert(context: SessionContext, request: NormalStart, queueRank: number, now: number): ExecutionRecord {
+  const { digest, onBusy: _, ...fields } = request;
+  return context.store.executions.insert({
+    ...fields,
+    status: 'queued',
+    requestDigest: digest,
+    // `none` has no launcher that would need them: whoever starts the wrapper has them already.
+    env: request.launcher === 'none' ? null : request.env,
+    stdin: request.launcher === 'none' ? null : request.stdin,
+    createdAt: now,
+    firstOffset: context.store.log.head + 1,
+    queueRank,
+    pendingAt: null,
+    startedAt: null,
+    endedAt: null,
+    lastOffset: null,
+    launchAt: null,
+    launchAttempts: 0,
+    launchedAt: null,
+    wrapperId: null,
+    epoch: 0,
+    connected: false,
+    connectedAt: null,
+    disconnectedAt: null,
+    disconnectReason: null,
+    wsCloseCode: null,
+    wsCloseReason: null,
+    pendingUntil: null,
+    graceUntil: null,
+    runtimeUntil: null,
+    interruptUntil: null,
+    interruptRequestedAt: null,
+    interruptCause: null,
+    interruptReason: null,
+    interruptForced: false,
+    exitCode: null,
+    signal: null,
+    code: null,
+    error: null,
+    reason: null,
+    forced: false,
+  });
+}
+
+export function getExecution(context: SessionContext, id: string): Result<{ execution: Execution }> {
+  const found = find(context, id);
+  return found.ok ? { ok: true, execution: viewOf(context.session, found.record) } : found;
+}
+
+export interface ListQuery {
+  status?: Status | undefined;
+  limit: number;
+  before?: number | undefined;
+}
+
+export function listExecutions(
+  { store, session }: SessionContext,
+  query: ListQuery,
+): Result<{ data: Execution[]; next: number | null }> {
+  if (!store.exists) return noSession;
+  const limit = Math.min(query.limit, LIST_LIMIT_MAX);
+  const page = store.executions.list({ ...query, limit: limit + 1 });
+  const shown = page.slice(0, limit);
+  return {
+    ok: true,
+    data: shown.map((record) => viewOf(session, record)),
+    next: page.length > limit ? (shown.at(-1)?.ordinal ?? null) : null,
+  };
+}
+
+/** Asking again is harmless. `settled` says whether this call ended it, which it does when nothing runs yet. */
+export function interruptExecution(
+  context: SessionContext,
+  id: string,
+  { reason, force }: { reason: string; force: boolean },
+  now: number,
+): Result<{ execution: Execution; settled: boolean; accepted: boolean }> {
+  const found = find(context, id);
+  if (!found.ok) return found;
+  const { record } = found;
+  if (isTerminal(record.status)) return { ok: true, accepted: false, settled: false, execution: viewOf(context.session, record) };
+  const transition = requestInterrupt(record, { reason, force, cause: 'request' }, now);
+  const after = (transition && commit(context, id, transition, now)) ?? record;
+  return { ok: true, accepted: true, settled: isTerminal(after.status), execution: viewOf(context.session, after) };
+}
+
+/** Idempotent: the second call finds it settled and changes nothing. */
+export function failExecution(
+  context: SessionContext,
+  id: string,
+  { code, message }: { code: string; message: string },
+  now: number,
+): Result<{ settled: boolean; execution: Execution }> {
+  const found = find(context, id);
+  if (!found.ok) return found;
+  const { record } = found;
+  const after = isTerminal(record.status) ? null : commit(context, id, fail(record, code, message, now), now);
+  return { ok: true, settled: after !== null, execution: viewOf(context.session, after ?? record) };
+}
+
+export function sendInput(context: SessionContext, id: string, text: string, now: number): Result<{ commandId: number }> {
+  const found = find(context, id);
+  if (!found.ok) return found;
+  const { record } = found;
+  if (record.status !== 'running') {
+    return { ok: false, code: 'not_running', message: `Execution ${id} is ${record.status}.`, facts: { status: record.status } };
+  }
+  const written = context.store.transact(() =>
+    writeTransition(context, id, { patch: {}, events: [], commands: [{ command: 'input', data: { text } }] }, now),
+  );
+  const [command] = written?.commands ?? [];
+  if (!written || !command) return noExecution(id);
+  announce(context, written, now);
+  return { ok: true, commandId: command.id };
+}
+
+export function getSession({ store, session }: SessionContext): Result<{ session: SessionSummary }> {
+  if (!store.exists) return noSession;
+  const createdAt = Number(store.meta.get('created_at'));
+  return {
+    ok: true,
+    session: {
+      id: session,
+      createdAt,
+      lastActivityAt: Math.max(createdAt, store.log.lastReceivedAt ?? 0),
+      earliest: store.log.earliest,
+      head: store.log.head,
+      active: store.executions.active()?.id ?? null,
+      counts: store.executions.counts(),
+    },
+  };
+}
+
+/** Pages of a few megabytes at most, so that an answer always fits a message between Workers. */
+const READ_BYTES_MAX = 4 * 1024 * 1024;
+export const READ_LIMIT_MAX = 1000;
+
+export function readEvents(
+  { store }: SessionContext,
+  { after, limit }: { after: number; limit: number },
+): Result<{ events: LoggedEvent[]; next: number; head: number }> {
+  if (!store.exists) return noSession;
+  const bad = checkOffset(store.log, after);
+  if (bad) return bad;
+  const events: LoggedEvent[] = [];
+  let bytes = 0;
+  for (const row of store.log.rowsAfter(after)) {
+    if (events.length >= limit || bytes >= READ_BYTES_MAX) break;
+    bytes += row.bytes;
+    for (const [index, event] of eventsOf(row).entries()) {
+      const offset = row.firstOffset + index;
+      if (offset > after && events.length < limit) events.push({ offset, execution: row.execution, ...event });
+    }
+  }
+  return { ok: true, events, next: events.at(-1)?.offset ?? after, head: store.log.head };
+}
+
+const eventsOf = (row: LogRow): Omit<LoggedEvent, 'offset' | 'execution'>[] => JSON.parse(`[${row.body.replaceAll('\n', ',')}]`);
+
+/** §5: an offset that the log does not reach is never answered by a silent restart. */
+function checkOffset(log: { head: number; earliest: number }, after: number): Failure | null {
+  if (after > log.head) {
+    return { ok: false, code: 'offset_ahead', message: `The log ends at ${log.head}.`, facts: { head: log.head } };
+  }
+  if (after < log.earliest - 1) {
+    return { ok: false, code: 'offset_expired', message: `The log begins at ${log.earliest}.`, facts: { earliest: log.earliest } };
+  }
+  return null;
+}
+
+/** Whether a viewer may begin where it asks to. */
+export function admitViewer(context: SessionContext, request: ViewerRequest): { ok: true } | Failure {
+  const { store, viewers } = context;
+  if (!store.exists) return noSession;
+  const missing = request.executions?.find((id) => store.executions.get(id) === null);
+  if (missing !== undefined) return noExecution(missing);
+  if (viewers.count >= VIEWERS_MAX)
+    return { ok: false, code: 'overloaded', message: `${VIEWERS_MAX} viewers are connected already.` };
+  return (request.after !== null && checkOffset(store.log, request.after)) || { ok: true };
+}

@@ -1,0 +1,212 @@
+/**
+ * Viewers: replay from the log, then live. Positions are in the sockets' attachments (core/viewer.ts says when they must be), so a viewer goes on
+ * after hibernation as if nothing had been.
+ *
+ * R1  A batch is broadcast after it was written; the output gate holds it until it is durable (G2).
+ * R2  A live viewer gets each batch as it is appended; any other gets it from the log. The switch to live happens in the turn that reads the last row.
+ * R3  Replay goes in rounds, so that ten thousand rows to one viewer do not keep the object from the others.
+ */
+
+import {
+  CLOSE,
+  encodeStreamFrame,
+  isTerminal,
+  parseViewerFrame,
+  REPLAY_ROUND_BYTES,
+  type TerminalStatus,
+} from '../../protocol/index.ts';
+import { acknowledge, charge, endAnnouncedBy, frameFor, mayReceive, type ViewerFrame, type ViewerState } from '../core/viewer.ts';
+import type { LogRow } from '../storage/log.ts';
+import type { SessionStore } from '../storage/store.ts';
+import { attach, attachmentOf, closeSocket, isOpen, type Sockets, sendText, VIEWER_TAG } from './sockets.ts';
+
+/** A pause between rounds lets the event loop serve frames, alarms and other viewers. */
+const ROUND_PAUSE_MS = 1;
+
+type Round = 'live' | 'more' | 'waiting' | 'gone';
+
+export interface ViewerRequest {
+  after: number | null;
+  tail: number | null;
+  executions: string[] | null;
+  types: string[] | null;
+  flow: boolean;
+}
+
+/** Executions named in the hello: enough for a page, not the history of a session. */
+const HELLO_EXECUTIONS_MAX = 50;
+
+export class Viewers {
+  readonly #sockets: Sockets;
+  readonly #store: SessionStore;
+  readonly #session: string;
+  /** Keeps the object's turn alive while rounds are under way. */
+  readonly #waitUntil: (work: Promise<void>) => void;
+
+  constructor(sockets: Sockets, store: SessionStore, session: string, waitUntil: (work: Promise<void>) => void) {
+    this.#sockets = sockets;
+    this.#store = store;
+    this.#session = session;
+    this.#waitUntil = waitUntil;
+  }
+
+  get count(): number {
+    return this.#sockets.getWebSockets(VIEWER_TAG).length;
+  }
+
+  /** True while a viewer is behind and nothing but the pacing of rounds keeps it there. */
+  get replaying(): boolean {
+    return this.#all().some(({ state }) => !state.live && mayReceive(state));
+  }
+
+  /** Greets an accepted socket and begins its replay. The request was checked before. */
+  begin(ws: WebSocket, { after, tail, executions, types, flow }: ViewerRequest): void {
+    const { log, executions: records } = this.#store;
+    const sent = tail === null ? (after ?? 0) : log.tailOffset(tail);
+    const state: ViewerState = {
+      executions,
+      types,
+      flow,
+      live: false,
+      sent,
+      caughtUp: false,
+      waitingFor: executions ?? [],
+      unacked: [],
+    };
+    attach(ws, { role: 'viewer', state });
+    sendText(
+      ws,
+      encodeStreamFrame({
+        type: 'hello',
+        session: this.#session,
+        earliest: log.earliest,
+        head: log.head,
+        executions: records.newest(HELLO_EXECUTIONS_MAX),
+      }),
+    );
+    this.#pump(ws, state);
+  }
+
+  /** R1: a batch that was just appended. */
+  broadcast(row: LogRow): void {
+    const before = row.firstOffset - 1;
+    let whole: ViewerFrame | null = null;
+    let end: TerminalStatus | null | undefined;
+    for (const { ws, state } of this.#all()) {
+      if (!state.live) continue;
+      if (!mayReceive(state)) {
+        // V2: from here on this viewer reads from the log, when its acks come.
+        state.live = false;
+        state.sent = before;
+        attach(ws, { role: 'viewer', state });
+        continue;
+      }
+      const plain = state.executions === null && state.types === null;
+      if (plain) whole ??= frameFor(row, before, state);
+      const frame = plain ? whole : frameFor(row, before, state);
+      if (frame) this.#deliver(ws, state, frame);
+      end = end === undefined ? (row.own ? endAnnouncedBy(row) : null) : end;
+      if (end) this.#tellEnd(ws, state, row.execution, end);
+    }
+  }
+
+  onMessage(ws: WebSocket, state: ViewerState, message: string | ArrayBuffer): void {
+    const frame = typeof message === 'string' ? parseViewerFrame(message) : null;
+    if (!frame || frame.offset > this.#store.log.head) {
+      closeSocket(ws, CLOSE.badFrame, 'a viewer may send {"type":"ack","offset":N} with an offset it was sent');
+      return;
+    }
+    acknowledge(state, frame.offset);
+    attach(ws, { role: 'viewer', state });
+    if (!state.live) this.#pump(ws, state);
+  }
+
+  /** On a wake: replays that lost their turn go on. */
+  resume(): void {
+    for (const { ws, state } of this.#all()) if (!state.live && mayReceive(state)) this.#pump(ws, state);
+  }
+
+  closeAll(code: number, reason: string): void {
+    for (const ws of this.#sockets.getWebSockets(VIEWER_TAG)) closeSocket(ws, code, reason);
+  }
+
+  #all(): { ws: WebSocket; state: ViewerState }[] {
+    const all: { ws: WebSocket; state: ViewerState }[] = [];
+    for (const ws of this.#sockets.getWebSockets(VIEWER_TAG)) {
+      const attachment = isOpen(ws) ? attachmentOf(ws) : null;
+      if (attachment?.role === 'viewer') all.push({ ws, state: attachment.state });
+    }
+    return all;
+  }
+
+  /** One round at once; further ones, if any, after a pause each. Two pumps of one viewer do no harm: a round is one turn and begins at `sent`. */
+  #pump(ws: WebSocket, state: ViewerState): void {
+    if (this.#round(ws, state) !== 'more') return;
+    this.#waitUntil(
+      (async () => {
+        do {
+          await scheduler.wait(ROUND_PAUSE_MS);
+        } while (isOpen(ws) && !state.live && this.#round(ws, state) === 'more');
+      })(),
+    );
+  }
+
+  #round(ws: WebSocket, state: ViewerState): Round {
+    let bytes = 0;
+    let outcome: Round = 'live';
+    for (const row of this.#store.log.rowsAfter(state.sent, state.executions)) {
+      if (!mayReceive(state)) {
+        outcome = 'waiting';
+        break;
+      }
+      if (bytes >= REPLAY_ROUND_BYTES) {
+        outcome = 'more';
+        break;
+      }
+      const frame = frameFor(row, state.sent, state);
+      if (frame && !this.#deliver(ws, state, frame)) return 'gone';
+      bytes += row.bytes;
+      state.sent = row.firstOffset + row.count - 1;
+      const end = row.own ? endAnnouncedBy(row) : null;
+      if (end && !this.#tellEnd(ws, state, row.execution, end)) return 'gone';
+    }
+    if (outcome === 'live') this.#goLive(ws, state);
+    if (isOpen(ws)) attach(ws, { role: 'viewer', state });
+    return outcome;
+  }
+
+  #goLive(ws: WebSocket, state: ViewerState): void {
+    const { log, executions } = this.#store;
+    state.sent = log.head;
+    state.live = true;
+    if (!state.caughtUp) {
+      state.caughtUp = true;
+      sendText(ws, encodeStreamFrame({ type: 'caught_up', offset: log.head }));
+    }
+    for (const id of [...state.waitingFor]) {
+      const status = executions.get(id)?.status;
+      if (status && isTerminal(status)) this.#tellEnd(ws, state, id, status);
+    }
+  }
+
+  #deliver(ws: WebSocket, state: ViewerState, { text, last }: ViewerFrame): boolean {
+    if (!sendText(ws, text)) return false;
+    if (charge(state, last, text.length)) attach(ws, { role: 'viewer', state });
+    return true;
+  }
+
+  /**
+   * The `end` frame follows the verdict. A viewer that asked for certain executions hears it once it has caught up, and its socket closes
+   * when all of them have ended. False when it was closed.
+   */
+  #tellEnd(ws: WebSocket, state: ViewerState, execution: string, status: TerminalStatus): boolean {
+    if (state.executions === null) return sendText(ws, encodeStreamFrame({ type: 'end', execution, status }));
+    if (!state.live || !state.waitingFor.includes(execution)) return true;
+    state.waitingFor = state.waitingFor.filter((id) => id !== execution);
+    sendText(ws, encodeStreamFrame({ type: 'end', execution, status }));
+    attach(ws, { role: 'viewer', state });
+    if (state.waitingFor.length > 0) return true;
+    closeSocket(ws, CLOSE.done, 'ended');
+    return false;
+  }
+}

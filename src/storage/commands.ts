@@ -1,0 +1,46 @@
+/** Commands that a wrapper has not acknowledged yet (ING9). Their ids rise and are never reused. */
+
+import { and, asc, eq } from 'drizzle-orm';
+import type { Command } from '../../protocol/index.ts';
+import type { NewCommand } from '../core/lifecycle.ts';
+import type { Database } from './executions.ts';
+import { commands } from './schema.ts';
+
+export class CommandStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  add(execution: string, { command, data }: NewCommand, now: number): Command {
+    const { id } = this.#db
+      .insert(commands)
+      .values({ execution, command, data, createdAt: now })
+      .returning({ id: commands.id })
+      .get();
+    return { id, command, data } as Command;
+  }
+
+  /** In the order they were given. */
+  waiting(execution: string): Command[] {
+    return this.#db
+      .select({ id: commands.id, command: commands.command, data: commands.data })
+      .from(commands)
+      .where(eq(commands.execution, execution))
+      .orderBy(asc(commands.id))
+      .all() as unknown as Command[];
+  }
+
+  ack(execution: string, id: number): void {
+    this.#db
+      .delete(commands)
+      .where(and(eq(commands.id, id), eq(commands.execution, execution)))
+      .run();
+  }
+
+  /** A settled execution has nobody left to carry anything out. */
+  drop(execution: string): void {
+    this.#db.delete(commands).where(eq(commands.execution, execution)).run();
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * Rows of executions. Reads of one execution are remembered, because the ingest path asks for the same one with every frame; every write goes
+ * through here, so a remembered row is never older than the table. `forget()` after a transaction that was rolled back.
+ */
+
+import { and, asc, desc, eq, inArray, lt, min } from 'drizzle-orm';
+import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
+import { ACTIVE_STATUSES, STATUSES, type Status } from '../../protocol/index.ts';
+import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
+import { executions } from './schema.ts';
+
+export type Database = DrizzleSqliteDODatabase<Record<string, never>>;
+
+const OPEN_STATUSES: Status[] = ['queued', ...ACTIVE_STATUSES];
+
+export class ExecutionStore {
+  readonly #db: Database;
+  readonly #remembered = new Map<string, ExecutionRecord>();
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  forget(): void {
+    this.#remembered.clear();
+  }
+
+  get(id: string): ExecutionRecord | null {
+    const known = this.#remembered.get(id);
+    if (known) return known;
+    const row: ExecutionRecord | undefined = this.#db.select().from(executions).where(eq(executions.id, id)).limit(1).get();
+    if (!row) return null;
+    // Only what is still open is asked for again and again; the rest would only fill memory.
+    if (OPEN_STATUSES.includes(row.status)) this.#remembered.set(id, row);
+    return row;
+  }
+
+  insert(record: Omit<ExecutionRecord, 'ordinal'>): ExecutionRecord {
+    const row: ExecutionRecord = this.#db.insert(executions).values(record).returning().get();
+    this.#remembered.set(row.id, row);
+    return row;
+  }
+
+  /**
+   * Changes a row that is not terminal. Returns the new row, or null when it was terminal already: the compare-and-set that makes every
+   * ending happen once (G3).
+   */
+  update(id: string, patch: ExecutionPatch): ExecutionRecord | null {
+    if (Object.keys(patch).length === 0) {
+      const same = this.get(id);
+      return same && OPEN_STATUSES.includes(same.status) ? same : null;
+    }
+    this.#remembered.delete(id);
+    const row: ExecutionRecord | undefined = this.#db
+      .update(executions)
+      .set(patch)
+      .where(and(eq(executions.id, id), inArray(executions.status, OPEN_STATUSES)))
+      .returning()
+      .get();
+    if (row && OPEN_STATUSES.includes(row.status)) this.#remembered.set(id, row);
+    return row ?? null;
+  }
+
+  /** Where the verdict of a row that was just settled is, known only once it is in the log. Part of the settling transaction. */
+  noteVerdict(id: string, lastOffset: number): void {
+    this.#db.update(executions).set({ lastOffset }).where(eq(executions.id, id)).run();
+  }
+
+  /** The pending or running one. Derived from the rows; there is no pointer to keep in step (G4). */
+  active(): ExecutionRecord | null {
+    return (
+      this.#db
+        .select()
+        .from(executions)
+        .where(inArray(executions.status, [...ACTIVE_STATUSES]))
+        .limit(1)
+        .get() ?? null
+    );
+  }
+
+  /** Everything that is not terminal, oldest first. */
+  open(): ExecutionRecord[] {
+    return this.#db
+      .select()
+      .from(executions)
+      .where(inArray(executions.status, OPEN_STATUSES))
+      .orderBy(asc(executions.ordinal))
+      .all();
+  }
+
+  queued(): ExecutionRecord[] {
+    return this.#db
+      .select()
+      .from(executions)
+      .where(eq(executions.status, 'queued'))
+      .orderBy(asc(executions.queueRank), asc(executions.ordinal))
+      .all();
+  }
+
+  lowestQueueRank(): number {
+    const row = this.#db
+      .select({ rank: min(executions.queueRank) })
+      .from(executions)
+      .where(eq(executions.status, 'queued'))
+      .get();
+    return row?.rank ?? 0;
+  }
+
+  /** Newest first. `before` is the ordinal of the last one of the page before. */
+  list({ status, limit, before }: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[] {
+    const conditions = [
+      ...(status ? [eq(executions.status, status)] : []),
+      ...(before === undefined ? [] : [lt(executions.ordinal, before)]),
+    ];
+    return this.#db
+      .select()
+      .from(executions)
+      .where(and(...conditions))
+      .orderBy(desc(executions.ordinal))
+      .limit(limit)
+      .all();
+  }
+
+  counts(): Record<Status, number> {
+    const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
+    for (const { status } of this.#db.select({ status: executions.status }).from(executions).all()) counts[status] += 1;
+    return counts;
+  }
+
+  /** Id and status of the newest ones, newest first. */
+  newest(limit: number): { id: string; status: Status }[] {
+    return this.#db
+      .select({ id: executions.id, status: executions.status })
+      .from(executions)
+      .orderBy(desc(executions.ordinal))
+      .limit(limit)
+      .all();
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * The event log of a session: one row per batch, keyed by the offset of its first event. Plain SQL, because this is the hot path: accepting a
+ * frame is one insert and nothing else is written for it.
+ *
+ * L1  Offsets are contiguous: a row begins where the one before it ends.
+ * L2  What was acknowledged is read back from the rows; there is no second record of it that could disagree.
+ * L3  `head` and the remembered acks are caches of L1 and L2; `forget()` after a transaction that was rolled back.
+ */
+
+export interface LogRow {
+  firstOffset: number;
+  count: number;
+  execution: string;
+  /** NDJSON, one event per line, no trailing line end. */
+  body: string;
+  bytes: number;
+  /** Written by the coordinator: a verdict or a connection fact, without seqs. */
+  own: boolean;
+}
+
+export interface Batch {
+  execution: string;
+  /** Null for the coordinator's own events. */
+  firstSeq: number | null;
+  count: number;
+  body: string;
+  bytes: number;
+}
+
+/** The narrowest shape of `ctx.storage.sql` that this needs. */
+export interface Sql {
+  exec<T extends Record<string, SqlStorageValue>>(statement: string, ...bindings: unknown[]): SqlStorageCursor<T>;
+}
+
+const COLUMNS = 'first_offset AS firstOffset, count, execution, body, bytes, first_seq IS NULL AS own';
+
+export class EventLog {
+  readonly #sql: Sql;
+  #head: number | null = null;
+  #lastIngestAt: number | null = null;
+  readonly #acked = new Map<string, number>();
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  forget(): void {
+    this.#head = null;
+    this.#acked.clear();
+  }
+
+  /** Newest offset; 0 for an empty log. */
+  get head(): number {
+    if (this.#head === null) {
+      const [row] = this.#sql
+        .exec<{ last: number }>('SELECT first_offset + count - 1 AS last FROM log ORDER BY first_offset DESC LIMIT 1')
+        .toArray();
+      this.#head = row?.last ?? 0;
+    }
+    return this.#head;
+  }
+
+  /** Oldest offset still kept; 1 for an empty log. */
+  get earliest(): number {
+    const [row] = this.#sql
+      .exec<{ first: number }>('SELECT first_offset AS first FROM log ORDER BY first_offset LIMIT 1')
+      .toArray();
+    return row?.first ?? this.head + 1;
+  }
+
+  /** When the newest batch came in, or null for an empty log. */
+  get lastReceivedAt(): number | null {
+    const [row] = this.#sql.exec<{ at: number }>('SELECT received_at AS at FROM log ORDER BY first_offset DESC LIMIT 1').toArray();
+    return row?.at ?? null;
+  }
+
+  /** When this object last took a wrapper's batch since it woke; null when it did not. A sign of life, not a record. */
+  get lastIngestAt(): number | null {
+    return this.#lastIngestAt;
+  }
+
+  append({ execution, firstSeq, count, body, bytes }: Batch, now: number): LogRow {
+    const firstOffset = this.head + 1;
+    const lastSeq = firstSeq === null ? null : firstSeq + count - 1;
+    this.#sql.exec(
+      'INSERT INTO log (first_offset, count, execution, first_seq, last_seq, bytes, received_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      firstOffset,
+      count,
+      execution,
+      firstSeq,
+      lastSeq,
+      bytes,
+      now,
+      body,
+    );
+    this.#head = firstOffset + count - 1;
+    if (lastSeq !== null) {
+      this.#acked.set(execution, lastSeq);
+      this.#lastIngestAt = now;
+    }
+    return { firstOffset, count, execution, body, bytes, own: firstSeq === null };
+  }
+
+  /**
+   * Highest seq of the execution that is in the log; 0 for none. `since` is the offset of the execution's first event, which bounds the search:
+   * behind it there are mostly rows of this execution, since only one is active at a time.
+   */
+  ackedSeq(execution: string, since: number): number {
+    const known = this.#acked.get(execution);
+    if (known !== undefined) return known;
+    const [row] = this.#sql
+      .exec<{ lastSeq: number }>(
+        `SELECT last_seq AS lastSeq FROM log WHERE first_offset >= ? AND execution = ? AND last_seq IS NOT NULL
+         ORDER BY first_offset DESC LIMIT 1`,
+        since,
+        execution,
+      )
+      .toArray();
+    const acked = row?.lastSeq ?? 0;
+    this.#acked.set(execution, acked);
+    return acked;
+  }
+
+  /** A settled execution is not asked about again. */
+  forgetAcked(execution: string): void {
+    this.#acked.delete(execution);
+  }
+
+  /**
+   * Rows that hold events with offset > `after`, in order, lazily. The first may begin at or before `after`. Only to be used within one turn: a cursor
+   * has no snapshot across an `await`.
+   */
+  *rowsAfter(after: number, executions: readonly string[] | null = null): Generator<LogRow> {
+    const first = this.#rowAt(after + 1);
+    const filter = executions ? ` AND execution IN (${executions.map(() => '?').join(',')})` : '';
+    const cursor = this.#sql.exec<Omit<LogRow, 'own'> & { own: number }>(
+      `SELECT ${COLUMNS} FROM log WHERE first_offset >= ?${filter} ORDER BY first_offset`,
+      first,
+      ...(executions ?? []),
+    );
+    for (const row of cursor) yield { ...row, own: row.own === 1 };
+  }
+
+  /** Offset after which exactly the last `count` events of the log follow; never before the oldest kept. */
+  tailOffset(count: number): number {
+    return Math.max(this.earliest - 1, this.head - count);
+  }
+
+  #rowAt(offset: number): number {
+    const [row] = this.#sql
+      .exec<{ first: number }>(
+        'SELECT first_offset AS first FROM log WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
+        offset,
+      )
+      .toArray();
+    return row?.first ?? 0;
+  }
+}

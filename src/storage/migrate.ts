@@ -1,0 +1,60 @@
+/**
+ * Brings an object's tables up to the newest migration. Migrations are append-only SQL files that drizzle-kit writes.
+ *
+ * Not drizzle's own migrator, for two reasons: it reports every failed statement as "Rollback" without the cause, and it decides by
+ * creation time, so that a migration merged late is skipped without a word. This one is synchronous, applies by name, and checks that what was
+ * applied before is still what the files say.
+ */
+
+import bundle from '../../migrations/migrations.js';
+
+/** The narrowest shape of `ctx.storage` that this needs. */
+export interface MigratableStorage {
+  sql: { exec(statement: string, ...bindings: unknown[]): { toArray(): Record<string, unknown>[] } };
+  transactionSync<T>(action: () => T): T;
+}
+
+interface Migration {
+  name: string;
+  sql: string;
+}
+
+const BREAKPOINT = '--> statement-breakpoint';
+
+export const MIGRATIONS: Migration[] = bundle.journal.entries.map(({ idx, tag }) => {
+  const sql = bundle.migrations[`m${String(idx).padStart(4, '0')}`];
+  if (sql === undefined) throw new Error(`migration ${tag} is in the journal but not in the bundle`);
+  return { name: tag, sql };
+});
+
+/** True when the object holds tables already. A session that was never started has none, and asking about it writes none. */
+export function hasSchema(storage: MigratableStorage): boolean {
+  return storage.sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'").toArray().length > 0;
+}
+
+/** Applies what is missing, each migration in a transaction of its own. Returns the names of those it applied. */
+export function migrate(storage: MigratableStorage, now: number, migrations: readonly Migration[] = MIGRATIONS): string[] {
+  storage.sql.exec(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (position INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)',
+  );
+  const applied = storage.sql.exec('SELECT name FROM schema_migrations ORDER BY position').toArray();
+  for (const [position, { name }] of applied.entries()) {
+    // A newer Worker may have migrated this object before a rollback: its extra migrations are additive and may stay.
+    if (position < migrations.length && migrations[position]?.name !== name) {
+      throw new Error(`migration ${position} was applied as ${String(name)} but is now ${migrations[position]?.name}`);
+    }
+  }
+  const missing = migrations.slice(applied.length);
+  for (const [index, { name, sql }] of missing.entries()) {
+    storage.transactionSync(() => {
+      for (const statement of sql.split(BREAKPOINT)) storage.sql.exec(statement);
+      storage.sql.exec(
+        'INSERT INTO schema_migrations (position, name, applied_at) VALUES (?, ?, ?)',
+        applied.length + index,
+        name,
+        now,
+      );
+    });
+  }
+  return missing.map(({ name }) => name);
+}

@@ -1,0 +1,124 @@
+/**
+ * Signed credentials: ingest tokens (one wrapper, one execution) and tickets (a browser, one session). HS256 JWTs told apart by `aud`. The first
+ * signing key signs, all verify, so that keys can be rotated without cutting anyone off.
+ */
+
+import { errors, jwtVerify, SignJWT } from 'jose';
+import type { Policy } from '../protocol/index.ts';
+
+const ISSUER = 'holdfast';
+const INGEST_AUDIENCE = 'holdfast.ingest';
+const TICKET_AUDIENCE = 'holdfast.stream';
+
+/** A wrapper may outlive its run by its grace and its backlog; a day is generous for both. */
+const INGEST_MARGIN_SECONDS = 24 * 60 * 60;
+
+export interface IngestClaims {
+  tenant: string;
+  session: string;
+  execution: string;
+}
+
+export interface TicketClaims {
+  tenant: string;
+  session: string;
+  /** When given, the ticket reads only this execution. */
+  execution?: string | undefined;
+  /** When given, the ticket reads only these event types. */
+  types?: string[] | undefined;
+}
+
+export type Verified<Claims> = { ok: true; claims: Claims } | { ok: false; reason: 'expired' | 'invalid' };
+
+export function ingestTtlSeconds(policy: Policy): number {
+  return Math.ceil((policy.pendingTimeoutMs + policy.maxRuntimeMs + policy.disconnectGraceMs) / 1000) + INGEST_MARGIN_SECONDS;
+}
+
+export function signIngestToken(
+  keys: readonly Uint8Array[],
+  claims: IngestClaims,
+  ttlSeconds: number,
+  now: number,
+): Promise<string> {
+  return sign(keys, INGEST_AUDIENCE, claims.tenant, { sid: claims.session, eid: claims.execution }, ttlSeconds, now);
+}
+
+export function signTicket(keys: readonly Uint8Array[], claims: TicketClaims, ttlSeconds: number, now: number): Promise<string> {
+  return sign(
+    keys,
+    TICKET_AUDIENCE,
+    claims.tenant,
+    { sid: claims.session, eid: claims.execution, types: claims.types },
+    ttlSeconds,
+    now,
+  );
+}
+
+function sign(
+  keys: readonly Uint8Array[],
+  audience: string,
+  tenant: string,
+  claims: Record<string, unknown>,
+  ttlSeconds: number,
+  now: number,
+): Promise<string> {
+  const [key] = keys;
+  if (!key) throw new Error('no signing key');
+  const issuedAt = Math.floor(now / 1000);
+  return new SignJWT(claims)
+    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setIssuer(ISSUER)
+    .setAudience(audience)
+    .setSubject(tenant)
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + ttlSeconds)
+    .sign(key);
+}
+
+export async function verifyIngestToken(keys: readonly Uint8Array[], token: string, now: number): Promise<Verified<IngestClaims>> {
+  const verified = await verify(keys, INGEST_AUDIENCE, token, now);
+  if (!verified.ok) return verified;
+  const { sub, sid, eid } = verified.claims;
+  if (typeof sub !== 'string' || typeof sid !== 'string' || typeof eid !== 'string') return { ok: false, reason: 'invalid' };
+  return { ok: true, claims: { tenant: sub, session: sid, execution: eid } };
+}
+
+export async function verifyTicket(keys: readonly Uint8Array[], token: string, now: number): Promise<Verified<TicketClaims>> {
+  const verified = await verify(keys, TICKET_AUDIENCE, token, now);
+  if (!verified.ok) return verified;
+  const { sub, sid, eid, types } = verified.claims;
+  if (typeof sub !== 'string' || typeof sid !== 'string') return { ok: false, reason: 'invalid' };
+  return {
+    ok: true,
+    claims: {
+      tenant: sub,
+      session: sid,
+      execution: typeof eid === 'string' ? eid : undefined,
+      types: Array.isArray(types) ? types.filter((type) => typeof type === 'string') : undefined,
+    },
+  };
+}
+
+async function verify(
+  keys: readonly Uint8Array[],
+  audience: string,
+  token: string,
+  now: number,
+): Promise<Verified<Record<string, unknown>>> {
+  for (const key of keys) {
+    try {
+      const { payload } = await jwtVerify(token, key, {
+        algorithms: ['HS256'],
+        issuer: ISSUER,
+        audience,
+        currentDate: new Date(now),
+        requiredClaims: ['exp', 'sub', 'sid'],
+      });
+      return { ok: true, claims: payload };
+    } catch (error) {
+      // The signature was right, so no other key would say anything else.
+      if (error instanceof errors.JWTExpired) return { ok: false, reason: 'expired' };
+    }
+  }
+  return { ok: false, reason: 'invalid' };
+}
