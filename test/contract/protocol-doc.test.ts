@@ -1,0 +1,114 @@
+/**
+ * Goal: PROTOCOL.md and protocol/ say the same. Method: the page's examples go through the parsers, its tables are compared with the constants,
+ * and every rule that a contract test cites is on the page, once.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import * as protocol from '../../protocol/index.ts';
+
+const page = readFileSync(new URL('../../PROTOCOL.md', import.meta.url), 'utf8');
+const here = new URL('.', import.meta.url);
+const rules = [...page.matchAll(/\*\*((?:ING|STR|HTTP|LIF|CLS|LIM|SPL)\d+)\*\*/g)].map(([, rule]) => rule as string);
+
+/** The messages of a fenced block: `→ ` and `← ` begin one, two spaces continue it. */
+const examples = (fence: string): { arrow: string; text: string }[] => {
+  const block = page.match(new RegExp(`\`\`\`${fence}\\n([\\s\\S]*?)\`\`\``))?.[1] ?? '';
+  return [...block.matchAll(/^([→←]) (.*(?:\n {2}.*)*)/gm)].map(([, arrow, text]) => ({
+    arrow: arrow as string,
+    text: (text as string).replaceAll('\n  ', '\n'),
+  }));
+};
+
+describe('rules', () => {
+  it('each id stands once, and each family counts from 1 without holes', () => {
+    expect(new Set(rules).size).toBe(rules.length);
+    for (const family of ['ING', 'STR', 'HTTP', 'LIF', 'CLS', 'LIM', 'SPL']) {
+      const numbers = rules.filter((rule) => rule.replace(/\d+$/, '') === family).map((rule) => Number(rule.slice(family.length)));
+      expect(numbers, family).toEqual(numbers.map((_, index) => index + 1));
+      expect(numbers.length, family).toBeGreaterThan(0);
+    }
+  });
+
+  it('every rule that a contract test cites is on the page, and so is every rule that the page refers to', () => {
+    const texts = readdirSync(here).map((name) => readFileSync(new URL(name, here), 'utf8'));
+    for (const text of [page, ...texts]) {
+      for (const [cited] of text.matchAll(/\b(?:ING|STR|HTTP|LIF|CLS|LIM|SPL)[1-9]\d*\b/g)) expect(rules).toContain(cited);
+    }
+  });
+});
+
+describe('examples', () => {
+  it('[ING1] every ingest message of the page is a frame, of every type there is', () => {
+    const seen = examples('ingest').map(({ arrow, text }) => {
+      const answer = arrow === '→' ? protocol.parseWrapperFrame(text) : protocol.parseCoordinatorFrame(text);
+      return answer.ok ? answer.frame.type : `${answer.detail}: ${text}`;
+    });
+    expect(seen).toEqual(['hello', 'welcome', 'events', 'ack', 'nack', 'command', 'command', 'command_ack']);
+  });
+
+  it('[STR2] every stream message of the page is a frame, of every type there is', () => {
+    const seen = examples('stream').map(
+      ({ arrow, text }) => (arrow === '→' ? protocol.parseViewerFrame(text) : protocol.parseStreamFrame(text))?.type,
+    );
+    expect(seen).toEqual(['hello', 'events', 'events', 'caught_up', 'ack', 'end']);
+  });
+
+  it('[ING3] the welcome of the page has the default policy and the real limits', () => {
+    const text = examples('ingest').find((one) => one.text.includes('"welcome"'))?.text ?? '';
+    const answer = protocol.parseCoordinatorFrame(text);
+    expect(answer).toMatchObject({
+      frame: {
+        policy: protocol.POLICY_DEFAULTS,
+        limits: { frameBytes: protocol.FRAME_BYTES_MAX, windowBytes: protocol.WINDOW_BYTES },
+      },
+    });
+  });
+});
+
+describe('tables', () => {
+  const cells = (line: string): string[] =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim());
+  const limits = new Map(
+    page
+      .slice(page.indexOf('## 9. Limits'))
+      .split('\n')
+      .filter((line) => /^\| .*`/.test(line))
+      .map((line) => [/`(\w+)`/.exec(cells(line)[1] ?? '')?.[1] ?? '', (cells(line)[2] ?? '').replaceAll('`', '')]),
+  );
+
+  it('[LIM1] every bound of protocol/ is in the table with its value', () => {
+    const bounds = Object.entries(protocol).filter(([name]) => /_(MAX|BYTES|DEFAULT|MS|PATTERN)$/.test(name));
+    expect(bounds.length).toBeGreaterThan(30);
+    for (const [name, value] of bounds)
+      expect(limits.get(name), name).toBe(value instanceof RegExp ? value.source.replaceAll('\\/', '/') : String(value));
+  });
+
+  it('[LIM9] every policy bound is in the table', () => {
+    for (const key of protocol.POLICY_KEYS) {
+      const { minMs, maxMs } = protocol.POLICY_BOUNDS[key];
+      expect(limits.get(key), key).toBe(`${minMs} to ${maxMs}`);
+    }
+  });
+
+  it('[LIF16] every policy default is on the page', () => {
+    const line = page.slice(page.indexOf('**LIF16**'), page.indexOf('**LIF17**')).replaceAll(/\s+/g, ' ');
+    for (const key of protocol.POLICY_KEYS) expect(line).toContain(`\`${key}\` ${protocol.POLICY_DEFAULTS[key]}`);
+  });
+
+  it('[HTTP1] every problem code is in the table with its status', () => {
+    for (const [code, { status, retryable }] of Object.entries(protocol.PROBLEMS)) {
+      expect(page, code).toContain(`| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} |`);
+    }
+  });
+
+  it('[CLS11] every close code is in the section', () => {
+    const section = page.slice(page.indexOf('## 6. Close codes'), page.indexOf('## 7.'));
+    for (const code of Object.values(protocol.CLOSE)) expect(section).toContain(String(code));
+    for (const [, code] of section.matchAll(/\*\*CLS\d+\*\* \| (\d{4}) \|/g))
+      expect(Object.values(protocol.CLOSE)).toContain(Number(code));
+  });
+});
