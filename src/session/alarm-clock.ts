@@ -5,21 +5,22 @@
 
 import { alarmToSet, type Horizon, nextWake } from '../core/deadlines.ts';
 import { logLine, messageOf } from '../log.ts';
+import type { SessionRuntime } from './ports.ts';
 
 export class AlarmClock {
-  readonly #storage: DurableObjectStorage;
+  readonly #runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>;
   readonly #horizon: () => Horizon | null;
   #current: number | null = null;
 
   /** `horizon` is null for a session that does not exist: it needs no wake. */
-  constructor(storage: DurableObjectStorage, horizon: () => Horizon | null) {
-    this.#storage = storage;
+  constructor(runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>, horizon: () => Horizon | null) {
+    this.#runtime = runtime;
     this.#horizon = horizon;
   }
 
   /** What the platform has. Asking is asynchronous, so it is done once per wake, before anything else runs. */
   async load(): Promise<void> {
-    this.#current = await this.#storage.getAlarm();
+    this.#current = await this.#runtime.getAlarm();
   }
 
   /** A fired alarm is used up, whatever becomes of its handler. */
@@ -34,7 +35,7 @@ export class AlarmClock {
     if (at === null) return;
     this.#current = at;
     // Part of the same turn as the change it belongs to, so the two are written together. A failed write resets the object.
-    this.#storage.setAlarm(at).catch((error: unknown) => {
+    this.#runtime.setAlarm(at).catch((error: unknown) => {
       this.#current = null;
       logLine('error', 'alarm_not_set', { message: messageOf(error) });
     });

@@ -10,8 +10,8 @@
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, utf8Bytes } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import { becomePending, type CoordinatorEvent, type Transition } from '../core/lifecycle.ts';
-import type { LogRow } from '../storage/log.ts';
 import type { SessionContext } from './context.ts';
+import type { LogRow } from './ports.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 
 /** What was written, to be told to sockets. */
@@ -82,8 +82,8 @@ export function commit(context: SessionContext, id: string, transition: Transiti
 }
 
 /** The open socket of the current epoch. */
-export function currentIngest({ ctx }: SessionContext, record: ExecutionRecord) {
-  return ingestSockets(ctx, record.id).find(({ ws, attachment }) => attachment.epoch === record.epoch && isOpen(ws)) ?? null;
+export function currentIngest({ runtime }: SessionContext, record: ExecutionRecord) {
+  return ingestSockets(runtime, record.id).find(({ ws, attachment }) => attachment.epoch === record.epoch && isOpen(ws)) ?? null;
 }
 
 function sendCommands(context: SessionContext, record: ExecutionRecord, commands: readonly Command[]): void {
@@ -94,8 +94,8 @@ function sendCommands(context: SessionContext, record: ExecutionRecord, commands
 }
 
 /** ING7: the good end of every connection of the execution. */
-export function closeSettled({ ctx }: SessionContext, record: ExecutionRecord): void {
-  for (const socket of ingestSockets(ctx, record.id)) detachAndClose(socket, CLOSE.settled, settledReason(record));
+export function closeSettled({ runtime }: SessionContext, record: ExecutionRecord): void {
+  for (const socket of ingestSockets(runtime, record.id)) detachAndClose(socket, CLOSE.settled, settledReason(record));
 }
 
 export const settledReason = (record: Pick<ExecutionRecord, 'status'>): string => JSON.stringify({ status: record.status });

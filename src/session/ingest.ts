@@ -24,6 +24,7 @@ import { acceptHello, type Disconnect, loseConnection, settleByFact } from '../c
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import type { SessionSocket } from './ports.ts';
 import {
   attach,
   closeSocket,
@@ -37,8 +38,8 @@ import {
 } from './sockets.ts';
 
 /** Takes an upgraded socket whose token was checked. It has until the hello timeout to introduce itself (ING1). */
-export function acceptIngest(context: SessionContext, ws: WebSocket, execution: string, now: number): void {
-  context.ctx.acceptWebSocket(ws, [INGEST_TAG, ingestTag(execution)]);
+export function acceptIngest(context: SessionContext, ws: SessionSocket, execution: string, now: number): void {
+  context.runtime.acceptWebSocket(ws, [INGEST_TAG, ingestTag(execution)]);
   attach(ws, { role: 'ingest', execution, epoch: null, acceptedAt: now });
   const record = context.store.exists ? context.store.executions.get(execution) : null;
   if (!record) {
@@ -49,7 +50,7 @@ export function acceptIngest(context: SessionContext, ws: WebSocket, execution: 
     closeSocket(ws, CLOSE.settled, settledReason(record));
     return;
   }
-  const unbound = ingestSockets(context.ctx, execution).filter(({ attachment }) => attachment.epoch === null);
+  const unbound = ingestSockets(context.runtime, execution).filter(({ attachment }) => attachment.epoch === null);
   for (const socket of unbound.slice(0, Math.max(0, unbound.length - UNBOUND_SOCKETS_MAX))) {
     detachAndClose(socket, CLOSE.tooManyConnections, 'too many connections without a hello');
   }
@@ -58,7 +59,7 @@ export function acceptIngest(context: SessionContext, ws: WebSocket, execution: 
 
 export function onIngestMessage(
   context: SessionContext,
-  ws: WebSocket,
+  ws: SessionSocket,
   attachment: IngestAttachment,
   message: string | ArrayBuffer,
   now: number,
@@ -92,7 +93,7 @@ export function onIngestMessage(
 /** ING2, ING3, ING7, ING9. */
 function onHello(
   context: SessionContext,
-  ws: WebSocket,
+  ws: SessionSocket,
   attachment: IngestAttachment,
   record: ExecutionRecord,
   hello: HelloFrame,
@@ -111,7 +112,7 @@ function onHello(
     case 'accept': {
       const written = store.transact(() => writeTransition(context, record.id, answer.transition, now));
       if (!written) return detachAndClose(socket, CLOSE.settled, 'settled');
-      for (const other of ingestSockets(context.ctx, record.id)) {
+      for (const other of ingestSockets(context.runtime, record.id)) {
         // A younger one without a hello may be the same wrapper's next attempt; it is left to introduce itself.
         const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;
         if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
@@ -135,7 +136,7 @@ function onHello(
 }
 
 /** ING5, ING6, and the end of the run when the last event says so. */
-function onEvents(context: SessionContext, ws: WebSocket, record: ExecutionRecord, frame: EventsFrame, now: number): void {
+function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionRecord, frame: EventsFrame, now: number): void {
   const { store, viewers } = context;
   const receipt = receive(store.log.ackedSeq(record.id, record.firstOffset), frame);
   if (receipt.kind === 'duplicate') return void sendText(ws, encodeFrame({ type: 'ack', seq: receipt.ack }));
@@ -162,7 +163,7 @@ function onEvents(context: SessionContext, ws: WebSocket, record: ExecutionRecor
 const ackText = (seq: number): string => `{"type":"ack","seq":${seq}}`;
 
 /** ING8: nothing is stored; the connection ends, which for a bound one is a disconnect like any other. */
-function refuseFrame(context: SessionContext, ws: WebSocket, attachment: IngestAttachment, detail: string, now: number): void {
+function refuseFrame(context: SessionContext, ws: SessionSocket, attachment: IngestAttachment, detail: string, now: number): void {
   loseIngest(context, ws, attachment, { reason: 'bad_frame', wsCloseCode: CLOSE.badFrame, wsCloseReason: detail }, now);
   detachAndClose({ ws, attachment }, CLOSE.badFrame, detail);
 }
@@ -173,7 +174,7 @@ function refuseFrame(context: SessionContext, ws: WebSocket, attachment: IngestA
  */
 export function loseIngest(
   context: SessionContext,
-  ws: WebSocket,
+  ws: SessionSocket,
   attachment: IngestAttachment,
   facts: Disconnect,
   now: number,
@@ -187,7 +188,7 @@ export function loseIngest(
 
 /** ING1: sockets that never introduced themselves. */
 export function closeSilentStrangers(context: SessionContext, now: number): void {
-  for (const socket of ingestSockets(context.ctx)) {
+  for (const socket of ingestSockets(context.runtime)) {
     const { ws, attachment } = socket;
     if (attachment.epoch === null && isOpen(ws) && attachment.acceptedAt + HELLO_TIMEOUT_MS <= now) {
       detachAndClose(socket, CLOSE.helloTimeout, 'no hello in time');

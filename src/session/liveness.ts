@@ -9,13 +9,14 @@ import type { ExecutionRecord } from '../core/execution.ts';
 import { loseConnection } from '../core/lifecycle.ts';
 import { commit, currentIngest } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import type { SessionSocket } from './ports.ts';
 import { detachAndClose, ingestSockets, isOpen } from './sockets.ts';
 
 const LOST = { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: '' };
 
 /** The newest sign of life of a running execution's connection: accepted, answered a ping by the platform, or sent a frame. */
-export function heardAt({ ctx, store }: SessionContext, record: ExecutionRecord, ws: WebSocket): number {
-  const pinged = ctx.getWebSocketAutoResponseTimestamp(ws)?.getTime() ?? 0;
+export function heardAt({ runtime, store }: SessionContext, record: ExecutionRecord, ws: SessionSocket): number {
+  const pinged = runtime.lastPingAt(ws) ?? 0;
   return Math.max(record.connectedAt ?? 0, pinged, store.log.lastIngestAt ?? 0);
 }
 
@@ -23,7 +24,7 @@ export function heardAt({ ctx, store }: SessionContext, record: ExecutionRecord,
 export function reconcile(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
     if (record.status !== 'running' || !record.connected) continue;
-    const present = ingestSockets(context.ctx, record.id).some(({ attachment }) => attachment.epoch === record.epoch);
+    const present = ingestSockets(context.runtime, record.id).some(({ attachment }) => attachment.epoch === record.epoch);
     if (!present) commit(context, record.id, loseConnection(record, LOST, now), now);
   }
 }

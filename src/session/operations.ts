@@ -15,9 +15,9 @@ import {
 import { admit } from '../core/admission.ts';
 import { type ExecutionRecord, viewOf } from '../core/execution.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
-import type { LogRow } from '../storage/log.ts';
 import { announce, commit, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import type { LogRow } from './ports.ts';
 import type { ViewerRequest } from './viewers.ts';
 
 /** A start request after validation: nothing in it is optional any more. */
@@ -234,13 +234,12 @@ export function sendInput(context: SessionContext, id: string, text: string, now
 
 export function getSession({ store, session }: SessionContext): Result<{ session: SessionSummary }> {
   if (!store.exists) return noSession;
-  const createdAt = Number(store.meta.get('created_at'));
   return {
     ok: true,
     session: {
       id: session,
-      createdAt,
-      lastActivityAt: Math.max(createdAt, store.log.lastReceivedAt ?? 0),
+      createdAt: store.createdAt,
+      lastActivityAt: Math.max(store.createdAt, store.log.lastReceivedAt ?? 0),
       earliest: store.log.earliest,
       head: store.log.head,
       active: store.executions.active()?.id ?? null,

@@ -8,6 +8,7 @@
 
 import { closeReason, sendableCloseCode } from '../../protocol/index.ts';
 import type { ViewerState } from '../core/viewer.ts';
+import type { SessionRuntime, SessionSocket } from './ports.ts';
 
 export interface IngestAttachment {
   role: 'ingest';
@@ -30,12 +31,12 @@ export const VIEWER_TAG = 'viewer';
 
 const OPEN = 1;
 
-export const isOpen = (ws: WebSocket): boolean => ws.readyState === OPEN;
+export const isOpen = (ws: SessionSocket): boolean => ws.readyState === OPEN;
 
 /** Decoding an attachment for every frame would cost more than the frame; this remembers what was decoded or written last. */
-const decoded = new WeakMap<WebSocket, Attachment>();
+const decoded = new WeakMap<SessionSocket, Attachment>();
 
-export function attachmentOf(ws: WebSocket): Attachment | null {
+export function attachmentOf(ws: SessionSocket): Attachment | null {
   const known = decoded.get(ws);
   if (known) return known;
   const stored = ws.deserializeAttachment() as Attachment | null;
@@ -43,17 +44,15 @@ export function attachmentOf(ws: WebSocket): Attachment | null {
   return stored;
 }
 
-export function attach(ws: WebSocket, attachment: Attachment): void {
+export function attach(ws: SessionSocket, attachment: Attachment): void {
   decoded.set(ws, attachment);
   ws.serializeAttachment(attachment);
 }
 
-export interface Sockets {
-  getWebSockets(tag?: string): WebSocket[];
-}
+export type Sockets = Pick<SessionRuntime, 'getWebSockets'>;
 
 export interface IngestSocket {
-  ws: WebSocket;
+  ws: SessionSocket;
   attachment: IngestAttachment;
 }
 
@@ -76,7 +75,7 @@ export function detachAndClose({ ws, attachment }: IngestSocket, code: number, r
 }
 
 /** Closing what is closed already is no error worth a word: both ends may do it at once. */
-export function closeSocket(ws: WebSocket, code: number, reason: string): void {
+export function closeSocket(ws: SessionSocket, code: number, reason: string): void {
   try {
     ws.close(code, closeReason(reason));
   } catch {
@@ -85,12 +84,12 @@ export function closeSocket(ws: WebSocket, code: number, reason: string): void {
 }
 
 /** The platform does not answer a close for hibernatable sockets; without this the peer waits and then sees 1006. */
-export function answerClose(ws: WebSocket, code: number, reason: string): void {
+export function answerClose(ws: SessionSocket, code: number, reason: string): void {
   closeSocket(ws, sendableCloseCode(code), reason);
 }
 
 /** False when the socket is gone; its close handler does the rest. */
-export function sendText(ws: WebSocket, text: string): boolean {
+export function sendText(ws: SessionSocket, text: string): boolean {
   try {
     ws.send(text);
     return true;

@@ -16,12 +16,8 @@ import {
   type TerminalStatus,
 } from '../../protocol/index.ts';
 import { acknowledge, charge, endAnnouncedBy, frameFor, mayReceive, type ViewerFrame, type ViewerState } from '../core/viewer.ts';
-import type { LogRow } from '../storage/log.ts';
-import type { SessionStore } from '../storage/store.ts';
-import { attach, attachmentOf, closeSocket, isOpen, type Sockets, sendText, VIEWER_TAG } from './sockets.ts';
-
-/** A pause between rounds lets the event loop serve frames, alarms and other viewers. */
-const ROUND_PAUSE_MS = 1;
+import type { LogRow, SessionRuntime, SessionSocket, Store } from './ports.ts';
+import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from './sockets.ts';
 
 type Round = 'live' | 'more' | 'waiting' | 'gone';
 
@@ -37,21 +33,18 @@ export interface ViewerRequest {
 const HELLO_EXECUTIONS_MAX = 50;
 
 export class Viewers {
-  readonly #sockets: Sockets;
-  readonly #store: SessionStore;
+  readonly #runtime: SessionRuntime;
+  readonly #store: Store;
   readonly #session: string;
-  /** Keeps the object's turn alive while rounds are under way. */
-  readonly #waitUntil: (work: Promise<void>) => void;
 
-  constructor(sockets: Sockets, store: SessionStore, session: string, waitUntil: (work: Promise<void>) => void) {
-    this.#sockets = sockets;
+  constructor(runtime: SessionRuntime, store: Store, session: string) {
+    this.#runtime = runtime;
     this.#store = store;
     this.#session = session;
-    this.#waitUntil = waitUntil;
   }
 
   get count(): number {
-    return this.#sockets.getWebSockets(VIEWER_TAG).length;
+    return this.#runtime.getWebSockets(VIEWER_TAG).length;
   }
 
   /** True while a viewer is behind and nothing but the pacing of rounds keeps it there. */
@@ -60,7 +53,7 @@ export class Viewers {
   }
 
   /** Greets an accepted socket and begins its replay. The request was checked before. */
-  begin(ws: WebSocket, { after, tail, executions, types, flow }: ViewerRequest): void {
+  begin(ws: SessionSocket, { after, tail, executions, types, flow }: ViewerRequest): void {
     const { log, executions: records } = this.#store;
     const sent = tail === null ? (after ?? 0) : log.tailOffset(tail);
     const state: ViewerState = {
@@ -110,7 +103,7 @@ export class Viewers {
     }
   }
 
-  onMessage(ws: WebSocket, state: ViewerState, message: string | ArrayBuffer): void {
+  onMessage(ws: SessionSocket, state: ViewerState, message: string | ArrayBuffer): void {
     const frame = typeof message === 'string' ? parseViewerFrame(message) : null;
     if (!frame || frame.offset > this.#store.log.head) {
       closeSocket(ws, CLOSE.badFrame, 'a viewer may send {"type":"ack","offset":N} with an offset it was sent');
@@ -127,12 +120,12 @@ export class Viewers {
   }
 
   closeAll(code: number, reason: string): void {
-    for (const ws of this.#sockets.getWebSockets(VIEWER_TAG)) closeSocket(ws, code, reason);
+    for (const ws of this.#runtime.getWebSockets(VIEWER_TAG)) closeSocket(ws, code, reason);
   }
 
-  #all(): { ws: WebSocket; state: ViewerState }[] {
-    const all: { ws: WebSocket; state: ViewerState }[] = [];
-    for (const ws of this.#sockets.getWebSockets(VIEWER_TAG)) {
+  #all(): { ws: SessionSocket; state: ViewerState }[] {
+    const all: { ws: SessionSocket; state: ViewerState }[] = [];
+    for (const ws of this.#runtime.getWebSockets(VIEWER_TAG)) {
       const attachment = isOpen(ws) ? attachmentOf(ws) : null;
       if (attachment?.role === 'viewer') all.push({ ws, state: attachment.state });
     }
@@ -140,18 +133,18 @@ export class Viewers {
   }
 
   /** One round at once; further ones, if any, after a pause each. Two pumps of one viewer do no harm: a round is one turn and begins at `sent`. */
-  #pump(ws: WebSocket, state: ViewerState): void {
+  #pump(ws: SessionSocket, state: ViewerState): void {
     if (this.#round(ws, state) !== 'more') return;
-    this.#waitUntil(
+    this.#runtime.waitUntil(
       (async () => {
         do {
-          await scheduler.wait(ROUND_PAUSE_MS);
+          await this.#runtime.pause();
         } while (isOpen(ws) && !state.live && this.#round(ws, state) === 'more');
       })(),
     );
   }
 
-  #round(ws: WebSocket, state: ViewerState): Round {
+  #round(ws: SessionSocket, state: ViewerState): Round {
     let bytes = 0;
     let outcome: Round = 'live';
     for (const row of this.#store.log.rowsAfter(state.sent, state.executions)) {
@@ -175,9 +168,8 @@ export class Viewers {
     return outcome;
   }
 
-  #goLive(ws: WebSocket, state: ViewerState): void {
+  #goLive(ws: SessionSocket, state: ViewerState): void {
     const { log, executions } = this.#store;
-    state.sent = log.head;
     state.live = true;
     if (!state.caughtUp) {
       state.caughtUp = true;
@@ -189,7 +181,7 @@ export class Viewers {
     }
   }
 
-  #deliver(ws: WebSocket, state: ViewerState, { text, last }: ViewerFrame): boolean {
+  #deliver(ws: SessionSocket, state: ViewerState, { text, last }: ViewerFrame): boolean {
     if (!sendText(ws, text)) return false;
     if (charge(state, last, text.length)) attach(ws, { role: 'viewer', state });
     return true;
@@ -199,7 +191,7 @@ export class Viewers {
    * The `end` frame follows the verdict. A viewer that asked for certain executions hears it once it has caught up, and its socket closes
    * when all of them have ended. False when it was closed.
    */
-  #tellEnd(ws: WebSocket, state: ViewerState, execution: string, status: TerminalStatus): boolean {
+  #tellEnd(ws: SessionSocket, state: ViewerState, execution: string, status: TerminalStatus): boolean {
     if (state.executions === null) return sendText(ws, encodeStreamFrame({ type: 'end', execution, status }));
     if (!state.live || !state.waitingFor.includes(execution)) return true;
     state.waitingFor = state.waitingFor.filter((id) => id !== execution);

@@ -3,10 +3,11 @@
 import { and, asc, eq } from 'drizzle-orm';
 import type { Command } from '../../protocol/index.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
+import type { CommandTable } from '../session/ports.ts';
 import type { Database } from './executions.ts';
 import { commands } from './schema.ts';
 
-export class CommandStore {
+export class CommandStore implements CommandTable {
   readonly #db: Database;
 
   constructor(db: Database) {
@@ -22,7 +23,6 @@ export class CommandStore {
     return { id, command, data } as Command;
   }
 
-  /** In the order they were given. */
   waiting(execution: string): Command[] {
     return this.#db
       .select({ id: commands.id, command: commands.command, data: commands.data })
@@ -39,7 +39,6 @@ export class CommandStore {
       .run();
   }
 
-  /** A settled execution has nobody left to carry anything out. */
   drop(execution: string): void {
     this.#db.delete(commands).where(eq(commands.execution, execution)).run();
   }

@@ -7,13 +7,14 @@ import { and, asc, desc, eq, inArray, lt, min } from 'drizzle-orm';
 import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
 import { ACTIVE_STATUSES, STATUSES, type Status } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
+import type { ExecutionTable } from '../session/ports.ts';
 import { executions } from './schema.ts';
 
 export type Database = DrizzleSqliteDODatabase<Record<string, never>>;
 
 const OPEN_STATUSES: Status[] = ['queued', ...ACTIVE_STATUSES];
 
-export class ExecutionStore {
+export class ExecutionStore implements ExecutionTable {
   readonly #db: Database;
   readonly #remembered = new Map<string, ExecutionRecord>();
 
@@ -41,10 +42,6 @@ export class ExecutionStore {
     return row;
   }
 
-  /**
-   * Changes a row that is not terminal. Returns the new row, or null when it was terminal already: the compare-and-set that makes every
-   * ending happen once (G3).
-   */
   update(id: string, patch: ExecutionPatch): ExecutionRecord | null {
     if (Object.keys(patch).length === 0) {
       const same = this.get(id);
@@ -61,12 +58,10 @@ export class ExecutionStore {
     return row ?? null;
   }
 
-  /** Where the verdict of a row that was just settled is, known only once it is in the log. Part of the settling transaction. */
   noteVerdict(id: string, lastOffset: number): void {
     this.#db.update(executions).set({ lastOffset }).where(eq(executions.id, id)).run();
   }
 
-  /** The pending or running one. Derived from the rows; there is no pointer to keep in step (G4). */
   active(): ExecutionRecord | null {
     return (
       this.#db
@@ -78,7 +73,6 @@ export class ExecutionStore {
     );
   }
 
-  /** Everything that is not terminal, oldest first. */
   open(): ExecutionRecord[] {
     return this.#db
       .select()
@@ -106,7 +100,6 @@ export class ExecutionStore {
     return row?.rank ?? 0;
   }
 
-  /** Newest first. `before` is the ordinal of the last one of the page before. */
   list({ status, limit, before }: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[] {
     const conditions = [
       ...(status ? [eq(executions.status, status)] : []),
@@ -127,7 +120,6 @@ export class ExecutionStore {
     return counts;
   }
 
-  /** Id and status of the newest ones, newest first. */
   newest(limit: number): { id: string; status: Status }[] {
     return this.#db
       .select({ id: executions.id, status: executions.status })

@@ -7,25 +7,7 @@
  * L3  `head` and the remembered acks are caches of L1 and L2; `forget()` after a transaction that was rolled back.
  */
 
-export interface LogRow {
-  firstOffset: number;
-  count: number;
-  execution: string;
-  /** NDJSON, one event per line, no trailing line end. */
-  body: string;
-  bytes: number;
-  /** Written by the coordinator: a verdict or a connection fact, without seqs. */
-  own: boolean;
-}
-
-export interface Batch {
-  execution: string;
-  /** Null for the coordinator's own events. */
-  firstSeq: number | null;
-  count: number;
-  body: string;
-  bytes: number;
-}
+import type { Batch, LogRow, LogTable } from '../session/ports.ts';
 
 /** The narrowest shape of `ctx.storage.sql` that this needs. */
 export interface Sql {
@@ -34,7 +16,7 @@ export interface Sql {
 
 const COLUMNS = 'first_offset AS firstOffset, count, execution, body, bytes, first_seq IS NULL AS own';
 
-export class EventLog {
+export class EventLog implements LogTable {
   readonly #sql: Sql;
   #head: number | null = null;
   #lastIngestAt: number | null = null;
@@ -49,7 +31,6 @@ export class EventLog {
     this.#acked.clear();
   }
 
-  /** Newest offset; 0 for an empty log. */
   get head(): number {
     if (this.#head === null) {
       const [row] = this.#sql
@@ -60,7 +41,6 @@ export class EventLog {
     return this.#head;
   }
 
-  /** Oldest offset still kept; 1 for an empty log. */
   get earliest(): number {
     const [row] = this.#sql
       .exec<{ first: number }>('SELECT first_offset AS first FROM log ORDER BY first_offset LIMIT 1')
@@ -68,13 +48,11 @@ export class EventLog {
     return row?.first ?? this.head + 1;
   }
 
-  /** When the newest batch came in, or null for an empty log. */
   get lastReceivedAt(): number | null {
     const [row] = this.#sql.exec<{ at: number }>('SELECT received_at AS at FROM log ORDER BY first_offset DESC LIMIT 1').toArray();
     return row?.at ?? null;
   }
 
-  /** When this object last took a wrapper's batch since it woke; null when it did not. A sign of life, not a record. */
   get lastIngestAt(): number | null {
     return this.#lastIngestAt;
   }
@@ -101,10 +79,6 @@ export class EventLog {
     return { firstOffset, count, execution, body, bytes, own: firstSeq === null };
   }
 
-  /**
-   * Highest seq of the execution that is in the log; 0 for none. `since` is the offset of the execution's first event, which bounds the search:
-   * behind it there are mostly rows of this execution, since only one is active at a time.
-   */
   ackedSeq(execution: string, since: number): number {
     const known = this.#acked.get(execution);
     if (known !== undefined) return known;
@@ -121,15 +95,10 @@ export class EventLog {
     return acked;
   }
 
-  /** A settled execution is not asked about again. */
   forgetAcked(execution: string): void {
     this.#acked.delete(execution);
   }
 
-  /**
-   * Rows that hold events with offset > `after`, in order, lazily. The first may begin at or before `after`. Only to be used within one turn: a cursor
-   * has no snapshot across an `await`.
-   */
   *rowsAfter(after: number, executions: readonly string[] | null = null): Generator<LogRow> {
     const first = this.#rowAt(after + 1);
     const filter = executions ? ` AND execution IN (${executions.map(() => '?').join(',')})` : '';
@@ -141,7 +110,6 @@ export class EventLog {
     for (const row of cursor) yield { ...row, own: row.own === 1 };
   }
 
-  /** Offset after which exactly the last `count` events of the log follow; never before the oldest kept. */
   tailOffset(count: number): number {
     return Math.max(this.earliest - 1, this.head - count);
   }

@@ -5,13 +5,14 @@
  */
 
 import { drizzle } from 'drizzle-orm/durable-sqlite';
+import type { Store } from '../session/ports.ts';
 import { CommandStore } from './commands.ts';
 import { type Database, ExecutionStore } from './executions.ts';
 import { EventLog } from './log.ts';
 import { MetaStore } from './meta.ts';
 import { hasSchema, migrate } from './migrate.ts';
 
-export class SessionStore {
+export class SessionStore implements Store {
   readonly executions: ExecutionStore;
   readonly commands: CommandStore;
   readonly log: EventLog;
@@ -31,9 +32,12 @@ export class SessionStore {
     if (this.#exists) migrate(storage, now);
   }
 
-  /** Whether the session was ever started. Its tables may only be asked when it was. */
   get exists(): boolean {
     return this.#exists;
+  }
+
+  get createdAt(): number {
+    return Number(this.meta.get('created_at'));
   }
 
   create(now: number): void {
@@ -43,7 +47,6 @@ export class SessionStore {
     this.#exists = true;
   }
 
-  /** All or nothing: a throw rolls back, and with it everything that was remembered of the rows. */
   transact<T>(action: () => T): T {
     try {
       return this.#storage.transactionSync(action);

@@ -15,14 +15,14 @@ import {
   type StartRequest,
   type StreamFrame,
 } from '../../protocol/index.ts';
-import type { Env } from '../../src/env.ts';
+import type { SessionCalls } from '../../src/calls.ts';
 import type { SessionCoordinator } from '../../src/session/coordinator.ts';
 
 export const ORIGIN = 'https://holdfast.test';
 export const ACME_KEY = 'acme-key-0123456789abcdef';
 export const GLOBEX_KEY = 'globex-key-0123456789abcdef';
 
-export const testEnv = env as unknown as Env;
+export const testEnv = env;
 
 let sessions = 0;
 /** Storage is isolated per file, not per test, so every test gets a session of its own. */
@@ -228,11 +228,14 @@ export const exit = (exitCode: number | null, signal: string | null = null): Hol
   data: { exitCode, signal },
 });
 
+/** The session's operations, with their own types. */
+export const callsOf = (session: string, tenant = 'acme'): SessionCalls => stubOf(session, tenant) as unknown as SessionCalls;
+
 /** The whole log of a session, read by the API of another Worker. */
 export async function readLog(session: string): Promise<Seen[]> {
   const all: Seen[] = [];
   for (let after = 0; ; ) {
-    const page = await stubOf(session).readEvents({ after, limit: 1000 });
+    const page = await callsOf(session).readEvents({ after, limit: 1000 });
     if (!page.ok) throw new Error(page.code);
     all.push(...page.events.map(({ offset, execution, type, data }) => ({ offset, execution, type, data })));
     if (page.events.length === 0 || page.next === page.head) return all;

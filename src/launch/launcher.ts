@@ -1,0 +1,41 @@
+/** How this deployment gets a wrapper started, by the launcher that the execution names. Credentials are made here, at the last moment. */
+
+import { readConfig } from '../config.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import type { LaunchOutcome } from '../core/launching.ts';
+import type { Env } from '../env.ts';
+import { ingestTtlSeconds, signIngestToken } from '../tokens.ts';
+import { ingestUrl } from '../urls.ts';
+import { launchOnRunner } from './runner.ts';
+
+export function launcherOf(
+  env: Env,
+  tenant: string,
+  session: string,
+): (record: ExecutionRecord, now: number) => Promise<LaunchOutcome> {
+  return async (record, now) => {
+    const configured = readConfig(env);
+    if (!configured.ok) return { kind: 'refused', message: configured.message };
+    const { config } = configured;
+    if (record.launcher !== 'runner' || !config.runner) {
+      return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
+    }
+    const claims = { tenant, session, execution: record.id };
+    const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);
+    return launchOnRunner(
+      config.runner,
+      {
+        id: record.id,
+        session,
+        command: record.command,
+        format: record.format,
+        ...(record.cwd === null ? {} : { cwd: record.cwd }),
+        ...(record.env === null ? {} : { env: record.env }),
+        ...(record.stdin === null ? {} : { stdin: record.stdin }),
+        ...(record.traceparent === null ? {} : { traceparent: record.traceparent }),
+        ingest: { url: ingestUrl(record.origin, session, record.id), token },
+      },
+      now,
+    );
+  };
+}

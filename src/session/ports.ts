@@ -1,0 +1,127 @@
+/**
+ * What a session needs from its surroundings, each the narrowest shape that is used. The Durable Object gives the platform's; the simulator in test/ gives
+ * its own and runs the very same session over a seeded network, clock and disk.
+ */
+
+import type { Command, Status } from '../../protocol/index.ts';
+import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
+import type { LaunchOutcome } from '../core/launching.ts';
+import type { NewCommand } from '../core/lifecycle.ts';
+
+/** A hibernatable server socket. */
+export interface SessionSocket {
+  readonly readyState: number;
+  send(text: string): void;
+  close(code: number, reason: string): void;
+  serializeAttachment(attachment: unknown): void;
+  deserializeAttachment(): unknown;
+}
+
+/** The object's runtime: the only register of connections, and the only clock that survives. */
+export interface SessionRuntime {
+  getWebSockets(tag?: string): SessionSocket[];
+  acceptWebSocket(ws: SessionSocket, tags: string[]): void;
+  /** When the platform last answered this socket's ping, or null. */
+  lastPingAt(ws: SessionSocket): number | null;
+  getAlarm(): Promise<number | null>;
+  setAlarm(at: number): Promise<void>;
+  /** A moment in which others get their turn. */
+  pause(): Promise<void>;
+  /** Work that goes on after the turn; it must not matter when it is lost. */
+  waitUntil(work: Promise<void>): void;
+}
+
+/** Starts a wrapper somewhere. Never throws. */
+export type Launch = (record: ExecutionRecord, now: number) => Promise<LaunchOutcome>;
+
+export interface LogRow {
+  firstOffset: number;
+  count: number;
+  execution: string;
+  /** NDJSON, one event per line, no trailing line end. */
+  body: string;
+  bytes: number;
+  /** Written by the coordinator: a verdict or a connection fact, without seqs. */
+  own: boolean;
+}
+
+export interface Batch {
+  execution: string;
+  /** Null for the coordinator's own events. */
+  firstSeq: number | null;
+  count: number;
+  body: string;
+  bytes: number;
+}
+
+export interface ExecutionTable {
+  get(id: string): ExecutionRecord | null;
+  insert(record: Omit<ExecutionRecord, 'ordinal'>): ExecutionRecord;
+  /**
+   * Changes a row that is not terminal. Returns the new row, or null when it was terminal already: the compare-and-set that makes every
+   * ending happen once (G3).
+   */
+  update(id: string, patch: ExecutionPatch): ExecutionRecord | null;
+  /** Where the verdict of a row that was just settled is, known only once it is in the log. Part of the settling transaction. */
+  noteVerdict(id: string, lastOffset: number): void;
+  /** The pending or running one. Derived from the rows; there is no pointer to keep in step (G4). */
+  active(): ExecutionRecord | null;
+  /** Everything that is not terminal, oldest first. */
+  open(): ExecutionRecord[];
+  /** The waiting ones, next first. */
+  queued(): ExecutionRecord[];
+  lowestQueueRank(): number;
+  /** Newest first. `before` is the ordinal of the last one of the page before. */
+  list(query: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[];
+  counts(): Record<Status, number>;
+  /** Id and status of the newest ones, newest first. */
+  newest(limit: number): { id: string; status: Status }[];
+}
+
+export interface CommandTable {
+  /** Ids rise and are never reused. */
+  add(execution: string, command: NewCommand, now: number): Command;
+  /** In the order they were given. */
+  waiting(execution: string): Command[];
+  ack(execution: string, id: number): void;
+  /** A settled execution has nobody left to carry anything out. */
+  drop(execution: string): void;
+}
+
+export interface LogTable {
+  /** Newest offset; 0 for an empty log. */
+  readonly head: number;
+  /** Oldest offset still kept; 1 for an empty log. */
+  readonly earliest: number;
+  /** When the newest batch came in, or null for an empty log. */
+  readonly lastReceivedAt: number | null;
+  /** When this object last took a wrapper's batch since it woke; null when it did not. A sign of life, not a record. */
+  readonly lastIngestAt: number | null;
+  append(batch: Batch, now: number): LogRow;
+  /**
+   * Highest seq of the execution that is in the log; 0 for none. `since` is the offset of the execution's first event, which bounds the search:
+   * behind it there are mostly rows of this execution, since only one is active at a time.
+   */
+  ackedSeq(execution: string, since: number): number;
+  /** A settled execution is not asked about again. */
+  forgetAcked(execution: string): void;
+  /**
+   * Rows that hold events with offset > `after`, in order, lazily. The first may begin at or before `after`. Only to be used within one turn: a cursor
+   * has no snapshot across an `await`.
+   */
+  rowsAfter(after: number, executions?: readonly string[] | null): Iterable<LogRow>;
+  /** Offset after which exactly the last `count` events of the log follow; never before the oldest kept. */
+  tailOffset(count: number): number;
+}
+
+export interface Store {
+  readonly executions: ExecutionTable;
+  readonly commands: CommandTable;
+  readonly log: LogTable;
+  /** Whether the session was ever started. Its tables may only be asked when it was. */
+  readonly exists: boolean;
+  readonly createdAt: number;
+  create(now: number): void;
+  /** All or nothing: a throw rolls back, and with it everything that was remembered of the rows. */
+  transact<T>(action: () => T): T;
+}

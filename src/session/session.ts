@@ -1,0 +1,147 @@
+/**
+ * One session: what the Durable Object does with each thing the platform tells it. Decisions are in core/, their writing in commit.ts, connections in
+ * ingest.ts and viewers.ts, time in alarm-clock.ts.
+ *
+ * It holds no connection registry and no timer that matters, so it may be evicted between any two of its turns. Every method but `onAlarm` is
+ * one synchronous turn; `now` is always given.
+ */
+
+import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
+import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
+import { expire } from '../core/lifecycle.ts';
+import { AlarmClock } from './alarm-clock.ts';
+import { commit, currentIngest } from './commit.ts';
+import type { SessionContext } from './context.ts';
+import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage } from './ingest.ts';
+import { launchDue } from './launch.ts';
+import { findSilent, heardAt, reconcile } from './liveness.ts';
+import { admitViewer } from './operations.ts';
+import type { Launch, SessionRuntime, SessionSocket, Store } from './ports.ts';
+import { answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
+import { type ViewerRequest, Viewers } from './viewers.ts';
+
+export class Session {
+  readonly context: SessionContext;
+
+  constructor(runtime: SessionRuntime, store: Store, session: string, launch: Launch) {
+    const alarm = new AlarmClock(runtime, () => this.#horizon());
+    this.context = { runtime, store, launch, session, alarm, viewers: new Viewers(runtime, store, session) };
+  }
+
+  /** Before anything else after every wake: the alarm is known again, and what was lost while asleep is noticed. */
+  async wake(now: number): Promise<void> {
+    const { alarm, store, viewers } = this.context;
+    await alarm.load();
+    if (!store.exists) return;
+    reconcile(this.context, now);
+    alarm.arm(now);
+    viewers.resume();
+  }
+
+  connectIngest(ws: SessionSocket, execution: string, now: number): void {
+    acceptIngest(this.context, ws, execution, now);
+  }
+
+  connectViewer(ws: SessionSocket, request: ViewerRequest): void {
+    const admitted: Result<object> = admitViewer(this.context, request);
+    this.context.runtime.acceptWebSocket(ws, [VIEWER_TAG]);
+    if (admitted.ok) {
+      this.context.viewers.begin(ws, request);
+    } else {
+      closeSocket(ws, closeCodeOf(admitted), admitted.code);
+    }
+  }
+
+  onMessage(ws: SessionSocket, message: string | ArrayBuffer, now: number): void {
+    const attachment = attachmentOf(ws);
+    if (attachment?.role === 'ingest') {
+      onIngestMessage(this.context, ws, attachment, message, now);
+    } else if (attachment?.role === 'viewer') {
+      this.context.viewers.onMessage(ws, attachment.state, message);
+    } else {
+      closeSocket(ws, CLOSE.badFrame, 'this connection was refused');
+    }
+  }
+
+  onClose(ws: SessionSocket, code: number, reason: string, now: number): void {
+    answerClose(ws, code, reason);
+    const attachment = attachmentOf(ws);
+    if (attachment?.role !== 'ingest') return;
+    loseIngest(this.context, ws, attachment, { reason: 'closed', wsCloseCode: code, wsCloseReason: reason }, now);
+  }
+
+  onError(ws: SessionSocket, message: string, now: number): void {
+    const attachment = attachmentOf(ws);
+    if (attachment?.role !== 'ingest') return;
+    loseIngest(
+      this.context,
+      ws,
+      attachment,
+      { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: message.slice(0, 100) },
+      now,
+    );
+  }
+
+  /** Everything that is due. Works early, late, twice, and with nothing due. The clock is asked again after the one thing that takes time. */
+  async onAlarm(now: number, clock: () => number): Promise<void> {
+    const { alarm, store, viewers } = this.context;
+    alarm.fired();
+    if (!store.exists) return;
+    try {
+      this.#expireAll(now);
+      findSilent(this.context, now);
+      closeSilentStrangers(this.context, now);
+      viewers.resume();
+    } finally {
+      alarm.arm(now);
+    }
+    await launchDue(this.context, now, clock);
+    alarm.arm(clock());
+  }
+
+  /** True when the retention is over: nothing has happened here for so long that all of it may go. */
+  expired(now: number): boolean {
+    const horizon = this.#horizon();
+    return horizon !== null && horizon.open.length === 0 && horizon.lastActivityAt + RETENTION_MS <= now;
+  }
+
+  #expireAll(now: number): void {
+    const { executions } = this.context.store;
+    for (const { id } of executions.open()) {
+      // An interrupt at the time limit leaves a new deadline behind, which may be over too when the alarm is late.
+      for (let record = executions.get(id); record; record = executions.get(id)) {
+        const transition = expire(record, now);
+        if (!transition || !commit(this.context, id, transition, now)) break;
+      }
+    }
+  }
+
+  #horizon(): Horizon | null {
+    const { store, runtime, viewers } = this.context;
+    if (!store.exists) return null;
+    const open = store.executions.open();
+    const running = open.find(({ status, connected }) => status === 'running' && connected);
+    const socket = running ? currentIngest(this.context, running) : null;
+    const unbound = ingestSockets(runtime).filter(({ ws, attachment }) => attachment.epoch === null && isOpen(ws));
+    return {
+      open,
+      heardAt: running ? (socket ? heardAt(this.context, running, socket.ws) : 0) : null,
+      unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
+      replaying: viewers.replaying,
+      lastActivityAt: Math.max(store.createdAt, store.log.lastReceivedAt ?? 0),
+    };
+  }
+}
+
+/** A browser can not read the status of a refused upgrade, so refusals are close codes. */
+function closeCodeOf({ code }: Failure): number {
+  switch (code) {
+    case 'offset_ahead':
+    case 'offset_expired':
+      return CLOSE.offsetUnavailable;
+    case 'overloaded':
+      return CLOSE.tooManyConnections;
+    default:
+      return CLOSE.notFound;
+  }
+}
