@@ -22,19 +22,19 @@ export type SocketRequest = { kind: 'ingest'; execution: string } | { kind: 'str
 const PAUSE_MS = 1;
 
 export class SessionCoordinator extends DurableObject<Env> {
-  readonly #session: Session;
+  #session: Session;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { tenant, session } = splitName(ctx.id.name ?? '');
-    this.#session = new Session(
-      runtimeOf(ctx),
-      new SessionStore(ctx.storage, Date.now()),
-      session,
-      launcherOf(env, tenant, session),
-    );
+    this.#session = this.#open();
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     ctx.blockConcurrencyWhile(() => this.#session.wake(Date.now()));
+  }
+
+  #open(): Session {
+    const { tenant, session } = splitName(this.ctx.id.name ?? '');
+    const store = new SessionStore(this.ctx.storage, Date.now());
+    return new Session(runtimeOf(this.ctx), store, session, launcherOf(this.env, tenant, session));
   }
 
   /** Upgrades only; the Worker has checked the credential and every parameter. */
@@ -74,8 +74,9 @@ export class SessionCoordinator extends DurableObject<Env> {
     logLine('info', 'session_expired', { session: this.#session.context.session });
     this.#session.context.viewers.closeAll(CLOSE.notFound, 'session_not_found');
     await this.ctx.storage.deleteAll();
-    // What is remembered of the rows must go with them.
-    this.ctx.abort('the session was deleted');
+    // What is remembered of the rows goes with them.
+    this.#session = this.#open();
+    await this.#session.wake(Date.now());
   }
 
   // ── operations, each one synchronous turn ─────────────────────────────────────────────────────────────────────────

@@ -1,8 +1,10 @@
 /** What `cloudflare:workers` exports in these tests: the Worker itself, and its bindings. */
+type TestEnv = import('../../src/env.ts').Env;
+
 declare namespace Cloudflare {
   interface GlobalProps {
     mainModule: typeof import('../../src/index.ts');
     durableNamespaces: 'SessionCoordinator';
   }
-  interface Env extends import('../../src/env.ts').Env {}
+  interface Env extends TestEnv {}
 }
