@@ -85,7 +85,14 @@ export interface NackFrame {
 }
 export type CommandFrame = { type: 'command' } & Command;
 
-export type CoordinatorFrame = WelcomeFrame | AckFrame | NackFrame | CommandFrame;
+/** Only in the answer to a POST: what would have been the close of a socket. */
+export interface CloseFrame {
+  type: 'close';
+  code: number;
+  reason: string;
+}
+
+export type CoordinatorFrame = WelcomeFrame | AckFrame | NackFrame | CommandFrame | CloseFrame;
 
 // ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -155,6 +162,25 @@ function splitHeader(text: string): { ok: true; header: Header; body: string } |
   if (header === undefined) return refuse('not_json', 'the header line is not JSON');
   if (!isObject(header)) return refuse('wrong_shape', 'the header line must be a JSON object');
   return { ok: true, header, body: lineEnd === -1 ? '' : text.slice(lineEnd + 1) };
+}
+
+/**
+ * The frames of an HTTP body, one after the other: an `events` header takes as many of the lines behind it as it counts. What is no frame comes out as it
+ * stands, for the parser to refuse.
+ */
+export function* splitFrames(text: string): Generator<string> {
+  const lineEnd = (from: number): number => {
+    const end = text.indexOf('\n', from);
+    return end === -1 ? text.length : end;
+  };
+  for (let at = 0; at < text.length; ) {
+    let end = lineEnd(at);
+    const header = parseJson(text.slice(at, end));
+    const lines = isObject(header) && header.type === 'events' && isPositive(header.count) ? header.count : 0;
+    for (let line = 0; line < lines && end < text.length; line += 1) end = lineEnd(end + 1);
+    yield text.slice(at, end);
+    at = end + 1;
+  }
 }
 
 /** Frames of a wrapper, as text of a WebSocket message or bytes of an HTTP body. */
@@ -229,6 +255,10 @@ export function parseCoordinatorFrame(input: string | Uint8Array): Parsed<Coordi
       return isPositive(header.expected)
         ? { ok: true, frame: { type: 'nack', expected: header.expected } }
         : refuse('wrong_shape', 'nack.expected must be a positive integer');
+    case 'close':
+      return isPositive(header.code) && typeof header.reason === 'string'
+        ? { ok: true, frame: { type: 'close', code: header.code, reason: header.reason } }
+        : refuse('wrong_shape', 'close needs a code and a reason');
     case 'command': {
       const command = asCommand(header);
       return command ? { ok: true, frame: { type: 'command', ...command } } : refuse('wrong_shape', 'the command is not known');

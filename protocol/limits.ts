@@ -6,6 +6,9 @@
 /** One frame is one SQLite row. The platform's row limit is 2 MB; a quarter of it leaves room for headers and for the row's other columns. */
 export const FRAME_BYTES_MAX = 512 * 1024;
 
+/** A POST to the ingest path: a hello, acks of commands, and a full frame of events with room to spare. */
+export const POST_BODY_BYTES_MAX = 2 * FRAME_BYTES_MAX;
+
 /** A header line is a few numbers and ids. Anything longer is not ours. */
 export const HEADER_BYTES_MAX = 8 * 1024;
 

@@ -7,9 +7,10 @@ import type { Env } from '../env.ts';
 import { logLine, messageOf } from '../log.ts';
 import * as service from '../service.ts';
 import { bearerOf, tenantOf } from './auth.ts';
+import { readText } from './body.ts';
 import { numberParam } from './params.ts';
 import { failure, problemResponse } from './problem.ts';
-import { upgradeIngest, upgradeStream } from './upgrades.ts';
+import { postToIngest, upgradeIngest, upgradeStream } from './upgrades.ts';
 
 type Variables = { requestId: string; config: Config; caller: service.Caller };
 type AppEnv = { Bindings: Env; Variables: Variables };
@@ -35,9 +36,12 @@ app.use(async (c, next) => {
   return next();
 });
 
-/** These two have credentials of their own. */
+/** These have credentials of their own. */
 app.get('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
   answer(c.get('requestId'), await upgradeIngest(c.req.raw, c.env, c.get('config'), c.req.param())),
+);
+app.post('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
+  answer(c.get('requestId'), await postToIngest(c.req.raw, c.env, c.get('config'), c.req.param())),
 );
 app.get('/v1/sessions/:session/stream', async (c) =>
   answer(c.get('requestId'), await upgradeStream(c.req.raw, c.env, c.get('config'), c.req.param('session'))),
@@ -154,33 +158,12 @@ function answer<T extends object>(
 
 /** A JSON body of bounded size. `whenEmpty` stands in for an absent one. */
 async function readJson(request: Request, whenEmpty?: unknown): Promise<{ ok: true; value: unknown } | Failure> {
-  if (Number(request.headers.get('content-length') ?? 0) > START_BODY_BYTES_MAX) return tooLarge();
-  const bytes = await readAtMost(request.body, START_BODY_BYTES_MAX);
-  if (bytes === null) return tooLarge();
-  if (bytes.byteLength === 0 && whenEmpty !== undefined) return { ok: true, value: whenEmpty };
+  const body = await readText(request, START_BODY_BYTES_MAX);
+  if (!body.ok) return body;
+  if (body.text === '' && whenEmpty !== undefined) return { ok: true, value: whenEmpty };
   try {
-    return { ok: true, value: JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes)) };
+    return { ok: true, value: JSON.parse(body.text) };
   } catch {
     return failure('bad_request', 'The body must be JSON text in UTF-8.');
   }
-}
-
-const tooLarge = (): Failure =>
-  failure('too_large', `A body may have at most ${START_BODY_BYTES_MAX} bytes.`, { limit: START_BODY_BYTES_MAX });
-
-async function readAtMost(body: ReadableStream<Uint8Array> | null, limit: number): Promise<Uint8Array | null> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body ?? []) {
-    size += chunk.byteLength;
-    if (size > limit) return null;
-    chunks.push(chunk);
-  }
-  const whole = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return whole;
 }

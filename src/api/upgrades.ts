@@ -10,6 +10,7 @@ import {
   type Failure,
   INGEST_SUBPROTOCOL,
   isId,
+  POST_BODY_BYTES_MAX,
   STREAM_SUBPROTOCOL,
   TICKET_SUBPROTOCOL_PREFIX,
 } from '../../protocol/index.ts';
@@ -18,8 +19,9 @@ import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
 import type { ViewerRequest } from '../session/viewers.ts';
-import { type TicketClaims, verifyIngestToken, verifyTicket } from '../tokens.ts';
+import { type IngestClaims, type TicketClaims, verifyIngestToken, verifyTicket } from '../tokens.ts';
 import { bearerOf, originAllowed, tenantOf } from './auth.ts';
+import { readText } from './body.ts';
 import { readerParams } from './params.ts';
 import { failure } from './problem.ts';
 
@@ -43,22 +45,33 @@ async function upgrade(
   return callSession(env, tenant, session, (stub) => stub.fetch(new Request('https://session/', { headers })));
 }
 
+interface IngestPath {
+  session: string;
+  execution: string;
+}
+
 /** ING1 begins here: token before upgrade before object. */
-export async function upgradeIngest(
+async function authenticateWrapper(
   request: Request,
-  env: Env,
   config: Config,
-  path: { session: string; execution: string },
-): Promise<Response | Failure> {
+  path: IngestPath,
+): Promise<{ ok: true; claims: IngestClaims } | Failure> {
   if (!isId(path.session) || !isId(path.execution)) return failure('bad_request', 'The path holds an id that is not valid.');
   const token = bearerOf(request);
   if (token === null) return failure('unauthorized', 'An ingest token is needed: Authorization: Bearer <token>.');
   const verified = await verifyIngestToken(config.signingKeys, token, Date.now());
   if (!verified.ok) return failure('unauthorized', `The ingest token is ${verified.reason}.`, { reason: verified.reason });
-  const { tenant, session, execution } = verified.claims;
+  const { session, execution } = verified.claims;
   if (session !== path.session || execution !== path.execution) {
     return failure('unauthorized', 'The ingest token belongs to another execution.', { reason: 'invalid' });
   }
+  return verified;
+}
+
+export async function upgradeIngest(request: Request, env: Env, config: Config, path: IngestPath): Promise<Response | Failure> {
+  const wrapper = await authenticateWrapper(request, config, path);
+  if (!wrapper.ok) return wrapper;
+  const { tenant, session, execution } = wrapper.claims;
   if (!wantsUpgrade(request)) return failure('upgrade_required', `Connect by WebSocket with subprotocol ${INGEST_SUBPROTOCOL}.`);
   if (!offeredProtocols(request).includes(INGEST_SUBPROTOCOL)) {
     return failure('bad_request', `The WebSocket must offer subprotocol ${INGEST_SUBPROTOCOL}.`, {
@@ -66,6 +79,20 @@ export async function upgradeIngest(
     });
   }
   return upgrade(env, tenant, session, { kind: 'ingest', execution }, INGEST_SUBPROTOCOL);
+}
+
+/** The same frames as an HTTP body; the answers come as lines. */
+export async function postToIngest(request: Request, env: Env, config: Config, path: IngestPath): Promise<Response | Failure> {
+  const wrapper = await authenticateWrapper(request, config, path);
+  if (!wrapper.ok) return wrapper;
+  const { tenant, session, execution } = wrapper.claims;
+  const body = await readText(request, POST_BODY_BYTES_MAX);
+  if (!body.ok) return body;
+  const posted = await callSession(env, tenant, session, (stub) => stub.postIngest(execution, body.text));
+  if ('ok' in posted) return posted;
+  if (posted.lines === null)
+    return failure('execution_not_found', `There is no execution ${execution} in this session.`, { execution });
+  return new Response(`${posted.lines.join('\n')}\n`, { headers: { 'content-type': 'application/x-ndjson' } });
 }
 
 type Reader = { ok: true; tenant: string; ticket: TicketClaims | null } | { ok: false; reason: string };

@@ -5,6 +5,9 @@ import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../.
 /** Who asked for the interrupt. It decides the verdict: a run stopped at its time limit has failed, the others were interrupted. */
 export type InterruptCause = 'request' | 'replace' | 'runtime';
 
+/** How the wrapper's frames come in: over a socket that stays open, or one HTTP body after the other. */
+export type IngestTransport = 'socket' | 'http';
+
 /** One row. Null means "not (yet)". Times are milliseconds since the epoch; the `…Until` ones are deadlines. */
 export interface ExecutionRecord {
   ordinal: number;
@@ -33,6 +36,9 @@ export interface ExecutionRecord {
   launchAttempts: number;
   launchedAt: number | null;
   wrapperId: string | null;
+  bootId: string | null;
+  transport: IngestTransport | null;
+  heardAt: number | null;
   epoch: number;
   connected: boolean;
   connectedAt: number | null;

@@ -17,7 +17,7 @@
  */
 
 import type { Command, HoldfastEvent, Policy, TerminalStatus } from '../../protocol/index.ts';
-import type { ExecutionPatch, ExecutionRecord, InterruptCause } from './execution.ts';
+import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
 
 export interface CoordinatorEvent {
   type: string;
@@ -75,6 +75,7 @@ export function becomeQueued(position: number): Transition {
 
 export interface HelloFacts {
   wrapperId: string;
+  bootId: string;
   nextSeq: number;
   lost: number;
 }
@@ -86,14 +87,29 @@ export type HelloAnswer =
   /** Waiting behind another execution; the wrapper may come again. */
   | { kind: 'not_yet' };
 
+/**
+ * A wrapper that posts says hello with every body. While its connection lasts, that is the same connection, not a new one: no epoch, no event.
+ */
+export const continuesByPost = (record: ExecutionRecord, hello: HelloFacts): boolean =>
+  record.transport === 'http' && record.connected && record.wrapperId === hello.wrapperId && record.bootId === hello.bootId;
+
 /** ING2, ING3: the first hello binds the wrapper; every accepted one raises the epoch and ends the grace. */
-export function acceptHello(record: ExecutionRecord, hello: HelloFacts, ackedSeq: number, now: number): HelloAnswer {
+export function acceptHello(
+  record: ExecutionRecord,
+  hello: HelloFacts,
+  ackedSeq: number,
+  transport: IngestTransport,
+  now: number,
+): HelloAnswer {
   if (record.wrapperId !== null && record.wrapperId !== hello.wrapperId) return { kind: 'claimed' };
   if (record.status === 'queued') return { kind: 'not_yet' };
   const epoch = record.epoch + 1;
   const first = record.status === 'pending';
   const patch: ExecutionPatch = {
     wrapperId: hello.wrapperId,
+    bootId: hello.bootId,
+    transport,
+    heardAt: now,
     epoch,
     connected: true,
     connectedAt: now,

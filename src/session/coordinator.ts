@@ -8,6 +8,7 @@ import type { Env } from '../env.ts';
 import { launcherOf } from '../launch/launcher.ts';
 import { logLine, messageOf } from '../log.ts';
 import { SessionStore } from '../storage/store.ts';
+import { postIngest } from './ingest-post.ts';
 import * as operations from './operations.ts';
 import type { SessionRuntime } from './ports.ts';
 import { Session } from './session.ts';
@@ -98,6 +99,9 @@ export class SessionCoordinator extends DurableObject<Env> {
   }
   sendInput(id: string, text: string) {
     return operations.sendInput(this.#session.context, id, text, Date.now());
+  }
+  postIngest(execution: string, body: string): { lines: string[] | null } {
+    return { lines: postIngest(this.#session.context, execution, body, Date.now()) };
   }
   getSession() {
     return operations.getSession(this.#session.context);

@@ -20,7 +20,7 @@ import {
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
-import { acceptHello, type Disconnect, loseConnection, settleByFact } from '../core/lifecycle.ts';
+import { acceptHello, continuesByPost, type Disconnect, loseConnection, settleByFact } from '../core/lifecycle.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
@@ -103,7 +103,21 @@ function onHello(
   const socket = { ws, attachment };
   if (isTerminal(record.status)) return detachAndClose(socket, CLOSE.settled, settledReason(record));
   const ackedSeq = store.log.ackedSeq(record.id, record.firstOffset);
-  const answer = acceptHello(record, hello, ackedSeq, now);
+  const sayWelcome = (epoch: number): void => {
+    attach(ws, { ...attachment, epoch });
+    const welcome: WelcomeFrame = {
+      type: 'welcome',
+      protocol: Math.min(hello.protocol, PROTOCOL_VERSION),
+      epoch,
+      ackedSeq,
+      policy: record.policy,
+      limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
+      commands: store.commands.waiting(record.id),
+    };
+    sendText(ws, encodeFrame(welcome));
+  };
+  if (attachment.posted && continuesByPost(record, hello)) return sayWelcome(record.epoch);
+  const answer = acceptHello(record, hello, ackedSeq, attachment.posted ? 'http' : 'socket', now);
   switch (answer.kind) {
     case 'claimed':
       return detachAndClose(socket, CLOSE.claimed, 'another wrapper has this execution');
@@ -117,17 +131,7 @@ function onHello(
         const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;
         if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
       }
-      attach(ws, { ...attachment, epoch: answer.epoch });
-      const welcome: WelcomeFrame = {
-        type: 'welcome',
-        protocol: Math.min(hello.protocol, PROTOCOL_VERSION),
-        epoch: answer.epoch,
-        ackedSeq,
-        policy: record.policy,
-        limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
-        commands: store.commands.waiting(record.id),
-      };
-      sendText(ws, encodeFrame(welcome));
+      sayWelcome(answer.epoch);
       return announce(context, written, now);
     }
     default:

@@ -9,21 +9,26 @@ import type { ExecutionRecord } from '../core/execution.ts';
 import { loseConnection } from '../core/lifecycle.ts';
 import { commit, currentIngest } from './commit.ts';
 import type { SessionContext } from './context.ts';
-import type { SessionSocket } from './ports.ts';
-import { detachAndClose, ingestSockets, isOpen } from './sockets.ts';
+import { detachAndClose, ingestSockets } from './sockets.ts';
 
 const LOST = { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: '' };
 
-/** The newest sign of life of a running execution's connection: accepted, answered a ping by the platform, or sent a frame. */
-export function heardAt({ runtime, store }: SessionContext, record: ExecutionRecord, ws: SessionSocket): number {
-  const pinged = runtime.lastPingAt(ws) ?? 0;
-  return Math.max(record.connectedAt ?? 0, pinged, store.log.lastIngestAt ?? 0);
+/**
+ * The newest sign of life of a running execution's connection: accepted, answered a ping by the platform, posted, or sent a frame. Null when there is
+ * no connection to hear.
+ */
+export function heardAt(context: SessionContext, record: ExecutionRecord): number | null {
+  const { runtime, store } = context;
+  const socket = currentIngest(context, record);
+  if (!socket && record.transport !== 'http') return null;
+  const pinged = socket ? (runtime.lastPingAt(socket.ws) ?? 0) : 0;
+  return Math.max(record.connectedAt ?? 0, record.heardAt ?? 0, pinged, store.log.lastIngestAt ?? 0);
 }
 
 /** On a wake: a running execution marked connected that has no socket at all. One that is closing will report itself with its own code. */
 export function reconcile(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
-    if (record.status !== 'running' || !record.connected) continue;
+    if (record.status !== 'running' || !record.connected || record.transport === 'http') continue;
     const present = ingestSockets(context.runtime, record.id).some(({ attachment }) => attachment.epoch === record.epoch);
     if (!present) commit(context, record.id, loseConnection(record, LOST, now), now);
   }
@@ -33,13 +38,14 @@ export function reconcile(context: SessionContext, now: number): void {
 export function findSilent(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
     if (record.status !== 'running' || !record.connected) continue;
-    const socket = currentIngest(context, record);
-    if (!socket) {
+    const heard = heardAt(context, record);
+    if (heard === null) {
       commit(context, record.id, loseConnection(record, LOST, now), now);
-    } else if (isOpen(socket.ws) && silenceDeadline(record, heardAt(context, record, socket.ws)) <= now) {
+    } else if (silenceDeadline(record, heard) <= now) {
+      const socket = currentIngest(context, record);
       const facts = { reason: 'silence', wsCloseCode: CLOSE.tryAgainLater, wsCloseReason: 'silent for too long' };
       commit(context, record.id, loseConnection(record, facts, now), now);
-      detachAndClose(socket, facts.wsCloseCode, facts.wsCloseReason);
+      if (socket) detachAndClose(socket, facts.wsCloseCode, facts.wsCloseReason);
     }
   }
 }

@@ -10,7 +10,7 @@ import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
 import { expire } from '../core/lifecycle.ts';
 import { AlarmClock } from './alarm-clock.ts';
-import { commit, currentIngest } from './commit.ts';
+import { commit } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage } from './ingest.ts';
 import { launchDue } from './launch.ts';
@@ -121,11 +121,11 @@ export class Session {
     if (!store.exists) return null;
     const open = store.executions.open();
     const running = open.find(({ status, connected }) => status === 'running' && connected);
-    const socket = running ? currentIngest(this.context, running) : null;
     const unbound = ingestSockets(runtime).filter(({ ws, attachment }) => attachment.epoch === null && isOpen(ws));
     return {
       open,
-      heardAt: running ? (socket ? heardAt(this.context, running, socket.ws) : 0) : null,
+      // A connection that can not be heard at all is overdue.
+      heardAt: running ? (heardAt(this.context, running) ?? 0) : null,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,
       lastActivityAt: Math.max(store.createdAt, store.log.lastReceivedAt ?? 0),

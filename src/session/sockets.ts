@@ -16,6 +16,8 @@ export interface IngestAttachment {
   /** Null until its hello was accepted. */
   epoch: number | null;
   acceptedAt: number;
+  /** One HTTP body in the place of a socket. */
+  posted?: true;
   detached?: true;
 }
 

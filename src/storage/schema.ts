@@ -9,7 +9,7 @@
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 import type { LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
-import type { InterruptCause } from '../core/execution.ts';
+import type { IngestTransport, InterruptCause } from '../core/execution.ts';
 
 export const executions = sqliteTable(
   'executions',
@@ -50,6 +50,10 @@ export const executions = sqliteTable(
     launchedAt: integer('launched_at'),
 
     wrapperId: text('wrapper_id'),
+    bootId: text('boot_id'),
+    transport: text().$type<IngestTransport>(),
+    /** Sign of life of a wrapper that posts; one with a socket is heard by the platform. */
+    heardAt: integer('heard_at'),
     epoch: integer().notNull().default(0),
     connected: integer({ mode: 'boolean' }).notNull().default(false),
     connectedAt: integer('connected_at'),

@@ -1,0 +1,59 @@
+/**
+ * Ingest by HTTP POST, for networks without WebSocket and for a last flush: the same frames in a body, the same answers in the response, one line each.
+ * A body is a connection for as long as it is worked on; every one begins with a hello. A close becomes a last line
+ * `{"type":"close","code":…,"reason":…}`, so both transports share one table of codes.
+ */
+
+import { CLOSE, isTerminal, splitFrames } from '../../protocol/index.ts';
+import { settledReason } from './commit.ts';
+import type { SessionContext } from './context.ts';
+import { onIngestMessage } from './ingest.ts';
+import type { SessionSocket } from './ports.ts';
+import { attach, attachmentOf, isOpen } from './sockets.ts';
+
+/** How much of the silence limit may pass before a post is written down as a sign of life: a row every so often instead of one per post. */
+const HEARD_FRACTION = 4;
+
+/** A body in the place of a socket: what would be sent is collected. */
+class PostedConnection implements SessionSocket {
+  readonly lines: string[] = [];
+  readyState = WEBSOCKET_OPEN;
+  #attachment: unknown = null;
+
+  send(text: string): void {
+    this.lines.push(text);
+  }
+  close(code: number, reason: string): void {
+    if (this.readyState !== WEBSOCKET_OPEN) return;
+    this.readyState = WEBSOCKET_CLOSED;
+    this.lines.push(JSON.stringify({ type: 'close', code, reason }));
+  }
+  serializeAttachment(attachment: unknown): void {
+    this.#attachment = attachment;
+  }
+  deserializeAttachment(): unknown {
+    return this.#attachment;
+  }
+}
+
+const WEBSOCKET_OPEN = 1;
+const WEBSOCKET_CLOSED = 3;
+
+/** One turn: the frames of a body, in order, until one of them closes the connection. Null when there is no such execution. */
+export function postIngest(context: SessionContext, execution: string, body: string, now: number): string[] | null {
+  const { store } = context;
+  if (!store.exists || !store.executions.get(execution)) return null;
+  const connection = new PostedConnection();
+  attach(connection, { role: 'ingest', execution, epoch: null, acceptedAt: now, posted: true });
+  for (const frame of splitFrames(body)) {
+    const attachment = attachmentOf(connection);
+    if (attachment?.role !== 'ingest' || !isOpen(connection)) break;
+    onIngestMessage(context, connection, attachment, frame, now);
+  }
+  const record = store.executions.get(execution);
+  if (record && isTerminal(record.status)) connection.close(CLOSE.settled, settledReason(record));
+  const heardLongAgo =
+    record?.transport === 'http' && now - (record.heardAt ?? 0) > record.policy.silenceTimeoutMs / HEARD_FRACTION;
+  if (record?.connected && heardLongAgo && isOpen(connection)) store.executions.update(execution, { heardAt: now });
+  return connection.lines;
+}
