@@ -55,7 +55,7 @@ test('[ING18] a whole run by POST: welcome, acks, and the good end', async () =>
   expect(typesOf(log).filter((type) => type.startsWith('wrapper_'))).toEqual(['wrapper_connected']);
 });
 
-test('[ING18] posts of one boot are one connection: no epoch, no event, and it outlives sleep', async () => {
+test('[ING19] posts of one boot are one connection: no epoch, no event, and it outlives sleep', async () => {
   const run = await start(newSession());
   for (let round = 0; round < 3; round += 1) {
     expect((await post(run, [hello()])).lines).toMatchObject([{ type: 'welcome', epoch: 1 }]);
@@ -65,7 +65,7 @@ test('[ING18] posts of one boot are one connection: no epoch, no event, and it o
   expect((await post(run, [hello({ bootId: 'b_2' })])).lines).toMatchObject([{ type: 'welcome', epoch: 2 }]);
 });
 
-test('[ING18] a post takes over from a socket, and a socket from posts', async () => {
+test('[ING19] a post takes over from a socket, and a socket from posts', async () => {
   const run = await start(newSession());
   const socket = await WrapperPeer.welcomed(run);
   await socket.deliver(1, [output('by socket\n')]);
@@ -78,7 +78,7 @@ test('[ING18] a post takes over from a socket, and a socket from posts', async (
   expect(await again.next()).toMatchObject({ epoch: 3, ackedSeq: 2 });
 });
 
-test('[ING18] silence between posts begins the grace, a post ends it', async () => {
+test('[ING19] silence between posts begins the grace, a post ends it', async () => {
   const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
   await post(run, [hello()]);
   const { startedAt = 0 } = await get(run);
@@ -96,7 +96,7 @@ test('[ING18] silence between posts begins the grace, a post ends it', async () 
   expect(await get(run)).toMatchObject({ connected: true, status: 'running' });
 });
 
-test('[ING18] commands come with every welcome until they are acked', async () => {
+test('[ING19] commands come with every welcome until they are acked', async () => {
   const run = await start(newSession());
   await post(run, [hello()]);
   await api('POST', `/v1/sessions/${run.session}/executions/${run.execution.id}/interrupt`, { body: {} });
