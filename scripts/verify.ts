@@ -1,0 +1,30 @@
+/** `npm run verify`: all that CI runs. Every step runs even when an earlier one failed, so that one look shows everything. */
+
+import { join } from 'node:path';
+import { run } from './run.ts';
+import { ROOT } from './stack.ts';
+
+const modules = join(ROOT, 'node_modules');
+const tsc = join(modules, 'typescript', 'bin', 'tsc');
+
+const steps: [name: string, program: string, args: string[]][] = [
+  ['lint and format', process.execPath, [join(modules, '@biomejs', 'biome', 'bin', 'biome'), 'check', '.']],
+  ['types, Worker', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.json']],
+  ['types, Node', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.node.json']],
+  ['tests', process.execPath, [join(ROOT, 'scripts', 'test.ts'), ...process.argv.slice(2)]],
+];
+
+const results: { name: string; code: number; ms: number }[] = [];
+for (const [name, program, args] of steps) {
+  process.stdout.write(`\n── ${name}\n`);
+  const begun = Date.now();
+  const code = await run(program, args);
+  results.push({ name, code, ms: Date.now() - begun });
+}
+
+process.stdout.write('\n');
+for (const { name, code, ms } of results) {
+  const verdict = code === 0 ? 'ok    ' : 'FAILED';
+  process.stdout.write(`  ${verdict}  ${name.padEnd(16)} ${(ms / 1000).toFixed(1)} s${code === 0 ? '' : `  (exit ${code})`}\n`);
+}
+process.exit(results.some(({ code }) => code !== 0) ? 1 : 0);

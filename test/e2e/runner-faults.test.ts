@@ -1,0 +1,75 @@
+/** Goal: what becomes of a job when its wrapper or its runner dies. Method: the real stack, and SIGKILL. */
+
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/runner-process.ts';
+import { RealStack, until } from '../support/real-stack.ts';
+
+interface Listed {
+  id: string;
+  pid: number;
+  state: string;
+  restarts: number;
+}
+
+let real: RealStack;
+beforeAll(async () => {
+  real = await RealStack.start();
+});
+afterAll(() => real?.close());
+
+async function runs(): Promise<Listed[]> {
+  const { runnerUrl, runnerToken } = real.stack;
+  const answer = await fetch(`${runnerUrl}/executions`, { headers: { authorization: `Bearer ${runnerToken}` } });
+  return ((await answer.json()) as { data: Listed[] }).data;
+}
+
+/** Starts it, waits until its first line was seen, and says which process its wrapper is. */
+async function startJob(session: string, script: string): Promise<{ id: string; wrapper: ProcessIdentity; job: ProcessIdentity }> {
+  const { execution } = await real.client.start(session, { command: ['sh', '-c', script] });
+  let pid = 0;
+  for await (const { type, data } of real.follow(session, execution.id)) {
+    if (type === 'started') pid = Number(data.pid);
+    if (type === 'output') break;
+  }
+  const listed = (await runs()).find(({ id }) => id === execution.id);
+  return {
+    id: execution.id,
+    wrapper: identityOf(listed?.pid ?? 0) as ProcessIdentity,
+    job: identityOf(pid) as ProcessIdentity,
+  };
+}
+
+it('a wrapper that is killed is restarted, reports its own crash, and the orphaned job is ended', async () => {
+  const { id, wrapper, job } = await startJob('crash', 'echo before; sleep 600');
+  process.kill(wrapper.pid, 'SIGKILL');
+  const ended = await real.client.wait('crash', id);
+  expect(ended).toMatchObject({ status: 'failed' });
+  const events = await real.read('crash', id);
+  expect(events.filter(({ type }) => type === 'started')).toHaveLength(1);
+  expect(events.find(({ type }) => type === 'error')).toMatchObject({ data: { code: 'wrapper_crashed', fatal: true } });
+  expect(events.at(-1)?.type).toBe('execution_failed');
+  await until(async () => (await runs()).find((run) => run.id === id)?.state === 'finished', 'the run is finished');
+  expect((await runs()).find((run) => run.id === id)?.restarts).toBe(1);
+  expect(isAlive(job)).toBe(false);
+});
+
+it('a runner that is killed takes no job with it; the next one adopts the job and sees its end', async () => {
+  const { id, wrapper } = await startJob('adopt', 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done');
+  await real.stack.killRunner();
+  expect(isAlive(wrapper)).toBe(true);
+  await real.stack.startRunner();
+  expect((await runs()).find((run) => run.id === id)).toMatchObject({ pid: wrapper.pid, state: 'running', restarts: 0 });
+  expect(await real.client.wait('adopt', id)).toMatchObject({ status: 'completed' });
+  const text = (await real.read('adopt', id)).filter(({ type }) => type === 'output').map(({ data }) => data.text);
+  expect(text.join('')).toBe('line 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\n');
+  await until(async () => (await runs()).find((run) => run.id === id)?.state === 'finished', 'the run is finished');
+});
+
+it('a run that the runner is asked to stop ends as interrupted', async () => {
+  const { id } = await startJob('stopped', 'echo up; sleep 600');
+  await fetch(`${real.stack.runnerUrl}/executions/${id}?session=stopped`, {
+    method: 'DELETE',
+    headers: { authorization: `Bearer ${real.stack.runnerToken}` },
+  });
+  expect(await real.client.wait('stopped', id)).toMatchObject({ status: 'interrupted' });
+});

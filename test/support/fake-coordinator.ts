@@ -1,0 +1,290 @@
+/**
+ * A coordinator that a test steers: real HTTP and WebSocket, no rules of the lifecycle. It stores events by seq like the real one
+ * (duplicates dropped, holes refused), and notes in `faults` whatever a correct wrapper never does.
+ */
+
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import {
+  CLOSE,
+  type Command,
+  type EventsFrame,
+  encodeFrame,
+  FRAME_BYTES_MAX,
+  type HelloFrame,
+  type HoldfastEvent,
+  INGEST_SUBPROTOCOL,
+  isTerminalFact,
+  PING,
+  POLICY_DEFAULTS,
+  PONG,
+  type Policy,
+  parseWrapperFrame,
+  WINDOW_BYTES,
+} from '../../protocol/index.ts';
+
+export interface Refusal {
+  status: number;
+  headers?: Record<string, string>;
+  body?: string;
+}
+
+export class FakeConnection {
+  readonly socket: WebSocket;
+  readonly token: string;
+  readonly openedAt = Date.now();
+  hello: HelloFrame | null = null;
+  pings = 0;
+  frames: { seq: number; count: number }[] = [];
+  closed: { code: number; reason: string } | null = null;
+
+  constructor(socket: WebSocket, token: string) {
+    this.socket = socket;
+    this.token = token;
+  }
+
+  /** The network is gone without a word: RST now. */
+  cut(): void {
+    this.socket.terminate();
+  }
+
+  /** Half-open: TCP stays up, nobody reads any more. */
+  freeze(): void {
+    (this.socket as unknown as { _socket: Socket })._socket.pause();
+  }
+
+  send(frame: string): void {
+    this.socket.send(frame);
+  }
+}
+
+export class FakeCoordinator {
+  readonly connections: FakeConnection[] = [];
+  readonly lines: string[] = [];
+  readonly faults: string[] = [];
+  readonly ackedCommands: number[] = [];
+  /** Times of all upgrade requests, refused ones included. */
+  readonly dials: number[] = [];
+  duplicates = 0;
+  ended = false;
+
+  // What the test decides.
+  token = 'secret';
+  policy: Policy = { ...POLICY_DEFAULTS };
+  limits = { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES };
+  commands: Command[] = [];
+  /** Answer to an upgrade instead of accepting it. */
+  refuse: (dial: number) => Refusal | 'hang' | null = () => null;
+  /** False: the test answers the hello itself, or nobody does. */
+  onHello: (connection: FakeConnection, hello: HelloFrame) => boolean = () => true;
+  /** Called before a frame is taken; false drops it as if it had never been read. */
+  onFrame: (connection: FakeConnection, frame: EventsFrame) => boolean = () => true;
+  ackDelayMs = 0;
+  acks = true;
+  pongs = true;
+  /** Close with 4000 after a terminal fact, and answer later hellos with it. */
+  settles = true;
+
+  #server: Server | null = null;
+  #port = 0;
+  #epoch = 0;
+  #wrapperId: string | null = null;
+  #hanging: Duplex[] = [];
+  #waiting = new Set<() => void>();
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/v1/sessions/s1/executions/e1/ingest`;
+  }
+  get epoch(): number {
+    return this.#epoch;
+  }
+  get ackedSeq(): number {
+    return this.lines.length;
+  }
+  get events(): HoldfastEvent[] {
+    return this.lines.map((line) => JSON.parse(line) as HoldfastEvent);
+  }
+  get last(): FakeConnection {
+    const last = this.connections.at(-1);
+    if (!last) throw new Error('no connection yet');
+    return last;
+  }
+  /** What the job wrote, put together again. */
+  text(stream: 'stdout' | 'stderr' = 'stdout'): string {
+    return this.events
+      .filter(({ type, data }) => type === 'output' && data.stream === stream)
+      .map(({ data }) => data.text)
+      .join('');
+  }
+
+  async start(): Promise<this> {
+    const sockets = new WebSocketServer({
+      noServer: true,
+      maxPayload: 2 * FRAME_BYTES_MAX,
+      handleProtocols: (offered) => (offered.has(INGEST_SUBPROTOCOL) ? INGEST_SUBPROTOCOL : false),
+    });
+    const server = createServer((_request, response) => response.writeHead(404).end());
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.dials.push(Date.now());
+      this.#changed();
+      const refusal = this.refuse(this.dials.length);
+      const token = (request.headers.authorization ?? '').replace('Bearer ', '');
+      if (refusal === 'hang') {
+        this.#hanging.push(socket);
+        return;
+      }
+      const answer = refusal ?? (token === this.token ? null : { status: 401 });
+      if (answer) {
+        const headers = Object.entries({
+          'content-length': String(answer.body?.length ?? 0),
+          connection: 'close',
+          ...answer.headers,
+        });
+        socket.end(
+          `HTTP/1.1 ${answer.status} No\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${answer.body ?? ''}`,
+        );
+        return;
+      }
+      sockets.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, token));
+    });
+    await new Promise<void>((resolve) => server.listen(this.#port, '127.0.0.1', resolve));
+    this.#port = (server.address() as AddressInfo).port;
+    this.#server = server;
+    return this;
+  }
+
+  /** Gone without a word, port closed; what was acked stays. `start` brings it back on the same port. */
+  async crash(): Promise<void> {
+    for (const { socket } of this.connections) socket.terminate();
+    for (const socket of this.#hanging.splice(0)) socket.destroy();
+    this.#server?.closeAllConnections();
+    await new Promise((resolve) => this.#server?.close(resolve));
+    this.#server = null;
+  }
+
+  async stop(): Promise<void> {
+    if (this.#server) await this.crash();
+  }
+
+  sendCommand(command: Command): void {
+    this.commands.push(command);
+    this.last.send(JSON.stringify({ type: 'command', ...command }));
+  }
+
+  /** Resolves when the condition holds; looked at after everything that happens here. */
+  async until(condition: () => boolean, what: string, timeoutMs = 15_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!condition()) {
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`timed out: ${what}; ${this.lines.length} events, faults: ${this.faults.join('; ')}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(left, 50));
+        this.#waiting.add(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  #changed(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  #accept(ws: WebSocket, token: string): void {
+    const connection = new FakeConnection(ws, token);
+    this.connections.push(connection);
+    ws.on('error', () => {});
+    ws.on('close', (code, reason) => {
+      connection.closed = { code, reason: reason.toString() };
+      this.#changed();
+    });
+    ws.on('message', (data, binary) => {
+      if (binary) this.faults.push('binary message');
+      else this.#received(connection, data.toString());
+      this.#changed();
+    });
+    this.#changed();
+  }
+
+  #received(connection: FakeConnection, text: string): void {
+    if (text === PING) {
+      connection.pings += 1;
+      if (this.pongs) connection.send(PONG);
+      return;
+    }
+    const parsed = parseWrapperFrame(text);
+    if (!parsed.ok) {
+      this.faults.push(parsed.detail);
+      connection.socket.close(CLOSE.badFrame, parsed.detail);
+      return;
+    }
+    const { frame } = parsed;
+    if (frame.type !== 'hello' && !connection.hello) this.faults.push(`${frame.type} before hello`);
+    switch (frame.type) {
+      case 'hello':
+        connection.hello = frame;
+        if (this.onHello(connection, frame)) this.welcome(connection);
+        return;
+      case 'command_ack':
+        this.ackedCommands.push(frame.id);
+        this.commands = this.commands.filter(({ id }) => id !== frame.id);
+        return;
+      case 'events':
+        connection.frames.push({ seq: frame.seq, count: frame.count });
+        if (this.onFrame(connection, frame)) this.#store(connection, frame);
+        return;
+      default:
+        frame satisfies never;
+    }
+  }
+
+  welcome(connection: FakeConnection): void {
+    const wrapperId = connection.hello?.wrapperId ?? '';
+    if (this.ended && this.settles) return connection.socket.close(CLOSE.settled, '{"status":"completed"}');
+    if (this.#wrapperId !== null && this.#wrapperId !== wrapperId) return connection.socket.close(CLOSE.claimed, 'claimed');
+    this.#wrapperId = wrapperId;
+    for (const other of this.connections) if (other !== connection && other.closed === null) other.socket.close(CLOSE.superseded);
+    this.#epoch += 1;
+    connection.send(
+      encodeFrame({
+        type: 'welcome',
+        protocol: 1,
+        epoch: this.#epoch,
+        ackedSeq: this.ackedSeq,
+        policy: this.policy,
+        limits: this.limits,
+        commands: this.commands,
+      }),
+    );
+  }
+
+  #store(connection: FakeConnection, frame: EventsFrame): void {
+    const lines = frame.body.split('\n');
+    if (frame.seq > this.ackedSeq + 1) {
+      connection.send(encodeFrame({ type: 'nack', expected: this.ackedSeq + 1 }));
+      return;
+    }
+    for (const [index, line] of lines.entries()) {
+      const seq = frame.seq + index;
+      if (seq <= this.ackedSeq) {
+        this.duplicates += 1;
+        if (this.lines[seq - 1] !== line) this.faults.push(`event ${seq} came again with another content`);
+      } else {
+        if (this.ended) this.faults.push(`event ${seq} after the terminal fact`);
+        this.lines.push(line);
+        this.ended = isTerminalFact(JSON.parse(line) as HoldfastEvent);
+      }
+    }
+    const seq = this.ackedSeq;
+    if (this.acks) {
+      const acknowledge = () => connection.send(encodeFrame({ type: 'ack', seq }));
+      if (this.ackDelayMs > 0) setTimeout(acknowledge, this.ackDelayMs);
+      else acknowledge();
+    }
+    if (this.ended && this.settles) connection.socket.close(CLOSE.settled, '{"status":"completed"}');
+  }
+}

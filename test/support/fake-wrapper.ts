@@ -1,0 +1,70 @@
+/**
+ * A program that is the real runner for `serve` and a puppet for `run`, so that the runner's care for wrappers can be tested without
+ * any job or coordinator. The puppet's command is `[behaviour, traceFile]`; it writes what it was given to the trace file.
+ *
+ *   stay        lives until SIGTERM, then empties its spool and exits 143
+ *   stubborn    lives and ignores SIGTERM
+ *   exit:N      empties its spool and exits N
+ *   unbegun     like stay, but there is nothing in its spool
+ *   keep:N      exits N and leaves its spool
+ *   crash-loop  like stay, but a recovery kills itself
+ */
+
+import { appendFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { serve } from '../../wrapper/runner.ts';
+import { newSpoolState, writeSpoolState } from '../../wrapper/spool-state.ts';
+
+const [mode, ...rest] = process.argv.slice(2);
+if (mode === 'serve') {
+  process.exit(await serve(rest));
+}
+
+const split = rest.indexOf('--');
+const { values } = parseArgs({
+  args: rest.slice(0, split),
+  options: {
+    url: { type: 'string' },
+    spool: { type: 'string' },
+    format: { type: 'string' },
+    recover: { type: 'boolean' },
+    stdin: { type: 'string' },
+  },
+});
+const [behaviour = '', trace = ''] = rest.slice(split + 1);
+const spool = values.spool ?? '';
+
+function finish(code: number): never {
+  rmSync(spool, { recursive: true });
+  process.exit(code);
+}
+
+let stdin: string | null = null;
+try {
+  stdin = readFileSync(0, 'utf8');
+} catch {
+  // None was given.
+}
+mkdirSync(spool, { recursive: true });
+const recover = values.recover === true;
+const state = newSpoolState('/ingest', 'b_1');
+state.job.begun = true;
+if (behaviour !== 'unbegun') writeSpoolState(spool, state);
+process.on('SIGTERM', () => {
+  appendFileSync(trace, `${JSON.stringify({ signal: 'SIGTERM' })}\n`);
+  if (behaviour !== 'stubborn') finish(143);
+});
+appendFileSync(
+  trace,
+  `${JSON.stringify({ pid: process.pid, args: process.argv.slice(2), recover, cwd: process.cwd(), env: process.env, stdin })}\n`,
+);
+
+if (recover) {
+  if (behaviour === 'crash-loop') process.kill(process.pid, 'SIGKILL');
+  finish(1);
+}
+const exit = /^exit:(\d+)$/.exec(behaviour);
+if (exit) finish(Number(exit[1]));
+const keep = /^keep:(\d+)$/.exec(behaviour);
+if (keep) process.exit(Number(keep[1]));
+setInterval(() => {}, 60_000);

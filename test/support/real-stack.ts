@@ -1,0 +1,92 @@
+/**
+ * For end-to-end tests: the real stack in a temporary folder, and how to talk to it. Every process it starts ends with `close()`.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WebSocket } from 'ws';
+import {
+  connectSession,
+  createClient,
+  type HoldfastClient,
+  type SessionStream,
+  type WebSocketConstructor,
+} from '../../client/index.ts';
+import type { LoggedEvent } from '../../protocol/index.ts';
+import { freePort, Stack, type StackOptions } from '../../scripts/stack.ts';
+import { listProcesses, type ProcessInfo } from '../../wrapper/runner-process.ts';
+import { TcpProxy } from './tcp-proxy.ts';
+
+export class RealStack {
+  readonly stack: Stack;
+  /** Between wrappers and the coordinator. */
+  readonly proxy: TcpProxy;
+  readonly client: HoldfastClient;
+  readonly folder: string;
+
+  private constructor(stack: Stack, proxy: TcpProxy, folder: string) {
+    this.stack = stack;
+    this.proxy = proxy;
+    this.folder = folder;
+    this.client = createClient({ url: stack.url, apiKey: stack.apiKey });
+  }
+
+  static async start(options: Partial<StackOptions> = {}): Promise<RealStack> {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-e2e-'));
+    const port = await freePort();
+    const proxy = await TcpProxy.start({ targetPort: port });
+    try {
+      const stack = await Stack.start({ data: join(folder, 'data'), port, publicUrl: proxy.url, ...options });
+      return new RealStack(stack, proxy, folder);
+    } catch (error) {
+      await proxy.close();
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** The environment of a user who was told the URL and the key. */
+  get userEnv(): NodeJS.ProcessEnv {
+    return { ...process.env, HOLDFAST_URL: this.stack.url, HOLDFAST_API_KEY: this.stack.apiKey };
+  }
+
+  follow(session: string, execution?: string, after = 0): SessionStream {
+    return connectSession({
+      url: this.stack.url,
+      apiKey: this.stack.apiKey,
+      session,
+      after,
+      WebSocketImpl: WebSocket as unknown as WebSocketConstructor,
+      ...(execution === undefined ? {} : { execution }),
+    });
+  }
+
+  /** The log of an execution up to its verdict. */
+  async read(session: string, execution: string): Promise<LoggedEvent[]> {
+    const events: LoggedEvent[] = [];
+    for await (const event of this.follow(session, execution)) events.push(event);
+    return events;
+  }
+
+  async close(): Promise<void> {
+    await this.stack.stop();
+    await this.proxy.close();
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Processes that have this text among their arguments, this one left out. */
+export const processesWith = (text: string): ProcessInfo[] =>
+  listProcesses().filter(({ pid, command }) => pid !== process.pid && command.includes(text));
+
+export async function until<T>(look: () => T | Promise<T>, what: string, ms = 30_000): Promise<NonNullable<T>> {
+  const end = Date.now() + ms;
+  for (;;) {
+    const value = await look();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`${what}: not within ${ms} ms`);
+    await sleep(50);
+  }
+}

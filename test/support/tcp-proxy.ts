@@ -1,0 +1,234 @@
+/**
+ * A network between two real programs that a test can spoil: a TCP proxy on a free loopback port.
+ *
+ * Owns both sockets of each connection. It never reads the bytes; whatever speaks TCP can go through it.
+ */
+
+import { once } from 'node:events';
+import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net';
+
+export type Direction = 'up' | 'down' | 'both';
+
+export interface TcpProxyOptions {
+  targetPort: number;
+  targetHost?: string;
+  /** 0 (the default) picks a free one. */
+  port?: number;
+}
+
+interface Link {
+  /** The side of the caller, and the side of the target. */
+  near: Socket;
+  far: Socket;
+  frozen: boolean;
+}
+
+export class TcpProxy {
+  /** Connections accepted from callers, refused ones included. */
+  accepted = 0;
+  refused = 0;
+  /** Connections destroyed by `cut()`. */
+  cuts = 0;
+  bytesUp = 0;
+  bytesDown = 0;
+
+  readonly #server: Server;
+  readonly #target: { host: string; port: number };
+  readonly #links = new Set<Link>();
+  #refusing = false;
+  #stalled = { up: false, down: false };
+  #bytesPerSecond = Number.POSITIVE_INFINITY;
+
+  private constructor(options: TcpProxyOptions) {
+    this.#target = { host: options.targetHost ?? '127.0.0.1', port: options.targetPort };
+    this.#server = createServer({ noDelay: true, allowHalfOpen: true, pauseOnConnect: true }, (near) => this.#accept(near));
+  }
+
+  static async start(options: TcpProxyOptions): Promise<TcpProxy> {
+    const proxy = new TcpProxy(options);
+    proxy.#server.listen(options.port ?? 0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Connections that are open now, frozen ones included. */
+  get open(): number {
+    return this.#links.size;
+  }
+
+  /** Where new connections go from now on. Open ones stay. */
+  retarget(port: number, host = '127.0.0.1'): void {
+    this.#target.port = port;
+    this.#target.host = host;
+  }
+
+  /** Destroys every connection with a reset on both sides, as a crashed router would. New ones are welcome at once. */
+  cut(): number {
+    const links = [...this.#links];
+    for (const link of links) this.#destroy(link);
+    this.cuts += links.length;
+    return links.length;
+  }
+
+  /** New connections are reset. Open ones stay. */
+  refuse(): void {
+    this.#refusing = true;
+  }
+
+  accept(): void {
+    this.#refusing = false;
+  }
+
+  /** Nothing moves in this direction; the sockets stay open and TCP pushes back on the sender. */
+  stall(direction: Direction = 'both'): void {
+    this.#setStalled(direction, true);
+  }
+
+  /** What was held back moves on; nothing of it is lost. */
+  resume(direction: Direction = 'both'): void {
+    this.#setStalled(direction, false);
+  }
+
+  /**
+   * The connections that are open now are dead for good but look alive, as behind a NAT that forgot them: bytes are
+   * swallowed, and no end is ever passed on. New connections work. Only `cut()` or a peer's own timeout ends them.
+   */
+  halfOpen(): number {
+    let count = 0;
+    for (const link of this.#links) {
+      if (link.frozen) continue;
+      link.frozen = true;
+      count += 1;
+      for (const socket of [link.near, link.far]) socket.resume();
+    }
+    return count;
+  }
+
+  /** At most this many bytes per second through each direction of each connection. `Infinity` lifts it. */
+  trickle(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  async close(): Promise<void> {
+    for (const link of [...this.#links]) this.#destroy(link);
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #accept(near: Socket): void {
+    this.accepted += 1;
+    near.on('error', () => {});
+    if (this.#refusing) {
+      this.refused += 1;
+      near.resetAndDestroy();
+      return;
+    }
+    const far = dial({ ...this.#target, noDelay: true, allowHalfOpen: true });
+    const link: Link = { near, far, frozen: false };
+    this.#links.add(link);
+    // An error is followed by `close`, which decides.
+    far.on('error', () => {});
+    far.on('close', (hadError) => this.#closed(link, near, hadError));
+    near.on('close', (hadError) => this.#closed(link, far, hadError));
+    far.once('connect', () => {
+      this.#pump(link, near, far, 'up');
+      this.#pump(link, far, near, 'down');
+    });
+  }
+
+  #pump(link: Link, from: Socket, to: Socket, direction: 'up' | 'down'): void {
+    let trickling = false;
+    let full = false;
+    let ended = false;
+    const flow = () => {
+      const held = !link.frozen && (this.#stalled[direction] || trickling || full);
+      if (held) from.pause();
+      else from.resume();
+    };
+    from.on('data', (chunk: Buffer) => {
+      if (link.frozen) return;
+      if (direction === 'up') this.bytesUp += chunk.byteLength;
+      else this.bytesDown += chunk.byteLength;
+      if (Number.isFinite(this.#bytesPerSecond)) {
+        trickling = true;
+        flow();
+        this.#drip(link, to, chunk, () => {
+          trickling = false;
+          if (ended) to.end();
+          flow();
+        });
+        return;
+      }
+      if (!to.write(chunk)) {
+        full = true;
+        flow();
+      }
+    });
+    to.on('drain', () => {
+      full = false;
+      flow();
+    });
+    from.on('end', () => {
+      ended = true;
+      if (!link.frozen && !trickling) to.end();
+    });
+    from.on('holdfast:flow', flow);
+    flow();
+  }
+
+  /** Passes a chunk on in slices of a twentieth of a second. */
+  #drip(link: Link, to: Socket, chunk: Buffer, done: () => void): void {
+    const slice = Math.max(1, Math.floor(this.#bytesPerSecond / 20));
+    if (!Number.isFinite(slice)) {
+      to.write(chunk);
+      done();
+      return;
+    }
+    if (link.frozen || to.destroyed) {
+      done();
+      return;
+    }
+    to.write(chunk.subarray(0, slice));
+    const rest = chunk.subarray(slice);
+    setTimeout(() => (rest.byteLength > 0 ? this.#drip(link, to, rest, done) : done()), 50);
+  }
+
+  #setStalled(direction: Direction, stalled: boolean): void {
+    if (direction !== 'down') this.#stalled.up = stalled;
+    if (direction !== 'up') this.#stalled.down = stalled;
+    for (const { near, far } of this.#links) {
+      near.emit('holdfast:flow');
+      far.emit('holdfast:flow');
+    }
+  }
+
+  /** One side is gone. A reset is passed on at once, an orderly end after what is still to be written. A frozen link passes on nothing. */
+  #closed(link: Link, other: Socket, hadError: boolean): void {
+    if (other.destroyed) {
+      this.#links.delete(link);
+      return;
+    }
+    if (link.frozen) return;
+    if (hadError) this.#destroy(link);
+    else other.end();
+  }
+
+  #destroy(link: Link): void {
+    this.#links.delete(link);
+    for (const socket of [link.near, link.far]) {
+      if (!socket.destroyed) socket.resetAndDestroy();
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/** Starts wrappers for tests: inside this process (times can be shortened, the disk can be made to fail), or as a process of its own. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { fixedCredential } from '../../wrapper/credential.ts';
+import type { Log } from '../../wrapper/log.ts';
+import { processStart } from '../../wrapper/runner-process.ts';
+import { type RunOptions, run } from '../../wrapper/supervisor.ts';
+import type { FakeCoordinator } from './fake-coordinator.ts';
+
+export const MAIN = fileURLToPath(new URL('../../wrapper/main.ts', import.meta.url));
+
+const folders: string[] = [];
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
+  folders.push(folder);
+  return folder;
+}
+
+export function removeTemporaryFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+export interface KeptLog extends Log {
+  problems: string[];
+  facts: { name: string; [key: string]: unknown }[];
+}
+
+export function keptLog(): KeptLog {
+  const problems: string[] = [];
+  const facts: KeptLog['facts'] = [];
+  return { problems, facts, problem: (message) => problems.push(message), fact: (name, rest) => facts.push({ name, ...rest }) };
+}
+
+export type StartedRun = { exitCode: Promise<number>; log: KeptLog; spool: string };
+
+export function runInProcess(coordinator: FakeCoordinator, command: string[], options: Partial<RunOptions> = {}): StartedRun {
+  const log = keptLog();
+  const spool = options.spoolDirectory ?? temporaryFolder();
+  const exitCode = run({
+    command,
+    url: coordinator.url,
+    credential: fixedCredential(coordinator.token),
+    spoolDirectory: spool,
+    format: 'text',
+    cwd: null,
+    env: process.env,
+    stdin: { file: null, open: false },
+    tee: false,
+    recoverOnly: false,
+    log,
+    handleSignals: false,
+    ...options,
+    times: { settledWaitMs: 200, ...options.times },
+  });
+  return { exitCode, log, spool };
+}
+
+export interface WrapperProcess {
+  process: ChildProcess;
+  spool: string;
+  stdout: () => string;
+  stderr: () => string;
+  ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+}
+
+export function startWrapper(
+  coordinator: FakeCoordinator,
+  command: string[],
+  { spool = temporaryFolder(), args = [] as string[], env = {} as Record<string, string>, program = [process.execPath, MAIN] } = {},
+): WrapperProcess {
+  const [node = '', ...first] = program;
+  const child = spawn(node, [...first, 'run', ...args, '--', ...command], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      ...process.env,
+      HOLDFAST_INGEST_URL: coordinator.url,
+      HOLDFAST_INGEST_TOKEN: coordinator.token,
+      HOLDFAST_SPOOL: spool,
+      ...env,
+    },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (bytes) => {
+    stdout += bytes;
+  });
+  child.stderr?.on('data', (bytes) => {
+    stderr += bytes;
+  });
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
+    child.on('close', (code, signal) => resolve({ code, signal }));
+  });
+  return { process: child, spool, stdout: () => stdout, stderr: () => stderr, ended };
+}
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`timed out: ${what}`);
+    await sleep(20);
+  }
+}
+
+/** A zombie has ended: only its new parent has not looked yet. */
+export const isRunning = (pid: number): boolean => processStart(pid) !== null;

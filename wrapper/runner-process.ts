@@ -1,0 +1,139 @@
+/**
+ * Who a process is. A pid alone is a name that the system hands out again; a pid together with the moment its process began is an
+ * identity. The runner's lock and its records keep both, so that a stranger who got an old pid is never waited for, nor signalled.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+
+export interface ProcessIdentity {
+  pid: number;
+  /** Opaque; equal for the same process only. */
+  start: string;
+}
+
+export interface ProcessInfo {
+  pid: number;
+  parent: number;
+  group: number;
+  command: string;
+}
+
+const isLinux = process.platform === 'linux';
+
+let bootId: string | undefined;
+/** Start times on Linux count from the boot: without its id, a process of the last boot could be taken for one of this boot. */
+function linuxBootId(): string {
+  if (bootId === undefined) {
+    try {
+      bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    } catch {
+      bootId = 'unknown';
+    }
+  }
+  return bootId;
+}
+
+interface Stat {
+  state: string;
+  parent: number;
+  group: number;
+  startTicks: string;
+}
+
+function linuxStat(pid: number): Stat | null {
+  let text: string;
+  try {
+    text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return null;
+  }
+  // The second field is the program's name in parentheses and may itself contain spaces and parentheses.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state, parent, group] = fields;
+  const startTicks = fields[19]; // Field 22 of the whole line.
+  if (state === undefined || startTicks === undefined) return null;
+  return { state, parent: Number(parent), group: Number(group), startTicks };
+}
+
+function ps(args: string[]): string {
+  try {
+    return execFileSync('ps', args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: { ...process.env, LC_ALL: 'C' },
+    });
+  } catch {
+    return ''; // Also its answer when no such process exists.
+  }
+}
+
+/** When this process began, or null when there is none. A zombie has ended: only its parent has not looked yet. */
+export function processStart(pid: number): string | null {
+  if (!Number.isSafeInteger(pid) || pid < 1) return null;
+  if (isLinux) {
+    const stat = linuxStat(pid);
+    return stat === null || stat.state === 'Z' || stat.state === 'X' ? null : `${linuxBootId()}:${stat.startTicks}`;
+  }
+  const [, state, start] = /^\s*(\S+)\s+(.+?)\s*$/m.exec(ps(['-o', 'stat=,lstart=', '-p', String(pid)])) ?? [];
+  return state === undefined || start === undefined || state.startsWith('Z') ? null : start;
+}
+
+export function identityOf(pid: number): ProcessIdentity | null {
+  const start = processStart(pid);
+  return start === null ? null : { pid, start };
+}
+
+export const isAlive = ({ pid, start }: ProcessIdentity): boolean => processStart(pid) === start;
+
+/** Signals this very process, never a stranger who has its pid now. False when it is gone. */
+export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  if (!isAlive(identity)) return false;
+  try {
+    process.kill(identity.pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Every process there is (zombies left out), with its arguments joined by spaces. */
+export function listProcesses(): ProcessInfo[] {
+  const processes: ProcessInfo[] = [];
+  if (!isLinux) {
+    for (const line of ps(['-axo', 'pid=,ppid=,pgid=,stat=,command=']).split('\n')) {
+      const match = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line);
+      if (!match || match[4]?.startsWith('Z')) continue;
+      processes.push({ pid: Number(match[1]), parent: Number(match[2]), group: Number(match[3]), command: match[5] ?? '' });
+    }
+    return processes;
+  }
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const pid = Number(name);
+    const stat = linuxStat(pid);
+    if (stat === null || stat.state === 'Z' || stat.state === 'X') continue;
+    let command = '';
+    try {
+      command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0$/, '').replaceAll('\0', ' ');
+    } catch {
+      // It ended between the two reads, or is not ours to look at.
+    }
+    processes.push({ pid, parent: stat.parent, group: stat.group, command });
+  }
+  return processes;
+}
+
+/** The process and everything below it, children before their parents' siblings; as identities, so that it can be signalled later. */
+export function processTree(pid: number): ProcessIdentity[] {
+  const children = new Map<number, number[]>();
+  for (const each of listProcesses()) children.set(each.parent, [...(children.get(each.parent) ?? []), each.pid]);
+  const tree: ProcessIdentity[] = [];
+  const pending = [pid];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const identity = identityOf(next);
+    if (identity) tree.push(identity);
+    pending.push(...(children.get(next) ?? []));
+  }
+  return tree;
+}
