@@ -15,6 +15,7 @@ CREATE TABLE `executions` (
 	`cwd` text,
 	`env` text,
 	`stdin` text,
+	`open_stdin` integer DEFAULT false NOT NULL,
 	`format` text NOT NULL,
 	`launcher` text NOT NULL,
 	`labels` text NOT NULL,

@@ -19,7 +19,10 @@ export interface StartRequest {
   command: string[];
   cwd?: string;
   env?: Record<string, string>;
+  /** Text for the job's stdin, which then ends. */
   stdin?: string;
+  /** Keeps the job's stdin open for `input` calls. Off by default: many programs wait for the end of an open stdin. */
+  openStdin?: boolean;
   format?: OutputFormat;
   launcher?: LauncherName;
   onBusy?: OnBusy;
@@ -39,6 +42,8 @@ export interface Execution {
   format: OutputFormat;
   launcher: LauncherName;
   labels: Record<string, string>;
+  /** Whether it was started to take `input`. */
+  openStdin?: boolean;
   policy: Policy;
   createdAt: number;
   pendingAt?: number;
@@ -105,6 +110,7 @@ export const PROBLEMS = {
   method_not_allowed: { status: 405, retryable: false, title: 'This path does not take that method' },
   execution_in_progress: { status: 409, retryable: true, title: 'Another execution of this session is active' },
   execution_id_conflict: { status: 409, retryable: false, title: 'This execution id belongs to a different request' },
+  stdin_closed: { status: 409, retryable: false, title: 'The execution takes no input' },
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
   offset_expired: { status: 410, retryable: false, title: 'The log no longer goes back that far' },

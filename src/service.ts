@@ -94,6 +94,7 @@ async function normalise({ config, origin }: Caller, body: StartBody): Promise<{
     cwd: body.cwd ?? null,
     env: body.env ?? null,
     stdin: body.stdin ?? null,
+    openStdin: body.openStdin ?? false,
     format: body.format ?? 'text',
     launcher,
     labels: body.labels ?? {},

@@ -136,6 +136,18 @@ app.post('/v1/sessions/:session/tickets', async (c) => {
   return answer(c.get('requestId'), result, ({ ticket, expiresAt }) => c.json({ ticket, expiresAt }, 201));
 });
 
+/** HTTP4: what is left of a known path is a method that it does not take. HEAD is answered wherever GET is. */
+const known = app.routes.filter(({ method }) => method !== 'ALL');
+for (const path of new Set(known.map((route) => route.path))) {
+  const methods = known.filter((route) => route.path === path).map(({ method }) => method);
+  const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : [])].sort().join(', ');
+  app.all(path, (c) => {
+    const refused = problemResponse(failure('method_not_allowed', `This path takes ${allow}.`), c.get('requestId'));
+    refused.headers.set('allow', allow);
+    return refused;
+  });
+}
+
 app.notFound((c) => problemResponse(failure('not_found', 'There is nothing at this path.'), c.get('requestId')));
 
 app.onError((error, c) => {

@@ -32,13 +32,15 @@ export const failure = (code: ProblemCode, message: string, facts?: Failure['fac
   ...(facts ? { facts } : {}),
 });
 
-/** The first thing that is wrong with an input, by the name of its field, without repeating the input. */
+/**
+ * The first thing that is wrong with an input, by the name of its field, without repeating the input. A key that is no valid name may hold
+ * anything, a secret too (`{"TOKEN=abc": ""}`), so only the object that it is in is named.
+ */
 export function badInput(error: z.core.$ZodError): Failure {
   const [issue] = error.issues;
-  const field = issue?.path.map(String).join('.') ?? '';
-  return failure(
-    'bad_request',
-    field ? `${field}: ${issue?.message}` : (issue?.message ?? 'The request is not valid.'),
-    field ? { field } : undefined,
-  );
+  const badKey = issue?.code === 'invalid_key' ? issue.issues[0] : undefined;
+  const path = (badKey ? issue?.path.slice(0, -1) : issue?.path) ?? [];
+  const message = badKey ? `a key ${badKey.message}` : (issue?.message ?? 'The request is not valid.');
+  const field = path.map(String).join('.');
+  return failure('bad_request', field ? `${field}: ${message}` : message, field ? { field } : undefined);
 }

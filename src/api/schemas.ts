@@ -49,17 +49,25 @@ const command = z
     message: `must have at most ${COMMAND_BYTES_MAX} bytes in all`,
   });
 
-const env = z
-  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, 'is not a valid variable name'), processText(ENV_BYTES_MAX))
+/** zod leaves a key `__proto__` out of a record without a word; here it is refused like every other key that can not be kept. */
+const record = <K extends z.core.$ZodRecordKey, V extends z.ZodType>(key: K, value: V) =>
+  z
+    .custom<Record<string, unknown>>((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
+      message: 'must not have a key __proto__',
+    })
+    .pipe(z.record(key, value));
+
+const env = record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, 'is not a valid variable name'), processText(ENV_BYTES_MAX))
   .refine((vars) => Object.keys(vars).length <= ENV_VARS_MAX, { message: `must have at most ${ENV_VARS_MAX} variables` })
   .refine((vars) => !exceedsUtf8Bytes(sizeOf(vars), ENV_BYTES_MAX), { message: `must have at most ${ENV_BYTES_MAX} bytes in all` })
   .refine((vars) => !Object.keys(vars).some((name) => name.startsWith('HOLDFAST_')), {
     message: 'HOLDFAST_ variables belong to the wrapper',
   });
 
-const labels = z
-  .record(z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'), z.string().max(LABEL_VALUE_CHARS_MAX))
-  .refine((all) => Object.keys(all).length <= LABELS_MAX, { message: `must have at most ${LABELS_MAX} labels` });
+const labels = record(
+  z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'),
+  z.string().max(LABEL_VALUE_CHARS_MAX),
+).refine((all) => Object.keys(all).length <= LABELS_MAX, { message: `must have at most ${LABELS_MAX} labels` });
 
 const policy = z.strictObject(
   Object.fromEntries(
@@ -73,6 +81,7 @@ export const startSchema = z.strictObject({
   cwd: processText(CWD_BYTES_MAX).min(1).optional(),
   env: env.optional(),
   stdin: bytesMax(STDIN_BYTES_MAX).optional(),
+  openStdin: z.boolean().optional(),
   format: z.enum(OUTPUT_FORMATS).optional(),
   launcher: z.enum(LAUNCHERS).optional(),
   onBusy: z.enum(ON_BUSY).optional(),

@@ -18,6 +18,7 @@ export interface ExecutionRecord {
   cwd: string | null;
   env: Record<string, string> | null;
   stdin: string | null;
+  openStdin: boolean;
   format: OutputFormat;
   launcher: LauncherName;
   labels: Record<string, string>;
@@ -101,6 +102,7 @@ export function viewOf(session: string, record: ExecutionRecord): Execution {
       error: record.error,
       reason: record.reason,
       forced: record.forced,
+      openStdin: record.openStdin,
       traceparent: record.traceparent,
     }),
   };

@@ -26,9 +26,11 @@ export function launcherOf(
       config.runner,
       {
         id: record.id,
+        tenant,
         session,
         command: record.command,
         format: record.format,
+        openStdin: record.openStdin,
         ...(record.cwd === null ? {} : { cwd: record.cwd }),
         ...(record.env === null ? {} : { env: record.env }),
         ...(record.stdin === null ? {} : { stdin: record.stdin }),

@@ -6,11 +6,13 @@ import { messageOf } from '../log.ts';
 
 export interface LaunchRequest {
   id: string;
+  tenant: string;
   session: string;
   command: string[];
   cwd?: string;
   env?: Record<string, string>;
   stdin?: string;
+  openStdin: boolean;
   format: string;
   traceparent?: string;
   ingest: { url: string; token: string };

@@ -71,6 +71,11 @@ export function onIngestMessage(
   // ING4: of a fenced connection nothing counts any more, not even its mistakes.
   if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;
 
+  // The platform turns bytes that are no UTF-8 into U+FFFD before anyone here sees them. A frame never has that character itself (senders write
+  // \ufffd), so where it stands something was lost (ING20). A posted body is decoded strictly and may have it.
+  if (!attachment.posted && message.includes('\ufffd')) {
+    return refuseFrame(context, ws, attachment, 'a frame must be UTF-8; U+FFFD itself is written as \\ufffd', now);
+  }
   const parsed = parseWrapperFrame(message);
   if (!parsed.ok) return refuseFrame(context, ws, attachment, parsed.detail, now);
   const { frame } = parsed;

@@ -27,7 +27,7 @@ export type NormalStart = Pick<
   | 'command'
   | 'cwd'
   | 'env'
-  | 'stdin'
+  | 'stdin' | 'openStdin'
   | 'format'
   | 'launcher'
   | 'labels'
@@ -226,6 +226,10 @@ export function sendInput(context: SessionContext, id: string, text: string, now
   if (record.status !== 'running') {
     return { ok: false, code: 'not_running', message: `Execution ${id} is ${record.status}.`, facts: { status: record.status } };
   }
+  // A wrapper that a launcher started has the stdin that was asked for; of one that the caller started, only that wrapper knows.
+  if (record.launcher !== 'none' && !record.openStdin) {
+    return { ok: false, code: 'stdin_closed', message: `Execution ${id} was started without openStdin.`, facts: { execution: id } };
+  }
   const written = context.store.transact(() =>
     writeTransition(context, id, { patch: {}, events: [], commands: [{ command: 'input', data: { text } }] }, now),
   );
@@ -267,9 +271,10 @@ export function readEvents(
   for (const row of store.log.rowsAfter(after)) {
     if (events.length >= limit || bytes >= READ_BYTES_MAX) break;
     bytes += row.bytes;
-    for (const [index, event] of eventsOf(row).entries()) {
+    // Field by field: a wrapper may have given its event further ones, named as ours.
+    for (const [index, { type, at, data }] of eventsOf(row).entries()) {
       const offset = row.firstOffset + index;
-      if (offset > after && events.length < limit) events.push({ offset, execution: row.execution, ...event });
+      if (offset > after && events.length < limit) events.push({ offset, execution: row.execution, type, at, data });
     }
   }
   return { ok: true, events, next: events.at(-1)?.offset ?? after, head: store.log.head };

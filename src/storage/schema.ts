@@ -26,6 +26,7 @@ export const executions = sqliteTable(
     /** Kept only until a launcher has handed it over, then null. */
     env: text({ mode: 'json' }).$type<Record<string, string>>(),
     stdin: text(),
+    openStdin: integer('open_stdin', { mode: 'boolean' }).notNull().default(false),
     format: text().$type<OutputFormat>().notNull(),
     launcher: text().$type<LauncherName>().notNull(),
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),

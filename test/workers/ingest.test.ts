@@ -340,6 +340,24 @@ describe('ING10: what is not known', () => {
   });
 });
 
+describe('ING20: invalid UTF-8', () => {
+  test('[ING20] bytes that are no UTF-8 arrive as U+FFFD, and close 4400', async () => {
+    const run = await start(newSession());
+    const peer = await WrapperPeer.welcomed(run);
+    peer.send(`{"type":"events","seq":1,"count":1}\n${JSON.stringify(output('lost: \ufffd\n'))}`);
+    expect(await peer.closed).toMatchObject({ code: CLOSE.badFrame });
+    expect(texts(await readLog(run.session))).toBe('');
+  });
+
+  test('[ING20] the escape says the character itself', async () => {
+    const run = await start(newSession());
+    const peer = await WrapperPeer.welcomed(run);
+    peer.send(`{"type":"events","seq":1,"count":1}\n${JSON.stringify(output('said: ?\n')).replace('?', '\\ufffd')}`);
+    expect(await peer.next()).toEqual({ type: 'ack', seq: 1 });
+    expect(texts(await readLog(run.session))).toBe('said: \ufffd\n');
+  });
+});
+
 test('a ping is answered with pong by the platform, without starting the object', async () => {
   const run = await start(newSession());
   const peer = await WrapperPeer.welcomed(run);

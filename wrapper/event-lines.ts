@@ -1,0 +1,30 @@
+/** Events as they are kept and sent: one line of JSON, encoded once and never again. */
+
+import type { HoldfastEvent } from '../protocol/index.ts';
+import type { Piece } from './text-splitter.ts';
+
+export type StreamName = 'stdout' | 'stderr';
+
+/**
+ * JSON text for the wire. A raw U+FFFD in a frame means bytes that were lost on the way (ING20), so one that the job itself said is written as an
+ * escape. It can stand in strings only, where the escape says the same.
+ */
+const wireText = (json: string): string => (json.includes('\ufffd') ? json.replaceAll('\ufffd', '\\ufffd') : json);
+
+export const encodeEvent = (event: HoldfastEvent): Buffer => Buffer.from(`${wireText(JSON.stringify(event))}\n`);
+
+/** Written out by hand because it is the hot path: only the text needs the encoder. JSON text of the job goes through as it is. */
+export function encodePiece(piece: Piece, stream: StreamName, at: number): Buffer {
+  switch (piece.kind) {
+    case 'text': {
+      const partial = piece.partial ? ',"partial":true' : '';
+      return Buffer.from(
+        `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${wireText(JSON.stringify(piece.text))}${partial}}}\n`,
+      );
+    }
+    case 'json':
+      return Buffer.from(`{"type":"agent","at":${at},"data":${wireText(piece.text)}}\n`);
+    default:
+      return piece satisfies never;
+  }
+}
