@@ -161,6 +161,7 @@ describe('problem codes', () => {
       ['method_not_allowed', 405, false],
       ['execution_in_progress', 409, true],
       ['execution_id_conflict', 409, false],
+      ['stdin_closed', 409, false],
       ['not_running', 409, false],
       ['offset_ahead', 409, false],
       ['offset_expired', 410, false],

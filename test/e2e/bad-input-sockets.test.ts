@@ -91,17 +91,13 @@ describe('frames that end their connection and leave the log as it was', () => {
     expect(await log()).toEqual(['first\n']);
   });
 
-  /**
-   * Known gap: workerd does not check the UTF-8 of a text frame. It hands over U+FFFD for what it can not read, so the coordinator sees a good
-   * frame, and stores and acks the replacement. When this begins to hold, `fails` goes.
-   */
-  it.fails('[ING8] bytes in a text frame that are no UTF-8', async () => {
+  /** workerd hands over U+FFFD for what it can not read, so the coordinator must be the one to notice. */
+  it('[ING20] bytes in a text frame that are no UTF-8', async () => {
     const { socket, log } = await running();
     const frame = Buffer.from(encodeEventsFrame(2, 1, output('AB\n')));
     frame[frame.indexOf('A')] = 0xc3;
     socket.send(frame, { binary: false });
-    // Whoever notices first: the runtime (1007) or the coordinator (4400).
-    expect([1007, CLOSE.badFrame]).toContain(await closed(socket));
+    expect(await closed(socket)).toBe(CLOSE.badFrame);
     expect(await log()).toEqual(['first\n']);
   });
 });
