@@ -86,6 +86,8 @@ export class FakeSession {
   batchEvents = 50;
   windowBytes = 1024 * 1024;
   ticketsMade = 0;
+  /** Whether `end` frames are sent at all: a viewer has to find out by other means. */
+  tellsEnds = true;
   acceptTicket = (_ticket: string): boolean => true;
   /** Called with every execution that was started. */
   onStart: (execution: Execution, request: Record<string, unknown>) => void = () => {};
@@ -323,6 +325,7 @@ export class FakeSession {
   }
 
   #tellEnd(viewer: Viewer, execution: string, status: TerminalStatus): void {
+    if (!this.tellsEnds) return;
     const filtered = viewer.query.has('execution');
     if (filtered && !viewer.waitingFor.includes(execution)) return;
     viewer.waitingFor = viewer.waitingFor.filter((id) => id !== execution);

@@ -1,0 +1,255 @@
+/** The commands that ask or tell the coordinator one thing: list, get, wait, interrupt, fail, send. */
+
+import { createClient } from '../../client/index.ts';
+import {
+  type Execution,
+  exceedsUtf8Bytes,
+  FAILURE_CODE_PATTERN,
+  INPUT_BYTES_MAX,
+  isTerminal,
+  LIST_LIMIT_MAX,
+  STATUSES,
+  type Status,
+} from '../../protocol/index.ts';
+import { type Colour, type Context, note, printJson } from '../context.ts';
+import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
+import type { Io } from '../io.ts';
+import { checkId, duration, formatReference, oneOf, parseReference, UsageError, wholeNumber } from '../settings.ts';
+
+export interface ReferenceFlags {
+  session?: string;
+}
+
+// ── list ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface ListFlags extends ReferenceFlags {
+  status?: string;
+  limit?: string;
+  cursor?: string;
+}
+
+export async function list(context: Context, flags: ListFlags): Promise<number> {
+  const { io, client } = context;
+  const query = {
+    ...(flags.status === undefined ? {} : { status: oneOf(flags.status, STATUSES, '--status') }),
+    ...(flags.limit === undefined ? {} : { limit: wholeNumber(flags.limit, '--limit', 1) }),
+    ...(flags.cursor === undefined ? {} : { cursor: flags.cursor }),
+  };
+  if ((query.limit ?? 0) > LIST_LIMIT_MAX) throw new UsageError(`--limit may be at most ${LIST_LIMIT_MAX}: go on with --cursor`);
+  const session = flags.session ?? (io.env.HOLDFAST_SESSION || undefined);
+  if (session === undefined) {
+    const page = await client.sessions(query);
+    if (context.json) await printJson(context, page);
+    else {
+      const rows = page.data.map(({ id, execution }) => (execution ? rowOf(execution) : [id, '-', '-', '-', '-']));
+      await printTable(context, rows, 'no sessions yet: start one with `holdfast run -- command`');
+      if (page.next) await note(context, `there are more: --cursor ${page.next}`);
+    }
+    return EXIT.ok;
+  }
+  const page = await client.list(checkId(session, 'session'), query);
+  if (context.json) await printJson(context, page);
+  else {
+    await printTable(context, page.data.map(rowOf), `nothing${query.status ? ` ${query.status}` : ''} in session ${session}`);
+    if (page.next) await note(context, `there are more: --cursor ${page.next}`);
+  }
+  return EXIT.ok;
+}
+
+const HEADINGS = ['EXECUTION', 'STATUS', 'STARTED', 'TOOK', 'COMMAND'];
+const COMMAND_CHARS_MAX = 60;
+
+function rowOf(execution: Execution): string[] {
+  const { session, id, status, command, createdAt } = execution;
+  const text = visible(command.join(' '));
+  return [
+    formatReference({ session, execution: id }),
+    status,
+    timeOf(createdAt),
+    tookOf(execution),
+    text.length > COMMAND_CHARS_MAX ? `${text.slice(0, COMMAND_CHARS_MAX - 1)}…` : text,
+  ];
+}
+
+async function printTable({ io, paint, ...rest }: Context, rows: string[][], whenEmpty: string): Promise<void> {
+  if (rows.length === 0) {
+    await note({ io, ...rest }, whenEmpty);
+    return;
+  }
+  const all = [HEADINGS, ...rows];
+  const widths = HEADINGS.map((_, column) => Math.max(...all.map((row) => (row[column] as string).length)));
+  for (const [index, row] of all.entries()) {
+    const cells = row.map((cell, column) => {
+      const padded = column === row.length - 1 ? cell : cell.padEnd(widths[column] as number);
+      if (index === 0) return paint('dim', padded);
+      return column === 1 ? paint(colourOf(cell as Status), padded) : padded;
+    });
+    await io.stdout.write(`${cells.join('  ').trimEnd()}\n`);
+  }
+}
+
+const COLOURS: Readonly<Record<Status, Colour>> = {
+  queued: 'dim',
+  pending: 'cyan',
+  running: 'cyan',
+  completed: 'green',
+  failed: 'red',
+  interrupted: 'yellow',
+};
+const colourOf = (status: Status): Colour => COLOURS[status] ?? 'dim';
+
+// ── get, wait ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export async function get(context: Context, id: string, flags: ReferenceFlags): Promise<number> {
+  const reference = parseReference(id, flags, context.io.env);
+  const execution = await context.client.get(reference.session, reference.execution);
+  if (context.json) {
+    await printJson(context, execution);
+    return EXIT.ok;
+  }
+  const { paint } = context;
+  const ended = isTerminal(execution.status) ? describeEnding(execution) : execution.status;
+  const rows: [string, string | undefined][] = [
+    ['execution', formatReference(reference)],
+    ['status', paint(colourOf(execution.status), visible(ended))],
+    ['command', visible(execution.command.map(quoted).join(' '))],
+    ['cwd', execution.cwd],
+    ['launcher', execution.launcher],
+    ['connected', execution.connected === undefined ? undefined : execution.connected ? 'yes' : 'no'],
+    ['fails at', execution.graceUntil === undefined ? undefined : `${timeOf(execution.graceUntil)} unless the job connects again`],
+    ['created', timeOf(execution.createdAt)],
+    ['started', execution.startedAt === undefined ? undefined : timeOf(execution.startedAt)],
+    ['ended', execution.endedAt === undefined ? undefined : timeOf(execution.endedAt)],
+    ['took', execution.startedAt === undefined ? undefined : tookOf(execution)],
+    ['error', execution.error === undefined ? undefined : visible(execution.error)],
+    [
+      'labels',
+      Object.entries(execution.labels)
+        .map(([key, value]) => visible(`${key}=${value}`))
+        .join(', ') || undefined,
+    ],
+    ['offsets', `${execution.firstOffset} to ${execution.lastOffset ?? '(running)'}`],
+  ];
+  for (const [name, value] of rows)
+    if (value !== undefined) await context.io.stdout.write(`${paint('dim', name.padEnd(10))} ${value}\n`);
+  return EXIT.ok;
+}
+
+export interface WaitFlags extends ReferenceFlags {
+  giveUpAfter: string;
+}
+
+export async function wait(context: Context, id: string, flags: WaitFlags): Promise<number> {
+  const { client, settings } = context;
+  const reference = parseReference(id, flags, context.io.env);
+  const retryBudgetMs = duration(flags.giveUpAfter, '--give-up-after');
+  // The first question finds out soon whether anyone is there; from then on an outage is waited for.
+  let execution = await client.get(reference.session, reference.execution);
+  if (!isTerminal(execution.status)) {
+    execution = await createClient({ ...settings, retryBudgetMs }).wait(reference.session, reference.execution);
+  }
+  const ending = execution as Execution & Ending;
+  if (context.json) await printJson(context, execution);
+  else await note(context, `${formatReference(reference)} ${describeEnding(execution)}`);
+  return exitCodeOf(ending);
+}
+
+// ── interrupt, fail, send ─────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface InterruptFlags extends ReferenceFlags {
+  force?: boolean;
+  reason?: string;
+}
+
+export async function interrupt(context: Context, id: string, flags: InterruptFlags): Promise<number> {
+  const reference = parseReference(id, flags, context.io.env);
+  const answer = await context.client.interrupt(reference.session, reference.execution, {
+    ...(flags.force ? { force: true } : {}),
+    ...(flags.reason === undefined ? {} : { reason: flags.reason }),
+  });
+  const name = formatReference(reference);
+  if (context.json) await printJson(context, answer);
+  else if (!answer.accepted) await note(context, `${name} had ended before: ${answer.execution?.status ?? 'settled'}`);
+  else if (answer.settled) await note(context, `${name} is interrupted; it had not begun`);
+  else await note(context, `${name} is asked to stop; see it end: holdfast wait ${name}`);
+  return EXIT.ok;
+}
+
+export interface FailFlags extends ReferenceFlags {
+  code: string;
+  message: string;
+}
+
+export async function fail(context: Context, id: string, flags: FailFlags): Promise<number> {
+  const reference = parseReference(id, flags, context.io.env);
+  const { code, message } = flags;
+  if (!FAILURE_CODE_PATTERN.test(code)) {
+    throw new UsageError(`--code must be lower-case letters, digits and _, such as lost_host, not ${JSON.stringify(code)}`);
+  }
+  const { settled } = await context.client.fail(reference.session, reference.execution, { code, message });
+  if (context.json) await printJson(context, { settled });
+  else
+    await note(context, `${formatReference(reference)} ${settled ? `failed with ${code}` : 'had ended before; nothing changed'}`);
+  return EXIT.ok;
+}
+
+export interface SendFlags extends ReferenceFlags {
+  newline: boolean;
+}
+
+/** A given text is a line, as if typed; what comes from stdin goes as it is. */
+export async function send(context: Context, id: string, text: string | undefined, flags: SendFlags): Promise<number> {
+  const reference = parseReference(id, flags, context.io.env);
+  const { session, execution } = reference;
+  let sentChars = 0;
+  const say = async (part: string) => {
+    await context.client.sendInput(session, execution, part);
+    sentChars += part.length;
+  };
+  if (text !== undefined && text !== '-') {
+    const line = flags.newline && !text.endsWith('\n') ? `${text}\n` : text;
+    if (line === '') throw new UsageError('there is nothing to send');
+    for (const part of inputParts(line)) await say(part);
+  } else {
+    for await (const chunk of readText(context.io)) for (const part of inputParts(chunk)) await say(part);
+    if (sentChars === 0) throw new UsageError('there is nothing to send: stdin was empty');
+  }
+  if (context.json) await printJson(context, { sentChars });
+  else await note(context, `sent ${sentChars} characters to ${formatReference(reference)}`);
+  return EXIT.ok;
+}
+
+async function* readText({ stdin }: Io): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  for await (const chunk of stdin) yield typeof chunk === 'string' ? chunk : decoder.decode(chunk as Uint8Array, { stream: true });
+  yield decoder.decode();
+}
+
+/** Parts that fit an input command, never cut inside a character. */
+export function inputParts(text: string, limit: number = INPUT_BYTES_MAX): string[] {
+  if (text === '') return [];
+  if (!exceedsUtf8Bytes(text, limit)) return [text];
+  let middle = text.length >>> 1;
+  const unit = text.charCodeAt(middle);
+  if (unit >= 0xdc00 && unit <= 0xdfff) middle -= 1;
+  return [...inputParts(text.slice(0, middle), limit), ...inputParts(text.slice(middle), limit)];
+}
+
+// ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const timeOf = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+
+function tookOf({ startedAt, endedAt }: Execution): string {
+  if (startedAt === undefined) return '-';
+  const seconds = Math.max(0, Math.round(((endedAt ?? Date.now()) - startedAt) / 1000));
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+  return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m`;
+}
+
+/** Someone else's text in a table must not move the cursor of this terminal. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
+const visible = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '·');
+
+const quoted = (argument: string): string =>
+  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;

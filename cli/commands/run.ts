@@ -1,0 +1,259 @@
+/**
+ * `holdfast run`: starts a job, shows its output, and ends as the job ends. The job is not this process's child: losing this process, its
+ * network or its terminal changes nothing for the job (G6), so Ctrl-C detaches unless `--interrupt-on-exit` was given.
+ */
+
+import { ulid } from 'ulid';
+import { type Started, StreamFailure } from '../../client/index.ts';
+import {
+  type Execution,
+  isTerminal,
+  LAUNCHERS,
+  type LoggedEvent,
+  newExecutionId,
+  OUTPUT_FORMATS,
+  resolvePolicy,
+  type StartRequest,
+  terminalStatusOf,
+} from '../../protocol/index.ts';
+import { type Context, note, openStream, printJson } from '../context.ts';
+import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
+import { explain } from '../explain.ts';
+import type { StopSignal } from '../io.ts';
+import { Printer } from '../printer.ts';
+import { checkId, duration, formatReference, oneOf, pairs, type Reference, UsageError } from '../settings.ts';
+
+export interface RunFlags {
+  session?: string;
+  id?: string;
+  detach?: boolean;
+  queue?: boolean;
+  cwd?: string;
+  env?: string[];
+  label?: string[];
+  openStdin?: boolean;
+  format?: string;
+  launcher?: string;
+  timeout?: string;
+  interruptOnExit?: boolean;
+  giveUpAfter: string;
+}
+
+export function readRunFlags(
+  flags: RunFlags,
+  command: string[],
+  env: Record<string, string | undefined>,
+): { reference: Reference; request: StartRequest; giveUpAfterMs: number } {
+  if (flags.detach && flags.interruptOnExit) throw new UsageError('--detach and --interrupt-on-exit exclude each other');
+  const session = checkId(flags.session ?? (env.HOLDFAST_SESSION || `s_${ulid()}`), 'session');
+  const id = checkId(flags.id ?? newExecutionId(), 'execution');
+  const request: StartRequest = { id, command };
+  if (flags.queue) request.onBusy = 'queue';
+  if (flags.cwd !== undefined) request.cwd = flags.cwd;
+  if (flags.env) request.env = pairs(flags.env, '--env', (key) => env[key]);
+  if (flags.label) request.labels = pairs(flags.label, '--label', () => '');
+  if (flags.openStdin) request.openStdin = true;
+  if (flags.format !== undefined) request.format = oneOf(flags.format, OUTPUT_FORMATS, '--format');
+  if (flags.launcher !== undefined) request.launcher = oneOf(flags.launcher, LAUNCHERS, '--launcher');
+  if (flags.timeout !== undefined) {
+    const policy = { maxRuntimeMs: duration(flags.timeout, '--timeout') };
+    const checked = resolvePolicy(policy);
+    if (!checked.ok) throw new UsageError(`--timeout: ${checked.message}`);
+    request.policy = policy;
+  }
+  return { reference: { session, execution: id }, request, giveUpAfterMs: duration(flags.giveUpAfter, '--give-up-after') };
+}
+
+export async function run(context: Context, command: string[], flags: RunFlags): Promise<number> {
+  const { reference, request, giveUpAfterMs } = readRunFlags(flags, command, context.io.env);
+  const stop = new Stop(context, reference, flags.interruptOnExit === true);
+  try {
+    let started: Started;
+    try {
+      started = await context.client.start(reference.session, request, { signal: stop.starting.signal });
+    } catch (error) {
+      if (!stop.signal) throw error;
+      await note(context, `${formatReference(reference)} may have been started; see: holdfast get ${formatReference(reference)}`);
+      return stop.exitCode;
+    }
+    stop.started();
+    await announce(context, reference, started, flags);
+    if (flags.detach) {
+      if (context.json) await printJson(context, { reference: formatReference(reference), ...started });
+      else await context.io.stdout.write(`${formatReference(reference)}\n`);
+      return EXIT.ok;
+    }
+    return await follow(context, reference, started.execution, stop, giveUpAfterMs);
+  } finally {
+    await stop.release();
+  }
+}
+
+async function announce(
+  context: Context,
+  reference: Reference,
+  { created, execution, ingest }: Started,
+  flags: RunFlags,
+): Promise<void> {
+  const name = formatReference(reference);
+  await note(context, `${created ? 'started' : 'already started'} ${name}`);
+  await note(context, `follow it from anywhere: holdfast logs -f ${name}`);
+  if (execution.launcher === 'none') {
+    await note(
+      context,
+      flags.detach && context.json
+        ? 'no launcher: start a wrapper with `ingest` (HOLDFAST_INGEST_URL, HOLDFAST_INGEST_TOKEN)'
+        : `no launcher: nothing runs until a wrapper connects to ${ingest.url}; \`run --detach --json\` prints its token, --launcher runner starts one`,
+    );
+  }
+}
+
+async function follow(
+  context: Context,
+  reference: Reference,
+  execution: Execution,
+  stop: Stop,
+  giveUpAfterMs: number,
+): Promise<number> {
+  const { io, client } = context;
+  const printer = new Printer(io, { quiet: context.quiet, ...(context.json ? { outputTo: 'stderr' as const } : {}) });
+  let verdict: Ending | null = null;
+  let failure: StreamFailure | null = null;
+  const stream = openStream(context, reference, { after: execution.firstOffset - 1, signal: stop.following.signal, giveUpAfterMs });
+  io.stdout.onBroken = () => stream.close();
+  try {
+    for await (const event of stream) {
+      verdict = endingOf(event) ?? verdict;
+      if (event.type !== 'execution_failed' && event.type !== 'execution_interrupted') await printer.print(event);
+    }
+  } catch (error) {
+    if (!(error instanceof StreamFailure)) throw error;
+    failure = error;
+  }
+  if (stop.detached) {
+    await note(context, `detached; ${formatReference(reference)} goes on`);
+    await note(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
+    await note(context, `interrupt it: holdfast interrupt ${formatReference(reference)}`);
+    return stop.exitCode;
+  }
+  if (io.stdout.broken && !verdict) return EXIT.brokenPipe;
+
+  // The status has a second source: a stream that failed says nothing about the job.
+  const unreachable = failure !== null && (failure.code === 'unreachable' || failure.code === 'unauthorized');
+  const found = unreachable ? null : await client.get(reference.session, reference.execution).catch(() => null);
+  const ended = found && isTerminal(found.status) ? found : null;
+  if (failure) {
+    const { message, hint } = explain(failure, { url: context.settings.url });
+    await io.stderr.write(`holdfast: the output could not be followed further: ${message}\n`);
+    if (!ended) {
+      if (hint) await note(context, hint);
+      await note(context, `the run goes on: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
+      return EXIT.coordinator;
+    }
+  }
+  const ending = ended ? ({ ...ended, status: ended.status } as Ending) : verdict;
+  if (!ending) {
+    await io.stderr.write('holdfast: the stream ended without a verdict\n');
+    return EXIT.coordinator;
+  }
+  stop.settled();
+  const exitCode = exitCodeOf(ending);
+  if (ending.status !== 'completed') await note(context, describeEnding(ended ?? ending));
+  if (context.json)
+    await printJson(context, {
+      reference: formatReference(reference),
+      exitCode,
+      execution: ended ?? { ...ending, id: reference.execution },
+    });
+  return exitCode;
+}
+
+function endingOf({ type, data }: LoggedEvent): Ending | null {
+  const status = terminalStatusOf(type);
+  if (!status) return null;
+  return {
+    ...data,
+    status,
+    exitCode: typeof data.exitCode === 'number' ? data.exitCode : undefined,
+    signal: typeof data.signal === 'string' ? data.signal : undefined,
+  };
+}
+
+/**
+ * What a signal means. The first one detaches, or interrupts the job with `--interrupt-on-exit`; the second leaves at once.
+ * With that flag the job is interrupted on every way out that leaves it running, a broken pipe and an outage included.
+ */
+class Stop {
+  readonly starting = new AbortController();
+  readonly following = new AbortController();
+  signal: StopSignal | null = null;
+  readonly #context: Context;
+  readonly #reference: Reference;
+  readonly #interrupts: boolean;
+  readonly #unlisten: () => void;
+  #phase: 'starting' | 'running' | 'settled' = 'starting';
+  #interrupting: Promise<void> | null = null;
+
+  constructor(context: Context, reference: Reference, interrupts: boolean) {
+    this.#context = context;
+    this.#reference = reference;
+    this.#interrupts = interrupts;
+    // A closed terminal ends an attached run like any command; only a run that must not be left behind hears it.
+    const signals: StopSignal[] = interrupts ? ['SIGINT', 'SIGTERM', 'SIGHUP'] : ['SIGINT', 'SIGTERM'];
+    this.#unlisten = context.io.onSignal(signals, (signal) => this.#onSignal(signal));
+  }
+
+  get detached(): boolean {
+    return this.signal !== null && !this.#interrupts;
+  }
+
+  get exitCode(): number {
+    return this.signal === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted;
+  }
+
+  started(): void {
+    this.#phase = 'running';
+    // A signal that came while the answer was on its way.
+    if (this.signal && this.#interrupts) this.#interrupt();
+    else if (this.signal) this.following.abort();
+  }
+
+  settled(): void {
+    this.#phase = 'settled';
+  }
+
+  async release(): Promise<void> {
+    if (this.#interrupts && (this.#phase === 'running' || (this.#phase === 'starting' && this.signal))) this.#interrupt();
+    await this.#interrupting;
+    this.#unlisten();
+  }
+
+  #onSignal(signal: StopSignal): void {
+    if (this.signal) {
+      this.#context.io.exitNow(this.exitCode);
+      return;
+    }
+    this.signal = signal;
+    this.starting.abort(new Error('stopped'));
+    if (this.#phase !== 'running') return;
+    if (this.#interrupts) this.#interrupt();
+    else this.following.abort();
+  }
+
+  #interrupt(): void {
+    if (this.#interrupting) return;
+    const { client, settings } = this.#context;
+    const { session, execution } = this.#reference;
+    const reason = this.signal ? `holdfast run got ${this.signal}` : 'holdfast run ended';
+    this.#interrupting = (async () => {
+      await note(this.#context, `interrupting ${formatReference(this.#reference)}`);
+      try {
+        await client.interrupt(session, execution, { reason });
+      } catch (error) {
+        const { message } = explain(error, { url: settings.url });
+        await this.#context.io.stderr.write(`holdfast: ${formatReference(this.#reference)} could not be interrupted: ${message}\n`);
+        this.following.abort();
+      }
+    })();
+  }
+}

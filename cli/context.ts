@@ -1,0 +1,83 @@
+/** What every command works with. */
+
+import {
+  connectSession,
+  createClient,
+  type HoldfastClient,
+  type HoldfastError,
+  type SessionStream,
+  type SessionStreamOptions,
+} from '../client/index.ts';
+import type { Io } from './io.ts';
+import type { Flags, Reference, Settings } from './settings.ts';
+import { connectWithWs } from './web-socket.ts';
+
+/** A person waits: a wrong URL should be told soon, a restart of the coordinator should go unnoticed. */
+const RETRY_BUDGET_MS = 8_000;
+
+export interface Context {
+  io: Io;
+  settings: Settings;
+  client: HoldfastClient;
+  json: boolean;
+  quiet: boolean;
+  paint: Paint;
+}
+
+export type Colour = 'green' | 'red' | 'yellow' | 'cyan' | 'dim';
+export type Paint = (colour: Colour, text: string) => string;
+
+const CODES: Readonly<Record<Colour, number>> = { green: 32, red: 31, yellow: 33, cyan: 36, dim: 2 };
+
+export function createContext(io: Io, settings: Settings, flags: Flags): Context {
+  const colour = io.stdout.isTty && flags.color !== false && !io.env.NO_COLOR && io.env.TERM !== 'dumb';
+  const quiet = flags.quiet === true;
+  let told = false;
+  const onRetry = (error: HoldfastError) => {
+    if (!told) void note({ io, quiet }, `${error.message}; trying again`);
+    told = true;
+  };
+  return {
+    io,
+    settings,
+    client: createClient({ ...settings, retryBudgetMs: RETRY_BUDGET_MS, onRetry }),
+    json: flags.json === true,
+    quiet,
+    paint: (name, text) => (colour ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text),
+  };
+}
+
+/** For people, on stderr; nothing a program should read. */
+export async function note({ io, quiet }: Pick<Context, 'io' | 'quiet'>, text: string): Promise<void> {
+  if (!quiet) await io.stderr.write(`holdfast: ${text}\n`);
+}
+
+export async function printJson({ io }: Pick<Context, 'io'>, value: unknown): Promise<void> {
+  await io.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+export function openStream(
+  context: Context,
+  { session, execution }: Reference,
+  options: Pick<SessionStreamOptions, 'after' | 'types' | 'signal' | 'onControl' | 'giveUpAfterMs'>,
+): SessionStream {
+  // One notice per drop, and none for a cut that the first retry mends.
+  let told = false;
+  return connectSession({
+    ...context.settings,
+    session,
+    execution,
+    connect: connectWithWs,
+    ...options,
+    onState: (state) => {
+      if (state.status === 'reconnecting' && state.attempt > 1 && !told) {
+        told = true;
+        void note(context, `the connection to ${context.settings.url} is down (${state.reason}); trying again`);
+      }
+      if (state.status === 'live' && told) {
+        told = false;
+        void note(context, 'connected again');
+      }
+    },
+  });
+}

@@ -1,0 +1,59 @@
+/** What the end of an execution means to a shell. */
+
+import { constants } from 'node:os';
+import type { Execution, TerminalStatus } from '../protocol/index.ts';
+
+export const EXIT = {
+  ok: 0,
+  usage: 2,
+  /** The coordinator failed us, or the execution failed without an exit code of its own. */
+  coordinator: 125,
+  interrupted: 130,
+  terminated: 143,
+  /** 128 + SIGPIPE: the reader of our output left before the job's end was known. */
+  brokenPipe: 141,
+} as const;
+
+export interface Ending {
+  status: TerminalStatus;
+  exitCode?: number | undefined;
+  signal?: string | undefined;
+}
+
+/** Success is never inferred (G9): only `completed` is 0. */
+export function exitCodeOf({ status, exitCode, signal }: Ending): number {
+  switch (status) {
+    case 'completed':
+      return EXIT.ok;
+    case 'interrupted':
+      return EXIT.interrupted;
+    case 'failed': {
+      if (signal) {
+        const number = (constants.signals as Record<string, number>)[signal];
+        if (number !== undefined) return 128 + number;
+      }
+      // Shells keep eight bits; an exit code whose low ones are zero would look like success.
+      return exitCode === undefined || (exitCode & 255) === 0 ? EXIT.coordinator : exitCode & 255;
+    }
+    default:
+      return status satisfies never;
+  }
+}
+
+/** An execution, or what a verdict event says of one. */
+type Described = { status: string } & {
+  [K in 'code' | 'exitCode' | 'signal' | 'reason' | 'error' | 'forced']?: Execution[K] | undefined;
+};
+
+/** `failed (exit_nonzero, exit code 3)` */
+export function describeEnding(execution: Described): string {
+  const { status, code, exitCode, signal, reason, error, forced } = execution;
+  const facts = [
+    status === 'failed' ? code : undefined,
+    signal ? `signal ${signal}` : exitCode !== undefined && status !== 'completed' ? `exit code ${exitCode}` : undefined,
+    reason || undefined,
+    forced ? 'forced' : undefined,
+    status === 'failed' && exitCode === undefined && !signal ? error : undefined,
+  ].filter((fact) => fact !== undefined);
+  return facts.length > 0 ? `${status} (${facts.join(', ')})` : status;
+}

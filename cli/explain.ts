@@ -1,0 +1,75 @@
+/** Errors as a person needs them: what happened, and what to do next. */
+
+import { HoldfastError, StreamFailure } from '../client/index.ts';
+import type { Reference } from './settings.ts';
+
+export interface Explanation {
+  code: string;
+  message: string;
+  /** The next step, when there is one to name. */
+  hint?: string;
+  requestId?: string;
+}
+
+export interface ErrorContext {
+  url: string;
+  /** What the command was about. */
+  reference?: Reference | { session: string };
+}
+
+export function explain(error: unknown, { url, reference }: ErrorContext): Explanation {
+  if (error instanceof StreamFailure)
+    return withHint({ code: error.code, message: error.reason }, hintFor(error.code, {}, url, reference));
+  if (error instanceof HoldfastError) {
+    const { code, message, requestId, facts } = error;
+    return withHint({ code, message, ...(requestId ? { requestId } : {}) }, hintFor(code, facts, url, reference));
+  }
+  return { code: 'unexpected', message: error instanceof Error ? error.message : String(error) };
+}
+
+const withHint = (explanation: Explanation, hint: string | undefined): Explanation =>
+  hint ? { ...explanation, hint } : explanation;
+
+function hintFor(
+  code: string,
+  facts: Record<string, unknown>,
+  url: string,
+  reference: Reference | { session: string } | undefined,
+): string | undefined {
+  switch (code) {
+    case 'unreachable':
+    case 'timeout':
+      return `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`npm start\` starts one here`;
+    case 'bad_answer':
+      return `${url} does not answer like a Holdfast deployment: check HOLDFAST_URL or --url`;
+    case 'unauthorized':
+      return `the coordinator does not know this API key: check HOLDFAST_API_KEY or --api-key`;
+    case 'not_configured':
+      return 'the deployment has no keys yet: set its secrets HOLDFAST_API_KEYS (tenant=key) and HOLDFAST_SIGNING_KEYS with `wrangler secret put`';
+    case 'execution_in_progress': {
+      const active =
+        typeof facts.activeExecutionId === 'string' && reference ? `${reference.session}/${facts.activeExecutionId}` : null;
+      return `wait behind it with --queue${active ? `, or see what it does: holdfast logs -f ${active}` : ''}`;
+    }
+    case 'execution_id_conflict':
+      return 'give another --id, or none';
+    case 'queue_full':
+      return 'too many runs wait in this session: wait for one to end, or use another --session';
+    case 'not_found':
+    case 'session_not_found':
+    case 'execution_not_found':
+      return reference && 'execution' in reference
+        ? `see what there is: holdfast list --session ${reference.session}`
+        : 'give a session: --session or HOLDFAST_SESSION';
+    case 'stdin_closed':
+      return 'a job takes input only when it was started for it: holdfast run --open-stdin';
+    case 'not_running':
+      return 'a job takes input only while it runs: holdfast get says its status';
+    case 'offset_ahead':
+      return 'the log does not go that far: leave --after out, or use --tail';
+    case 'offset_expired':
+      return 'the log no longer goes back that far: leave --after out';
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * The terminal as a port, so that a test can be one. Output waits for a slow reader (a paused pager stops the stream, not the memory),
+ * a reader that has left (`| head`) is a state and not an error, and everything is written before the process ends.
+ */
+
+import type { Readable, Writable } from 'node:stream';
+
+export class Output {
+  readonly #stream: Writable;
+  readonly isTty: boolean;
+  /** The reader is gone; further text is dropped. */
+  broken = false;
+  /** Called once when the reader goes. */
+  onBroken: () => void = () => {};
+  #wake: (() => void)[] = [];
+
+  constructor(stream: Writable, isTty = false) {
+    this.#stream = stream;
+    this.isTty = isTty;
+    // EPIPE, or a terminal that was closed (EIO): nobody is left to tell.
+    stream.on('error', () => this.#break());
+    stream.on('close', () => this.#break());
+    stream.on('drain', () => this.#release());
+  }
+
+  /** Resolves when more may be written. */
+  async write(text: string): Promise<void> {
+    if (this.broken || text === '') return;
+    if (this.#stream.write(text)) return;
+    await new Promise<void>((resolve) => this.#wake.push(resolve));
+  }
+
+  /** Resolves when all of it has left this process, or can not. */
+  async flush(): Promise<void> {
+    if (this.broken) return;
+    await new Promise<void>((resolve) => {
+      this.#wake.push(resolve);
+      this.#stream.write('', () => resolve());
+    });
+  }
+
+  #break(): void {
+    if (this.broken) return;
+    this.broken = true;
+    this.#release();
+    this.onBroken();
+  }
+
+  #release(): void {
+    const waiting = this.#wake;
+    this.#wake = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
+
+export interface Io {
+  env: Record<string, string | undefined>;
+  stdin: Readable;
+  stdout: Output;
+  stderr: Output;
+  /** Takes the signals over until the returned function is called. */
+  onSignal(signals: readonly StopSignal[], listener: (signal: StopSignal) => void): () => void;
+  /** At once, without flushing. */
+  exitNow(code: number): void;
+  flush(): Promise<void>;
+}
+
+export function processIo(): Io {
+  const stdout = new Output(process.stdout, process.stdout.isTTY === true);
+  const stderr = new Output(process.stderr, process.stderr.isTTY === true);
+  return {
+    env: process.env,
+    stdin: process.stdin,
+    stdout,
+    stderr,
+    onSignal(signals, listener) {
+      for (const signal of signals) process.on(signal, listener);
+      return () => {
+        for (const signal of signals) process.off(signal, listener);
+      };
+    },
+    exitNow: (code) => process.exit(code),
+    async flush() {
+      await stdout.flush();
+      await stderr.flush();
+    },
+  };
+}

@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+/**
+ * `holdfast`, the command line. Only wiring here:
+ *
+ *   program      commands and flags (commander)
+ *   settings     where the coordinator is and who asks: flags over environment
+ *   commands/    run · logs · control (list, get, wait, interrupt, fail, send)
+ *   printer      events for people and for programs; lines: the last N of them
+ *   exit-code    what an execution's end means to a shell
+ *   explain      errors, each with the next step
+ *   io           output with backpressure, broken pipes, signals; web-socket: `ws` behind the client's port
+ */
+
+import { processIo } from './io.ts';
+import { runCli } from './program.ts';
+
+const io = processIo();
+const code = await runCli(process.argv.slice(2), io);
+await io.flush();
+process.exit(code);

@@ -1,0 +1,116 @@
+/** Events as output: the job's text goes to the stream it came from, what Holdfast has to say goes to stderr, JSON goes to stdout. */
+
+import type { LoggedEvent } from '../protocol/index.ts';
+import { describeEnding } from './exit-code.ts';
+import type { Io } from './io.ts';
+import { LineSplitter, type Piece, type StreamName } from './lines.ts';
+
+/** What people see without asking for types: the job's lines, and what explains a pause or an end in them. */
+export const HUMAN_TYPES = [
+  'output',
+  'agent',
+  'gap',
+  'status',
+  'error',
+  'execution_queued',
+  'wrapper_disconnected',
+  'wrapper_reconnected',
+  'execution_failed',
+  'execution_interrupted',
+] as const;
+
+export interface PrinterOptions {
+  timestamps?: boolean;
+  /** Types that were asked for by name are printed although nothing is known about how. */
+  types?: readonly string[] | undefined;
+  quiet?: boolean;
+  /** `run --json` keeps stdout for its one object. */
+  outputTo?: StreamName;
+}
+
+export class Printer {
+  readonly #io: Io;
+  readonly #options: PrinterOptions;
+  #splitter = new LineSplitter();
+
+  constructor(io: Io, options: PrinterOptions = {}) {
+    this.#io = io;
+    this.#options = options;
+  }
+
+  /** Goes on in the lines that another printer has left unfinished. */
+  continueFrom(other: Printer): void {
+    this.#splitter = other.#splitter;
+  }
+
+  get lines(): number {
+    return this.#splitter.lines;
+  }
+
+  /** Pieces of what an event prints; none for an event that is not for people. */
+  pieces({ type, at, data, offset }: LoggedEvent): Piece[] {
+    switch (type) {
+      case 'output':
+        return this.#splitter.split(data.stream === 'stderr' ? 'stderr' : 'stdout', String(data.text ?? ''), at);
+      case 'agent':
+        return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
+      default: {
+        const remark = remarkOn(type, data);
+        if (remark !== null) return [this.#splitter.remark(`holdfast: ${remark}\n`, at)];
+        if (!this.#options.types?.includes(type)) return [];
+        return this.#splitter.split('stdout', `${offset} ${type} ${JSON.stringify(data)}\n`, at);
+      }
+    }
+  }
+
+  async print(event: LoggedEvent): Promise<void> {
+    const pieces = this.pieces(event);
+    // The usual case in one write: pieces of one event are of one stream.
+    const [first] = pieces;
+    if (!first) return;
+    await this.write(pieces, first.stream);
+  }
+
+  async write(pieces: readonly Piece[], stream?: StreamName): Promise<void> {
+    if (stream) {
+      await this.#writeTo(stream, pieces.map((piece) => this.#render(piece)).join(''));
+      return;
+    }
+    for (const piece of pieces) await this.#writeTo(piece.stream, this.#render(piece));
+  }
+
+  #render({ text, at, startsLine }: Piece): string {
+    return this.#options.timestamps && startsLine ? `${new Date(at).toISOString()} ${text}` : text;
+  }
+
+  async #writeTo(stream: StreamName, text: string): Promise<void> {
+    if (this.#options.quiet && stream === 'stderr' && text.startsWith('holdfast: ')) return;
+    const output = stream === 'stderr' || this.#options.outputTo === 'stderr' ? this.#io.stderr : this.#io.stdout;
+    await output.write(text);
+  }
+}
+
+/** What Holdfast itself has to say about an event, or null when nothing. */
+function remarkOn(type: string, data: Record<string, unknown>): string | null {
+  switch (type) {
+    case 'gap':
+      return `${data.events} events (${data.bytes} bytes) are missing here: ${data.reason}`;
+    case 'status':
+      return String(data.message ?? '');
+    case 'error':
+      return `error: ${data.error}`;
+    case 'execution_queued':
+      return 'queued: another run of this session is active';
+    case 'wrapper_disconnected':
+      return 'the job lost its connection to the coordinator; it goes on and is waited for';
+    case 'wrapper_reconnected':
+      return Number(data.eventsLost) > 0
+        ? `the job is connected again; ${data.eventsLost} events were lost`
+        : 'the job is connected again';
+    case 'execution_failed':
+    case 'execution_interrupted':
+      return describeEnding({ ...data, status: type.slice('execution_'.length) });
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,112 @@
+/** Where the coordinator is, who asks, and which execution is meant. Flags go before the environment. */
+
+import { isId } from '../protocol/index.ts';
+
+/** A mistake in the call: exit code 2, nothing was done. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface Flags {
+  url?: string;
+  apiKey?: string;
+  json?: boolean;
+  color?: boolean;
+  quiet?: boolean;
+}
+
+export interface Settings {
+  url: string;
+  apiKey: string;
+}
+
+type Environment = Record<string, string | undefined>;
+
+export function readSettings(flags: Flags, env: Environment): Settings {
+  const url = flags.url ?? (env.HOLDFAST_URL || undefined);
+  const apiKey = flags.apiKey ?? (env.HOLDFAST_API_KEY || undefined);
+  if (!url) {
+    throw new UsageError('no coordinator: set HOLDFAST_URL or give --url (`npm start` prints the URL of a local one)');
+  }
+  let parsed: URL | null = null;
+  try {
+    parsed = new URL(url);
+  } catch {
+    // Told below, together with other protocols.
+  }
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
+    throw new UsageError(`the coordinator's URL must begin with http:// or https://, not ${JSON.stringify(url)}`);
+  }
+  if (!apiKey) throw new UsageError('no API key: set HOLDFAST_API_KEY or give --api-key');
+  return { url: url.replace(/\/+$/, ''), apiKey };
+}
+
+export interface Reference {
+  session: string;
+  execution: string;
+}
+
+export const formatReference = ({ session, execution }: Reference): string => `${session}/${execution}`;
+
+/** `session/execution`, or an execution id with the session from --session or HOLDFAST_SESSION. */
+export function parseReference(text: string, flags: { session?: string }, env: Environment): Reference {
+  const parts = text.split('/');
+  const [first = '', second] = parts;
+  if (parts.length > 2) throw new UsageError(`${JSON.stringify(text)} is no reference: give session/execution`);
+  const named = second === undefined ? (flags.session ?? (env.HOLDFAST_SESSION || undefined)) : first;
+  const execution = second ?? first;
+  if (named === undefined) {
+    throw new UsageError(`which session is ${execution} of? Give session/${execution}, --session, or HOLDFAST_SESSION`);
+  }
+  if (second !== undefined && flags.session !== undefined && flags.session !== first) {
+    throw new UsageError(`${text} names session ${first}, --session names ${flags.session}`);
+  }
+  return { session: checkId(named, 'session'), execution: checkId(execution, 'execution') };
+}
+
+export function checkId(text: string, what: string): string {
+  if (isId(text)) return text;
+  throw new UsageError(`${JSON.stringify(text)} is no ${what} id: 1 to 128 letters, digits or . _ : - and a letter or digit first`);
+}
+
+export function wholeNumber(text: string, flag: string, min = 0): number {
+  const value = Number(text);
+  if (!/^(0|[1-9][0-9]*)$/.test(text) || !Number.isSafeInteger(value) || value < min) {
+    throw new UsageError(`${flag} must be a whole number${min > 0 ? ` of at least ${min}` : ''}, not ${JSON.stringify(text)}`);
+  }
+  return value;
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `30m`, `1h30m`, `500ms`. A bare number would be anyone's guess, so it needs a unit. */
+export function duration(text: string, flag: string): number {
+  const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
+  if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text) {
+    throw new UsageError(`${flag} must be a duration such as 90s, 30m or 1h30m, not ${JSON.stringify(text)}`);
+  }
+  return Math.round(parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNITS_MS[unit as string] as number), 0));
+}
+
+/** `K=V` items; `whenBare` says what an item without `=` means. */
+export function pairs(
+  items: readonly string[],
+  flag: string,
+  whenBare: (key: string) => string | undefined,
+): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const item of items) {
+    const at = item.indexOf('=');
+    const key = at === -1 ? item : item.slice(0, at);
+    const value = at === -1 ? whenBare(item) : item.slice(at + 1);
+    if (key === '' || value === undefined) throw new UsageError(`${flag} must be KEY=VALUE, not ${JSON.stringify(item)}`);
+    found[key] = value;
+  }
+  return found;
+}
+
+export function oneOf<T extends string>(text: string, choices: readonly T[], flag: string): T {
+  const found = choices.find((choice) => choice === text);
+  if (found === undefined) throw new UsageError(`${flag} must be one of ${choices.join(', ')}, not ${JSON.stringify(text)}`);
+  return found;
+}

@@ -1,0 +1,65 @@
+/** The `ws` package behind the client's socket port. Unlike a browser it can send headers and can read why an upgrade was refused. */
+
+import type { IncomingMessage } from 'node:http';
+import WebSocket from 'ws';
+import type { ConnectSocket, Refusal, SocketEnd } from '../client/index.ts';
+
+/** A peer that does not answer a close frame is not waited for. */
+const CLOSE_TIMEOUT_MS = 500;
+const REFUSAL_BODY_CHARS_MAX = 64 * 1024;
+
+export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events) => {
+  const socket = new WebSocket(url, protocols, { headers, perMessageDeflate: false });
+  let problem = '';
+  let ended = false;
+  const end = (how: SocketEnd) => {
+    if (ended) return;
+    ended = true;
+    events.close(how);
+  };
+  socket.on('open', () => events.open());
+  socket.on('message', (data, isBinary) => {
+    if (!isBinary) events.message(String(data));
+  });
+  socket.on('error', (error) => {
+    problem = 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+  });
+  socket.on('close', (code, reason) => end({ code, reason: String(reason) || problem }));
+  socket.on('unexpected-response', (request, response) => {
+    readRefusal(response, (refusal) => {
+      request.destroy();
+      end({ code: 1006, reason: `HTTP ${refusal.status}`, refusal });
+    });
+  });
+  return {
+    send(text) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(text);
+    },
+    close(code, reason) {
+      socket.close(code, reason);
+      setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS).unref();
+    },
+  };
+};
+
+function readRefusal(response: IncomingMessage, done: (refusal: Refusal) => void): void {
+  let text = '';
+  response.setEncoding('utf8');
+  response.on('data', (chunk: string) => {
+    if (text.length < REFUSAL_BODY_CHARS_MAX) text += chunk;
+  });
+  const finish = () => {
+    const refusal: Refusal = { status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] ?? null };
+    try {
+      const { code, detail, retryable } = JSON.parse(text) as Record<string, unknown>;
+      if (typeof code === 'string') refusal.code = code;
+      if (typeof detail === 'string') refusal.detail = detail;
+      if (typeof retryable === 'boolean') refusal.retryable = retryable;
+    } catch {
+      // No problem document: the status speaks for itself.
+    }
+    done(refusal);
+  };
+  response.on('end', finish);
+  response.on('close', finish);
+}

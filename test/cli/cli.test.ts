@@ -1,0 +1,593 @@
+/**
+ * Goal: the command line as scripts and people meet it: what is on stdout, what on stderr, and the exit code.
+ * Method: the program in this process with streams in place of a terminal, against a coordinator that a test steers. Signals, pipes and the
+ * real exit are in process.test.ts.
+ */
+
+import { PassThrough, Readable } from 'node:stream';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Io, Output, type StopSignal } from '../../cli/io.ts';
+import { runCli } from '../../cli/program.ts';
+import type { Execution } from '../../protocol/index.ts';
+import { FakeSession, until } from '../support/fake-session.ts';
+
+let fake: FakeSession;
+
+beforeEach(async () => {
+  fake = await new FakeSession().start();
+});
+afterEach(() => fake.stop());
+
+interface Called {
+  done: Promise<number>;
+  out: () => string;
+  err: () => string;
+  signal: (signal: StopSignal) => void;
+  exits: number[];
+}
+
+function call(
+  args: string[],
+  { env = {}, stdin = '', tty = false }: { env?: Record<string, string>; stdin?: string; tty?: boolean } = {},
+): Called {
+  const text = { out: '', err: '' };
+  const sink = (name: 'out' | 'err') => {
+    const stream = new PassThrough();
+    stream.on('data', (chunk) => {
+      text[name] += String(chunk);
+    });
+    return new Output(stream, tty);
+  };
+  const listeners = new Set<(signal: StopSignal) => void>();
+  const exits: number[] = [];
+  const io: Io = {
+    env: { HOLDFAST_URL: fake.url, HOLDFAST_API_KEY: 'key', ...env },
+    stdin: Readable.from([Buffer.from(stdin)]),
+    stdout: sink('out'),
+    stderr: sink('err'),
+    onSignal: (_signals, listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    exitNow: (code) => exits.push(code),
+    flush: async () => {},
+  };
+  const done = runCli(args, io).then(async (code) => {
+    await io.stdout.flush();
+    await io.stderr.flush();
+    return code;
+  });
+  return {
+    done,
+    out: () => text.out,
+    err: () => text.err,
+    exits,
+    signal: (signal) => {
+      for (const listener of listeners) listener(signal);
+    },
+  };
+}
+
+async function result(args: string[], options: Parameters<typeof call>[1] = {}) {
+  const called = call(args, options);
+  const code = await called.done;
+  return { code, out: called.out(), err: called.err() };
+}
+
+/** A job that prints and ends as soon as it is started. */
+function jobThat(ends: (execution: Execution) => void): void {
+  fake.onStart = (execution) => {
+    fake.output(execution.id, 'to stdout\n');
+    fake.output(execution.id, 'to stderr\n', 'stderr');
+    ends(execution);
+  };
+}
+
+describe('run', () => {
+  test("streams the job's stdout to stdout and its stderr to stderr, and says how to follow on stderr", async () => {
+    jobThat(({ id }) => fake.settle(id, 'completed', { exitCode: 0 }));
+    const { code, out, err } = await result(['run', '--', 'job', '--flag', '-x']);
+    expect(code).toBe(0);
+    expect(out).toBe('to stdout\n');
+    const [started, follow, ...rest] = err.split('\n');
+    expect(started).toMatch(/^holdfast: started s_[0-9A-Z]{26}\/exec_[0-9A-Z]{26}$/);
+    expect(follow).toBe(`holdfast: follow it from anywhere: holdfast logs -f ${started?.split(' ').at(-1)}`);
+    expect(rest).toEqual(['to stderr', '']);
+    expect(fake.requests[0]?.body).toMatchObject({ command: ['job', '--flag', '-x'] });
+  });
+
+  test.each<[string, Parameters<FakeSession['settle']>[1], Partial<Execution>, number]>([
+    ["the job's", 'failed', { code: 'exit_nonzero', exitCode: 3 }, 3],
+    ['128 + the signal', 'failed', { code: 'exit_nonzero', signal: 'SIGKILL' }, 137],
+    ['125 without an exit code', 'failed', { code: 'wrapper_disconnected', error: 'gone' }, 125],
+    ['130 when interrupted', 'interrupted', { reason: 'asked' }, 130],
+  ])('[G9] exit code: %s', async (_name, status, fields, expected) => {
+    jobThat(({ id }) => fake.settle(id, status, fields));
+    const { code, err } = await result(['run', '--', 'job']);
+    expect(code).toBe(expected);
+    expect(err).toContain(`holdfast: ${status} (`);
+  });
+
+  test('the exit code is known from the stream when the coordinator goes away right after the verdict', async () => {
+    jobThat(({ id }) => fake.settle(id, 'failed', { exitCode: 7 }));
+    fake.overrides.push({ match: /GET/, override: { problem: 'not_found' } });
+    expect((await result(['run', '--', 'job'])).code).toBe(7);
+  });
+
+  test('passes every flag on', async () => {
+    fake.onStart = ({ id }) => fake.settle(id, 'completed');
+    const args = [
+      'run',
+      '-s',
+      's7',
+      '--id',
+      'mine',
+      '--queue',
+      '--open-stdin',
+      '--cwd',
+      '/w',
+      '-e',
+      'A=1',
+      '-e',
+      'FROM',
+      '-l',
+      'k=v',
+      '--format',
+      'jsonl',
+    ];
+    args.push('--launcher', 'runner', '--timeout', '30m', '--', 'sh', '-c', 'echo "$A"');
+    expect((await result(args, { env: { FROM: 'shell' } })).code).toBe(0);
+    expect(fake.requests[0]).toMatchObject({ path: '/v1/sessions/s7/executions' });
+    expect(fake.requests[0]?.body).toEqual({
+      id: 'mine',
+      command: ['sh', '-c', 'echo "$A"'],
+      onBusy: 'queue',
+      openStdin: true,
+      cwd: '/w',
+      env: { A: '1', FROM: 'shell' },
+      labels: { k: 'v' },
+      format: 'jsonl',
+      launcher: 'runner',
+      policy: { maxRuntimeMs: 1_800_000 },
+    });
+  });
+
+  test('--detach prints the reference and nothing else on stdout', async () => {
+    const { code, out } = await result(['run', '-d', '-s', 's1', '--id', 'e1', '--', 'job']);
+    expect([code, out]).toEqual([0, 's1/e1\n']);
+    expect(fake.upgrades.length).toBe(0);
+  });
+
+  test('--detach --json gives one object with what a wrapper needs', async () => {
+    const { out } = await result(['run', '-d', '--json', '-s', 's1', '--id', 'e1', '--launcher', 'none', '--', 'job']);
+    expect(JSON.parse(out)).toMatchObject({
+      reference: 's1/e1',
+      created: true,
+      execution: { id: 'e1' },
+      ingest: { token: 'token' },
+    });
+  });
+
+  test('--json keeps stdout for one object; the output of the job goes to stderr', async () => {
+    jobThat(({ id }) => fake.settle(id, 'failed', { exitCode: 4 }));
+    const { code, out, err } = await result(['run', '--json', '-s', 's1', '--id', 'e1', '--', 'job']);
+    expect(code).toBe(4);
+    expect(JSON.parse(out)).toMatchObject({ reference: 's1/e1', exitCode: 4, execution: { id: 'e1', status: 'failed' } });
+    expect(err).toContain('to stdout\nto stderr\n');
+  });
+
+  test('partial text is joined as it is, and JSON lines of a job are lines again', async () => {
+    fake.onStart = ({ id }) => {
+      fake.output(id, 'half', 'stdout', { partial: true });
+      fake.output(id, ' and half\n');
+      fake.append(id, [{ type: 'agent', data: { say: 'hé' } }]);
+      fake.output(id, 'no line end', 'stdout', { partial: true });
+      fake.settle(id, 'completed');
+    };
+    expect((await result(['run', '--', 'job'])).out).toBe('half and half\n{"say":"hé"}\nno line end');
+  });
+
+  test('[G6] the first Ctrl-C detaches, leaves the job alone and says how to go on', async () => {
+    fake.onStart = ({ id }) => fake.output(id, 'one\n');
+    const called = call(['run', '-s', 's1', '--id', 'e1', '--', 'job']);
+    await until('output', () => called.out() === 'one\n');
+    called.signal('SIGINT');
+    expect(await called.done).toBe(130);
+    expect(called.err()).toContain('detached; s1/e1 goes on');
+    expect(called.err()).toContain('holdfast logs -f --after 2 s1/e1');
+    expect(called.err()).toContain('holdfast interrupt s1/e1');
+    expect(fake.requests.some(({ path }) => path.endsWith('/interrupt'))).toBe(false);
+    expect(called.exits).toEqual([]);
+  });
+
+  test('--interrupt-on-exit: the first Ctrl-C interrupts and the end is waited for, the second leaves at once', async () => {
+    fake.onInterrupt = ({ id }) => {
+      fake.output(id, 'cleaning up\n');
+      setTimeout(() => fake.settle(id, 'interrupted'), 50);
+    };
+    const called = call(['run', '--interrupt-on-exit', '-s', 's1', '--id', 'e1', '--', 'job']);
+    await until('following', () => fake.viewers.length === 1);
+    called.signal('SIGTERM');
+    expect(await called.done).toBe(130);
+    expect(called.out()).toBe('cleaning up\n');
+    expect(fake.requests.filter(({ path }) => path.endsWith('/interrupt'))).toHaveLength(1);
+
+    fake.onInterrupt = () => {};
+    const impatient = call(['run', '--interrupt-on-exit', '-s', 's1', '--id', 'e2', '--', 'job']);
+    await until('following', () => fake.viewers.length === 2);
+    impatient.signal('SIGINT');
+    impatient.signal('SIGINT');
+    expect(impatient.exits).toEqual([130]);
+    fake.settle('e2', 'interrupted');
+    await impatient.done;
+  });
+
+  test('Ctrl-C while the start is on its way says that it may have been started', async () => {
+    fake.overrides.push(...Array.from({ length: 20 }, () => ({ match: /POST/, override: 'cut' as const })));
+    const called = call(['run', '-s', 's1', '--id', 'e1', '--', 'job']);
+    await until('an attempt', () => fake.requests.length > 0);
+    called.signal('SIGINT');
+    expect(await called.done).toBe(130);
+    expect(called.err()).toContain('may have been started; see: holdfast get s1/e1');
+  });
+
+  test('goes on through cuts without losing or repeating a line, and without a word about the first retry', async () => {
+    fake.batchEvents = 3;
+    fake.behaviours.push({ cutAfterFrames: 2 }, { cutAfterFrames: 1 }, { cutAfterFrames: 4 });
+    fake.onStart = ({ id }) => {
+      fake.lines(id, 60);
+      fake.settle(id, 'completed');
+    };
+    const { code, out, err } = await result(['run', '--', 'job']);
+    expect(code).toBe(0);
+    expect(out.trimEnd().split('\n')).toEqual(Array.from({ length: 60 }, (_, index) => `line ${index + 1}`));
+    expect(err).not.toContain('trying again');
+    expect(fake.viewers.length).toBe(4);
+  });
+
+  test('one notice for a drop that lasts, and 125 with the way back when it lasts too long', async () => {
+    for (let index = 0; index < 100; index += 1) fake.behaviours.push({ status: 503, problem: 'unavailable' });
+    const { code, err } = await result(['run', '-s', 's1', '--id', 'e1', '--give-up-after', '900ms', '--', 'job']);
+    expect(code).toBe(125);
+    expect(err.match(/trying again/g)).toHaveLength(1);
+    expect(err).toContain('holdfast: the run goes on: holdfast logs -f --after 0 s1/e1');
+  });
+
+  test('a stream that fails is not the job that fails: its exit code comes from the other source', async () => {
+    fake.onStart = ({ id }) => {
+      fake.behaviours.push({ close: 4410, reason: 'offset_expired' });
+      fake.settle(id, 'failed', { exitCode: 5 });
+    };
+    const { code, err } = await result(['run', '--', 'job']);
+    expect(code).toBe(5);
+    expect(err).toContain('could not be followed further');
+  });
+});
+
+describe('logs', () => {
+  const text = 'to stdout\nto stderr\n';
+  function aRun(lines = 0): void {
+    fake.addExecution('e0');
+    fake.output('e0', 'of another run\n');
+    fake.addExecution('e1', { firstOffset: 2 });
+    fake.output('e1', 'to stdout\n');
+    fake.output('e1', 'to stderr\n', 'stderr');
+    if (lines > 0) fake.lines('e1', lines);
+  }
+
+  test('prints what there is and ends, although the run goes on', async () => {
+    aRun();
+    const { code, out, err } = await result(['logs', 's1/e1']);
+    expect([code, out, err]).toEqual([0, 'to stdout\n', 'to stderr\n']);
+  });
+
+  test('-f goes on until the run ends, and exits 0 however it ended', async () => {
+    aRun();
+    const called = call(['logs', '-f', 's1/e1']);
+    await until('the first lines', () => called.out() + called.err() === text);
+    fake.lines('e1', 2);
+    fake.settle('e1', 'failed', { code: 'exit_nonzero', exitCode: 9 });
+    expect(await called.done).toBe(0);
+    expect(called.out()).toBe('to stdout\nline 1\nline 2\n');
+    expect(called.err()).toBe('to stderr\nholdfast: failed (exit_nonzero, exit code 9)\n');
+  });
+
+  test.each([[['-f']], [['-f', '--tail', '1']], [['-f', '--types', 'progress']], [['-f', '--after', '4']]])(
+    'of a run that has ended before, %o does not hang',
+    async (flags) => {
+      aRun();
+      fake.settle('e1', 'completed');
+      expect((await result(['logs', ...flags, 's1/e1'])).code).toBe(0);
+    },
+  );
+
+  test('-f goes on after a cut without losing or repeating a line', async () => {
+    aRun();
+    const called = call(['logs', '-f', '--session', 's1', 'e1']);
+    await until('the first lines', () => called.out() !== '');
+    for (let round = 0; round < 3; round += 1) {
+      fake.cut();
+      fake.lines('e1', 2, 1 + 2 * round);
+      await until('connected', () => fake.viewers.length === round + 2 && fake.newest.live);
+    }
+    fake.settle('e1', 'completed');
+    await called.done;
+    expect(called.out()).toBe(`to stdout\n${[1, 2, 3, 4, 5, 6].map((line) => `line ${line}\n`).join('')}`);
+  });
+
+  test('--tail counts lines, not events', async () => {
+    aRun();
+    fake.output('e1', 'a\nb\nc\nd\n');
+    fake.settle('e1', 'completed');
+    expect((await result(['logs', '--tail', '3', 's1/e1'])).out).toBe('b\nc\nd\n');
+    expect((await result(['logs', '-n', '0', 's1/e1'])).out).toBe('');
+    expect((await result(['logs', '-n', '1000', 's1/e1'])).out).toBe('to stdout\na\nb\nc\nd\n');
+  });
+
+  test('--tail finds the lines of a run that others have followed, and joins what came in parts', async () => {
+    aRun(5);
+    for (let index = 0; index < 200; index += 1) fake.output('e1', 'x', 'stdout', { partial: true });
+    fake.output('e1', '\n');
+    fake.settle('e1', 'completed');
+    fake.addExecution('e2');
+    fake.lines('e2', 300);
+    const { out } = await result(['logs', '--tail', '2', 's1/e1']);
+    expect(out).toBe(`line 5\n${'x'.repeat(200)}\n`);
+  });
+
+  test('--tail -f goes on where the tail stopped', async () => {
+    aRun(50);
+    const called = call(['logs', '-f', '--tail', '2', 's1/e1']);
+    await until('following', () => fake.openViewers.length === 1 && fake.viewers.length === 2 && fake.newest.live);
+    fake.lines('e1', 2, 51);
+    fake.settle('e1', 'completed');
+    await called.done;
+    expect(called.out()).toBe('line 49\nline 50\nline 51\nline 52\n');
+  });
+
+  test('--after begins after that offset', async () => {
+    aRun(5);
+    expect((await result(['logs', '--after', '5', 's1/e1'])).out).toBe('line 3\nline 4\nline 5\n');
+  });
+
+  test('--json gives every event as one line, with --tail the last so many', async () => {
+    aRun(5);
+    fake.settle('e1', 'completed');
+    const events = (out: string) =>
+      out
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+    const all = await result(['logs', '--json', 's1/e1']);
+    expect(events(all.out).map(({ offset }) => offset)).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(events(all.out)[0]).toEqual({
+      offset: 2,
+      execution: 'e1',
+      type: 'output',
+      at: 1_763_650_000_000,
+      data: { stream: 'stdout', text: 'to stdout\n' },
+    });
+    expect(all.err).toBe('');
+    const last = await result(['logs', '--json', '--tail', '2', 's1/e1']);
+    expect(events(last.out).map(({ type }) => type)).toEqual(['output', 'execution_completed']);
+  });
+
+  test('--types prints only those, also ones that it does not know', async () => {
+    aRun(2);
+    fake.append('e1', [{ type: 'progress', data: { current: 1 } }]);
+    expect((await result(['logs', '--types', 'progress', 's1/e1'])).out).toBe('6 progress {"current":1}\n');
+  });
+
+  test('--timestamps stands before each line, and not inside one', async () => {
+    fake.addExecution('e1');
+    fake.output('e1', 'a\nb', 'stdout', { partial: true });
+    fake.output('e1', 'c\n');
+    const time = new Date(1_763_650_000_000).toISOString();
+    expect((await result(['logs', '-t', 's1/e1'])).out).toBe(`${time} a\n${time} bc\n`);
+  });
+
+  test('[G8] what has expired is said, and what is left is shown', async () => {
+    aRun(5);
+    fake.earliest = 6;
+    const { code, out, err } = await result(['logs', 's1/e1']);
+    expect([code, out]).toEqual([0, 'line 3\nline 4\nline 5\n']);
+    expect(err).toContain('before offset 6 have expired');
+    const exact = await result(['logs', '--after', '2', 's1/e1']);
+    expect(exact.code).toBe(125);
+    expect(exact.err).toContain('no longer goes back that far');
+  });
+
+  test('a gap is told where it is', async () => {
+    fake.addExecution('e1');
+    fake.append('e1', [{ type: 'gap', data: { events: 4, bytes: 99, reason: 'spool_full' } }]);
+    expect((await result(['logs', 's1/e1'])).err).toContain('4 events (99 bytes) are missing here: spool_full');
+  });
+});
+
+describe('list, get, wait', () => {
+  test('list shows the runs of a session, newest first, and its aliases do', async () => {
+    fake.addExecution('e1', { status: 'completed', startedAt: 1000, endedAt: 62_000 });
+    fake.addExecution('e2', { command: ['sh', '-c', 'evil\u001b[31m'] });
+    for (const name of ['list', 'ls', 'ps']) {
+      const { out } = await result([name, '--session', 's1']);
+      const rows = out
+        .trimEnd()
+        .split('\n')
+        .map((row) => row.split(/ {2,}/));
+      expect(rows.map(([reference, status]) => [reference, status])).toEqual([
+        ['EXECUTION', 'STATUS'],
+        ['s1/e2', 'running'],
+        ['s1/e1', 'completed'],
+      ]);
+      expect(rows[2]?.[3]).toBe('1m1s');
+      // Someone else's text does not reach the terminal as control characters.
+      expect(out).not.toContain('\u001b');
+    }
+  });
+
+  test('list filters, limits, and tells how to go on', async () => {
+    fake.addExecution('e1', { status: 'completed' });
+    fake.addExecution('e2');
+    expect((await result(['list', '-s', 's1', '--status', 'completed'])).out).not.toContain('e2');
+    const page = await result(['list', '--limit', '1'], { env: { HOLDFAST_SESSION: 's1' } });
+    expect(page.out.trimEnd().split('\n')).toHaveLength(2);
+    expect(page.err).toContain('--cursor c1');
+    expect(JSON.parse((await result(['list', '-s', 's1', '--json'])).out)).toMatchObject({
+      data: [{ id: 'e2' }, { id: 'e1' }],
+      next: null,
+    });
+    expect((await result(['list'])).out).toContain('s1/e2');
+  });
+
+  test('colours only on a terminal that wants them', async () => {
+    fake.addExecution('e1');
+    const coloured = (await result(['list', '-s', 's1'], { tty: true })).out;
+    expect(coloured).toContain('\u001b[36mrunning');
+    expect((await result(['list', '-s', 's1'], { tty: true, env: { NO_COLOR: '1' } })).out).not.toContain('\u001b');
+    expect((await result(['--no-color', 'list', '-s', 's1'], { tty: true })).out).not.toContain('\u001b');
+    expect((await result(['list', '-s', 's1', '--no-color'], { tty: true })).out).not.toContain('\u001b');
+  });
+
+  test('get shows one run, as rows or as JSON', async () => {
+    fake.addExecution('e1', { status: 'failed', code: 'exit_nonzero', exitCode: 2, command: ['echo', "it's"] });
+    const { out } = await result(['get', 's1/e1']);
+    expect(out).toContain('status     failed (exit_nonzero, exit code 2)');
+    expect(out).toContain(`command    echo 'it'\\''s'`);
+    expect(JSON.parse((await result(['inspect', '--json', 's1/e1'])).out)).toMatchObject({ id: 'e1', exitCode: 2 });
+  });
+
+  test('wait ends as the job does', async () => {
+    fake.addExecution('e1');
+    setTimeout(() => fake.settle('e1', 'failed', { code: 'exit_nonzero', exitCode: 6 }), 50);
+    const { code, out, err } = await result(['wait', 's1/e1']);
+    expect([code, out]).toEqual([6, '']);
+    expect(err).toBe('holdfast: s1/e1 failed (exit_nonzero, exit code 6)\n');
+    const json = await result(['wait', '--json', 's1/e1']);
+    expect([json.code, JSON.parse(json.out).status]).toEqual([6, 'failed']);
+  });
+});
+
+describe('interrupt, fail, send', () => {
+  test('interrupt asks, and an ended run is no error', async () => {
+    fake.addExecution('e1');
+    fake.addExecution('e2', { status: 'completed' });
+    const asked = await result(['interrupt', '--force', '--reason', 'enough', 's1/e1']);
+    expect([asked.code, asked.out]).toEqual([0, '']);
+    expect(asked.err).toContain('asked to stop');
+    expect(fake.requests[0]?.body).toEqual({ force: true, reason: 'enough' });
+    expect((await result(['cancel', 's1/e2'])).err).toContain('had ended before: completed');
+    expect(JSON.parse((await result(['interrupt', '--json', 's1/e2'])).out)).toMatchObject({ accepted: false, settled: false });
+  });
+
+  test('fail ends a run once', async () => {
+    fake.addExecution('e1');
+    const args = ['fail', 's1/e1', '--code', 'lost_host', '--message', 'power cut'];
+    expect((await result(args)).err).toContain('failed with lost_host');
+    expect((await result(args)).err).toContain('nothing changed');
+    expect(JSON.parse((await result([...args, '--json'])).out)).toEqual({ settled: false });
+    expect((await result(['fail', 's1/e1', '--code', 'Bad Code', '--message', 'x'])).code).toBe(2);
+  });
+
+  test('send sends a line, or stdin as it is, and nothing twice', async () => {
+    fake.addExecution('e1');
+    await result(['send', 's1/e1', 'yes']);
+    await result(['send', '--no-newline', 's1/e1', 'y']);
+    await result(['send', 's1/e1', '-'], { stdin: 'a\nb' });
+    await result(['send', 's1/e1'], { stdin: 'é' });
+    expect(fake.inputs).toEqual(['yes\n', 'y', 'a\nb', 'é']);
+    expect((await result(['send', 's1/e1', '-'])).code).toBe(2);
+    const ended = await result(['send', 's1/e9', 'x']);
+    expect(ended.code).toBe(125);
+    expect(ended.err).toContain('holdfast list --session s1');
+  });
+});
+
+describe('mistakes and failures', () => {
+  test.each<[string[], RegExp]>([
+    [['bogus'], /unknown command/],
+    [['run'], /missing required argument/],
+    [['run', '--nope', '--', 'x'], /unknown option/],
+    [['run', '--timeout', '30', '--', 'x'], /--timeout/],
+    [['run', '--timeout', '365d', '--', 'x'], /maxRuntimeMs/],
+    [['run', '--env', 'UNSET', '--', 'x'], /--env/],
+    [['run', '--format', 'xml', '--', 'x'], /text, jsonl/],
+    [['run', '--session', 'a b', '--', 'x'], /session id/],
+    [['run', '-d', '--interrupt-on-exit', '--', 'x'], /exclude/],
+    [['logs'], /missing required argument/],
+    [['logs', 'e1'], /which session/],
+    [['logs', '--tail', '-1', 's1/e1'], /--tail/],
+    [['logs', '--tail', '1', '--after', '2', 's1/e1'], /exclude/],
+    [['logs', '--after', '1e3', 's1/e1'], /--after/],
+    [['logs', '--types', 'a,,b', 's1/e1'], /--types/],
+    [['logs', '--json', '-t', 's1/e1'], /--timestamps/],
+    [['list', '--status', 'done'], /--status/],
+    [['list', '--limit', '0'], /--limit/],
+    [['fail', 's1/e1'], /required option/],
+    [['get', 's1/e1', 'more'], /too many arguments/],
+  ])('%o is a mistake: exit code 2, nothing sent', async (args, message) => {
+    const { code, out, err } = await result(args);
+    expect(code).toBe(2);
+    expect(out).toBe('');
+    expect(err).toMatch(message);
+    expect(fake.requests.length).toBe(0);
+  });
+
+  test('help is on stdout and no mistake', async () => {
+    for (const args of [['--help'], ['help', 'run'], ['run', '--help'], ['--version']]) {
+      const { code, out, err } = await result(args);
+      expect([code, err]).toEqual([0, '']);
+      expect(out.length).toBeGreaterThan(4);
+    }
+  });
+
+  test.each<[Record<string, string>, RegExp, number]>([
+    [{ HOLDFAST_URL: '' }, /set HOLDFAST_URL/, 2],
+    [{ HOLDFAST_API_KEY: '' }, /set HOLDFAST_API_KEY/, 2],
+    [{ HOLDFAST_API_KEY: 'wrong' }, /check HOLDFAST_API_KEY/, 125],
+  ])('%o is told with its remedy', async (env, message, expected) => {
+    const { code, err } = await result(['get', 's1/e1'], { env });
+    expect(code).toBe(expected);
+    expect(err).toMatch(message);
+  });
+
+  test('flags go before the environment, on either side of the command', async () => {
+    fake.addExecution('e1');
+    const env = { HOLDFAST_URL: 'http://127.0.0.1:1', HOLDFAST_API_KEY: 'wrong' };
+    expect((await result(['--url', fake.url, '--api-key', 'key', 'get', 's1/e1'], { env })).code).toBe(0);
+    expect((await result(['get', '--url', fake.url, '--api-key', 'key', 's1/e1'], { env })).code).toBe(0);
+  });
+
+  test('nobody there: the reason, where it looked, and what to do', async () => {
+    await fake.stop();
+    const { code, err } = await result(['get', 's1/e1']);
+    expect(code).toBe(125);
+    expect(err).toMatch(/could not reach http:\/\/127.0.0.1:\d+: ECONNREFUSED; trying again/);
+    expect(err).toMatch(/is a coordinator running at/);
+  }, 15_000);
+
+  test.each([
+    ['not_configured', /HOLDFAST_API_KEYS.*HOLDFAST_SIGNING_KEYS/],
+    ['stdin_closed', /run --open-stdin/],
+    ['execution_id_conflict', /another --id/],
+    ['execution_in_progress', /--queue.*holdfast logs -f s1\/e9/],
+  ] as const)('%s comes with the next step and the request id', async (problem, message) => {
+    fake.overrides.push({ match: /POST/, override: { problem, facts: { activeExecutionId: 'e9' } } });
+    const { code, out, err } = await result(['run', '-s', 's1', '--', 'x']);
+    expect([code, out]).toEqual([125, '']);
+    expect(err).toMatch(message);
+    expect(err).toContain(`(${problem}, request req_1)`);
+  });
+
+  test('a coordinator that does not list sessions: the way out is not the same command again', async () => {
+    fake.overrides.push({ match: /GET/, override: { problem: 'not_found' } });
+    const { code, err } = await result(['list']);
+    expect(code).toBe(125);
+    expect(err).toContain('holdfast: give a session: --session or HOLDFAST_SESSION');
+  });
+
+  test('with --json an error is one object on stderr', async () => {
+    const { out, err } = await result(['get', '--json', 's1/none']);
+    expect(out).toBe('');
+    expect(JSON.parse(err)).toMatchObject({ error: { code: 'execution_not_found', requestId: 'req_1' } });
+  });
+});

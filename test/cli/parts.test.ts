@@ -1,0 +1,159 @@
+/** Goal: the plain functions under the command line: references, durations, exit codes, lines. Method: tables. */
+
+import { PassThrough } from 'node:stream';
+import { describe, expect, test } from 'vitest';
+import { inputParts } from '../../cli/commands/control.ts';
+import { describeEnding, type Ending, exitCodeOf } from '../../cli/exit-code.ts';
+import { Output } from '../../cli/io.ts';
+import { LastLines, LineSplitter, type Piece } from '../../cli/lines.ts';
+import { duration, pairs, parseReference, readSettings, UsageError } from '../../cli/settings.ts';
+import { utf8Bytes } from '../../protocol/index.ts';
+
+describe('exit codes', () => {
+  test.each<[Ending, number]>([
+    [{ status: 'completed', exitCode: 0 }, 0],
+    [{ status: 'completed' }, 0],
+    [{ status: 'failed', exitCode: 3 }, 3],
+    [{ status: 'failed', exitCode: 255 }, 255],
+    [{ status: 'failed', signal: 'SIGKILL' }, 137],
+    [{ status: 'failed', signal: 'SIGSEGV' }, 139],
+    [{ status: 'failed', signal: 'SIGNOSUCH' }, 125],
+    [{ status: 'failed' }, 125],
+    // [G9] A failure never looks like success, not even one whose low eight bits are zero.
+    [{ status: 'failed', exitCode: 0 }, 125],
+    [{ status: 'failed', exitCode: 256 }, 125],
+    [{ status: 'interrupted' }, 130],
+    [{ status: 'interrupted', exitCode: 1 }, 130],
+  ])('%o → %i', (ending, code) => {
+    expect(exitCodeOf(ending)).toBe(code);
+  });
+
+  test.each([
+    [{ status: 'completed', exitCode: 0 }, 'completed'],
+    [{ status: 'failed', code: 'exit_nonzero', exitCode: 3, error: 'the job exited with 3' }, 'failed (exit_nonzero, exit code 3)'],
+    [{ status: 'failed', code: 'launch_failed', error: 'no runner' }, 'failed (launch_failed, no runner)'],
+    [{ status: 'interrupted', reason: 'no more', forced: true }, 'interrupted (no more, forced)'],
+  ])('%o is told as "%s"', (ending, text) => {
+    expect(describeEnding(ending)).toBe(text);
+  });
+});
+
+describe('references', () => {
+  test.each([
+    ['s/e', {}, {}, 's', 'e'],
+    ['e', { session: 's' }, {}, 's', 'e'],
+    ['e', {}, { HOLDFAST_SESSION: 's' }, 's', 'e'],
+    ['e', { session: 'flag' }, { HOLDFAST_SESSION: 'env' }, 'flag', 'e'],
+    ['s/e', {}, { HOLDFAST_SESSION: 'other' }, 's', 'e'],
+  ])('%s with %o and %o', (text, flags, env, session, execution) => {
+    expect(parseReference(text, flags, env)).toEqual({ session, execution });
+  });
+
+  test.each([
+    ['e', {}, /which session/],
+    ['a/b/c', {}, /no reference/],
+    ['s/', {}, /execution id/],
+    ['/e', {}, /session id/],
+    ['s/../e', {}, /no reference/],
+    ['s/e', { session: 't' }, /names session/],
+    ['-x', { session: 's' }, /execution id/],
+  ])('%s with %o is a mistake', (text, flags, message) => {
+    expect(() => parseReference(text, flags, {})).toThrow(message);
+  });
+});
+
+test('durations need a unit', () => {
+  expect(['500ms', '90s', '30m', '1h30m', '1.5h', '1d'].map((text) => duration(text, '--timeout'))).toEqual([
+    500, 90_000, 1_800_000, 5_400_000, 5_400_000, 86_400_000,
+  ]);
+  for (const text of ['', '30', 'm', '30 m', '-1s', '1h30', '1y', '1s!'])
+    expect(() => duration(text, '--timeout')).toThrow(UsageError);
+});
+
+test('pairs split at the first =, and a bare key means what the flag says', () => {
+  expect(pairs(['A=1', 'B=x=y', 'C=', 'D'], '--env', (key) => `<${key}>`)).toEqual({ A: '1', B: 'x=y', C: '', D: '<D>' });
+  expect(() => pairs(['NOPE'], '--env', () => undefined)).toThrow(UsageError);
+  expect(() => pairs(['=1'], '--env', () => '')).toThrow(UsageError);
+});
+
+test('settings: flags before environment, and each lack is told with its remedy', () => {
+  const env = { HOLDFAST_URL: 'http://env/', HOLDFAST_API_KEY: 'envkey' };
+  expect(readSettings({}, env)).toEqual({ url: 'http://env', apiKey: 'envkey' });
+  expect(readSettings({ url: 'https://flag', apiKey: 'k' }, env)).toEqual({ url: 'https://flag', apiKey: 'k' });
+  expect(() => readSettings({}, {})).toThrow(/HOLDFAST_URL/);
+  expect(() => readSettings({ url: 'localhost:8787', apiKey: 'k' }, {})).toThrow(/http:\/\//);
+  expect(() => readSettings({ url: 'http://x' }, {})).toThrow(/HOLDFAST_API_KEY/);
+});
+
+describe('lines', () => {
+  const texts = (pieces: Piece[]) => pieces.map(({ text }) => text);
+
+  test('text comes out exactly as it went in, however it was cut', () => {
+    const splitter = new LineSplitter();
+    const parts = ['a\nb', 'c', '\n\n', 'd\r\n', 'é', ''];
+    const pieces = parts.flatMap((text) => splitter.split('stdout', text, 0));
+    expect(texts(pieces).join('')).toBe(parts.join(''));
+    expect(splitter.lines).toBe(5);
+    expect(pieces.filter(({ startsLine }) => startsLine).length).toBe(5);
+  });
+
+  test('the last lines count lines and not events, and drop the rest of a line that began before them', () => {
+    const splitter = new LineSplitter();
+    const last = new LastLines(2);
+    for (const [stream, text] of [
+      ['stdout', 'one\ntwo\nthr'],
+      ['stderr', 'warn\n'],
+      ['stdout', 'ee\n'],
+      ['stderr', 'bad\n'],
+    ] as const) {
+      for (const piece of splitter.split(stream, text, 0)) last.push(piece);
+    }
+    expect(texts(last.take())).toEqual(['warn\n', 'bad\n']);
+  });
+
+  test('what is kept follows the number of lines that are asked for', () => {
+    const splitter = new LineSplitter();
+    const last = new LastLines(3);
+    for (let index = 0; index < 10_000; index += 1) for (const piece of splitter.split('stdout', `${index}\n`, 0)) last.push(piece);
+    expect(texts(last.take())).toEqual(['9997\n', '9998\n', '9999\n']);
+  });
+});
+
+test('input is cut into parts that fit, never inside a character', () => {
+  const text = 'aé😀'.repeat(5000);
+  const parts = inputParts(text, 1000);
+  expect(parts.join('')).toBe(text);
+  expect(parts.every((part) => utf8Bytes(part) <= 1000 && part.isWellFormed())).toBe(true);
+  expect(inputParts('', 10)).toEqual([]);
+  expect(inputParts('0123456789', 10)).toEqual(['0123456789']);
+});
+
+describe('output', () => {
+  test('waits for a slow reader, and goes on when it reads', async () => {
+    const stream = new PassThrough({ highWaterMark: 4 });
+    const output = new Output(stream);
+    let written = false;
+    const writing = output.write('0123456789').then(() => {
+      written = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(written).toBe(false);
+    stream.resume();
+    await writing;
+  });
+
+  test('a reader that leaves ends every wait', async () => {
+    const stream = new PassThrough({ highWaterMark: 4 });
+    const output = new Output(stream);
+    let broken = 0;
+    output.onBroken = () => {
+      broken += 1;
+    };
+    const writing = output.write('0123456789');
+    stream.destroy(Object.assign(new Error('EPIPE'), { code: 'EPIPE' }));
+    await writing;
+    await output.write('more');
+    await output.flush();
+    expect([output.broken, broken]).toEqual([true, 1]);
+  });
+});

@@ -1,0 +1,172 @@
+/**
+ * Goal: the client repeats what may be repeated and nothing else, within its budget, and every error carries what a caller needs.
+ * Method: a real HTTP server that a test steers (fake-session); clock and chance are real, delays are short through the budget.
+ */
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createClient, type HoldfastClient, HoldfastError } from '../../client/index.ts';
+import { FakeSession } from '../support/fake-session.ts';
+
+let fake: FakeSession;
+let client: HoldfastClient;
+
+beforeEach(async () => {
+  fake = await new FakeSession().start();
+  client = createClient({ url: fake.url, apiKey: 'key', random: () => 0 });
+});
+afterEach(() => fake.stop());
+
+async function refusal(promise: Promise<unknown>): Promise<HoldfastError> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof HoldfastError) return error;
+    throw error;
+  }
+  throw new Error('it was not refused');
+}
+
+describe('start', () => {
+  test('makes the id before the first attempt, and a lost answer leads to the same execution', async () => {
+    fake.overrides.push({ match: /POST/, override: 'cut-after' });
+    const { created, execution, ingest } = await client.start('s1', { command: ['job'] });
+    expect(created).toBe(false);
+    expect(fake.executions.size).toBe(1);
+    const ids = fake.requests.map(({ body, headers }) => [(body as { id: string }).id, headers['idempotency-key']]);
+    expect(ids).toEqual([
+      [execution.id, execution.id],
+      [execution.id, execution.id],
+    ]);
+    expect(execution.id).toMatch(/^exec_/);
+    expect(ingest.url).toContain(execution.id);
+  });
+
+  test('keeps the id of the request, and says when it was new', async () => {
+    const { created, execution } = await client.start('s1', { id: 'mine', command: ['job'] });
+    expect([created, execution.id]).toEqual([true, 'mine']);
+  });
+
+  test('a busy session is an error with its facts, not a reason to try again', async () => {
+    fake.overrides.push({ match: /POST/, override: { problem: 'execution_in_progress', facts: { activeExecutionId: 'e9' } } });
+    const error = await refusal(client.start('s1', { command: ['job'] }));
+    expect(error).toMatchObject({ code: 'execution_in_progress', status: 409, retryable: true, requestId: 'req_1' });
+    expect(error.facts).toEqual({ activeExecutionId: 'e9' });
+    expect(fake.requests.length).toBe(1);
+  });
+});
+
+describe('[S1] what is tried again', () => {
+  test.each(['overloaded', 'unavailable', 'internal'] as const)('%s', async (problem) => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /GET/, override: { problem } });
+    expect((await client.get('s1', 'e1')).id).toBe('e1');
+    expect(fake.requests.length).toBe(2);
+  });
+
+  test('a cut connection, and a gateway that knows no problem documents', async () => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /GET/, override: 'cut' }, { match: /GET/, override: { status: 502, body: '<html>bad gateway' } });
+    expect((await client.get('s1', 'e1')).id).toBe('e1');
+    expect(fake.requests.length).toBe(3);
+  });
+
+  test('429 after the time that it asks for', async () => {
+    fake.overrides.push({ match: /POST/, override: { problem: 'queue_full', headers: { 'retry-after': '1' } } });
+    const began = Date.now();
+    await client.start('s1', { command: ['job'] });
+    expect(Date.now() - began).toBeGreaterThanOrEqual(1000);
+  });
+
+  test.each(['not_configured', 'unauthorized', 'bad_request', 'execution_id_conflict', 'too_large'] as const)(
+    'not %s',
+    async (problem) => {
+      fake.overrides.push({ match: /POST/, override: { problem } });
+      expect((await refusal(client.start('s1', { command: ['job'] }))).code).toBe(problem);
+      expect(fake.requests.length).toBe(1);
+    },
+  );
+
+  test('not an answer that is no API at all', async () => {
+    fake.overrides.push({ match: /GET/, override: { status: 200, body: '<html>hello' } });
+    expect(await refusal(client.get('s1', 'e1'))).toMatchObject({ code: 'bad_answer', retryable: false });
+  });
+
+  test('not input whose answer was lost: the job must not read it twice', async () => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /input/, override: 'cut-after' });
+    expect((await refusal(client.sendInput('s1', 'e1', 'yes\n'))).code).toBe('unreachable');
+    expect(fake.inputs).toEqual(['yes\n']);
+  });
+
+  test('no longer than the budget, then the last error is told', async () => {
+    for (let index = 0; index < 100; index += 1) fake.overrides.push({ match: /GET/, override: { problem: 'unavailable' } });
+    const retries: number[] = [];
+    const brief = createClient({
+      url: fake.url,
+      apiKey: 'key',
+      retryBudgetMs: 500,
+      onRetry: (_error, delayMs) => retries.push(delayMs),
+    });
+    const began = Date.now();
+    expect(await refusal(brief.get('s1', 'e1'))).toMatchObject({ code: 'unavailable', status: 503 });
+    expect(Date.now() - began).toBeLessThan(700);
+    expect(fake.requests.length).toBe(retries.length + 1);
+    expect(retries.length).toBeGreaterThan(0);
+  });
+
+  test('no longer than the caller wants', async () => {
+    fake.overrides.push(...Array.from({ length: 50 }, () => ({ match: /GET/, override: 'cut' as const })));
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('enough')), 50);
+    await expect(client.get('s1', 'e1', { signal: controller.signal })).rejects.toThrow('enough');
+  });
+});
+
+test('a server that does not answer is a timeout, one that is not there is unreachable', async () => {
+  const brief = createClient({ url: fake.url, apiKey: 'key', retryBudgetMs: 0, attemptTimeoutMs: 80 });
+  fake.addExecution('e1');
+  expect(await refusal(brief.get('s1', 'none'))).toMatchObject({ code: 'execution_not_found', status: 404 });
+  const silent = createClient({
+    url: fake.url,
+    apiKey: 'key',
+    retryBudgetMs: 0,
+    attemptTimeoutMs: 80,
+    fetch: (_url, init) =>
+      new Promise((_resolve, reject) => init?.signal?.addEventListener('abort', () => reject(init.signal?.reason), { once: true })),
+  });
+  expect((await refusal(silent.get('s1', 'e1'))).code).toBe('timeout');
+  await fake.stop();
+  const error = await refusal(brief.get('s1', 'e1'));
+  expect(error).toMatchObject({ code: 'unreachable', retryable: true, status: 0 });
+  expect(error.message).toMatch(/ECONNREFUSED|ECONNRESET|other side closed/);
+});
+
+test('wait() long-polls until the execution has ended', async () => {
+  fake.addExecution('e1');
+  setTimeout(() => fake.settle('e1', 'failed', { exitCode: 3 }), 60);
+  const execution = await client.wait('s1', 'e1');
+  expect(execution).toMatchObject({ status: 'failed', exitCode: 3 });
+  expect(fake.requests.map(({ query }) => query.get('wait'))).toEqual(['55']);
+});
+
+test('the other calls, on the paths and with the bodies of the API', async () => {
+  fake.addExecution('e1');
+  fake.addExecution('e2', { status: 'completed' });
+  expect((await client.list('s1', { status: 'running', limit: 5 })).data.map(({ id }) => id)).toEqual(['e1']);
+  expect((await client.list('s1', { limit: 1 })).next).toBe('c1');
+  expect((await client.sessions()).data[0]).toMatchObject({ id: 's1', execution: { id: 'e2' } });
+  expect(await client.session('s1')).toMatchObject({ id: 's1', head: 0 });
+  expect(await client.createTicket('s1', { execution: 'e1', ttlSeconds: 60 })).toEqual({ ticket: 't1', expiresAt: 0 });
+  expect(await client.interrupt('s1', 'e1', { reason: 'no more', force: true })).toMatchObject({ accepted: true, settled: false });
+  expect(await client.interrupt('s1', 'e2')).toMatchObject({ accepted: false, settled: false });
+  expect(await client.fail('s1', 'e1', { code: 'lost', message: 'gone' })).toEqual({ settled: true });
+  expect(await client.fail('s1', 'e1', { code: 'lost', message: 'gone' })).toEqual({ settled: false });
+  const posts = fake.requests.filter(({ method }) => method === 'POST').map(({ path, body }) => [path, body]);
+  expect(posts).toEqual([
+    ['/v1/sessions/s1/tickets', { execution: 'e1', ttlSeconds: 60 }],
+    ['/v1/sessions/s1/executions/e1/interrupt', { reason: 'no more', force: true }],
+    ['/v1/sessions/s1/executions/e2/interrupt', {}],
+    ['/v1/sessions/s1/executions/e1/fail', { code: 'lost', message: 'gone' }],
+    ['/v1/sessions/s1/executions/e1/fail', { code: 'lost', message: 'gone' }],
+  ]);
+});

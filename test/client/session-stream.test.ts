@@ -1,0 +1,745 @@
+/**
+ * Goal: whatever happens to the connection, the consumer sees each event once, in order, and is told honestly how it ended.
+ * Method: a real WebSocket server that a test steers (fake-session), with the timings divided so that a test takes milliseconds.
+ */
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import WebSocket from 'ws';
+import {
+  type ConnectSocket,
+  connectSession,
+  type SessionStream,
+  type SessionStreamOptions,
+  type SocketEvents,
+  type StreamControl,
+  StreamFailure,
+  type StreamState,
+  type WebSocketConstructor,
+} from '../../client/index.ts';
+import { type LoggedEvent, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
+import { FakeSession, until } from '../support/fake-session.ts';
+
+const TIMINGS = { connectMs: 400, pingMs: 60, pongMs: 60, retryBaseMs: 10, retryCapMs: 40, soundMs: 80 };
+const WebSocketImpl = WebSocket as unknown as WebSocketConstructor;
+
+let fake: FakeSession;
+let streams: SessionStream[] = [];
+let states: StreamState[] = [];
+let controls: StreamControl[] = [];
+
+beforeEach(async () => {
+  fake = await new FakeSession().start();
+  fake.addExecution('e1');
+  streams = [];
+  states = [];
+  controls = [];
+});
+
+afterEach(async () => {
+  for (const stream of streams) stream.close();
+  await fake.stop();
+});
+
+function follow(options: Partial<SessionStreamOptions> = {}): SessionStream {
+  const stream = connectSession({
+    url: fake.url,
+    session: 's1',
+    ...(options.getTicket ? {} : { apiKey: 'key' }),
+    WebSocketImpl,
+    timings: TIMINGS,
+    onState: (state) => states.push(state),
+    onControl: (control) => controls.push(control),
+    ...options,
+  });
+  streams.push(stream);
+  return stream;
+}
+
+async function take(stream: SessionStream, count: number): Promise<LoggedEvent[]> {
+  const events: LoggedEvent[] = [];
+  const iterator = stream[Symbol.asyncIterator]();
+  while (events.length < count) {
+    const { value, done } = await iterator.next();
+    if (done) break;
+    events.push(value);
+  }
+  return events;
+}
+
+async function takeAll(stream: SessionStream): Promise<LoggedEvent[]> {
+  const events: LoggedEvent[] = [];
+  for await (const event of stream) events.push(event);
+  return events;
+}
+
+const offsets = (events: readonly LoggedEvent[]): number[] => events.map(({ offset }) => offset);
+const upTo = (last: number, first = 1): number[] => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+const statuses = (): string[] => states.map(({ status }) => status);
+
+describe('exactly once, in order', () => {
+  test('[G2] replays from the start, goes live, and ends with the execution', async () => {
+    fake.lines('e1', 120);
+    const stream = follow({ execution: 'e1' });
+    const first = await take(stream, 120);
+    expect(offsets(first)).toEqual(upTo(120));
+    await until('live', () => stream.state.status === 'live');
+    fake.lines('e1', 3, 121);
+    fake.settle('e1', 'completed', { exitCode: 0 });
+    const rest = await takeAll(stream);
+    expect(offsets(rest)).toEqual(upTo(124, 121));
+    expect(stream.state).toEqual({ status: 'ended', execution: 'e1', executionStatus: 'completed' });
+    expect(stream.ends.get('e1')).toBe('completed');
+    expect(statuses()).toEqual(
+      ['replaying', 'live', 'ended'].flatMap((status) => (status === 'replaying' ? ['connecting', status] : [status])),
+    );
+  });
+
+  test('[G2] a cut after every few frames loses and repeats nothing, and every connection resumes after the last received offset', async () => {
+    fake.batchEvents = 7;
+    fake.lines('e1', 500);
+    for (let cuts = 0; cuts < 20; cuts += 1) fake.behaviours.push({ cutAfterFrames: 1 + (cuts % 4) });
+    fake.settle('e1', 'completed');
+    const events = await takeAll(follow({ execution: 'e1' }));
+    expect(offsets(events)).toEqual(upTo(501));
+    expect(fake.viewers.length).toBe(21);
+    const resumes = fake.viewers.map(({ query }) => Number(query.get('after')));
+    expect(resumes).toEqual([...resumes].sort((a, b) => a - b));
+    expect(new Set(resumes).size).toBe(resumes.length);
+  });
+
+  test('[G2] equal lines are all kept: only offsets decide what is a repeat', async () => {
+    for (let index = 0; index < 5; index += 1) fake.output('e1', 'same\n');
+    const stream = follow();
+    const before = await take(stream, 5);
+    fake.cut();
+    await until('a second viewer', () => fake.viewers.length === 2 && fake.newest.live);
+    for (let index = 0; index < 3; index += 1) fake.output('e1', 'same\n');
+    expect(offsets([...before, ...(await take(stream, 3))])).toEqual(upTo(8));
+  });
+
+  test('[G2] events that a coordinator sends twice are passed on once', async () => {
+    fake.lines('e1', 4);
+    const stream = follow();
+    await take(stream, 4);
+    const again = fake.log.map(({ type, at, data }) => ({ type, at, data }));
+    fake.lines('e1', 1, 5);
+    fake.newest.socket.send(JSON.stringify({ type: 'events', offset: 1, execution: 'e1', events: again }));
+    fake.lines('e1', 1, 6);
+    expect(offsets(await take(stream, 2))).toEqual([5, 6]);
+    expect(fake.viewers.length).toBe(1);
+  });
+
+  test('[G2] of a frame that overlaps, only what is new is passed on, with a filter too', async () => {
+    fake.lines('e1', 4);
+    const stream = follow({ types: ['output'] });
+    await take(stream, 4);
+    const events = ['3 again', '4 again', 'five'].map((text) => ({ type: 'output', at: 1, data: { text } }));
+    fake.newest.socket.send(JSON.stringify({ type: 'events', offsets: [3, 4, 5], execution: 'e1', events }));
+    expect(await take(stream, 1)).toMatchObject([{ offset: 5, data: { text: 'five' } }]);
+    expect(fake.viewers.length).toBe(1);
+  });
+
+  test('[G2] a hole is never passed on: it reconnects once, and fails when the hole stays', async () => {
+    fake.lines('e1', 2);
+    const stream = follow();
+    await take(stream, 2);
+    const skip = () =>
+      fake.newest.socket.send(
+        JSON.stringify({ type: 'events', offset: 4, execution: 'e1', events: [{ type: 'output', at: 1, data: {} }] }),
+      );
+    skip();
+    await until('a second viewer', () => fake.viewers.length === 2 && fake.newest.live);
+    expect(fake.newest.query.get('after')).toBe('2');
+    skip();
+    await expect(take(stream, 1)).rejects.toMatchObject({ code: 'gap' });
+  });
+
+  test('a filter may leave holes, and the cursor moves on over what was filtered out', async () => {
+    fake.lines('e1', 3);
+    fake.append('e1', [{ type: 'status', data: { message: 'x' } }]);
+    fake.lines('e1', 2, 4);
+    const stream = follow({ types: ['status'] });
+    expect(offsets(await take(stream, 1))).toEqual([4]);
+    const next = take(stream, 1);
+    await until('caught up', () => controls.length === 1);
+    expect(stream.lastOffset).toBe(6);
+    fake.cut();
+    await until('a second viewer', () => fake.viewers.length === 2 && fake.newest.live);
+    expect(fake.newest.query.get('after')).toBe('6');
+    fake.append('e1', [{ type: 'status', data: { message: 'y' } }]);
+    expect(offsets(await next)).toEqual([7]);
+  });
+
+  test('"from the start" of a log that has lost its beginning begins with the oldest that is kept', async () => {
+    fake.lines('e1', 10);
+    fake.earliest = 6;
+    const stream = follow();
+    expect(offsets(await take(stream, 5))).toEqual(upTo(10, 6));
+  });
+
+  test('caught_up and end come as control, in order with the data and not among it', async () => {
+    fake.addExecution('e2');
+    fake.lines('e1', 2);
+    const seen: string[] = [];
+    const stream = follow({ onControl: ({ type }) => seen.push(type) });
+    const reading = (async () => {
+      for await (const { type } of stream) seen.push(type);
+    })();
+    await until('caught up', () => seen.includes('caught_up'));
+    fake.settle('e1', 'failed', { exitCode: 1 });
+    fake.lines('e2', 1);
+    await until('all', () => seen.length === 6);
+    expect(seen).toEqual(['output', 'output', 'caught_up', 'end', 'execution_failed', 'output']);
+    expect(stream.state.status).toBe('live');
+    stream.close();
+    await reading;
+  });
+
+  test('batches() gives what is there at once', async () => {
+    fake.lines('e1', 200);
+    fake.settle('e1', 'completed');
+    const sizes: number[] = [];
+    const seen: number[] = [];
+    const stream = follow({ execution: 'e1' });
+    await until('live', () => stream.state.status === 'live');
+    for await (const batch of stream.batches()) {
+      sizes.push(batch.length);
+      seen.push(...offsets(batch));
+    }
+    expect(seen).toEqual(upTo(201));
+    expect(sizes.length).toBeLessThan(3);
+  });
+});
+
+describe('tail', () => {
+  test('the first connection asks for the tail, every later one resumes by offset', async () => {
+    fake.lines('e1', 100);
+    const stream = follow({ tail: 10 });
+    expect(offsets(await take(stream, 4))).toEqual(upTo(94, 91));
+    fake.cut();
+    expect(offsets(await take(stream, 6))).toEqual(upTo(100, 95));
+    await until('a second viewer', () => fake.viewers.length === 2);
+    expect(fake.viewers.map(({ query }) => [query.get('tail'), query.get('after')])).toEqual([
+      ['10', null],
+      [null, '100'],
+    ]);
+  });
+
+  test('cut after the hello and before any event: nothing that came meanwhile is skipped', async () => {
+    fake.lines('e1', 100);
+    fake.behaviours.push({ close: 1012, afterHello: true });
+    const stream = follow({ tail: 5 });
+    await until('the first hello', () => fake.viewers.length === 1);
+    fake.lines('e1', 30, 101);
+    expect(offsets(await take(stream, 35))).toEqual(upTo(130, 96));
+  });
+
+  test('the same with a filter: at least the tail, and all that came since the first hello', async () => {
+    fake.lines('e1', 100);
+    fake.behaviours.push({ close: 1012, afterHello: true });
+    const stream = follow({ tail: 5, types: ['output'] });
+    await until('the first hello', () => statuses().includes('replaying'));
+    fake.lines('e1', 30, 101);
+    expect(offsets(await take(stream, 30))).toEqual(upTo(130, 101));
+  });
+
+  test('tail=0 means only what is new', async () => {
+    fake.lines('e1', 20);
+    const stream = follow({ tail: 0 });
+    await until('live', () => stream.state.status === 'live');
+    expect(stream.lastOffset).toBe(20);
+    fake.lines('e1', 1, 21);
+    expect(offsets(await take(stream, 1))).toEqual([21]);
+  });
+});
+
+describe('flow', () => {
+  test('acks follow the consumer: a stalled one stops the coordinator at its window, a resumed one gets all', async () => {
+    const text = `${'x'.repeat(10_000)}\n`;
+    fake.batchEvents = 10;
+    fake.append(
+      'e1',
+      Array.from({ length: 600 }, () => ({ type: 'output', data: { stream: 'stdout', text } })),
+    );
+    fake.settle('e1', 'completed');
+    const stream = follow({ execution: 'e1' });
+    await until('the window is full', () => (fake.viewers[0]?.unackedMax ?? 0) >= VIEWER_WINDOW_BYTES);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(fake.newest.acks).toEqual([]);
+    expect(fake.newest.sent).toBeLessThan(120);
+    expect(offsets(await takeAll(stream))).toEqual(upTo(601));
+    expect(fake.viewers.length).toBe(1);
+    expect(fake.newest.unackedMax).toBeLessThan(VIEWER_WINDOW_BYTES + 200_000);
+    // Every 64 KiB at the latest: 6 MB are about ninety acks.
+    expect(fake.newest.acks.length).toBeGreaterThan(80);
+  });
+
+  test('a lost connection is not replaced while the consumer has enough to take: the bound holds over any number of cuts', async () => {
+    fake.lines('e1', 200);
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    fake.cut();
+    await until('lost', () => stream.state.status === 'reconnecting');
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(fake.upgrades.length).toBe(1);
+    fake.lines('e1', 1, 201);
+    expect(offsets(await take(stream, 201))).toEqual(upTo(201));
+    expect(fake.upgrades.length).toBe(2);
+  });
+
+  test('an ack goes out whenever the buffer is empty, however little was taken', async () => {
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    for (const offset of [1, 2, 3]) {
+      fake.lines('e1', 1, offset);
+      await take(stream, 1);
+      await until('the ack', () => fake.newest.acks.length === offset);
+    }
+    expect(fake.newest.acks).toEqual([1, 2, 3]);
+  });
+
+  test('without flow control it neither asks for it nor acks, and a flood does not fill the memory of a stalled consumer', async () => {
+    const text = `${'x'.repeat(20_000)}\n`;
+    fake.append(
+      'e1',
+      Array.from({ length: 400 }, () => ({ type: 'output', data: { stream: 'stdout', text } })),
+    );
+    fake.settle('e1', 'completed');
+    const stream = follow({ execution: 'e1', flow: false });
+    await until('too much', () => stream.state.status === 'reconnecting');
+    expect(fake.openViewers.length).toBeLessThan(2);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(fake.viewers.length).toBe(1);
+    expect(offsets(await takeAll(stream))).toEqual(upTo(401));
+    expect(fake.viewers.every(({ query, acks }) => query.get('flow') === null && acks.length === 0)).toBe(true);
+    expect(fake.viewers.length).toBeGreaterThan(1);
+  });
+});
+
+describe('reconnecting', () => {
+  test('[S1] exactly one socket per attempt, and never two at once', async () => {
+    let open = 0;
+    let most = 0;
+    class Counting extends WebSocket {
+      constructor(...args: ConstructorParameters<typeof WebSocket>) {
+        super(...args);
+        open += 1;
+        most = Math.max(most, open);
+        this.once('close', () => {
+          open -= 1;
+        });
+      }
+    }
+    fake.behaviours.push({ status: 503 }, { close: 1013 }, { cutAfterFrames: 1 }, { status: 502 });
+    fake.lines('e1', 60);
+    const stream = follow({ WebSocketImpl: Counting as unknown as WebSocketConstructor });
+    expect(offsets(await take(stream, 60))).toEqual(upTo(60));
+    expect(fake.upgrades.length).toBe(5);
+    expect(most).toBe(1);
+  });
+
+  test('[S1] frames and closes of an old socket change nothing', async () => {
+    const sockets: SocketEvents[] = [];
+    const connect: ConnectSocket = (_request, events) => {
+      sockets.push(events);
+      return { send: () => {}, close: () => {} };
+    };
+    const stream = follow({ connect });
+    const hello = JSON.stringify({ type: 'hello', session: 's1', earliest: 1, head: 0, executions: [] });
+    const events = (offset: number, text: string) =>
+      JSON.stringify({ type: 'events', offset, execution: 'e1', events: [{ type: 'output', at: 1, data: { text } }] });
+    sockets[0]?.open();
+    sockets[0]?.message(hello);
+    sockets[0]?.message(events(1, 'first'));
+    expect(offsets(await take(stream, 1))).toEqual([1]);
+    stream.reconnect();
+    expect(sockets.length).toBe(2);
+    sockets[1]?.message(hello);
+    sockets[0]?.message(events(2, 'late'));
+    sockets[0]?.close({ code: 4404, reason: 'late' });
+    sockets[1]?.message(events(2, 'right'));
+    expect(await take(stream, 1)).toMatchObject([{ offset: 2, data: { text: 'right' } }]);
+    expect(stream.state.status).toBe('replaying');
+    expect(sockets.length).toBe(2);
+  });
+
+  test('[S1] a socket that opens after its attempt was given up is closed', async () => {
+    fake.behaviours.push({ delayMs: 300 });
+    const stream = follow({ timings: { ...TIMINGS, connectMs: 100 } });
+    await until('live on a second socket', () => stream.state.status === 'live');
+    await until('the first came to nothing', () => fake.openViewers.length === 1);
+    expect(states.filter(({ status }) => status === 'reconnecting')).toHaveLength(1);
+  });
+
+  test.each(['hang', 'mute'] as const)('[S1] a handshake that goes nowhere (%s) is given up by the watchdog', async (behaviour) => {
+    fake.behaviours.push(behaviour);
+    const stream = follow({ timings: { ...TIMINGS, connectMs: 100 } });
+    await until('live', () => stream.state.status === 'live');
+    expect(fake.upgrades.length).toBe(2);
+  });
+
+  test('a connection that died without a close is found out by the missing pong', async () => {
+    fake.lines('e1', 2);
+    fake.behaviours.push('half-open');
+    expect(offsets(await take(follow(), 2))).toEqual([1, 2]);
+    expect(fake.viewers[0]?.pings).toBe(1);
+    expect(fake.viewers.length).toBe(2);
+  });
+
+  test('a quiet connection that answers pings is kept', async () => {
+    const stream = follow();
+    await until('several pings', () => (fake.viewers[0]?.pings ?? 0) >= 4);
+    expect(fake.viewers.length).toBe(1);
+    expect(stream.state.status).toBe('live');
+  });
+
+  test.each([1000, 1001, 1011, 1012, 1013, 1014, 4408, 4413, 4429])('[S1] close %i is retried', async (close) => {
+    fake.behaviours.push({ close, reason: 'ended' });
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    expect(fake.viewers.length).toBe(2);
+  });
+
+  test.each([
+    [4000, '', 'closed_4000'],
+    [4001, '', 'closed_4001'],
+    [4400, 'bad_request: after: must be a whole number', 'bad_request'],
+    [4404, '', 'not_found'],
+    [4404, 'session_not_found', 'session_not_found'],
+    [4410, 'offset_expired', 'offset_expired'],
+    [4410, 'offset_ahead', 'offset_ahead'],
+    [4999, '', 'closed_4999'],
+    [1008, 'policy', 'policy'],
+  ])('[S1] close %i (%s) is final: %s', async (close, reason, code) => {
+    fake.behaviours.push({ close, reason });
+    const stream = follow();
+    await expect(takeAll(stream)).rejects.toMatchObject({ name: 'StreamFailure', code });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(fake.upgrades.length).toBe(1);
+    expect(stream.state).toMatchObject({ status: 'failed', code });
+  });
+
+  test('[S1] what was received before a final refusal is still taken, then the failure is thrown', async () => {
+    fake.lines('e1', 3);
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    fake.newest.socket.close(4404, 'session_not_found');
+    await until('failed', () => stream.state.status === 'failed');
+    expect(offsets(await take(stream, 3))).toEqual([1, 2, 3]);
+    await expect(take(stream, 1)).rejects.toBeInstanceOf(StreamFailure);
+  });
+
+  test('[S1] delays grow to the cap, and the count starts anew with a hello', async () => {
+    for (let index = 0; index < 5; index += 1) fake.behaviours.push({ close: 1013 });
+    const stream = follow({ random: () => 0 });
+    await until('live', () => stream.state.status === 'live');
+    const delays = () => states.flatMap((state) => (state.status === 'reconnecting' ? [[state.attempt, state.retryInMs]] : []));
+    expect(delays()).toEqual([
+      [1, 0],
+      [2, 5],
+      [3, 10],
+      [4, 20],
+      [5, 20],
+    ]);
+    fake.lines('e1', 1);
+    await take(stream, 1);
+    states = [];
+    fake.cut();
+    await until('live again', () => statuses().at(-1) === 'live');
+    expect(delays()).toEqual([[1, 0]]);
+  });
+
+  test('a coordinator that greets and closes at once is not hammered', async () => {
+    for (let index = 0; index < 200; index += 1) fake.behaviours.push({ close: 1011, afterHello: true });
+    follow({ timings: { ...TIMINGS, retryBaseMs: 40, retryCapMs: 200 } });
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(fake.upgrades.length).toBeGreaterThan(2);
+    expect(fake.upgrades.length).toBeLessThan(12);
+  });
+
+  test('giveUpAfterMs ends it as unreachable, and reconnect() is the way back', async () => {
+    for (let index = 0; index < 200; index += 1) fake.behaviours.push({ close: 1013, reason: 'draining' });
+    fake.lines('e1', 2);
+    const stream = follow({ giveUpAfterMs: 150 });
+    await expect(take(stream, 1)).rejects.toMatchObject({ code: 'unreachable' });
+    fake.behaviours.length = 0;
+    stream.reconnect();
+    expect(offsets(await take(stream, 2))).toEqual([1, 2]);
+  });
+
+  test('an explicit close never reconnects, and ends the iteration', async () => {
+    const stream = follow();
+    const reading = takeAll(stream);
+    await until('live', () => stream.state.status === 'live');
+    stream.close();
+    expect(await reading).toEqual([]);
+    stream.reconnect();
+    stream.probe();
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(fake.upgrades.length).toBe(1);
+    expect(fake.openViewers.length).toBe(0);
+    expect(stream.state.status).toBe('closed');
+  });
+
+  test('a close while waiting to retry cancels the retry', async () => {
+    fake.behaviours.push({ close: 1013 }, { close: 1013 }, { close: 1013 });
+    const stream = follow({ timings: { ...TIMINGS, retryBaseMs: 200, retryCapMs: 200 } });
+    await until('waiting', () => states.some((state) => state.status === 'reconnecting' && state.retryInMs > 50));
+    stream.close();
+    const made = fake.upgrades.length;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(fake.upgrades.length).toBe(made);
+  });
+
+  test('the signal and a loop that is left both close', async () => {
+    const controller = new AbortController();
+    const stream = follow({ signal: controller.signal });
+    const reading = takeAll(stream);
+    controller.abort();
+    expect(await reading).toEqual([]);
+    expect(stream.state.status).toBe('closed');
+    fake.lines('e1', 2);
+    const other = follow();
+    for await (const _event of other) break;
+    expect(other.state.status).toBe('closed');
+    expect(
+      connectSession({ url: fake.url, session: 's1', apiKey: 'k', WebSocketImpl, signal: controller.signal }).state.status,
+    ).toBe('closed');
+  });
+
+  test('probe() keeps a sound connection and replaces a dead one', async () => {
+    const timings = { ...TIMINGS, pingMs: 60_000 };
+    const stream = follow({ timings });
+    await until('live', () => stream.state.status === 'live');
+    stream.probe();
+    await until('the ping', () => fake.newest.pings === 1);
+    await new Promise((resolve) => setTimeout(resolve, 120));
+    expect(fake.viewers.length).toBe(1);
+    fake.newest.pongs = false;
+    stream.probe();
+    await until('a second connection', () => fake.viewers.length === 2);
+  });
+});
+
+describe('credentials', () => {
+  test('a ticket is minted for every connection and travels as second subprotocol', async () => {
+    let made = 0;
+    const stream = follow({
+      getTicket: () => {
+        made += 1;
+        return `ticket-${made}`;
+      },
+    });
+    await until('live', () => stream.state.status === 'live');
+    fake.cut();
+    await until('a second viewer', () => fake.viewers.length === 2);
+    expect(fake.viewers.map(({ protocols }) => protocols)).toEqual([
+      ['holdfast.stream.v1', 'holdfast.ticket.ticket-1'],
+      ['holdfast.stream.v1', 'holdfast.ticket.ticket-2'],
+    ]);
+    expect(fake.viewers.every(({ headers, query }) => headers.authorization === undefined && !query.has('ticket'))).toBe(true);
+  });
+
+  test('an API key travels as a header only', async () => {
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    expect(fake.newest.headers.authorization).toBe('Bearer key');
+    expect(fake.upgrades[0]?.url).not.toContain('key');
+  });
+
+  test('[S1] 4401 is answered with one fresh ticket, without a delay', async () => {
+    fake.acceptTicket = (ticket) => ticket === 't2';
+    let made = 0;
+    const stream = follow({
+      getTicket: () => {
+        made += 1;
+        return `t${made}`;
+      },
+    });
+    await until('live', () => stream.state.status === 'live');
+    expect(statuses()).toEqual(['connecting', 'refreshing-credential', 'replaying', 'live']);
+  });
+
+  test('[S1] a second 4401 is final, and so is the first one of an API key', async () => {
+    fake.acceptTicket = () => false;
+    await expect(takeAll(follow({ getTicket: () => 't' }))).rejects.toMatchObject({ code: 'unauthorized' });
+    expect(fake.upgrades.length).toBe(2);
+    await expect(takeAll(follow({ apiKey: 'wrong' }))).rejects.toMatchObject({ code: 'unauthorized' });
+    expect(fake.upgrades.length).toBe(3);
+  });
+
+  test('a credential that is refused right after each hello does not go round for ever', async () => {
+    for (let index = 0; index < 20; index += 1) fake.behaviours.push({ close: 4401, afterHello: true });
+    await expect(takeAll(follow({ getTicket: () => 't' }))).rejects.toMatchObject({ code: 'unauthorized' });
+    expect(fake.upgrades.length).toBe(2);
+  });
+
+  test('a ticket that expires after a sound while is refreshed each time', async () => {
+    const stream = follow({ getTicket: () => 't' });
+    for (let round = 1; round <= 3; round += 1) {
+      await until('live', () => fake.viewers.length === round && stream.state.status === 'live');
+      await new Promise((resolve) => setTimeout(resolve, TIMINGS.soundMs + 40));
+      fake.newest.socket.close(4401, 'ticket_expired');
+    }
+    await until('live', () => fake.viewers.length === 4 && stream.state.status === 'live');
+  });
+
+  test('a ticket service that is down is tried again; one that says no is final', async () => {
+    let calls = 0;
+    const stream = follow({
+      getTicket: () => {
+        calls += 1;
+        if (calls < 3) throw new Error('down');
+        return 't';
+      },
+    });
+    await until('live', () => stream.state.status === 'live');
+    expect(calls).toBe(3);
+    const refused = follow({
+      getTicket: () => {
+        throw Object.assign(new Error('no'), { retryable: false, code: 'session_not_found' });
+      },
+    });
+    await expect(takeAll(refused)).rejects.toMatchObject({ code: 'session_not_found' });
+  });
+
+  test('a ticket that arrives after close() opens no socket', async () => {
+    let give: (ticket: string) => void = () => {};
+    let sockets = 0;
+    const stream = follow({
+      connect: () => {
+        sockets += 1;
+        return { send: () => {}, close: () => {} };
+      },
+      getTicket: () =>
+        new Promise<string>((resolve) => {
+          give = resolve;
+        }),
+    });
+    stream.close();
+    give('late');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(sockets).toBe(0);
+  });
+
+  test('a ticket for one execution ends the stream with it, although the whole session was asked for', async () => {
+    const stream = follow({ getTicket: () => 't' });
+    await until('live', () => stream.state.status === 'live');
+    fake.newest.waitingFor = ['e1'];
+    fake.newest.query.set('execution', 'e1');
+    fake.lines('e1', 1);
+    fake.settle('e1', 'completed');
+    expect(offsets(await takeAll(stream))).toEqual([1, 2]);
+    expect(stream.state.status).toBe('ended');
+  });
+});
+
+describe('[G6] the end', () => {
+  test('an execution that ended before is ended, never waited for', async () => {
+    fake.lines('e1', 2);
+    fake.settle('e1', 'interrupted');
+    expect(offsets(await takeAll(follow({ execution: 'e1' })))).toEqual([1, 2, 3]);
+    expect(await takeAll(follow({ execution: 'e1', after: 3 }))).toEqual([]);
+    expect(await takeAll(follow({ execution: 'e1', types: ['status'] }))).toEqual([]);
+    expect(await takeAll(follow({ execution: 'e1', tail: 0 }))).toEqual([]);
+  });
+
+  test('an end frame that was lost with the connection is made up for by the verdict', async () => {
+    fake.tellsEnds = false;
+    const stream = follow({ execution: 'e1' });
+    const reading = takeAll(stream);
+    await until('live', () => stream.state.status === 'live');
+    fake.settle('e1', 'completed');
+    expect(offsets(await reading)).toEqual([1]);
+    expect(controls.at(-1)).toEqual({ type: 'end', execution: 'e1', status: 'completed' });
+  });
+
+  test('or, when verdicts are filtered out, by the hello of the next connection', async () => {
+    fake.tellsEnds = false;
+    const stream = follow({ execution: 'e1', types: ['output'] });
+    const reading = takeAll(stream);
+    await until('live', () => stream.state.status === 'live');
+    fake.settle('e1', 'interrupted');
+    fake.cut();
+    expect(await reading).toEqual([]);
+    expect(stream.state).toMatchObject({ status: 'ended', executionStatus: 'interrupted' });
+  });
+
+  test('a complete stream that nobody has read yet is not asked for again', async () => {
+    fake.lines('e1', 2);
+    fake.settle('e1', 'completed');
+    const stream = follow({ execution: 'e1' });
+    await until('all was sent', () => fake.viewers.length === 1 && fake.openViewers.length === 0);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(statuses()).not.toContain('reconnecting');
+    expect(offsets(await takeAll(stream))).toEqual([1, 2, 3]);
+    expect(stream.state.status).toBe('ended');
+  });
+
+  test.each([1006, 4404])('nor is one whose verdict has come when the connection is lost with %i', async (code) => {
+    fake.tellsEnds = false;
+    fake.lines('e1', 2);
+    fake.settle('e1', 'completed');
+    const stream = follow({ execution: 'e1', types: ['output', 'execution_completed'] });
+    await until('all was sent', () => stream.state.status === 'live');
+    if (code === 1006) fake.cut();
+    else fake.newest.socket.close(code, 'session_not_found');
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect(statuses()).toEqual(['connecting', 'replaying', 'live']);
+    expect(offsets(await takeAll(stream))).toEqual([1, 2, 3]);
+    expect(stream.state.status).toBe('ended');
+  });
+
+  test('with several executions it ends with the last of them', async () => {
+    fake.addExecution('e2');
+    const stream = follow({ execution: ['e1', 'e2'] });
+    const reading = takeAll(stream);
+    await until('live', () => stream.state.status === 'live');
+    fake.settle('e1', 'completed');
+    await until('the first end', () => stream.ends.size === 1);
+    expect(stream.state.status).toBe('live');
+    fake.settle('e2', 'failed');
+    expect(offsets(await reading)).toEqual([1, 2]);
+    expect(stream.state).toMatchObject({ execution: 'e2', executionStatus: 'failed' });
+  });
+});
+
+describe('options', () => {
+  test.each([
+    [{ session: 'no/slash' }, /session/],
+    [{ after: 1, tail: 1 }, /exclude/],
+    [{ after: -1 }, /after/],
+    [{ tail: 1.5 }, /tail/],
+    [{ url: 'not a url' }, /URL/],
+  ])('%o is refused at once', (options, message) => {
+    expect(() => follow(options as Partial<SessionStreamOptions>)).toThrow(message);
+  });
+
+  test('an API key without a socket that can carry it is refused at once', () => {
+    expect(() => connectSession({ url: fake.url, session: 's1', apiKey: 'key' })).toThrow(/browser/);
+    expect(() => connectSession({ url: fake.url, session: 's1' })).toThrow(/getTicket or apiKey/);
+  });
+
+  test("a listener's error does not stop the stream", async () => {
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => errors.push(error);
+    const before = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    process.on('uncaughtException', onError);
+    try {
+      fake.lines('e1', 1);
+      fake.settle('e1', 'completed');
+      const stream = follow({
+        execution: 'e1',
+        onState: () => {
+          throw new Error('mine');
+        },
+      });
+      expect(offsets(await takeAll(stream))).toEqual([1, 2]);
+      await until('the error was reported', () => errors.length > 0);
+    } finally {
+      process.removeListener('uncaughtException', onError);
+      for (const listener of before) process.on('uncaughtException', listener);
+    }
+  });
+});
