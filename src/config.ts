@@ -38,6 +38,9 @@ export function readConfig(env: Env): ConfigResult {
   if (apiKeys.some(({ tenant, key }) => !isId(tenant) || key.length < API_KEY_CHARS_MIN)) {
     return refuse(`HOLDFAST_API_KEYS must be tenant=key pairs with keys of at least ${API_KEY_CHARS_MIN} characters`);
   }
+  if (new Set(apiKeys.map(({ key }) => key)).size < apiKeys.length) {
+    return refuse('HOLDFAST_API_KEYS gives one key twice: a key belongs to one tenant');
+  }
   const signingKeys = list(env.HOLDFAST_SIGNING_KEYS).map((key) => new TextEncoder().encode(key));
   if (signingKeys.length === 0) return refuse('HOLDFAST_SIGNING_KEYS is not set');
   if (signingKeys.some((key) => key.byteLength < SIGNING_KEY_BYTES_MIN)) {

@@ -20,7 +20,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> {
     return this.#call((caller) => service.startExecution(caller, session, request));
   }
   async getExecution(session: string, execution: string, options: { waitSeconds?: number } = {}) {
-    return this.#call((caller) => service.getExecution(caller, session, execution, options.waitSeconds));
+    return this.#call((caller) => service.getExecution(caller, session, execution, options));
   }
   async listExecutions(session: string, query: { status?: string; limit?: number; cursor?: string } = {}) {
     return this.#call((caller) => service.listExecutions(caller, session, query));

@@ -9,21 +9,27 @@ import {
   type Failure,
   type IngestAccess,
   isId,
-  isStatus,
   isTerminal,
   LIST_LIMIT_DEFAULT,
-  LIST_LIMIT_MAX,
   type LoggedEvent,
   newExecutionId,
   type Result,
   resolvePolicy,
   type SessionSummary,
-  type Status,
   TICKET_TTL_SECONDS_DEFAULT,
-  WAIT_SECONDS_MAX,
 } from '../protocol/index.ts';
 import { badInput, failure } from './api/problem.ts';
-import { failSchema, inputSchema, interruptSchema, type StartBody, startSchema, ticketSchema } from './api/schemas.ts';
+import {
+  failSchema,
+  inputSchema,
+  interruptSchema,
+  listSchema,
+  readSchema,
+  type StartBody,
+  startSchema,
+  ticketSchema,
+  waitSchema,
+} from './api/schemas.ts';
 import { callSession } from './calls.ts';
 import type { Config } from './config.ts';
 import type { Env } from './env.ts';
@@ -135,34 +141,33 @@ export async function getExecution(
   { env, tenant }: Caller,
   session: string,
   execution: string,
-  waitSeconds = 0,
+  options: unknown = {},
 ): Promise<Result<{ execution: Execution }>> {
   const bad = checkIds(session, execution);
   if (bad) return bad;
+  const parsed = parse(waitSchema, options);
+  if (!parsed.ok) return parsed;
+  const { waitSeconds = 0 } = parsed.value;
   const read = () => callSession(env, tenant, session, (stub) => stub.getExecution(execution));
   const first = await read();
-  if (!first.ok || waitSeconds <= 0 || isTerminal(first.execution.status)) return first;
-  await waitForEnd(env, tenant, session, execution, Math.min(waitSeconds, WAIT_SECONDS_MAX) * 1000);
+  if (!first.ok || waitSeconds === 0 || isTerminal(first.execution.status)) return first;
+  await waitForEnd(env, tenant, session, execution, waitSeconds * 1000);
   return read();
 }
 
 export async function listExecutions(
   { env, tenant }: Caller,
   session: string,
-  query: { status?: string | undefined; limit?: number | undefined; cursor?: string | undefined },
+  query: unknown,
 ): Promise<Result<{ data: Execution[]; next: string | null }>> {
   const bad = checkIds(session);
   if (bad) return bad;
-  const { status, limit = LIST_LIMIT_DEFAULT, cursor } = query;
-  if (status !== undefined && !isStatus(status)) return failure('bad_request', 'status: is not a status', { field: 'status' });
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
-    return failure('bad_request', `limit: must be 1 to ${LIST_LIMIT_MAX}`, { field: 'limit' });
-  }
+  const parsed = parse(listSchema, query);
+  if (!parsed.ok) return parsed;
+  const { status, limit = LIST_LIMIT_DEFAULT, cursor } = parsed.value;
   const before = cursor === undefined ? undefined : decodeCursor(cursor);
   if (before === null) return failure('bad_request', 'cursor: is not a cursor of this list', { field: 'cursor' });
-  const listed = await callSession(env, tenant, session, (stub) =>
-    stub.listExecutions({ status: status as Status | undefined, limit, before }),
-  );
+  const listed = await callSession(env, tenant, session, (stub) => stub.listExecutions({ status, limit, before }));
   return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : encodeCursor(listed.next) } : listed;
 }
 
@@ -226,15 +231,13 @@ export async function getSession({ env, tenant }: Caller, session: string): Prom
 export async function readEvents(
   { env, tenant }: Caller,
   session: string,
-  query: { after?: number; limit?: number },
+  query: unknown,
 ): Promise<Result<{ events: LoggedEvent[]; next: number; head: number }>> {
   const bad = checkIds(session);
   if (bad) return bad;
-  const { after = 0, limit = READ_LIMIT_MAX } = query;
-  if (!Number.isSafeInteger(after) || after < 0) return failure('bad_request', 'after: must be an offset', { field: 'after' });
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > READ_LIMIT_MAX) {
-    return failure('bad_request', `limit: must be 1 to ${READ_LIMIT_MAX}`, { field: 'limit' });
-  }
+  const parsed = parse(readSchema, query);
+  if (!parsed.ok) return parsed;
+  const { after = 0, limit = READ_LIMIT_MAX } = parsed.value;
   return callSession(env, tenant, session, (stub) => stub.readEvents({ after, limit }));
 }
 

@@ -94,7 +94,7 @@ app.get(EXECUTION, async (c) => {
       c.get('requestId'),
     );
   }
-  const found = await service.getExecution(c.get('caller'), session, execution, wait);
+  const found = await service.getExecution(c.get('caller'), session, execution, { waitSeconds: wait });
   return answer(c.get('requestId'), found, (result) => c.json(result.execution));
 });
 

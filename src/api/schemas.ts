@@ -18,14 +18,18 @@ import {
   LABEL_VALUE_CHARS_MAX,
   LABELS_MAX,
   LAUNCHERS,
+  LIST_LIMIT_MAX,
   ON_BUSY,
   OUTPUT_FORMATS,
   POLICY_BOUNDS,
   POLICY_KEYS,
   REASON_CHARS_MAX,
+  STATUSES,
   STDIN_BYTES_MAX,
   TICKET_TTL_SECONDS_MAX,
+  WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
+import { READ_LIMIT_MAX } from '../session/operations.ts';
 
 export const idSchema = z
   .string()
@@ -112,6 +116,20 @@ export const ticketSchema = z.strictObject({
   execution: idSchema.optional(),
   types: eventTypesSchema.optional(),
   ttlSeconds: z.int().min(1).max(TICKET_TTL_SECONDS_MAX).optional(),
+});
+
+/** What the readers may ask for beside ids. HTTP makes these of its query parameters. */
+export const waitSchema = z.strictObject({ waitSeconds: z.int().min(0).max(WAIT_SECONDS_MAX).optional() });
+
+export const listSchema = z.strictObject({
+  status: z.enum(STATUSES).optional(),
+  limit: z.int().min(1).max(LIST_LIMIT_MAX).optional(),
+  cursor: z.string().optional(),
+});
+
+export const readSchema = z.strictObject({
+  after: z.int().min(0).optional(),
+  limit: z.int().min(1).max(READ_LIMIT_MAX).optional(),
 });
 
 export type StartBody = z.infer<typeof startSchema>;

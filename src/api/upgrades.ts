@@ -89,9 +89,7 @@ export async function postToIngest(request: Request, env: Env, config: Config, p
   const body = await readText(request, POST_BODY_BYTES_MAX);
   if (!body.ok) return body;
   const posted = await callSession(env, tenant, session, (stub) => stub.postIngest(execution, body.text));
-  if ('ok' in posted) return posted;
-  if (posted.lines === null)
-    return failure('execution_not_found', `There is no execution ${execution} in this session.`, { execution });
+  if (!posted.ok) return posted;
   return new Response(`${posted.lines.join('\n')}\n`, { headers: { 'content-type': 'application/x-ndjson' } });
 }
 

@@ -100,8 +100,8 @@ export class SessionCoordinator extends DurableObject<Env> {
   sendInput(id: string, text: string) {
     return operations.sendInput(this.#session.context, id, text, Date.now());
   }
-  postIngest(execution: string, body: string): { lines: string[] | null } {
-    return { lines: postIngest(this.#session.context, execution, body, Date.now()) };
+  postIngest(execution: string, body: string) {
+    return postIngest(this.#session.context, execution, body, Date.now());
   }
   getSession() {
     return operations.getSession(this.#session.context);

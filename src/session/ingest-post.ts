@@ -4,10 +4,11 @@
  * `{"type":"close","code":…,"reason":…}`, so both transports share one table of codes.
  */
 
-import { CLOSE, isTerminal, splitFrames } from '../../protocol/index.ts';
+import { CLOSE, isTerminal, type Result, splitFrames } from '../../protocol/index.ts';
 import { settledReason } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { onIngestMessage } from './ingest.ts';
+import { findExecution } from './operations.ts';
 import type { SessionSocket } from './ports.ts';
 import { attach, attachmentOf, isOpen } from './sockets.ts';
 
@@ -39,10 +40,11 @@ class PostedConnection implements SessionSocket {
 const WEBSOCKET_OPEN = 1;
 const WEBSOCKET_CLOSED = 3;
 
-/** One turn: the frames of a body, in order, until one of them closes the connection. Null when there is no such execution. */
-export function postIngest(context: SessionContext, execution: string, body: string, now: number): string[] | null {
+/** One turn: the frames of a body, in order, until one of them closes the connection. A failure when there is nothing to post to. */
+export function postIngest(context: SessionContext, execution: string, body: string, now: number): Result<{ lines: string[] }> {
   const { store } = context;
-  if (!store.exists || !store.executions.get(execution)) return null;
+  const found = findExecution(context, execution);
+  if (!found.ok) return found;
   const connection = new PostedConnection();
   attach(connection, { role: 'ingest', execution, epoch: null, acceptedAt: now, posted: true });
   for (const frame of splitFrames(body)) {
@@ -55,5 +57,5 @@ export function postIngest(context: SessionContext, execution: string, body: str
   const heardLongAgo =
     record?.transport === 'http' && now - (record.heardAt ?? 0) > record.policy.silenceTimeoutMs / HEARD_FRACTION;
   if (record?.connected && heardLongAgo && isOpen(connection)) store.executions.update(execution, { heardAt: now });
-  return connection.lines;
+  return { ok: true, lines: connection.lines };
 }

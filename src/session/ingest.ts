@@ -66,7 +66,8 @@ export function onIngestMessage(
 ): void {
   if (attachment.detached) return;
   if (typeof message !== 'string') return refuseFrame(context, ws, attachment, 'a frame must be text, not binary', now);
-  const record = context.store.executions.get(attachment.execution);
+  // A session that was never started refused this socket already; what was on its way then finds no tables to be looked up in.
+  const record = context.store.exists ? context.store.executions.get(attachment.execution) : null;
   if (!record) return closeSocket(ws, CLOSE.notFound, 'no such execution');
   // ING4: of a fenced connection nothing counts any more, not even its mistakes.
   if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;

@@ -27,7 +27,8 @@ export type NormalStart = Pick<
   | 'command'
   | 'cwd'
   | 'env'
-  | 'stdin' | 'openStdin'
+  | 'stdin'
+  | 'openStdin'
   | 'format'
   | 'launcher'
   | 'labels'
@@ -48,7 +49,7 @@ const noExecution = (id: string): Failure => ({
   facts: { execution: id },
 });
 
-function find({ store }: SessionContext, id: string): { ok: true; record: ExecutionRecord } | Failure {
+export function findExecution({ store }: SessionContext, id: string): { ok: true; record: ExecutionRecord } | Failure {
   if (!store.exists) return noSession;
   const record = store.executions.get(id);
   return record ? { ok: true, record } : noExecution(id);
@@ -164,7 +165,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
 }
 
 export function getExecution(context: SessionContext, id: string): Result<{ execution: Execution }> {
-  const found = find(context, id);
+  const found = findExecution(context, id);
   return found.ok ? { ok: true, execution: viewOf(context.session, found.record) } : found;
 }
 
@@ -196,7 +197,7 @@ export function interruptExecution(
   { reason, force }: { reason: string; force: boolean },
   now: number,
 ): Result<{ execution: Execution; settled: boolean; accepted: boolean }> {
-  const found = find(context, id);
+  const found = findExecution(context, id);
   if (!found.ok) return found;
   const { record } = found;
   if (isTerminal(record.status)) return { ok: true, accepted: false, settled: false, execution: viewOf(context.session, record) };
@@ -212,7 +213,7 @@ export function failExecution(
   { code, message }: { code: string; message: string },
   now: number,
 ): Result<{ settled: boolean; execution: Execution }> {
-  const found = find(context, id);
+  const found = findExecution(context, id);
   if (!found.ok) return found;
   const { record } = found;
   const after = isTerminal(record.status) ? null : commit(context, id, fail(record, code, message, now), now);
@@ -220,11 +221,16 @@ export function failExecution(
 }
 
 export function sendInput(context: SessionContext, id: string, text: string, now: number): Result<{ commandId: number }> {
-  const found = find(context, id);
+  const found = findExecution(context, id);
   if (!found.ok) return found;
   const { record } = found;
   if (record.status !== 'running') {
-    return { ok: false, code: 'not_running', message: `Execution ${id} is ${record.status}.`, facts: { status: record.status } };
+    return {
+      ok: false,
+      code: 'not_running',
+      message: `Execution ${id} is ${record.status}.`,
+      facts: { executionStatus: record.status },
+    };
   }
   // A wrapper that a launcher started has the stdin that was asked for; of one that the caller started, only that wrapper knows.
   if (record.launcher !== 'none' && !record.openStdin) {

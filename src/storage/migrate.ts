@@ -2,8 +2,8 @@
  * Brings an object's tables up to the newest migration. Migrations are append-only SQL files that drizzle-kit writes.
  *
  * Not drizzle's own migrator, for two reasons: it reports every failed statement as "Rollback" without the cause, and it decides by
- * creation time, so that a migration merged late is skipped without a word. This one is synchronous, applies by name, and checks that what was
- * applied before is still what the files say.
+ * creation time, so that a migration merged late is skipped without a word. This one is synchronous, applies by name, and refuses a history that is
+ * not the one the files tell.
  */
 
 import bundle from '../../migrations/migrations.js';

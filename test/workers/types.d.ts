@@ -8,3 +8,9 @@ declare namespace Cloudflare {
   }
   interface Env extends TestEnv {}
 }
+
+/** Files read as they are. */
+declare module '*?raw' {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,81 @@
+/** What the tests of the HTTP API have in common: to ask, of this deployment or of one configured differently, and to expect a problem document. */
+
+import { listDurableObjectIds } from 'cloudflare:test';
+import { expect } from 'vitest';
+import { PROBLEMS, type Problem, type ProblemCode } from '../../protocol/index.ts';
+import { app } from '../../src/api/app.ts';
+import type { Env } from '../../src/env.ts';
+import { ACME_KEY, ORIGIN, testEnv } from './support.ts';
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  text: string;
+  /** The parsed text, or an empty object when there is none or when it is not JSON. */
+  body: Record<string, unknown>;
+}
+
+export interface Asking {
+  /** Text and bytes go out as they are, anything else as JSON. */
+  body?: unknown;
+  key?: string | null;
+  headers?: Record<string, string>;
+  env?: Env;
+}
+
+/** The Worker's bindings with other settings: `undefined` takes one away. */
+export const deployment = (settings: { [K in keyof Env]?: Env[K] | undefined }): Env =>
+  Object.fromEntries(Object.entries({ ...testEnv, ...settings }).filter(([, value]) => value !== undefined)) as unknown as Env;
+
+/** A namespace that must not be asked for anything: each call is counted, and fails. */
+export function untouchable(): { SESSIONS: Env['SESSIONS']; touched: string[] } {
+  const touched: string[] = [];
+  const SESSIONS = new Proxy({} as Env['SESSIONS'], {
+    get(_, member) {
+      touched.push(String(member));
+      throw new Error('a session was touched');
+    },
+  });
+  return { SESSIONS, touched };
+}
+
+const isRaw = (body: unknown): body is BodyInit =>
+  typeof body === 'string' || body instanceof Uint8Array || body instanceof ReadableStream;
+
+export function request(method: string, path: string, { body, key = ACME_KEY, headers = {} }: Asking = {}): Request {
+  return new Request(`${ORIGIN}${path}`, {
+    method,
+    headers: { ...(key === null ? {} : { authorization: `Bearer ${key}` }), ...headers },
+    ...(body === undefined ? {} : { body: isRaw(body) ? body : JSON.stringify(body) }),
+  });
+}
+
+export async function ask(method: string, path: string, asking: Asking = {}): Promise<Answer> {
+  const response = await app.fetch(request(method, path, asking), asking.env ?? testEnv);
+  const text = new TextDecoder().decode(await response.arrayBuffer());
+  const isJson = text !== '' && /json/.test(response.headers.get('content-type') ?? '');
+  return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : {} };
+}
+
+/** HTTP1: the answer is the problem document of this code, whole, and names its request. */
+export function expectProblem(answer: Answer, code: ProblemCode): Problem {
+  expect(answer.body.code, answer.text).toBe(code);
+  const { status, retryable, title } = PROBLEMS[code];
+  expect(answer.status).toBe(status);
+  expect(answer.headers.get('content-type')).toBe('application/problem+json');
+  expect(answer.body).toMatchObject({
+    type: expect.stringMatching(/^https:\/\/.*\S$/),
+    title,
+    status,
+    detail: expect.stringMatching(/\S/),
+    retryable,
+    requestId: answer.headers.get('x-request-id'),
+  });
+  expect(answer.headers.get('x-request-id')).toMatch(/\S/);
+  if (status === 401) expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+  if (status === 429 || (status === 503 && retryable)) expect(answer.headers.get('retry-after')).toMatch(/^[1-9][0-9]*$/);
+  return answer.body as unknown as Problem;
+}
+
+/** How many sessions this file's tests have touched so far. */
+export const objectCount = async (): Promise<number> => (await listDurableObjectIds(testEnv.SESSIONS)).length;
