@@ -143,6 +143,21 @@ describe('TcpProxy', () => {
     expect(await old.ended).toBe('reset');
   });
 
+  it('halfOpen() of one direction leaves the other alone', async () => {
+    const { socket, received } = await client();
+    socket.write('1');
+    await until(() => received() === '1');
+    expect(proxy.halfOpen('up')).toBe(1);
+    expect(proxy.halfOpen('up')).toBe(0);
+    socket.write('2');
+    (echoSockets[0] as Socket).write('3');
+    await until(() => received() === '13');
+    proxy.halfOpen('down');
+    (echoSockets[0] as Socket).write('4');
+    await sleep(100);
+    expect(received()).toBe('13');
+  });
+
   it('trickle() limits the rate and loses nothing', async () => {
     proxy.trickle(2000);
     const { socket, received, ended } = await client();

@@ -1,0 +1,353 @@
+/**
+ * Goal: the faults that connections of this kind have met in the field (FOUNDING_SYSTEMS S1 and S4), each provoked for real.
+ * Method: a real Connection against the fake coordinator over TCP, with short times.
+ */
+
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type CoordinatorFrame, encodeEventsFrame, type WelcomeFrame } from '../../protocol/index.ts';
+import { Connection, type ConnectionEnd, type Credential } from '../../wrapper/connection.ts';
+import { fixedCredential } from '../../wrapper/credential.ts';
+import { websocketUrl } from '../../wrapper/supervisor.ts';
+import { WRAPPER_TIMES, type WrapperTimes } from '../../wrapper/times.ts';
+import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+import { type KeptLog, keptLog, sleep, until } from '../support/wrapper-run.ts';
+
+let coordinator: FakeCoordinator;
+const opened: Connection[] = [];
+const proxies: TcpProxy[] = [];
+
+beforeEach(async () => {
+  coordinator = await new FakeCoordinator().start();
+});
+afterEach(async () => {
+  for (const connection of opened.splice(0)) await connection.close();
+  for (const proxy of proxies.splice(0)) await proxy.close();
+  await coordinator.stop();
+});
+
+interface Opened {
+  connection: Connection;
+  welcomes: WelcomeFrame[];
+  frames: CoordinatorFrame[];
+  downs: string[];
+  ends: ConnectionEnd[];
+  log: KeptLog;
+}
+
+function connect(
+  times: Partial<WrapperTimes> = {},
+  credential: Credential = fixedCredential('secret'),
+  random = () => 0,
+  url = coordinator.url,
+): Opened {
+  const seen = {
+    welcomes: [] as WelcomeFrame[],
+    frames: [] as CoordinatorFrame[],
+    downs: [] as string[],
+    ends: [] as ConnectionEnd[],
+  };
+  const log = keptLog();
+  const connection = new Connection({
+    url: websocketUrl(url),
+    credential,
+    times: { ...WRAPPER_TIMES, ...times },
+    log,
+    random,
+    handlers: {
+      hello: () => ({ type: 'hello', protocol: 1, wrapperId: 'w_1', bootId: 'b_1', nextSeq: 1, lost: 0 }),
+      welcome: (frame) => seen.welcomes.push(frame),
+      frame: (frame) => seen.frames.push(frame),
+      down: (why) => seen.downs.push(why),
+      ended: (end) => seen.ends.push(end),
+    },
+  });
+  opened.push(connection);
+  connection.open();
+  return { connection, log, ...seen };
+}
+
+const openSockets = () => coordinator.connections.filter(({ closed }) => closed === null).length;
+const gaps = () => coordinator.dials.slice(1).map((at, index) => at - (coordinator.dials[index] as number));
+
+describe('handshake', () => {
+  it('[ING1] says hello first, with its token, and is up after the welcome only', async () => {
+    coordinator.onHello = () => false;
+    const { connection, welcomes } = connect();
+    await coordinator.until(() => coordinator.connections[0]?.hello != null, 'hello');
+    expect(coordinator.last.token).toBe('secret');
+    expect(connection.up).toBe(false);
+    expect(connection.send('too early')).toBe(false);
+    coordinator.welcome(coordinator.last);
+    await until(() => connection.up, 'up');
+    expect(welcomes.length).toBe(1);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[CN4] gives up an upgrade that nobody answers, and the next attempt succeeds', async () => {
+    coordinator.refuse = (dial) => (dial === 1 ? 'hang' : null);
+    const { connection } = connect({ connectWatchdogMs: 150 });
+    await until(() => connection.up, 'up');
+    expect(coordinator.dials.length).toBe(2);
+    expect(gaps()[0]).toBeGreaterThanOrEqual(140);
+  });
+
+  it('[CN4] [CN1] a welcome that comes after the watchdog is nobody’s: the second connection stays the only one', async () => {
+    coordinator.onHello = (connection) => {
+      if (coordinator.connections.length > 1) return true;
+      setTimeout(() => connection.closed === null && coordinator.welcome(connection), 400);
+      return false;
+    };
+    const { connection, welcomes, downs } = connect({ connectWatchdogMs: 150 });
+    await until(() => connection.up, 'up');
+    await sleep(500);
+    expect(welcomes.length).toBe(1);
+    expect(downs).toEqual([]);
+    expect(openSockets()).toBe(1);
+  });
+});
+
+describe('refusals', () => {
+  it.each([400, 403, 404, 409])('[CN6] HTTP %i is final: one attempt', async (status) => {
+    coordinator.refuse = () => ({ status, body: JSON.stringify({ code: 'some_code', detail: 'some detail' }) });
+    const { ends } = connect();
+    await until(() => ends.length > 0, 'end');
+    await sleep(100);
+    expect(coordinator.dials.length).toBe(1);
+    expect(ends).toEqual([{ kind: 'refused', why: `HTTP ${status} (some_code: some detail)`, httpStatus: status }]);
+  });
+
+  it.each([408, 425, 429, 500, 503])('[CN6] HTTP %i is tried again', async (status) => {
+    coordinator.refuse = (dial) => (dial === 1 ? { status } : null);
+    const { connection } = connect();
+    await until(() => connection.up, 'up');
+  });
+
+  it('[S1] honours Retry-After, also where the first retry would be immediate', async () => {
+    coordinator.refuse = (dial) => (dial === 1 ? { status: 503, headers: { 'retry-after': '1' } } : null);
+    const { connection } = connect();
+    await until(() => connection.up, 'up');
+    expect(gaps()[0]).toBeGreaterThanOrEqual(990);
+  });
+
+  it('[CN6] 401 is tried once more and then final', async () => {
+    const { ends } = connect({}, fixedCredential('wrong'));
+    await until(() => ends.length > 0, 'end');
+    expect(coordinator.dials.length).toBe(2);
+    expect(ends[0]).toMatchObject({ kind: 'refused', httpStatus: 401 });
+  });
+
+  it('401 with a credential that can be read anew goes on with the new one', async () => {
+    let token = 'old';
+    const refresh = () => {
+      token = 'secret';
+      return true;
+    };
+    const { connection } = connect({}, { current: () => token, refresh });
+    await until(() => connection.up, 'up');
+    expect(coordinator.last.token).toBe('secret');
+  });
+
+  it.each([4001, 4400, 4404, 4409, 4410, 4999])('[CN6] close code %i is final', async (code) => {
+    coordinator.onHello = (connection) => {
+      connection.socket.close(code, 'because');
+      return false;
+    };
+    const { ends } = connect();
+    await until(() => ends.length > 0, 'end');
+    await sleep(100);
+    expect(coordinator.dials.length).toBe(1);
+    expect(ends).toEqual([{ kind: 'refused', why: `closed with ${code} (because)`, wsCloseCode: code }]);
+  });
+
+  it.each([1000, 1001, 1011, 1012, 1013, 4408, 4413, 4429])('[CN6] close code %i is tried again', async (code) => {
+    coordinator.onHello = (connection) => {
+      if (coordinator.connections.length > 1) return true;
+      connection.socket.close(code);
+      return false;
+    };
+    const { connection } = connect();
+    await until(() => connection.up, 'up');
+  });
+
+  it('[S4] [ING7] 4000 is the good end, not a disconnect', async () => {
+    const { connection, ends, downs } = connect();
+    await until(() => connection.up, 'up');
+    coordinator.last.socket.close(4000, '{"status":"failed"}');
+    await until(() => ends.length > 0, 'end');
+    expect(ends).toEqual([{ kind: 'settled', status: 'failed' }]);
+    expect(downs).toEqual([]);
+    expect(coordinator.dials.length).toBe(1);
+  });
+});
+
+describe('a connection that dies', () => {
+  it('[S1] the first retry is immediate', async () => {
+    const { connection, welcomes } = connect();
+    await until(() => connection.up, 'up');
+    const cutAt = Date.now();
+    coordinator.last.cut();
+    await until(() => welcomes.length === 2, 'second welcome');
+    expect((coordinator.dials[1] as number) - cutAt).toBeLessThan(200);
+  });
+
+  it('[S4] a half-open connection is noticed by the missing pong', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    const { connection, downs, welcomes } = connect({ pongWaitMs: 300 });
+    await until(() => connection.up, 'up');
+    coordinator.last.freeze();
+    await until(() => welcomes.length === 2, 'second welcome', 3000);
+    expect(downs).toEqual(['no pong within 300 ms']);
+  });
+
+  it('[CN7] while anything arrives, a missing pong proves nothing', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    coordinator.pongs = false;
+    const { connection, downs } = connect({ pongWaitMs: 300 });
+    await until(() => connection.up, 'up');
+    for (let n = 0; n < 12; n += 1) {
+      coordinator.last.send('{"type":"something_newer"}');
+      await sleep(100);
+    }
+    expect(downs).toEqual([]);
+    expect(coordinator.last.pings).toBeGreaterThanOrEqual(3);
+    await until(() => downs.length === 1, 'down once it is silent', 2000);
+  });
+
+  it('[CN7] a line on which the pong waits behind megabytes is not cut', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    const proxy = await TcpProxy.start({ targetPort: Number(new URL(coordinator.url).port) });
+    proxies.push(proxy);
+    const { connection, downs } = connect(
+      { pongWaitMs: 1000 },
+      undefined,
+      undefined,
+      coordinator.url.replace(/:\d+/, `:${proxy.port}`),
+    );
+    await until(() => connection.up, 'up');
+    proxy.trickle(1_500_000);
+    const event = JSON.stringify({ type: 'status', at: 1, data: { message: 'x'.repeat(400_000) } });
+    const sentAt = Date.now();
+    for (let seq = 1; seq <= 12; seq += 1) connection.send(encodeEventsFrame(seq, 1, event));
+    await coordinator.until(() => coordinator.ackedSeq === 12, 'all of it');
+    expect(Date.now() - sentAt).toBeGreaterThan(2000);
+    expect(downs).toEqual([]);
+  });
+
+  it('[CN7] a missing pong makes the next connection more patient', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    const { downs } = connect({ pongWaitMs: 200 });
+    coordinator.pongs = false;
+    await until(() => downs.length === 3, 'three losses', 10_000);
+    expect(downs).toEqual(['no pong within 200 ms', 'no pong within 400 ms', 'no pong within 800 ms']);
+  });
+
+  it('[G7] heartbeats are bare pings and keep a quiet connection up', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    const { connection, downs } = connect({ pongWaitMs: 200 });
+    await sleep(1500);
+    expect(connection.up).toBe(true);
+    expect(downs).toEqual([]);
+    expect(coordinator.last.pings).toBeGreaterThanOrEqual(4);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[CN5] a coordinator that welcomes and falls over each time is called ever more seldom', async () => {
+    coordinator.policy.disconnectGraceMs = 60_000;
+    const { welcomes } = connect({}, fixedCredential('secret'), () => 0.99);
+    coordinator.onHello = (connection) => {
+      coordinator.welcome(connection);
+      setTimeout(() => connection.cut(), 5);
+      return false;
+    };
+    await until(() => welcomes.length >= 4, 'four welcomes');
+    const [first, second, third] = gaps() as [number, number, number];
+    expect(first).toBeLessThan(200);
+    expect(second).toBeGreaterThan(400);
+    expect(third).toBeGreaterThan(800);
+  });
+
+  it('[CN5] an ack makes the next retry immediate again', async () => {
+    const { connection, welcomes } = connect();
+    for (let cut = 1; cut <= 4; cut += 1) {
+      await until(() => welcomes.length === cut && connection.up, 'welcome');
+      connection.proven();
+      coordinator.last.cut();
+    }
+    await until(() => welcomes.length === 5, 'fifth welcome', 1000);
+  });
+
+  it('[CN5] so does a pong after the welcome, for a job that is quiet', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    coordinator.refuse = (dial) => (dial > 1 && dial <= 4 ? { status: 503 } : null);
+    const { connection, welcomes } = connect();
+    await until(() => connection.up, 'up');
+    coordinator.last.cut();
+    await until(() => welcomes.length === 2, 'second welcome');
+    await until(() => coordinator.last.pings > 0, 'a ping');
+    await sleep(50);
+    const cutAt = Date.now();
+    coordinator.last.cut();
+    await until(() => welcomes.length === 3, 'third welcome');
+    expect((coordinator.dials.at(-1) as number) - cutAt).toBeLessThan(200);
+  });
+
+  it('[S1] several attempts fit into a short grace', async () => {
+    coordinator.policy.disconnectGraceMs = 1000;
+    const { connection } = connect({}, fixedCredential('secret'), () => 0.99);
+    await until(() => connection.up, 'up');
+    coordinator.refuse = () => ({ status: 503 });
+    const before = coordinator.dials.length;
+    coordinator.last.cut();
+    await sleep(1000);
+    expect(coordinator.dials.length - before).toBeGreaterThanOrEqual(5);
+  });
+
+  it('[CN1] never has two sockets, however often it is cut', async () => {
+    const { connection, welcomes } = connect();
+    for (let cut = 1; cut <= 20; cut += 1) {
+      await until(() => welcomes.length === cut, 'welcome');
+      connection.proven();
+      if (cut % 2) coordinator.last.cut();
+      else connection.restart('test');
+    }
+    await until(() => welcomes.length === 21 && connection.up, 'the last welcome');
+    await coordinator.until(() => openSockets() === 1, 'one socket');
+    expect(coordinator.dials.length).toBe(21);
+  });
+
+  it('frames that can not be read are ignored, not answered with a storm', async () => {
+    const { connection, downs } = connect();
+    await until(() => connection.up, 'up');
+    for (const text of ['', 'nonsense', '[]', '{"type":"ack","seq":-1}', '{"type":"command","id":1,"command":"newer","data":{}}']) {
+      coordinator.last.send(text);
+    }
+    await sleep(100);
+    expect(connection.up).toBe(true);
+    expect(downs).toEqual([]);
+  });
+});
+
+describe('close', () => {
+  it('[CN3] [S4] never reconnects: not when up, not while waiting, not while dialing', async () => {
+    const up = connect();
+    await until(() => up.connection.up, 'up');
+    await up.connection.close();
+    expect(coordinator.connections[0]?.closed?.code).toBe(1000);
+
+    coordinator.refuse = () => ({ status: 503, headers: { 'retry-after': '1' } });
+    const waiting = connect();
+    await until(() => waiting.log.facts.some(({ name }) => name === 'retry'), 'waiting');
+    await waiting.connection.close();
+
+    coordinator.refuse = () => 'hang';
+    const dialing = connect({ connectWatchdogMs: 300 });
+    await coordinator.until(() => coordinator.dials.length === 3, 'third dial');
+    await dialing.connection.close();
+
+    await sleep(1300);
+    expect(coordinator.dials.length).toBe(3);
+    expect([...up.ends, ...waiting.ends, ...dialing.ends]).toEqual([]);
+    expect([...up.downs, ...waiting.downs, ...dialing.downs]).toEqual([]);
+  });
+});

@@ -1,0 +1,497 @@
+/**
+ * Goal: a run from its start to its exit code, with real child processes, against a coordinator that misbehaves on purpose.
+ * Method: `run` inside this process, so that times can be shortened and the disk can be made to fail.
+ */
+
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Writev } from '../../wrapper/spool.ts';
+import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { isRunning, removeTemporaryFolders, runInProcess, sleep, temporaryFolder, until } from '../support/wrapper-run.ts';
+
+let coordinator: FakeCoordinator;
+
+beforeEach(async () => {
+  coordinator = await new FakeCoordinator().start();
+});
+afterEach(async () => {
+  await coordinator.stop();
+  removeTemporaryFolders();
+});
+
+const sh = (script: string) => ['sh', '-c', script];
+const node = (script: string) => [process.execPath, '-e', script];
+const types = () => coordinator.events.map(({ type }) => type);
+const lastEvent = () => coordinator.events.at(-1);
+const interrupt = (id: number, forceAfterMs = 10_000, signal: 'SIGINT' | 'SIGKILL' = 'SIGINT') =>
+  ({ id, command: 'interrupt', data: { signal, forceAfterMs, reason: 'asked to' } }) as const;
+
+/** 20,000 numbered lines in about a second, so that cuts fall into the middle. */
+const LINES = 20_000;
+const manyLines = node(`let n = 0;
+  const timer = setInterval(() => {
+    for (let k = 0; k < 200; k += 1) process.stdout.write('line ' + (++n) + '\\n');
+    if (n >= ${LINES}) clearInterval(timer);
+  }, 8);`);
+function expectAllLines() {
+  const lines = coordinator.text().trimEnd().split('\n');
+  expect(lines.length).toBe(LINES);
+  for (const [index, line] of lines.entries()) if (line !== `line ${index + 1}`) throw new Error(`line ${index + 1} is "${line}"`);
+  expect(coordinator.faults).toEqual([]);
+}
+
+describe('how a run ends', () => {
+  it('[G9] reports the start, all output and the exit, and gives the exit code', async () => {
+    const { exitCode, spool, log } = runInProcess(coordinator, sh('echo out; echo err >&2; exit 0'));
+    expect(await exitCode).toBe(0);
+    expect(coordinator.events[0]).toMatchObject({
+      type: 'started',
+      data: { pid: expect.any(Number), command: sh('echo out; echo err >&2; exit 0') },
+    });
+    expect(coordinator.text('stdout')).toBe('out\n');
+    expect(coordinator.text('stderr')).toBe('err\n');
+    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: 0, signal: null } });
+    expect(readdirSync(spool)).toEqual([]);
+    expect(log.problems).toEqual([]);
+  });
+
+  it.each([
+    ['exit 3', 3, { exitCode: 3, signal: null }],
+    ['exit 255', 255, { exitCode: 255, signal: null }],
+    ['kill -9 $$', 137, { exitCode: null, signal: 'SIGKILL' }],
+    ['kill -15 $$', 143, { exitCode: null, signal: 'SIGTERM' }],
+  ])('"%s" gives %i', async (script, code, data) => {
+    expect(await runInProcess(coordinator, sh(script)).exitCode).toBe(code);
+    expect(lastEvent()?.data).toEqual(data);
+  });
+
+  it('a command that does not exist is a fatal error and 127', async () => {
+    expect(await runInProcess(coordinator, ['/no/such/command']).exitCode).toBe(127);
+    expect(types()).toEqual(['error']);
+    expect(lastEvent()?.data).toMatchObject({ code: 'spawn_failed', fatal: true, error: expect.stringContaining('ENOENT') });
+  });
+
+  it('a working directory that does not exist is called by its name', async () => {
+    expect(await runInProcess(coordinator, sh('true'), { cwd: '/no/such/folder' }).exitCode).toBe(127);
+    expect(lastEvent()?.data.error).toContain('/no/such/folder');
+  });
+
+  it('all output comes before the exit, however much there is of it at the end', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('head -c 30000000 /dev/zero | tr "\\0" "x"; echo; exit 5'));
+    expect(await exitCode).toBe(5);
+    expect(coordinator.text().length).toBe(30_000_001);
+    expect(lastEvent()?.type).toBe('exit');
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[CH2] a grandchild that keeps the output open does not hold the verdict, and is left alone', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('sleep 30 & echo $!; exit 4'), { times: { pipesHoldMs: 300 } });
+    expect(await exitCode).toBe(4);
+    expect(types()).toEqual(['started', 'output', 'status', 'exit']);
+    const grandchild = Number(coordinator.text());
+    expect(isRunning(grandchild)).toBe(true);
+    process.kill(grandchild, 'SIGKILL');
+  });
+
+  it('[CH4] none of our variables reaches the job', async () => {
+    const env = { ...process.env, HOLDFAST_INGEST_TOKEN: 'secret', HOLDFAST_RUNNER_TOKEN: 'secret', OTHER: 'kept' };
+    await runInProcess(coordinator, sh('env'), { env }).exitCode;
+    expect(coordinator.text()).toContain('OTHER=kept');
+    expect(coordinator.text()).not.toContain('HOLDFAST_');
+    expect(coordinator.text()).not.toContain('secret');
+  });
+});
+
+describe('output', () => {
+  it('a line without an end is held back a moment, then sent as partial', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('printf "Password: "; sleep 0.6; echo ok'));
+    await coordinator.until(() => coordinator.text() === 'Password: ', 'the prompt');
+    expect(coordinator.events.at(-1)?.data).toEqual({ stream: 'stdout', text: 'Password: ', partial: true });
+    await exitCode;
+    expect(coordinator.text()).toBe('Password: ok\n');
+  });
+
+  it('jsonl: objects become agent events, in their place among the rest', async () => {
+    await runInProcess(coordinator, sh(`echo '{"step":1}'; echo plain; echo '{"step":2}'; echo '{"no":1}' >&2`), {
+      format: 'jsonl',
+    }).exitCode;
+    const stdout = coordinator.events.filter(({ type, data }) => type === 'agent' || data.stream === 'stdout');
+    expect(stdout.map(({ type, data }) => [type, data.text ?? data.step])).toEqual([
+      ['agent', 1],
+      ['output', 'plain\n'],
+      ['agent', 2],
+    ]);
+    expect(coordinator.text('stderr')).toBe('{"no":1}\n');
+  });
+});
+
+describe('[G1] [S4] 20,000 lines, 0 lost, 0 repeated', () => {
+  it('through five cuts of the network', async () => {
+    let cuts = 0;
+    coordinator.onFrame = (connection, frame) => {
+      // Cut after reading, before storing: the wrapper has sent it, and nobody has it.
+      if (cuts < 5 && frame.seq + frame.count > 20 * (cuts + 1)) {
+        cuts += 1;
+        connection.cut();
+        return false;
+      }
+      return true;
+    };
+    expect(await runInProcess(coordinator, manyLines).exitCode).toBe(0);
+    expect(cuts).toBe(5);
+    expectAllLines();
+  });
+
+  it('when stored events are never acknowledged before the cut', async () => {
+    let cuts = 0;
+    coordinator.acks = false;
+    coordinator.policy.disconnectGraceMs = 1000;
+    const { exitCode } = runInProcess(coordinator, manyLines);
+    while (cuts < 4) {
+      await coordinator.until(() => {
+        const last = coordinator.connections.at(-1);
+        return last !== undefined && last.frames.length > 0 && last.closed === null;
+      }, 'a frame');
+      if (++cuts === 4) coordinator.acks = true;
+      coordinator.last.cut();
+      await sleep(100);
+    }
+    expect(await exitCode).toBe(0);
+    expectAllLines();
+  });
+
+  it('through a crash of the coordinator, with a slow one before and after', async () => {
+    coordinator.ackDelayMs = 30;
+    const { exitCode } = runInProcess(coordinator, manyLines);
+    await coordinator.until(() => coordinator.ackedSeq > 15, 'some events');
+    await coordinator.crash();
+    await sleep(700);
+    await coordinator.start();
+    expect(await exitCode).toBe(0);
+    expectAllLines();
+  });
+
+  it('when frames are lost on the way and those behind them are refused with nack', async () => {
+    let frames = 0;
+    let lost = 0;
+    coordinator.onFrame = () => {
+      frames += 1;
+      if (lost >= 8 || frames % 5 !== 0) return true;
+      lost += 1;
+      return false;
+    };
+    const { exitCode, log } = runInProcess(coordinator, ['seq', '1', '2000000'], { times: { ackStallMs: 1000 } });
+    expect(await exitCode).toBe(0);
+    expect(lost).toBe(8);
+    expect(log.facts.some(({ name, outcome }) => name === 'nack' && outcome === 'rewound')).toBe(true);
+    const lines = coordinator.text().split('\n');
+    expect(lines.length).toBe(2_000_001);
+    expect(lines.every((line, index) => index === 2_000_000 || line === String(index + 1))).toBe(true);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('with a connection that stops taking anything, and answers pings all the same', async () => {
+    let stalled = false;
+    coordinator.onFrame = (_connection, frame) => {
+      stalled ||= frame.seq > 10;
+      return !stalled || coordinator.connections.length > 1;
+    };
+    const { exitCode, log } = runInProcess(coordinator, manyLines, { times: { ackStallMs: 600 } });
+    expect(await exitCode).toBe(0);
+    expect(log.facts.some(({ why }) => why === 'no ack within 600 ms')).toBe(true);
+    expectAllLines();
+  });
+});
+
+describe('who may run', () => {
+  it('[SV1] the command starts after the first welcome, not before', async () => {
+    const marker = join(temporaryFolder(), 'ran');
+    coordinator.onHello = () => false;
+    const { exitCode } = runInProcess(coordinator, sh(`touch ${marker}`));
+    await coordinator.until(() => coordinator.connections[0]?.hello != null, 'hello');
+    await sleep(200);
+    expect(existsSync(marker)).toBe(false);
+    coordinator.welcome(coordinator.last);
+    expect(await exitCode).toBe(0);
+    expect(existsSync(marker)).toBe(true);
+  });
+
+  it('[SV1] [ING2] of two wrappers for one execution only the accepted one runs the command', async () => {
+    const marker = join(temporaryFolder(), 'ran');
+    const command = sh(`echo x >> ${marker}; sleep 0.3`);
+    const runs = [runInProcess(coordinator, command), runInProcess(coordinator, command)];
+    const codes = await Promise.all(runs.map(({ exitCode }) => exitCode));
+    expect(codes.sort()).toEqual([0, 125]);
+    expect(readFileSync(marker, 'utf8')).toBe('x\n');
+  });
+
+  it('[SV1] an execution that is over already is not run', async () => {
+    coordinator.ended = true;
+    const marker = join(temporaryFolder(), 'ran');
+    expect(await runInProcess(coordinator, sh(`touch ${marker}`)).exitCode).toBe(0); // It had completed.
+    expect(existsSync(marker)).toBe(false);
+  });
+
+  it('gives up when the coordinator can not be reached, without having run anything', async () => {
+    const marker = join(temporaryFolder(), 'ran');
+    await coordinator.crash();
+    const { exitCode, log, spool } = runInProcess(coordinator, sh(`touch ${marker}`), { times: { firstWelcomeBudgetMs: 400 } });
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('could not be reached');
+    expect(existsSync(marker)).toBe(false);
+    expect(readdirSync(spool)).toEqual([]);
+  });
+});
+
+describe('[S4] when the coordinator no longer wants it', () => {
+  it('4000 while the job runs stops the job and everything it started', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('sleep 60 & echo $! $$; wait'));
+    await coordinator.until(() => coordinator.text() !== '', 'the pids');
+    const pids = coordinator.text().trim().split(' ').map(Number);
+    coordinator.last.socket.close(4000, '{"status":"failed"}');
+    expect(await exitCode).toBe(143);
+    for (const pid of pids) expect(isRunning(pid)).toBe(false);
+    expect(coordinator.dials.length).toBe(1);
+  });
+
+  it('a job that ignores SIGTERM is killed', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('trap "" TERM; echo ready; while :; do sleep 0.1; done'), {
+      times: { killAfterMs: 300 },
+    });
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    coordinator.last.socket.close(4000, '{"status":"failed"}');
+    expect(await exitCode).toBe(137);
+  });
+
+  it('a refusal while the job runs stops it, says why, and keeps the spool', async () => {
+    const { exitCode, log, spool } = runInProcess(coordinator, sh('echo ready; exec sleep 60'));
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    coordinator.last.socket.close(4404, 'no such execution');
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('closed with 4404 (no such execution)');
+    expect(readdirSync(spool)).toContain('state.json');
+  });
+});
+
+describe('interrupt', () => {
+  it('goes to the whole group; a grandchild that ignores it does not survive', async () => {
+    // A background job of a shell without job control ignores SIGINT.
+    const { exitCode } = runInProcess(coordinator, sh('sleep 60 & echo $!; exec sleep 60'));
+    await coordinator.until(() => coordinator.text() !== '', 'the pid');
+    coordinator.sendCommand(interrupt(1));
+    const askedAt = Date.now();
+    expect(await exitCode).toBe(130);
+    expect(Date.now() - askedAt).toBeLessThan(4000); // It is not left to the last rung of the 10 s ladder.
+    expect(isRunning(Number(coordinator.text()))).toBe(false);
+    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: null, signal: 'SIGINT' } });
+    expect(coordinator.ackedCommands).toEqual([1]);
+  });
+
+  it('gets stronger: SIGTERM at half of the patience, SIGKILL at its end', async () => {
+    const script = 'trap "echo int" INT; trap "echo term" TERM; echo ready; while :; do sleep 0.05; done';
+    const { exitCode } = runInProcess(coordinator, sh(script));
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    coordinator.sendCommand(interrupt(1, 800));
+    expect(await exitCode).toBe(137);
+    expect(coordinator.text()).toBe('ready\nint\nterm\n');
+  });
+
+  it('[ING9] is carried out once, and acked again when it comes again', async () => {
+    const script = 'trap "echo int" INT; echo ready; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.1; done';
+    const { exitCode } = runInProcess(coordinator, sh(script));
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    coordinator.sendCommand(interrupt(7));
+    await coordinator.until(() => coordinator.ackedCommands.length === 1, 'ack');
+    coordinator.commands = [interrupt(7)];
+    coordinator.last.cut(); // The welcome brings it again.
+    await coordinator.until(() => coordinator.ackedCommands.length === 2, 'second ack');
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text()).toBe('ready\nint\n');
+  });
+
+  it('[SV1] before the job has begun: it never does', async () => {
+    const marker = join(temporaryFolder(), 'ran');
+    coordinator.commands = [interrupt(1)];
+    expect(await runInProcess(coordinator, sh(`touch ${marker}`)).exitCode).toBe(130);
+    expect(existsSync(marker)).toBe(false);
+    expect(coordinator.events.map(({ type, data }) => [type, data])).toEqual([['interrupted', { reason: 'asked to' }]]);
+    expect(coordinator.ackedCommands).toEqual([1]);
+  });
+});
+
+describe('input', () => {
+  const input = (id: number, text: string) => ({ id, command: 'input', data: { text } }) as const;
+
+  it('goes to a stdin that is open, each once', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('read a; read b; echo "$a $b"'), { stdin: { file: null, open: true } });
+    await coordinator.until(() => types().includes('started'), 'started');
+    coordinator.sendCommand(input(1, 'one\n'));
+    await coordinator.until(() => coordinator.ackedCommands.length === 1, 'ack');
+    coordinator.sendCommand(input(1, 'one\n'));
+    coordinator.sendCommand(input(2, 'two\n'));
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text()).toBe('one two\n');
+  });
+
+  it('comes after the initial text, also when it was there before the job', async () => {
+    const file = join(temporaryFolder(), 'stdin');
+    writeFileSync(file, 'from the file\n');
+    coordinator.commands = [input(1, 'from the command\n')];
+    const { exitCode } = runInProcess(coordinator, sh('read a; read b; echo "$a, $b"'), { stdin: { file, open: true } });
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text()).toBe('from the file, from the command\n');
+  });
+
+  it('by default stdin is empty: cat ends, and input is answered by a status', async () => {
+    expect(await runInProcess(coordinator, ['cat']).exitCode).toBe(0);
+    await coordinator.stop();
+    coordinator = await new FakeCoordinator().start();
+    const { exitCode } = runInProcess(coordinator, sh('echo ready; sleep 0.4'));
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    coordinator.sendCommand(input(1, 'hello\n'));
+    expect(await exitCode).toBe(0);
+    expect(coordinator.events.find(({ type }) => type === 'status')?.data.message).toContain('stdin of the job is closed');
+    expect(coordinator.ackedCommands).toEqual([1]);
+  });
+
+  it('a stdin file is read to its end', async () => {
+    const file = join(temporaryFolder(), 'stdin');
+    writeFileSync(file, 'x'.repeat(1_000_000));
+    expect(await runInProcess(coordinator, ['wc', '-c'], { stdin: { file, open: false } }).exitCode).toBe(0);
+    expect(Number(coordinator.text())).toBe(1_000_000);
+  });
+});
+
+describe('[G8] when there is no room', () => {
+  const SIZE = 20_000_000;
+  const writer = (progress: string) =>
+    node(`const fs = require('fs'); let n = 0;
+      const line = 'x'.repeat(999) + '\\n';
+      while (n < ${SIZE}) { fs.writeSync(1, line.repeat(100)); n += 100000; fs.writeFileSync(${JSON.stringify(progress)}, String(n)); }`);
+  const written = (progress: string) => (existsSync(progress) ? Number(readFileSync(progress, 'utf8')) : 0);
+
+  it('a full spool pauses the job, and an ack lets it go on; nothing is lost', async () => {
+    const progress = join(temporaryFolder(), 'progress');
+    coordinator.acks = false;
+    const { exitCode, log } = runInProcess(coordinator, writer(progress), {
+      spoolLimitBytes: 5_000_000,
+      times: { ackStallMs: 1e9 },
+    });
+    await until(() => log.problems.some((problem) => problem.includes('spool is full')), 'full');
+    await sleep(500);
+    const paused = written(progress);
+    await sleep(500);
+    expect(written(progress)).toBe(paused);
+    expect(paused).toBeLessThan(8_000_000);
+    coordinator.acks = true;
+    coordinator.last.cut();
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text().length).toBe(SIZE);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[CH3] what a job wrote before it ended is not lost when it was paused at that moment', async () => {
+    coordinator.acks = false;
+    const { exitCode, log } = runInProcess(coordinator, sh('head -c 4000000 /dev/zero | tr "\\0" "\\n"; echo last'), {
+      spoolLimitBytes: 100_000,
+      times: { ackStallMs: 1e9, pipesHoldMs: 200 },
+    });
+    await until(() => log.problems.some((problem) => problem.includes('spool is full')), 'full');
+    await sleep(1000); // Much longer than pipesHoldMs.
+    coordinator.acks = true;
+    coordinator.last.cut();
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text().length).toBe(4_000_005);
+    expect(coordinator.text().endsWith('\nlast\n')).toBe(true);
+  });
+
+  it('[CH2] [CH3] output that is still in the pipe when the job ends is not given up while reading is paused', async () => {
+    coordinator.acks = false;
+    const { exitCode, log } = runInProcess(coordinator, sh('head -c 160000 /dev/zero'), {
+      spoolLimitBytes: 10_000,
+      times: { ackStallMs: 1e9, pipesHoldMs: 200 },
+    });
+    await until(() => log.problems.some((problem) => problem.includes('spool is full')), 'full');
+    await sleep(1000);
+    expect(coordinator.text().length).toBeLessThan(160_000); // Else this tests nothing.
+    coordinator.acks = true;
+    coordinator.last.cut();
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text().length).toBe(160_000);
+    expect(types()).not.toContain('status');
+  });
+
+  it('[CH2] [CH3] a grandchild that goes on writing after the job has ended is paused too', async () => {
+    coordinator.acks = false;
+    const { exitCode, log, spool } = runInProcess(coordinator, sh('yes & echo $!; sleep 0.5; exit 0'), {
+      spoolLimitBytes: 1_000_000,
+      times: { ackStallMs: 1e9, pipesHoldMs: 200 },
+    });
+    await until(() => log.problems.some((problem) => problem.includes('spool is full')), 'full');
+    await sleep(1500);
+    const stored = readdirSync(spool).filter((name) => name.endsWith('.ndjson'));
+    const bytes = stored.reduce((sum, name) => sum + statSync(join(spool, name)).size, 0);
+    expect(bytes).toBeLessThan(4_000_000);
+    expect(log.facts.map(({ name }) => name)).not.toContain('child_exited'); // The time of the pause does not count.
+    process.kill(
+      Number(
+        coordinator
+          .text()
+          .split('\n')
+          .find((line) => /^\d+$/.test(line)),
+      ),
+      'SIGKILL',
+    );
+    coordinator.acks = true;
+    coordinator.last.cut();
+    expect(await exitCode).toBe(0);
+  });
+
+  it('a disk that is full for a while is waited for', async () => {
+    const { writev } = await import('node:fs');
+    let calls = 0;
+    const flaky: Writev = (file, buffers, position) =>
+      new Promise((resolve, reject) => {
+        calls += 1;
+        if (calls >= 3 && calls <= 5) return reject(new Error('ENOSPC: no space left on device'));
+        writev(file, buffers, position, (error, count) => (error ? reject(error) : resolve(count)));
+      });
+    const { exitCode, log } = runInProcess(coordinator, manyLines, { writev: flaky });
+    expect(await exitCode).toBe(0);
+    expectAllLines();
+    expect(log.problems).toEqual([expect.stringContaining('ENOSPC'), 'the spool can be written again']);
+  });
+});
+
+describe('when the end can not be delivered', () => {
+  it('[SV6] gives up after its time, keeps the spool, and the next boot delivers it with the job’s exit code', async () => {
+    coordinator.policy.disconnectGraceMs = 1000; // Twice that is more than the 300 ms below, and counts.
+    const { exitCode, spool, log } = runInProcess(coordinator, sh('echo done; sleep 0.3; exit 6'), {
+      times: { drainBudgetMinMs: 300 },
+    });
+    await coordinator.until(() => coordinator.text() === 'done\n', 'output');
+    await coordinator.crash();
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('exit code 6');
+    expect(types()).toEqual(['started', 'output']);
+
+    await coordinator.start();
+    const again = runInProcess(coordinator, sh('echo must not run'), { spoolDirectory: spool });
+    expect(await again.exitCode).toBe(6);
+    expect(types()).toEqual(['started', 'output', 'exit']);
+    expect(coordinator.connections.at(-1)?.hello?.wrapperId).toBe(coordinator.connections[0]?.hello?.wrapperId);
+    expect(coordinator.connections.at(-1)?.hello?.bootId).not.toBe(coordinator.connections[0]?.hello?.bootId);
+    expect(readdirSync(spool)).toEqual([]);
+  });
+
+  it('a coordinator that has lost what it acknowledged is refused, not looped with', async () => {
+    const { exitCode, log } = runInProcess(coordinator, sh('for n in 1 2 3 4 5; do echo $n; sleep 0.1; done; exec sleep 60'));
+    await coordinator.until(() => coordinator.text().endsWith('5\n'), 'output');
+    await sleep(100);
+    coordinator.lines.length = 1;
+    coordinator.last.cut();
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('which it acknowledged before');
+  });
+});

@@ -1,0 +1,157 @@
+/**
+ * Goal: whatever the bytes are and wherever the reads are cut, the pieces are the stream (TX1–TX4).
+ * Method: properties over made-up streams (long lines, no lines, broken UTF-8) and made-up cuts, with flushes in between.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { EVENT_BYTES_MAX } from '../../protocol/index.ts';
+import { encodePiece } from '../../wrapper/event-lines.ts';
+import {
+  JSON_LINE_BYTES_MAX,
+  JsonLineSplitter,
+  type Piece,
+  type Splitter,
+  TEXT_BYTES_MAX,
+  TextSplitter,
+} from '../../wrapper/text-splitter.ts';
+
+const fragment = fc.oneof(
+  fc.string({ unit: 'grapheme' }).map((text) => Buffer.from(text)),
+  fc.constant(Buffer.from('\n')),
+  fc.constant(Buffer.from('ordinary line\r\n')),
+  fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes)),
+  fc.constantFrom('é', '€', '😀', 'a').chain((unit) => fc.integer({ min: 1, max: 70_000 }).map((n) => Buffer.from(unit.repeat(n)))),
+  fc.integer({ min: 1, max: 70_000 }).map((n) => Buffer.alloc(n, 0xff)),
+  fc.integer({ min: 1, max: 70_000 }).map((n) => Buffer.alloc(n, 0x85)),
+);
+const stream = fc.array(fragment, { maxLength: 8 }).map((parts) => Buffer.concat(parts));
+/** Where a read ends, as a share of the stream, and whether the line is flushed as late there. */
+const cuts = fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), flush: fc.boolean() }), { maxLength: 8 });
+
+function feed(splitter: Splitter, bytes: Buffer, reads: { at: number; flush: boolean }[]): Piece[] {
+  const pieces: Piece[] = [];
+  let from = 0;
+  for (const { at, flush } of [...reads].sort((a, b) => a.at - b.at)) {
+    const to = Math.floor(at * bytes.length);
+    pieces.push(...splitter.push(bytes.subarray(from, to)));
+    if (flush) pieces.push(...splitter.flush());
+    from = to;
+  }
+  pieces.push(...splitter.push(bytes.subarray(from)), ...splitter.end());
+  return pieces;
+}
+
+const joined = (pieces: Piece[]): string => pieces.map(({ text }) => text).join('');
+
+describe('text', () => {
+  it('[TX1] gives the whole stream decoded, wherever it was cut', () => {
+    fc.assert(
+      fc.property(stream, cuts, (bytes, reads) => {
+        expect(joined(feed(new TextSplitter(), bytes, reads)) === bytes.toString('utf8')).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('[TX2] [TX3] keeps each piece within 64 KiB, and says truly whether it ends a line', () => {
+    fc.assert(
+      fc.property(stream, cuts, (bytes, reads) => {
+        for (const piece of feed(new TextSplitter(), bytes, reads)) {
+          expect(piece.text.length).toBeGreaterThan(0);
+          expect(Buffer.byteLength(piece.text)).toBeLessThanOrEqual(TEXT_BYTES_MAX);
+          expect(piece.kind === 'text' && piece.partial).toBe(!piece.text.endsWith('\n'));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('[TX2] the worst piece still fits one event', () => {
+    const [piece] = new TextSplitter().push(Buffer.concat([Buffer.alloc(TEXT_BYTES_MAX - 1, 0), Buffer.from('\n')]));
+    expect(encodePiece(piece as Piece, 'stdout', Date.now()).length).toBeLessThanOrEqual(EVENT_BYTES_MAX);
+  });
+
+  it('[TX4] never cuts a character, also when it arrives byte by byte and is flushed after each', () => {
+    const text = 'aé€😀\u{10ffff}z';
+    const splitter = new TextSplitter();
+    const pieces: Piece[] = [];
+    for (const byte of Buffer.from(text)) pieces.push(...splitter.push(Buffer.from([byte])), ...splitter.flush());
+    pieces.push(...splitter.end());
+    expect(pieces.map((piece) => piece.text)).toEqual([...text]);
+  });
+
+  it('gives the lines of one read as one piece, and holds back the rest', () => {
+    const splitter = new TextSplitter();
+    expect(splitter.push(Buffer.from('one\ntwo\nthr'))).toEqual([{ kind: 'text', text: 'one\ntwo\n', partial: false }]);
+    expect(splitter.late).toBe(true);
+    expect(splitter.push(Buffer.from('ee\n'))).toEqual([{ kind: 'text', text: 'three\n', partial: false }]);
+    expect(splitter.late).toBe(false);
+  });
+
+  it('a line at the limit is whole; one byte more makes it two pieces', () => {
+    const line = (bytes: number) => Buffer.concat([Buffer.alloc(bytes - 1, 'x'), Buffer.from('\n')]);
+    expect(new TextSplitter().push(line(TEXT_BYTES_MAX)).map((piece) => piece.kind === 'text' && piece.partial)).toEqual([false]);
+    expect(new TextSplitter().push(line(TEXT_BYTES_MAX + 1)).map((piece) => piece.kind === 'text' && piece.partial)).toEqual([
+      true,
+      false,
+    ]);
+  });
+});
+
+describe('JSON lines', () => {
+  it('[TX1] gives every line once and in order, wherever it was cut', () => {
+    const line = fc.oneof(
+      fc.record({ text: fc.string(), n: fc.integer() }).map((value) => JSON.stringify(value)),
+      fc.constantFrom('', 'plain', '{broken', '[1]', '"text"', '  {"indented":true}', '{"a":1} trailing', 'null'),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(line, { maxLength: 20 }),
+        cuts.map((all) => all.map((cut) => ({ ...cut, flush: false }))),
+        (lines, reads) => {
+          const pieces = feed(new JsonLineSplitter(), Buffer.from(lines.map((each) => `${each}\n`).join('')), reads);
+          const seen = pieces.map((piece) => (piece.kind === 'json' ? `${piece.text}\n` : piece.text)).join('');
+          expect(seen).toBe(lines.map((each) => `${/^ *\{.*\}$/.test(each) ? each.trim() : each}\n`).join(''));
+          for (const piece of pieces) if (piece.kind === 'json') expect(typeof JSON.parse(piece.text)).toBe('object');
+        },
+      ),
+    );
+  });
+
+  it('waits for the rest of what begins like an object, but not for a prompt', () => {
+    const splitter = new JsonLineSplitter();
+    expect(splitter.push(Buffer.from('{"a":'))).toEqual([]);
+    expect(splitter.late).toBe(false);
+    expect(splitter.push(Buffer.from('1}\nContinue? '))).toEqual([{ kind: 'json', text: '{"a":1}' }]);
+    expect(splitter.late).toBe(true);
+    expect(splitter.flush()).toEqual([{ kind: 'text', text: 'Continue? ', partial: true }]);
+    // The rest of that line is not taken for an object of its own.
+    expect(splitter.push(Buffer.from('{"b":2}\n{"c":3}\n'))).toEqual([
+      { kind: 'text', text: '{"b":2}\n', partial: false },
+      { kind: 'json', text: '{"c":3}' },
+    ]);
+  });
+
+  it('passes an object at the size limit, and gives a longer one as text without losing any of it', () => {
+    const object = (bytes: number) => `{"a":"${'x'.repeat(bytes - 8)}"}`;
+    const fits = new JsonLineSplitter().push(Buffer.from(`${object(JSON_LINE_BYTES_MAX)}\n`));
+    expect(fits.map(({ kind }) => kind)).toEqual(['json']);
+    expect(encodePiece(fits[0] as Piece, 'stdout', Date.now()).length).toBeLessThanOrEqual(EVENT_BYTES_MAX);
+    const long = `${object(JSON_LINE_BYTES_MAX + 1)}\n`;
+    const pieces = feed(new JsonLineSplitter(), Buffer.from(long), [{ at: 0.5, flush: true }]);
+    expect(pieces.every(({ kind }) => kind === 'text')).toBe(true);
+    expect(joined(pieces)).toBe(long);
+  });
+
+  it('gives as text what the coordinator would refuse: an object that nests too deep', () => {
+    const deep = `${'{"a":'.repeat(200)}1${'}'.repeat(200)}\n`;
+    expect(new JsonLineSplitter().push(Buffer.from(deep))).toEqual([{ kind: 'text', text: deep, partial: false }]);
+  });
+
+  it('takes an object at the very end of the stream, without a line end', () => {
+    const splitter = new JsonLineSplitter();
+    splitter.push(Buffer.from('{"last":true}'));
+    expect(splitter.end()).toEqual([{ kind: 'json', text: '{"last":true}' }]);
+  });
+});

@@ -1,0 +1,432 @@
+/**
+ * The ingest connection: one WebSocket at a time, opened again and again until someone decides otherwise.
+ *
+ * Owns: the socket, its generation, the watchdog, the heartbeat, the wait before the next attempt, the attempt count.
+ * Does not own: what is sent (sender, supervisor), how long it is worth going on (supervisor), whether a refusal is final for anyone else.
+ *
+ *            open()                    open + hello                 welcome
+ *     idle ─────────► dialing ────────────────────► greeting ─────────────────► up
+ *                       ▲  │ error, refusal, watchdog  │ close, watchdog          │ close, silence, restart()
+ *          delay over   │  ▼                           ▼                          ▼
+ *                      waiting ◄──────────────────────┴──────────────────────────┘   (the table says retry)
+ *                       │
+ *                       └──► ended: the table says stop, or close() was called. Never left again.
+ *
+ *   CN1  At most one socket is installed. Each attempt has a generation number, and a callback of an older one does nothing.
+ *   CN2  Detach first, close second: no event of a socket that was given up reaches anybody.
+ *   CN3  close() ends it for good: no timer, no attempt afterwards.
+ *   CN4  The watchdog covers upgrade and welcome together: a peer that accepts and says nothing is not a connection.
+ *   CN5  The attempt count is reset by the first ack, or by the first pong after a welcome. Neither `open` nor the welcome alone do:
+ *        a coordinator that welcomes and then falls over each time would be called without any pause.
+ *   CN6  What a close code or a status means is decided by the table in protocol/close-codes.ts alone.
+ *   CN7  A slow connection is not a dead one. Whatever arrives is as good as a pong, and while events are sent an ack arrives for each
+ *        frame. For a line on which a single frame takes longer than the wait, each connection that ended by a missing pong makes the
+ *        next one more patient, and each pong less.
+ */
+
+import type { IncomingMessage } from 'node:http';
+import { type RawData, WebSocket } from 'ws';
+import {
+  CLOSE,
+  type CloseFrame,
+  COORDINATOR_FRAME_BYTES_MAX,
+  type CoordinatorFrame,
+  encodeFrame,
+  type HelloFrame,
+  INGEST_SUBPROTOCOL,
+  isStatus,
+  isTerminal,
+  type NextStep,
+  nextStepAfterClose,
+  nextStepAfterStatus,
+  PING,
+  POLICY_DEFAULTS,
+  PONG,
+  parseCoordinatorFrame,
+  retryAfterMs,
+  retryDelayMs,
+  type TerminalStatus,
+  type WelcomeFrame,
+  WRAPPER_RECONNECT,
+  wrapperReconnectCapMs,
+} from '../protocol/index.ts';
+import type { Log } from './log.ts';
+import type { WrapperTimes } from './times.ts';
+
+/** Why the connection is over for good. */
+export type ConnectionEnd =
+  | { kind: 'settled'; status: TerminalStatus | null }
+  | { kind: 'refused'; why: string; wsCloseCode?: number; httpStatus?: number };
+
+export interface ConnectionHandlers {
+  hello(): HelloFrame;
+  welcome(frame: WelcomeFrame): void;
+  /** Frames after the welcome. */
+  frame(frame: Exclude<CoordinatorFrame, WelcomeFrame | CloseFrame>): void;
+  /** An installed connection is gone; the next attempt is on its way. Only after a welcome. */
+  down(why: string): void;
+  ended(end: ConnectionEnd): void;
+}
+
+export interface Credential {
+  current(): string;
+  /** True when it could be read anew from where it came from; `current` then gives that. */
+  refresh(): boolean;
+}
+
+export interface ConnectionOptions {
+  /** ws(s) URL. */
+  url: string;
+  credential: Credential;
+  handlers: ConnectionHandlers;
+  times: WrapperTimes;
+  log: Log;
+  now?: () => number;
+  random?: () => number;
+}
+
+/** One lost attempt or connection, before the table has been asked. */
+type Loss =
+  | { kind: 'closed'; code: number; reason: string }
+  | { kind: 'status'; status: number; retryAfter: number | null; detail: string }
+  | { kind: 'transport'; message: string };
+
+type Phase =
+  | { kind: 'idle' }
+  | { kind: 'dialing' | 'greeting'; socket: WebSocket; watchdog: NodeJS.Timeout }
+  | { kind: 'up'; socket: WebSocket; heartbeat: Heartbeat }
+  | { kind: 'waiting'; timer: NodeJS.Timeout }
+  | { kind: 'ended' };
+
+/** A problem document is short; more of a refusal's body is not worth waiting for. */
+const REFUSAL_BODY_BYTES_MAX = 4096;
+const REFUSAL_BODY_WAIT_MS = 1000;
+/** Four times the 10 s still leave a quarter of the default grace for the reconnect. */
+const PATIENCE_MAX = 4;
+/** After a close frame of the other side: it has nothing more to say, so its end of the TCP connection is not waited for long. */
+const CLOSE_TIMEOUT_MS = 2000;
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #now: () => number;
+  #phase: Phase = { kind: 'idle' };
+  #generation = 0;
+  #attempt = 0;
+  #credentialTried = false;
+  #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
+  /** Factor of the wait for a pong: 1, 2, 4 (CN7). */
+  #patience = 1;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  get up(): boolean {
+    return this.#phase.kind === 'up';
+  }
+
+  open(): void {
+    if (this.#phase.kind === 'idle') this.#dial();
+  }
+
+  /** Gives a frame to the socket. False when there is no welcomed connection; it is then sent again after the next welcome. */
+  send(frame: string | Buffer): boolean {
+    if (this.#phase.kind !== 'up') return false;
+    // A failure of the write is followed by the close of the socket; nothing is to be done here.
+    this.#phase.socket.send(frame, { binary: false }, () => {});
+    return true;
+  }
+
+  /** This connection is of no more use (a protocol fault, a stall): begin a new one, after a wait like after any other loss. */
+  restart(why: string): void {
+    if (this.#phase.kind === 'up') this.#lost({ kind: 'transport', message: why });
+  }
+
+  /** An ack is proof that the other side works (CN5). */
+  proven(): void {
+    this.#attempt = 0;
+    this.#credentialTried = false;
+  }
+
+  /** The polite end, resolved when the other side has seen it or after a moment. */
+  async close(): Promise<void> {
+    const socket = this.#detach({ kind: 'ended' }); // CN3
+    if (!socket) return;
+    if (socket.readyState !== WebSocket.OPEN) return socket.terminate();
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, 1000);
+      socket.on('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      socket.close(CLOSE.done, 'done');
+    });
+    socket.terminate();
+  }
+
+  #dial(): void {
+    const { url, credential, times, log, handlers } = this.#options;
+    const generation = ++this.#generation;
+    const current = (): boolean => generation === this.#generation; // CN1
+    log.fact('dialing', { attempt: this.#attempt, generation });
+
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(url, [INGEST_SUBPROTOCOL], {
+        headers: { authorization: `Bearer ${credential.current()}` },
+        perMessageDeflate: false,
+        maxPayload: COORDINATOR_FRAME_BYTES_MAX,
+        closeTimeout: CLOSE_TIMEOUT_MS,
+      } as ConstructorParameters<typeof WebSocket>[2]);
+    } catch (error) {
+      // A token that no header can carry, or a URL that is none: no retry will change that.
+      this.#end({ kind: 'refused', why: (error as Error).message });
+      return;
+    }
+    const watchdog = setTimeout(() => {
+      if (current()) this.#lost({ kind: 'transport', message: `no welcome within ${times.connectWatchdogMs} ms` }); // CN4
+    }, times.connectWatchdogMs);
+    this.#phase = { kind: 'dialing', socket, watchdog };
+
+    // All listeners are there before anything can arrive: a peer may answer in the same packet as the upgrade.
+    socket.on('open', () => {
+      if (!current()) return;
+      this.#phase = { kind: 'greeting', socket, watchdog };
+      socket.send(encodeFrame(handlers.hello()));
+    });
+    socket.on('message', (data: RawData, binary: boolean) => {
+      if (current()) this.#received(data, binary);
+    });
+    socket.on('close', (code, reason) => {
+      if (current()) this.#lost({ kind: 'closed', code, reason: reason.toString() });
+    });
+    socket.on('unexpected-response', (request, response) => {
+      readRefusal(response, this.#now(), (loss) => {
+        request.destroy();
+        if (current()) this.#lost(loss);
+      });
+    });
+    // After an error that ends an open socket 'close' follows with a better description, so only a dialing one is lost here.
+    socket.on('error', (error) => {
+      if (current() && this.#phase.kind === 'dialing') this.#lost({ kind: 'transport', message: error.message });
+    });
+  }
+
+  #received(data: RawData, binary: boolean): void {
+    const phase = this.#phase;
+    if (phase.kind !== 'greeting' && phase.kind !== 'up') return;
+    if (phase.kind === 'up') phase.heartbeat.heard();
+    const text = binary ? '' : data.toString();
+    if (text === PONG) {
+      if (phase.kind === 'up') {
+        this.#patience = Math.max(1, this.#patience / 2);
+        this.proven();
+      }
+      return;
+    }
+    const parsed = parseCoordinatorFrame(text);
+    if (!parsed.ok) {
+      // A newer coordinator may say things that we do not know (ING10). If it was an ack, the stall check brings it back.
+      this.#options.log.fact('frame_ignored', { code: parsed.code, detail: parsed.detail });
+      return;
+    }
+    const { frame } = parsed;
+    if (frame.type === 'welcome') {
+      if (phase.kind === 'greeting') this.#welcomed(phase.socket, phase.watchdog, frame);
+      return;
+    }
+    // A close frame belongs to the answer of a POST; a socket is closed by closing it.
+    if (phase.kind === 'up' && frame.type !== 'close') this.#options.handlers.frame(frame);
+  }
+
+  #welcomed(socket: WebSocket, watchdog: NodeJS.Timeout, frame: WelcomeFrame): void {
+    clearTimeout(watchdog);
+    this.#graceMs = frame.policy.disconnectGraceMs;
+    const pongWaitMs = this.#options.times.pongWaitMs * this.#patience;
+    const heartbeat = new Heartbeat(socket, frame.policy.heartbeatMs, pongWaitMs, (why) => {
+      this.#patience = Math.min(PATIENCE_MAX, this.#patience * 2);
+      this.restart(why);
+    });
+    this.#phase = { kind: 'up', socket, heartbeat };
+    this.#options.log.fact('welcome', { epoch: frame.epoch, ackedSeq: frame.ackedSeq, commands: frame.commands.length });
+    this.#options.handlers.welcome(frame);
+  }
+
+  /** The one way from a lost attempt or connection to what comes next (CN6). */
+  #lost(loss: Loss): void {
+    const wasUp = this.#phase.kind === 'up';
+    this.#detach({ kind: 'idle' })?.terminate();
+    const { log, handlers } = this.#options;
+    const why = describe(loss);
+    log.fact('lost', { why, wasUp });
+    if (loss.kind === 'closed' && loss.code === CLOSE.settled) {
+      this.#end({ kind: 'settled', status: settledStatus(loss.reason) });
+      return;
+    }
+    const step = this.#nextStep(loss);
+    switch (step) {
+      case 'stop':
+        this.#end({
+          kind: 'refused',
+          why,
+          ...(loss.kind === 'closed' ? { wsCloseCode: loss.code } : {}),
+          ...(loss.kind === 'status' ? { httpStatus: loss.status } : {}),
+        });
+        return;
+      case 'retry':
+        this.#wait(loss.kind === 'status' ? loss.retryAfter : null);
+        if (wasUp) handlers.down(why);
+        return;
+      default:
+        step satisfies never;
+    }
+  }
+
+  #nextStep(loss: Loss): Exclude<NextStep, 'refresh_credential'> {
+    let step: NextStep = 'retry';
+    if (loss.kind === 'closed') step = nextStepAfterClose(loss.code);
+    if (loss.kind === 'status') step = nextStepAfterStatus(loss.status);
+    if (step !== 'refresh_credential') return step;
+    // Once more, with what the credential's source says now; the same answer again is final.
+    if (this.#credentialTried) return 'stop';
+    this.#credentialTried = true;
+    const fresh = this.#options.credential.refresh();
+    this.#options.log.fact('credential_refused', { fresh });
+    return 'retry';
+  }
+
+  #wait(retryAfter: number | null): void {
+    this.#attempt += 1;
+    const { random = Math.random } = this.#options;
+    const capMs = wrapperReconnectCapMs(this.#graceMs);
+    const delayMs = retryDelayMs(this.#attempt, { baseMs: Math.min(WRAPPER_RECONNECT.baseMs, capMs), capMs, random }, retryAfter);
+    this.#options.log.fact('retry', { attempt: this.#attempt, delayMs });
+    this.#phase = { kind: 'waiting', timer: setTimeout(() => this.#dial(), delayMs) };
+  }
+
+  #end(end: ConnectionEnd): void {
+    this.#phase = { kind: 'ended' };
+    this.#options.handlers.ended(end);
+  }
+
+  /** Takes the socket out of service before anything is done with it (CN2), and hands it over. */
+  #detach(next: Phase): WebSocket | null {
+    const phase = this.#phase;
+    this.#phase = next;
+    this.#generation += 1;
+    switch (phase.kind) {
+      case 'idle':
+      case 'ended':
+        return null;
+      case 'waiting':
+        clearTimeout(phase.timer);
+        return null;
+      case 'dialing':
+      case 'greeting':
+        clearTimeout(phase.watchdog);
+        break;
+      case 'up':
+        phase.heartbeat.stop();
+        break;
+      default:
+        phase satisfies never;
+    }
+    const { socket } = phase;
+    socket.removeAllListeners();
+    socket.on('error', () => {}); // Giving up an unfinished handshake is reported as an error.
+    return socket;
+  }
+}
+
+/**
+ * Tells a dead connection from a quiet one. A half-open TCP connection gives no error for many minutes; only an answer proves the peer.
+ */
+class Heartbeat {
+  readonly #socket: WebSocket;
+  readonly #pongWaitMs: number;
+  readonly #dead: (why: string) => void;
+  readonly #interval: NodeJS.Timeout;
+  #deadline: NodeJS.Timeout | null = null;
+
+  constructor(socket: WebSocket, everyMs: number, pongWaitMs: number, dead: (why: string) => void) {
+    this.#socket = socket;
+    this.#pongWaitMs = pongWaitMs;
+    this.#dead = dead;
+    this.#interval = setInterval(() => this.#beat(), everyMs);
+  }
+
+  /** Anything that arrives is as good as a pong (CN7). */
+  heard(): void {
+    if (this.#deadline) clearTimeout(this.#deadline);
+    this.#deadline = null;
+  }
+
+  stop(): void {
+    clearInterval(this.#interval);
+    this.heard();
+  }
+
+  #beat(): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(PING, () => {});
+    this.#deadline ??= setTimeout(() => this.#dead(`no pong within ${this.#pongWaitMs} ms`), this.#pongWaitMs);
+  }
+}
+
+function settledStatus(reason: string): TerminalStatus | null {
+  try {
+    const { status } = JSON.parse(reason) as { status?: unknown };
+    return isStatus(status) && isTerminal(status) ? status : null;
+  } catch {
+    return null;
+  }
+}
+
+function describe(loss: Loss): string {
+  switch (loss.kind) {
+    case 'closed':
+      return `closed with ${loss.code}${loss.reason ? ` (${loss.reason})` : ''}`;
+    case 'status':
+      return `HTTP ${loss.status}${loss.detail ? ` (${loss.detail})` : ''}`;
+    case 'transport':
+      return loss.message;
+    default:
+      return loss satisfies never;
+  }
+}
+
+/** Status, Retry-After and what a problem document says, from the answer to a refused upgrade. */
+function readRefusal(response: IncomingMessage, now: number, done: (loss: Loss) => void): void {
+  const status = response.statusCode ?? 0;
+  const retryAfter = retryAfterMs(response.headers['retry-after'], now);
+  let body = '';
+  let finished = false;
+  const finish = () => {
+    if (finished) return;
+    finished = true;
+    clearTimeout(timer);
+    done({ kind: 'status', status, retryAfter, detail: problemDetail(body) });
+  };
+  const timer = setTimeout(finish, REFUSAL_BODY_WAIT_MS);
+  response.setEncoding('utf8');
+  response.on('data', (text: string) => {
+    body += text;
+    if (body.length > REFUSAL_BODY_BYTES_MAX) finish();
+  });
+  response.on('end', finish);
+  response.on('error', finish);
+  response.on('close', finish);
+}
+
+function problemDetail(body: string): string {
+  try {
+    const { code, detail } = JSON.parse(body) as { code?: unknown; detail?: unknown };
+    return [code, detail]
+      .filter((part) => typeof part === 'string')
+      .join(': ')
+      .slice(0, 300);
+  } catch {
+    return '';
+  }
+}

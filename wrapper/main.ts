@@ -1,0 +1,68 @@
+/**
+ * The process beside the job.
+ *
+ *   run-options     arguments and variables of `run`
+ *   supervisor      one run: wires the following together
+ *     connection    one WebSocket at a time, and when to try again
+ *     sender        what to send next (pure)         frame-encoding   stored lines to frames (pure)
+ *     spool         events on disk until acked       spool-lock, spool-state, spool-recovery
+ *     child         the job's process                text-splitter (pure), event-lines, interrupt (pure)
+ *   runner          `serve`: starts wrappers when a coordinator asks; see its own map
+ *   times, log, credential
+ */
+
+import { WRAPPER_FAILED } from './supervisor.ts';
+
+const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
+       holdfast-wrapper serve [options]              starts wrappers on request
+       holdfast-wrapper run --help | serve --help
+`;
+
+async function main([verb, ...argv]: string[]): Promise<number> {
+  switch (verb) {
+    case 'run': {
+      const { readRunOptions, RUN_USAGE } = await import('./run-options.ts');
+      const reading = readRunOptions(argv, process.env);
+      switch (reading.kind) {
+        case 'help':
+          process.stdout.write(RUN_USAGE);
+          return 0;
+        case 'wrong':
+          process.stderr.write(`holdfast-wrapper: ${reading.message}\n\n${RUN_USAGE}`);
+          return WRAPPER_FAILED;
+        case 'run': {
+          const { run } = await import('./supervisor.ts');
+          return run(reading.options);
+        }
+        default:
+          return reading satisfies never;
+      }
+    }
+    case 'serve': {
+      const { serve } = await import('./runner.ts');
+      return serve(argv);
+    }
+    case 'help':
+    case '--help':
+    case '-h':
+      process.stdout.write(USAGE);
+      return 0;
+    default:
+      process.stderr.write(USAGE);
+      return WRAPPER_FAILED;
+  }
+}
+
+/** Ends the process even if a grandchild keeps a pipe open, but not before its own output is through. */
+function leave(exitCode: number): void {
+  process.exitCode = exitCode;
+  const pending = [process.stdout, process.stderr].filter(({ writableLength }) => writableLength > 0);
+  if (pending.length === 0) process.exit();
+  for (const stream of pending) stream.once('drain', () => leave(exitCode));
+  setTimeout(() => process.exit(), 2000);
+}
+
+main(process.argv.slice(2)).then(leave, (error: unknown) => {
+  process.stderr.write(`holdfast-wrapper: ${error instanceof Error ? error.message : String(error)}\n`);
+  leave(WRAPPER_FAILED);
+});

@@ -1,0 +1,125 @@
+/** The arguments and variables of `holdfast-wrapper run`. Arguments win over variables; a token is better given by a variable or file. */
+
+import { fstatSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { StdinSource } from './child.ts';
+import { fileCredential, fixedCredential } from './credential.ts';
+import { stderrLog } from './log.ts';
+import type { RunOptions } from './supervisor.ts';
+
+export const RUN_USAGE = `Usage: holdfast-wrapper run [options] -- command [argument…]
+
+Runs the command, reports each line of it to a coordinator, and exits with its exit code
+(128+n for signal n; 127 if it could not be started; 125 if the wrapper itself failed).
+
+  --url URL               ingest URL of the execution                HOLDFAST_INGEST_URL
+  --token T               its token; better given by variable        HOLDFAST_INGEST_TOKEN
+  --token-file FILE       a file with it, read again when refused    HOLDFAST_INGEST_TOKEN_FILE
+  --spool DIR             where events are kept until acknowledged   HOLDFAST_SPOOL
+  --spool-limit-bytes N   then the job has to wait (1 GiB)           HOLDFAST_SPOOL_LIMIT_BYTES
+  --format text|jsonl     jsonl: JSON lines of stdout become agent events (text)
+  --cwd DIR               working directory of the command
+  --stdin open|null       open: stays open for input (null)          HOLDFAST_STDIN
+  --stdin-file FILE       what the command reads first               HOLDFAST_STDIN_FILE
+  --tee                   also writes the output to this stdout and stderr
+  --recover               never runs the command: reports what an earlier wrapper left in the spool
+  --verbose               connection facts as JSON lines on stderr   HOLDFAST_LOG=debug
+`;
+
+export type RunReading = { kind: 'run'; options: RunOptions } | { kind: 'help' } | { kind: 'wrong'; message: string };
+
+const wrong = (message: string): RunReading => ({ kind: 'wrong', message });
+
+export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReading {
+  let values: Record<string, string | boolean | undefined>;
+  let command: string[];
+  try {
+    ({ values, positionals: command } = parseArgs({
+      args: argv,
+      allowPositionals: true,
+      options: {
+        url: { type: 'string' },
+        token: { type: 'string' },
+        'token-file': { type: 'string' },
+        spool: { type: 'string' },
+        'spool-limit-bytes': { type: 'string' },
+        format: { type: 'string' },
+        cwd: { type: 'string' },
+        stdin: { type: 'string' },
+        'stdin-file': { type: 'string' },
+        tee: { type: 'boolean' },
+        recover: { type: 'boolean' },
+        verbose: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }));
+  } catch (error) {
+    return wrong((error as Error).message);
+  }
+  if (values.help) return { kind: 'help' };
+  const text = (option: string, variable?: string): string | undefined =>
+    (values[option] as string | undefined) ?? ((variable && env[variable]) || undefined);
+
+  const url = text('url', 'HOLDFAST_INGEST_URL');
+  if (!url) return wrong('--url or HOLDFAST_INGEST_URL is needed');
+  const parsed = URL.canParse(url) ? new URL(url) : null;
+  if (!parsed || !['http:', 'https:', 'ws:', 'wss:'].includes(parsed.protocol))
+    return wrong('the ingest URL must be an absolute http(s) URL');
+  if (command.length === 0 || command[0] === '') return wrong('the command is missing; it comes after --');
+
+  const tokenFile = text('token-file', 'HOLDFAST_INGEST_TOKEN_FILE');
+  const token = (values.token as string | undefined) ?? (tokenFile ? undefined : env.HOLDFAST_INGEST_TOKEN);
+  if (!token && !tokenFile) return wrong('--token, --token-file or HOLDFAST_INGEST_TOKEN is needed');
+
+  const limit = text('spool-limit-bytes', 'HOLDFAST_SPOOL_LIMIT_BYTES');
+  if (limit !== undefined && !(/^[1-9]\d*$/.test(limit) && Number.isSafeInteger(Number(limit)))) {
+    return wrong('--spool-limit-bytes must be a number of bytes');
+  }
+  const format = text('format') ?? 'text';
+  if (format !== 'text' && format !== 'jsonl') return wrong('--format must be text or jsonl');
+  const stdinMode = text('stdin', 'HOLDFAST_STDIN') ?? 'null';
+  if (stdinMode !== 'open' && stdinMode !== 'null') return wrong('--stdin must be open or null');
+
+  let credential: RunOptions['credential'];
+  try {
+    credential = token || !tokenFile ? fixedCredential(token ?? '') : fileCredential(tokenFile);
+  } catch (error) {
+    return wrong(`the token file can not be read: ${(error as Error).message}`);
+  }
+  const spool = text('spool', 'HOLDFAST_SPOOL');
+  const cwd = text('cwd');
+  return {
+    kind: 'run',
+    options: {
+      command,
+      url,
+      credential,
+      spoolDirectory: spool === undefined ? null : resolve(spool),
+      ...(limit === undefined ? {} : { spoolLimitBytes: Number(limit) }),
+      format,
+      cwd: cwd === undefined ? null : resolve(cwd),
+      env,
+      stdin: stdinSource(text('stdin-file', 'HOLDFAST_STDIN_FILE'), stdinMode === 'open'),
+      tee: values.tee === true,
+      recoverOnly: values.recover === true,
+      log: stderrLog(values.verbose === true || env.HOLDFAST_LOG === 'debug'),
+      handleSignals: true,
+    },
+  };
+}
+
+/**
+ * A file that this process itself got as stdin (`< file`, or from a runner) goes on to the job: it has an end. A terminal or a pipe does
+ * not, because a job that reads it may then hang for ever without anybody having asked for that.
+ */
+function stdinSource(file: string | undefined, open: boolean): StdinSource {
+  if (file !== undefined) return { file: resolve(file), open };
+  let inherited = false;
+  try {
+    inherited = fstatSync(0).isFile();
+  } catch {
+    // There is no stdin at all.
+  }
+  return { file: inherited ? 0 : null, open };
+}

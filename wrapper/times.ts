@@ -1,0 +1,40 @@
+/** Every time of the wrapper's own, in one place. Times of the execution (heartbeat, grace) come with the welcome. Tests shorten these. */
+
+export interface WrapperTimes {
+  /** Covers the whole handshake, upgrade and welcome together: a half-open one would otherwise hang for ever. */
+  connectWatchdogMs: number;
+  /** A `ping` without any answer or progress for this long means the connection is dead. */
+  pongWaitMs: number;
+  /** Events in flight without an ack for this long: the platform still answers pings, but nobody takes our events. */
+  ackStallMs: number;
+  /** How long a wrapper that was never welcomed goes on trying. */
+  firstWelcomeBudgetMs: number;
+  /** The least time a finished job's report is kept being delivered. */
+  drainBudgetMinMs: number;
+  /** How long a wrapper that was told to stop before its job began tries to report that. */
+  signalledBudgetMs: number;
+  /** How long an unfinished line is held back in the hope of its end. */
+  partialHoldMs: number;
+  /** How long the output pipes may stay open after the job itself has exited, because a grandchild holds them. */
+  pipesHoldMs: number;
+  /** From SIGTERM to SIGKILL, when the coordinator no longer wants the job. */
+  killAfterMs: number;
+  /** From the job's own end to SIGKILL for what is left of its group, when it was told to stop. */
+  leftoverKillMs: number;
+  /** After the last ack: how long the coordinator's own close (4000) is waited for. */
+  settledWaitMs: number;
+}
+
+export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
+  connectWatchdogMs: 20_000,
+  pongWaitMs: 10_000,
+  ackStallMs: 60_000,
+  firstWelcomeBudgetMs: 10 * 60_000,
+  drainBudgetMinMs: 5 * 60_000,
+  signalledBudgetMs: 10_000,
+  partialHoldMs: 100,
+  pipesHoldMs: 5000,
+  killAfterMs: 5000,
+  leftoverKillMs: 2000,
+  settledWaitMs: 2000,
+};
