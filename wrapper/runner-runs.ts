@@ -18,6 +18,8 @@
  *   R4  A wrapper is signalled by identity (pid and start), so a reused pid is never hit.
  *   R5  A restart never runs the command a second time: the wrapper is told to recover only (`--recover`), and reports what became
  *       of the job.
+ *   R6  A launch that was cut off before its wrapper made its spool is forgotten: nobody was told that it succeeded, so it is asked for again.
+ *       A wrapper that comes to life all the same shares the spool of the next one, whose lock lets only one of them in.
  *
  * Accepted weakness: the job's env is also the wrapper's, so a NODE_OPTIONS that breaks Node breaks the wrapper. Names that begin with
  * HOLDFAST_ would configure it, and are refused with the request.
@@ -26,6 +28,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -202,6 +205,12 @@ export class Runs {
             record.pid = found.pid;
             record.start = found.start;
             writeRecord(run);
+          } else if (record.restarts === 0 && !existsSync(join(folder, SPOOL_FOLDER))) {
+            // Or before there was a process (R6). What is kept of the run would answer the repeated request as if it had ended.
+            log(`${record.session}/${record.id}: was never started, forgotten until it is asked for again`);
+            this.#runs.delete(keyOf(record));
+            removeFolder(folder);
+            continue;
           }
         }
         if (record.pid !== null && record.start !== null && isAlive({ pid: record.pid, start: record.start })) {
@@ -278,6 +287,16 @@ export class Runs {
   }
 
   /** Asks the wrapper to stop its job and report. Idempotent: only the first call signals; the answer changes when the exit is proven. */
+  /** Runs with this id, of any session and tenant that is not named. */
+  matching({ id, session, tenant }: { id: string; session: string | null; tenant: string | null }): RunKey[] {
+    return [...this.#runs.values()]
+      .map(({ record }) => record)
+      .filter(
+        (record) =>
+          record.id === id && (session === null || record.session === session) && (tenant === null || record.tenant === tenant),
+      );
+  }
+
   stop(key: RunKey): StopOutcome {
     const run = this.#runs.get(keyOf(key));
     if (!run) return { kind: 'unknown' };

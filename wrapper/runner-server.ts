@@ -78,10 +78,15 @@ export function runnerListener({ runs, token, isStopping, log = () => {} }: Runn
       return wrongMethod(response, 'GET, POST');
     }
 
-    const key = { id: decoded(rawId), session: url.searchParams.get('session'), tenant: url.searchParams.get('tenant') ?? '' };
-    if (!isId(key.id)) return problem(response, 'bad_request', 'The execution id in the path is not valid.', { field: 'id' });
-    if (!isId(key.session)) return problem(response, 'bad_request', 'Say which session: ?session=.', { field: 'session' });
-    const known = { ...key, id: key.id, session: key.session };
+    const id = decoded(rawId);
+    if (!isId(id)) return problem(response, 'bad_request', 'The execution id in the path is not valid.', { field: 'id' });
+    // Ids are unique within a session; where one runner has the same id twice, the caller has to say which it means.
+    const matches = runs.matching({ id, session: url.searchParams.get('session'), tenant: url.searchParams.get('tenant') });
+    if (matches.length > 1) {
+      return problem(response, 'bad_request', 'Several sessions have this id: say ?session= and ?tenant=.', { field: 'session' });
+    }
+    const [known] = matches;
+    if (!known) return problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
     if (method === 'GET') {
       const run = runs.get(known);
       return run

@@ -175,7 +175,7 @@ describe('HTTP', () => {
       status: 400,
       body: { field: 'cwd' },
     });
-    expect(await call(runner, 'DELETE', '/executions/e1')).toMatchObject({ status: 400, body: { field: 'session' } });
+    expect(await call(runner, 'DELETE', '/executions/e1')).toMatchObject({ status: 404, body: { code: 'execution_not_found' } });
     expect(await call(runner, 'DELETE', '/executions/e1?session=s1')).toMatchObject({
       status: 404,
       body: { code: 'execution_not_found' },
@@ -186,6 +186,16 @@ describe('HTTP', () => {
     });
     expect((await call(runner, 'POST', '/executions', ' '.repeat(RUNNER_BODY_BYTES_MAX))).status).toBe(400);
     expect((await call(runner, 'GET', '/executions')).body.data).toEqual([]);
+  });
+
+  it('finds a run by its id alone, and asks which is meant when two sessions have that id', async () => {
+    const runner = await startRunner();
+    for (const session of ['s1', 's2']) await call(runner, 'POST', '/executions', request({ session }));
+    expect(await call(runner, 'GET', '/executions/e1')).toMatchObject({ status: 400, body: { field: 'session' } });
+    expect(await call(runner, 'DELETE', '/executions/e1')).toMatchObject({ status: 400, body: { field: 'session' } });
+    expect(await call(runner, 'GET', '/executions/e1?session=s2')).toMatchObject({ status: 200, body: { session: 's2' } });
+    await call(runner, 'POST', '/executions', request({ id: 'e2' }));
+    expect(await call(runner, 'GET', '/executions/e2')).toMatchObject({ status: 200, body: { id: 'e2', session: 's1' } });
   });
 
   it('refuses a body that is too long also when its length was not announced', async () => {
@@ -357,6 +367,25 @@ describe('the life of the runner', () => {
     writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), pid: null, start: null }));
     const second = await startRunner();
     expect((await call(second, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
+  });
+
+  it('[R6] a launch that was cut off before there was a wrapper is forgotten, so that asking again starts it', async () => {
+    const first = await startRunner();
+    const { body } = await call(first, 'POST', '/executions', request());
+    await until(() => traces().length);
+    first.child.kill('SIGKILL');
+    await first.exit;
+    process.kill(body.pid, 'SIGKILL');
+    // As it looks when the runner died between the record and the process.
+    const folder = await runFolder();
+    const record = join(folder, 'run.json');
+    writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), pid: null, start: null }));
+    rmSync(join(folder, 'spool'), { recursive: true, force: true });
+    const second = await startRunner();
+    expect((await call(second, 'GET', '/executions')).body).toMatchObject({ data: [], inFlight: 0 });
+    expect(await call(second, 'POST', '/executions', request())).toMatchObject({ status: 201, body: { restarts: 0 } });
+    await until(() => traces().filter(({ pid, signal }) => pid && !signal).length === 2);
+    expect(traces().map(({ recover }) => recover)).toEqual([false, false]);
   });
 
   it('--stop-jobs stops the jobs before it ends', async () => {
