@@ -1,0 +1,113 @@
+/** Those who use the API: start, interrupt, fail, input, at any time and more than once, because answers get lost. */
+
+import type { OnBusy, Policy } from '../../protocol/index.ts';
+import type { SessionContext } from '../../src/session/context.ts';
+import {
+  failExecution,
+  getSession,
+  interruptExecution,
+  type NormalStart,
+  sendInput,
+  startExecution,
+} from '../../src/session/operations.ts';
+import type { World } from './world.ts';
+
+const ATTEMPTS_MAX = 4;
+
+export class Caller {
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  start(id: string, { policy, launcher, onBusy }: { policy: Policy; launcher: 'none' | 'runner'; onBusy: OnBusy }): void {
+    const request: NormalStart = {
+      id,
+      command: ['job'],
+      cwd: null,
+      env: { KEY: 'value' },
+      stdin: null,
+      openStdin: false,
+      format: 'text',
+      launcher,
+      labels: {},
+      policy,
+      callbackUrl: null,
+      traceparent: null,
+      origin: 'https://holdfast.test',
+      digest: `digest of ${id}`,
+      onBusy,
+    };
+    const touches = () => [id, ...this.#world.activeIds()];
+    this.#call(`start ${id} ${launcher} ${onBusy}`, touches, (context) => startExecution(context, request, this.#world.now), {
+      idempotent: true,
+      answered: (result) => {
+        if (!result.ok || launcher !== 'none' || this.#world.wrappersOf(id).length > 0) return;
+        // Whoever starts with launcher `none` starts the wrapper too; some never do.
+        if (this.#world.random.chance(0.9)) {
+          this.#world.clock.after(this.#world.random.int(0, 500), () => this.#world.startWrapper(id));
+        }
+      },
+    });
+  }
+
+  interrupt(id: string, force: boolean): void {
+    const call = (context: SessionContext) => interruptExecution(context, id, { reason: 'a user asked', force }, this.#world.now);
+    this.#call(`interrupt ${id}${force ? ' by force' : ''}`, () => [id], call, { idempotent: true });
+  }
+
+  fail(id: string): void {
+    const call = (context: SessionContext) =>
+      failExecution(context, id, { code: 'asked_to_fail', message: 'a caller said so' }, this.#world.now);
+    this.#call(`fail ${id}`, () => [id], call, { idempotent: true });
+  }
+
+  input(id: string): void {
+    this.#call(
+      `input to ${id}`,
+      () => [id],
+      (context) => sendInput(context, id, 'yes\n', this.#world.now),
+      { idempotent: false },
+    );
+  }
+
+  /** A question that changes nothing, but wakes the object. */
+  ask(): void {
+    this.#call(
+      'get session',
+      () => [],
+      (context) => getSession(context),
+      { idempotent: true },
+    );
+  }
+
+  #call<T>(
+    what: string,
+    touches: () => string[],
+    call: (context: SessionContext) => T,
+    { idempotent, answered = () => {} }: { idempotent: boolean; answered?: (result: T) => void },
+    attempt = 1,
+  ): void {
+    const { clock, random, faults, host } = this.#world;
+    const again = () => {
+      if (!idempotent || attempt >= ATTEMPTS_MAX) return;
+      clock.after(random.int(10, 1500), () => this.#call(what, touches, call, { idempotent, answered }, attempt + 1));
+    };
+    clock.after(random.int(1, 20), () => {
+      this.#world.trace(() => `call: ${what}`);
+      host.request(
+        { kind: 'request', touches: touches() },
+        call,
+        (result) => {
+          if (faults.strike('answer_lost')) return again();
+          clock.after(random.int(1, 20), () => {
+            this.#world.trace(() => `answer: ${what}: ${JSON.stringify(result).slice(0, 160)}`);
+            answered(result);
+          });
+        },
+        again,
+      );
+    });
+  }
+}

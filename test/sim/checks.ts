@@ -1,0 +1,392 @@
+/**
+ * What must hold, checked while a schedule runs and after it. Nothing here asks the session: the checks look at the disk, at what left the
+ * object, and at what the peers saw.
+ */
+
+import {
+  ACTIVE_STATUSES,
+  type HoldfastEvent,
+  isActive,
+  isTerminal,
+  type TerminalStatus,
+  terminalStatusOf,
+  type WelcomeFrame,
+} from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../../src/core/execution.ts';
+import type { Cause } from './host.ts';
+import type { PlatformSocket, Witness } from './network.ts';
+import { checkHistory } from './verdicts.ts';
+import type { Viewer } from './viewer.ts';
+import type { World } from './world.ts';
+
+/** One event of the durable log. */
+export interface Logged {
+  offset: number;
+  execution: string;
+  type: string;
+  line: string;
+  own: boolean;
+  seq: number | null;
+}
+
+/** Columns that becoming pending may change in the row of the one that was next (LIF20). */
+const PROMOTION_COLUMNS: ReadonlySet<string> = new Set(['status', 'pendingAt', 'pendingUntil', 'launchAt']);
+
+export class Checks implements Witness {
+  /** The durable log, event by event: index = offset − 1. */
+  readonly log: Logged[] = [];
+  readonly #world: World;
+  #rowsSeen = 0;
+  #durableRows = 0;
+  #commandsSeen: unknown;
+  readonly #epochs = new Map<string, number>();
+  readonly #acked = new Map<string, number>();
+  readonly #durableSeq = new Map<string, number>();
+  readonly #spawns = new Map<string, number>();
+  readonly #commands = new Map<string, Set<number>>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  #fail(rule: string, text: string): void {
+    this.#world.violation(`${rule}: ${text}`);
+  }
+
+  // ── turns of the object ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** After each turn, before its writes are given to the disk. */
+  turn(cause: Cause): void {
+    const { disk } = this.#world.host;
+    const appended = disk.log.slice(this.#rowsSeen);
+    this.#rowsSeen = disk.log.length;
+    const wrote = appended.length > 0 || disk.changed.size > 0 || this.#commandsSeen !== disk.commands;
+    this.#commandsSeen = disk.commands;
+    if (wrote) {
+      this.#fenced(cause);
+      for (const row of appended) this.#appendedRow(row.execution, row.body, row.firstSeq);
+      this.#changes(cause);
+      const active = this.#count(disk.executions);
+      if (active.active > 1) this.#fail('G4', `${active.active} executions are active`);
+      if (active.active === 0 && active.queued > 0) this.#fail('G3', 'executions wait although none is active');
+    }
+    this.#silence();
+  }
+
+  /** The object lost its turns; what they appended is gone. */
+  crashed(): void {
+    this.#rowsSeen = this.#world.host.disk.log.length;
+    this.#commandsSeen = this.#world.host.disk.commands;
+  }
+
+  #count(executions: ReadonlyMap<string, ExecutionRecord>): { active: number; queued: number } {
+    let active = 0;
+    let queued = 0;
+    for (const { status } of executions.values()) {
+      if (isActive(status)) active += 1;
+      if (status === 'queued') queued += 1;
+    }
+    return { active, queued };
+  }
+
+  /** ING4: what comes over a superseded connection changes nothing. */
+  #fenced(cause: Cause): void {
+    if (cause.kind !== 'message' && cause.kind !== 'close') return;
+    const before = this.#world.host.disk.changed.get(cause.execution);
+    const epoch = (before ?? this.#world.host.disk.executions.get(cause.execution))?.epoch ?? 0;
+    if (cause.socket.epoch !== null && cause.socket.epoch < epoch) {
+      this.#fail('ING4', `a ${cause.kind} of epoch ${cause.socket.epoch} wrote something, while ${epoch} is the current one`);
+    }
+  }
+
+  #appendedRow(execution: string, body: string, firstSeq: number | null): void {
+    const record = this.#world.host.disk.executions.get(execution);
+    if (firstSeq !== null) {
+      for (const [index, line] of body.split('\n').entries()) {
+        if (record?.wrapperId && this.#world.ledger.holds(record.wrapperId, firstSeq + index, line)) continue;
+        this.#fail(
+          'G1',
+          `seq ${firstSeq + index} of ${execution} was stored, but its wrapper never spooled it: ${line.slice(0, 120)}`,
+        );
+      }
+    } else if (record && body.includes('{"type":"wrapper_disconnected"')) {
+      const socket = this.#world.host.sockets.find((one) => one.execution === execution && one.epoch === record.epoch);
+      const silentMs = socket ? this.#world.now - socket.lastHeardAt : 0;
+      if (socket?.readyState === 1 && silentMs < record.policy.silenceTimeoutMs) {
+        this.#fail(
+          'LIF22',
+          `${execution} was called disconnected, but its connection of epoch ${record.epoch} is open and not silent`,
+        );
+      }
+    }
+  }
+
+  /** G4: a turn about one execution leaves the rows of the others alone. */
+  #changes(cause: Cause): void {
+    const { disk } = this.#world.host;
+    const now = this.#world.now;
+    let ended = false;
+    for (const [id, before] of disk.changed) {
+      const after = disk.executions.get(id);
+      if (after && isTerminal(after.status) && (!before || !isTerminal(before.status))) ended = true;
+    }
+    for (const [id, before] of disk.changed) {
+      const after = disk.executions.get(id);
+      if (!before || !after || before === after) continue;
+      if (isTerminal(before.status)) {
+        this.#fail('LIF15', `${id} is ${before.status}, but its row was written again`);
+        continue;
+      }
+      const promoted = before.status === 'queued' && isActive(after.status);
+      if (promoted) this.#promotion(before, after, ended);
+      const own = this.#mayTouch(cause, before, now);
+      if (own || (promoted && cause.kind === 'alarm')) continue;
+      const keys = Object.keys(after) as (keyof ExecutionRecord)[];
+      const changed = keys.filter((key) => before[key] !== after[key]);
+      // A write that changed nothing is waste, not harm.
+      if (changed.length > 0 && !(promoted && changed.every((key) => PROMOTION_COLUMNS.has(key)))) {
+        this.#fail('G4', `a turn about something else (${cause.kind}) changed ${changed.join(', ')} of ${id}`);
+      }
+    }
+  }
+
+  #promotion(before: ExecutionRecord, { id }: ExecutionRecord, ended: boolean): void {
+    if (!ended) this.#fail('LIF3', `${id} was promoted although nothing ended`);
+    for (const [otherId, changed] of [...this.#world.host.disk.executions].map(
+      ([key, row]) => [key, this.#world.host.disk.changed.get(key) ?? row] as const,
+    )) {
+      const now = this.#world.host.disk.executions.get(otherId);
+      const waits = otherId !== id && changed.status === 'queued' && now?.status === 'queued';
+      if (!waits) continue;
+      const first =
+        changed.queueRank < before.queueRank || (changed.queueRank === before.queueRank && changed.ordinal < before.ordinal);
+      if (first && this.#world.host.disk.changed.get(otherId) !== null) {
+        this.#fail('LIF3', `${id} was promoted before ${otherId}, which is next`);
+      }
+    }
+  }
+
+  #mayTouch(cause: Cause, before: ExecutionRecord, now: number): boolean {
+    switch (cause.kind) {
+      case 'request':
+        return cause.touches.includes(before.id);
+      case 'message':
+      case 'close':
+        return cause.execution === before.id;
+      case 'viewer':
+        return false;
+      case 'wake':
+      case 'later':
+        return isActive(before.status);
+      case 'alarm': {
+        const deadlines = [before.pendingUntil, before.graceUntil, before.runtimeUntil, before.interruptUntil, before.launchAt];
+        return before.connected || deadlines.some((at) => at !== null && at <= now);
+      }
+      default:
+        return cause satisfies never;
+    }
+  }
+
+  /** LIF23: a connection that says nothing is noticed. */
+  #silence(): void {
+    const { disk, sockets } = this.#world.host;
+    for (const record of disk.executions.values()) {
+      if (record.status !== 'running' || !record.connected) continue;
+      const socket = sockets.find((one) => one.execution === record.id && one.epoch === record.epoch);
+      if (!socket) continue;
+      const due = this.#world.latest(socket.lastHeardAt + record.policy.silenceTimeoutMs);
+      if (this.#world.now > due) this.#fail('LIF23', `${record.id} has been silent since ${socket.lastHeardAt} and nobody noticed`);
+    }
+  }
+
+  /** After each flush: what is durable now. */
+  durable(): void {
+    const { disk } = this.#world.host;
+    for (; this.#durableRows < disk.durableRows; this.#durableRows += 1) {
+      const row = disk.log[this.#durableRows];
+      if (!row) break;
+      for (const [index, line] of row.body.split('\n').entries()) {
+        const seq = row.firstSeq === null ? null : row.firstSeq + index;
+        const offset = this.log.length + 1;
+        if (row.firstOffset + index !== offset) this.#fail('L1', `offset ${row.firstOffset + index} follows ${offset - 1}`);
+        this.log.push({ offset, execution: row.execution, type: typeOf(line), line, own: row.own, seq });
+        if (seq === null) continue;
+        const known = this.#durableSeq.get(row.execution) ?? 0;
+        if (seq !== known + 1) this.#fail('G1', `seq ${seq} of ${row.execution} is stored behind ${known}`);
+        this.#durableSeq.set(row.execution, seq);
+      }
+    }
+  }
+
+  // ── what the object says ────────────────────────────────────────────────────────────────────────────────────────────
+
+  sent(socket: PlatformSocket, text: string): void {
+    if (socket.execution === null || !text.startsWith('{"type":"welcome"')) return;
+    const welcome = JSON.parse(text) as WelcomeFrame;
+    socket.epoch = welcome.epoch;
+    const waiting = this.#world.host.disk.commands.filter(({ execution }) => execution === socket.execution);
+    const missing = waiting.filter(({ command }) => !welcome.commands.some(({ id }) => id === command.id));
+    if (missing.length > 0) this.#fail('ING9', `a welcome leaves out command ${missing[0]?.command.id}, which is not acknowledged`);
+  }
+
+  left(socket: PlatformSocket, text: string): void {
+    if (socket.execution === null || !text.startsWith('{"type":"welcome"')) return;
+    const { epoch } = JSON.parse(text) as WelcomeFrame;
+    const before = this.#epochs.get(socket.execution) ?? 0;
+    if (epoch <= before) this.#fail('ING3', `epoch ${epoch} of ${socket.execution} follows ${before}`);
+    this.#epochs.set(socket.execution, epoch);
+  }
+
+  // ── what a wrapper sees ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  acked(execution: string, seq: number): void {
+    const durable = this.#durableSeq.get(execution) ?? 0;
+    if (seq > durable) this.#fail('G1', `${seq} of ${execution} was acknowledged, but only ${durable} is durable`);
+    this.#acked.set(execution, Math.max(seq, this.#acked.get(execution) ?? 0));
+  }
+
+  welcomed(execution: string, { ackedSeq }: WelcomeFrame): void {
+    if (ackedSeq > 0) this.acked(execution, ackedSeq);
+  }
+
+  /** Frames of one connection come in order, so nothing is ahead of what is expected unless one was lost on its way or could not be written. */
+  get #framesMayBeMissing(): boolean {
+    return this.#world.faults.has('frame_dropped') || this.#world.faults.has('disk_write_fails');
+  }
+
+  nacked(label: string): void {
+    if (!this.#framesMayBeMissing) this.#fail('SPL5', `${label} was told that something is missing`);
+  }
+
+  faulted(label: string, why: string): void {
+    if (!this.#framesMayBeMissing) this.#fail('SPL5', `${label} found a fault of the protocol: ${why}`);
+  }
+
+  spawned(execution: string): void {
+    const count = (this.#spawns.get(execution) ?? 0) + 1;
+    this.#spawns.set(execution, count);
+    if (count > 1) this.#fail('ING2', `the command of ${execution} was run ${count} times`);
+  }
+
+  carriedOut(execution: string, id: number): void {
+    const done = this.#commands.get(execution) ?? new Set();
+    this.#commands.set(execution, done);
+    if (done.has(id)) {
+      // A copy of a spool may be older than the command; the job of its execution is not run again by it, so nothing happens twice.
+      if (!this.#world.faults.counts.has('spool_copied')) this.#fail('ING9', `command ${id} of ${execution} was carried out twice`);
+    }
+    done.add(id);
+  }
+
+  toldSettled(execution: string, reason: string): void {
+    const { status } = JSON.parse(reason) as { status: string };
+    const verdict = this.log.findLast((event) => event.own && event.execution === execution);
+    if (!verdict || terminalStatusOf(verdict.type) !== status) {
+      this.#fail('ING7', `a wrapper of ${execution} was told ${status}, but the log does not say so: ${verdict?.line}`);
+    }
+  }
+
+  // ── what a viewer sees ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** G2: the next event of the log that passes, and durable. */
+  seen(viewer: Viewer, offset: number, execution: string, event: HoldfastEvent): void {
+    const expected = this.nextFor(viewer);
+    if (offset > this.log.length) this.#fail('G2', `${viewer.label} sees ${offset} before it is durable`);
+    else if (!expected || offset !== expected.offset) {
+      this.#fail('G2', `${viewer.label} at ${viewer.position} gets ${offset} (${event.type}), but ${expected?.offset} is next`);
+    } else if (expected.execution !== execution || JSON.stringify(event) !== expected.line) {
+      this.#fail('G2', `${viewer.label} sees another event at ${offset} than the log has`);
+    }
+  }
+
+  caughtUp(viewer: Viewer, offset: number): void {
+    const expected = this.nextFor(viewer);
+    if (offset > this.log.length) this.#fail('G2', `${viewer.label} has caught up with ${offset}, which is not durable`);
+    else if (expected && expected.offset <= offset) {
+      this.#fail('G2', `${viewer.label} has caught up with ${offset}, but was never given ${expected.offset}`);
+    }
+  }
+
+  endSeen(viewer: Viewer, execution: string, status: TerminalStatus): void {
+    const verdict = this.log.findLast((event) => event.own && event.execution === execution);
+    if (!verdict || terminalStatusOf(verdict.type) !== status) {
+      this.#fail('STR8', `${viewer.label} was told that ${execution} is ${status}; the log says ${verdict?.type}`);
+    } else if (viewer.position !== null && this.nextFor(viewer, verdict.offset)) {
+      this.#fail(
+        'STR8',
+        `${viewer.label} at ${viewer.position} is told the end of ${execution}, whose verdict is at ${verdict.offset}`,
+      );
+    }
+  }
+
+  /** The first durable event after the viewer's position that passes its filter. */
+  nextFor(viewer: Viewer, until = this.log.length): Logged | null {
+    for (let index = viewer.position ?? 0; index < until; index += 1) {
+      const event = this.log[index];
+      if (event && viewer.passes(event)) return event;
+    }
+    return null;
+  }
+
+  // ── afterwards ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Whether everything has come to rest: nothing is active or waits, every viewer has all of the log, and no wrapper lives. */
+  get atRest(): boolean {
+    const { disk } = this.#world.host;
+    const { executions, alarm } = disk;
+    for (const { status } of executions.values()) if (!isTerminal(status)) return false;
+    if (executions.size > 0 && alarm === null) return false;
+    if ([...this.#world.processes, ...this.#world.posters].some(({ alive }) => alive)) return false;
+    return disk.durable && this.#world.viewers.every((viewer) => viewer.done || !this.#known(viewer) || this.#viewerHasAll(viewer));
+  }
+
+  /** Whether all that the viewer asks for was ever started; else it is refused for as long as it likes to ask. */
+  #known({ wish }: Viewer): boolean {
+    const { executions } = this.#world.host.disk;
+    return executions.size > 0 && (wish.executions?.every((id) => executions.has(id)) ?? true);
+  }
+
+  #viewerHasAll(viewer: Viewer): boolean {
+    return viewer.wish.executions ? viewer.done : viewer.position !== null && this.nextFor(viewer) === null;
+  }
+
+  final(): void {
+    const { executions } = this.#world.host.disk;
+    for (const record of executions.values()) {
+      if (!isTerminal(record.status)) this.#fail('G3', `${record.id} is still ${record.status} after all its deadlines`);
+    }
+    for (const process of [...this.#world.processes, ...this.#world.posters])
+      if (process.alive) this.#fail('ING7', `${process.label} lives on, ${process.phase}`);
+    for (const viewer of this.#world.viewers) {
+      const next = this.nextFor(viewer);
+      if (this.#known(viewer) && next)
+        this.#fail('G2', `${viewer.label} stays at ${viewer.position} and never gets ${next.offset}`);
+      if (this.#known(viewer) && viewer.wish.executions && !viewer.done)
+        this.#fail('STR9', `${viewer.label} was never told the end`);
+    }
+    for (const [execution, seq] of this.#acked) {
+      const durable = this.#durableSeq.get(execution) ?? 0;
+      if (seq > durable) this.#fail('G1', `${seq} of ${execution} was acknowledged, and the log ends at ${durable}`);
+    }
+    if (this.#world.host.disk.alarm === null && executions.size > 0)
+      this.#fail('G5', 'a session at rest has no alarm for its retention');
+    const fail = (rule: string, text: string) => this.#fail(rule, text);
+    for (const record of executions.values()) checkHistory(record, this.log, this.#world, fail);
+    this.#oneAtATime(fail);
+  }
+
+  /** G4, as the log tells it. */
+  #oneAtATime(fail: (rule: string, text: string) => void): void {
+    let active: string | null = null;
+    for (const { type, execution, own } of this.log) {
+      if (!own) continue;
+      if (ACTIVE_STATUSES.some((status) => type === `execution_${status}`)) {
+        if (active !== null && active !== execution) fail('G4', `${execution} became active while ${active} was`);
+        active = execution;
+      } else if (terminalStatusOf(type) && active === execution) active = null;
+    }
+  }
+}
+
+/** Lines are made by JSON.stringify or checked by the parser; `type` comes first in all that the simulator makes. */
+const typeOf = (line: string): string => line.slice(9, line.indexOf('"', 9));

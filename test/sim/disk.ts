@@ -1,0 +1,163 @@
+/**
+ * The object's storage as the platform keeps it: tables and the alarm, with the platform's promise about crashes.
+ *
+ * D1  A turn's writes become durable together, some time after the turn (`flushed`), and in order.
+ * D2  A crash undoes every turn that was not durable (`lose`), as one.
+ * D3  A transaction that throws undoes its own writes at once (`rollbackTo`), and nothing else.
+ */
+
+import type { Command } from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../../src/core/execution.ts';
+import type { LogRow } from '../../src/session/ports.ts';
+
+export interface StoredRow extends LogRow {
+  firstSeq: number | null;
+  lastSeq: number | null;
+  receivedAt: number;
+}
+
+export interface StoredCommand {
+  execution: string;
+  command: Command;
+}
+
+/** A write that the disk refused (full, or failing). The platform throws it into the handler. */
+export class DiskFault extends Error {}
+
+type Undo = () => void;
+
+interface Commit {
+  version: number;
+  rows: number;
+  undo: Undo[];
+}
+
+export class Disk {
+  readonly executions = new Map<string, ExecutionRecord>();
+  commands: StoredCommand[] = [];
+  readonly log: StoredRow[] = [];
+  lastCommandId = 0;
+  lastOrdinal = 0;
+  createdAt: number | null = null;
+  alarm: number | null = null;
+
+  /** Rises with every write. A message leaves when the version it was sent at is durable. */
+  version = 0;
+  durableVersion = 0;
+  durableRows = 0;
+  /** Rows of executions as they were before this turn; null for one that is new. */
+  readonly changed = new Map<string, ExecutionRecord | null>();
+  /** Set by the world: true makes the next write throw. */
+  failing: () => boolean = () => false;
+  #turn: Undo[] = [];
+  #ended = 0;
+  readonly #waiting: Commit[] = [];
+
+  write(undo: Undo): void {
+    if (this.failing()) throw new DiskFault('SQLITE_FULL: database or disk is full');
+    this.#note(undo);
+  }
+
+  #note(undo: Undo): void {
+    this.version += 1;
+    this.#turn.push(undo);
+  }
+
+  putExecution(record: ExecutionRecord): void {
+    const before = this.executions.get(record.id) ?? null;
+    this.write(() => {
+      if (before) this.executions.set(before.id, before);
+      else this.executions.delete(record.id);
+    });
+    if (!this.changed.has(record.id)) this.changed.set(record.id, before);
+    this.executions.set(record.id, record);
+  }
+
+  setCommands(commands: StoredCommand[]): void {
+    const before = this.commands;
+    this.write(() => {
+      this.commands = before;
+    });
+    this.commands = commands;
+  }
+
+  appendRow(row: StoredRow): void {
+    this.write(() => void this.log.pop());
+    this.log.push(row);
+  }
+
+  setAlarm(at: number | null): void {
+    const before = this.alarm;
+    this.write(() => {
+      this.alarm = before;
+    });
+    this.alarm = at;
+  }
+
+  /** A fired alarm is used up. The platform does this, so it does not fail. */
+  consumeAlarm(): void {
+    const before = this.alarm;
+    this.#note(() => {
+      this.alarm = before;
+    });
+    this.alarm = null;
+  }
+
+  create(now: number): void {
+    this.write(() => {
+      this.createdAt = null;
+    });
+    this.createdAt = now;
+  }
+
+  mark(): number {
+    return this.#turn.length;
+  }
+
+  /** D3 */
+  rollbackTo(mark: number): void {
+    for (let undo = this.#turn.splice(mark), index = undo.length - 1; index >= 0; index -= 1) undo[index]?.();
+  }
+
+  /** The version to be flushed, or null when the turn wrote nothing. */
+  endTurn(): number | null {
+    this.changed.clear();
+    // A version may have been used up by a transaction that was rolled back: what was said after it waits for it all the same.
+    if (this.version === this.#ended) return null;
+    this.#ended = this.version;
+    this.#waiting.push({ version: this.version, rows: this.log.length, undo: this.#turn });
+    this.#turn = [];
+    return this.version;
+  }
+
+  /** D1 */
+  flushed(version: number): void {
+    for (let commit = this.#waiting[0]; commit && commit.version <= version; commit = this.#waiting[0]) {
+      this.durableVersion = commit.version;
+      this.durableRows = commit.rows;
+      this.#waiting.shift();
+    }
+  }
+
+  /** D2. Returns how many turns were lost. */
+  lose(): number {
+    const lost = this.#waiting.splice(0);
+    for (let index = lost.length - 1; index >= 0; index -= 1) {
+      const { undo } = lost[index] as Commit;
+      for (let step = undo.length - 1; step >= 0; step -= 1) undo[step]?.();
+    }
+    // What was lost will never be durable; versions that are used from here on must not look so either.
+    this.durableVersion = this.version;
+    return lost.length;
+  }
+
+  /** Nothing waits to be flushed. */
+  get durable(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  get head(): number {
+    const last = this.log.at(-1);
+    return last ? last.firstOffset + last.count - 1 : 0;
+  }
+}

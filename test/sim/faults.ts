@@ -1,0 +1,95 @@
+/** What goes wrong in a schedule, and how often. Each seed draws its own selection, so that some schedules are calm and some are not. */
+
+import type { Random } from './random.ts';
+
+export const FAULTS = [
+  'cut',
+  'object_crash',
+  'crash_at_write',
+  'hibernation',
+  'slow_accept',
+  'upgrade_refused',
+  'upgrade_lost',
+  'alarm_late',
+  'alarm_doubled',
+  'alarm_lost',
+  'disk_write_fails',
+  'disk_slow',
+  'wrapper_killed',
+  'wrapper_signalled',
+  'wrapper_frozen',
+  'spool_tail_lost',
+  'spool_copied',
+  'rival_wrapper',
+  'frame_dropped',
+  'launch_failed',
+  'launch_answer_lost',
+  'launch_slow',
+  'launch_doubled',
+  'launch_saturated',
+  'launch_refused',
+  'answer_lost',
+  'viewer_stalled',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** Chance of each, per occasion, where the schedule has it at all. Those that are drawn by time (cut, crash, kill) are counted elsewhere. */
+const RATES: Partial<Record<Fault, readonly [number, number]>> = {
+  crash_at_write: [0.01, 0.2],
+  slow_accept: [0.05, 0.4],
+  upgrade_refused: [0.05, 0.4],
+  upgrade_lost: [0.05, 0.4],
+  alarm_late: [0.1, 0.8],
+  alarm_doubled: [0.1, 0.8],
+  alarm_lost: [0.02, 0.25],
+  disk_write_fails: [0.001, 0.01],
+  disk_slow: [0.05, 0.5],
+  spool_tail_lost: [0.5, 1],
+  spool_copied: [0.5, 1],
+  rival_wrapper: [0.5, 1],
+  frame_dropped: [0.01, 0.05],
+  launch_failed: [0.1, 0.9],
+  launch_answer_lost: [0.1, 0.5],
+  launch_slow: [0.1, 0.6],
+  launch_doubled: [0.2, 0.8],
+  launch_saturated: [0.1, 0.6],
+  launch_refused: [0.1, 0.4],
+  answer_lost: [0.05, 0.5],
+  viewer_stalled: [0.1, 0.5],
+};
+
+export class Faults {
+  readonly counts = new Map<Fault, number>();
+  readonly #random: Random;
+  readonly #rates = new Map<Fault, number>();
+  /** False once the world has healed. */
+  on = true;
+
+  constructor(random: Random) {
+    this.#random = random;
+    // A seed in eight has none at all: what fails there fails without any excuse.
+    const density = random.pick([0, 0.1, 0.2, 0.3, 0.3, 0.4, 0.5, 0.7]);
+    for (const fault of FAULTS) {
+      const [low, high] = RATES[fault] ?? [1, 1];
+      const rate = low + random.next() * (high - low);
+      if (random.chance(density)) this.#rates.set(fault, rate);
+    }
+  }
+
+  /** Whether this schedule may have the fault. */
+  has(fault: Fault): boolean {
+    return this.#rates.has(fault);
+  }
+
+  /** Whether the fault happens now. */
+  strike(fault: Fault): boolean {
+    const rate = this.on ? this.#rates.get(fault) : undefined;
+    if (rate === undefined || !this.#random.chance(rate)) return false;
+    this.count(fault);
+    return true;
+  }
+
+  count(fault: Fault): void {
+    this.counts.set(fault, (this.counts.get(fault) ?? 0) + 1);
+  }
+}

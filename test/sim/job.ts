@@ -1,0 +1,40 @@
+/** What a simulated job does: lines at certain times, and then an end. Drawn when the execution is started. */
+
+import type { Random } from './random.ts';
+
+export type JobEnd =
+  | { kind: 'exit'; exitCode: number }
+  | { kind: 'signal'; signal: string }
+  /** The command could not be started. */
+  | { kind: 'spawn_failed' }
+  /** Only an interrupt ends it. */
+  | { kind: 'never' };
+
+export interface Job {
+  /** Delay before each line, milliseconds. */
+  pauses: number[];
+  /** Filler per line: long ones bring the windows and rounds of the viewers into play. */
+  lineBytes: number;
+  end: JobEnd;
+  /** How it takes an interrupt: at once, only when killed, by saying that all is well, or not at all. */
+  manners: 'obeys' | 'needs_kill' | 'exits_zero' | 'deaf';
+}
+
+const OTHER_ENDS: readonly JobEnd[] = [
+  { kind: 'exit', exitCode: 3 },
+  { kind: 'signal', signal: 'SIGSEGV' },
+  { kind: 'spawn_failed' },
+  { kind: 'never' },
+  { kind: 'never' },
+];
+
+export function drawJob(random: Random, bulky: boolean): Job {
+  const lines = bulky ? random.int(6, 14) : random.pick([0, 3, 10, 30, 80]);
+  const pace = random.pick([0, 5, 80, 500, 1500]);
+  return {
+    pauses: Array.from({ length: lines }, () => random.int(0, pace)),
+    lineBytes: bulky ? random.int(150_000, 300_000) : random.pick([0, 10, 200]),
+    end: random.chance(0.5) ? { kind: 'exit', exitCode: 0 } : random.pick(OTHER_ENDS),
+    manners: random.pick(['obeys', 'obeys', 'needs_kill', 'exits_zero', 'deaf']),
+  };
+}

@@ -1,0 +1,239 @@
+/**
+ * The session's Store over a simulated disk. One is made for each incarnation of the object: what it remembers beside the disk dies with it,
+ * as it does with the real one. test/support/store-contract.ts holds both to the same behaviour.
+ */
+
+import { type Command, isActive, isTerminal, STATUSES, type Status } from '../../protocol/index.ts';
+import type { ExecutionPatch, ExecutionRecord } from '../../src/core/execution.ts';
+import type { NewCommand } from '../../src/core/lifecycle.ts';
+import type { Batch, CommandTable, ExecutionTable, LogRow, LogTable, Store } from '../../src/session/ports.ts';
+import type { Disk, StoredRow } from './disk.ts';
+
+export class MemoryStore implements Store {
+  readonly executions: ExecutionTable;
+  readonly commands: CommandTable;
+  readonly log: LogTable;
+  readonly #disk: Disk;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+    this.executions = new MemoryExecutions(disk);
+    this.commands = new MemoryCommands(disk);
+    this.log = new MemoryLog(disk);
+  }
+
+  get exists(): boolean {
+    return this.#disk.createdAt !== null;
+  }
+
+  get createdAt(): number {
+    return this.#disk.createdAt ?? 0;
+  }
+
+  create(now: number): void {
+    if (!this.exists) this.#disk.create(now);
+  }
+
+  transact<T>(action: () => T): T {
+    const mark = this.#disk.mark();
+    try {
+      return action();
+    } catch (error) {
+      this.#disk.rollbackTo(mark);
+      throw error;
+    }
+  }
+}
+
+/** The real tables are not there before the session was started; asking them throws. */
+function needTables(disk: Disk): void {
+  if (disk.createdAt === null) throw new Error('no such table: a session that was never started was asked for its rows');
+}
+
+class MemoryExecutions implements ExecutionTable {
+  readonly #disk: Disk;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  get(id: string): ExecutionRecord | null {
+    needTables(this.#disk);
+    return this.#disk.executions.get(id) ?? null;
+  }
+
+  insert(record: Omit<ExecutionRecord, 'ordinal'>): ExecutionRecord {
+    needTables(this.#disk);
+    if (this.#disk.executions.has(record.id)) throw new Error('UNIQUE constraint failed: executions.id');
+    this.#disk.lastOrdinal += 1;
+    const row = { ...record, ordinal: this.#disk.lastOrdinal };
+    this.#disk.putExecution(row);
+    return row;
+  }
+
+  update(id: string, patch: ExecutionPatch): ExecutionRecord | null {
+    const row = this.get(id);
+    if (!row || isTerminal(row.status)) return null;
+    if (Object.keys(patch).length === 0) return row;
+    const changed = { ...row, ...patch };
+    this.#disk.putExecution(changed);
+    return changed;
+  }
+
+  noteVerdict(id: string, lastOffset: number): void {
+    const row = this.get(id);
+    if (row) this.#disk.putExecution({ ...row, lastOffset });
+  }
+
+  active(): ExecutionRecord | null {
+    return this.#all().find(({ status }) => isActive(status)) ?? null;
+  }
+
+  open(): ExecutionRecord[] {
+    return this.#all().filter(({ status }) => !isTerminal(status));
+  }
+
+  queued(): ExecutionRecord[] {
+    return this.#all()
+      .filter(({ status }) => status === 'queued')
+      .sort((a, b) => a.queueRank - b.queueRank || a.ordinal - b.ordinal);
+  }
+
+  lowestQueueRank(): number {
+    return this.queued()[0]?.queueRank ?? 0;
+  }
+
+  list({ status, limit, before }: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[] {
+    return this.#all()
+      .reverse()
+      .filter((row) => (!status || row.status === status) && (before === undefined || row.ordinal < before))
+      .slice(0, limit);
+  }
+
+  counts(): Record<Status, number> {
+    const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
+    for (const { status } of this.#all()) counts[status] += 1;
+    return counts;
+  }
+
+  newest(limit: number): { id: string; status: Status }[] {
+    return this.list({ limit }).map(({ id, status }) => ({ id, status }));
+  }
+
+  #all(): ExecutionRecord[] {
+    needTables(this.#disk);
+    return [...this.#disk.executions.values()].sort((a, b) => a.ordinal - b.ordinal);
+  }
+}
+
+class MemoryCommands implements CommandTable {
+  readonly #disk: Disk;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  add(execution: string, { command, data }: NewCommand, _now: number): Command {
+    // Rises even when the write is undone, which "never reused" allows.
+    this.#disk.lastCommandId += 1;
+    const stored = { id: this.#disk.lastCommandId, command, data } as Command;
+    this.#disk.setCommands([...this.#disk.commands, { execution, command: stored }]);
+    return stored;
+  }
+
+  waiting(execution: string): Command[] {
+    return this.#disk.commands.filter((stored) => stored.execution === execution).map(({ command }) => command);
+  }
+
+  ack(execution: string, id: number): void {
+    this.#keep((stored) => stored.execution !== execution || stored.command.id !== id);
+  }
+
+  drop(execution: string): void {
+    this.#keep((stored) => stored.execution !== execution);
+  }
+
+  #keep(wanted: (stored: { execution: string; command: Command }) => boolean): void {
+    const kept = this.#disk.commands.filter(wanted);
+    if (kept.length < this.#disk.commands.length) this.#disk.setCommands(kept);
+  }
+}
+
+class MemoryLog implements LogTable {
+  readonly #disk: Disk;
+  #lastIngestAt: number | null = null;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  get head(): number {
+    needTables(this.#disk);
+    return this.#disk.head;
+  }
+
+  get earliest(): number {
+    return this.#disk.log[0]?.firstOffset ?? this.head + 1;
+  }
+
+  get lastReceivedAt(): number | null {
+    return this.#disk.log.at(-1)?.receivedAt ?? null;
+  }
+
+  get lastIngestAt(): number | null {
+    return this.#lastIngestAt;
+  }
+
+  append({ execution, firstSeq, count, body, bytes }: Batch, now: number): LogRow {
+    const lastSeq = firstSeq === null ? null : firstSeq + count - 1;
+    const own = firstSeq === null;
+    const row: StoredRow = {
+      firstOffset: this.head + 1,
+      count,
+      execution,
+      body,
+      bytes,
+      own,
+      firstSeq,
+      lastSeq,
+      receivedAt: now,
+    };
+    this.#disk.appendRow(row);
+    if (!own) this.#lastIngestAt = now;
+    return { firstOffset: row.firstOffset, count, execution, body, bytes, own };
+  }
+
+  ackedSeq(execution: string, since: number): number {
+    const { log } = this.#disk;
+    for (let index = log.length - 1; index >= 0; index -= 1) {
+      const row = log[index] as StoredRow;
+      if (row.firstOffset < since) break;
+      if (row.execution === execution && row.lastSeq !== null) return row.lastSeq;
+    }
+    return 0;
+  }
+
+  forgetAcked(): void {}
+
+  *rowsAfter(after: number, executions: readonly string[] | null = null): Generator<LogRow> {
+    needTables(this.#disk);
+    const { log } = this.#disk;
+    let low = 0;
+    let high = log.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const row = log[middle] as StoredRow;
+      if (row.firstOffset + row.count - 1 <= after) low = middle + 1;
+      else high = middle;
+    }
+    // Like the real one: asked for what follows the head, it begins with the last row, which holds nothing new.
+    for (let index = Math.min(low, Math.max(0, log.length - 1)); index < log.length; index += 1) {
+      const { firstOffset, count, execution, body, bytes, own } = log[index] as StoredRow;
+      if (executions === null || executions.includes(execution)) yield { firstOffset, count, execution, body, bytes, own };
+    }
+  }
+
+  tailOffset(count: number): number {
+    return Math.max(this.earliest - 1, this.head - count);
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * A copy of what the simulator runs, with a bug planted in it. Each edit replaces an exact piece of text that must occur exactly once, so
+ * that a mutation whose place has moved fails loudly and does not test nothing.
+ */
+
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Mutation } from './mutations.ts';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** What the simulator imports, and nothing else. */
+const PARTS = ['protocol', 'src/core', 'src/session', 'src/log.ts', 'wrapper/sender.ts', 'test/sim', 'package.json'];
+
+export interface MutantTree {
+  batchFile: string;
+  remove(): void;
+}
+
+export function plant({ name, edits }: Mutation): MutantTree {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-mutant-'));
+  for (const part of PARTS) {
+    mkdirSync(dirname(join(directory, part)), { recursive: true });
+    cpSync(join(ROOT, part), join(directory, part), { recursive: true });
+  }
+  symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
+  for (const { file, find, replace } of edits) {
+    const path = join(directory, file);
+    const text = readFileSync(path, 'utf8');
+    const places = text.split(find).length - 1;
+    if (places !== 1) {
+      rmSync(directory, { recursive: true, force: true });
+      throw new Error(`mutation "${name}": its place occurs ${places} times in ${file}:\n${find}`);
+    }
+    writeFileSync(
+      path,
+      text.replace(find, () => replace),
+    );
+  }
+  return {
+    batchFile: join(directory, 'test/sim/batch.ts'),
+    remove: () => rmSync(directory, { recursive: true, force: true }),
+  };
+}

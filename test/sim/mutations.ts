@@ -1,0 +1,282 @@
+/**
+ * Bugs that the simulator must find. Each is one that somebody made, or could make on a tired evening, in the place where it would be made.
+ * Where two guards stand behind each other, a mutation takes both away: one alone changes nothing, which is what the second is for.
+ */
+
+export interface Edit {
+  file: string;
+  /** Must occur exactly once. */
+  find: string;
+  replace: string;
+}
+
+export interface Mutation {
+  name: string;
+  edits: Edit[];
+}
+
+const ingest = 'src/session/ingest.ts';
+const commit = 'src/session/commit.ts';
+const lifecycle = 'src/core/lifecycle.ts';
+const viewers = 'src/session/viewers.ts';
+const wrapper = 'test/sim/wrapper.ts';
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'the ack is sent before the write',
+    edits: [
+      {
+        file: ingest,
+        find: `    const row = store.log.append(batch, now);
+    sendText(ws, ackText(receipt.ack));`,
+        replace: `    sendText(ws, ackText(receipt.ack));
+    const row = store.log.append(batch, now);`,
+      },
+    ],
+  },
+  {
+    name: 'no epoch is checked, and a superseded connection is not given up',
+    edits: [
+      { file: ingest, find: 'if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;', replace: '' },
+      {
+        file: ingest,
+        find: "if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');",
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'a session that was never started is asked for its rows',
+    edits: [
+      {
+        file: ingest,
+        find: 'const record = context.store.exists ? context.store.executions.get(attachment.execution) : null;',
+        replace: 'const record = context.store.executions.get(attachment.execution);',
+      },
+    ],
+  },
+  {
+    name: 'the epoch does not rise',
+    edits: [{ file: lifecycle, find: 'const epoch = record.epoch + 1;', replace: 'const epoch = Math.max(1, record.epoch);' }],
+  },
+  {
+    name: 'any wrapper is taken',
+    edits: [
+      {
+        file: lifecycle,
+        find: "if (record.wrapperId !== null && record.wrapperId !== hello.wrapperId) return { kind: 'claimed' };",
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: "settling clears whatever interrupt is asked for, also another execution's",
+    edits: [
+      {
+        file: commit,
+        find: '  store.commands.drop(record.id);',
+        replace: `  store.commands.drop(record.id);
+  const other = store.executions.active();
+  if (other) store.executions.update(other.id, { interruptRequestedAt: null, interruptUntil: null, interruptCause: null });`,
+      },
+    ],
+  },
+  {
+    name: 'the grace is not written down',
+    edits: [
+      {
+        file: lifecycle,
+        find: 'patch: { connected: false, disconnectedAt: now, disconnectReason: reason, wsCloseCode, wsCloseReason, graceUntil },',
+        replace: 'patch: { connected: false, disconnectedAt: now, disconnectReason: reason, wsCloseCode, wsCloseReason },',
+      },
+    ],
+  },
+  {
+    name: 'a resumed viewer gets its last event again',
+    edits: [
+      {
+        file: 'src/core/viewer.ts',
+        find: 'const skip = Math.max(0, after + 1 - firstOffset);',
+        replace: 'const skip = Math.max(0, after - firstOffset);',
+      },
+    ],
+  },
+  {
+    name: 'a viewer goes live one row early',
+    edits: [
+      {
+        file: viewers,
+        find: `      if (!mayReceive(state)) {
+        outcome = 'waiting';`,
+        replace: `      if (row.firstOffset > 1 && row.firstOffset + row.count - 1 === this.#store.log.head) break;
+      if (!mayReceive(state)) {
+        outcome = 'waiting';`,
+      },
+    ],
+  },
+  {
+    name: 'a viewer with a full window is sent nothing and stays live',
+    edits: [
+      {
+        file: viewers,
+        find: `        state.live = false;
+        state.sent = before;`,
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'a settled execution is settled again (no compare-and-set)',
+    edits: [
+      {
+        file: 'src/session/operations.ts',
+        find: 'const after = isTerminal(record.status) ? null : commit(',
+        replace: 'const after = commit(',
+      },
+      {
+        file: 'test/sim/memory-store.ts',
+        find: 'if (!row || isTerminal(row.status)) return null;',
+        replace: 'if (!row) return null;',
+      },
+    ],
+  },
+  {
+    name: 'a duplicate is stored',
+    edits: [
+      { file: 'src/core/receiver.ts', find: "if (last <= acked) return { kind: 'duplicate', ack: acked };", replace: '' },
+      { file: 'src/core/receiver.ts', find: 'const skip = acked + 1 - frame.seq;', replace: 'const skip = 0;' },
+    ],
+  },
+  {
+    name: 'the known prefix of a frame is stored again',
+    edits: [
+      { file: ingest, find: 'dropKnownPrefix(frame.body, receipt.skip)', replace: 'dropKnownPrefix(frame.body, 0)' },
+      { file: ingest, find: 'count: receipt.count, body', replace: 'count: frame.count, body' },
+    ],
+  },
+  {
+    name: 'the alarm is not looked after on a wake',
+    edits: [
+      {
+        file: 'src/session/session.ts',
+        find: `    reconcile(this.context, now);
+    alarm.arm(now);`,
+        replace: '    reconcile(this.context, now);',
+      },
+    ],
+  },
+  {
+    name: 'the close of a superseded connection begins a grace',
+    edits: [
+      {
+        file: ingest,
+        find: 'if (attachment.detached || attachment.epoch === null) return;',
+        replace: 'if (attachment.epoch === null) return;',
+      },
+      {
+        file: ingest,
+        find: "if (record?.status !== 'running' || !record.connected || record.epoch !== attachment.epoch) return;",
+        replace: "if (record?.status !== 'running' || !record.connected) return;",
+      },
+    ],
+  },
+  {
+    name: 'the next is promoted although one is active',
+    edits: [{ file: commit, find: 'if (!store.executions.active()) {', replace: '{' }],
+  },
+  {
+    name: 'nobody is promoted',
+    edits: [
+      {
+        file: commit,
+        find: 'const [next] = store.executions.queued();',
+        replace: 'const [next] = store.executions.queued().slice(1);',
+      },
+    ],
+  },
+  {
+    name: 'the verdict is not the last event',
+    edits: [
+      {
+        file: ingest,
+        find: `    row: store.log.append(batch, now),
+    written: writeTransition(context, record.id, settleByFact(record, last, now), now),`,
+        replace: `    written: writeTransition(context, record.id, settleByFact(record, last, now), now),
+    row: store.log.append(batch, now),`,
+      },
+    ],
+  },
+  {
+    name: 'a run whose connection was lost in a reset is called completed',
+    edits: [
+      {
+        file: 'src/session/liveness.ts',
+        find: "import { loseConnection } from '../core/lifecycle.ts';",
+        replace: "import { loseConnection, settle } from '../core/lifecycle.ts';",
+      },
+      {
+        file: 'src/session/liveness.ts',
+        find: 'if (!present) commit(context, record.id, loseConnection(record, LOST, now), now);',
+        replace: "if (!present) commit(context, record.id, settle(record, { status: 'completed', exitCode: 0 }, now), now);",
+      },
+    ],
+  },
+  {
+    name: 'an exit after an interrupt is called completed',
+    edits: [{ file: lifecycle, find: 'if (record.interruptRequestedAt !== null) {', replace: 'if (record.interruptForced) {' }],
+  },
+  {
+    name: 'a silent connection is believed for ever',
+    edits: [
+      {
+        file: 'src/core/deadlines.ts',
+        find: '=> heardAt + record.policy.silenceTimeoutMs;',
+        replace: '=> heardAt + 3_600_000 + record.policy.silenceTimeoutMs;',
+      },
+    ],
+  },
+  {
+    name: 'a welcome leaves out the waiting commands',
+    edits: [{ file: ingest, find: 'commands: store.commands.waiting(record.id),', replace: 'commands: [],' }],
+  },
+  {
+    name: 'the time limit of a run is forgotten at the reconnect',
+    edits: [
+      {
+        file: lifecycle,
+        find: '    graceUntil: null,\n    ...(first',
+        replace: '    graceUntil: null,\n    runtimeUntil: null,\n    ...(first',
+      },
+    ],
+  },
+  {
+    name: 'the wrapper sends before it spools',
+    edits: [
+      {
+        file: wrapper,
+        find: `    this.#queue.push({ line: JSON.stringify({ type, at: this.#world.now, data }), terminal });`,
+        replace: `    const early = JSON.stringify({ type, at: this.#world.now, data });
+    if (this.#up && this.#queue.length === 0) this.link?.send(encodeEventsFrame(this.spool.storedSeq + 1, 1, early));
+    this.#queue.push({ line: early, terminal });`,
+      },
+    ],
+  },
+  {
+    name: 'the wrapper does not send again what was in flight',
+    edits: [{ file: 'wrapper/sender.ts', find: 'this.#rewindTo(this.#head); // SND3', replace: 'this.#sentBytes = 0;' }],
+  },
+  {
+    name: 'the wrapper carries out a command each time it comes',
+    edits: [{ file: wrapper, find: 'if (!this.spool.commandsDone.includes(command.id)) {', replace: '{' }],
+  },
+  {
+    name: 'the wrapper runs the command before it is welcomed',
+    edits: [
+      {
+        file: wrapper,
+        find: '    this.#tick();\n    this.#dial();',
+        replace: '    this.#tick();\n    if (!this.#crashed) this.#begin();\n    this.#dial();',
+      },
+    ],
+  },
+];

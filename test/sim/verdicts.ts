@@ -1,0 +1,124 @@
+/** The history of one execution, as its log tells it: exactly one honest verdict, in time. An oracle of its own, written from PROTOCOL.md §3. */
+
+import { isTerminal, terminalStatusOf } from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../../src/core/execution.ts';
+import type { Logged } from './checks.ts';
+import type { World } from './world.ts';
+
+interface Event {
+  type: string;
+  at: number;
+  data: Record<string, unknown>;
+}
+
+type Fail = (rule: string, text: string) => void;
+
+const TERMINAL_FACTS = ['exit', 'interrupted', 'error'];
+
+export function checkHistory(record: ExecutionRecord, log: readonly Logged[], world: World, fail: Fail): void {
+  const logged = log.filter(({ execution }) => execution === record.id);
+  const events = logged.map(({ line }) => JSON.parse(line) as Event);
+  const own = events.filter((_, index) => logged[index]?.own);
+  const facts = events.filter((_, index) => !logged[index]?.own);
+  const verdicts = own.filter(({ type }) => terminalStatusOf(type) !== null);
+  if (!isTerminal(record.status)) return;
+
+  if (verdicts.length !== 1) fail('LIF18', `${record.id} has ${verdicts.length} verdicts`);
+  const verdict = verdicts[0];
+  if (!verdict) return;
+  if (events.at(-1) !== verdict) fail('LIF18', `the verdict of ${record.id} is not its last event`);
+  if (terminalStatusOf(verdict.type) !== record.status)
+    fail('G3', `${record.id} is ${record.status}, but its log says ${verdict.type}`);
+  if (record.lastOffset !== logged.at(-1)?.offset) fail('G3', `${record.id} says that its verdict is at ${record.lastOffset}`);
+  if ((verdict.data.code ?? null) !== record.code) fail('G3', `row and verdict of ${record.id} differ in their code`);
+  if (record.endedAt !== verdict.at) fail('G3', `row and verdict of ${record.id} differ in their time`);
+  const left = [record.pendingUntil, record.graceUntil, record.runtimeUntil, record.interruptUntil, record.launchAt];
+  if (left.some((at) => at !== null) || record.connected)
+    fail('G3', `${record.id} is over, but its row has deadlines or a connection`);
+  if (record.env !== null || record.stdin !== null) fail('HTTP20', `${record.id} is over and still has its env or stdin`);
+
+  honest(record, verdict, own, facts, world, fail);
+  inTime(record, own, world, fail);
+}
+
+/** What the verdict may say, given what was known (LIF5–LIF14, G9). */
+function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Event[], world: World, fail: Fail): void {
+  const said = `${verdict.type} ${verdict.data.code ?? ''}`.trim();
+  const terminal = facts.findIndex(({ type, data }) => TERMINAL_FACTS.includes(type) && (type !== 'error' || data.fatal === true));
+  if (terminal !== -1 && terminal !== facts.length - 1) fail('SPL14', `${record.id} has facts behind its terminal one`);
+  const fact = facts[terminal];
+  const asked = own.find(({ type }) => type === 'interrupt_requested');
+  const expect = (right: string) => {
+    if (said !== right) fail('G9', `${record.id} got "${said}", but its log leads to "${right}"`);
+  };
+  if (fact) {
+    if (fact.type === 'error') return expect('execution_failed wrapper_error');
+    if (asked?.data.cause === 'runtime') return expect('execution_failed runtime_exceeded');
+    if (fact.type === 'interrupted' || asked) return expect('execution_interrupted');
+    return expect(fact.data.exitCode === 0 ? 'execution_completed' : 'execution_failed exit_nonzero');
+  }
+  const ran = own.some(({ type }) => type === 'execution_running');
+  const connection = own.findLast(({ type }) => type.startsWith('wrapper_'));
+  const allowed = (right: boolean) => {
+    if (!right) fail('G9', `${record.id} got "${said}", and nothing in its log leads there`);
+  };
+  switch (said) {
+    case 'execution_failed launch_failed':
+    case 'execution_failed wrapper_never_connected':
+      return allowed(!ran);
+    case 'execution_failed wrapper_disconnected':
+      return allowed(connection?.type === 'wrapper_disconnected' && verdict.at >= (connection.data.graceUntil as number));
+    case 'execution_failed runtime_exceeded':
+      return allowed(asked?.data.cause === 'runtime');
+    case 'execution_failed asked_to_fail':
+      return allowed(world.askedToFail.has(record.id));
+    case 'execution_interrupted':
+      return allowed(ran ? asked !== undefined && verdict.data.forced === true : true);
+    default:
+      return allowed(false);
+  }
+}
+
+/** Every deadline was kept, as far as the schedule left the coordinator an alarm (LIF27). */
+function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail): void {
+  const { policy } = record;
+  const overdue = (what: string, at: number, next: Event | undefined) => {
+    if (next && next.at > world.latest(at))
+      fail('LIF27', `${what} of ${record.id} was over at ${at}, and kept for ${next.at - at} ms more`);
+  };
+  const after = (index: number, types: (type: string) => boolean) => own.slice(index + 1).find(({ type }) => types(type));
+  const isEnd = (type: string) => terminalStatusOf(type) !== null;
+  let interrupted = false;
+  for (const [index, { type, at, data }] of own.entries()) {
+    switch (type) {
+      case 'execution_pending':
+        overdue(
+          'pendingTimeoutMs',
+          at + policy.pendingTimeoutMs,
+          after(index, (next) => next === 'execution_running' || isEnd(next)),
+        );
+        break;
+      case 'execution_running':
+        overdue(
+          'maxRuntimeMs',
+          at + policy.maxRuntimeMs,
+          after(index, (next) => next === 'interrupt_requested' || isEnd(next)),
+        );
+        break;
+      case 'wrapper_disconnected':
+        if (data.graceUntil !== at + policy.disconnectGraceMs) fail('LIF22', `${record.id} got a grace until ${data.graceUntil}`);
+        overdue(
+          'disconnectGraceMs',
+          at + policy.disconnectGraceMs,
+          after(index, (next) => next === 'wrapper_reconnected' || isEnd(next)),
+        );
+        break;
+      case 'interrupt_requested':
+        if (!interrupted) overdue('interruptGraceMs', at + policy.interruptGraceMs, after(index, isEnd));
+        interrupted = true;
+        break;
+      default:
+        break;
+    }
+  }
+}

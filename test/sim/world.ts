@@ -1,0 +1,344 @@
+/**
+ * One schedule: a session, its wrappers, viewers and callers, and what goes wrong, all drawn from one seed.
+ *
+ *   time   0 ───────── faults strike, things are asked for ───────── healed ───────── at rest, or the limit
+ *
+ * After `healed` nothing new goes wrong; what is broken by then stays so until somebody notices. From there on everything must come to rest
+ * within the sum of all deadlines.
+ */
+
+import type { OnBusy, Policy } from '../../protocol/index.ts';
+import { Caller } from './caller.ts';
+import { Checks } from './checks.ts';
+import { Clock } from './clock.ts';
+import { type Fault, Faults } from './faults.ts';
+import { Host, type SocketRequest } from './host.ts';
+import { drawJob, type Job } from './job.ts';
+import { Launcher } from './launcher.ts';
+import { type ClientEnd, CUT_MODES, Link } from './network.ts';
+import { Poster } from './poster.ts';
+import { Random } from './random.ts';
+import { Ledger, Spool } from './spool.ts';
+import { Viewer } from './viewer.ts';
+import { WrapperProcess } from './wrapper.ts';
+
+const ALARM_LATE_MS = 60_000;
+/** While a launch is being answered no second alarm runs: the launcher's own limit and what travels. */
+const LAUNCH_BLOCKS_MS = 21_000;
+/** Slowest disk, and retries after a failed write. */
+const TURN_SLACK_MS = 6_000;
+const STEPS_MAX = 200_000;
+
+export interface Result {
+  seed: number;
+  violations: string[];
+  faults: Map<Fault, number>;
+  steps: number;
+  events: number;
+  verdicts: string[];
+  trace: string[];
+}
+
+export class World {
+  readonly seed: number;
+  readonly clock = new Clock();
+  readonly random: Random;
+  readonly faults: Faults;
+  readonly ledger = new Ledger();
+  readonly checks: Checks;
+  readonly host: Host;
+  readonly launcher: Launcher;
+  readonly caller: Caller;
+  readonly processes: WrapperProcess[] = [];
+  readonly posters: Poster[] = [];
+  readonly viewers: Viewer[] = [];
+  readonly askedToFail = new Set<string>();
+  readonly #violations: string[] = [];
+  readonly #trace: string[] | null;
+  readonly #links: Link[] = [];
+  readonly #jobs = new Map<string, Job>();
+  readonly #timing: { minMs: number; maxMs: number };
+  readonly #diskMs: number;
+  readonly #healedAt: number;
+  #limit: number;
+  #wrappers = 0;
+  /** The network of this schedule lets no WebSocket of a wrapper through. */
+  #posts = false;
+
+  constructor(seed: number, tracing = false) {
+    this.seed = seed;
+    this.#trace = tracing ? [] : null;
+    this.random = new Random(seed);
+    this.faults = new Faults(this.random);
+    this.#timing = this.random.pick([
+      { minMs: 0, maxMs: 2 },
+      { minMs: 1, maxMs: 60 },
+      { minMs: 20, maxMs: 800 },
+    ]);
+    this.#diskMs = this.random.pick([0, 5, 60]);
+    this.#healedAt = Clock.START + this.random.int(5_000, 50_000);
+    this.#limit = this.#healedAt + 90_000;
+    this.host = new Host(this);
+    this.checks = new Checks(this);
+    this.launcher = new Launcher(this);
+    this.caller = new Caller(this);
+    this.#plan();
+  }
+
+  get now(): number {
+    return this.clock.now;
+  }
+
+  async run(): Promise<Result> {
+    while (this.#violations.length === 0 && !this.#over && this.clock.step()) {
+      if (this.host.unsettled) await this.host.settle();
+      if (this.clock.steps > STEPS_MAX) this.violation('the schedule does not come to an end');
+    }
+    if (this.#violations.length === 0) this.checks.final();
+    return {
+      seed: this.seed,
+      violations: this.#violations,
+      faults: this.faults.counts,
+      steps: this.clock.steps,
+      events: this.checks.log.length,
+      verdicts: [...this.host.disk.executions.values()].map(({ status, code }) => `${status}${code ? ` ${code}` : ''}`),
+      trace: this.#trace ?? [],
+    };
+  }
+
+  // ── plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #plan(): void {
+    const { random, faults, clock } = this;
+    const span = this.#healedAt - Clock.START;
+    const sometime = () => random.int(0, span);
+    const ids = Array.from({ length: random.pick([1, 2, 3, 3, 4, 5]) }, (_, index) => `e${index + 1}`);
+    this.#posts = random.chance(0.08);
+    const bulky = random.chance(0.03);
+    for (const [index, id] of ids.entries()) {
+      const policy = this.#drawPolicy();
+      const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
+      this.#limit += pendingTimeoutMs + maxRuntimeMs + interruptGraceMs + silenceTimeoutMs + disconnectGraceMs + LAUNCH_BLOCKS_MS;
+      this.#jobs.set(id, drawJob(random, bulky && index === 0));
+      const wish = {
+        policy,
+        launcher: random.pick(['none', 'runner'] as const),
+        onBusy: random.pick<OnBusy>(['reject', 'queue', 'queue', 'replace']),
+      };
+      const at = index === 0 ? random.int(0, 200) : sometime();
+      clock.after(at, () => this.caller.start(id, wish));
+      if (random.chance(0.2)) clock.after(at + random.int(0, 3000), () => this.caller.start(id, wish));
+      if (faults.strike('rival_wrapper')) clock.after(at + random.int(0, 5000), () => this.startWrapper(id));
+    }
+    for (let count = random.int(0, 4); count > 0; count -= 1) {
+      const id = random.pick(ids);
+      const ask = random.pick(['interrupt', 'interrupt', 'force', 'fail', 'input', 'input', 'ask'] as const);
+      clock.after(sometime(), () => this.#ask(ask, id));
+    }
+    for (let count = random.int(1, 3); count > 0; count -= 1) {
+      const label = `viewer ${count}`;
+      const wish = {
+        executions: random.chance(0.4) ? ids.filter(() => random.chance(0.5)).slice(0, 2) : null,
+        types: random.chance(0.3)
+          ? random.pick([
+              ['output', 'exit'],
+              ['execution_completed', 'status'],
+              ['started', 'wrapper_connected'],
+            ])
+          : null,
+        flow: random.chance(0.5),
+        tail: random.chance(0.2) ? random.int(0, 20) : null,
+      };
+      if (wish.executions?.length === 0) wish.executions = null;
+      clock.after(sometime(), () => void this.viewers.push(new Viewer(this, label, wish)));
+    }
+    this.#often('cut', 10, sometime, () => this.#cut());
+    this.#often('object_crash', 4, sometime, () => this.host.crash('out of the blue'));
+    this.#often('hibernation', 12, sometime, () => void this.host.hibernate());
+    this.#often('wrapper_killed', 3, sometime, () => this.#kill());
+    this.#often('wrapper_frozen', 2, sometime, () => this.#living()?.freeze(random.pick([500, 5_000, 30_000])));
+    this.#often('wrapper_signalled', 1, sometime, () => this.#living()?.signal());
+    clock.after(span, () => this.#heal());
+  }
+
+  #often(fault: Fault, most: number, sometime: () => number, action: () => void): void {
+    if (!this.faults.has(fault)) return;
+    for (let count = this.random.int(1, most); count > 0; count -= 1) this.clock.after(sometime(), action);
+  }
+
+  /** Short times, so that a schedule meets all of them. */
+  #drawPolicy(): Policy {
+    const { random } = this;
+    const silenceTimeoutMs = random.int(3_000, 20_000);
+    return {
+      pendingTimeoutMs: random.int(2_000, 20_000),
+      disconnectGraceMs: random.int(1_000, 15_000),
+      silenceTimeoutMs,
+      heartbeatMs: random.int(1_000, Math.floor(silenceTimeoutMs / 2)),
+      interruptGraceMs: random.int(1_000, 8_000),
+      maxRuntimeMs: random.int(2_000, 60_000),
+    };
+  }
+
+  #ask(what: 'interrupt' | 'force' | 'fail' | 'input' | 'ask', id: string): void {
+    switch (what) {
+      case 'interrupt':
+      case 'force':
+        return this.caller.interrupt(id, what === 'force');
+      case 'fail':
+        this.askedToFail.add(id);
+        return this.caller.fail(id);
+      case 'input':
+        return this.caller.input(id);
+      case 'ask':
+        return this.caller.ask();
+      default:
+        what satisfies never;
+    }
+  }
+
+  /** Nothing new goes wrong. Someone looks at the session once, because a lost alarm is only found by a wake. */
+  #heal(): void {
+    this.trace(() => 'the world heals');
+    this.faults.on = false;
+    this.clock.after(1000, () => this.#look());
+    const rest = () => {
+      if (this.#over || this.checks.atRest) return;
+      this.clock.after(500, rest);
+    };
+    this.clock.after(1500, rest);
+  }
+
+  #look(): void {
+    if (!this.host.asleep && !this.host.hibernate()) {
+      this.clock.after(200, () => this.#look());
+      return;
+    }
+    this.#lookedAt = this.now;
+    this.caller.ask();
+  }
+  #lookedAt: number | null = null;
+
+  get #over(): boolean {
+    return this.now > this.#limit || (this.#lookedAt !== null && this.now > this.#lookedAt + 1000 && this.checks.atRest);
+  }
+
+  // ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #cut(): void {
+    const links = this.#links.filter(({ whole }) => whole);
+    if (links.length === 0) return;
+    const link = this.random.pick(links);
+    const mode = this.random.pick(CUT_MODES);
+    this.note('cut', () => `the connection of ${link.label} is cut: ${mode}`);
+    link.cut(mode);
+  }
+
+  #living(): WrapperProcess | undefined {
+    const living = this.processes.filter(({ alive }) => alive);
+    return living.length > 0 ? this.random.pick(living) : undefined;
+  }
+
+  /** A wrapper dies, or seems to: it may come back with its spool, with less of it, or beside a copy of itself. */
+  #kill(): void {
+    const victim = this.#living();
+    if (!victim) return;
+    const { spool } = victim;
+    const { random, faults, clock } = this;
+    const again = (kept: Spool) => {
+      clock.after(random.int(0, 8_000), () => {
+        if (!kept.locked && !kept.removed) this.#startOn(kept);
+      });
+    };
+    if (faults.strike('spool_copied')) return again(spool.copy());
+    victim.kill();
+    if (faults.strike('spool_tail_lost')) spool.loseTail(random.int(1, 5));
+    if (random.chance(0.7)) again(spool);
+  }
+
+  // ── what the parts ask of the world ─────────────────────────────────────────────────────────────────────────────────
+
+  startWrapper(execution: string): void {
+    this.#wrappers += 1;
+    const spool = new Spool(`w_${this.#wrappers}`, execution, this.ledger);
+    if (this.#posts) this.posters.push(new Poster(this, spool));
+    else this.#startOn(spool);
+  }
+
+  #startOn(spool: Spool): void {
+    const job = this.#jobs.get(spool.execution);
+    if (!job) return;
+    this.trace(() => `wrapper ${spool.wrapperId} of ${spool.execution} is started`);
+    this.processes.push(new WrapperProcess(this, spool, job));
+  }
+
+  wrappersOf(execution: string): (WrapperProcess | Poster)[] {
+    return [...this.processes, ...this.posters].filter(({ spool }) => spool.execution === execution);
+  }
+
+  activeIds(): string[] {
+    return [...this.host.disk.executions.values()]
+      .filter(({ status }) => status === 'pending' || status === 'running')
+      .map(({ id }) => id);
+  }
+
+  dial(label: string, request: SocketRequest, client: ClientEnd): Link {
+    const { random, faults, clock } = this;
+    const link = new Link(label, clock, random, this.#timing, client);
+    this.#links.push(link);
+    const travelMs = random.int(this.#timing.minMs, this.#timing.maxMs);
+    if (faults.strike('upgrade_lost')) {
+      if (random.chance(0.5)) clock.after(travelMs, () => link.down((end) => end.refused(0)));
+    } else if (faults.strike('upgrade_refused')) {
+      clock.after(travelMs, () => link.down((end) => end.refused(random.pick([429, 500, 503]))));
+    } else {
+      const acceptMs = faults.strike('slow_accept') ? random.int(8_000, 25_000) : travelMs;
+      clock.after(acceptMs, () => this.host.accept(link, request));
+    }
+    return link;
+  }
+
+  diskDelayMs(): number {
+    return this.faults.strike('disk_slow') ? this.random.int(0, 2_000) : this.random.int(0, this.#diskMs);
+  }
+
+  alarmLatenessMs(): number {
+    return this.faults.strike('alarm_late') ? this.random.pick([this.random.int(0, 300), this.random.int(0, ALARM_LATE_MS)]) : 0;
+  }
+
+  /** A turn wrote something: the moment before it is durable, and the one before its messages leave, are the ones to crash in. */
+  wrote(): void {
+    if (!this.faults.strike('crash_at_write')) return;
+    this.clock.after(this.random.int(0, this.random.pick([0, this.#diskMs, 2 * this.#diskMs])), () =>
+      this.host.crash('at a write'),
+    );
+  }
+
+  /** From here on the object may have no alarm, through no fault of its own. */
+  alarmMayBeGone(): void {
+    this.#alarmGone = true;
+  }
+  #alarmGone = false;
+
+  /** When something that is due at `at` must have happened. Without an alarm it waits until someone looks. */
+  latest(at: number): number {
+    const from = this.#alarmGone ? Math.max(at, this.#lookedAt ?? this.#limit) : at;
+    return from + LAUNCH_BLOCKS_MS + TURN_SLACK_MS + (this.faults.counts.has('alarm_late') ? ALARM_LATE_MS : 0);
+  }
+
+  // ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  violation(text: string): void {
+    this.trace(() => `VIOLATION ${text}`);
+    this.#violations.push(text);
+  }
+
+  note(fault: Fault, text: () => string): void {
+    this.faults.count(fault);
+    this.trace(text);
+  }
+
+  trace(text: () => string): void {
+    this.#trace?.push(`${((this.now - Clock.START) / 1000).toFixed(3).padStart(9)}  ${text()}`);
+  }
+}

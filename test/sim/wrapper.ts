@@ -1,0 +1,505 @@
+/**
+ * One process of a wrapper: the real sender (wrapper/sender.ts) in a small shell that makes the decisions of wrapper/supervisor.ts and
+ * wrapper/connection.ts over the simulated network, disk and job.
+ *
+ *   P1  The child starts after the first welcome, once per spool (SPL13). A boot that finds an earlier one reports a crash instead.
+ *   P2  An event is in the spool before the sender hears of it (SPL1). The terminal fact is the last one (SPL14).
+ *   P3  A command is noted, carried out, acked, in this order, each id once (SPL15).
+ *   P4  Every attempt to connect has a generation; a callback of an older one does nothing.
+ *   P5  What a close means is decided by protocol/close-codes.ts alone.
+ */
+
+import {
+  CLOSE,
+  type Command,
+  encodeEventsFrame,
+  encodeFrame,
+  nextStepAfterClose,
+  nextStepAfterStatus,
+  PING,
+  POLICY_DEFAULTS,
+  PONG,
+  type Policy,
+  parseCoordinatorFrame,
+  retryDelayMs,
+  type WelcomeFrame,
+  WRAPPER_RECONNECT,
+  wrapperReconnectCapMs,
+} from '../../protocol/index.ts';
+import { Sender } from '../../wrapper/sender.ts';
+import type { Timer } from './clock.ts';
+import type { Job } from './job.ts';
+import type { Link } from './network.ts';
+import type { Spool } from './spool.ts';
+import type { World } from './world.ts';
+
+// The wrapper's own times; wrapper/times.ts has them for the real one.
+const WATCHDOG_MS = 20_000;
+const PONG_WAIT_MS = 10_000;
+const ACK_STALL_MS = 60_000;
+const CONNECT_BUDGET_MS = 10 * 60_000;
+const DRAIN_BUDGET_MS = 5 * 60_000;
+const SETTLED_WAIT_MS = 2000;
+const KILL_AFTER_MS = 5000;
+
+type Phase = 'connecting' | 'running' | 'stopping' | 'draining' | 'ended';
+
+export class WrapperProcess {
+  readonly spool: Spool;
+  readonly label: string;
+  readonly #world: World;
+  readonly #job: Job;
+  readonly #sender: Sender;
+  /** An earlier process had this spool. */
+  readonly #crashed: boolean;
+  readonly #bootId: string;
+  /** Smaller than what the coordinator allows, so that several frames are in flight. */
+  readonly #ownLimits: { frameBytes: number; windowBytes: number };
+  phase: Phase = 'connecting';
+  #generation = 0;
+  link: Link | null = null;
+  #up = false;
+  #attempt = 0;
+  #policy: Policy = POLICY_DEFAULTS;
+  #welcomed = false;
+  #stopEarly = false;
+  #givenUp = false;
+  #signalled = false;
+  /** Lines with a seq that are not on disk yet. */
+  #queue: { line: string; terminal: boolean }[] = [];
+  #writing = false;
+  #terminalQueued = false;
+  #childTimers: Timer[] = [];
+  #childEnded = false;
+  #heartbeat: Timer | null = null;
+  #pongTimer: Timer | null = null;
+  #heardAt = 0;
+  #waitingSince = 0;
+  #settling: Timer | null = null;
+  #frozen: (() => void)[] | null = null;
+
+  constructor(world: World, spool: Spool, job: Job) {
+    this.#world = world;
+    this.spool = spool;
+    this.#job = job;
+    this.#crashed = spool.boots > 0;
+    spool.boots += 1;
+    spool.locked = true;
+    this.#bootId = `b_${spool.wrapperId}_${spool.boots}`;
+    this.label = `wrapper ${spool.wrapperId}#${spool.boots} of ${spool.execution}`;
+    this.#ownLimits = world.random.pick([
+      { frameBytes: 524_288, windowBytes: 4_194_304 },
+      { frameBytes: 400, windowBytes: 1500 },
+    ]);
+    const chunks = spool.recover();
+    this.#sender = new Sender(chunks[0]?.firstSeq ?? spool.storedSeq + 1);
+    for (const chunk of chunks) this.#sender.appended(chunk);
+    this.#after(CONNECT_BUDGET_MS, () => {
+      if (this.phase === 'connecting') this.#finish('no welcome within the budget');
+    });
+    this.#tick();
+    this.#dial();
+  }
+
+  get alive(): boolean {
+    return this.phase !== 'ended';
+  }
+  /** The command is a process now. */
+  get childRuns(): boolean {
+    return (this.phase === 'running' || this.phase === 'stopping') && !this.#childEnded;
+  }
+
+  // ── what happens to the process ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** SIGKILL: nothing is said to anybody; the kernel may close the socket. */
+  kill(): void {
+    if (!this.alive) return;
+    this.#world.note('wrapper_killed', () => `${this.label} is killed`);
+    this.#end();
+    this.link?.abandon(this.#world.random.chance(0.7));
+  }
+
+  /** SIGTERM, as from a container that is stopped. */
+  signal(): void {
+    this.#world.note('wrapper_signalled', () => `${this.label} gets SIGTERM`);
+    this.#signalled = true;
+    if (this.phase === 'connecting') this.#stopEarly = true;
+    else if (this.phase === 'running') this.#interruptChild(2000);
+  }
+
+  /** SIGSTOP: nothing is heard and nothing done, until `ms` are over. */
+  freeze(ms: number): void {
+    if (!this.alive || this.#frozen) return;
+    this.#world.note('wrapper_frozen', () => `${this.label} is frozen for ${ms} ms`);
+    this.#frozen = [];
+    this.#world.clock.after(ms, () => {
+      const missed = this.#frozen ?? [];
+      this.#frozen = null;
+      for (const action of missed) action();
+    });
+  }
+
+  /** Runs what belongs to this process: not after its end, and not while it is frozen. */
+  #live(action: () => unknown): void {
+    if (!this.alive) return;
+    if (this.#frozen) this.#frozen.push(() => this.#live(action));
+    else action();
+  }
+
+  #after(ms: number, action: () => void): Timer {
+    return this.#world.clock.after(ms, () => this.#live(action));
+  }
+
+  // ── connection ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #dial(): void {
+    this.#generation += 1;
+    const generation = this.#generation;
+    // P4
+    const current = (action: () => unknown) => this.#live(() => generation === this.#generation && action());
+    this.#world.trace(() => `${this.label} dials, attempt ${this.#attempt}`);
+    const link = this.#world.dial(
+      this.label,
+      { kind: 'ingest', execution: this.spool.execution },
+      {
+        opened: () =>
+          current(() => {
+            const hello = {
+              type: 'hello',
+              protocol: 1,
+              wrapperId: this.spool.wrapperId,
+              bootId: this.#bootId,
+              nextSeq: this.#nextSeq,
+              lost: 0,
+            } as const;
+            link.send(encodeFrame(hello));
+          }),
+        message: (text) => current(() => this.#received(text)),
+        closed: (code, reason) => current(() => this.#closed(code, reason)),
+        refused: (status) => current(() => this.#lost(`HTTP ${status}`, status === 0 ? 'retry' : nextStepAfterStatus(status))),
+      },
+    );
+    this.link = link;
+    this.#after(WATCHDOG_MS, () => current(() => this.#up || this.#lost('no welcome', 'retry')));
+  }
+
+  get #nextSeq(): number {
+    return this.spool.storedSeq + this.#queue.length + 1;
+  }
+
+  #received(text: string): void {
+    this.#heardAt = this.#world.now;
+    if (text === PONG) return this.#proven();
+    const parsed = parseCoordinatorFrame(text);
+    if (!parsed.ok) return this.#world.violation(`${this.label} got a frame that it does not understand: ${text.slice(0, 200)}`);
+    const { frame } = parsed;
+    switch (frame.type) {
+      case 'welcome':
+        return this.#welcome(frame);
+      case 'ack': {
+        this.#world.checks.acked(this.spool.execution, frame.seq);
+        const outcome = this.#sender.ack(frame.seq);
+        if (outcome.kind === 'fault') return this.#fault(outcome.why);
+        if (outcome.kind === 'stale') return;
+        this.#proven();
+        this.#waitingSince = this.#world.now;
+        this.spool.release(frame.seq);
+        this.#pump();
+        return this.#checkDelivered();
+      }
+      case 'nack': {
+        this.#world.checks.nacked(this.label);
+        const outcome = this.#sender.nack(frame.expected);
+        if (outcome.kind === 'fault') return this.#fault(outcome.why);
+        return this.#pump();
+      }
+      case 'command':
+        return this.#command(frame);
+      case 'close':
+        // Only in an answer to POST.
+        return this.#world.violation(`${this.label} got a close frame on a WebSocket`);
+      default:
+        frame satisfies never;
+    }
+  }
+
+  #welcome(frame: WelcomeFrame): void {
+    if (this.#up) return this.#world.violation(`${this.label} was welcomed twice on one connection`);
+    this.#world.trace(() => `${this.label} is welcomed: epoch ${frame.epoch}, acked ${frame.ackedSeq}`);
+    this.#world.checks.welcomed(this.spool.execution, frame);
+    const limits = {
+      frameBytes: Math.min(frame.limits.frameBytes, this.#ownLimits.frameBytes),
+      windowBytes: Math.min(frame.limits.windowBytes, this.#ownLimits.windowBytes),
+    };
+    const outcome = this.#sender.welcome(frame.ackedSeq, limits);
+    switch (outcome.kind) {
+      case 'resumed':
+        break;
+      case 'behind':
+        if (this.#welcomed) return this.#refused('the coordinator has more than there ever was');
+        this.spool.skipTo(outcome.nextSeq);
+        break;
+      case 'history_lost':
+        this.#world.violation(`${this.label}: the coordinator asks again for what it acknowledged (${frame.ackedSeq})`);
+        return this.#refused('history lost');
+      default:
+        return outcome satisfies never;
+    }
+    this.#up = true;
+    this.#policy = frame.policy;
+    this.spool.release(this.#sender.ackedSeq);
+    this.#waitingSince = this.#world.now;
+    this.#beat(this.#generation);
+    for (const command of frame.commands) this.#command(command);
+    if (!this.#welcomed) {
+      this.#welcomed = true;
+      this.#begin();
+    }
+    this.#pump();
+    this.#checkDelivered();
+  }
+
+  #proven(): void {
+    this.#attempt = 0;
+  }
+
+  #fault(why: string): void {
+    this.#world.checks.faulted(this.label, why);
+    this.#lost(why, 'retry');
+  }
+
+  #closed(code: number, reason: string): void {
+    this.#world.trace(() => `${this.label} is closed: ${code} ${reason}`);
+    if (code === CLOSE.settled) {
+      this.#down();
+      this.#world.checks.toldSettled(this.spool.execution, reason);
+      return this.#stopForGood();
+    }
+    const step = nextStepAfterClose(code);
+    this.#lost(`closed ${code}`, step); // P5
+  }
+
+  #down(): void {
+    this.#generation += 1;
+    this.#up = false;
+    this.#sender.disconnected();
+    this.#heartbeat = this.#world.clock.cancel(this.#heartbeat);
+    this.#pongTimer = this.#world.clock.cancel(this.#pongTimer);
+    this.link?.abandon(this.#world.random.chance(0.7));
+    this.link = null;
+  }
+
+  #lost(why: string, step: ReturnType<typeof nextStepAfterClose>): void {
+    this.#world.trace(() => `${this.label} lost its connection: ${why}`);
+    this.#down();
+    if (step !== 'retry') return this.#stopForGood();
+    this.#attempt += 1;
+    const capMs = wrapperReconnectCapMs(this.#policy.disconnectGraceMs);
+    const { next } = this.#world.random;
+    const delayMs = retryDelayMs(this.#attempt, { baseMs: Math.min(WRAPPER_RECONNECT.baseMs, capMs), capMs, random: next });
+    const generation = this.#generation;
+    this.#after(delayMs, () => {
+      if (generation === this.#generation) this.#dial();
+    });
+  }
+
+  #refused(why: string): void {
+    this.#world.trace(() => `${this.label} gives up: ${why}`);
+    this.#givenUp = true;
+    this.#down();
+    this.#stopForGood();
+  }
+
+  /** SPL10 */
+  #beat(generation: number): void {
+    this.#heartbeat = this.#after(this.#policy.heartbeatMs, () => {
+      if (generation !== this.#generation || !this.link) return;
+      this.link.send(PING);
+      const sentAt = this.#world.now;
+      this.#pongTimer ??= this.#after(PONG_WAIT_MS, () => {
+        this.#pongTimer = null;
+        if (generation === this.#generation && this.#heardAt < sentAt) this.#lost('no pong', 'retry');
+      });
+      this.#beat(generation);
+    });
+  }
+
+  /** Nobody takes our events although the platform answers our pings; and a report that nobody wants is given up in the end. */
+  #tick(): void {
+    this.#after(5000, () => {
+      const waited = this.#world.now - this.#waitingSince;
+      if (this.#up && this.#sender.inflightBytes > 0 && waited > ACK_STALL_MS) this.#lost('no ack', 'retry');
+      if (this.phase === 'draining' && waited > DRAIN_BUDGET_MS) return this.#finish('nobody took the report');
+      this.#tick();
+    });
+  }
+
+  // ── events ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #append(type: string, data: Record<string, unknown>, terminal = false): void {
+    if (this.#terminalQueued) return;
+    this.#terminalQueued = terminal;
+    this.#queue.push({ line: JSON.stringify({ type, at: this.#world.now, data }), terminal });
+    this.#write();
+  }
+
+  /** P2: one write at a time, in order; the sender hears of a line when it is on disk. */
+  #write(): void {
+    if (this.#writing || this.#queue.length === 0) return;
+    this.#writing = true;
+    this.#after(this.#world.random.int(0, 3), () => {
+      this.#writing = false;
+      const batch = this.#queue.splice(0, this.#world.random.int(1, 4));
+      for (const { line, terminal } of batch) {
+        const chunk = this.spool.store(line, terminal);
+        // A welcome that told of more than there ever was has moved the sender's numbers on; it is of no use any more.
+        if (!this.#givenUp) this.#sender.appended(chunk);
+      }
+      this.#pump();
+      this.#write();
+    });
+  }
+
+  #pump(): void {
+    while (this.#up && this.link) {
+      if (this.#sender.inflightBytes === 0) this.#waitingSince = this.#world.now;
+      const plan = this.#sender.next();
+      if (!plan) return;
+      if (this.#world.faults.strike('frame_dropped')) continue;
+      this.link.send(encodeEventsFrame(plan.seq, plan.count, this.spool.lines(plan)));
+    }
+  }
+
+  #checkDelivered(): void {
+    if (this.phase !== 'draining' || this.#settling || this.#sender.ackedSeq < this.#nextSeq - 1) return;
+    this.#settling = this.#after(SETTLED_WAIT_MS, () => this.#finish('all is delivered'));
+  }
+
+  // ── child ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #begin(): void {
+    if (this.spool.terminal) {
+      this.phase = 'draining';
+    } else if (this.#crashed) {
+      this.#append('gap', { events: 0, bytes: 0, reason: 'wrapper_crashed' });
+      this.#conclude('error', { error: 'the wrapper died', code: 'wrapper_crashed', fatal: true });
+    } else if (this.#stopEarly) {
+      this.#conclude('interrupted', { reason: 'asked before it began' });
+    } else {
+      this.#spawn();
+    }
+  }
+
+  #spawn(): void {
+    this.spool.begun = true;
+    this.#world.checks.spawned(this.spool.execution);
+    const { pauses, lineBytes, end } = this.#job;
+    if (end.kind === 'spawn_failed') return this.#conclude('error', { error: 'no such file', code: 'spawn_failed', fatal: true });
+    this.phase = 'running';
+    this.#append('started', { pid: 1, command: ['job'] });
+    let at = 0;
+    for (const [index, pause] of pauses.entries()) {
+      at += pause;
+      this.#childTimers.push(
+        this.#after(at, () => this.#append('output', { stream: 'stdout', text: `${index}${'.'.repeat(lineBytes)}\n` })),
+      );
+    }
+    switch (end.kind) {
+      case 'exit':
+        this.#childTimers.push(this.#after(at, () => this.#childExits(end.exitCode, null)));
+        return;
+      case 'signal':
+        this.#childTimers.push(this.#after(at, () => this.#childExits(null, end.signal)));
+        return;
+      case 'never':
+        return;
+      default:
+        end satisfies never;
+    }
+  }
+
+  #childExits(exitCode: number | null, signal: string | null): void {
+    if (this.#childEnded) return;
+    this.#childEnded = true;
+    for (const timer of this.#childTimers) this.#world.clock.cancel(timer);
+    const stopping = this.phase === 'stopping';
+    if (this.#signalled && exitCode !== 0) this.#conclude('interrupted', { reason: 'wrapper received SIGTERM', exitCode, signal });
+    else this.#conclude('exit', { exitCode, signal });
+    if (stopping) this.#finish('the child was stopped');
+  }
+
+  #conclude(type: string, data: Record<string, unknown>): void {
+    this.#append(type, data, true);
+    if (this.phase === 'stopping') return;
+    this.phase = 'draining';
+    this.#waitingSince = this.#world.now;
+  }
+
+  /** P3 */
+  #command(command: Command): void {
+    if (!this.spool.commandsDone.includes(command.id)) {
+      this.spool.commandsDone.push(command.id);
+      this.#world.checks.carriedOut(this.spool.execution, command.id);
+      if (command.command === 'interrupt') {
+        if (this.phase === 'connecting') this.#stopEarly = true;
+        else if (this.phase === 'running') this.#interruptChild(command.data.forceAfterMs);
+      }
+    }
+    this.link?.send(encodeFrame({ type: 'command_ack', id: command.id }));
+  }
+
+  #interruptChild(killAfterMs: number): void {
+    const { random } = this.#world;
+    switch (this.#job.manners) {
+      case 'obeys':
+        this.#after(random.int(0, 300), () => this.#childExits(null, 'SIGINT'));
+        return;
+      case 'needs_kill':
+        this.#after(killAfterMs, () => this.#childExits(null, 'SIGKILL'));
+        return;
+      case 'exits_zero':
+        this.#after(random.int(0, 300), () => this.#childExits(0, null));
+        return;
+      case 'deaf':
+        // Not even SIGKILL helps for now: a process that hangs in the kernel.
+        return;
+      default:
+        this.#job.manners satisfies never;
+    }
+  }
+
+  // ── end ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The coordinator wants nothing more of this execution, or of us. */
+  #stopForGood(): void {
+    switch (this.phase) {
+      case 'connecting':
+      case 'draining':
+        return this.#finish('over');
+      case 'running':
+        this.phase = 'stopping';
+        this.#after(this.#world.random.int(0, KILL_AFTER_MS), () => this.#childExits(null, 'SIGKILL'));
+        return;
+      case 'stopping':
+      case 'ended':
+        return;
+      default:
+        this.phase satisfies never;
+    }
+  }
+
+  #finish(why: string): void {
+    if (!this.alive) return;
+    this.#world.trace(() => `${this.label} ends: ${why}`);
+    const { link } = this;
+    this.#end();
+    link?.close(CLOSE.done, 'done');
+  }
+
+  #end(): void {
+    this.phase = 'ended';
+    this.#generation += 1;
+    this.spool.locked = false;
+    for (const timer of this.#childTimers) this.#world.clock.cancel(timer);
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * What a session relies on its Store for, as one suite for every implementation: the SQLite one of the Durable Object and the simulator's, so that
+ * what the simulator proves over the one holds over the other. Imports no platform; each caller brings its own way to get at a store.
+ */
+
+import { describe, expect, test } from 'vitest';
+import { POLICY_DEFAULTS } from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../../src/core/execution.ts';
+import type { NewCommand } from '../../src/core/lifecycle.ts';
+import type { Store } from '../../src/session/ports.ts';
+
+/** Gives the body a fresh, empty storage. `open` may be called again and again: each store knows what is stored, and no more. */
+export type WithStorage = (body: (open: () => Store) => void) => void | Promise<void>;
+
+const NOW = 1_763_650_000_000;
+
+type Row = Omit<ExecutionRecord, 'ordinal'>;
+
+/** A new row, as a start makes it. */
+export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
+  id,
+  status: 'pending',
+  requestDigest: `digest of ${id}`,
+  command: ['echo', 'hello'],
+  cwd: null,
+  env: { KEY: 'wörth' },
+  stdin: null,
+  openStdin: false,
+  format: 'text',
+  launcher: 'none',
+  labels: { team: 'a' },
+  policy: POLICY_DEFAULTS,
+  callbackUrl: null,
+  traceparent: null,
+  origin: 'https://holdfast.test',
+  createdAt: NOW,
+  pendingAt: null,
+  startedAt: null,
+  endedAt: null,
+  firstOffset: 1,
+  lastOffset: null,
+  queueRank: 0,
+  launchAt: null,
+  launchAttempts: 0,
+  launchedAt: null,
+  wrapperId: null,
+  bootId: null,
+  transport: null,
+  heardAt: null,
+  epoch: 0,
+  connected: false,
+  connectedAt: null,
+  disconnectedAt: null,
+  disconnectReason: null,
+  wsCloseCode: null,
+  wsCloseReason: null,
+  pendingUntil: null,
+  graceUntil: null,
+  runtimeUntil: null,
+  interruptUntil: null,
+  interruptRequestedAt: null,
+  interruptCause: null,
+  interruptReason: null,
+  interruptForced: false,
+  exitCode: null,
+  signal: null,
+  code: null,
+  error: null,
+  reason: null,
+  forced: false,
+  ...fields,
+});
+
+const input = (text: string): NewCommand => ({ command: 'input', data: { text } });
+
+const ids = (rows: readonly { id: string }[]): string[] => rows.map(({ id }) => id);
+
+/** Appends a wrapper's batch, or with `firstSeq` null one of the coordinator. */
+function append({ log }: Store, execution: string, firstSeq: number | null, count: number, now = NOW) {
+  const body = Array.from({ length: count }, (_, index) => JSON.stringify({ type: 'status', at: now, data: { index } })).join('\n');
+  return log.append({ execution, firstSeq, count, body, bytes: body.length }, now);
+}
+
+const spans = (rows: Iterable<{ firstOffset: number; count: number }>): [number, number][] =>
+  [...rows].map(({ firstOffset, count }) => [firstOffset, firstOffset + count - 1]);
+
+export function describeStore(name: string, withStorage: WithStorage): void {
+  const it = (title: string, body: (store: Store, open: () => Store) => void) =>
+    test(title, () =>
+      withStorage((open) => {
+        const store = open();
+        store.create(NOW);
+        body(store, open);
+      }),
+    );
+
+  describe(`the store contract: ${name}`, () => {
+    test('a session exists from its creation on, and is created once', () =>
+      withStorage((open) => {
+        const store = open();
+        expect(store.exists).toBe(false);
+        store.create(NOW);
+        store.create(NOW + 5);
+        expect([store.exists, store.createdAt]).toEqual([true, NOW]);
+        expect([open().exists, open().createdAt]).toEqual([true, NOW]);
+      }));
+
+    test('asking for the rows of a session that was never created throws', () =>
+      withStorage((open) => {
+        expect(() => open().executions.get('e1')).toThrow();
+      }));
+
+    describe('executions', () => {
+      it('a row comes back as it was put in, also after a wake', (store, open) => {
+        const inserted = store.executions.insert(newRow('e1'));
+        expect(inserted).toEqual({ ...newRow('e1'), ordinal: inserted.ordinal });
+        expect(store.executions.get('e1')).toEqual(inserted);
+        expect(open().executions.get('e1')).toEqual(inserted);
+        expect(store.executions.get('e2')).toBeNull();
+      });
+
+      it('an id is taken once', (store) => {
+        store.executions.insert(newRow('e1'));
+        expect(() => store.executions.insert(newRow('e1'))).toThrow(/UNIQUE/);
+      });
+
+      it('a patch changes its columns and no others, and no other row', (store, open) => {
+        const e1 = store.executions.insert(newRow('e1'));
+        const e2 = store.executions.insert(newRow('e2', { status: 'queued' }));
+        const patched = store.executions.update('e1', { status: 'running', epoch: 3, connected: true, env: null });
+        expect(patched).toEqual({ ...e1, status: 'running', epoch: 3, connected: true, env: null });
+        expect(open().executions.get('e1')).toEqual(patched);
+        expect(store.executions.get('e2')).toEqual(e2);
+      });
+
+      it('[LIF15] a terminal row is not changed again, and the second ending says so', (store) => {
+        store.executions.insert(newRow('e1'));
+        expect(store.executions.update('e1', { status: 'failed', code: 'first' })?.status).toBe('failed');
+        expect(store.executions.update('e1', { status: 'completed', code: 'second' })).toBeNull();
+        expect(store.executions.update('e1', {})).toBeNull();
+        expect(store.executions.get('e1')).toMatchObject({ status: 'failed', code: 'first' });
+      });
+
+      it('an empty patch gives the row as it is; of an unknown id there is none', (store) => {
+        const row = store.executions.insert(newRow('e1'));
+        expect(store.executions.update('e1', {})).toEqual(row);
+        expect(store.executions.update('e2', { epoch: 1 })).toBeNull();
+      });
+
+      it('where the verdict is can be noted after the ending', (store, open) => {
+        store.executions.insert(newRow('e1'));
+        store.executions.update('e1', { status: 'failed' });
+        store.executions.noteVerdict('e1', 12);
+        expect(store.executions.get('e1')?.lastOffset).toBe(12);
+        expect(open().executions.get('e1')?.lastOffset).toBe(12);
+      });
+
+      it('active, open and queued follow the rows', (store) => {
+        expect([store.executions.active(), store.executions.open(), store.executions.queued()]).toEqual([null, [], []]);
+        store.executions.insert(newRow('e1', { status: 'completed' }));
+        store.executions.insert(newRow('e2', { status: 'running' }));
+        store.executions.insert(newRow('e3', { status: 'queued' }));
+        store.executions.insert(newRow('e4', { status: 'queued' }));
+        store.executions.insert(newRow('e5', { status: 'queued', queueRank: -1 }));
+        expect(store.executions.active()?.id).toBe('e2');
+        expect(ids(store.executions.open())).toEqual(['e2', 'e3', 'e4', 'e5']);
+        expect(ids(store.executions.queued())).toEqual(['e5', 'e3', 'e4']);
+      });
+
+      it('the lowest rank is that of those who wait, 0 when nobody does', (store) => {
+        store.executions.insert(newRow('e1', { queueRank: -7 }));
+        expect(store.executions.lowestQueueRank()).toBe(0);
+        store.executions.insert(newRow('e2', { status: 'queued', queueRank: -2 }));
+        expect(store.executions.lowestQueueRank()).toBe(-2);
+      });
+
+      it('lists newest first, by status, in pages', (store) => {
+        for (const [index, status] of (['failed', 'completed', 'failed', 'running'] as const).entries()) {
+          store.executions.insert(newRow(`e${index + 1}`, { status }));
+        }
+        const [first, second] = store.executions.list({ limit: 2 });
+        expect([first?.id, second?.id]).toEqual(['e4', 'e3']);
+        expect(ids(store.executions.list({ limit: 2, before: second?.ordinal }))).toEqual(['e2', 'e1']);
+        expect(ids(store.executions.list({ limit: 9, status: 'failed' }))).toEqual(['e3', 'e1']);
+        expect(store.executions.newest(1)).toEqual([{ id: 'e4', status: 'running' }]);
+        expect(store.executions.counts()).toEqual({ queued: 0, pending: 0, running: 1, completed: 1, failed: 2, interrupted: 0 });
+      });
+    });
+
+    describe('commands', () => {
+      it('[ING9] wait in their order until they are acknowledged, and an id is never given again', (store, open) => {
+        const one = store.commands.add('e1', input('a'), NOW);
+        const two = store.commands.add('e1', input('b'), NOW);
+        expect(one).toEqual({ id: one.id, ...input('a') });
+        expect(two.id).toBeGreaterThan(one.id);
+        expect(open().commands.waiting('e1')).toEqual([one, two]);
+        store.commands.ack('e1', two.id);
+        expect(store.commands.waiting('e1')).toEqual([one]);
+        expect(open().commands.add('e1', input('c'), NOW).id).toBeGreaterThan(two.id);
+      });
+
+      it('an acknowledgement of another execution, or of nothing, changes nothing', (store) => {
+        const one = store.commands.add('e1', input('a'), NOW);
+        store.commands.ack('e2', one.id);
+        store.commands.ack('e1', 4711);
+        expect(store.commands.waiting('e1')).toEqual([one]);
+        expect(store.commands.waiting('e2')).toEqual([]);
+      });
+
+      it('those of one execution are dropped, those of another stay', (store) => {
+        store.commands.add('e1', input('a'), NOW);
+        const other = store.commands.add('e2', input('b'), NOW);
+        store.commands.drop('e1');
+        expect(store.commands.waiting('e1')).toEqual([]);
+        expect(store.commands.waiting('e2')).toEqual([other]);
+      });
+    });
+
+    describe('log', () => {
+      it('an empty one ends at 0 and begins at 1', ({ log }) => {
+        expect([log.head, log.earliest, log.lastReceivedAt, log.lastIngestAt]).toEqual([0, 1, null, null]);
+        expect([...log.rowsAfter(0)]).toEqual([]);
+        expect(log.ackedSeq('e1', 1)).toBe(0);
+        expect(log.tailOffset(5)).toBe(0);
+      });
+
+      it('offsets have no holes; rows say whose they are and come back as they were', (store, open) => {
+        const rows = [append(store, 'e1', null, 1), append(store, 'e1', 1, 3), append(store, 'e2', 1, 2)];
+        expect(spans(rows)).toEqual([
+          [1, 1],
+          [2, 4],
+          [5, 6],
+        ]);
+        expect(rows.map(({ own }) => own)).toEqual([true, false, false]);
+        expect([store.log.head, store.log.earliest]).toEqual([6, 1]);
+        expect(open().log.head).toBe(6);
+        expect([...open().log.rowsAfter(0)]).toEqual(rows);
+      });
+
+      it('reading begins with the row that holds the next event; at the head, with the last one', (store) => {
+        append(store, 'e1', 1, 3);
+        append(store, 'e2', 1, 2);
+        append(store, 'e1', 4, 1);
+        const starts = (after: number, executions?: string[]) =>
+          spans(store.log.rowsAfter(after, executions)).map(([first]) => first);
+        expect([0, 2, 3, 4, 5, 6].map((after) => starts(after))).toEqual([[1, 4, 6], [1, 4, 6], [4, 6], [4, 6], [6], [6]]);
+        expect([starts(0, ['e2']), starts(3, ['e1']), starts(1, ['e1', 'e2']), starts(0, ['e9'])]).toEqual([
+          [4],
+          [6],
+          [1, 4, 6],
+          [],
+        ]);
+      });
+
+      it('[ING5] what was acknowledged is what the log holds of the execution, also after a wake', (store, open) => {
+        append(store, 'e1', 1, 3);
+        append(store, 'e1', null, 1);
+        append(store, 'e2', 1, 7);
+        expect([store.log.ackedSeq('e1', 1), store.log.ackedSeq('e2', 1), store.log.ackedSeq('e3', 1)]).toEqual([3, 7, 0]);
+        expect([open().log.ackedSeq('e1', 1), open().log.ackedSeq('e2', 5)]).toEqual([3, 7]);
+        append(store, 'e1', 4, 2);
+        expect(store.log.ackedSeq('e1', 1)).toBe(5);
+        store.log.forgetAcked('e1');
+        expect(store.log.ackedSeq('e1', 1)).toBe(5);
+      });
+
+      it("a wrapper's batch is a sign of life until the next wake; the coordinator's own is none", (store, open) => {
+        append(store, 'e1', null, 1, NOW + 1);
+        expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([null, NOW + 1]);
+        append(store, 'e1', 1, 1, NOW + 2);
+        append(store, 'e1', null, 1, NOW + 3);
+        expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([NOW + 2, NOW + 3]);
+        expect([open().log.lastIngestAt, open().log.lastReceivedAt]).toEqual([null, NOW + 3]);
+      });
+
+      it('the tail is counted in events', (store) => {
+        append(store, 'e1', 1, 3);
+        append(store, 'e1', 4, 3);
+        expect([0, 2, 6, 99].map((count) => store.log.tailOffset(count))).toEqual([6, 4, 0, 0]);
+      });
+    });
+
+    describe('transactions', () => {
+      it('give what their action gives', (store) => {
+        expect(store.transact(() => 'done')).toBe('done');
+      });
+
+      it('[LIF19] all of it or nothing: a throw takes back rows, commands and events, and what was remembered of them', (store, open) => {
+        store.executions.insert(newRow('e1', { status: 'running' }));
+        append(store, 'e1', 1, 2);
+        const before = store.executions.get('e1');
+        expect(store.log.ackedSeq('e1', 1)).toBe(2);
+        expect(() =>
+          store.transact(() => {
+            append(store, 'e1', 3, 2);
+            store.executions.update('e1', { status: 'completed', exitCode: 0 });
+            store.executions.noteVerdict('e1', 4);
+            store.executions.insert(newRow('e2'));
+            store.commands.add('e1', input('x'), NOW);
+            throw new Error('in the middle');
+          }),
+        ).toThrow('in the middle');
+        for (const one of [store, open()]) {
+          expect(one.executions.get('e1')).toEqual(before);
+          expect(one.executions.get('e2')).toBeNull();
+          expect(one.commands.waiting('e1')).toEqual([]);
+          expect([one.log.head, one.log.ackedSeq('e1', 1)]).toEqual([2, 2]);
+        }
+        expect(append(store, 'e1', 3, 1).firstOffset).toBe(3);
+      });
+
+      it('what was written before one that fails stays', (store, open) => {
+        store.executions.insert(newRow('e1'));
+        const fails = () =>
+          store.transact(() => {
+            throw new Error('no');
+          });
+        expect(fails).toThrow('no');
+        expect(open().executions.get('e1')?.id).toBe('e1');
+      });
+    });
+  });
+}
