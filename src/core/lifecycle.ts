@@ -88,10 +88,11 @@ export type HelloAnswer =
   | { kind: 'not_yet' };
 
 /**
- * A wrapper that posts says hello with every body. While its connection lasts, that is the same connection, not a new one: no epoch, no event.
+ * A wrapper that posts says hello with every body. While a connection of this very boot lasts, posted or by socket, that is the same connection and not a
+ * new one: no epoch, no event. So a post that was long under way can not supersede the socket its wrapper went on with; what it carries is deduped by seq.
  */
 export const continuesByPost = (record: ExecutionRecord, hello: HelloFacts): boolean =>
-  record.transport === 'http' && record.connected && record.wrapperId === hello.wrapperId && record.bootId === hello.bootId;
+  record.connected && record.wrapperId === hello.wrapperId && record.bootId === hello.bootId;
 
 /** ING2, ING3: the first hello binds the wrapper; every accepted one raises the epoch and ends the grace. */
 export function acceptHello(

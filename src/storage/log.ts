@@ -100,6 +100,7 @@ export class EventLog implements LogTable {
   }
 
   *rowsAfter(after: number, executions: readonly string[] | null = null): Generator<LogRow> {
+    if (after >= this.head) return;
     const first = this.#rowAt(after + 1);
     const filter = executions ? ` AND execution IN (${executions.map(() => '?').join(',')})` : '';
     const cursor = this.#sql.exec<Omit<LogRow, 'own'> & { own: number }>(

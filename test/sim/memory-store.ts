@@ -226,8 +226,7 @@ class MemoryLog implements LogTable {
       if (row.firstOffset + row.count - 1 <= after) low = middle + 1;
       else high = middle;
     }
-    // Like the real one: asked for what follows the head, it begins with the last row, which holds nothing new.
-    for (let index = Math.min(low, Math.max(0, log.length - 1)); index < log.length; index += 1) {
+    for (let index = low; index < log.length; index += 1) {
       const { firstOffset, count, execution, body, bytes, own } = log[index] as StoredRow;
       if (executions === null || executions.includes(execution)) yield { firstOffset, count, execution, body, bytes, own };
     }

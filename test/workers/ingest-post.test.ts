@@ -65,11 +65,23 @@ test('[ING19] posts of one boot are one connection: no epoch, no event, and it o
   expect((await post(run, [hello({ bootId: 'b_2' })])).lines).toMatchObject([{ type: 'welcome', epoch: 2 }]);
 });
 
-test('[ING19] a post takes over from a socket, and a socket from posts', async () => {
+test('[ING19] a late post of the same boot joins the socket: nothing is superseded, nothing stored twice', async () => {
+  const run = await start(newSession());
+  const socket = await WrapperPeer.welcomed(run);
+  await socket.deliver(1, [output('once\n')]);
+  expect((await post(run, [hello({ nextSeq: 2 }), events(1, [output('once\n')])])).lines).toMatchObject([
+    { type: 'welcome', epoch: 1, ackedSeq: 1 },
+    { type: 'ack', seq: 1 },
+  ]);
+  expect(await socket.deliver(2, [output('on\n')])).toEqual({ type: 'ack', seq: 2 });
+  expect(texts(await readLog(run.session))).toBe('once\non\n');
+});
+
+test('[ING19] a post of another boot takes over from a socket, and a socket from posts', async () => {
   const run = await start(newSession());
   const socket = await WrapperPeer.welcomed(run);
   await socket.deliver(1, [output('by socket\n')]);
-  expect((await post(run, [hello({ nextSeq: 3 }), events(2, [output('by post\n')])])).lines).toMatchObject([
+  expect((await post(run, [hello({ nextSeq: 3, bootId: 'b_2' }), events(2, [output('by post\n')])])).lines).toMatchObject([
     { epoch: 2, ackedSeq: 1 },
     { seq: 2 },
   ]);
