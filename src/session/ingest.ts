@@ -24,6 +24,7 @@ import { acceptHello, continuesByPost, type Disconnect, loseConnection, settleBy
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import { expireDue } from './expiry.ts';
 import type { SessionSocket } from './ports.ts';
 import {
   attach,
@@ -82,7 +83,9 @@ export function onIngestMessage(
   const { frame } = parsed;
   if (frame.type === 'hello') {
     if (attachment.epoch !== null) return refuseFrame(context, ws, attachment, 'hello was said already', now);
-    return onHello(context, ws, attachment, record, frame, now);
+    // A wrapper that comes back too late is too late, whether or not the alarm was there first (LIF).
+    expireDue(context, record.id, now);
+    return onHello(context, ws, attachment, context.store.executions.get(record.id) ?? record, frame, now);
   }
   if (attachment.epoch === null) return refuseFrame(context, ws, attachment, 'hello must come first', now);
   if (isTerminal(record.status)) return closeSettled(context, record);

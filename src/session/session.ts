@@ -8,10 +8,9 @@
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
-import { expire } from '../core/lifecycle.ts';
 import { AlarmClock } from './alarm-clock.ts';
-import { commit } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import { expireDue } from './expiry.ts';
 import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage } from './ingest.ts';
 import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
@@ -88,7 +87,7 @@ export class Session {
     alarm.fired();
     if (!store.exists) return;
     try {
-      this.#expireAll(now);
+      for (const { id } of store.executions.open()) expireDue(this.context, id, now);
       findSilent(this.context, now);
       closeSilentStrangers(this.context, now);
       viewers.resume();
@@ -103,17 +102,6 @@ export class Session {
   expired(now: number): boolean {
     const horizon = this.#horizon();
     return horizon !== null && horizon.open.length === 0 && horizon.lastActivityAt + RETENTION_MS <= now;
-  }
-
-  #expireAll(now: number): void {
-    const { executions } = this.context.store;
-    for (const { id } of executions.open()) {
-      // An interrupt at the time limit leaves a new deadline behind, which may be over too when the alarm is late.
-      for (let record = executions.get(id); record; record = executions.get(id)) {
-        const transition = expire(record, now);
-        if (!transition || !commit(this.context, id, transition, now)) break;
-      }
-    }
   }
 
   #horizon(): Horizon | null {

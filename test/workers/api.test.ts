@@ -4,7 +4,7 @@
  */
 
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
-import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   type Execution,
   type IngestAccess,
@@ -197,8 +197,10 @@ describe('start', () => {
 
   test('a launcher that this deployment does not have is answered 400', async () => {
     const session = newSession();
+    const env = deployment({ HOLDFAST_RUNNER_URL: undefined });
     for (const launcher of ['runner', 'container']) {
-      expect(expectProblem(await starting(session, { launcher }), 'bad_request').field).toBe('launcher');
+      const answer = await ask('POST', executionsOf(session), { body: { command: ['job'], launcher }, env });
+      expect(expectProblem(answer, 'bad_request').field).toBe('launcher');
     }
     expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
   });
@@ -739,6 +741,8 @@ describe('what is never told', () => {
 
   test('[HTTP20] env and stdin are in no answer, no event and no log line, and the row forgets them when the execution ends', async () => {
     const lines = listen();
+    vi.stubGlobal('fetch', async () => Response.json({ detail: 'not here' }, { status: 400 }));
+    onTestFinished(() => void vi.unstubAllGlobals());
     const session = newSession();
     const path = executionsOf(session);
     const blocker = await start(session, { id: 'blocker' });
@@ -771,7 +775,7 @@ describe('what is never told', () => {
     ];
     expect(answers.map(({ status }) => status)).toEqual([201, 200, 409, 409, 400, 400, 400, 400, 200, 200, 200]);
     await fail(blocker);
-    // The object has no runner, so the launch is refused and the execution fails.
+    // The runner refuses, so the execution fails.
     await vi.waitFor(async () => expect(await ask('GET', `${path}/e1`)).toMatchObject({ body: { code: 'launch_failed' } }), 5000);
     answers.push(await ask('GET', `${path}/e1`));
     await viewer.until('caught_up');

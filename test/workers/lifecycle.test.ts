@@ -212,6 +212,105 @@ describe('deadlines', () => {
   });
 });
 
+describe('at the boundary', () => {
+  test('[S3] expiry wins: a wrapper that returns at the very end of its grace is too late, with or without an alarm', async () => {
+    for (const early of [1, 0]) {
+      const run = await start(newSession(), { policy: SHORT });
+      const first = await WrapperPeer.welcomed(run);
+      first.close();
+      await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
+      const { graceUntil = 0 } = await get(run);
+      at(graceUntil - early);
+      const second = await WrapperPeer.hello(run);
+      if (early) {
+        expect(await second.next()).toMatchObject({ type: 'welcome', epoch: 2 });
+      } else {
+        expect(await second.closed).toEqual({ code: CLOSE.settled, reason: '{"status":"failed"}' });
+        expect(await verdictOf(run)).toMatchObject({ data: { code: 'wrapper_disconnected' } });
+      }
+      vi.useRealTimers();
+    }
+  });
+
+  test('[S3] a stale detach is a no-op: the close of a socket that was replaced starts no grace, however late it comes', async () => {
+    const run = await start(newSession());
+    await WrapperPeer.welcomed(run);
+    await runInDurableObject(stubOf(run.session), async (instance, state) => {
+      const [old] = state.getWebSockets('ingest');
+      if (!old) throw new Error('no socket');
+      await WrapperPeer.welcomed(run);
+      instance.webSocketClose(old, 1006, '');
+      instance.webSocketError(old, new Error('reset'));
+    });
+    expect(await get(run)).toMatchObject({ connected: true, epoch: 2 });
+    expect(typesOf(await readLog(run.session))).not.toContain('wrapper_disconnected');
+  });
+
+  test('[S3] resuming an expired one is final: every later hello meets 4000', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    at(Date.now() + 60_000);
+    await alarm(run);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const peer = await WrapperPeer.connect(run);
+      expect(await peer.closed).toEqual({ code: CLOSE.settled, reason: '{"status":"failed"}' });
+    }
+    await verdictOf(run);
+  });
+});
+
+describe('what does not end a run', () => {
+  test('[S4] the completion of a child unit: agent events may say what they like', async () => {
+    const run = await start(newSession());
+    const peer = await WrapperPeer.welcomed(run);
+    for (const [index, data] of [
+      { type: 'session.idle' },
+      { type: 'exit', exitCode: 0 },
+      { status: 'completed', final: true },
+    ].entries()) {
+      await peer.deliver(index + 1, [{ type: 'agent', at: 1, data }]);
+    }
+    expect((await get(run)).status).toBe('running');
+  });
+
+  test('[S4] never having pinged: silence counts from the hello, and frames count as life', async () => {
+    const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
+    const peer = await WrapperPeer.welcomed(run);
+    const { startedAt = 0 } = await get(run);
+    at(startedAt + 15_000);
+    await peer.deliver(1, [output('alive\n')]);
+    at(startedAt + 34_000);
+    await alarm(run);
+    expect(await get(run)).toMatchObject({ connected: true });
+    at(startedAt + 35_000);
+    await alarm(run);
+    expect(await get(run)).toMatchObject({ connected: false });
+  });
+
+  test('[S4] stopping one does not stop its sibling in another session or behind it in the queue', async () => {
+    const run = await start(newSession());
+    const elsewhere = await start(newSession());
+    const behind = await start(run.session, { onBusy: 'queue' });
+    await WrapperPeer.welcomed(run);
+    await WrapperPeer.welcomed(elsewhere);
+    await interrupt(run);
+    expect((await get(elsewhere)).interruptRequestedAt).toBeUndefined();
+    expect((await get(behind)).interruptRequestedAt).toBeUndefined();
+    expect((await get(behind)).status).toBe('queued');
+  });
+
+  test('[S4] an old end does not answer a new wait: waiting for one execution ignores the verdicts before it', async () => {
+    const session = newSession();
+    const first = await start(session);
+    await fail(first);
+    const second = await start(session);
+    const peer = await WrapperPeer.welcomed(second);
+    const waiting = api('GET', `${path(second)}?wait=20`);
+    await scheduler.wait(100);
+    await peer.deliver(1, [exit(5)]);
+    expect((await waiting).body).toMatchObject({ id: second.execution.id, status: 'failed', exitCode: 5 });
+  });
+});
+
 describe('interrupt', () => {
   test('[LIF] queued and pending end at once; the call says so', async () => {
     const run = await start(newSession());
