@@ -14,7 +14,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['test/{core,contract,wrapper,cli,client}/**/*.test.ts'],
+          include: ['test/{core,contract,founding,wrapper,cli,client}/**/*.test.ts'],
           environment: 'node',
           testTimeout: 30_000,
         },

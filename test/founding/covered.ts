@@ -1,0 +1,42 @@
+/**
+ * The four systems that Holdfast comes from, line by line, each with the tests that hold it. A line is covered when every test it names stands in its file
+ * under that title; a test that is renamed or removed fails here, so that no line is lost by accident.
+ */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+/** `file › part of the title`, the file relative to test/. */
+export type Coverage = `${string}.test.ts › ${string}`;
+
+export type Line = [line: string, ...tests: [Coverage, ...Coverage[]]];
+
+const sources = new Map<string, string>();
+
+function sourceOf(file: string): string {
+  const known = sources.get(file) ?? readFileSync(join(ROOT, 'test', file), 'utf8');
+  sources.set(file, known);
+  return known;
+}
+
+/** Titles as they stand in the source: in one kind of quotes or another. */
+const TITLE = /(?:\b(?:it|test|describe)\b[^'"`\n]*|\)\()\(?\s*(['"`])((?:\\.|(?!\1).)*)\1/g;
+
+function titlesOf(file: string): string[] {
+  return [...sourceOf(file).matchAll(TITLE)].map(([, , title]) => title as string);
+}
+
+export function covers(system: string, lines: readonly Line[]): void {
+  test.each(lines)(`[${system}] %s`, (_, ...tests) => {
+    for (const coverage of tests) {
+      const [file = '', title = ''] = coverage.split(' › ');
+      expect(
+        titlesOf(file).some((one) => one.includes(title)),
+        `${file} has no test whose title contains: ${title}`,
+      ).toBe(true);
+    }
+  });
+}

@@ -1,0 +1,49 @@
+/**
+ * S3, openai/codex #23867 and after: replacing a dead connection; the server's side of it. In Holdfast the session that outlives its connection is an
+ * execution, and what is detached is a wrapper in its grace.
+ *
+ * One line is kept differently on purpose: "resuming one that is still attached is a retryable refusal". Here the same wrapper takes over at once (S4, ING3), because
+ * the old connection is most often a half-open one; another wrapper is refused for good (ING2).
+ */
+
+import { covers } from './covered.ts';
+
+covers('S3', [
+  [
+    'Detached sessions are cleaned up by TTL',
+    'workers/lifecycle.test.ts › grace is a row: it survives eviction',
+    'workers/lifecycle.test.ts › a socket that was lost without a close is noticed on the wake',
+  ],
+  [
+    'Resuming one that is still attached (kept as: the same wrapper takes over, another is refused)',
+    'workers/ingest.test.ts › the older socket closes 4001, which starts no grace',
+    'workers/ingest.test.ts › another wrapper is refused with 4409 and the first is not disturbed',
+  ],
+  ['Resuming an expired one is final', 'workers/lifecycle.test.ts › resuming an expired one is final'],
+  ['A stale detach is a no-op', 'workers/lifecycle.test.ts › a stale detach is a no-op'],
+  ['At the boundary, expiry wins', 'workers/lifecycle.test.ts › expiry wins'],
+  [
+    'A late attempt of an old generation can never install itself',
+    'workers/ingest.test.ts › frames of a lower epoch are ignored',
+    'wrapper/connection.test.ts › a welcome that comes after the watchdog is nobody’s',
+  ],
+  [
+    'What was attached to a dead connection fails loudly through its own path',
+    'workers/lifecycle.test.ts › grace is a row',
+    'wrapper/supervisor.test.ts › a refusal while the job runs stops it, says why, and keeps the spool',
+  ],
+  [
+    'Idempotent calls may be made again across a recovery; input whose answer was lost is not',
+    'workers/calls.test.ts › never',
+    'client/http.test.ts › not input whose answer was lost',
+    'client/http.test.ts › a lost answer leads to the same execution',
+  ],
+  [
+    'The reader runs before the handshake answer is awaited: a burst ahead of it does not block it',
+    'wrapper/connection.test.ts › says hello first, with its token, and is up after the welcome only',
+  ],
+  [
+    'The recovery of the client is quicker than the grace of the server',
+    'wrapper/connection.test.ts › several attempts fit into a short grace',
+  ],
+]);
