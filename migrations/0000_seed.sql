@@ -1,3 +1,11 @@
+CREATE TABLE `callbacks` (
+	`id` text PRIMARY KEY NOT NULL,
+	`execution` text NOT NULL,
+	`url` text NOT NULL,
+	`verdict_offset` integer NOT NULL,
+	`created_at` integer NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE `commands` (
 	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
 	`execution` text NOT NULL,

@@ -13,4 +13,5 @@ export function isId(value: unknown): value is string {
 export const newExecutionId = (): string => `exec_${ulid()}`;
 export const newWrapperId = (): string => `w_${ulid()}`;
 export const newBootId = (): string => `b_${ulid()}`;
+export const newCallbackId = (): string => `cb_${ulid()}`;
 export const newRequestId = (): string => `req_${ulid()}`;

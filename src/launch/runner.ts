@@ -31,7 +31,12 @@ export async function launchOnRunner(
       signal: AbortSignal.timeout(LAUNCH_TIMEOUT_MS),
     });
     const answer = await response.text();
-    if (response.ok) return { kind: 'launched' };
+    if (response.ok && !endedBefore(answer)) return { kind: 'launched' };
+    if (response.ok)
+      return {
+        kind: 'refused',
+        message: 'the runner had started this execution before, and its wrapper has ended without connecting',
+      };
     const message = `the runner answered ${response.status}: ${detailOf(answer)}`;
     if (response.status === 429) return { kind: 'saturated', retryAfterMs: retryAfterMs(response.headers.get('retry-after'), now) };
     return response.status >= 400 && response.status < 500 && response.status !== 408
@@ -39,6 +44,16 @@ export async function launchOnRunner(
       : { kind: 'failed', message };
   } catch (error) {
     return { kind: 'failed', message: `the runner could not be reached: ${messageOf(error)}` };
+  }
+}
+
+/** A repeated launch may find a run whose wrapper is gone already. Nothing will connect then, so there is nothing to wait for. */
+function endedBefore(answer: string): boolean {
+  try {
+    const { state } = JSON.parse(answer) as { state?: unknown };
+    return state === 'finished' || state === 'abandoned';
+  } catch {
+    return false;
   }
 }
 

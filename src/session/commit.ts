@@ -7,7 +7,7 @@
  * T3  Telling comes after the write and can not undo it: a socket that fails is a socket that is gone.
  */
 
-import { CLOSE, type Command, encodeFrame, isActive, isTerminal, utf8Bytes } from '../../protocol/index.ts';
+import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import { becomePending, type CoordinatorEvent, type Transition } from '../core/lifecycle.ts';
 import type { SessionContext } from './context.ts';
@@ -53,6 +53,10 @@ function closeBooks(context: SessionContext, record: ExecutionRecord, rows: LogR
   const lastOffset = store.log.head;
   store.executions.noteVerdict(record.id, lastOffset);
   store.commands.drop(record.id);
+  if (record.callbackUrl !== null) {
+    const { id: execution, callbackUrl: url } = record;
+    store.callbacks.add({ id: newCallbackId(), execution, url, verdictOffset: lastOffset, createdAt: now });
+  }
   store.log.forgetAcked(record.id);
   if (!store.executions.active()) {
     const [next] = store.executions.queued();

@@ -88,6 +88,22 @@ export interface CommandTable {
   drop(execution: string): void;
 }
 
+/** Somebody who is yet to be told of a verdict. */
+export interface CallbackRecord {
+  id: string;
+  execution: string;
+  url: string;
+  verdictOffset: number;
+  createdAt: number;
+}
+
+/** The outbox: a record is written in the transaction of its verdict, so that there is one for each and none without. */
+export interface CallbackTable {
+  add(record: CallbackRecord): void;
+  /** Oldest first. */
+  waiting(): CallbackRecord[];
+}
+
 export interface LogTable {
   /** Newest offset; 0 for an empty log. */
   readonly head: number;
@@ -117,6 +133,7 @@ export interface LogTable {
 export interface Store {
   readonly executions: ExecutionTable;
   readonly commands: CommandTable;
+  readonly callbacks: CallbackTable;
   readonly log: LogTable;
   /** Whether the session was ever started. Its tables may only be asked when it was. */
   readonly exists: boolean;

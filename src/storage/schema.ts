@@ -4,6 +4,7 @@
  * executions  one row per run; everything that decides its future is a column of this row (G4), every deadline too (G5)
  * commands    what the wrapper has yet to carry out (ING9); a row leaves when the wrapper acked it
  * log         one row per batch; written and read by plain SQL in log.ts, because it is the hot path
+ * callbacks   who is yet to be told of a verdict: an outbox, written with the verdict
  * meta        facts of the session itself
  */
 
@@ -104,6 +105,16 @@ export const log = sqliteTable('log', {
   receivedAt: integer('received_at').notNull(),
   /** NDJSON as received, without a trailing line end. */
   body: text().notNull(),
+});
+
+export const callbacks = sqliteTable('callbacks', {
+  /** One per verdict. The receiver knows a repeated delivery by it. */
+  id: text().primaryKey(),
+  execution: text().notNull(),
+  url: text().notNull(),
+  /** Offset of the verdict event. */
+  verdictOffset: integer('verdict_offset').notNull(),
+  createdAt: integer('created_at').notNull(),
 });
 
 export const meta = sqliteTable('meta', {

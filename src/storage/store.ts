@@ -6,6 +6,7 @@
 
 import { drizzle } from 'drizzle-orm/durable-sqlite';
 import type { Store } from '../session/ports.ts';
+import { CallbackStore } from './callbacks.ts';
 import { CommandStore } from './commands.ts';
 import { type Database, ExecutionStore } from './executions.ts';
 import { EventLog } from './log.ts';
@@ -15,6 +16,7 @@ import { hasSchema, migrate } from './migrate.ts';
 export class SessionStore implements Store {
   readonly executions: ExecutionStore;
   readonly commands: CommandStore;
+  readonly callbacks: CallbackStore;
   readonly log: EventLog;
   readonly meta: MetaStore;
   readonly #storage: DurableObjectStorage;
@@ -26,6 +28,7 @@ export class SessionStore implements Store {
     const db: Database = drizzle(storage, { logger: false });
     this.executions = new ExecutionStore(db);
     this.commands = new CommandStore(db);
+    this.callbacks = new CallbackStore(db);
     this.log = new EventLog(storage.sql);
     this.meta = new MetaStore(db);
     this.#exists = hasSchema(storage);

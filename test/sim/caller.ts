@@ -14,6 +14,9 @@ import type { World } from './world.ts';
 
 const ATTEMPTS_MAX = 4;
 
+/** Half of the executions want to be told of their end. */
+export const wantsCallback = (id: string): boolean => id.charCodeAt(id.length - 1) % 2 === 0;
+
 export class Caller {
   readonly #world: World;
 
@@ -33,7 +36,7 @@ export class Caller {
       launcher,
       labels: {},
       policy,
-      callbackUrl: null,
+      callbackUrl: wantsCallback(id) ? 'https://caller.test/done' : null,
       traceparent: null,
       origin: 'https://holdfast.test',
       digest: `digest of ${id}`,

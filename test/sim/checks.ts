@@ -13,6 +13,7 @@ import {
   type WelcomeFrame,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
+import { wantsCallback } from './caller.ts';
 import type { Cause } from './host.ts';
 import type { PlatformSocket, Witness } from './network.ts';
 import { checkHistory } from './verdicts.ts';
@@ -351,8 +352,13 @@ export class Checks implements Witness {
   }
 
   final(): void {
-    const { executions } = this.#world.host.disk;
+    const { executions, callbacks } = this.#world.host.disk;
     for (const record of executions.values()) {
+      const told = callbacks.filter(({ execution }) => execution === record.id);
+      const wanted = isTerminal(record.status) && wantsCallback(record.id) ? [record.lastOffset] : [];
+      if (JSON.stringify(told.map(({ verdictOffset }) => verdictOffset)) !== JSON.stringify(wanted)) {
+        this.#fail('G3', `${record.id} has callback records for ${JSON.stringify(told)}, not for ${JSON.stringify(wanted)}`);
+      }
       if (!isTerminal(record.status)) this.#fail('G3', `${record.id} is still ${record.status} after all its deadlines`);
     }
     for (const process of [...this.#world.processes, ...this.#world.posters])

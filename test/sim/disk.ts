@@ -8,7 +8,7 @@
 
 import type { Command } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
-import type { LogRow } from '../../src/session/ports.ts';
+import type { CallbackRecord, LogRow } from '../../src/session/ports.ts';
 
 export interface StoredRow extends LogRow {
   firstSeq: number | null;
@@ -35,6 +35,7 @@ interface Commit {
 export class Disk {
   readonly executions = new Map<string, ExecutionRecord>();
   commands: StoredCommand[] = [];
+  callbacks: CallbackRecord[] = [];
   readonly log: StoredRow[] = [];
   lastCommandId = 0;
   lastOrdinal = 0;
@@ -79,6 +80,14 @@ export class Disk {
       this.commands = before;
     });
     this.commands = commands;
+  }
+
+  setCallbacks(callbacks: CallbackRecord[]): void {
+    const before = this.callbacks;
+    this.write(() => {
+      this.callbacks = before;
+    });
+    this.callbacks = callbacks;
   }
 
   appendRow(row: StoredRow): void {

@@ -6,12 +6,22 @@
 import { type Command, isActive, isTerminal, STATUSES, type Status } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
-import type { Batch, CommandTable, ExecutionTable, LogRow, LogTable, Store } from '../../src/session/ports.ts';
+import type {
+  Batch,
+  CallbackRecord,
+  CallbackTable,
+  CommandTable,
+  ExecutionTable,
+  LogRow,
+  LogTable,
+  Store,
+} from '../../src/session/ports.ts';
 import type { Disk, StoredRow } from './disk.ts';
 
 export class MemoryStore implements Store {
   readonly executions: ExecutionTable;
   readonly commands: CommandTable;
+  readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly #disk: Disk;
 
@@ -19,6 +29,7 @@ export class MemoryStore implements Store {
     this.#disk = disk;
     this.executions = new MemoryExecutions(disk);
     this.commands = new MemoryCommands(disk);
+    this.callbacks = new MemoryCallbacks(disk);
     this.log = new MemoryLog(disk);
   }
 
@@ -156,6 +167,22 @@ class MemoryCommands implements CommandTable {
   #keep(wanted: (stored: { execution: string; command: Command }) => boolean): void {
     const kept = this.#disk.commands.filter(wanted);
     if (kept.length < this.#disk.commands.length) this.#disk.setCommands(kept);
+  }
+}
+
+class MemoryCallbacks implements CallbackTable {
+  readonly #disk: Disk;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  add(record: CallbackRecord): void {
+    this.#disk.setCallbacks([...this.#disk.callbacks, record]);
+  }
+
+  waiting(): CallbackRecord[] {
+    return [...this.#disk.callbacks].sort((a, b) => a.createdAt - b.createdAt || a.verdictOffset - b.verdictOffset);
   }
 }
 

@@ -187,6 +187,21 @@ export function describeStore(name: string, withStorage: WithStorage): void {
       });
     });
 
+    describe('callbacks', () => {
+      it('[LIF19] wait in the order of their verdicts, and one id is taken once', (store, open) => {
+        const record = (id: string, verdictOffset: number) => ({
+          id,
+          execution: 'e1',
+          url: 'https://caller.test/done',
+          verdictOffset,
+          createdAt: NOW,
+        });
+        store.callbacks.add(record('cb_2', 9));
+        store.callbacks.add(record('cb_1', 4));
+        expect(open().callbacks.waiting()).toEqual([record('cb_1', 4), record('cb_2', 9)]);
+      });
+    });
+
     describe('commands', () => {
       it('[ING9] wait in their order until they are acknowledged, and an id is never given again', (store, open) => {
         const one = store.commands.add('e1', input('a'), NOW);
@@ -297,6 +312,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
             store.executions.noteVerdict('e1', 4);
             store.executions.insert(newRow('e2'));
             store.commands.add('e1', input('x'), NOW);
+            store.callbacks.add({ id: 'cb_1', execution: 'e1', url: 'https://caller.test', verdictOffset: 4, createdAt: NOW });
             throw new Error('in the middle');
           }),
         ).toThrow('in the middle');
@@ -304,6 +320,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
           expect(one.executions.get('e1')).toEqual(before);
           expect(one.executions.get('e2')).toBeNull();
           expect(one.commands.waiting('e1')).toEqual([]);
+          expect(one.callbacks.waiting()).toEqual([]);
           expect([one.log.head, one.log.ackedSeq('e1', 1)]).toEqual([2, 2]);
         }
         expect(append(store, 'e1', 3, 1).firstOffset).toBe(3);

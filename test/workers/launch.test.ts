@@ -117,6 +117,12 @@ test('[LIF5] a runner that can not be reached is asked again with growing waits,
   expect(asked).toHaveLength(6);
 });
 
+test('[LIF5] a runner whose run of this execution has ended already is not waited for', async () => {
+  answers = [() => Response.json({ id: 'x', state: 'finished' }, { status: 200 })];
+  const run = await runner(newSession());
+  await vi.waitFor(async () => expect(await get(run)).toMatchObject({ status: 'failed', code: 'launch_failed' }));
+});
+
 test('[S2] a saturated runner is asked again after its Retry-After for as long as the execution may be pending', async () => {
   answers = [() => Response.json({}, { status: 429, headers: { 'retry-after': '7' } })];
   const run = await runner(newSession(), { policy: { pendingTimeoutMs: 60_000 } });

@@ -42,7 +42,7 @@ describe("the project's migrations", () => {
       expect(hasSchema(storage)).toBe(false);
       expect(migrate(storage, 1234)).toEqual(MIGRATIONS.map(({ name }) => name));
       expect(hasSchema(storage)).toBe(true);
-      expect(tablesOf(storage)).toEqual(['commands', 'executions', 'log', 'meta', 'schema_migrations']);
+      expect(tablesOf(storage)).toEqual(['callbacks', 'commands', 'executions', 'log', 'meta', 'schema_migrations']);
       expect(historyOf(storage)).toEqual(MIGRATIONS.map(({ name }, position) => ({ position, name, applied_at: 1234 })));
     }));
 
@@ -57,7 +57,9 @@ describe("the project's migrations", () => {
     }));
 
   test.each(
-    [schema.executions, schema.commands, schema.log, schema.meta].map((table) => [getTableConfig(table).name, table] as const),
+    [schema.executions, schema.commands, schema.callbacks, schema.log, schema.meta].map(
+      (table) => [getTableConfig(table).name, table] as const,
+    ),
   )('the table %s is what src/storage/schema.ts says', (name, table) =>
     fresh((storage) => {
       migrate(storage, 1);
