@@ -21,7 +21,7 @@ import { listProcesses } from '../wrapper/runner-process.ts';
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const KEEPER = join(ROOT, 'scripts', 'keeper.mjs');
 const WRANGLER = join(ROOT, 'node_modules', 'wrangler', 'bin', 'wrangler.js');
-const WRAPPER_SOURCE = join(ROOT, 'wrapper', 'main.ts');
+const WRAPPER_SOURCE = join('wrapper', 'main.ts');
 const WRAPPER_BUNDLE = join(ROOT, 'dist', 'holdfast-wrapper.mjs');
 
 /** A cold wrangler bundles the Worker and starts workerd; a loaded machine takes its time. */
@@ -38,6 +38,8 @@ export interface StackOptions {
   runnerMax?: number;
   /** Run the bundled wrapper in dist/ instead of its source. */
   bundled?: boolean;
+  /** A copy of this repository whose Worker and wrapper are run in place of its own, so that edits meanwhile change nothing. */
+  root?: string;
   log?: (message: string) => void;
 }
 
@@ -157,12 +159,13 @@ export class Stack {
   }
 
   async #startRunner(): Promise<void> {
-    const bundled = this.#options.bundled ?? !existsSync(WRAPPER_SOURCE);
+    const source = join(this.#options.root ?? ROOT, WRAPPER_SOURCE);
+    const bundled = this.#options.bundled ?? !existsSync(source);
     const port = this.runnerUrl === '' ? (this.#options.runnerPort ?? 0) : Number(new URL(this.runnerUrl).port);
     const max = this.#options.runnerMax === undefined ? [] : ['--max', String(this.#options.runnerMax)];
     const kept = new Kept(
       [
-        ...[process.execPath, bundled ? WRAPPER_BUNDLE : WRAPPER_SOURCE, 'serve', '--json', '--stop-jobs'],
+        ...[process.execPath, bundled ? WRAPPER_BUNDLE : source, 'serve', '--json', '--stop-jobs'],
         ...['--port', String(port), '--spool', join(this.data, 'runner'), ...max],
       ],
       { logFile: join(this.data, 'runner.log'), env: { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken }, readStdout: true },
@@ -202,7 +205,7 @@ export class Stack {
     writeFileSync(envFile, lines.join(''), { mode: 0o600 });
     const kept = new Kept(
       [
-        ...[process.execPath, WRANGLER, 'dev', '--config', join(ROOT, 'wrangler.toml'), '--local'],
+        ...[process.execPath, WRANGLER, 'dev', '--config', join(this.#options.root ?? ROOT, 'wrangler.toml'), '--local'],
         ...['--ip', '127.0.0.1', '--port', String(this.port), '--inspector-port', '0'],
         ...['--persist-to', join(this.data, 'coordinator'), '--env-file', envFile],
         ...['--show-interactive-dev-session=false', '--log-level', 'log'],

@@ -20,7 +20,8 @@ interface Link {
   /** The side of the caller, and the side of the target. */
   near: Socket;
   far: Socket;
-  frozen: boolean;
+  /** Directions in which bytes are swallowed and no end is passed on. */
+  frozen: { up: boolean; down: boolean };
 }
 
 export class TcpProxy {
@@ -98,16 +99,18 @@ export class TcpProxy {
   }
 
   /**
-   * The connections that are open now are dead for good but look alive, as behind a NAT that forgot them: bytes are
-   * swallowed, and no end is ever passed on. New connections work. Only `cut()` or a peer's own timeout ends them.
+   * The connections that are open now are dead for good but look alive, as behind a NAT that forgot them: in this direction bytes
+   * are swallowed, and no end is ever passed on. New connections work. Only `cut()` or a peer's own timeout ends them.
    */
-  halfOpen(): number {
+  halfOpen(direction: Direction = 'both'): number {
     let count = 0;
-    for (const link of this.#links) {
-      if (link.frozen) continue;
-      link.frozen = true;
-      count += 1;
-      for (const socket of [link.near, link.far]) socket.resume();
+    for (const { near, far, frozen } of this.#links) {
+      const before = { ...frozen };
+      if (direction !== 'down') frozen.up = true;
+      if (direction !== 'up') frozen.down = true;
+      if (before.up !== frozen.up || before.down !== frozen.down) count += 1;
+      if (frozen.up) near.resume();
+      if (frozen.down) far.resume();
     }
     return count;
   }
@@ -136,12 +139,12 @@ export class TcpProxy {
       return;
     }
     const far = dial({ ...this.#target, noDelay: true, allowHalfOpen: true });
-    const link: Link = { near, far, frozen: false };
+    const link: Link = { near, far, frozen: { up: false, down: false } };
     this.#links.add(link);
     // An error is followed by `close`, which decides.
     far.on('error', () => {});
-    far.on('close', (hadError) => this.#closed(link, near, hadError));
-    near.on('close', (hadError) => this.#closed(link, far, hadError));
+    far.on('close', (hadError) => this.#closed(link, 'down', hadError));
+    near.on('close', (hadError) => this.#closed(link, 'up', hadError));
     far.once('connect', () => {
       this.#pump(link, near, far, 'up');
       this.#pump(link, far, near, 'down');
@@ -153,18 +156,18 @@ export class TcpProxy {
     let full = false;
     let ended = false;
     const flow = () => {
-      const held = !link.frozen && (this.#stalled[direction] || trickling || full);
+      const held = !link.frozen[direction] && (this.#stalled[direction] || trickling || full);
       if (held) from.pause();
       else from.resume();
     };
     from.on('data', (chunk: Buffer) => {
-      if (link.frozen) return;
+      if (link.frozen[direction]) return;
       if (direction === 'up') this.bytesUp += chunk.byteLength;
       else this.bytesDown += chunk.byteLength;
       if (Number.isFinite(this.#bytesPerSecond)) {
         trickling = true;
         flow();
-        this.#drip(link, to, chunk, () => {
+        this.#drip(link, direction, chunk, () => {
           trickling = false;
           if (ended) to.end();
           flow();
@@ -182,27 +185,28 @@ export class TcpProxy {
     });
     from.on('end', () => {
       ended = true;
-      if (!link.frozen && !trickling) to.end();
+      if (!link.frozen[direction] && !trickling) to.end();
     });
     from.on('holdfast:flow', flow);
     flow();
   }
 
   /** Passes a chunk on in slices of a twentieth of a second. */
-  #drip(link: Link, to: Socket, chunk: Buffer, done: () => void): void {
+  #drip(link: Link, direction: 'up' | 'down', chunk: Buffer, done: () => void): void {
+    const to = direction === 'up' ? link.far : link.near;
     const slice = Math.max(1, Math.floor(this.#bytesPerSecond / 20));
     if (!Number.isFinite(slice)) {
       to.write(chunk);
       done();
       return;
     }
-    if (link.frozen || to.destroyed) {
+    if (link.frozen[direction] || to.destroyed) {
       done();
       return;
     }
     to.write(chunk.subarray(0, slice));
     const rest = chunk.subarray(slice);
-    setTimeout(() => (rest.byteLength > 0 ? this.#drip(link, to, rest, done) : done()), 50);
+    setTimeout(() => (rest.byteLength > 0 ? this.#drip(link, direction, rest, done) : done()), 50);
   }
 
   #setStalled(direction: Direction, stalled: boolean): void {
@@ -214,13 +218,17 @@ export class TcpProxy {
     }
   }
 
-  /** One side is gone. A reset is passed on at once, an orderly end after what is still to be written. A frozen link passes on nothing. */
-  #closed(link: Link, other: Socket, hadError: boolean): void {
+  /**
+   * The side that this direction comes from is gone. A reset is passed on at once, an orderly end after what is still to be written. A
+   * frozen direction passes on nothing.
+   */
+  #closed(link: Link, direction: 'up' | 'down', hadError: boolean): void {
+    const other = direction === 'up' ? link.far : link.near;
     if (other.destroyed) {
       this.#links.delete(link);
       return;
     }
-    if (link.frozen) return;
+    if (link.frozen[direction]) return;
     if (hadError) this.#destroy(link);
     else other.end();
   }

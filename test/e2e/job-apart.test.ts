@@ -1,0 +1,189 @@
+/**
+ * Goal: the job stands apart from every connection and from the program that launched it (founding system S2), from end to end.
+ * Method: the real stack with a runner of two slots. What the runner does by itself is in test/wrapper/runner.test.ts.
+ */
+
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ROOT } from '../../scripts/stack.ts';
+import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../wrapper/runner-process.ts';
+import { processesWith, RealStack, until } from '../support/real-stack.ts';
+
+let real: RealStack;
+beforeAll(async () => {
+  real = await RealStack.start({ runnerMax: 2 });
+});
+afterAll(() => real?.close());
+
+const runner = async (path = '/executions') => {
+  const { runnerUrl, runnerToken } = real.stack;
+  const answer = await fetch(`${runnerUrl}${path}`, { headers: { authorization: `Bearer ${runnerToken}` } });
+  return (await answer.json()) as {
+    data: { id: string; session: string; pid: number; state: string }[];
+    inFlight: number;
+    max: number;
+  };
+};
+
+/** The job's process, once it runs. */
+async function jobOf(session: string, execution: string): Promise<ProcessIdentity> {
+  for await (const { type, data } of real.follow(session, execution)) {
+    if (type === 'started') return identityOf(Number(data.pid)) as ProcessIdentity;
+  }
+  throw new Error('it never started');
+}
+
+async function serve(args: string[]): Promise<{ code: number | null; stderr: string }> {
+  const child = spawn(process.execPath, [join(ROOT, 'wrapper', 'main.ts'), 'serve', ...args], {
+    env: { ...process.env, HOLDFAST_RUNNER_TOKEN: 'another' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const code = await new Promise<number | null>((done) => child.on('close', done));
+  return { code, stderr };
+}
+
+it('[S2] a second runner on the same spool, or on the same port, exits 0 with a message and disturbs neither runner nor job', async () => {
+  await real.client.start('twice', { id: 'e1', command: ['sh', '-c', 'echo one; sleep 3; echo two'] });
+  const job = await jobOf('twice', 'e1');
+  const before = await runner();
+
+  const sameSpool = await serve(['--port', '0', '--spool', join(real.stack.data, 'runner')]);
+  expect(sameSpool).toMatchObject({ code: 0, stderr: expect.stringContaining('already serves') });
+  const samePort = await serve(['--port', new URL(real.stack.runnerUrl).port, '--spool', join(real.folder, 'other')]);
+  expect(samePort).toMatchObject({ code: 0, stderr: expect.stringContaining('already listens') });
+
+  expect(isAlive(job)).toBe(true);
+  expect(await runner()).toEqual(before);
+  expect(await real.client.wait('twice', 'e1')).toMatchObject({ status: 'completed', epoch: 1 });
+});
+
+it('[S2] a client that goes away aborts nothing: neither a viewer, nor a killed terminal, nor a caller who did not wait for the answer', async () => {
+  await real.client.start('gone', { id: 'e1', command: ['sh', '-c', 'echo one; sleep 3; echo two'] });
+  const job = await jobOf('gone', 'e1'); // Its viewer has left by now.
+
+  const terminal = spawn(process.execPath, [join(ROOT, 'cli', 'main.ts'), 'logs', 'e1', '--session', 'gone', '-f'], {
+    env: real.userEnv,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise((done) => terminal.stdout.once('data', done));
+  terminal.kill('SIGKILL');
+
+  const abort = new AbortController();
+  const waiting = real.client.wait('gone', 'e1', { signal: abort.signal });
+  waiting.catch(() => {});
+  await sleep(100);
+  abort.abort();
+  await expect(waiting).rejects.toThrow();
+
+  expect(isAlive(job)).toBe(true);
+  expect(await real.client.wait('gone', 'e1')).toMatchObject({ status: 'completed', exitCode: 0 });
+  const text = (await real.read('gone', 'e1')).filter(({ type }) => type === 'output').map(({ data }) => data.text);
+  expect(text.join('')).toBe('one\ntwo\n');
+});
+
+it('[S2] a cancel is answered 202, however often, until the exit is proven; then 200 and nothing changes', async () => {
+  const release = join(real.folder, 'release');
+  // It takes the signal and needs its time to end.
+  const script = `trap 'while [ ! -e "${release}" ]; do sleep 0.1; done; exit 7' INT; echo up; while :; do sleep 0.1; done`;
+  await real.client.start('cancel', { id: 'e1', command: ['sh', '-c', script], policy: { interruptGraceMs: 60_000 } });
+  for await (const { type } of real.follow('cancel', 'e1')) if (type === 'output') break;
+  const job = await jobOf('cancel', 'e1');
+
+  const cancel = async () => {
+    const answer = await fetch(`${real.stack.url}/v1/sessions/cancel/executions/e1/interrupt`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${real.stack.apiKey}` },
+    });
+    return [answer.status, (await answer.json()) as { settled?: boolean }] as const;
+  };
+  for (let i = 0; i < 3; i += 1) {
+    const [status, body] = await cancel();
+    expect([status, body.settled]).toEqual([202, false]);
+    await sleep(200);
+  }
+  expect(isAlive(job)).toBe(true);
+  expect(await real.client.get('cancel', 'e1')).toMatchObject({ status: 'running' });
+
+  spawn('touch', [release]);
+  expect(await real.client.wait('cancel', 'e1')).toMatchObject({ status: 'interrupted', exitCode: 7 });
+  await until(() => !isAlive(job), 'the job has ended');
+  const [status, body] = await cancel();
+  expect([status, body.settled]).toEqual([200, false]);
+  const events = await real.read('cancel', 'e1');
+  expect(events.filter(({ type }) => type === 'interrupt_requested')).toHaveLength(1);
+  expect(events.filter(({ type }) => type === 'execution_interrupted')).toHaveLength(1);
+});
+
+it('[S2] a dispatch is idempotent by its id and bound to its request: again is the same run, another request is 409', async () => {
+  const marks = join(real.folder, 'marks');
+  const request = { id: 'e1', command: ['sh', '-c', `echo run >> '${marks}'; echo out; sleep 1`] };
+  const answers = await Promise.all(Array.from({ length: 5 }, () => real.client.start('dispatch', request)));
+  expect(answers.filter(({ created }) => created)).toHaveLength(1);
+  expect(new Set(answers.map(({ execution }) => execution.id))).toEqual(new Set(['e1']));
+  await expect(real.client.start('dispatch', { ...request, command: ['true'] })).rejects.toMatchObject({
+    status: 409,
+    code: 'execution_id_conflict',
+  });
+  expect(await real.client.wait('dispatch', 'e1')).toMatchObject({ status: 'completed' });
+  // Also after its end, and also when the coordinator was a new process in between.
+  expect(await real.client.start('dispatch', request)).toMatchObject({ created: false, execution: { status: 'completed' } });
+  expect(readFileSync(marks, 'utf8')).toBe('run\n');
+});
+
+it('[S2] a full runner answers 429 with the facts, and the execution waits for a slot, which is free when a job has ended', async () => {
+  const hold = ['sh', '-c', 'echo up; sleep 600'];
+  for (const session of ['slot-1', 'slot-2']) {
+    await real.client.start(session, { id: 'e1', command: hold });
+    await jobOf(session, 'e1');
+  }
+  const { runnerUrl, runnerToken } = real.stack;
+  const full = await fetch(`${runnerUrl}/executions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${runnerToken}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ id: 'x', session: 'x', command: ['true'], ingest: { url: real.stack.url, token: 't' } }),
+  });
+  expect(full.status).toBe(429);
+  expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect(await full.json()).toMatchObject({ code: 'runner_full', retryable: true, inFlight: 2, max: 2 });
+
+  await real.client.start('slot-3', { id: 'e1', command: ['echo', 'at last'] });
+  await sleep(1000);
+  expect(await real.client.get('slot-3', 'e1')).toMatchObject({ status: 'pending' });
+  // No viewer follows any of them: a slot is the job's, not a connection's.
+  expect(await runner()).toMatchObject({ inFlight: 2 });
+
+  await real.client.interrupt('slot-1', 'e1', { force: true });
+  expect(await real.client.wait('slot-3', 'e1')).toMatchObject({ status: 'completed' });
+  await real.client.interrupt('slot-2', 'e1', { force: true });
+  for (const session of ['slot-1', 'slot-2'])
+    expect(await real.client.wait(session, 'e1')).toMatchObject({ status: 'interrupted' });
+});
+
+it('[S2] a source that ends without saying how is an error, never a success', async () => {
+  const done = join(real.folder, 'done');
+  await real.client.start('silent', {
+    id: 'e1',
+    command: ['sh', '-c', `echo up; sleep 1; touch '${done}'; exit 0`],
+    policy: { disconnectGraceMs: 3000 },
+  });
+  const job = await jobOf('silent', 'e1');
+  // Without its runner nobody starts the wrapper again.
+  await real.stack.killRunner();
+  const [wrapper] = processesWith(done).filter(({ command }) => command.includes('--spool'));
+  signalProcess(identityOf(wrapper?.pid ?? 0) as ProcessIdentity, 'SIGKILL');
+  try {
+    expect(await real.client.wait('silent', 'e1')).toMatchObject({ status: 'failed', code: 'wrapper_disconnected' });
+    // The job itself went well, and nobody heard of it.
+    expect(existsSync(done)).toBe(true);
+    expect(isAlive(job)).toBe(false);
+  } finally {
+    await real.stack.startRunner();
+  }
+});

@@ -1,0 +1,98 @@
+/**
+ * Goal: nothing is lost, repeated or out of order, and every execution is settled once, whatever is cut, stalled, half-opened, trickled or
+ * killed. Method: a short set of the runs of `npm run chaos`, with plans that are written down here rather than drawn.
+ */
+
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { processesWith, until } from '../support/real-stack.ts';
+import { auditStorage } from './chaos/audit.ts';
+import { NO_DIFFERENCE } from './chaos/compare.ts';
+import type { Fault, FaultKind, RunPlan } from './chaos/plan.ts';
+import { performRun } from './chaos/run.ts';
+import { Stage } from './chaos/stage.ts';
+
+const EVENTS = 10_000;
+const DURATION_MS = 3000;
+
+function fault<K>(kind: K, atMs: number, forMs = 0): Fault<K> {
+  return { kind, atMs, forMs, direction: 'both', bytesPerSecond: 16 * 1024 };
+}
+
+const late: RunPlan['late'] = { atMs: 1200, execution: true, types: false, ticket: false, flow: true, resumes: false };
+const plan = { index: 0, events: EVENTS, durationMs: DURATION_MS, ending: fault('exit' as const, DURATION_MS), next: true, late };
+
+const PLANS: Record<string, RunPlan> = {
+  'cuts on both sides, and the coordinator killed': {
+    ...plan,
+    wrapper: [fault('wrapper-cut', 300, 200), fault('wrapper-cut', 2000)],
+    viewer: [fault('viewer-cut', 600, 100), fault('viewer-cut', 1500)],
+    process: [fault('coordinator-kill', 1000, 200)],
+  },
+  'stalls on both sides, the runner killed, and an interrupt': {
+    ...plan,
+    durationMs: 7000,
+    wrapper: [fault('wrapper-stall', 400, 1200)],
+    // Longer than a viewer waits for a pong. The interrupt would be held up by it too.
+    viewer: [fault('viewer-stall', 700, 3000)],
+    process: [fault('runner-kill', 500, 300)],
+    ending: fault('interrupt', 5000),
+    next: false,
+    late: { ...late, types: true, ticket: true },
+  },
+  'a trickle on both sides, a viewer that takes nothing for a while, and the wrapper killed': {
+    ...plan,
+    wrapper: [fault('wrapper-trickle', 300, 900)],
+    viewer: [fault('viewer-trickle', 500, 900), fault('viewer-pause', 1500, 1000)],
+    process: [],
+    ending: fault('wrapper-kill', 1900),
+    late: { ...late, execution: false, flow: false },
+  },
+  'half-open links on both sides, and a call that fails the execution': {
+    ...plan,
+    wrapper: [fault('wrapper-half-open-up', 500)],
+    viewer: [fault('viewer-half-open', 800), fault('viewer-half-open-down', 1500)],
+    process: [],
+    ending: fault('fail-call', 2200),
+    late: { ...late, resumes: true },
+  },
+};
+const EXPECTED: Record<string, { verdicts: string[]; kinds: FaultKind[] }> = Object.fromEntries(
+  Object.entries(PLANS).map(([name, { wrapper, viewer, process, ending, next }]) => {
+    const first = {
+      exit: 'completed',
+      interrupt: 'interrupted',
+      'wrapper-kill': 'failed wrapper_error',
+      'fail-call': 'failed asked_by_chaos',
+    }[ending.kind];
+    const kinds = [...wrapper, ...viewer, ...process, ending].map(({ kind }) => kind).filter((kind) => kind !== 'exit');
+    return [name, { verdicts: next ? [first, 'completed'] : [first], kinds: kinds.sort() }];
+  }),
+);
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.open();
+});
+afterAll(() => stage?.close());
+
+describe('[G1] [G2] [G3] each event once and in order, one verdict each', () => {
+  for (const [index, [name, runPlan]] of Object.entries(PLANS).entries()) {
+    it(name, { timeout: 180_000 }, async () => {
+      const result = await performRun(stage, { ...runPlan, index }, 'set');
+      expect(result.problems).toEqual([]);
+      expect(result.difference).toEqual(NO_DIFFERENCE);
+      expect(result.verdicts).toEqual(EXPECTED[name]?.verdicts);
+      expect(result.settledOnce).toBe(result.executions);
+      expect(result.injected.map(({ kind }) => kind).sort()).toEqual(EXPECTED[name]?.kinds);
+    });
+  }
+
+  it('no process of any run is left, and what is on disk keeps the same rules', { timeout: 90_000 }, async () => {
+    await until(() => processesWith(stage.folder).every(({ command }) => !command.includes('.truth')), 'all jobs are gone', 60_000);
+    await stage.stop();
+    const audit = auditStorage(join(stage.stack.data, 'coordinator'));
+    expect(audit).toMatchObject({ sessions: Object.keys(PLANS).length, problems: [] });
+    expect(processesWith(stage.folder)).toEqual([]);
+  });
+});

@@ -1,0 +1,40 @@
+// The job of a chaos run: numbered JSON lines at a steady pace, each written to the truth file before it is printed.
+//
+//   node job.mjs TRUTH_FILE LINES DURATION_MS
+//
+// On SIGINT or SIGTERM it prints no more and exits 130, so that everything in the truth file was printed. One that is told nothing ends by
+// itself long after its time.
+import { closeSync, openSync, writeSync } from 'node:fs';
+
+const TEXTS = ['größe', '時計', 'naïve', 'a "quoted" \\ word', '\ufffd', 'tab\there', 'x'.repeat(40), '', 'line\nend', '🦀'];
+
+const [truthFile, lines, durationMs] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const truth = openSync(truthFile, 'a');
+const begun = Date.now();
+let written = 0;
+
+const lateEnd = setTimeout(() => process.exit(3), durationMs + 120_000);
+
+function finish(code) {
+  clearInterval(timer);
+  clearTimeout(lateEnd);
+  closeSync(truth);
+  process.stdout.write('', () => process.exit(code));
+}
+
+const timer = setInterval(() => {
+  // A pace kept over the whole time: what a full pipe held up is caught up with.
+  const due = Math.min(lines, Math.floor(((Date.now() - begun) / durationMs) * lines) + 1);
+  let text = '';
+  while (written < due) {
+    written += 1;
+    text += `${JSON.stringify({ n: written, text: TEXTS[written % TEXTS.length], random: Math.random() })}\n`;
+  }
+  if (text === '') return;
+  writeSync(truth, text);
+  process.stdout.write(text);
+  if (written === lines) finish(0);
+}, 5);
+
+process.stdout.on('error', () => process.exit(4));
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => finish(130));

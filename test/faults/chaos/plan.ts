@@ -1,0 +1,182 @@
+/**
+ * What will be done to each run, drawn from a seed before anything starts. The same seed gives the same plans, whatever the number of runs.
+ *
+ * The kinds lie in decks: each kind comes once before any comes again, so a few dozen runs use all of them.
+ */
+
+import { Random } from '../../sim/random.ts';
+import type { Direction } from '../../support/tcp-proxy.ts';
+
+/** Between wrapper and coordinator. A half-open link is found by timeouts only. */
+export const WRAPPER_FAULTS = [
+  'wrapper-cut',
+  'wrapper-stall',
+  'wrapper-trickle',
+  'wrapper-half-open',
+  'wrapper-half-open-up',
+  'wrapper-half-open-down',
+] as const;
+/** Between both viewers (and every API call) and the coordinator; the last is a consumer that stops taking. */
+export const VIEWER_FAULTS = [
+  'viewer-cut',
+  'viewer-stall',
+  'viewer-trickle',
+  'viewer-half-open',
+  'viewer-half-open-up',
+  'viewer-half-open-down',
+  'viewer-pause',
+] as const;
+export const PROCESS_FAULTS = ['coordinator-kill', 'runner-kill'] as const;
+/** How the first execution of a run comes to its end. */
+export const ENDINGS = ['exit', 'wrapper-kill', 'interrupt', 'fail-call'] as const;
+
+export type WrapperFault = (typeof WRAPPER_FAULTS)[number];
+export type ViewerFault = (typeof VIEWER_FAULTS)[number];
+export type ProcessFault = (typeof PROCESS_FAULTS)[number];
+export type Ending = (typeof ENDINGS)[number];
+export type FaultKind = WrapperFault | ViewerFault | ProcessFault | Exclude<Ending, 'exit'>;
+
+export const FAULT_KINDS: readonly FaultKind[] = [
+  ...WRAPPER_FAULTS,
+  ...VIEWER_FAULTS,
+  ...PROCESS_FAULTS,
+  'wrapper-kill',
+  'interrupt',
+  'fail-call',
+];
+
+export interface Fault<K = FaultKind> {
+  kind: K;
+  /** After the job's first line. */
+  atMs: number;
+  forMs: number;
+  direction: Direction;
+  bytesPerSecond: number;
+}
+
+/** The viewer that joins later; the first one reads the whole session, with flow control, from its beginning. */
+export interface LateViewer {
+  atMs: number;
+  /** It follows the first execution only. */
+  execution: boolean;
+  /** It leaves out what is neither a line of the job nor a verdict. */
+  types: boolean;
+  /** It shows a ticket in place of the API key. */
+  ticket: boolean;
+  flow: boolean;
+  /** It begins behind what the first viewer has by then. */
+  resumes: boolean;
+}
+
+export interface RunPlan {
+  index: number;
+  events: number;
+  /** How long the job takes for them. */
+  durationMs: number;
+  ending: Fault<Ending>;
+  /** One lane for each: faults of one lane never overlap, those of different lanes may. */
+  wrapper: Fault<WrapperFault>[];
+  viewer: Fault<ViewerFault>[];
+  process: Fault<ProcessFault>[];
+  /** Another execution waits in the queue meanwhile. */
+  next: boolean;
+  late: LateViewer;
+}
+
+class Deck<K> {
+  readonly #kinds: readonly K[];
+  readonly #random: Random;
+  #rest: K[] = [];
+
+  constructor(kinds: readonly K[], random: Random) {
+    this.#kinds = kinds;
+    this.#random = random;
+  }
+
+  deal(): K {
+    if (this.#rest.length === 0) this.#rest = [...this.#kinds];
+    return this.#rest.splice(this.#random.int(0, this.#rest.length - 1), 1)[0] as K;
+  }
+}
+
+/** After the job's end a fault would hit nothing; before its first lines it would hit the start, which other tests do. */
+const FIRST_AT = 0.05;
+const LAST_AT = 0.7;
+
+function forMsOf(kind: FaultKind, random: Random): number {
+  switch (kind) {
+    case 'wrapper-cut':
+    case 'viewer-cut':
+      return random.int(0, 2000);
+    case 'coordinator-kill':
+    case 'runner-kill':
+      return random.int(0, 1500);
+    default:
+      return random.int(800, 7000);
+  }
+}
+
+export interface PlanSize {
+  events: number;
+  durationMs: number;
+}
+
+export function planRuns(count: number, seed: number, { events, durationMs }: PlanSize): RunPlan[] {
+  const random = new Random(seed);
+  const wrapperDeck = new Deck(WRAPPER_FAULTS, random);
+  const viewerDeck = new Deck(VIEWER_FAULTS, random);
+  const processDeck = new Deck(PROCESS_FAULTS, random);
+  const endingDeck = new Deck<Ending>(['exit', 'exit', 'exit', 'wrapper-kill', 'interrupt', 'fail-call'], random);
+
+  return Array.from({ length: count }, (_, index) => {
+    const fault = <K extends FaultKind | 'exit'>(kind: K, from: number, to: number): Fault<K> => ({
+      kind,
+      atMs: Math.round(durationMs * (from + random.next() * (to - from))),
+      forMs: kind === 'exit' ? 0 : forMsOf(kind, random),
+      direction: random.pick(['both', 'up', 'down']),
+      bytesPerSecond: random.int(4, 60) * 1024,
+    });
+    const kind = endingDeck.deal();
+    const ending = kind === 'exit' ? fault(kind, 1, 1) : fault(kind, 0.3, 0.85);
+    // Faults come before the end that was chosen.
+    const last = Math.min(LAST_AT, (ending.atMs / durationMs) * 0.9);
+    const lane = <K extends FaultKind>(deck: Deck<K>, most: number): Fault<K>[] =>
+      Array.from({ length: most }, () => fault(deck.deal(), FIRST_AT, last)).sort((a, b) => a.atMs - b.atMs);
+    const wrapper = lane(wrapperDeck, random.int(1, 2));
+    // Nothing after a half-open link has anything to hit for a while.
+    wrapper.sort((a, b) => Number(a.kind.includes('half-open')) - Number(b.kind.includes('half-open')));
+    return {
+      index,
+      events,
+      durationMs,
+      ending,
+      wrapper,
+      viewer: lane(viewerDeck, random.int(1, 2)),
+      process: lane(processDeck, random.int(0, 2)),
+      next: random.chance(0.5),
+      late: {
+        atMs: Math.round(durationMs * last * random.next()),
+        execution: random.chance(0.5),
+        types: random.chance(0.5),
+        ticket: random.chance(0.5),
+        flow: random.chance(0.5),
+        resumes: random.chance(0.5),
+      },
+    };
+  });
+}
+
+export const plannedKinds = ({ ending, wrapper, viewer, process }: RunPlan): FaultKind[] => [
+  ...[...wrapper, ...viewer, ...process].map(({ kind }) => kind),
+  ...(ending.kind === 'exit' ? [] : [ending.kind]),
+];
+
+export function describePlan({ ending, wrapper, viewer, process, next, late }: RunPlan): string {
+  const faults = [...wrapper, ...viewer, ...process, ...(ending.kind === 'exit' ? [] : [ending])];
+  const when = (atMs: number) => `${(atMs / 1000).toFixed(1)}s`;
+  const parts = faults.sort((a, b) => a.atMs - b.atMs).map(({ kind, atMs }) => `${kind}@${when(atMs)}`);
+  const flags = Object.entries(late).filter(([, value]) => value === true);
+  parts.push(`late viewer@${when(late.atMs)}${flags.length > 0 ? ` (${flags.map(([name]) => name).join(', ')})` : ''}`);
+  if (next) parts.push('next queued');
+  return parts.join(' ');
+}

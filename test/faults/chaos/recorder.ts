@@ -1,0 +1,79 @@
+/** A viewer that writes down what it gets, by the client that browsers use. */
+
+import { WebSocket } from 'ws';
+import { connectSession, type SessionStream, type SessionStreamOptions, type WebSocketConstructor } from '../../../client/index.ts';
+import type { TerminalStatus } from '../../../protocol/index.ts';
+import type { Seen } from './compare.ts';
+
+/** Short enough that a half-open link is found while the run goes on. */
+const TIMINGS = { connectMs: 5000, pingMs: 1500, pongMs: 2000, retryBaseMs: 200, retryCapMs: 1500 };
+
+export interface RecorderOptions extends Omit<SessionStreamOptions, 'WebSocketImpl' | 'timings' | 'onState' | 'onControl'> {
+  /** It is done when each of these has ended. */
+  until: readonly string[];
+}
+
+export class Recorder {
+  readonly seen: Seen[] = [];
+  readonly ends = new Map<string, TerminalStatus>();
+  reconnects = 0;
+  /** Where it began. */
+  readonly after: number;
+  /** Resolves when it has all; rejects when the stream failed. */
+  readonly done: Promise<void>;
+  readonly #stream: SessionStream;
+  #paused: Promise<void> | null = null;
+  #resume: () => void = () => {};
+
+  constructor({ until, ...options }: RecorderOptions) {
+    this.after = options.after ?? 0;
+    this.#stream = connectSession({
+      ...options,
+      WebSocketImpl: WebSocket as unknown as WebSocketConstructor,
+      timings: TIMINGS,
+      onState: ({ status }) => {
+        if (status === 'reconnecting') this.reconnects += 1;
+      },
+      onControl: (control) => {
+        if (control.type !== 'end') return;
+        this.ends.set(control.execution, control.status);
+        if (until.every((execution) => this.ends.has(execution))) this.#stream.close();
+      },
+    });
+    this.done = this.#record();
+    // Its failure is looked at where it is awaited.
+    this.done.catch(() => {});
+  }
+
+  get lastOffset(): number {
+    return this.#stream.lastOffset ?? 0;
+  }
+
+  get state(): string {
+    return JSON.stringify(this.#stream.state);
+  }
+
+  close(): void {
+    this.resume();
+    this.#stream.close();
+  }
+
+  /** The consumer takes nothing more, while the connection stays. */
+  pause(): void {
+    this.#paused ??= new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+
+  resume(): void {
+    this.#resume();
+    this.#paused = null;
+  }
+
+  async #record(): Promise<void> {
+    for await (const { offset, execution, type, data } of this.#stream) {
+      this.seen.push({ offset, execution, type, text: JSON.stringify(data) });
+      if (this.#paused) await this.#paused;
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Where the runs take place: the real stack, and a proxy in front of the coordinator for each of its two kinds of peers.
+ *
+ *   viewers, API calls ──► viewer link ──► coordinator (wrangler dev) ◄── wrapper link ◄── wrapper ── job
+ *                                               │ launches                                   ▲
+ *                                               └──────────────► runner ─────────────────────┘
+ *
+ * Owns: a folder for everything, the processes, the proxies. `close()` leaves no process that has the folder among its arguments.
+ */
+
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createClient, type HoldfastClient } from '../../../client/index.ts';
+import { freePort, ROOT, Stack } from '../../../scripts/stack.ts';
+import { identityOf, signalProcess } from '../../../wrapper/runner-process.ts';
+import { processesWith } from '../../support/real-stack.ts';
+import { TcpProxy } from '../../support/tcp-proxy.ts';
+
+/** Someone may edit the repository while fifty runs go on, and `wrangler dev` would reload at each save. */
+function copyPrograms(target: string): void {
+  for (const folder of ['protocol', 'src', 'wrapper', 'migrations'])
+    cpSync(join(ROOT, folder), join(target, folder), { recursive: true });
+  for (const file of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
+    copyFileSync(join(ROOT, file), join(target, file));
+  symlinkSync(join(ROOT, 'node_modules'), join(target, 'node_modules'));
+}
+
+export class Stage {
+  readonly folder: string;
+  readonly stack: Stack;
+  readonly wrapperLink: TcpProxy;
+  readonly viewerLink: TcpProxy;
+  /** Goes through the viewers' link. */
+  readonly client: HoldfastClient;
+
+  private constructor(folder: string, stack: Stack, wrapperLink: TcpProxy, viewerLink: TcpProxy) {
+    this.folder = folder;
+    this.stack = stack;
+    this.wrapperLink = wrapperLink;
+    this.viewerLink = viewerLink;
+    // A call over a link that went half-open is given up early enough to be made again.
+    this.client = createClient({
+      url: viewerLink.url,
+      apiKey: stack.apiKey,
+      attemptTimeoutMs: 4000,
+      retryBudgetMs: 60_000,
+    });
+  }
+
+  static async open(): Promise<Stage> {
+    const folder = mkdtempSync(join(tmpdir(), 'holdfast-chaos-'));
+    const links: TcpProxy[] = [];
+    try {
+      const root = join(folder, 'programs');
+      mkdirSync(root);
+      copyPrograms(root);
+      const port = await freePort();
+      for (let i = 0; i < 2; i += 1) links.push(await TcpProxy.start({ targetPort: port }));
+      const [wrapperLink, viewerLink] = links as [TcpProxy, TcpProxy];
+      const stack = await Stack.start({ data: join(folder, 'data'), port, root, publicUrl: wrapperLink.url });
+      return new Stage(folder, stack, wrapperLink, viewerLink);
+    } catch (error) {
+      for (const link of links) await link.close();
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Before the coordinator's data can be looked at, and before the end. Idempotent. */
+  async stop(): Promise<void> {
+    await this.stack.stop();
+    // A run that failed may have left the runner dead, and its wrappers then have nobody who stops them.
+    for (const { pid } of processesWith(this.folder)) {
+      const identity = identityOf(pid);
+      if (identity) signalProcess(identity, 'SIGKILL');
+    }
+  }
+
+  async close({ keepFolder = false } = {}): Promise<void> {
+    await this.stop();
+    for (const link of [this.wrapperLink, this.viewerLink]) await link.close().catch(() => {});
+    if (!keepFolder) {
+      await sleep(50);
+      rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }
+}

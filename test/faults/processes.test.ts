@@ -1,0 +1,101 @@
+/**
+ * Goal: what becomes of a run when its wrapper is killed or stopped with a backlog, and of the next one when its runner is away. Method: the
+ * real stack. What a plain SIGKILL does is in test/e2e/runner-faults.test.ts; random moments are in chaos.test.ts.
+ */
+
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { LoggedEvent } from '../../protocol/index.ts';
+import { processesWith, RealStack, until } from '../support/real-stack.ts';
+import { killWrapper } from './chaos/wrapper-kill.ts';
+
+const JOB = join(import.meta.dirname, 'chaos', 'job.mjs');
+
+let real: RealStack;
+beforeAll(async () => {
+  real = await RealStack.start();
+});
+afterAll(() => real?.close());
+
+const runner = (method: string, path: string) =>
+  fetch(`${real.stack.runnerUrl}${path}`, { method, headers: { authorization: `Bearer ${real.stack.runnerToken}` } });
+
+const numbers = (events: readonly LoggedEvent[]): number[] =>
+  events.filter(({ type }) => type === 'agent').map(({ data }) => Number(data.n));
+const upTo = (last: number): number[] => Array.from({ length: last }, (_, i) => i + 1);
+
+/** Lines that the job has written to its truth file. */
+const written = (truth: string): number => (existsSync(truth) ? readFileSync(truth, 'utf8').split('\n').length - 1 : 0);
+
+async function startCut(session: string): Promise<string> {
+  const truth = join(real.folder, `${session}.truth`);
+  await real.client.start(session, {
+    id: 'e1',
+    command: [process.execPath, JOB, truth, '10000', '30000'],
+    format: 'jsonl',
+    policy: { heartbeatMs: 500, silenceTimeoutMs: 3000, disconnectGraceMs: 30_000 },
+  });
+  for await (const { type } of real.follow(session, 'e1')) if (type === 'agent') break;
+  real.proxy.refuse();
+  expect(real.proxy.cut()).toBe(1);
+  return truth;
+}
+
+it('[SPL12] a wrapper that is killed while cut off brings all of its spool, in order, and its crash', async () => {
+  const truth = await startCut('backlog');
+  const had = written(truth);
+  await until(() => written(truth) > had + 500, 'a backlog grows');
+  const killed = await killWrapper(truth);
+  real.proxy.accept();
+  expect(killed?.spooled.length).toBeGreaterThan(400);
+
+  expect(await real.client.wait('backlog', 'e1')).toMatchObject({ status: 'failed', code: 'wrapper_error' });
+  const events = await real.read('backlog', 'e1');
+  const last = killed?.spooled.at(-1) ?? 0;
+  expect(numbers(events)).toEqual(upTo(last));
+  expect(events.slice(-3)).toMatchObject([
+    { type: 'gap', data: { reason: 'wrapper_crashed' } },
+    { type: 'error', data: { code: 'wrapper_crashed', fatal: true } },
+    { type: 'execution_failed' },
+  ]);
+  await until(() => processesWith(truth).length === 0, 'the orphaned job is gone');
+});
+
+it('[SPL17] a wrapper that its runner stops while cut off passes the signal on, and drains its backlog when the network is back', async () => {
+  const truth = await startCut('drain');
+  const had = written(truth);
+  await until(() => written(truth) > had + 500, 'a backlog grows');
+  expect((await runner('DELETE', '/executions/e1?session=drain&tenant=local')).status).toBe(202);
+  // The job ends; its wrapper stays for the report.
+  await until(() => processesWith(truth).every(({ command }) => command.includes('--spool')), 'the job is gone');
+  const total = written(truth);
+  expect(processesWith(truth)).toHaveLength(1);
+  expect((await runner('DELETE', '/executions/e1?session=drain&tenant=local')).status).toBe(202);
+  real.proxy.accept();
+
+  expect(await real.client.wait('drain', 'e1')).toMatchObject({ status: 'interrupted' });
+  expect(numbers(await real.read('drain', 'e1'))).toEqual(upTo(total));
+  await until(
+    async () => (await runner('DELETE', '/executions/e1?session=drain&tenant=local')).status === 200,
+    'the runner has seen its end',
+  );
+  expect(processesWith(truth)).toEqual([]);
+});
+
+it('[LIF3] the next execution is promoted while no runner is there, and runs once when it is back', async () => {
+  const marks = join(real.folder, 'promoted');
+  appendFileSync(marks, '');
+  const { execution: first } = await real.client.start('away', { command: ['sh', '-c', 'sleep 2; echo done'] });
+  for await (const { type } of real.follow('away', first.id)) if (type === 'started') break;
+  const { execution: next } = await real.client.start('away', {
+    command: ['sh', '-c', `echo run >> '${marks}'; echo next`],
+    onBusy: 'queue',
+  });
+  await real.stack.killRunner();
+  expect(await real.client.wait('away', first.id)).toMatchObject({ status: 'completed' });
+  expect(await real.client.get('away', next.id)).toMatchObject({ status: 'pending' });
+  await real.stack.startRunner();
+  expect(await real.client.wait('away', next.id)).toMatchObject({ status: 'completed', exitCode: 0 });
+  expect(readFileSync(marks, 'utf8')).toBe('run\n');
+});
