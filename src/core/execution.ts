@@ -65,6 +65,42 @@ export interface ExecutionRecord {
 
 export type ExecutionPatch = Partial<Omit<ExecutionRecord, 'ordinal' | 'id'>>;
 
+/** What nothing has happened to yet. */
+export const UNTOUCHED = {
+  pendingAt: null,
+  startedAt: null,
+  endedAt: null,
+  lastOffset: null,
+  launchAt: null,
+  launchAttempts: 0,
+  launchedAt: null,
+  wrapperId: null,
+  bootId: null,
+  transport: null,
+  heardAt: null,
+  epoch: 0,
+  connected: false,
+  connectedAt: null,
+  disconnectedAt: null,
+  disconnectReason: null,
+  wsCloseCode: null,
+  wsCloseReason: null,
+  pendingUntil: null,
+  graceUntil: null,
+  runtimeUntil: null,
+  interruptUntil: null,
+  interruptRequestedAt: null,
+  interruptCause: null,
+  interruptReason: null,
+  interruptForced: false,
+  exitCode: null,
+  signal: null,
+  code: null,
+  error: null,
+  reason: null,
+  forced: false,
+} as const satisfies ExecutionPatch;
+
 /** A copy without the keys whose value is null, undefined or false: absent says the same in fewer words. */
 function present<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {
   return Object.fromEntries(

@@ -13,7 +13,7 @@ import {
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
-import { type ExecutionRecord, viewOf } from '../core/execution.ts';
+import { type ExecutionRecord, UNTOUCHED, viewOf } from '../core/execution.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
 import { announce, commit, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
@@ -129,38 +129,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     createdAt: now,
     firstOffset: context.store.log.head + 1,
     queueRank,
-    pendingAt: null,
-    startedAt: null,
-    endedAt: null,
-    lastOffset: null,
-    launchAt: null,
-    launchAttempts: 0,
-    launchedAt: null,
-    wrapperId: null,
-    bootId: null,
-    transport: null,
-    heardAt: null,
-    epoch: 0,
-    connected: false,
-    connectedAt: null,
-    disconnectedAt: null,
-    disconnectReason: null,
-    wsCloseCode: null,
-    wsCloseReason: null,
-    pendingUntil: null,
-    graceUntil: null,
-    runtimeUntil: null,
-    interruptUntil: null,
-    interruptRequestedAt: null,
-    interruptCause: null,
-    interruptReason: null,
-    interruptForced: false,
-    exitCode: null,
-    signal: null,
-    code: null,
-    error: null,
-    reason: null,
-    forced: false,
+    ...UNTOUCHED,
   });
 }
 

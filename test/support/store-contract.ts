@@ -5,7 +5,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { POLICY_DEFAULTS } from '../../protocol/index.ts';
-import type { ExecutionRecord } from '../../src/core/execution.ts';
+import { type ExecutionRecord, UNTOUCHED } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Store } from '../../src/session/ports.ts';
 
@@ -34,40 +34,9 @@ export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
   traceparent: null,
   origin: 'https://holdfast.test',
   createdAt: NOW,
-  pendingAt: null,
-  startedAt: null,
-  endedAt: null,
+  ...UNTOUCHED,
   firstOffset: 1,
-  lastOffset: null,
   queueRank: 0,
-  launchAt: null,
-  launchAttempts: 0,
-  launchedAt: null,
-  wrapperId: null,
-  bootId: null,
-  transport: null,
-  heardAt: null,
-  epoch: 0,
-  connected: false,
-  connectedAt: null,
-  disconnectedAt: null,
-  disconnectReason: null,
-  wsCloseCode: null,
-  wsCloseReason: null,
-  pendingUntil: null,
-  graceUntil: null,
-  runtimeUntil: null,
-  interruptUntil: null,
-  interruptRequestedAt: null,
-  interruptCause: null,
-  interruptReason: null,
-  interruptForced: false,
-  exitCode: null,
-  signal: null,
-  code: null,
-  error: null,
-  reason: null,
-  forced: false,
   ...fields,
 });
 
