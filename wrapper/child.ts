@@ -11,14 +11,15 @@
  *   CH4  No HOLDFAST_ variable of the wrapper reaches the job: its token would let the job report as the wrapper.
  *   CH5  The group is signalled by the pid of its leader, which the kernel does not hand out again while the group has a member.
  *
- * Accepted weakness: Node gives a child sockets rather than pipes, so a job that opens `/dev/stdout` by its name fails (ENXIO). And a
- * job of the same user can read the wrapper's token from /proc; it is bound to this one execution.
+ * Accepted weakness: where named pipes can not be made (child-pipes), a job that opens `/dev/stdout` by its name fails (ENXIO). And a job of
+ * the same user can read the wrapper's token from /proc; it is bound to this one execution.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createReadStream, existsSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import type { OutputFormat } from '../protocol/index.ts';
+import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
 import { encodePiece, type StreamName } from './event-lines.ts';
 import { listProcesses } from './runner-process.ts';
 import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from './text-splitter.ts';
@@ -42,6 +43,8 @@ export interface ChildOptions {
   env: NodeJS.ProcessEnv;
   format: OutputFormat;
   stdin: StdinSource;
+  /** The child takes them over, also when it can not be started. Null: Node's own. */
+  pipes: OutputPipes | null;
   tee: boolean;
   times: WrapperTimes;
   handlers: ChildHandlers;
@@ -61,9 +64,9 @@ export type ChildExit =
 
 export type PauseReason = 'spool' | 'tee_stdout' | 'tee_stderr';
 
-/** The wrapper's environment as the job may see it (CH4). */
-export function jobEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_')));
+/** The wrapper's environment as the job may see it (CH4), and over it what was given for the job alone. */
+export function jobEnvironment(env: NodeJS.ProcessEnv, jobEnv: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  return { ...Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'))), ...jobEnv };
 }
 
 export class Child {
@@ -82,38 +85,52 @@ export class Child {
     this.#options = options;
     const [program = '', ...args] = options.command;
     const { file, open } = options.stdin;
+    const { pipes } = options;
     try {
       this.#process = spawn(program, args, {
         detached: true,
         cwd: options.cwd ?? undefined,
         env: options.env,
-        stdio: [open || typeof file === 'string' ? 'pipe' : (file ?? 'ignore'), 'pipe', 'pipe'],
+        stdio: [
+          open || typeof file === 'string' ? 'pipe' : (file ?? 'ignore'),
+          pipes?.stdout.writer ?? 'pipe',
+          pipes?.stderr.writer ?? 'pipe',
+        ],
       });
     } catch (error) {
+      if (pipes) for (const pipe of [pipes.stdout, pipes.stderr]) readPipe(pipe).destroy();
       // Arguments that no process can have; asynchronous like every other failure to start.
       queueMicrotask(() => this.#finish({ kind: 'not_started', message: (error as Error).message }));
       return;
+    } finally {
+      if (pipes) closeWriters(pipes);
     }
     const child = this.#process;
     child.on('error', (error) => {
       if (child.pid === undefined) this.#finish({ kind: 'not_started', message: this.#explain(error) });
     });
-    if (child.pid === undefined) return;
     for (const name of ['stdout', 'stderr'] as const) {
-      const source = child[name];
-      if (source) this.#streams.push(new OutputStream(name, source, this, options));
+      const source = pipes ? readPipe(pipes[name]) : child[name];
+      if (!source) continue;
+      if (child.pid === undefined) {
+        source.destroy();
+        continue;
+      }
+      source.on('close', () => this.#concludeWhenClosed());
+      this.#streams.push(new OutputStream(name, source, this, options));
     }
+    if (child.pid === undefined) return;
     if (child.stdin) this.#feedStdin(child.stdin);
     child.on('exit', (exitCode, signal) => {
       this.#exit = { exitCode, signal };
-      // Node resumes all pipes of a process that has exited, one tick from here, whatever was paused (CH3).
+      // Node resumes its own pipes of a process that has exited, one tick from here, whatever was paused (CH3).
       setImmediate(() => {
         if (this.#paused.size > 0) for (const stream of this.#streams) stream.pause();
       });
       options.handlers.leaderGone();
       this.#watchPipes();
+      this.#concludeWhenClosed();
     });
-    child.on('close', () => this.#conclude(false));
   }
 
   /** Undefined when it could not be started. */
@@ -193,6 +210,10 @@ export class Child {
     }, PIPES_CHECK_MS);
   }
 
+  #concludeWhenClosed(): void {
+    if (this.#streams.every(({ closed }) => closed)) this.#conclude(false);
+  }
+
   #conclude(pipesLeftOpen: boolean): void {
     if (this.#done || !this.#exit) return;
     for (const stream of this.#streams) stream.end();
@@ -235,7 +256,12 @@ class OutputStream {
     this.#tee = options.tee ? process[name] : null;
     this.#tee?.on('error', () => this.#child.resume(`tee_${name}`));
     source.on('data', (bytes: Buffer) => this.#read(bytes));
-    source.on('error', () => {}); // A broken pipe is its end; 'close' of the process follows.
+    source.on('error', () => {}); // A broken pipe is its end; its 'close' follows.
+  }
+
+  /** All of it was read, and nobody can write any more. */
+  get closed(): boolean {
+    return this.#source.closed;
   }
 
   pause(): void {

@@ -11,6 +11,7 @@
  *                      waiting ◄──────────────────────┴──────────────────────────┘   (the table says retry)
  *                       │
  *                       └──► ended: the table says stop, or close() was called. Never left again.
+ *     Between a loss and what follows from it lies `aside`, when someone else (transport-switch) tries another way first.
  *
  *   CN1  At most one socket is installed. Each attempt has a generation number, and a callback of an older one does nothing.
  *   CN2  Detach first, close second: no event of a socket that was given up reaches anybody.
@@ -28,98 +29,57 @@ import type { IncomingMessage } from 'node:http';
 import { type RawData, WebSocket } from 'ws';
 import {
   CLOSE,
-  type CloseFrame,
   COORDINATOR_FRAME_BYTES_MAX,
-  type CoordinatorFrame,
   encodeFrame,
-  type HelloFrame,
   INGEST_SUBPROTOCOL,
-  isStatus,
-  isTerminal,
-  type NextStep,
-  nextStepAfterClose,
-  nextStepAfterStatus,
   PING,
-  POLICY_DEFAULTS,
   PONG,
   parseCoordinatorFrame,
   retryAfterMs,
-  retryDelayMs,
-  type TerminalStatus,
   type WelcomeFrame,
-  WRAPPER_RECONNECT,
-  wrapperReconnectCapMs,
 } from '../protocol/index.ts';
-import type { Log } from './log.ts';
-import type { WrapperTimes } from './times.ts';
+import { Attempts, describe, type Loss, readProblem } from './loss.ts';
+import type { ConnectionEnd, Transport, TransportOptions } from './transport.ts';
 
-/** Why the connection is over for good. */
-export type ConnectionEnd =
-  | { kind: 'settled'; status: TerminalStatus | null }
-  | { kind: 'refused'; why: string; wsCloseCode?: number; httpStatus?: number };
-
-export interface ConnectionHandlers {
-  hello(): HelloFrame;
-  welcome(frame: WelcomeFrame): void;
-  /** Frames after the welcome. */
-  frame(frame: Exclude<CoordinatorFrame, WelcomeFrame | CloseFrame>): void;
-  /** An installed connection is gone; the next attempt is on its way. Only after a welcome. */
-  down(why: string): void;
-  ended(end: ConnectionEnd): void;
-}
-
-export interface Credential {
-  current(): string;
-  /** True when it could be read anew from where it came from; `current` then gives that. */
-  refresh(): boolean;
-}
-
-export interface ConnectionOptions {
+export interface ConnectionOptions extends TransportOptions {
   /** ws(s) URL. */
   url: string;
-  credential: Credential;
-  handlers: ConnectionHandlers;
-  times: WrapperTimes;
-  log: Log;
-  now?: () => number;
-  random?: () => number;
+  /**
+   * Asked when an attempt ended without a welcome. True: the caller has another idea; nothing more is done until `goOn`. The good end (4000)
+   * is never asked about.
+   */
+  detour?: (loss: Loss) => boolean;
 }
-
-/** One lost attempt or connection, before the table has been asked. */
-type Loss =
-  | { kind: 'closed'; code: number; reason: string }
-  | { kind: 'status'; status: number; retryAfter: number | null; detail: string }
-  | { kind: 'transport'; message: string };
 
 type Phase =
   | { kind: 'idle' }
   | { kind: 'dialing' | 'greeting'; socket: WebSocket; watchdog: NodeJS.Timeout }
   | { kind: 'up'; socket: WebSocket; heartbeat: Heartbeat }
   | { kind: 'waiting'; timer: NodeJS.Timeout }
+  | { kind: 'aside' }
   | { kind: 'ended' };
 
 /** A problem document is short; more of a refusal's body is not worth waiting for. */
-const REFUSAL_BODY_BYTES_MAX = 4096;
+export const REFUSAL_BODY_BYTES_MAX = 4096;
 const REFUSAL_BODY_WAIT_MS = 1000;
 /** Four times the 10 s still leave a quarter of the default grace for the reconnect. */
 const PATIENCE_MAX = 4;
 /** After a close frame of the other side: it has nothing more to say, so its end of the TCP connection is not waited for long. */
 const CLOSE_TIMEOUT_MS = 2000;
 
-export class Connection {
+export class Connection implements Transport {
   readonly #options: ConnectionOptions;
   readonly #now: () => number;
+  readonly #attempts: Attempts;
   #phase: Phase = { kind: 'idle' };
   #generation = 0;
-  #attempt = 0;
-  #credentialTried = false;
-  #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
   /** Factor of the wait for a pong: 1, 2, 4 (CN7). */
   #patience = 1;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#attempts = new Attempts(options.credential, options.random);
   }
 
   get up(): boolean {
@@ -130,7 +90,6 @@ export class Connection {
     if (this.#phase.kind === 'idle') this.#dial();
   }
 
-  /** Gives a frame to the socket. False when there is no welcomed connection; it is then sent again after the next welcome. */
   send(frame: string | Buffer): boolean {
     if (this.#phase.kind !== 'up') return false;
     // A failure of the write is followed by the close of the socket; nothing is to be done here.
@@ -138,18 +97,22 @@ export class Connection {
     return true;
   }
 
-  /** This connection is of no more use (a protocol fault, a stall): begin a new one, after a wait like after any other loss. */
   restart(why: string): void {
     if (this.#phase.kind === 'up') this.#lost({ kind: 'transport', message: why });
   }
 
-  /** An ack is proof that the other side works (CN5). */
   proven(): void {
-    this.#attempt = 0;
-    this.#credentialTried = false;
+    this.#attempts.proven(); // CN5
   }
 
-  /** The polite end, resolved when the other side has seen it or after a moment. */
+  /** Nothing changes: it waits for the ack of the last event like for any other. */
+  lastFlush(): void {}
+
+  /** After a detour: go on as if this had been the loss. */
+  goOn(loss: Loss): void {
+    if (this.#phase.kind === 'aside') this.#follow(loss, false);
+  }
+
   async close(): Promise<void> {
     const socket = this.#detach({ kind: 'ended' }); // CN3
     if (!socket) return;
@@ -169,7 +132,7 @@ export class Connection {
     const { url, credential, times, log, handlers } = this.#options;
     const generation = ++this.#generation;
     const current = (): boolean => generation === this.#generation; // CN1
-    log.fact('dialing', { attempt: this.#attempt, generation });
+    log.fact('dialing', { attempt: this.#attempts.count, generation });
 
     let socket: WebSocket;
     try {
@@ -185,7 +148,8 @@ export class Connection {
       return;
     }
     const watchdog = setTimeout(() => {
-      if (current()) this.#lost({ kind: 'transport', message: `no welcome within ${times.connectWatchdogMs} ms` }); // CN4
+      if (!current()) return;
+      this.#lost({ kind: 'transport', message: `no welcome within ${times.connectWatchdogMs} ms`, sign: 'silence' }); // CN4
     }, times.connectWatchdogMs);
     this.#phase = { kind: 'dialing', socket, watchdog };
 
@@ -208,8 +172,10 @@ export class Connection {
       });
     });
     // After an error that ends an open socket 'close' follows with a better description, so only a dialing one is lost here.
-    socket.on('error', (error) => {
-      if (current() && this.#phase.kind === 'dialing') this.#lost({ kind: 'transport', message: error.message });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (!current() || this.#phase.kind !== 'dialing') return;
+      const cut = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+      this.#lost({ kind: 'transport', message: error.message, ...(cut ? { sign: 'cut' } : {}) });
     });
   }
 
@@ -242,7 +208,7 @@ export class Connection {
 
   #welcomed(socket: WebSocket, watchdog: NodeJS.Timeout, frame: WelcomeFrame): void {
     clearTimeout(watchdog);
-    this.#graceMs = frame.policy.disconnectGraceMs;
+    this.#attempts.graceMs = frame.policy.disconnectGraceMs;
     const pongWaitMs = this.#options.times.pongWaitMs * this.#patience;
     const heartbeat = new Heartbeat(socket, frame.policy.heartbeatMs, pongWaitMs, (why) => {
       this.#patience = Math.min(PATIENCE_MAX, this.#patience * 2);
@@ -256,53 +222,30 @@ export class Connection {
   /** The one way from a lost attempt or connection to what comes next (CN6). */
   #lost(loss: Loss): void {
     const wasUp = this.#phase.kind === 'up';
-    this.#detach({ kind: 'idle' })?.terminate();
+    this.#detach({ kind: 'aside' })?.terminate();
+    const settled = loss.kind === 'closed' && loss.code === CLOSE.settled;
+    if (!wasUp && !settled && this.#options.detour?.(loss)) return;
+    this.#follow(loss, wasUp);
+  }
+
+  #follow(loss: Loss, wasUp: boolean): void {
     const { log, handlers } = this.#options;
     const why = describe(loss);
     log.fact('lost', { why, wasUp });
-    if (loss.kind === 'closed' && loss.code === CLOSE.settled) {
-      this.#end({ kind: 'settled', status: settledStatus(loss.reason) });
-      return;
-    }
-    const step = this.#nextStep(loss);
-    switch (step) {
-      case 'stop':
-        this.#end({
-          kind: 'refused',
-          why,
-          ...(loss.kind === 'closed' ? { wsCloseCode: loss.code } : {}),
-          ...(loss.kind === 'status' ? { httpStatus: loss.status } : {}),
-        });
+    const next = this.#attempts.after(loss);
+    switch (next.kind) {
+      case 'ended':
+        this.#end(next.end);
         return;
       case 'retry':
-        this.#wait(loss.kind === 'status' ? loss.retryAfter : null);
+        log.fact('retry', { attempt: next.attempt, delayMs: next.delayMs });
+        this.#phase = { kind: 'waiting', timer: setTimeout(() => this.#dial(), next.delayMs) };
+        if (next.askedToWait) handlers.askedToWait?.(why);
         if (wasUp) handlers.down(why);
         return;
       default:
-        step satisfies never;
+        next satisfies never;
     }
-  }
-
-  #nextStep(loss: Loss): Exclude<NextStep, 'refresh_credential'> {
-    let step: NextStep = 'retry';
-    if (loss.kind === 'closed') step = nextStepAfterClose(loss.code);
-    if (loss.kind === 'status') step = nextStepAfterStatus(loss.status);
-    if (step !== 'refresh_credential') return step;
-    // Once more, with what the credential's source says now; the same answer again is final.
-    if (this.#credentialTried) return 'stop';
-    this.#credentialTried = true;
-    const fresh = this.#options.credential.refresh();
-    this.#options.log.fact('credential_refused', { fresh });
-    return 'retry';
-  }
-
-  #wait(retryAfter: number | null): void {
-    this.#attempt += 1;
-    const { random = Math.random } = this.#options;
-    const capMs = wrapperReconnectCapMs(this.#graceMs);
-    const delayMs = retryDelayMs(this.#attempt, { baseMs: Math.min(WRAPPER_RECONNECT.baseMs, capMs), capMs, random }, retryAfter);
-    this.#options.log.fact('retry', { attempt: this.#attempt, delayMs });
-    this.#phase = { kind: 'waiting', timer: setTimeout(() => this.#dial(), delayMs) };
   }
 
   #end(end: ConnectionEnd): void {
@@ -317,6 +260,7 @@ export class Connection {
     this.#generation += 1;
     switch (phase.kind) {
       case 'idle':
+      case 'aside':
       case 'ended':
         return null;
       case 'waiting':
@@ -374,28 +318,6 @@ class Heartbeat {
   }
 }
 
-function settledStatus(reason: string): TerminalStatus | null {
-  try {
-    const { status } = JSON.parse(reason) as { status?: unknown };
-    return isStatus(status) && isTerminal(status) ? status : null;
-  } catch {
-    return null;
-  }
-}
-
-function describe(loss: Loss): string {
-  switch (loss.kind) {
-    case 'closed':
-      return `closed with ${loss.code}${loss.reason ? ` (${loss.reason})` : ''}`;
-    case 'status':
-      return `HTTP ${loss.status}${loss.detail ? ` (${loss.detail})` : ''}`;
-    case 'transport':
-      return loss.message;
-    default:
-      return loss satisfies never;
-  }
-}
-
 /** Status, Retry-After and what a problem document says, from the answer to a refused upgrade. */
 function readRefusal(response: IncomingMessage, now: number, done: (loss: Loss) => void): void {
   const status = response.statusCode ?? 0;
@@ -406,7 +328,7 @@ function readRefusal(response: IncomingMessage, now: number, done: (loss: Loss) 
     if (finished) return;
     finished = true;
     clearTimeout(timer);
-    done({ kind: 'status', status, retryAfter, detail: problemDetail(body) });
+    done({ kind: 'status', status, retryAfter, ...readProblem(body) });
   };
   const timer = setTimeout(finish, REFUSAL_BODY_WAIT_MS);
   response.setEncoding('utf8');
@@ -417,16 +339,4 @@ function readRefusal(response: IncomingMessage, now: number, done: (loss: Loss) 
   response.on('end', finish);
   response.on('error', finish);
   response.on('close', finish);
-}
-
-function problemDetail(body: string): string {
-  try {
-    const { code, detail } = JSON.parse(body) as { code?: unknown; detail?: unknown };
-    return [code, detail]
-      .filter((part) => typeof part === 'string')
-      .join(': ')
-      .slice(0, 300);
-  } catch {
-    return '';
-  }
 }

@@ -1,7 +1,7 @@
 /** The ingest token, from where it was given. Only a file can give a fresh one: an argument and a variable never change. */
 
 import { readFileSync } from 'node:fs';
-import type { Credential } from './connection.ts';
+import type { Credential } from './transport.ts';
 
 export const fixedCredential = (token: string): Credential => ({ current: () => token, refresh: () => false });
 

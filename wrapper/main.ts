@@ -3,10 +3,12 @@
  *
  *   run-options     arguments and variables of `run`
  *   supervisor      one run: wires the following together
- *     connection    one WebSocket at a time, and when to try again
+ *     transport     what there is to know of the way to the coordinator; transport-switch chooses between
+ *       connection        one WebSocket at a time
+ *       post-transport    a row of POSTs       loss: what follows when one of them is lost, and when to try again
  *     sender        what to send next (pure)         frame-encoding   stored lines to frames (pure)
  *     spool         events on disk until acked       spool-lock, spool-state, spool-recovery
- *     child         the job's process                text-splitter (pure), event-lines, interrupt (pure)
+ *     child         the job's process                child-pipes, text-splitter (pure), event-lines, interrupt (pure)
  *   runner          `serve`: starts wrappers when a coordinator asks; see its own map
  *   times, log, credential
  */

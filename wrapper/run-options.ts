@@ -5,8 +5,10 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { StdinSource } from './child.ts';
 import { fileCredential, fixedCredential } from './credential.ts';
+import { decodeJobEnv } from './job-env.ts';
 import { stderrLog } from './log.ts';
 import type { RunOptions } from './supervisor.ts';
+import { TRANSPORT_KINDS } from './transport-switch.ts';
 
 export const RUN_USAGE = `Usage: holdfast-wrapper run [options] -- command [argument…]
 
@@ -16,14 +18,19 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
   --url URL               ingest URL of the execution                HOLDFAST_INGEST_URL
   --token T               its token; better given by variable        HOLDFAST_INGEST_TOKEN
   --token-file FILE       a file with it, read again when refused    HOLDFAST_INGEST_TOKEN_FILE
+  --transport T           auto, websocket or http (auto: HTTP only   HOLDFAST_TRANSPORT
+                          where WebSocket does not get through)
   --spool DIR             where events are kept until acknowledged   HOLDFAST_SPOOL
   --spool-limit-bytes N   then the job has to wait (1 GiB)           HOLDFAST_SPOOL_LIMIT_BYTES
   --format text|jsonl     jsonl: JSON lines of stdout become agent events (text)
+  --sse URL               event stream of an agent server that the   HOLDFAST_SSE
+                          job runs: its events become agent events
   --cwd DIR               working directory of the command
   --stdin open|null       open: stays open for input (null)          HOLDFAST_STDIN
   --stdin-file FILE       what the command reads first               HOLDFAST_STDIN_FILE
   --tee                   also writes the output to this stdout and stderr
   --recover               never runs the command: reports what an earlier wrapper left in the spool
+  (no option)             variables for the job alone, as JSON       HOLDFAST_JOB_ENV
   --verbose               connection facts as JSON lines on stderr   HOLDFAST_LOG=debug
 `;
 
@@ -42,9 +49,11 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
         url: { type: 'string' },
         token: { type: 'string' },
         'token-file': { type: 'string' },
+        transport: { type: 'string' },
         spool: { type: 'string' },
         'spool-limit-bytes': { type: 'string' },
         format: { type: 'string' },
+        sse: { type: 'string' },
         cwd: { type: 'string' },
         stdin: { type: 'string' },
         'stdin-file': { type: 'string' },
@@ -72,14 +81,24 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   const token = (values.token as string | undefined) ?? (tokenFile ? undefined : env.HOLDFAST_INGEST_TOKEN);
   if (!token && !tokenFile) return wrong('--token, --token-file or HOLDFAST_INGEST_TOKEN is needed');
 
+  const transport = TRANSPORT_KINDS.find((kind) => kind === (text('transport', 'HOLDFAST_TRANSPORT') ?? 'auto'));
+  if (!transport) return wrong(`--transport must be ${TRANSPORT_KINDS.join(', ')}`);
+
   const limit = text('spool-limit-bytes', 'HOLDFAST_SPOOL_LIMIT_BYTES');
   if (limit !== undefined && !(/^[1-9]\d*$/.test(limit) && Number.isSafeInteger(Number(limit)))) {
     return wrong('--spool-limit-bytes must be a number of bytes');
   }
   const format = text('format') ?? 'text';
   if (format !== 'text' && format !== 'jsonl') return wrong('--format must be text or jsonl');
+  const sse = text('sse', 'HOLDFAST_SSE') ?? null;
+  if (sse !== null && !(URL.canParse(sse) && ['http:', 'https:'].includes(new URL(sse).protocol))) {
+    return wrong('--sse must be an absolute http(s) URL');
+  }
   const stdinMode = text('stdin', 'HOLDFAST_STDIN') ?? 'null';
   if (stdinMode !== 'open' && stdinMode !== 'null') return wrong('--stdin must be open or null');
+
+  const jobEnv = decodeJobEnv(env);
+  if (!jobEnv) return wrong('HOLDFAST_JOB_ENV must be a JSON object of strings');
 
   let credential: RunOptions['credential'];
   try {
@@ -95,12 +114,15 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
       command,
       url,
       credential,
+      transport,
       spoolDirectory: spool === undefined ? null : resolve(spool),
       ...(limit === undefined ? {} : { spoolLimitBytes: Number(limit) }),
       format,
       cwd: cwd === undefined ? null : resolve(cwd),
       env,
+      jobEnv,
       stdin: stdinSource(text('stdin-file', 'HOLDFAST_STDIN_FILE'), stdinMode === 'open'),
+      sse,
       tee: values.tee === true,
       recoverOnly: values.recover === true,
       log: stderrLog(values.verbose === true || env.HOLDFAST_LOG === 'debug'),

@@ -4,7 +4,7 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { constants, readdirSync, readFileSync, statSync } from 'node:fs';
 
 export interface ProcessIdentity {
   pid: number;
@@ -16,6 +16,8 @@ export interface ProcessInfo {
   pid: number;
   parent: number;
   group: number;
+  /** Null where the system does not tell. */
+  session: number | null;
   command: string;
 }
 
@@ -38,6 +40,7 @@ interface Stat {
   state: string;
   parent: number;
   group: number;
+  session: number;
   startTicks: string;
 }
 
@@ -50,10 +53,10 @@ function linuxStat(pid: number): Stat | null {
   }
   // The second field is the program's name in parentheses and may itself contain spaces and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  const [state, parent, group] = fields;
+  const [state, parent, group, session] = fields;
   const startTicks = fields[19]; // Field 22 of the whole line.
   if (state === undefined || startTicks === undefined) return null;
-  return { state, parent: Number(parent), group: Number(group), startTicks };
+  return { state, parent: Number(parent), group: Number(group), session: Number(session), startTicks };
 }
 
 function ps(args: string[]): string {
@@ -77,6 +80,38 @@ export function processStart(pid: number): string | null {
   }
   const [, state, start] = /^\s*(\S+)\s+(.+?)\s*$/m.exec(ps(['-o', 'stat=,lstart=', '-p', String(pid)])) ?? [];
   return state === undefined || start === undefined || state.startsWith('Z') ? null : start;
+}
+
+/** Whether the pid is still taken by that very process, be it a zombie: as long as it is, the system gives the number to nobody else. */
+export function keepsPid({ pid, start }: ProcessIdentity): boolean {
+  if (!isLinux) return processStart(pid) === start;
+  const stat = linuxStat(pid);
+  return stat !== null && `${linuxBootId()}:${stat.startTicks}` === start;
+}
+
+/** Whether the process began at that moment or later, in the same run of the system. */
+export function startedSince(pid: number, start: string): boolean {
+  const [boot, ticks] = (processStart(pid) ?? '').split(':');
+  const [boot0, ticks0] = start.split(':');
+  return boot === boot0 && ticks !== undefined && Number(ticks) >= Number(ticks0);
+}
+
+/** `device:inode` of the pipes that a process has open. Empty when it may not be looked at. */
+export function openPipes(pid: number): Set<string> {
+  const pipes = new Set<string>();
+  try {
+    for (const file of readdirSync(`/proc/${pid}/fd`)) {
+      try {
+        const { dev, ino, mode } = statSync(`/proc/${pid}/fd/${file}`, { bigint: true });
+        if ((Number(mode) & constants.S_IFMT) === constants.S_IFIFO) pipes.add(`${dev}:${ino}`);
+      } catch {
+        // Closed since the listing.
+      }
+    }
+  } catch {
+    // It ended, or belongs to someone else.
+  }
+  return pipes;
 }
 
 export function identityOf(pid: number): ProcessIdentity | null {
@@ -104,7 +139,13 @@ export function listProcesses(): ProcessInfo[] {
     for (const line of ps(['-axo', 'pid=,ppid=,pgid=,stat=,command=']).split('\n')) {
       const match = /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line);
       if (!match || match[4]?.startsWith('Z')) continue;
-      processes.push({ pid: Number(match[1]), parent: Number(match[2]), group: Number(match[3]), command: match[5] ?? '' });
+      processes.push({
+        pid: Number(match[1]),
+        parent: Number(match[2]),
+        group: Number(match[3]),
+        session: null,
+        command: match[5] ?? '',
+      });
     }
     return processes;
   }
@@ -119,7 +160,7 @@ export function listProcesses(): ProcessInfo[] {
     } catch {
       // It ended between the two reads, or is not ours to look at.
     }
-    processes.push({ pid, parent: stat.parent, group: stat.group, command });
+    processes.push({ pid, parent: stat.parent, group: stat.group, session: stat.session, command });
   }
   return processes;
 }

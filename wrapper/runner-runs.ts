@@ -20,9 +20,7 @@
  *       of the job.
  *   R6  A launch that was cut off before its wrapper made its spool is forgotten: nobody was told that it succeeded, so it is asked for again.
  *       A wrapper that comes to life all the same shares the spool of the next one, whose lock lets only one of them in.
- *
- * Accepted weakness: the job's env is also the wrapper's, so a NODE_OPTIONS that breaks Node breaks the wrapper. Names that begin with
- * HOLDFAST_ would configure it, and are refused with the request.
+ *   R6  The job's env is the job's alone: nothing in it acts on the wrapper (job-env).
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -44,6 +42,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { IngestAccess, OutputFormat } from '../protocol/index.ts';
+import { encodeJobEnv } from './job-env.ts';
 import { identityOf, isAlive, listProcesses, processTree, signalProcess } from './runner-process.ts';
 import { folderName, type LaunchRequest, requestDigest } from './runner-request.ts';
 import { readSpoolState } from './spool-state.ts';
@@ -361,9 +360,8 @@ export class Runs {
         stdio: [stdin ?? 'ignore', log, log],
         env: {
           ...environmentForJobs(this.#options.env),
-          ...(job?.traceparent ? { TRACEPARENT: job.traceparent } : {}),
-          ...job?.env,
           HOLDFAST_INGEST_TOKEN: ingest.token,
+          ...(job ? encodeJobEnv({ ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env }) : {}), // R6
         },
       });
       // Without a listener a failed spawn would be an uncaught exception of the runner.

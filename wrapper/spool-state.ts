@@ -24,6 +24,8 @@ export interface SpoolState {
     pid: number | null;
     /** With the pid it tells whether a process of that number is still the job. */
     start: string | null;
+    /** Identities of its output pipes, by which what is left of it is recognised. Empty where there are none, absent in older files. */
+    pipes?: string[];
     /** Exit code that the wrapper will give, once the terminal fact is written. */
     exitCode: number | null;
   };

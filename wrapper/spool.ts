@@ -13,6 +13,8 @@
  *        (`RECENT_BYTES_MAX`). All else is read back from disk.
  *   SP5  Nothing follows a terminal fact.
  *   SP6  A segment is deleted when all of it is acked, never before.
+ *   SP7  When the disk is full it gives back what is acked, also of the segment that is being written: on a disk that is full of acked events the
+ *        job would otherwise wait for ever.
  */
 
 import { closeSync, writev as fsWritev, mkdirSync, openSync, readSync, rmSync } from 'node:fs';
@@ -230,7 +232,10 @@ export class Spool {
     while (this.#queue.length > 0) {
       const { buffers, chunks, bytes } = this.#takeBatch();
       const position = this.#position;
-      await this.#writeFully(buffers, bytes, position);
+      if (!(await this.#writeFully(buffers, bytes, position))) {
+        this.#queue = buffers.concat(this.#queue); // The same events again, in a segment that there is room for.
+        continue;
+      }
       this.#position = position + bytes;
       this.#queueBytes -= bytes;
       this.#remember(buffers, chunks[0] as Chunk);
@@ -267,7 +272,8 @@ export class Spool {
     return { buffers: this.#queue.splice(0, taken), chunks, bytes };
   }
 
-  async #writeFully(buffers: Buffer[], bytes: number, position: number): Promise<void> {
+  /** False when room was made: nothing of the batch is stored, and its place is not there any more. */
+  async #writeFully(buffers: Buffer[], bytes: number, position: number): Promise<boolean> {
     let rest = buffers;
     let written = 0;
     let delayMs = WRITE_RETRY_MS.first;
@@ -294,10 +300,27 @@ export class Spool {
           this.#handlers.onWriteFailure((error as Error).message);
           this.#judgePressure();
         }
+        if (this.#makeRoom()) return false; // SP7
         await new Promise((resolve) => setTimeout(resolve, delayMs)); // SP3
         delayMs = Math.min(delayMs * 2, WRITE_RETRY_MS.max);
       }
     }
+    return true;
+  }
+
+  /**
+   * A segment is deleted when the next one has begun (SP6). On a full disk none can begin, so the last one goes when all of it is acked. After a crash
+   * at this point there is no segment, and the numbering goes on by what the coordinator has (`skipTo`).
+   */
+  #makeRoom(): boolean {
+    if (this.#position === 0 || this.#unackedBytes !== this.#queueBytes) return false;
+    this.#closeFile();
+    this.#stopReading();
+    this.#forgetRecent();
+    for (const segment of this.#segments) rmSync(segmentPath(this.directory, segment), { force: true });
+    this.#segments = [];
+    this.#position = 0;
+    return true;
   }
 
   /** Full at the limit, usable again when an eighth of it is free: at a single byte of hysteresis the child would stutter. */

@@ -30,22 +30,27 @@ import {
   PROTOCOL_VERSION,
   type WelcomeFrame,
 } from '../protocol/index.ts';
+import { AgentStream } from './agent-stream.ts';
 import { Child, type ChildExit, jobEnvironment, type StdinSource } from './child.ts';
-import { Connection, type ConnectionEnd, type ConnectionHandlers, type Credential } from './connection.ts';
+import { openOutputPipes, removePipesFolder } from './child-pipes.ts';
 import { encodeEvent } from './event-lines.ts';
 import { encodeFrames } from './frame-encoding.ts';
 import { dueRungs, interruptLadder, mergeLadders, type Rung } from './interrupt.ts';
+import { findLeftovers } from './leftovers.ts';
 import type { Log } from './log.ts';
-import { identityOf, isAlive } from './runner-process.ts';
+import { identityOf } from './runner-process.ts';
 import { lastSeqOf, Sender } from './sender.ts';
 import { Spool, type SpoolPressure, type Writev } from './spool.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from './times.ts';
+import type { ConnectionEnd, ConnectionHandlers, Credential, Transport } from './transport.ts';
+import { makeTransport, type TransportKind } from './transport-switch.ts';
 
 /** The wrapper itself failed: it was refused, could not reach the coordinator, or can not tell how the job ended. */
 export const WRAPPER_FAILED = 125;
 const COMMAND_NOT_FOUND = 127;
 const TICK_MS = 250;
 const GROUP_CHECK_MS = 100;
+const BEGIN_RETRY_MS = 1000;
 /** When the disk can not be written, the end does not wait for it for ever. */
 const CLOSE_WAIT_MS = 2000;
 
@@ -54,14 +59,20 @@ export interface RunOptions {
   /** http(s) or ws(s) URL of the ingest path. */
   url: string;
   credential: Credential;
+  transport?: TransportKind;
   /** Null: a new one in the system's folder for temporary files, removed at the end. */
   spoolDirectory: string | null;
   spoolLimitBytes?: number;
   format: OutputFormat;
   cwd: string | null;
+  /** This process's own; the job gets it without our variables. */
   env: NodeJS.ProcessEnv;
+  /** For the job alone. */
+  jobEnv?: Readonly<Record<string, string>>;
   stdin: StdinSource;
   tee: boolean;
+  /** Event stream of an agent server that the job runs. */
+  sse?: string | null;
   /** Only report what became of the job; never run it. */
   recoverOnly: boolean;
   log: Log;
@@ -80,24 +91,16 @@ type Phase =
   | { kind: 'draining'; since: number; exitCode: number }
   | { kind: 'ended' };
 
-export function websocketUrl(url: string): string {
-  const parsed = new URL(url);
-  parsed.hash = '';
-  parsed.protocol = parsed.protocol.replace(/^http/, 'ws');
-  return parsed.href;
-}
-
 const exitCodeOf = (exitCode: number | null, signal: NodeJS.Signals | null): number =>
   exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
 
 /** Runs the command to its reported end. Resolves with the exit code; throws when the spool directory can not be used at all. */
 export async function run(options: RunOptions): Promise<number> {
   const directory = options.spoolDirectory ?? mkdtempSync(join(tmpdir(), 'holdfast-spool-'));
-  const url = websocketUrl(options.url);
   const bootId = newBootId();
   const opening = Spool.open({
     directory,
-    execution: new URL(url).pathname,
+    execution: new URL(options.url).pathname,
     bootId,
     ...(options.spoolLimitBytes === undefined ? {} : { limitBytes: options.spoolLimitBytes }),
     ...(options.writev ? { writev: options.writev } : {}),
@@ -120,12 +123,13 @@ export async function run(options: RunOptions): Promise<number> {
       return WRAPPER_FAILED;
   }
   const { spool, recovered, crashed } = opening;
+  removePipesFolder(directory);
   if (recovered.cutBytes > 0 || recovered.filledEvents > 0) {
     options.log.fact('spool_repaired', { cutBytes: recovered.cutBytes, filledEvents: recovered.filledEvents });
   }
   const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
   for (const chunk of recovered.chunks) sender.appended(chunk);
-  const supervisor = new Supervisor(options, url, spool, sender, crashed);
+  const supervisor = new Supervisor(options, spool, sender, crashed);
   const exitCode = await supervisor.start();
   if (options.spoolDirectory === null) {
     try {
@@ -143,14 +147,17 @@ class Supervisor implements ConnectionHandlers {
   readonly #log: Log;
   readonly #spool: Spool;
   readonly #sender: Sender;
-  readonly #connection: Connection;
+  readonly #connection: Transport;
   readonly #crashed: boolean;
-  readonly #startedAt = Date.now();
+  /** Since when the first welcome is waited for without a word from the coordinator. */
+  #unheardSince = Date.now();
   #phase: Phase = { kind: 'connecting' };
   #welcomed = false;
   #policy: Policy = POLICY_DEFAULTS;
   #frameBytes = 0;
   #pressure: SpoolPressure = 'none';
+  #agent: AgentStream | null = null;
+  #leftovers: string | null = null;
   #earlyInputs: string[] = [];
   /** The job shall not begin: someone asked for its end before it had. */
   #stopEarly: { reason: string; exitCode: number; at: number } | null = null;
@@ -165,15 +172,15 @@ class Supervisor implements ConnectionHandlers {
   #ticker: NodeJS.Timeout | null = null;
   #resolve: (exitCode: number) => void = () => {};
 
-  constructor(options: RunOptions, url: string, spool: Spool, sender: Sender, crashed: boolean) {
+  constructor(options: RunOptions, spool: Spool, sender: Sender, crashed: boolean) {
     this.#options = options;
     this.#times = { ...WRAPPER_TIMES, ...options.times };
     this.#log = options.log;
     this.#spool = spool;
     this.#sender = sender;
     this.#crashed = crashed;
-    this.#connection = new Connection({
-      url,
+    this.#connection = makeTransport(options.transport ?? 'auto', {
+      url: options.url,
       credential: options.credential,
       handlers: this,
       times: this.#times,
@@ -239,6 +246,7 @@ class Supervisor implements ConnectionHandlers {
     this.#frameBytes = frame.limits.frameBytes;
     this.#ackAwaitedSince = Date.now();
     this.#spool.release(this.#sender.ackedSeq, outcome.releasedBytes);
+    this.#agent?.rest('ingest_down', false);
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {
       this.#welcomed = true;
@@ -279,7 +287,14 @@ class Supervisor implements ConnectionHandlers {
 
   down(why: string): void {
     this.#log.fact('down', { why });
+    this.#agent?.rest('ingest_down', true);
     this.#sender.disconnected();
+  }
+
+  /** Queued behind others, or the coordinator has too much to do: it is there, and says when the first welcome will come. */
+  askedToWait(why: string): void {
+    this.#log.fact('asked_to_wait', { why });
+    this.#unheardSince = Date.now();
   }
 
   ended(end: ConnectionEnd): void {
@@ -360,7 +375,8 @@ class Supervisor implements ConnectionHandlers {
     if (this.#spool.terminal) {
       this.#drain(job.exitCode ?? WRAPPER_FAILED);
     } else if (this.#crashed || this.#options.recoverOnly) {
-      const error = job.begun ? 'the wrapper died while the job was running' : 'the wrapper died before it had started the job';
+      const died = job.begun ? 'the wrapper died while the job was running' : 'the wrapper died before it had started the job';
+      const error = this.#leftovers ? `${died}; ${this.#leftovers}` : died;
       this.#append('gap', { events: 0, bytes: 0, reason: 'wrapper_crashed' });
       this.#log.problem(`${error}; it is not run again`); // SV2
       this.#conclude('error', { error, code: 'wrapper_crashed', fatal: true }, WRAPPER_FAILED);
@@ -372,16 +388,27 @@ class Supervisor implements ConnectionHandlers {
   }
 
   #spawn(): void {
-    const { command, cwd, env, format, stdin, tee } = this.#options;
+    const { command, cwd, env, jobEnv, format, stdin, tee } = this.#options;
     const { job } = this.#spool.state;
     job.begun = true;
-    this.#save(); // Before the process exists: SV2.
+    if (!this.#save()) {
+      // SV2: a job that is not noted as begun would be run again after a crash. It begins when the disk can be written.
+      job.begun = false;
+      setTimeout(() => {
+        if (this.#phase.kind === 'connecting') this.#begin();
+      }, BEGIN_RETRY_MS);
+      return;
+    }
+    const pipes = openOutputPipes(this.#spool.directory, this.#log);
+    job.pipes = pipes ? [pipes.stdout.id, pipes.stderr.id] : [];
+    this.#save();
     const child = new Child({
       command,
       cwd,
-      env: jobEnvironment(env),
+      env: jobEnvironment(env, jobEnv),
       format,
       stdin,
+      pipes,
       tee,
       times: this.#times,
       handlers: {
@@ -392,7 +419,7 @@ class Supervisor implements ConnectionHandlers {
             this.#climb(interruptLadder('SIGTERM', this.#times.leftoverKillMs, Date.now()));
           }
         },
-        exited: (exit) => this.#childExited(child, exit),
+        exited: (exit) => void this.#afterAgent().then(() => this.#childExited(child, exit)),
       },
     });
     this.#phase = { kind: 'running', child };
@@ -402,8 +429,26 @@ class Supervisor implements ConnectionHandlers {
     this.#save();
     this.#log.fact('started', { pid: child.pid });
     this.#append('started', { pid: child.pid, command: [...command] });
-    if (this.#pressure !== 'none') child.pause('spool');
+    this.#followAgent();
+    if (this.#pressure !== 'none') this.#pressed(this.#pressure);
     for (const text of this.#earlyInputs.splice(0)) this.#input(text);
+  }
+
+  #followAgent(): void {
+    const { sse } = this.#options;
+    if (!sse) return;
+    this.#agent = new AgentStream({
+      url: sse,
+      times: this.#times,
+      log: this.#log,
+      emit: (line) => void this.#spool.append(line),
+    });
+    this.#agent.start();
+  }
+
+  /** The terminal fact is the last event (SV4): what the agent still says comes before it. */
+  async #afterAgent(): Promise<void> {
+    await this.#agent?.finish();
   }
 
   #childExited(child: Child, exit: ChildExit): void {
@@ -454,6 +499,7 @@ class Supervisor implements ConnectionHandlers {
   #drain(exitCode: number): void {
     if (this.#phase.kind === 'stopping') return;
     this.#phase = { kind: 'draining', since: Date.now(), exitCode };
+    this.#connection.lastFlush();
   }
 
   /** When the coordinator has all of it, its own close (4000) is waited for a moment: that is the end both sides see as one. */
@@ -468,6 +514,7 @@ class Supervisor implements ConnectionHandlers {
     if (this.#phase.kind === 'ended') return;
     const child = this.#child();
     this.#phase = { kind: 'ended' };
+    this.#agent?.stop();
     if (this.#ticker) clearInterval(this.#ticker);
     if (this.#settling) clearTimeout(this.#settling);
     while (child && this.#ladder.length > 0 && child.groupAlive())
@@ -584,11 +631,13 @@ class Supervisor implements ConnectionHandlers {
     this.#spool.append(encodeEvent({ type, at: Date.now(), data }), terminal);
   }
 
-  #save(): void {
+  #save(): boolean {
     try {
       this.#spool.saveState();
+      return true;
     } catch (error) {
       this.#log.problem(`the wrapper's state can not be written: ${(error as Error).message}`);
+      return false;
     }
   }
 
@@ -599,18 +648,30 @@ class Supervisor implements ConnectionHandlers {
     const child = this.#child();
     if (pressure === 'none') child?.resume('spool');
     else child?.pause('spool');
+    this.#agent?.rest('paused', pressure !== 'none');
   }
 
-  /** What an earlier boot started may still run. Only if it is the same process: a pid is handed out again. */
+  /** What an earlier boot started may still run. Killed only if it is provably that; reported in any case. */
   #killLeftovers(): void {
-    const { pid, start } = this.#spool.state.job;
-    if (pid === null || start === null || !isAlive({ pid, start })) return;
-    try {
-      process.kill(-pid, 'SIGKILL');
-      this.#log.problem(`killed what an earlier wrapper left running (process group ${pid})`);
-    } catch {
-      // It ended just now.
+    const found = findLeftovers(this.#spool.state.job);
+    switch (found.kind) {
+      case 'none':
+        return;
+      case 'ours':
+        try {
+          process.kill(-found.group, 'SIGKILL');
+        } catch {
+          return; // It ended just now.
+        }
+        this.#leftovers = `what was left of it (process group ${found.group}) was killed`;
+        break;
+      case 'unproven':
+        this.#leftovers = `process group ${found.group} may be left of it, and was left alone because that can not be proven`;
+        break;
+      default:
+        found satisfies never;
     }
+    this.#log.problem(`an earlier wrapper left its job running; ${this.#leftovers}`);
   }
 
   #tick(): void {
@@ -622,10 +683,11 @@ class Supervisor implements ConnectionHandlers {
     }
     if (phase.kind === 'connecting') {
       const over =
-        now - this.#startedAt > this.#times.firstWelcomeBudgetMs ||
+        now - this.#unheardSince > this.#times.firstWelcomeBudgetMs ||
         (this.#stopEarly !== null && now - this.#stopEarly.at > this.#times.signalledBudgetMs);
       if (!over) return;
-      this.#log.problem('the coordinator could not be reached; the command was not run');
+      const why = this.#welcomed ? 'the spool could not be written' : 'the coordinator could not be reached';
+      this.#log.problem(`${why}; the command was not run`);
       void this.#finish(this.#stopEarly?.exitCode ?? WRAPPER_FAILED, this.#crashed || this.#spool.nextSeq > 1);
     } else if (phase.kind === 'draining' && !this.#settling) {
       const budgetMs = Math.max(this.#policy.disconnectGraceMs * 2, this.#times.drainBudgetMinMs);

@@ -3,6 +3,12 @@
 export interface WrapperTimes {
   /** Covers the whole handshake, upgrade and welcome together: a half-open one would otherwise hang for ever. */
   connectWatchdogMs: number;
+  /** A post of at most a megabyte and its answer. Longer for the next one when this was not enough. */
+  postTimeoutMs: number;
+  /** While POST is in use because WebSocket did not get through: how often that is tried again. */
+  websocketRetryMs: number;
+  /** How long such an attempt may take. Nothing else is sent meanwhile. */
+  websocketProbeMs: number;
   /** A `ping` without any answer or progress for this long means the connection is dead. */
   pongWaitMs: number;
   /** Events in flight without an ack for this long: the platform still answers pings, but nobody takes our events. */
@@ -13,6 +19,10 @@ export interface WrapperTimes {
   drainBudgetMinMs: number;
   /** How long a wrapper that was told to stop before its job began tries to report that. */
   signalledBudgetMs: number;
+  /** An agent server's stream (--sse) without a byte for this long is connected to anew. */
+  agentSilenceMs: number;
+  /** After the job's end: how long its agent's stream must be quiet to count as over. */
+  agentQuietMs: number;
   /** How long an unfinished line is held back in the hope of its end. */
   partialHoldMs: number;
   /** How long the output pipes may stay open after the job itself has exited, because a grandchild holds them. */
@@ -27,11 +37,16 @@ export interface WrapperTimes {
 
 export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
   connectWatchdogMs: 20_000,
+  postTimeoutMs: 30_000,
+  websocketRetryMs: 3 * 60_000,
+  websocketProbeMs: 5000,
   pongWaitMs: 10_000,
   ackStallMs: 60_000,
   firstWelcomeBudgetMs: 10 * 60_000,
   drainBudgetMinMs: 5 * 60_000,
   signalledBudgetMs: 10_000,
+  agentSilenceMs: 60_000,
+  agentQuietMs: 500,
   partialHoldMs: 100,
   pipesHoldMs: 5000,
   killAfterMs: 5000,

@@ -3,7 +3,7 @@
  * (duplicates dropped, holes refused), and notes in `faults` whatever a correct wrapper never does.
  */
 
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
@@ -20,8 +20,10 @@ import {
   PING,
   POLICY_DEFAULTS,
   PONG,
+  POST_BODY_BYTES_MAX,
   type Policy,
   parseWrapperFrame,
+  splitFrames,
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 
@@ -31,8 +33,27 @@ export interface Refusal {
   body?: string;
 }
 
+/** What a fake connection needs of its socket; the body of a post has it too. */
+type FakeSocket = Pick<WebSocket, 'send' | 'close' | 'terminate'>;
+
+/** A post in the place of a socket: what would be sent is collected, a close becomes the last line (ING18). */
+class PostedSocket implements FakeSocket {
+  readonly lines: string[] = [];
+  closed = false;
+  send(frame: string): void {
+    if (!this.closed) this.lines.push(frame);
+  }
+  close(code = 1005, reason: string | Buffer = ''): void {
+    if (!this.closed) this.lines.push(JSON.stringify({ type: 'close', code, reason: reason.toString() }));
+    this.closed = true;
+  }
+  terminate(): void {
+    this.closed = true;
+  }
+}
+
 export class FakeConnection {
-  readonly socket: WebSocket;
+  readonly socket: FakeSocket;
   readonly token: string;
   readonly openedAt = Date.now();
   hello: HelloFrame | null = null;
@@ -40,9 +61,13 @@ export class FakeConnection {
   frames: { seq: number; count: number }[] = [];
   closed: { code: number; reason: string } | null = null;
 
-  constructor(socket: WebSocket, token: string) {
+  /** Length of the body, when this is a post. */
+  readonly posted: number | null;
+
+  constructor(socket: FakeSocket, token: string, posted: number | null = null) {
     this.socket = socket;
     this.token = token;
+    this.posted = posted;
   }
 
   /** The network is gone without a word: RST now. */
@@ -62,6 +87,7 @@ export class FakeConnection {
 
 export class FakeCoordinator {
   readonly connections: FakeConnection[] = [];
+  readonly posts: FakeConnection[] = [];
   readonly lines: string[] = [];
   readonly faults: string[] = [];
   readonly ackedCommands: number[] = [];
@@ -77,6 +103,8 @@ export class FakeCoordinator {
   commands: Command[] = [];
   /** Answer to an upgrade instead of accepting it. */
   refuse: (dial: number) => Refusal | 'hang' | null = () => null;
+  /** Answer to a post instead of taking it; 'lost' takes it and cuts the line before the answer. */
+  refusePost: (post: number) => Refusal | 'hang' | 'lost' | null = () => null;
   /** False: the test answers the hello itself, or nobody does. */
   onHello: (connection: FakeConnection, hello: HelloFrame) => boolean = () => true;
   /** Called before a frame is taken; false drops it as if it had never been read. */
@@ -91,6 +119,9 @@ export class FakeCoordinator {
   #port = 0;
   #epoch = 0;
   #wrapperId: string | null = null;
+  /** The boot whose posts are one connection, while no socket has taken over (ING19). */
+  #postingBoot: string | null = null;
+  #postCount = 0;
   #hanging: Duplex[] = [];
   #waiting = new Set<() => void>();
 
@@ -125,7 +156,7 @@ export class FakeCoordinator {
       maxPayload: 2 * FRAME_BYTES_MAX,
       handleProtocols: (offered) => (offered.has(INGEST_SUBPROTOCOL) ? INGEST_SUBPROTOCOL : false),
     });
-    const server = createServer((_request, response) => response.writeHead(404).end());
+    const server = createServer((request, response) => this.#post(request, response));
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.dials.push(Date.now());
       this.#changed();
@@ -194,6 +225,34 @@ export class FakeCoordinator {
     this.#waiting.clear();
   }
 
+  #post(request: IncomingMessage, response: ServerResponse): void {
+    const parts: Buffer[] = [];
+    request.on('data', (part: Buffer) => parts.push(part));
+    request.on('end', () => {
+      this.#postCount += 1;
+      const body = Buffer.concat(parts);
+      const token = (request.headers.authorization ?? '').replace('Bearer ', '');
+      const refusal = request.method === 'POST' ? this.refusePost(this.#postCount) : { status: 404 };
+      if (refusal === 'hang') {
+        this.#hanging.push(request.socket);
+        return;
+      }
+      const answer = refusal === 'lost' ? null : (refusal ?? (token === this.token ? null : { status: 401 }));
+      if (answer) {
+        response.writeHead(answer.status, answer.headers).end(answer.body ?? '');
+        return;
+      }
+      if (body.length > POST_BODY_BYTES_MAX) this.faults.push(`a body of ${body.length} bytes`);
+      const socket = new PostedSocket();
+      const connection = new FakeConnection(socket, token, body.length);
+      this.posts.push(connection);
+      for (const frame of splitFrames(body.toString())) if (!socket.closed) this.#received(connection, frame);
+      if (refusal === 'lost') request.socket.destroy();
+      else response.writeHead(200).end(`${socket.lines.join('\n')}\n`);
+      this.#changed();
+    });
+  }
+
   #accept(ws: WebSocket, token: string): void {
     const connection = new FakeConnection(ws, token);
     this.connections.push(connection);
@@ -247,8 +306,13 @@ export class FakeCoordinator {
     if (this.ended && this.settles) return connection.socket.close(CLOSE.settled, '{"status":"completed"}');
     if (this.#wrapperId !== null && this.#wrapperId !== wrapperId) return connection.socket.close(CLOSE.claimed, 'claimed');
     this.#wrapperId = wrapperId;
-    for (const other of this.connections) if (other !== connection && other.closed === null) other.socket.close(CLOSE.superseded);
-    this.#epoch += 1;
+    const { bootId = '' } = connection.hello ?? {};
+    const continues = connection.posted !== null && this.#postingBoot === bootId;
+    this.#postingBoot = connection.posted === null ? null : bootId;
+    if (!continues) {
+      for (const other of this.connections) if (other !== connection && other.closed === null) other.socket.close(CLOSE.superseded);
+      this.#epoch += 1;
+    }
     connection.send(
       encodeFrame({
         type: 'welcome',
@@ -282,7 +346,7 @@ export class FakeCoordinator {
     const seq = this.ackedSeq;
     if (this.acks) {
       const acknowledge = () => connection.send(encodeFrame({ type: 'ack', seq }));
-      if (this.ackDelayMs > 0) setTimeout(acknowledge, this.ackDelayMs);
+      if (this.ackDelayMs > 0 && connection.posted === null) setTimeout(acknowledge, this.ackDelayMs);
       else acknowledge();
     }
     if (this.ended && this.settles) connection.socket.close(CLOSE.settled, '{"status":"completed"}');

@@ -5,10 +5,10 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CoordinatorFrame, encodeEventsFrame, type WelcomeFrame } from '../../protocol/index.ts';
-import { Connection, type ConnectionEnd, type Credential } from '../../wrapper/connection.ts';
+import { Connection } from '../../wrapper/connection.ts';
 import { fixedCredential } from '../../wrapper/credential.ts';
-import { websocketUrl } from '../../wrapper/supervisor.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from '../../wrapper/times.ts';
+import { type ConnectionEnd, type Credential, websocketUrl } from '../../wrapper/transport.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { type KeptLog, keptLog, sleep, until } from '../support/wrapper-run.ts';

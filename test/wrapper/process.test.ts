@@ -230,6 +230,32 @@ describe('the command line', () => {
     expect(wrapper.stderr()).not.toMatch(/secret|payload/);
   });
 
+  it('[R6] [CH4] HOLDFAST_JOB_ENV is for the job alone, over what it inherits, and none of our variables reaches it', async () => {
+    const jobEnv = { NODE_OPTIONS: '--nonsense', INHERITED: 'by the job', ADDED: 'two\nlines', EMPTY: '' };
+    const wrapper = start(coordinator, sh('env; echo "[$ADDED]"'), {
+      args: ['--verbose'],
+      env: { HOLDFAST_JOB_ENV: JSON.stringify(jobEnv), INHERITED: 'by the wrapper', KEPT: 'kept' },
+    });
+    expect((await wrapper.ended).code).toBe(0);
+    const lines = coordinator.text().split('\n');
+    expect(lines).toEqual(
+      expect.arrayContaining(['NODE_OPTIONS=--nonsense', 'INHERITED=by the job', 'EMPTY=', 'KEPT=kept', '[two', 'lines]']),
+    );
+    expect(coordinator.text()).not.toContain('HOLDFAST_');
+    expect(wrapper.stderr()).not.toContain('nonsense');
+  });
+
+  it.each(['nonsense-1', '[]', '{"A":1}', '{"A=B":"x"}', '{"A":"nul\\u0000"}'])(
+    'a HOLDFAST_JOB_ENV that is none (%s) is refused without a word of it',
+    async (text) => {
+      const wrapper = start(coordinator, sh('true'), { env: { HOLDFAST_JOB_ENV: text } });
+      expect((await wrapper.ended).code).toBe(125);
+      expect(wrapper.stderr()).toContain('HOLDFAST_JOB_ENV must be a JSON object of strings');
+      expect(wrapper.stderr()).not.toContain(text);
+      expect(coordinator.dials.length).toBe(0);
+    },
+  );
+
   it('a second wrapper on the same spool is refused and disturbs nothing', async () => {
     const first = start(coordinator, sh('echo ready; sleep 0.6'));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
@@ -261,7 +287,9 @@ describe('the command line', () => {
 
   it.each([
     ['no command', [], []],
-    ['an unknown option', ['--sse', 'http://127.0.0.1'], sh('true')],
+    ['an unknown option', ['--nonsense', 'x'], sh('true')],
+    ['a bad event stream', ['--sse', 'file:///x'], sh('true')],
+    ['a bad transport', ['--transport', 'pigeon'], sh('true')],
     ['a bad URL', ['--url', 'ftp://x'], sh('true')],
     ['a bad format', ['--format', 'xml'], sh('true')],
     ['a bad limit', ['--spool-limit-bytes', '1e9'], sh('true')],

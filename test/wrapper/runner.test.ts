@@ -13,6 +13,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ENV_BYTES_MAX } from '../../protocol/index.ts';
+import { decodeJobEnv } from '../../wrapper/job-env.ts';
 import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/runner-process.ts';
 import { RUNNER_BODY_BYTES_MAX } from '../../wrapper/runner-request.ts';
 import { Runs } from '../../wrapper/runner-runs.ts';
@@ -219,7 +221,13 @@ describe('launch', () => {
       runner,
       'POST',
       '/executions',
-      request({ cwd: base, env: { COLOUR: 'green' }, stdin: 'typed in advance\n', format: 'jsonl', traceparent: '00-abc-def-01' }),
+      request({
+        cwd: base,
+        env: { COLOUR: 'green', NODE_OPTIONS: '--nonsense' },
+        stdin: 'typed in advance\n',
+        format: 'jsonl',
+        traceparent: '00-abc-def-01',
+      }),
     );
     expect(status).toBe(201);
     expect(body).toMatchObject({ id: 'e1', session: 's1', state: 'running' });
@@ -230,7 +238,11 @@ describe('launch', () => {
     expect(seen?.args).toEqual(expect.arrayContaining(['--url', 'http://127.0.0.1:9/ingest', '--format', 'jsonl']));
     expect(seen?.args?.slice(-3)).toEqual(['--', 'stay', trace]);
     expect(seen?.args?.join(' ')).not.toContain('ingest-secret');
-    expect(seen?.env).toMatchObject({ HOLDFAST_INGEST_TOKEN: 'ingest-secret-1', TRACEPARENT: '00-abc-def-01' });
+    expect(seen?.env).toMatchObject({ HOLDFAST_INGEST_TOKEN: 'ingest-secret-1' });
+    // [R6] That the puppet, a Node program itself, could start at all is the point of the second variable.
+    const jobEnv = { TRACEPARENT: '00-abc-def-01', COLOUR: 'green', NODE_OPTIONS: '--nonsense' };
+    expect(decodeJobEnv(seen?.env ?? {})).toEqual(jobEnv);
+    for (const name of Object.keys(jobEnv)) expect(seen?.env?.[name]).toBe(process.env[name]);
     expect(JSON.stringify(seen?.env)).not.toContain(TOKEN);
     // Detached: a session and process group of its own.
     expect(listProcesses().find(({ pid }) => pid === body.pid)?.group).toBe(body.pid);
@@ -449,6 +461,14 @@ describe('the life of the runner', () => {
 });
 
 describe('crashes', () => {
+  it('[R6] [HTTP7] the largest environment that is allowed reaches the wrapper whole, whatever its characters cost as JSON', async () => {
+    const runner = await startRunner();
+    const env = { CONTROL: '\u0001'.repeat(ENV_BYTES_MAX / 2), WIDE: '𝄞"é'.repeat(3000) };
+    expect((await call(runner, 'POST', '/executions', request({ env }))).status).toBe(201);
+    const [seen] = await until(() => (traces().length > 0 ? traces() : null));
+    expect(decodeJobEnv(seen?.env ?? {})).toEqual(env);
+  });
+
   it('a wrapper killed by a signal is restarted to recover, with the kept credential and without the job env', async () => {
     const runner = await startRunner();
     await call(runner, 'POST', '/executions', request({ env: { SECRET: 'env-value-1' } }));

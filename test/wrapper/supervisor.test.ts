@@ -104,6 +104,39 @@ describe('how a run ends', () => {
 });
 
 describe('output', () => {
+  it('can be written to by name: /dev/stdout and /dev/stderr', async () => {
+    const script = 'echo one; echo two > /dev/stdout; echo three >> /proc/self/fd/1; echo oops > /dev/stderr; echo four';
+    expect(await runInProcess(coordinator, sh(script)).exitCode).toBe(0);
+    expect(coordinator.text()).toBe('one\ntwo\nthree\nfour\n');
+    expect(coordinator.text('stderr')).toBe('oops\n');
+  });
+
+  it('the job finds ordinary, blocking pipes, and nothing of them is left in the spool', async () => {
+    const folder = temporaryFolder();
+    const script = `const fs = require('fs');
+      for (const fd of [1, 2]) fs.writeFileSync(${JSON.stringify(folder)} + '/' + fd, String(fs.fstatSync(fd).isFIFO())
+        + ' ' + (parseInt(/flags:\\s*(\\d+)/.exec(fs.readFileSync('/proc/self/fdinfo/' + fd, 'utf8'))[1], 8) & 0o4003));
+      fs.writeFileSync(${JSON.stringify(folder)} + '/spool', fs.readdirSync(process.argv[1]).join());`;
+    const spool = temporaryFolder();
+    expect(await runInProcess(coordinator, [...node(script), spool], { spoolDirectory: spool }).exitCode).toBe(0);
+    // O_WRONLY without O_NONBLOCK.
+    for (const fd of ['1', '2']) expect(readFileSync(join(folder, fd), 'utf8')).toBe('true 1');
+    expect(readFileSync(join(folder, 'spool'), 'utf8')).not.toContain('pipes');
+  });
+
+  it('without mkfifo the job runs on Node’s own pipes', async () => {
+    const path = process.env.PATH;
+    process.env.PATH = temporaryFolder();
+    const run = runInProcess(coordinator, ['/bin/sh', '-c', 'echo out; echo err >&2; exit 3'], { env: { PATH: path } });
+    try {
+      expect(await run.exitCode).toBe(3);
+    } finally {
+      process.env.PATH = path;
+    }
+    expect(run.log.facts.map(({ name }) => name)).toContain('no_named_pipes');
+    expect([coordinator.text(), coordinator.text('stderr')]).toEqual(['out\n', 'err\n']);
+  });
+
   it('a line without an end is held back a moment, then sent as partial', async () => {
     const { exitCode } = runInProcess(coordinator, sh('printf "Password: "; sleep 0.6; echo ok'));
     await coordinator.until(() => coordinator.text() === 'Password: ', 'the prompt');

@@ -1,0 +1,458 @@
+/**
+ * Goal: a whole run gets through a network that lets no WebSocket pass, with the same promises as over a socket.
+ * Method: `run` inside this process against a coordinator that takes posts, and one that refuses upgrades in every way a network does.
+ */
+
+import { existsSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { POST_BODY_BYTES_MAX } from '../../protocol/index.ts';
+import { UPGRADE_FAILURES_MAX } from '../../wrapper/transport-switch.ts';
+import { FakeCoordinator, type Refusal } from '../support/fake-coordinator.ts';
+import { type KeptLog, removeTemporaryFolders, runInProcess, sleep, temporaryFolder } from '../support/wrapper-run.ts';
+
+let coordinator: FakeCoordinator;
+
+beforeEach(async () => {
+  coordinator = await new FakeCoordinator().start();
+});
+afterEach(async () => {
+  await coordinator.stop();
+  removeTemporaryFolders();
+});
+
+const sh = (script: string) => ['sh', '-c', script];
+const node = (script: string) => [process.execPath, '-e', script];
+const types = () => coordinator.events.map(({ type }) => type);
+const http = { transport: 'http' } as const;
+const bootIds = () => new Set(coordinator.posts.map(({ hello }) => hello?.bootId));
+
+const LINES = 20_000;
+const manyLines = node(`let n = 0;
+  const timer = setInterval(() => {
+    for (let k = 0; k < 200; k += 1) process.stdout.write('line ' + (++n) + '\\n');
+    if (n >= ${LINES}) clearInterval(timer);
+  }, 8);`);
+function expectAllLines() {
+  expect(coordinator.text()).toBe(Array.from({ length: LINES }, (_, index) => `line ${index + 1}\n`).join(''));
+  expect(coordinator.faults).toEqual([]);
+}
+
+describe('[ING18] a run by POST', () => {
+  it('[ING19] reports all of it as one connection, and takes 4000 for the good end', async () => {
+    const { exitCode, log, spool } = runInProcess(coordinator, sh('echo out; echo err >&2; exit 3'), http);
+    expect(await exitCode).toBe(3);
+    expect(types()[0]).toBe('started');
+    expect([coordinator.text(), coordinator.text('stderr')]).toEqual(['out\n', 'err\n']);
+    expect(coordinator.events.at(-1)).toMatchObject({ type: 'exit', data: { exitCode: 3 } });
+    expect(coordinator.epoch).toBe(1);
+    expect(bootIds().size).toBe(1);
+    expect(coordinator.dials).toEqual([]);
+    expect(log.facts.map(({ name }) => name)).toContain('settled');
+    expect(readdirSync(spool)).toEqual([]);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[LIM12] bodies hold many events, and none is longer than the coordinator takes', async () => {
+    const { exitCode } = runInProcess(coordinator, sh('head -c 12000000 /dev/zero | tr "\\0" "x" | fold -w 999; exit 0'), http);
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text().replaceAll('\n', '').length).toBe(12_000_000);
+    const sizes = coordinator.posts.map(({ posted }) => posted ?? 0);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(POST_BODY_BYTES_MAX);
+    expect(Math.max(...sizes)).toBeGreaterThan(POST_BODY_BYTES_MAX / 4);
+    expect(coordinator.duplicates).toBe(0); // Later welcomes are no reason to send anything again.
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[SPL13] the command starts after the first welcome', async () => {
+    const marker = join(temporaryFolder(), 'ran');
+    const ran: boolean[] = [];
+    coordinator.refusePost = (post) => {
+      ran.push(existsSync(marker));
+      return post <= 3 ? { status: 503 } : null;
+    };
+    expect(await runInProcess(coordinator, sh(`touch ${marker}`), http).exitCode).toBe(0);
+    expect(ran.slice(0, 4)).toEqual([false, false, false, false]);
+    expect(existsSync(marker)).toBe(true);
+  });
+
+  it('[G1] [S4] 20,000 lines, 0 lost, 0 repeated, though answers and posts get lost', async () => {
+    let lost = 0;
+    coordinator.refusePost = (post) => {
+      if (post % 4 !== 0 || lost >= 12) return null;
+      lost += 1;
+      // Stored and never answered; or not even read.
+      return lost % 2 ? 'lost' : { status: 502 };
+    };
+    coordinator.policy.disconnectGraceMs = 1000;
+    const { exitCode } = runInProcess(coordinator, manyLines, http);
+    expect(await exitCode).toBe(0);
+    expect(lost).toBe(12);
+    expectAllLines();
+  });
+
+  it('[SPL20] after a post that was lost the next is a bare hello, however much was waiting behind it', async () => {
+    const afterLoss: number[] = [];
+    let lost = false;
+    coordinator.refusePost = (post) => {
+      if (lost) afterLoss.push(coordinator.posts.length);
+      lost = post % 5 === 0;
+      return lost ? 'lost' : null;
+    };
+    coordinator.policy.disconnectGraceMs = 1000;
+    const { exitCode } = runInProcess(coordinator, sh('head -c 12000000 /dev/zero | tr "\\0" "x" | fold -w 999; exit 0'), http);
+    expect(await exitCode).toBe(0);
+    expect(afterLoss.length).toBeGreaterThan(2);
+    for (const index of afterLoss) expect(coordinator.posts[index]?.frames).toEqual([]);
+    expect(coordinator.text().replaceAll('\n', '').length).toBe(12_000_000);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[G1] through a crash of the coordinator', async () => {
+    coordinator.policy.disconnectGraceMs = 3000;
+    const { exitCode } = runInProcess(coordinator, manyLines, http);
+    await coordinator.until(() => coordinator.ackedSeq > 15, 'some events');
+    await coordinator.crash();
+    await sleep(700);
+    await coordinator.start();
+    expect(await exitCode).toBe(0);
+    expectAllLines();
+  });
+
+  it('a post without an answer is given up, and the next one has more time', async () => {
+    coordinator.refusePost = (post) => (post === 3 || post === 4 ? 'hang' : null);
+    const { exitCode, log } = runInProcess(coordinator, sh('echo one; sleep 1; echo two'), {
+      ...http,
+      times: { postTimeoutMs: 250 },
+    });
+    expect(await exitCode).toBe(0);
+    const lost = log.facts.filter(({ name }) => name === 'lost').map(({ why }) => why);
+    expect(lost.slice(0, 2)).toEqual(['no answer to a post within 250 ms', 'no answer to a post within 500 ms']);
+    expect(coordinator.text()).toBe('one\ntwo\n');
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[ING19] polls while there is nothing to say, and events leave at once', async () => {
+    coordinator.policy.heartbeatMs = 300;
+    const { exitCode } = runInProcess(coordinator, sh('echo a; sleep 2; echo b; sleep 0.2'), http);
+    await coordinator.until(() => coordinator.text() === 'a\n', 'a');
+    await sleep(50);
+    const before = coordinator.posts.length;
+    await sleep(1000);
+    const polls = coordinator.posts.length - before;
+    expect(polls).toBeGreaterThanOrEqual(2);
+    expect(polls).toBeLessThanOrEqual(4);
+    coordinator.policy.heartbeatMs = 60_000;
+    const polled = coordinator.posts.length;
+    await coordinator.until(() => coordinator.posts.length > polled, 'the poll that learns it');
+    await coordinator.until(() => coordinator.text() === 'a\nb\n', 'b, long before the next poll', 3000);
+    expect(await exitCode).toBe(0);
+  });
+
+  it('[ING9] [SPL15] a command comes with a poll, is carried out once and acknowledged', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    const { exitCode } = runInProcess(
+      coordinator,
+      sh('trap "echo got it; exit 7" INT; echo ready; while :; do sleep 0.05; done'),
+      http,
+    );
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    coordinator.commands = [{ id: 4, command: 'interrupt', data: { signal: 'SIGINT', forceAfterMs: 10_000, reason: 'asked to' } }];
+    expect(await exitCode).toBe(7);
+    expect(coordinator.text()).toBe('ready\ngot it\n');
+    expect(new Set(coordinator.ackedCommands)).toEqual(new Set([4]));
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it.each([4001, 4400, 4404, 4409])('[CLS12] a close line with %i is final', async (code) => {
+    coordinator.onHello = (connection) => {
+      connection.socket.close(code, 'because');
+      return false;
+    };
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), http);
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain(`closed with ${code} (because)`);
+    expect(coordinator.posts.length).toBe(1);
+  });
+
+  it.each([400, 403, 404, 413])('[HTTP17] HTTP %i is final', async (status) => {
+    coordinator.refusePost = () => ({ status, body: '{"code":"bad_request","detail":"some detail"}' });
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), http);
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain(`HTTP ${status} (bad_request: some detail)`);
+  });
+
+  it('[CLS15] 401 is tried once more and then final', async () => {
+    let posts = 0;
+    coordinator.refusePost = (post) => {
+      posts = post;
+      return { status: 401 };
+    };
+    expect(await runInProcess(coordinator, sh('true'), http).exitCode).toBe(125);
+    expect(posts).toBe(2);
+  });
+
+  it('[CLS13] Retry-After is honoured', async () => {
+    const times: number[] = [];
+    coordinator.refusePost = (post) => {
+      times.push(Date.now());
+      return post === 1 ? { status: 429, headers: { 'retry-after': '1' } } : null;
+    };
+    expect(await runInProcess(coordinator, sh('true'), http).exitCode).toBe(0);
+    expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(990);
+  });
+
+  it('a page of someone else with status 200 is no answer, and a redirect is not followed', async () => {
+    const foreign: Refusal[] = [
+      { status: 200, body: '<html>Please sign in</html>' },
+      { status: 302, headers: { location: coordinator.url } },
+    ];
+    coordinator.refusePost = (post) => foreign[post - 1] ?? null;
+    const { exitCode, log } = runInProcess(coordinator, sh('echo in'), http);
+    expect(await exitCode).toBe(0);
+    const lost = log.facts.filter(({ name }) => name === 'lost').map(({ why }) => why);
+    expect(lost.slice(0, 2)).toEqual(['the answer to a post is not that of a coordinator', 'HTTP 302']);
+    expect(coordinator.text()).toBe('in\n');
+  });
+
+  it('[SV6] a restarted wrapper goes on by POST where another left off', async () => {
+    coordinator.policy.disconnectGraceMs = 1000;
+    const first = runInProcess(coordinator, sh('echo done; sleep 0.3; exit 6'), { ...http, times: { drainBudgetMinMs: 300 } });
+    await coordinator.until(() => coordinator.text() === 'done\n', 'output');
+    await coordinator.crash();
+    expect(await first.exitCode).toBe(125);
+    await coordinator.start();
+    const again = runInProcess(coordinator, sh('echo must not run'), { ...http, spoolDirectory: first.spool });
+    expect(await again.exitCode).toBe(6);
+    expect(types()).toEqual(['started', 'output', 'exit']);
+    expect(bootIds().size).toBe(2);
+    expect(coordinator.epoch).toBe(2);
+  });
+});
+
+describe('which transport', () => {
+  const facts = (log: { facts: { name: string; kind?: unknown }[] }) =>
+    log.facts.filter(({ name }) => name === 'transport').map(({ kind }) => kind);
+  const upgradeRequired = { status: 426, body: '{"code":"upgrade_required","detail":"Connect by WebSocket."}' };
+
+  it.each([
+    ['answered 403', { status: 403 }, 1],
+    ['answered 404 by a page', { status: 404, body: '<html>' }, 1],
+    ['answered 426 by the coordinator: the header was taken out on the way', upgradeRequired, 1],
+    ['answered 200', { status: 200, body: '<html>' }, UPGRADE_FAILURES_MAX],
+    ['answered 501', { status: 501 }, UPGRADE_FAILURES_MAX],
+    ['answered 502', { status: 502 }, UPGRADE_FAILURES_MAX],
+    ['never answered', 'hang' as const, UPGRADE_FAILURES_MAX],
+  ])('[SPL20] upgrades that are %s: POST carries the run', async (_how, refusal, dials) => {
+    coordinator.refuse = () => refusal;
+    const { exitCode, log } = runInProcess(coordinator, sh('echo out; exit 3'), { times: { connectWatchdogMs: 200 } });
+    expect(await exitCode).toBe(3);
+    expect(coordinator.text()).toBe('out\n');
+    expect(coordinator.dials.length).toBe(dials);
+    expect(facts(log)).toEqual(['http']);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[SPL20] upgrades that are cut, or accepted and then cut: POST carries the run', async () => {
+    let cuts = 0;
+    coordinator.onHello = (connection) => {
+      if (connection.posted !== null) return true;
+      cuts += 1;
+      connection.cut();
+      return false;
+    };
+    const { exitCode, log } = runInProcess(coordinator, sh('echo out; exit 3'));
+    expect(await exitCode).toBe(3);
+    expect(cuts).toBe(UPGRADE_FAILURES_MAX);
+    expect(facts(log)).toEqual(['http']);
+  });
+
+  it('[SPL20] what the coordinator itself refuses is not tried by POST', async () => {
+    coordinator.refuse = () => ({ status: 404, body: '{"code":"execution_not_found","detail":"none"}' });
+    const { exitCode, log } = runInProcess(coordinator, sh('true'));
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('execution_not_found');
+    expect(coordinator.posts.length).toBe(0);
+  });
+
+  it('[SPL20] when neither gets through, and both answers are final, that is the end', async () => {
+    coordinator.refuse = () => ({ status: 403 });
+    coordinator.refusePost = () => ({ status: 405 });
+    const { exitCode, log } = runInProcess(coordinator, sh('true'));
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('HTTP 403');
+    expect(coordinator.dials.length).toBe(1);
+  });
+
+  it('[SPL20] a refused upgrade is not the end while a POST may still get through', async () => {
+    let posts = 0;
+    coordinator.refuse = () => ({ status: 403 });
+    coordinator.refusePost = (post) => {
+      posts = post;
+      return post <= 2 ? { status: 502 } : null;
+    };
+    const { exitCode } = runInProcess(coordinator, sh('echo out'));
+    expect(await exitCode).toBe(0);
+    expect(posts).toBeGreaterThan(2);
+    expect(coordinator.text()).toBe('out\n');
+  });
+
+  it('a coordinator that is down is not a network without WebSocket: no POST while the job runs', async () => {
+    coordinator.policy.disconnectGraceMs = 1000;
+    const { exitCode, log } = runInProcess(coordinator, sh('echo a; sleep 2.5; echo b'));
+    await coordinator.until(() => coordinator.text() === 'a\n', 'a');
+    await coordinator.crash();
+    await sleep(1500);
+    expect(log.facts.filter(({ name }) => name === 'retry').length).toBeGreaterThan(UPGRADE_FAILURES_MAX);
+    expect(log.facts.some(({ name }) => name === 'trying_post')).toBe(false);
+    await coordinator.start();
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text()).toBe('a\nb\n');
+    expect(facts(log)).toEqual([]);
+  });
+
+  it('[SPL20] the network stops letting sockets through in the middle of a run: nothing is lost', async () => {
+    coordinator.policy.disconnectGraceMs = 3000;
+    const { exitCode, log } = runInProcess(coordinator, manyLines);
+    await coordinator.until(() => coordinator.ackedSeq > 15, 'some events');
+    coordinator.refuse = () => ({ status: 502 });
+    coordinator.last.cut();
+    expect(await exitCode).toBe(0);
+    expect(facts(log)).toEqual(['http']);
+    expect(coordinator.posts.length).toBeGreaterThan(0);
+    expectAllLines();
+  });
+
+  it('[SPL20] comes back to WebSocket when that works again, and is never superseded by its own posts', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    coordinator.refuse = (dial) => (dial <= 2 ? { status: 403 } : null);
+    let postsMeanwhile = Number.NaN;
+    coordinator.onHello = (connection) => {
+      if (connection.posted !== null) return true;
+      const posts = coordinator.posts.length;
+      setTimeout(() => {
+        postsMeanwhile = coordinator.posts.length - posts;
+        coordinator.welcome(connection);
+      }, 200);
+      return false;
+    };
+    const lines = node(`let n = 0;
+      const timer = setInterval(() => { console.log('line ' + (++n)); if (n >= 400) clearInterval(timer); }, 5);`);
+    const { exitCode, log } = runInProcess(coordinator, lines, { times: { websocketRetryMs: 300 } });
+    expect(await exitCode).toBe(0);
+    expect(log.facts.filter(({ name }) => name === 'no_websocket').length).toBe(1);
+    expect(facts(log)).toEqual(['http', 'websocket']);
+    expect(postsMeanwhile).toBe(0);
+    expect(coordinator.connections.length).toBe(1);
+    expect(coordinator.last.frames.length).toBeGreaterThan(0);
+    expect(coordinator.text()).toBe(Array.from({ length: 400 }, (_, index) => `line ${index + 1}\n`).join(''));
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[SPL20] an upgrade that hangs while it is tried again holds the posts up for a moment only', async () => {
+    coordinator.policy.heartbeatMs = 250;
+    coordinator.refuse = (dial) => (dial === 1 ? { status: 403 } : 'hang');
+    const { exitCode, log } = runInProcess(coordinator, sh('for n in 1 2 3 4 5 6 7 8 9; do echo $n; sleep 0.15; done'), {
+      times: { websocketRetryMs: 200, websocketProbeMs: 150 },
+    });
+    expect(await exitCode).toBe(0);
+    expect(log.facts.filter(({ name }) => name === 'no_websocket').length).toBeGreaterThanOrEqual(2);
+    expect(coordinator.text()).toBe('1\n2\n3\n4\n5\n6\n7\n8\n9\n');
+    expect(coordinator.epoch).toBe(1);
+  });
+
+  it('[SPL20] [S4] the last flush goes by POST when the socket can not be had any more, whatever the cause', async () => {
+    coordinator.policy.disconnectGraceMs = 1000;
+    const { exitCode, log } = runInProcess(coordinator, sh('echo a; sleep 0.3; echo end; exit 4'));
+    await coordinator.until(() => coordinator.text() === 'a\n', 'a');
+    // An answer that says nothing about upgrades: while the job runs it is only retried.
+    coordinator.refuse = () => ({ status: 504 });
+    coordinator.last.cut();
+    expect(await exitCode).toBe(4);
+    expect(facts(log)).toEqual(['http']);
+    expect(coordinator.text()).toBe('a\nend\n');
+    expect(types().at(-1)).toBe('exit');
+  });
+
+  it('--transport websocket never posts', async () => {
+    coordinator.refuse = () => ({ status: 403 });
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), { transport: 'websocket' });
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('HTTP 403');
+    expect(coordinator.posts.length).toBe(0);
+  });
+
+  it('a line that closes at once whatever is sent: it keeps trying, at a falling rate', async () => {
+    let accepted = 0;
+    const server = createServer((socket) => {
+      accepted += 1;
+      socket.on('error', () => {});
+      socket.once('data', () => socket.resetAndDestroy());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as { port: number };
+    const { exitCode } = runInProcess(coordinator, sh('true'), {
+      url: `http://127.0.0.1:${port}/v1/sessions/s1/executions/e1/ingest`,
+      times: { firstWelcomeBudgetMs: 2500 },
+    });
+    expect(await exitCode).toBe(125);
+    server.close();
+    expect(accepted).toBeGreaterThanOrEqual(UPGRADE_FAILURES_MAX + 1);
+    expect(accepted).toBeLessThan(12);
+  });
+});
+
+describe('[ING15] [SPL21] a coordinator that asks to wait', () => {
+  const facts = (log: KeptLog, name: string) => log.facts.filter((fact) => fact.name === name);
+  const problem = (status: number, code: string) => ({ status, body: JSON.stringify({ code, detail: 'wait' }) });
+  const asked = async (transport: 'websocket' | 'http', prepare: (fake: FakeCoordinator) => void) => {
+    const fake = await new FakeCoordinator().start();
+    prepare(fake);
+    // The cap is 8 s where the grace is not known yet, so every wait is at least 4 s, and three of them are longer than this.
+    const { exitCode, log } = runInProcess(fake, sh('exit 5'), { transport, times: { firstWelcomeBudgetMs: 9000 } });
+    const code = await exitCode;
+    await fake.stop();
+    return { code, log };
+  };
+  /** Three refusals, then it is let in. */
+  const queued = (fake: FakeCoordinator) => {
+    let hellos = 0;
+    fake.onHello = (connection) => {
+      hellos += 1;
+      if (hellos <= 3) connection.socket.close(1013, 'queued');
+      return hellos > 3;
+    };
+  };
+  const saturated = (attempt: number) =>
+    [problem(503, 'overloaded'), problem(429, 'queue_full'), problem(503, 'unavailable')][attempt - 1] ?? null;
+
+  it('queued or saturated: the waits are long, and do not use up the time for the first welcome', { timeout: 45_000 }, async () => {
+    const runs = await Promise.all([
+      asked('websocket', queued),
+      asked('http', queued),
+      asked('websocket', (fake) => {
+        fake.refuse = saturated;
+      }),
+      asked('http', (fake) => {
+        fake.refusePost = saturated;
+      }),
+    ]);
+    for (const { code, log } of runs) {
+      expect(code).toBe(5);
+      expect(facts(log, 'asked_to_wait').length).toBe(3);
+      const waits = facts(log, 'retry').map(({ delayMs }) => delayMs as number);
+      expect(Math.min(...waits)).toBeGreaterThanOrEqual(4000);
+    }
+  });
+
+  it('what does not come from the coordinator does not renew that time', async () => {
+    coordinator.refuse = () => ({ status: 503 });
+    const { exitCode, log } = runInProcess(coordinator, sh('exit 5'), {
+      transport: 'websocket',
+      times: { firstWelcomeBudgetMs: 1000 },
+    });
+    expect(await exitCode).toBe(125);
+    expect(facts(log, 'asked_to_wait')).toEqual([]);
+  });
+});

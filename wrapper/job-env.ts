@@ -1,0 +1,44 @@
+/**
+ * The environment that a runner was given for a job, on its way through the wrapper's own environment. As variables of the wrapper they would
+ * act on the wrapper: a NODE_OPTIONS could break it, a HTTP_PROXY turn it elsewhere. So they travel as JSON in one variable that only the wrapper reads.
+ *
+ *   JE1  Never in argv, in a log or in a file.
+ *   JE2  The system takes at most 128 KiB per variable. JSON escapes can make more of the largest environment that is allowed, so what does not
+ *        fit goes on in HOLDFAST_JOB_ENV_2 and so on.
+ */
+
+const NAME = 'HOLDFAST_JOB_ENV';
+/** At most 3 bytes each in UTF-8. */
+const PART_CHARS_MAX = 40_000;
+
+const partName = (part: number): string => (part === 1 ? NAME : `${NAME}_${part}`);
+
+export function encodeJobEnv(env: Readonly<Record<string, string>>): Record<string, string> {
+  const text = JSON.stringify(env);
+  const variables: Record<string, string> = {};
+  for (let at = 0, part = 1; at < text.length; part += 1) {
+    // A pair of surrogates is one character of UTF-8; half of one is none.
+    const cutsPair = /[\ud800-\udbff]/.test(text[at + PART_CHARS_MAX - 1] ?? '');
+    const end = at + PART_CHARS_MAX - (cutsPair ? 1 : 0);
+    variables[partName(part)] = text.slice(at, end);
+    at = end;
+  }
+  return variables;
+}
+
+/** Null when what is there is no environment. Its content is nobody's business, so the caller can only say that. */
+export function decodeJobEnv(env: NodeJS.ProcessEnv): Record<string, string> | null {
+  let text = '';
+  for (let part = 1; env[partName(part)]; part += 1) text += env[partName(part)];
+  if (text === '') return {};
+  try {
+    const value = JSON.parse(text) as Record<string, unknown> | null;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
+    const sound = Object.entries(value).every(
+      ([name, content]) => name !== '' && !/[=\0]/.test(name) && typeof content === 'string' && !content.includes('\0'),
+    );
+    return sound ? (value as Record<string, string>) : null;
+  } catch {
+    return null;
+  }
+}
