@@ -467,6 +467,27 @@ describe('reconnecting', () => {
     expect(offsets(await take(stream, 2))).toEqual([1, 2]);
   });
 
+  test('[S3] a listener that reconnects while events are still buffered leads to one connection, and none after close()', async () => {
+    fake.behaviours.push({ cutAfterFrames: 1 });
+    for (let batch = 0; batch < 4; batch += 1) fake.lines('e1', 1);
+    let asked = false;
+    const stream: SessionStream = follow({
+      onState: (state) => {
+        if (state.status !== 'reconnecting' || asked) return;
+        asked = true;
+        stream.reconnect();
+      },
+    });
+    await until('cut', () => asked);
+    expect(offsets(await take(stream, 4))).toEqual([1, 2, 3, 4]);
+    fake.lines('e1', 1);
+    expect(offsets(await take(stream, 1))).toEqual([5]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(fake.upgrades.length).toBe(2);
+    stream.close();
+    await until('all closed', () => fake.openViewers.length === 0);
+  });
+
   test('an explicit close never reconnects, and ends the iteration', async () => {
     const stream = follow();
     const reading = takeAll(stream);

@@ -1,0 +1,130 @@
+/**
+ * What follows a lost connection: another attempt and when, a new credential, or the end. Pure: no timer, no socket, no clock.
+ *
+ * L1  A hello alone is no success: connections that say it and die at once make the delays grow like failed attempts.
+ * L2  A refused credential is replaced once; the next refusal is final, unless a connection lived in between.
+ * L3  The budget counts from the last sound connection, and not while the consumer alone was what a connection waited for.
+ */
+
+import {
+  CLOSE,
+  type NextStep,
+  nextStepAfterClose,
+  nextStepAfterStatus,
+  retryAfterMs,
+  retryDelayMs,
+  withinBudget,
+} from '../protocol/index.ts';
+import type { SocketEnd } from './socket.ts';
+import type { SessionStreamOptions, StreamTimings } from './stream-types.ts';
+
+export interface LossHistory {
+  /** Attempts without a hello since the last one. */
+  readonly attempt: number;
+  /** L1: connections in a row that said hello and died at once without bringing anything: a hello alone must not make a hot loop. */
+  readonly barren: number;
+  /** L2. */
+  readonly refreshed: boolean;
+  /** L3. */
+  readonly downSince: number;
+}
+
+export const cleanHistory = (now: number): LossHistory => ({ attempt: 0, barren: 0, refreshed: false, downSince: now });
+
+/** What a connection that is over has been good for. */
+export function afterConnection(
+  history: LossHistory,
+  { helloAt, progressed }: { helloAt: number | null; progressed: boolean },
+  now: number,
+  soundMs: number,
+): LossHistory {
+  if (helloAt === null) return history;
+  const lived = now - helloAt >= soundMs;
+  return {
+    ...history,
+    ...(lived || progressed ? { barren: 0, downSince: now } : { barren: history.barren + 1 }), // L1, L3
+    refreshed: history.refreshed && !lived, // L2
+  };
+}
+
+export type AfterLoss =
+  | { kind: 'fail'; code: string; reason: string }
+  | { kind: 'refresh_credential'; history: LossHistory }
+  | { kind: 'retry'; history: LossHistory; delayMs: number; reason: string };
+
+export function decideAfterLoss(
+  history: LossHistory,
+  end: SocketEnd,
+  now: number,
+  options: SessionStreamOptions,
+  timings: Readonly<StreamTimings>,
+): AfterLoss {
+  const step = nextStepAfter(end);
+  switch (step) {
+    case 'stop':
+      return { kind: 'fail', code: failureCode(end), reason: saidBy(end) || `closed with ${end.code}` };
+    case 'refresh_credential':
+      if (!options.getTicket || history.refreshed)
+        return { kind: 'fail', code: 'unauthorized', reason: saidBy(end) || 'the credential was refused' };
+      return { kind: 'refresh_credential', history: { ...history, refreshed: true } };
+    default:
+      return decideRetry({ ...history, attempt: history.attempt + 1 }, end, now, options, timings);
+  }
+}
+
+function decideRetry(
+  history: LossHistory,
+  end: SocketEnd,
+  now: number,
+  { random, giveUpAfterMs = Number.POSITIVE_INFINITY }: SessionStreamOptions,
+  { retryBaseMs, retryCapMs }: Readonly<StreamTimings>,
+): AfterLoss {
+  const { refusal } = end;
+  const delayMs = retryDelayMs(
+    history.attempt + history.barren,
+    { baseMs: retryBaseMs, capMs: retryCapMs, ...(random ? { random } : {}) },
+    retryAfterMs(refusal?.retryAfter, now),
+  );
+  const reason = refusal?.detail || (refusal ? `HTTP ${refusal.status}` : end.reason) || 'the connection was lost';
+  if (!withinBudget(history.downSince, now, delayMs, giveUpAfterMs)) return { kind: 'fail', code: 'unreachable', reason };
+  return { kind: 'retry', history, delayMs, reason };
+}
+
+/** An error of `getTicket` is final only when it says so itself: `retryable: false`. */
+export function afterTicketError(
+  error: unknown,
+): { kind: 'fail'; code: string; reason: string } | { kind: 'lost'; end: SocketEnd } {
+  const { retryable, code } = (error ?? {}) as { retryable?: unknown; code?: unknown };
+  const reason = `no ticket: ${messageOf(error)}`;
+  if (retryable === false) return { kind: 'fail', code: typeof code === 'string' ? code : 'unauthorized', reason };
+  return { kind: 'lost', end: { code: 1006, reason } };
+}
+
+function nextStepAfter({ code, refusal }: SocketEnd): NextStep {
+  if (!refusal) return nextStepAfterClose(code);
+  // The coordinator's own word goes before the table: 503 not_configured will not cure itself.
+  if (refusal.retryable === false && refusal.status !== 401) return 'stop';
+  return nextStepAfterStatus(refusal.status);
+}
+
+const REASON_IS_CODE = /^[a-z][a-z0-9_]{0,63}$/;
+
+/** A close reason that is itself a code (`offset_expired`) says more than the number. */
+function failureCode({ code, reason, refusal }: SocketEnd): string {
+  if (refusal) return refusal.code ?? `http_${refusal.status}`;
+  if (REASON_IS_CODE.test(reason)) return reason;
+  switch (code) {
+    case CLOSE.badFrame:
+      return 'bad_request';
+    case CLOSE.notFound:
+      return 'not_found';
+    case CLOSE.offsetUnavailable:
+      return 'offset_unavailable';
+    default:
+      return `closed_${code}`;
+  }
+}
+
+const saidBy = ({ reason, refusal }: SocketEnd): string => refusal?.detail || reason;
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
