@@ -1,3 +1,8 @@
 import { defineConfig } from 'drizzle-kit';
 
-export default defineConfig({ dialect: 'sqlite', driver: 'durable-sqlite', schema: './src/storage/schema.ts', out: './migrations' });
+export default defineConfig({
+  dialect: 'sqlite',
+  driver: 'durable-sqlite',
+  schema: './src/storage/schema.ts',
+  out: './migrations',
+});

@@ -1,7 +1,7 @@
 /**
  * The Worker.
  *
- *   api/       HTTP: routes, credentials, upgrades, problem documents
+ *   api/       HTTP: routes, credentials, upgrades, readers (log, Server-Sent Events, Durable Streams), problem documents
  *   rpc.ts     the same operations for other Workers, over a service binding
  *   session/   the Durable Object of one session, and its shell: sockets, alarm, transactions
  *   core/      its decisions, as pure functions

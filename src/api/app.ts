@@ -1,6 +1,6 @@
 /** HTTP: routes and what they have in common. Every route but /healthz needs a configured deployment and a credential. */
 
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { type Failure, isId, newRequestId, type Result, START_BODY_BYTES_MAX, WAIT_SECONDS_MAX } from '../../protocol/index.ts';
 import { type Config, readConfig } from '../config.ts';
 import type { Env } from '../env.ts';
@@ -8,9 +8,13 @@ import { logLine, messageOf } from '../log.ts';
 import * as service from '../service.ts';
 import { bearerOf, tenantOf } from './auth.ts';
 import { readText } from './body.ts';
+import { readStream } from './durable-streams.ts';
 import { numberParam } from './params.ts';
 import { failure, problemResponse } from './problem.ts';
-import { postToIngest, upgradeIngest, upgradeStream } from './upgrades.ts';
+import { preflight, withCors } from './readers.ts';
+import { streamEvents, wantsEventStream } from './sse.ts';
+import { readTextLog } from './text-log.ts';
+import { postToIngest, upgradeIngest, upgradeStream, wantsUpgrade } from './upgrades.ts';
 
 type Variables = { requestId: string; config: Config; caller: service.Caller };
 type AppEnv = { Bindings: Env; Variables: Variables };
@@ -36,6 +40,9 @@ app.use(async (c, next) => {
   return next();
 });
 
+/** Paths that a page of another origin may read. */
+const READER_PATH = /^\/v1\/sessions\/[^/]+\/(stream|events|executions\/[^/]+\/(log|events))$/;
+
 /** These have credentials of their own. */
 app.get('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
   answer(c.get('requestId'), await upgradeIngest(c.req.raw, c.env, c.get('config'), c.req.param())),
@@ -43,9 +50,24 @@ app.get('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
 app.post('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
   answer(c.get('requestId'), await postToIngest(c.req.raw, c.env, c.get('config'), c.req.param())),
 );
-app.get('/v1/sessions/:session/stream', async (c) =>
-  answer(c.get('requestId'), await upgradeStream(c.req.raw, c.env, c.get('config'), c.req.param('session'))),
+app.use(async (c, next) => {
+  const path = READER_PATH.test(new URL(c.req.url).pathname);
+  return (path && preflight(c.req.raw, c.get('config'))) || next();
+});
+app.get('/v1/sessions/:session/stream', async (c) => {
+  const request = c.req.raw;
+  if (wantsUpgrade(request) || !wantsEventStream(request)) {
+    return answer(c.get('requestId'), await upgradeStream(request, c.env, c.get('config'), c.req.param('session')));
+  }
+  return read(c, await streamEvents(request, c.env, c.get('config'), c.req.param('session')));
+});
+app.get('/v1/sessions/:session/executions/:execution/log', async (c) =>
+  read(c, await readTextLog(c.req.raw, c.env, c.get('config'), c.req.param())),
 );
+
+for (const path of ['/v1/sessions/:session/events', '/v1/sessions/:session/executions/:execution/events'] as const) {
+  app.get(path, async (c) => read(c, await readStream(c.req.raw, c.env, c.get('config'), c.req.param())));
+}
 
 app.use(async (c, next) => {
   const config = c.get('config');
@@ -166,6 +188,11 @@ function answer<T extends object>(
   if (!result.ok) return problemResponse(result, requestId);
   if (!render) throw new Error('a result needs a rendering');
   return render(result);
+}
+
+/** The answer to a reader, which pages of allowed origins may see. */
+function read(c: Context<AppEnv>, result: Response | Failure): Response {
+  return withCors(c.req.raw, c.get('config'), answer(c.get('requestId'), result));
 }
 
 /** A JSON body of bounded size. `whenEmpty` stands in for an absent one. */

@@ -12,26 +12,19 @@ import {
   isId,
   POST_BODY_BYTES_MAX,
   STREAM_SUBPROTOCOL,
-  TICKET_SUBPROTOCOL_PREFIX,
 } from '../../protocol/index.ts';
 import { callSession } from '../calls.ts';
 import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
-import type { ViewerRequest } from '../session/viewers.ts';
-import { type IngestClaims, type TicketClaims, verifyIngestToken, verifyTicket } from '../tokens.ts';
-import { bearerOf, originAllowed, tenantOf } from './auth.ts';
+import { type IngestClaims, verifyIngestToken } from '../tokens.ts';
+import { bearerOf, originAllowed } from './auth.ts';
 import { readText } from './body.ts';
 import { readerParams } from './params.ts';
 import { failure } from './problem.ts';
+import { authenticateReader, narrowByTicket, offeredProtocols } from './readers.ts';
 
 export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';
-
-const offeredProtocols = (request: Request): string[] =>
-  (request.headers.get('sec-websocket-protocol') ?? '')
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
 
 async function upgrade(
   env: Env,
@@ -91,36 +84,6 @@ export async function postToIngest(request: Request, env: Env, config: Config, p
   const posted = await callSession(env, tenant, session, (stub) => stub.postIngest(execution, body.text));
   if (!posted.ok) return posted;
   return new Response(`${posted.lines.join('\n')}\n`, { headers: { 'content-type': 'application/x-ndjson' } });
-}
-
-type Reader = { ok: true; tenant: string; ticket: TicketClaims | null } | { ok: false; reason: string };
-
-async function authenticateReader(request: Request, config: Config, session: string): Promise<Reader> {
-  const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
-  const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
-  if (ticket !== undefined) {
-    const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
-    if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
-    if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
-    return { ok: true, tenant: verified.claims.tenant, ticket: verified.claims };
-  }
-  const key = bearerOf(request);
-  const tenant = key === null ? null : await tenantOf(config, key);
-  return tenant === null ? { ok: false, reason: 'credential_needed' } : { ok: true, tenant, ticket: null };
-}
-
-/** What the ticket allows of what was asked, or null when more was asked than it allows. */
-export function narrowByTicket(request: ViewerRequest, ticket: TicketClaims | null): ViewerRequest | null {
-  if (!ticket) return request;
-  const executions = narrow(request.executions, ticket.execution === undefined ? null : [ticket.execution]);
-  const types = narrow(request.types, ticket.types ?? null);
-  return executions.ok && types.ok ? { ...request, executions: executions.value, types: types.value } : null;
-}
-
-function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; value: string[] | null } | { ok: false } {
-  if (allowed === null) return { ok: true, value: asked };
-  if (asked === null) return { ok: true, value: allowed };
-  return asked.every((item) => allowed.includes(item)) ? { ok: true, value: asked } : { ok: false };
 }
 
 export async function upgradeStream(request: Request, env: Env, config: Config, session: string): Promise<Response | Failure> {

@@ -17,7 +17,10 @@ import type { ViewerRequest } from './viewers.ts';
 /** Header in which the Worker hands over what it verified; only the Worker can reach the object. */
 export const REQUEST_HEADER = 'x-holdfast-request';
 
-export type SocketRequest = { kind: 'ingest'; execution: string } | { kind: 'stream'; request: ViewerRequest };
+export type SocketRequest =
+  | { kind: 'ingest'; execution: string }
+  /** `answerRefusals`: a refusal is an answer that is no upgrade, for the Worker's own readers. */
+  | { kind: 'stream'; request: ViewerRequest; answerRefusals?: true };
 
 /** Between two rounds of a replay. */
 const PAUSE_MS = 1;
@@ -42,6 +45,8 @@ export class SessionCoordinator extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const wanted = JSON.parse(request.headers.get(REQUEST_HEADER) ?? 'null') as SocketRequest | null;
     if (!wanted) return new Response('not a request of the Worker', { status: 400 });
+    const refused = wanted.kind === 'stream' && wanted.answerRefusals ? this.#session.refusalOf(wanted.request) : null;
+    if (refused) return Response.json(refused);
     const { 0: client, 1: server } = new WebSocketPair();
     if (wanted.kind === 'ingest') {
       this.#session.connectIngest(server, wanted.execution, Date.now());

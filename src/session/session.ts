@@ -41,6 +41,12 @@ export class Session {
     acceptIngest(this.context, ws, execution, now);
   }
 
+  /** Why a viewer that asks for this would be refused, or null. */
+  refusalOf(request: ViewerRequest): Failure | null {
+    const admitted: Result<object> = admitViewer(this.context, request);
+    return admitted.ok ? null : admitted;
+  }
+
   connectViewer(ws: SessionSocket, request: ViewerRequest): void {
     const admitted: Result<object> = admitViewer(this.context, request);
     this.context.runtime.acceptWebSocket(ws, [VIEWER_TAG]);

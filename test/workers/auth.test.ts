@@ -370,6 +370,24 @@ describe('STR15: tickets and readers', () => {
     expect(touched).toEqual([]);
   });
 
+  test.each(BAD)(
+    '[STR15] [STR26] %s is answered 401 to a reader over HTTP, and no session is touched',
+    async (_, reason, query, headers) => {
+      const session = newSession();
+      const asEvents = { accept: 'text/event-stream' };
+      for (const path of ['stream', 'events', 'executions/e1/events', 'executions/e1/log']) {
+        for (const method of ['GET', 'HEAD']) {
+          const answer = await refused(method, `/v1/sessions/${session}/${path}${await query(session)}`, {
+            key: null,
+            headers: { ...asEvents, ...headers },
+          });
+          expect(answer.status).toBe(401);
+          if (method === 'GET') expect(expectProblem(answer, 'unauthorized').reason).toBe(reason);
+        }
+      }
+    },
+  );
+
   test('[STR15] a ticket is no API key, and opens no ingest', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const good = await ticket(run.session);

@@ -1,0 +1,290 @@
+/**
+ * The read side of the Durable Streams protocol (STR22), in JSON mode: the log of a session, or of one execution, as a stream of JSON messages. An execution
+ * that has settled is a closed stream. Nothing is written by this way, so the protocol's other half is answered 405.
+ *
+ * D1  An offset on the wire is the log's offset of the last event before it, in 16 digits, so that offsets sort as text.
+ * D2  The end of a closed stream is the offset of its verdict, for all who come after it, though the session's log goes on behind it.
+ * D3  `Stream-Closed` is said only beside the last event, or after it. What is known to have settled before its log was read, was read to its end.
+ */
+
+import { type Execution, type Failure, isTerminal } from '../../protocol/index.ts';
+import { callSession } from '../calls.ts';
+import type { Config } from '../config.ts';
+import type { Env } from '../env.ts';
+import { type FeedRequest, openFeed, type StoredEvent } from './feed.ts';
+import { failure } from './problem.ts';
+import { beyondTicket, httpReader, narrowByTicket } from './readers.ts';
+import { eventStreamOf, type Rendered } from './sse.ts';
+
+/** A catch-up answer has about so much; the rest is for the next. */
+const CHUNK_BYTES = 1024 * 1024;
+
+/** Below the time after which proxies give up on a silent request. */
+export const LONG_POLL_MS = 25_000;
+
+/** What the protocol asks for, so that readers in step can share one answer. */
+const SSE_RECYCLE_MS = 60_000;
+
+/** Cursors count intervals of 20 s. */
+const CURSOR_EPOCH_MS = Date.UTC(2024, 9, 9);
+const CURSOR_INTERVAL_MS = 20_000;
+const CURSOR_JITTER_MAX = 180;
+
+const OFFSET = /^\d{16}$/;
+
+export interface StreamPath {
+  session: string;
+  execution?: string | undefined;
+}
+
+/** Where to begin: after an offset, at the oldest event there is, or at the tail. */
+type Start = { after: number } | 'oldest' | 'tail';
+
+interface StreamRequest {
+  start: Start;
+  live: 'long-poll' | 'sse' | null;
+  cursor: string | null;
+}
+
+export async function readStream(request: Request, env: Env, config: Config, path: StreamPath): Promise<Response | Failure> {
+  const { session, execution } = path;
+  const reader = await httpReader(request, config, session, execution);
+  if (!reader.ok) return reader;
+  const wanted = streamParams(new URL(request.url).searchParams);
+  if ('code' in wanted) return wanted;
+  const { start, live, cursor } = wanted;
+  const filter: FeedRequest = {
+    after: typeof start === 'object' ? start.after : null,
+    tail: start === 'oldest' ? Number.MAX_SAFE_INTEGER : start === 'tail' ? 0 : null,
+    executions: execution === undefined ? null : [execution],
+    types: null,
+  };
+  const narrowed = narrowByTicket({ ...filter, flow: true }, reader.ticket);
+  if (!narrowed) return beyondTicket();
+
+  // D3: this is asked first.
+  const settled = execution === undefined ? null : await verdictOffset(env, reader.tenant, session, execution);
+  if (settled !== null && typeof settled === 'object') return settled;
+  const position = (offset: number): number => {
+    if (settled === null) return offset;
+    return Math.max(typeof start === 'object' ? start.after : 0, Math.min(offset, settled));
+  };
+
+  if (request.method === 'HEAD') {
+    const found = await callSession(env, reader.tenant, session, (stub) => stub.getSession());
+    if (!found.ok) return found;
+    const tail = settled ?? found.session.head;
+    return new Response(null, {
+      headers: { ...headersOf({ next: tail, upToDate: true, closed: settled !== null }), 'cache-control': 'no-store' },
+    });
+  }
+
+  const opened = await openFeed(env, reader.tenant, session, narrowed, request.signal);
+  if (!opened.ok) return opened;
+  const { feed, hello } = opened;
+  if (live === 'sse') {
+    const events = new StreamEvents(position, execution !== undefined, cursor);
+    return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), session);
+  }
+  try {
+    const from = typeof start === 'object' ? start.after : start === 'oldest' ? hello.earliest - 1 : hello.head;
+    const chunk = new Chunk(from);
+    const until = Date.now() + LONG_POLL_MS;
+    for (;;) {
+      const item = await feed.next(chunk.upToDate ? (chunk.empty ? until - Date.now() : 0) : undefined);
+      if (item.type === 'quiet') break;
+      if (item.type === 'closed' && !chunk.upToDate && !item.complete) {
+        return failure('unavailable', 'The session could not be reached. Try again.');
+      }
+      if (item.type === 'closed') break;
+      if (chunk.take(item, execution !== undefined) === 'full') break;
+      if (chunk.upToDate && (live === null || settled !== null || chunk.ended)) break;
+    }
+    const state = {
+      next: position(chunk.next),
+      upToDate: chunk.upToDate,
+      closed: chunk.upToDate && (settled !== null || chunk.ended),
+    };
+    return answerOf(request, chunk, state, wanted);
+  } finally {
+    feed.close();
+  }
+}
+
+function streamParams(query: URLSearchParams): StreamRequest | Failure {
+  const [offset, more] = query.getAll('offset');
+  const live = query.get('live');
+  if (more !== undefined) return failure('bad_request', 'offset: may be given once', { field: 'offset' });
+  if (live !== null && live !== 'long-poll' && live !== 'sse') {
+    return failure('bad_request', 'live: must be long-poll or sse', { field: 'live' });
+  }
+  if (live !== null && offset === undefined) return failure('bad_request', 'offset: is needed with live', { field: 'offset' });
+  const start = startOf(offset ?? '-1');
+  if (!start) return failure('bad_request', 'offset: must be -1, now, or one that this stream gave', { field: 'offset' });
+  return { start, live, cursor: query.get('cursor') };
+}
+
+function startOf(offset: string): Start | null {
+  if (offset === '-1') return 'oldest';
+  if (offset === 'now') return 'tail';
+  const after = Number(offset);
+  return OFFSET.test(offset) && Number.isSafeInteger(after) ? { after } : null;
+}
+
+/** D1 */
+const offsetText = (offset: number): string => String(offset).padStart(16, '0');
+
+/** Offset of the verdict of an execution that has settled, or null. */
+async function verdictOffset(env: Env, tenant: string, session: string, id: string): Promise<number | null | Failure> {
+  const found: { ok: true; execution: Execution } | Failure = await callSession(env, tenant, session, (stub) =>
+    stub.getExecution(id),
+  );
+  if (!found.ok) return found;
+  return isTerminal(found.execution.status) ? (found.execution.lastOffset ?? null) : null;
+}
+
+/** An answer to a cursor is later than the cursor, or two caches could hand a reader back and forth for ever. */
+function cursorAfter(cursor: string | null): string {
+  const now = Math.floor((Date.now() - CURSOR_EPOCH_MS) / CURSOR_INTERVAL_MS);
+  const given = cursor !== null && /^\d{1,15}$/.test(cursor) ? Number(cursor) : -1;
+  return String(given < now ? now : given + 1 + Math.floor(Math.random() * CURSOR_JITTER_MAX));
+}
+
+type Said = Parameters<Parameters<typeof eventStreamOf>[3]>[0];
+
+const messageText = ({ offset, execution, type, at, data }: StoredEvent): string =>
+  `{"offset":${offset},"execution":"${execution}","type":${JSON.stringify(type)},"at":${at},"data":${data}}`;
+
+const messagesText = (events: readonly StoredEvent[]): string => `[${events.map(messageText).join(',')}]`;
+
+/** What one answer holds. */
+class Chunk {
+  readonly from: number;
+  next: number;
+  upToDate = false;
+  ended = false;
+  readonly #messages: string[] = [];
+  #bytes = 0;
+
+  constructor(from: number) {
+    this.from = from;
+    this.next = from;
+  }
+
+  get empty(): boolean {
+    return this.#messages.length === 0;
+  }
+
+  get text(): string {
+    return `[${this.#messages.join(',')}]`;
+  }
+
+  take(item: Said, endIsClose: boolean): 'full' | 'more' {
+    if (item.type === 'events') {
+      for (const event of item.events) {
+        const text = messageText(event);
+        this.#messages.push(text);
+        this.#bytes += text.length;
+      }
+      this.next = item.last;
+    } else if (item.type === 'caught_up') {
+      this.next = item.offset;
+      this.upToDate = true;
+    } else if (endIsClose) {
+      this.ended = true;
+    }
+    return this.#bytes >= CHUNK_BYTES ? 'full' : 'more';
+  }
+}
+
+interface StreamState {
+  next: number;
+  upToDate: boolean;
+  closed: boolean;
+}
+
+const headersOf = ({ next, upToDate, closed }: StreamState): Record<string, string> => ({
+  'content-type': 'application/json',
+  'stream-next-offset': offsetText(next),
+  ...(upToDate ? { 'stream-up-to-date': 'true' } : {}),
+  ...(closed ? { 'stream-closed': 'true' } : {}),
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'same-origin',
+});
+
+function answerOf(request: Request, chunk: Chunk, state: StreamState, { start, live, cursor }: StreamRequest): Response {
+  const headers = headersOf(state);
+  if (live !== null) headers['stream-cursor'] = cursorAfter(cursor);
+  if (live !== null && chunk.empty) {
+    delete headers['content-type'];
+    return new Response(null, { status: 204, headers: { ...headers, 'cache-control': 'no-store' } });
+  }
+  // A full chunk never changes. What ends at the tail may be longer the next time, and must be asked for again.
+  headers['cache-control'] =
+    start === 'tail' ? 'no-store' : state.upToDate ? 'private, no-cache' : 'private, max-age=60, stale-while-revalidate=300';
+  headers.etag = `"${chunk.from}-${state.next}${state.closed ? '-closed' : ''}"`;
+  const known = (request.headers.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  if (live === null && start !== 'tail' && known.includes(headers.etag)) {
+    delete headers['content-type'];
+    return new Response(null, { status: 304, headers });
+  }
+  return new Response(chunk.text, { headers });
+}
+
+/** A stream in the protocol's own event stream: after each `data` a `control` that says where the reader is. */
+class StreamEvents {
+  readonly #position: (offset: number) => number;
+  readonly #endIsClose: boolean;
+  readonly #cursor: string | null;
+  /** What is replayed is held back until the next thing comes, so that the last of it can say that it is up to date. */
+  #held: { events: StoredEvent[]; last: number } | null = null;
+  #upToDate = false;
+  #reached = 0;
+
+  constructor(position: (offset: number) => number, endIsClose: boolean, cursor: string | null) {
+    this.#position = position;
+    this.#endIsClose = endIsClose;
+    this.#cursor = cursor;
+  }
+
+  of(item: Said): Rendered {
+    switch (item.type) {
+      case 'events': {
+        if (this.#upToDate) return { text: this.#data(item.events) + this.#control(item.last), last: false };
+        const text = this.#release();
+        this.#held = item;
+        return { text, last: false };
+      }
+      case 'caught_up': {
+        const data = this.#held ? this.#data(this.#held.events) : '';
+        this.#held = null;
+        this.#upToDate = true;
+        return { text: data + this.#control(item.offset), last: false };
+      }
+      case 'end':
+        return this.#endIsClose ? { text: this.#release() + this.#close(), last: true } : { text: '', last: false };
+    }
+  }
+
+  #release(): string {
+    const held = this.#held;
+    this.#held = null;
+    return held ? this.#data(held.events) + this.#control(held.last) : '';
+  }
+
+  #data(events: readonly StoredEvent[]): string {
+    return `event: data\ndata: ${messagesText(events)}\n\n`;
+  }
+
+  #control(offset: number): string {
+    this.#reached = this.#position(offset);
+    const control = { streamNextOffset: offsetText(this.#reached), streamCursor: cursorAfter(this.#cursor) };
+    return controlText(this.#upToDate ? { ...control, upToDate: true } : control);
+  }
+
+  #close(): string {
+    return controlText({ streamNextOffset: offsetText(this.#reached), upToDate: true, streamClosed: true });
+  }
+}
+
+const controlText = (control: object): string => `event: control\ndata: ${JSON.stringify(control)}\n\n`;

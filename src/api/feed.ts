@@ -1,0 +1,197 @@
+/**
+ * A session's stream in the stateless Worker: the one way in which HTTP readers (the log, Server-Sent Events, Durable Streams) get at a session.
+ *
+ * F1  The session's object holds nothing for an HTTP reader but a hibernatable socket, so it sleeps while readers are connected (G7). A response
+ *     of the object itself would keep it awake for as long as somebody reads.
+ * F2  Flow control is on: what the reader has not taken is in the log and not in memory, here or there.
+ * F3  Events are cut out of the stored text and never encoded again.
+ * F4  Nobody reaps feeds in the object, so no row and no wake is spent on it. The Worker that holds a feed closes it: when the request's signal says that the
+ *     reader left, when a write to the reader fails, or when the time of an event stream is over. An idle `workerd` gives no signal (measured), so an
+ *     event stream learns of it by its next ping, within 15 s, and a followed log with its next output or its end. Until then it costs a sleeping socket.
+ */
+
+import {
+  CLOSE,
+  encodeStreamFrame,
+  type Failure,
+  PING,
+  PONG,
+  parseStreamFrame,
+  type StreamCaughtUp,
+  type StreamEnd,
+  type StreamHello,
+  VIEWER_WINDOW_BYTES,
+} from '../../protocol/index.ts';
+import { callSession } from '../calls.ts';
+import type { Env } from '../env.ts';
+import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
+import type { ViewerRequest } from '../session/viewers.ts';
+import { elementsOf, membersOf } from './json-text.ts';
+import { failure } from './problem.ts';
+
+/** An ack wakes the object, so there is one for every quarter of the window and none for less. */
+const ACK_BYTES = VIEWER_WINDOW_BYTES / 4;
+
+/** An event of the log. `at` and `data` are JSON text as it is stored. */
+export interface StoredEvent {
+  offset: number;
+  execution: string;
+  type: string;
+  at: string;
+  data: string;
+}
+
+export type FeedItem =
+  | { type: 'events'; events: StoredEvent[]; last: number }
+  | StreamCaughtUp
+  | StreamEnd
+  /** Nothing came in the time that was given. */
+  | { type: 'quiet' }
+  /** The connection is gone. `complete`: the object said all that there is to say. */
+  | { type: 'closed'; complete: boolean };
+
+export class Feed {
+  readonly #ws: WebSocket;
+  readonly #received: string[] = [];
+  #closed: { code: number } | null = null;
+  #wake: (() => void) | null = null;
+  #taken = 0;
+  #pinged = false;
+
+  constructor(ws: WebSocket) {
+    this.#ws = ws;
+    ws.addEventListener('message', ({ data }) => {
+      this.#pinged = false;
+      if (typeof data !== 'string' || data === PONG) return;
+      this.#received.push(data);
+      this.#wake?.();
+    });
+    ws.addEventListener('close', ({ code }) => this.#over(code));
+    ws.addEventListener('error', () => this.#over(1006));
+    ws.accept();
+  }
+
+  #over(code: number): void {
+    this.#closed ??= { code };
+    this.#wake?.();
+  }
+
+  /** The next thing, or `quiet` after `timeoutMs`. What came before is acknowledged by asking for more. */
+  async next(timeoutMs?: number): Promise<FeedItem> {
+    for (;;) {
+      const text = await this.#text(timeoutMs);
+      if (text === null) return this.#closed ? { type: 'closed', complete: this.#closed.code === CLOSE.done } : { type: 'quiet' };
+      const item = itemOf(text);
+      if (!item) continue;
+      if (item.type === 'events') this.#take(item.last, text.length);
+      return item;
+    }
+  }
+
+  /** The hello, or null when the connection closed without one. */
+  async hello(): Promise<StreamHello | null> {
+    const text = await this.#text();
+    const frame = text === null ? null : parseStreamFrame(text);
+    return frame?.type === 'hello' ? frame : null;
+  }
+
+  /** Asks whether the connection is alive; the platform answers in the object's place. False when the question before had no answer. */
+  ping(): boolean {
+    if (this.#closed || this.#pinged) return false;
+    this.#pinged = true;
+    this.#send(PING);
+    return true;
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#over(1001);
+    this.#received.length = 0;
+    try {
+      this.#ws.close(1000, 'reader left');
+    } catch {
+      // Already closed.
+    }
+  }
+
+  async #text(timeoutMs?: number): Promise<string | null> {
+    if (this.#received.length === 0 && !this.#closed) {
+      await new Promise<void>((resolve) => {
+        const timer = timeoutMs === undefined ? null : setTimeout(resolve, timeoutMs);
+        this.#wake = () => {
+          if (timer !== null) clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#wake = null;
+    }
+    return this.#received.shift() ?? null;
+  }
+
+  #take(offset: number, bytes: number): void {
+    this.#taken += bytes;
+    if (this.#taken < ACK_BYTES) return;
+    this.#taken = 0;
+    this.#send(encodeStreamFrame({ type: 'ack', offset }));
+  }
+
+  #send(text: string): void {
+    try {
+      this.#ws.send(text);
+    } catch {
+      this.#over(1006);
+    }
+  }
+}
+
+/** Null for a frame that readers over HTTP have no use for. */
+function itemOf(text: string): FeedItem | null {
+  if (!text.startsWith('{"type":"events"')) {
+    const frame = parseStreamFrame(text);
+    return frame?.type === 'caught_up' || frame?.type === 'end' ? frame : null;
+  }
+  const frame = membersOf(text);
+  const execution = JSON.parse(frame.get('execution') ?? '""') as string;
+  const first = Number(frame.get('offset'));
+  const offsets = frame.has('offsets') ? (JSON.parse(frame.get('offsets') ?? '[]') as number[]) : null;
+  const events = elementsOf(frame.get('events') ?? '[]').map((event, index): StoredEvent => {
+    const members = membersOf(event);
+    return {
+      offset: offsets?.[index] ?? first + index,
+      execution,
+      type: JSON.parse(members.get('type') ?? '""') as string,
+      at: oneLine(members.get('at') ?? '0'),
+      data: oneLine(members.get('data') ?? '{}'),
+    };
+  });
+  const last = events.at(-1)?.offset;
+  return last === undefined ? null : { type: 'events', events, last };
+}
+
+/** Between its tokens JSON may have carriage returns, which end a line to others. Inside of strings it has none. */
+const oneLine = (text: string): string => (text.includes('\r') ? text.replaceAll('\r', ' ') : text).trim();
+
+export type FeedRequest = Omit<ViewerRequest, 'flow'>;
+
+export type OpenFeed = { ok: true; feed: Feed; hello: StreamHello };
+
+/** Opens a feed. It is closed when the reader leaves; whoever reads it closes it otherwise. */
+export async function openFeed(
+  env: Env,
+  tenant: string,
+  session: string,
+  request: FeedRequest,
+  signal?: AbortSignal,
+): Promise<OpenFeed | Failure> {
+  const wanted: SocketRequest = { kind: 'stream', request: { ...request, flow: true }, answerRefusals: true };
+  const headers = { upgrade: 'websocket', [REQUEST_HEADER]: JSON.stringify(wanted) };
+  const answer = await callSession(env, tenant, session, (stub) => stub.fetch(new Request('https://session/', { headers })));
+  if ('code' in answer) return answer;
+  if (!answer.webSocket) return (await answer.json()) as Failure;
+  const feed = new Feed(answer.webSocket);
+  const leave = (): void => feed.close();
+  if (signal?.aborted) leave();
+  signal?.addEventListener('abort', leave, { once: true });
+  const hello = await feed.hello();
+  return hello ? { ok: true, feed, hello } : failure('unavailable', 'The session could not be reached. Try again.');
+}

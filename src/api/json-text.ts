@@ -1,0 +1,72 @@
+/**
+ * Cuts JSON text into the texts of its parts, so that what was stored is sent on as it was written: a parser would round a number that a double can not
+ * hold, and reorder keys. The text was checked when it came in; these expect valid JSON.
+ */
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_ARRAY = 0x5b;
+const CLOSE_ARRAY = 0x5d;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+
+/** Calls `onPart` with the start and end of what lies between the commas of the outermost array or object, and where its first colon is. */
+function eachPart(text: string, onPart: (start: number, end: number, colon: number) => void): void {
+  let depth = 0;
+  let start = 0;
+  let colon = -1;
+  for (let at = 0; at < text.length; at += 1) {
+    switch (text.charCodeAt(at)) {
+      case QUOTE:
+        at = endOfString(text, at);
+        break;
+      case OPEN_ARRAY:
+      case OPEN_OBJECT:
+        depth += 1;
+        if (depth === 1) start = at + 1;
+        break;
+      case CLOSE_ARRAY:
+      case CLOSE_OBJECT:
+        depth -= 1;
+        if (depth === 0 && text.slice(start, at).trim() !== '') onPart(start, at, colon);
+        break;
+      case COLON:
+        if (depth === 1 && colon < 0) colon = at;
+        break;
+      case COMMA:
+        if (depth !== 1) break;
+        onPart(start, at, colon);
+        start = at + 1;
+        colon = -1;
+        break;
+    }
+  }
+}
+
+/** Index of the quote that ends the string that begins at `at`. */
+function endOfString(text: string, at: number): number {
+  let end = at + 1;
+  for (;;) {
+    const code = text.charCodeAt(end);
+    if (code === QUOTE || Number.isNaN(code)) return end;
+    end += code === BACKSLASH ? 2 : 1;
+  }
+}
+
+/** The texts of the elements of an array. */
+export function elementsOf(array: string): string[] {
+  const elements: string[] = [];
+  eachPart(array, (start, end) => elements.push(array.slice(start, end)));
+  return elements;
+}
+
+/** The texts of the members of an object, by name. Of a name that is there twice the last counts, as for any parser. */
+export function membersOf(object: string): Map<string, string> {
+  const members = new Map<string, string>();
+  eachPart(object, (start, end, colon) => {
+    members.set(JSON.parse(object.slice(start, colon)) as string, object.slice(colon + 1, end));
+  });
+  return members;
+}

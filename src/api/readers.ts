@@ -1,0 +1,90 @@
+/**
+ * Who reads, and what they may: an API key reads all of its tenant, a ticket what it names. The same for WebSocket and for HTTP; only the way in which a
+ * refusal is said differs, because a browser sees the status of an HTTP answer but not of a refused upgrade.
+ */
+
+import { type Failure, isId, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
+import type { Config } from '../config.ts';
+import type { ViewerRequest } from '../session/viewers.ts';
+import { type TicketClaims, verifyTicket } from '../tokens.ts';
+import { bearerOf, originAllowed, tenantOf } from './auth.ts';
+import { failure } from './problem.ts';
+
+export const offeredProtocols = (request: Request): string[] =>
+  (request.headers.get('sec-websocket-protocol') ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+export type Reader = { ok: true; tenant: string; ticket: TicketClaims | null } | { ok: false; reason: string };
+
+export async function authenticateReader(request: Request, config: Config, session: string): Promise<Reader> {
+  const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
+  const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
+  if (ticket !== undefined) {
+    const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
+    if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
+    if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
+    return { ok: true, tenant: verified.claims.tenant, ticket: verified.claims };
+  }
+  const key = bearerOf(request);
+  const tenant = key === null ? null : await tenantOf(config, key);
+  return tenant === null ? { ok: false, reason: 'credential_needed' } : { ok: true, tenant, ticket: null };
+}
+
+/** What the ticket allows of what was asked, or null when more was asked than it allows. */
+export function narrowByTicket(request: ViewerRequest, ticket: TicketClaims | null): ViewerRequest | null {
+  if (!ticket) return request;
+  const executions = narrow(request.executions, ticket.execution === undefined ? null : [ticket.execution]);
+  const types = narrow(request.types, ticket.types ?? null);
+  return executions.ok && types.ok ? { ...request, executions: executions.value, types: types.value } : null;
+}
+
+function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; value: string[] | null } | { ok: false } {
+  if (allowed === null) return { ok: true, value: asked };
+  if (asked === null) return { ok: true, value: allowed };
+  return asked.every((item) => allowed.includes(item)) ? { ok: true, value: asked } : { ok: false };
+}
+
+export type HttpReader = { ok: true; tenant: string; ticket: TicketClaims | null } | Failure;
+
+/** HTTP: ids before origin, origin before credential; nothing of it touches a session. */
+export async function httpReader(request: Request, config: Config, session: string, execution?: string): Promise<HttpReader> {
+  if (!isId(session) || (execution !== undefined && !isId(execution))) {
+    return failure('bad_request', 'The path holds an id that is not valid.');
+  }
+  if (!originAllowed(request, config)) return failure('forbidden_origin', 'Pages of this origin may not read here.');
+  const reader = await authenticateReader(request, config, session);
+  if (reader.ok) return reader;
+  return failure('unauthorized', 'A ticket or an API key is needed: ?ticket=<ticket> or Authorization: Bearer <api key>.', {
+    reason: reader.reason,
+  });
+}
+
+export const beyondTicket = (): Failure =>
+  failure('unauthorized', 'The ticket does not reach as far as what was asked for.', { reason: 'ticket_scope' });
+
+/** Headers of an answer that a page of an allowed origin may use. Only to be asked for requests whose origin was checked. */
+const EXPOSED = 'etag, retry-after, stream-closed, stream-cursor, stream-next-offset, stream-up-to-date, x-request-id';
+
+/** Lets a page of an allowed origin see the answer, refusals too. Any other page is told nothing. */
+export function withCors(request: Request, config: Config, response: Response): Response {
+  response.headers.append('vary', 'Origin');
+  const origin = request.headers.get('origin');
+  if (origin === null || !originAllowed(request, config)) return response;
+  response.headers.set('access-control-allow-origin', origin);
+  response.headers.set('access-control-expose-headers', EXPOSED);
+  return response;
+}
+
+/** What a browser asks before it sends a request with headers of its own. No credential comes with it. */
+export function preflight(request: Request, config: Config): Response | null {
+  const asks = request.method === 'OPTIONS' && request.headers.has('access-control-request-method');
+  if (!asks || !originAllowed(request, config)) return null;
+  const headers = {
+    'access-control-allow-methods': 'GET, HEAD',
+    'access-control-allow-headers': 'authorization, if-none-match, last-event-id',
+    'access-control-max-age': '600',
+  };
+  return withCors(request, config, new Response(null, { status: 204, headers }));
+}

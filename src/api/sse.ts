@@ -1,0 +1,164 @@
+/**
+ * Server-Sent Events of a session (STR20, STR21): for browsers behind proxies that stop WebSockets, and for anything that can read lines.
+ *
+ * A connection that ends is no end of the stream: the reader comes back with the id it saw last. So the answer is cut off every few minutes, which bounds
+ * how long a reader whose leave nobody noticed is served, and at once when the session's object drops its socket.
+ */
+
+import type { Failure } from '../../protocol/index.ts';
+import type { Config } from '../config.ts';
+import type { Env } from '../env.ts';
+import { logLine, messageOf } from '../log.ts';
+import { type Feed, openFeed, type StoredEvent } from './feed.ts';
+import { numberParam, readerParams } from './params.ts';
+import { failure } from './problem.ts';
+import { beyondTicket, httpReader, narrowByTicket } from './readers.ts';
+
+/** Below the 30 s after which impatient proxies and watchdogs give up. */
+export const SSE_PING_MS = 15_000;
+
+/** How long one answer goes on. */
+export const SSE_RECYCLE_MS = 240_000;
+
+/** A reader that has not taken what it was sent before by then is cut off in the middle of it. */
+export const SSE_STALL_MS = 15_000;
+
+/** How long a reader waits before it comes back: of each its own time, so that those who were cut at once do not come back at once. */
+const RETRY_MIN_MS = 1000;
+const RETRY_MAX_MS = 3000;
+const retryMs = (): number => RETRY_MIN_MS + Math.floor(Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+
+/** Id of the last `end`: who comes back with it has seen all. */
+const COMPLETE_ID = /^(0|[1-9][0-9]*)\.end$/;
+
+export const wantsEventStream = (request: Request): boolean => {
+  const accepted = (request.headers.get('accept') ?? '').toLowerCase().split(',');
+  return accepted.some((item) => item.split(';')[0]?.trim() === 'text/event-stream');
+};
+
+export const SSE_HEADERS = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+  'x-content-type-options': 'nosniff',
+};
+
+export async function streamEvents(request: Request, env: Env, config: Config, session: string): Promise<Response | Failure> {
+  const reader = await httpReader(request, config, session);
+  if (!reader.ok) return reader;
+  const query = new URL(request.url).searchParams;
+  const params = readerParams(query);
+  if (!params.ok) return params;
+  if (params.request.flow) return failure('bad_request', 'flow: is for WebSocket', { field: 'flow' });
+  const asked = narrowByTicket(params.request, reader.ticket);
+  if (!asked) return beyondTicket();
+  // Browsers send an empty one when there was none.
+  const lastEventId = request.headers.get('last-event-id') || null;
+  if (lastEventId !== null && asked.executions && COMPLETE_ID.test(lastEventId)) return new Response(null, { status: 204 });
+  const resumeAfter = numberParam(lastEventId?.replace(COMPLETE_ID, '$1'));
+  if (resumeAfter === null) {
+    return failure('bad_request', 'Last-Event-ID: must be an id of this stream', { field: 'last-event-id' });
+  }
+  const { flow: _, ...wanted } = resumeAfter === undefined ? asked : { ...asked, after: resumeAfter, tail: null };
+
+  const opened = await openFeed(env, reader.tenant, session, wanted, request.signal);
+  if (!opened.ok) return opened;
+  const { feed } = opened;
+  if (request.method === 'HEAD') {
+    feed.close();
+    return new Response(null, { headers: SSE_HEADERS });
+  }
+  const text = new EventText(wanted.executions, wanted.after ?? 0);
+  return eventStreamOf(feed, `retry: ${retryMs()}\n\n`, SSE_RECYCLE_MS, (item) => text.of(item), session);
+}
+
+type Said = Exclude<Awaited<ReturnType<Feed['next']>>, { type: 'quiet' } | { type: 'closed' }>;
+
+/** What stands on the wire for an item of the feed, and whether it was the last. */
+export interface Rendered {
+  text: string;
+  last: boolean;
+}
+
+/** A feed as an event stream, with pings while it is quiet, until the feed ends or `recycleMs` are over. */
+export function eventStreamOf(
+  feed: Feed,
+  preamble: string,
+  recycleMs: number,
+  render: (item: Said) => Rendered,
+  session: string,
+): Response {
+  const { readable, writable } = new IdentityTransformStream();
+  void pump(feed, writable.getWriter(), preamble, recycleMs, render).catch((error) => {
+    logLine('info', 'sse_reader_left', { session, message: messageOf(error) });
+  });
+  return new Response(readable, { headers: SSE_HEADERS });
+}
+
+async function pump(
+  feed: Feed,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  preamble: string,
+  recycleMs: number,
+  render: (item: Said) => Rendered,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  const write = (text: string): Promise<void> => (text === '' ? Promise.resolve() : writer.write(encoder.encode(text)));
+  let stall: ReturnType<typeof setTimeout> | null = null;
+  const recycle = setTimeout(() => {
+    feed.close();
+    stall = setTimeout(() => void writer.abort('the reader is too slow').catch(() => {}), SSE_STALL_MS);
+  }, recycleMs);
+  try {
+    await write(preamble);
+    for (;;) {
+      const item = await feed.next(SSE_PING_MS);
+      if (item.type === 'closed') break;
+      if (item.type === 'quiet') {
+        if (!feed.ping()) break;
+        await write(': ping\n\n');
+        continue;
+      }
+      const { text, last } = render(item);
+      await write(text);
+      if (last) break;
+    }
+    await writer.close();
+  } finally {
+    clearTimeout(recycle);
+    if (stall !== null) clearTimeout(stall);
+    feed.close();
+  }
+}
+
+/** STR20: an event of the log has its offset as id; what is no event of the log has no `at` in its data. */
+class EventText {
+  readonly #waitingFor: Set<string> | null;
+  #reached: number;
+
+  constructor(executions: readonly string[] | null, after: number) {
+    this.#waitingFor = executions && new Set(executions);
+    this.#reached = after;
+  }
+
+  of(item: Said): Rendered {
+    switch (item.type) {
+      case 'events':
+        this.#reached = item.last;
+        return { text: item.events.map(eventText).join(''), last: false };
+      case 'caught_up':
+        this.#reached = item.offset;
+        return { text: `id: ${item.offset}\nevent: caught_up\ndata: {"offset":${item.offset}}\n\n`, last: false };
+      case 'end': {
+        this.#waitingFor?.delete(item.execution);
+        const last = this.#waitingFor?.size === 0;
+        const data = JSON.stringify({ execution: item.execution, status: item.status });
+        return { text: `${last ? `id: ${this.#reached}.end\n` : ''}event: end\ndata: ${data}\n\n`, last };
+      }
+    }
+  }
+}
+
+/** Ids are plain words, so the envelope needs no encoding; what is stored goes through as it is. */
+const eventText = ({ offset, execution, type, at, data }: StoredEvent): string =>
+  `id: ${offset}\nevent: ${type}\ndata: {"offset":${offset},"execution":"${execution}","at":${at},"data":${data}}\n\n`;

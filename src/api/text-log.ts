@@ -1,0 +1,144 @@
+/**
+ * The text of a run, for terminals and `curl`: what it wrote to stdout and stderr, in the order in which it is in the log.
+ *
+ * A reader of plain text can not say where it stopped. So a connection to the session that breaks is opened again here, from the offset that was reached,
+ * and the reader sees neither a gap nor a repeat. When that fails the answer is broken off, so that a part is never taken for the whole.
+ */
+
+import type { Failure, GapData, OutputData } from '../../protocol/index.ts';
+import type { Config } from '../config.ts';
+import type { Env } from '../env.ts';
+import { logLine, messageOf } from '../log.ts';
+import { type Feed, type OpenFeed, openFeed, type StoredEvent } from './feed.ts';
+import { failure } from './problem.ts';
+import { beyondTicket, httpReader } from './readers.ts';
+
+/** Attempts in a row that bring nothing, and the pause before each: about half a minute, enough for a deploy. */
+const REOPEN_ATTEMPTS_MAX = 8;
+
+/** A connection that lived for so long was sound, though it brought nothing: a quiet job may outlive many deploys. */
+const SOUND_AFTER_MS = 30_000;
+const REOPEN_BASE_MS = 100;
+const REOPEN_CAP_MS = 8000;
+
+export interface ExecutionPath {
+  session: string;
+  execution: string;
+}
+
+export async function readTextLog(request: Request, env: Env, config: Config, path: ExecutionPath): Promise<Response | Failure> {
+  const { session, execution } = path;
+  const reader = await httpReader(request, config, session, execution);
+  if (!reader.ok) return reader;
+  const follow = new URL(request.url).searchParams.get('follow') ?? '0';
+  if (follow !== '0' && follow !== '1') return failure('bad_request', 'follow: must be 0 or 1', { field: 'follow' });
+  const { ticket } = reader;
+  if (ticket?.execution !== undefined && ticket.execution !== execution) return beyondTicket();
+  if (ticket?.types && !ticket.types.includes('output')) return beyondTicket();
+
+  const open = (after: number): Promise<OpenFeed | Failure> =>
+    openFeed(env, reader.tenant, session, { after, tail: null, executions: [execution], types: null }, request.signal);
+  const first = await open(0);
+  if (!first.ok) return first;
+  const headers = {
+    'content-type': 'text/plain; charset=utf-8',
+    'cache-control': 'no-cache, no-transform',
+    'x-accel-buffering': 'no',
+    'x-content-type-options': 'nosniff',
+  };
+  if (request.method === 'HEAD') {
+    first.feed.close();
+    return new Response(null, { headers });
+  }
+  const { readable, writable } = new IdentityTransformStream();
+  // Types are chosen here and not in the object, which would have to parse every event for it.
+  const showGaps = !ticket?.types || ticket.types.includes('gap');
+  void pump(writable.getWriter(), first.feed, open, { follow: follow === '1', showGaps, signal: request.signal }).catch((error) => {
+    logLine('info', 'log_reader_left', { session, execution, message: messageOf(error) });
+  });
+  return new Response(readable, { headers });
+}
+
+interface Reading {
+  follow: boolean;
+  showGaps: boolean;
+  signal: AbortSignal;
+}
+
+async function pump(
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  first: Feed,
+  open: (after: number) => Promise<OpenFeed | Failure>,
+  { follow, showGaps, signal }: Reading,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  const text = new LogText(showGaps);
+  let feed = first;
+  let openedAt = Date.now();
+  let after = 0;
+  let failures = 0;
+  try {
+    for (;;) {
+      const item = await feed.next();
+      if (item.type === 'events') {
+        failures = 0;
+        const more = text.of(item.events);
+        if (more !== '') await writer.write(encoder.encode(more));
+        after = item.last;
+      } else if (item.type === 'end' || (item.type === 'caught_up' && !follow)) {
+        return await writer.close();
+      } else if (item.type === 'closed') {
+        if (signal.aborted) return await writer.abort('the reader left');
+        if (Date.now() - openedAt >= SOUND_AFTER_MS) failures = 0;
+        let again: OpenFeed | Failure;
+        do {
+          failures += 1;
+          if (failures > REOPEN_ATTEMPTS_MAX) throw new Error('the session could not be reached');
+          await wait(Math.min(REOPEN_CAP_MS, REOPEN_BASE_MS * 2 ** failures));
+          again = await open(after);
+          if (!again.ok && again.code !== 'unavailable' && again.code !== 'internal') throw new Error(again.code);
+        } while (!again.ok);
+        feed = again.feed;
+        openedAt = Date.now();
+      }
+    }
+  } catch (error) {
+    await writer.abort(error).catch(() => {});
+    throw error;
+  } finally {
+    feed.close();
+  }
+}
+
+const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Text as the job wrote it. A gap stands on a line of its own. */
+class LogText {
+  readonly #showGaps: boolean;
+  #lineOpen = false;
+
+  constructor(showGaps: boolean) {
+    this.#showGaps = showGaps;
+  }
+
+  of(events: readonly StoredEvent[]): string {
+    let text = '';
+    for (const { type, data } of events) {
+      if (type === 'output') text += this.#add((JSON.parse(data) as OutputData).text);
+      if (type === 'gap' && this.#showGaps) text += this.#gap(JSON.parse(data) as GapData);
+    }
+    return text;
+  }
+
+  #gap({ events, bytes, reason }: GapData): string {
+    const before = this.#lineOpen ? '\n' : '';
+    return (
+      before + this.#add(`[holdfast: ${events} events (${bytes} bytes) are missing here: ${reason.replaceAll(/\s+/g, ' ')}]\n`)
+    );
+  }
+
+  #add(text: string): string {
+    if (text !== '') this.#lineOpen = !text.endsWith('\n');
+    return text;
+  }
+}
