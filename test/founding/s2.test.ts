@@ -21,7 +21,10 @@ covers('S2', [
     'wrapper/runner.test.ts › answers 202 until the exit is proven, then 200, and signals once',
   ],
   [
-    'Events are kept and replayed on reconnect; a cursor ahead or expired is refused with the facts, never a silent restart at 0; contiguous ids',
+    'Events are kept by the server and replayed on reconnect by Last-Event-ID; a cursor ahead or expired is refused with the facts, never a silent restart at 0; contiguous ids',
+    'workers/sse.test.ts › Last-Event-ID wins over after and tail',
+    'workers/sse.test.ts › 400, 401, 404, 409 with head, 410 with earliest',
+    'workers/sse.test.ts › readers keep no object awake, hear of everything, and miss and repeat nothing through cuts',
     'workers/stream.test.ts › from every offset of a log of 1,000 events gives exactly what follows it',
     'workers/stream.test.ts › an offset ahead of the log closes 4410 offset_ahead',
     'cli/cli.test.ts › what has expired is said, and what is left is shown',

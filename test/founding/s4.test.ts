@@ -51,6 +51,11 @@ covers('S4', [
     'wrapper/connection.test.ts › never reconnects: not when up, not while waiting, not while dialing',
   ],
   [
+    'Wrapper: heartbeat pauses with the connection; agent-stream health checks rest while reconnecting',
+    'wrapper/connection.test.ts › a half-open connection is noticed by the missing pong',
+    'wrapper/agent-stream.test.ts › a silent stream is connected to anew, but not while the ingest connection is down',
+  ],
+  [
     'State that one execution set does not leak into the next: a wrapper process is one execution, a spool belongs to one',
     'wrapper/spool.test.ts › refuses the spool of another execution',
     'wrapper/runner.test.ts › many identical requests at once start one wrapper',
