@@ -20,7 +20,7 @@
  *       of the job.
  *   R6  A launch that was cut off before its wrapper made its spool is forgotten: nobody was told that it succeeded, so it is asked for again.
  *       A wrapper that comes to life all the same shares the spool of the next one, whose lock lets only one of them in.
- *   R6  The job's env is the job's alone: nothing in it acts on the wrapper (job-env).
+ *   R7  The job's env is the job's alone: nothing in it acts on the wrapper (job-env).
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -285,7 +285,6 @@ export class Runs {
     return { kind: 'launched', run: view(run) };
   }
 
-  /** Asks the wrapper to stop its job and report. Idempotent: only the first call signals; the answer changes when the exit is proven. */
   /** Runs with this id, of any session and tenant that is not named. */
   matching({ id, session, tenant }: { id: string; session: string | null; tenant: string | null }): RunKey[] {
     return [...this.#runs.values()]
@@ -296,6 +295,7 @@ export class Runs {
       );
   }
 
+  /** Asks the wrapper to stop its job and report. Idempotent: only the first call signals; the answer changes when the exit is proven. */
   stop(key: RunKey): StopOutcome {
     const run = this.#runs.get(keyOf(key));
     if (!run) return { kind: 'unknown' };
@@ -361,7 +361,7 @@ export class Runs {
         env: {
           ...environmentForJobs(this.#options.env),
           HOLDFAST_INGEST_TOKEN: ingest.token,
-          ...(job ? encodeJobEnv({ ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env }) : {}), // R6
+          ...(job ? encodeJobEnv({ ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env }) : {}), // R7
         },
       });
       // Without a listener a failed spawn would be an uncaught exception of the runner.

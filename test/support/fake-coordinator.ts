@@ -158,6 +158,8 @@ export class FakeCoordinator {
     });
     const server = createServer((request, response) => this.#post(request, response));
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      // A peer that hangs up on a refusal resets the connection; that is no error of this side.
+      socket.on('error', () => {});
       this.dials.push(Date.now());
       this.#changed();
       const refusal = this.refuse(this.dials.length);
