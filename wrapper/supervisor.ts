@@ -153,6 +153,8 @@ class Supervisor implements ConnectionHandlers {
   #unheardSince = Date.now();
   #phase: Phase = { kind: 'connecting' };
   #welcomed = false;
+  /** The coordinator has events under numbers that this boot had not given yet: somebody else writes from the same spool. */
+  #numberingLost = false;
   #policy: Policy = POLICY_DEFAULTS;
   #frameBytes = 0;
   #pressure: SpoolPressure = 'none';
@@ -197,6 +199,8 @@ class Supervisor implements ConnectionHandlers {
     if (this.#options.handleSignals) for (const signal of signals) process.on(signal, onSignal);
     this.#spool.attach({
       onStored: (chunk) => {
+        // What the stopped job still says stays in the spool: the sender's numbering is no longer ours to go on with.
+        if (this.#numberingLost) return;
         this.#sender.appended(chunk);
         this.#pump();
       },
@@ -230,6 +234,7 @@ class Supervisor implements ConnectionHandlers {
         break;
       case 'behind':
         if (this.#welcomed) {
+          this.#numberingLost = true;
           this.#fatal(`the coordinator has ${frame.ackedSeq} events, but there are only ${this.#spool.nextSeq - 1}`);
           return;
         }
