@@ -21,6 +21,8 @@ export interface OutputData {
   text: string;
   /** The text does not end a line; the next output of the same stream goes on where it stops. */
   partial?: boolean;
+  /** Number of the first line that begins in this text, from 1 on, both streams counted together (SPL24). Absent when none does. */
+  line?: number;
 }
 export interface ExitData {
   exitCode: number | null;
@@ -77,10 +79,13 @@ function nestsWithin(value: unknown, levels: number): boolean {
 
 /** Checks of the known types, each the answer to "what is wrong with this data?", null when nothing is. */
 const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
-  output: ({ stream, text, partial }) =>
+  output: ({ stream, text, partial, line }) =>
     (stream !== 'stdout' && stream !== 'stderr' && 'output.stream must be stdout or stderr') ||
     (typeof text !== 'string' && 'output.text must be a string') ||
     (partial !== undefined && typeof partial !== 'boolean' && 'output.partial must be a boolean') ||
+    (line !== undefined &&
+      !(Number.isSafeInteger(line) && (line as number) > 0) &&
+      'output.line must be a line number from 1 on') ||
     null,
   exit: ({ exitCode, signal }) =>
     (exitCode !== null &&
@@ -104,6 +109,10 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
     null,
 };
 
+/** What is wrong with the data of a known fact, or null: nothing, or the type is no known fact (`agent`, `status` and `progress` are not checked). */
+export const wrongFactData = (type: string, data: JsonObject): string | null =>
+  (Object.hasOwn(KNOWN, type) ? KNOWN[type]?.(data) : null) ?? null;
+
 export type EventCheck = { ok: true; event: HoldfastEvent } | { ok: false; detail: string };
 
 /** A fact as a wrapper may send it. Total: any value gives an event or the reason why it is none. */
@@ -117,7 +126,7 @@ export function checkFact(value: unknown): EventCheck {
   if (isCoordinatorType(type)) return { ok: false, detail: 'this event type is reserved for the coordinator' };
   if (!nestsWithin(data, EVENT_DEPTH_MAX))
     return { ok: false, detail: `event.data may nest at most ${EVENT_DEPTH_MAX} levels deep` };
-  const wrong = Object.hasOwn(KNOWN, type) ? KNOWN[type]?.(data) : null;
+  const wrong = wrongFactData(type, data);
   if (wrong) return { ok: false, detail: wrong };
   return { ok: true, event: value as unknown as HoldfastEvent };
 }

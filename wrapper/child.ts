@@ -21,6 +21,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { OutputFormat } from '../protocol/index.ts';
 import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
 import { encodePiece, type StreamName } from './event-lines.ts';
+import type { LineNumbers } from './line-numbers.ts';
 import { listProcesses } from './runner-process.ts';
 import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from './text-splitter.ts';
 import type { WrapperTimes } from './times.ts';
@@ -42,6 +43,8 @@ export interface ChildOptions {
   cwd: string | null;
   env: NodeJS.ProcessEnv;
   format: OutputFormat;
+  /** Counts the lines of both streams; null when it is not known how many the job had said before. */
+  lines: LineNumbers | null;
   stdin: StdinSource;
   /** The child takes them over, also when it can not be started. Null: Node's own. */
   pipes: OutputPipes | null;
@@ -308,6 +311,11 @@ class OutputStream {
 
   #emit(pieces: readonly Piece[]): void {
     const at = this.#now();
-    for (const piece of pieces) this.#options.handlers.output(encodePiece(piece, this.#name, at));
+    const { lines, handlers } = this.#options;
+    for (const piece of pieces) {
+      // JSON lines become `agent` events, which are no lines of output.
+      const line = piece.kind === 'text' ? (lines?.take(this.#name, piece.text) ?? null) : null;
+      handlers.output(encodePiece(piece, this.#name, at, line));
+    }
   }
 }

@@ -13,13 +13,17 @@ const wireText = (json: string): string => (json.includes('\ufffd') ? json.repla
 
 export const encodeEvent = (event: HoldfastEvent): Buffer => Buffer.from(`${wireText(JSON.stringify(event))}\n`);
 
-/** Written out by hand because it is the hot path: only the text needs the encoder. JSON text of the job goes through as it is. */
-export function encodePiece(piece: Piece, stream: StreamName, at: number): Buffer {
+/**
+ * Written out by hand because it is the hot path: only the text needs the encoder. JSON text of the job goes through as it is.
+ * `line`: number of the first line that begins in the text, null when none does or when that is not known.
+ */
+export function encodePiece(piece: Piece, stream: StreamName, at: number, line: number | null = null): Buffer {
   switch (piece.kind) {
     case 'text': {
       const partial = piece.partial ? ',"partial":true' : '';
+      const number = line === null ? '' : `,"line":${line}`;
       return Buffer.from(
-        `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${wireText(JSON.stringify(piece.text))}${partial}}}\n`,
+        `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${wireText(JSON.stringify(piece.text))}${partial}${number}}}\n`,
       );
     }
     case 'json':

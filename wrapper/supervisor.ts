@@ -37,6 +37,7 @@ import { encodeEvent } from './event-lines.ts';
 import { encodeFrames } from './frame-encoding.ts';
 import { dueRungs, interruptLadder, mergeLadders, type Rung } from './interrupt.ts';
 import { findLeftovers } from './leftovers.ts';
+import { LineNumbers } from './line-numbers.ts';
 import type { Log } from './log.ts';
 import { identityOf } from './runner-process.ts';
 import { lastSeqOf, Sender } from './sender.ts';
@@ -412,6 +413,8 @@ class Supervisor implements ConnectionHandlers {
       cwd,
       env: jobEnvironment(env, jobEnv),
       format,
+      // With events before the job's first there is no telling which lines they held: a spool that a crash of the host took back in time.
+      lines: this.#spool.nextSeq === 1 ? new LineNumbers() : null,
       stdin,
       pipes,
       tee,

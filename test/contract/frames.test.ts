@@ -349,7 +349,7 @@ describe('checkFact', () => {
   });
 
   const VALID: Record<string, Record<string, unknown>> = {
-    output: { stream: 'stdout', text: 'x', partial: true },
+    output: { stream: 'stdout', text: 'x', partial: true, line: 1 },
     exit: { exitCode: 0, signal: null },
     error: { error: 'x', code: 'y', fatal: false },
     interrupted: { reason: 'x' },
@@ -360,6 +360,7 @@ describe('checkFact', () => {
     ['output', 'stream', [undefined, null, 'stdin', 'STDOUT', 1, {}]],
     ['output', 'text', [undefined, null, 1, [], {}]],
     ['output', 'partial', [null, 0, 'true']],
+    ['output', 'line', [null, 0, -1, 1.5, '1', 2 ** 53, {}]],
     ['exit', 'exitCode', ['0', 0.5, 2 ** 53, true, {}]],
     ['exit', 'signal', [9, true, []]],
     ['error', 'error', [undefined, null, 1, {}]],

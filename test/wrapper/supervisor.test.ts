@@ -140,9 +140,25 @@ describe('output', () => {
   it('a line without an end is held back a moment, then sent as partial', async () => {
     const { exitCode } = runInProcess(coordinator, sh('printf "Password: "; sleep 0.6; echo ok'));
     await coordinator.until(() => coordinator.text() === 'Password: ', 'the prompt');
-    expect(coordinator.events.at(-1)?.data).toEqual({ stream: 'stdout', text: 'Password: ', partial: true });
+    expect(coordinator.events.at(-1)?.data).toEqual({ stream: 'stdout', text: 'Password: ', partial: true, line: 1 });
     await exitCode;
     expect(coordinator.text()).toBe('Password: ok\n');
+  });
+
+  it('[SPL24] numbers the lines of both streams together; agent events are none, what only ends an open line has no number', async () => {
+    const script = `echo one; sleep 0.1; echo oops >&2; sleep 0.1; printf 'Sure? '; sleep 0.6; echo more >&2; sleep 0.1; echo yes
+      sleep 0.1; echo '{"step":1}'; sleep 0.1; echo last`;
+    await runInProcess(coordinator, sh(script), { format: 'jsonl' }).exitCode;
+    const output = coordinator.events.filter(({ type }) => type === 'output').map(({ data }) => [data.text, data.line]);
+    expect(output).toEqual([
+      ['one\n', 1],
+      ['oops\n', 2],
+      ['Sure? ', 3],
+      ['more\n', 4],
+      ['yes\n', undefined],
+      ['last\n', 5],
+    ]);
+    expect(coordinator.events.find(({ type }) => type === 'agent')?.data).toEqual({ step: 1 });
   });
 
   it('jsonl: objects become agent events, in their place among the rest', async () => {
