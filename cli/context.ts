@@ -10,6 +10,8 @@ import {
 } from '../client/index.ts';
 import type { Io } from './io.ts';
 import type { Flags, Reference, Settings } from './settings.ts';
+import { StatusLine } from './status-line.ts';
+import { visible } from './terminal-text.ts';
 import { connectWithWs } from './web-socket.ts';
 
 /** A person waits: a wrong URL should be told soon, a restart of the coordinator should go unnoticed. */
@@ -22,6 +24,7 @@ export interface Context {
   json: boolean;
   quiet: boolean;
   paint: Paint;
+  status: StatusLine;
 }
 
 export type Colour = 'green' | 'red' | 'yellow' | 'cyan' | 'dim';
@@ -43,13 +46,14 @@ export function createContext(io: Io, settings: Settings, flags: Flags): Context
     client: createClient({ ...settings, retryBudgetMs: RETRY_BUDGET_MS, onRetry }),
     json: flags.json === true,
     quiet,
+    status: new StatusLine(io.stdout, io.stderr, !quiet && io.env.TERM !== 'dumb'),
     paint: (name, text) => (colour ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text),
   };
 }
 
-/** For people, on stderr; nothing a program should read. */
+/** For people, on stderr; nothing a program should read. Parts of it are other people's words. */
 export async function note({ io, quiet }: Pick<Context, 'io' | 'quiet'>, text: string): Promise<void> {
-  if (!quiet) await io.stderr.write(`holdfast: ${text}\n`);
+  if (!quiet) await io.stderr.write(`holdfast: ${visible(text)}\n`);
 }
 
 export async function printJson({ io }: Pick<Context, 'io'>, value: unknown): Promise<void> {
@@ -61,7 +65,7 @@ export function openStream(
   { session, execution }: Reference,
   options: Pick<SessionStreamOptions, 'after' | 'types' | 'signal' | 'onControl' | 'giveUpAfterMs'>,
 ): SessionStream {
-  // One notice per drop, and none for a cut that the first retry mends.
+  // One notice per drop, and none for a cut that the first retry mends. A terminal is told in its status line, which goes by itself.
   let told = false;
   return connectSession({
     ...context.settings,
@@ -70,6 +74,12 @@ export function openStream(
     connect: connectWithWs,
     ...options,
     onState: (state) => {
+      if (context.status.enabled) {
+        if (state.status === 'reconnecting' && state.attempt > 1)
+          context.status.set('connection', `holdfast: ${outageText(context, state)}`);
+        else if (state.status !== 'connecting' && state.status !== 'reconnecting') context.status.set('connection', '');
+        return;
+      }
       if (state.status === 'reconnecting' && state.attempt > 1 && !told) {
         told = true;
         void note(context, `the connection to ${context.settings.url} is down (${state.reason}); trying again`);
@@ -81,3 +91,6 @@ export function openStream(
     },
   });
 }
+
+const outageText = ({ settings }: Context, { reason, attempt }: { reason: string; attempt: number }): string =>
+  `the connection to ${settings.url} is down (${reason}); attempt ${attempt} to come back`;

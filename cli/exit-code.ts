@@ -5,6 +5,8 @@ import type { Execution, TerminalStatus } from '../protocol/index.ts';
 
 export const EXIT = {
   ok: 0,
+  /** A question was answered with no. */
+  refused: 1,
   usage: 2,
   /** The coordinator failed us, or the execution failed without an exit code of its own. */
   coordinator: 125,

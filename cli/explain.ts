@@ -19,13 +19,36 @@ export interface ErrorContext {
 
 export function explain(error: unknown, { url, reference }: ErrorContext): Explanation {
   if (error instanceof StreamFailure)
-    return withHint({ code: error.code, message: error.reason }, hintFor(error.code, {}, url, reference));
+    return withHint({ code: error.code, message: streamMessage(error, url, reference) }, streamHint(error.code, url, reference));
   if (error instanceof HoldfastError) {
     const { code, message, requestId, facts } = error;
     return withHint({ code, message, ...(requestId ? { requestId } : {}) }, hintFor(code, facts, url, reference));
   }
   return { code: 'unexpected', message: error instanceof Error ? error.message : String(error) };
 }
+
+type About = ErrorContext['reference'];
+
+/** A stream failed with this because its session is not there (any more). */
+export const isGone = (code: string): boolean => code === 'not_found' || code === 'session_not_found';
+
+/** The reason of a close is a word for programs; here it becomes a sentence. */
+function streamMessage({ code, reason }: StreamFailure, url: string, reference: About): string {
+  switch (code) {
+    case 'not_found':
+    case 'session_not_found':
+      return `session ${reference?.session ?? ''} is not there any more: it was deleted, and its runs were stopped`;
+    case 'unreachable':
+      return `no connection to ${url} for too long (--give-up-after): ${reason}`;
+    case 'unauthorized':
+      return `the coordinator no longer takes this API key: ${reason}`;
+    default:
+      return reason;
+  }
+}
+
+const streamHint = (code: string, url: string, reference: About): string | undefined =>
+  isGone(code) ? 'see what there is: holdfast list' : hintFor(code, {}, url, reference);
 
 const withHint = (explanation: Explanation, hint: string | undefined): Explanation =>
   hint ? { ...explanation, hint } : explanation;
@@ -55,8 +78,9 @@ function hintFor(
       return 'give another --id, or none';
     case 'queue_full':
       return 'too many runs wait in this session: wait for one to end, or use another --session';
-    case 'not_found':
     case 'session_not_found':
+      return 'see which sessions there are: holdfast list';
+    case 'not_found':
     case 'execution_not_found':
       return reference && 'execution' in reference
         ? `see what there is: holdfast list --session ${reference.session}`

@@ -4,6 +4,7 @@
  */
 
 import type { Readable, Writable } from 'node:stream';
+import { openInBrowser } from './browser.ts';
 
 export class Output {
   readonly #stream: Writable;
@@ -12,6 +13,8 @@ export class Output {
   broken = false;
   /** Called once when the reader goes. */
   onBroken: () => void = () => {};
+  /** Called with every text of `write` before it goes out. */
+  beforeWrite: (text: string) => void = () => {};
   #wake: (() => void)[] = [];
 
   constructor(stream: Writable, isTty = false) {
@@ -26,8 +29,20 @@ export class Output {
   /** Resolves when more may be written. */
   async write(text: string): Promise<void> {
     if (this.broken || text === '') return;
+    this.beforeWrite(text);
     if (this.#stream.write(text)) return;
     await new Promise<void>((resolve) => this.#wake.push(resolve));
+  }
+
+  /** Without waiting, and without `beforeWrite`: for the few bytes of a status line. */
+  writeAside(text: string): void {
+    if (!this.broken) this.#stream.write(text);
+  }
+
+  /** Width of the terminal; it may change at any time. */
+  get columns(): number {
+    const { columns } = this.#stream as Writable & { columns?: number };
+    return columns === undefined || columns < 1 ? 80 : columns;
   }
 
   /** Resolves when all of it has left this process, or can not. */
@@ -58,10 +73,14 @@ export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 export interface Io {
   env: Record<string, string | undefined>;
   stdin: Readable;
+  /** Somebody can be asked. */
+  stdinIsTty: boolean;
   stdout: Output;
   stderr: Output;
   /** Takes the signals over until the returned function is called. */
   onSignal(signals: readonly StopSignal[], listener: (signal: StopSignal) => void): () => void;
+  /** Null when a browser was started, else why not. */
+  openInBrowser(url: string): Promise<string | null>;
   /** At once, without flushing. */
   exitNow(code: number): void;
   flush(): Promise<void>;
@@ -73,6 +92,7 @@ export function processIo(): Io {
   return {
     env: process.env,
     stdin: process.stdin,
+    stdinIsTty: process.stdin.isTTY === true,
     stdout,
     stderr,
     onSignal(signals, listener) {
@@ -81,6 +101,7 @@ export function processIo(): Io {
         for (const signal of signals) process.off(signal, listener);
       };
     },
+    openInBrowser: (url) => openInBrowser(url),
     exitNow: (code) => process.exit(code),
     async flush() {
       await stdout.flush();

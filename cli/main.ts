@@ -4,11 +4,12 @@
  *
  *   program      commands and flags (commander)
  *   settings     where the coordinator is and who asks: flags over environment
- *   commands/    run · logs · control (list, get, wait, interrupt, fail, send)
- *   printer      events for people and for programs; lines: the last N of them
+ *   commands/    run · logs · open · delete · control (list, get, wait, interrupt, fail, send)
+ *   printer      events for people and for programs; lines: the last N of them; status-line: progress, written over and over
+ *   terminal-text  other people's words, made harmless for a terminal
  *   exit-code    what an execution's end means to a shell
  *   explain      errors, each with the next step
- *   io           output with backpressure, broken pipes, signals; web-socket: `ws` behind the client's port
+ *   io           output with backpressure, broken pipes, signals; browser: opens one; web-socket: `ws` behind the client's port
  */
 
 import { processIo } from './io.ts';

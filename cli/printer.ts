@@ -4,6 +4,8 @@ import type { LoggedEvent } from '../protocol/index.ts';
 import { describeEnding } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { LineSplitter, type Piece, type StreamName } from './lines.ts';
+import { progressText, type StatusLine } from './status-line.ts';
+import { visible } from './terminal-text.ts';
 
 /** What people see without asking for types: the job's lines, and what explains a pause or an end in them. */
 export const HUMAN_TYPES = [
@@ -24,6 +26,8 @@ export interface PrinterOptions {
   /** Types that were asked for by name are printed although nothing is known about how. */
   types?: readonly string[] | undefined;
   quiet?: boolean;
+  /** Where progress is drawn; without it, and where progress was asked for by name, it is an event like others. */
+  status?: StatusLine;
   /** `run --json` keeps stdout for its one object. */
   outputTo?: StreamName;
 }
@@ -56,14 +60,15 @@ export class Printer {
         return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
       default: {
         const remark = remarkOn(type, data);
-        if (remark !== null) return [this.#splitter.remark(`holdfast: ${remark}\n`, at)];
+        if (remark !== null) return [this.#splitter.remark(`holdfast: ${visible(remark)}\n`, at)];
         if (!this.#options.types?.includes(type)) return [];
-        return this.#splitter.split('stdout', `${offset} ${type} ${JSON.stringify(data)}\n`, at);
+        return this.#splitter.split('stdout', `${offset} ${type} ${visible(JSON.stringify(data))}\n`, at);
       }
     }
   }
 
   async print(event: LoggedEvent): Promise<void> {
+    if (event.type === 'progress') this.#options.status?.set('progress', progressText(event.data));
     const pieces = this.pieces(event);
     // The usual case in one write: pieces of one event are of one stream.
     const [first] = pieces;

@@ -3,31 +3,46 @@
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import * as control from './commands/control.ts';
+import { type DeleteFlags, deleteSession } from './commands/delete.ts';
 import { type LogsFlags, logs } from './commands/logs.ts';
+import { type OpenFlags, open } from './commands/open.ts';
 import { type RunFlags, run } from './commands/run.ts';
 import { type Context, createContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
 import { explain } from './explain.ts';
 import type { Io } from './io.ts';
 import { type Flags, parseReference, readSettings, UsageError } from './settings.ts';
+import { visible } from './terminal-text.ts';
 
 const GIVE_UP_AFTER = '10m';
 
 const AFTER_HELP = `
-Environment: HOLDFAST_URL, HOLDFAST_API_KEY, HOLDFAST_SESSION (default of --session), NO_COLOR.
-An execution is named session/execution, or by its id with --session.
+Begin with:
+  holdfast run -- sh -c 'echo hello; sleep 5; echo done'
+  holdfast list
+  holdfast logs -f SESSION/EXECUTION
 
-Exit codes of run and wait: the job's own; 128 + n when signal n ended it; 130 when it was interrupted;
-125 when the coordinator failed or the job failed without an exit code. Of all commands: 2 for a mistake in the call.`;
+A run is an execution in a session. It is named SESSION/EXECUTION, as \`run\` and \`list\` print it, or by its id with --session.
+Flags go before the environment: HOLDFAST_URL (the coordinator), HOLDFAST_API_KEY, HOLDFAST_SESSION (default of --session), NO_COLOR.
+Data is on stdout, all else on stderr.
+
+Exit codes
+  run, wait   the job's own; 128 + n when signal n ended it; 130 when it was interrupted; 125 when it failed without a code
+  run         130 after Ctrl-C and 143 after SIGTERM, which detach; 141 when the reader of its output left
+  all         0 done; 2 a mistake in the call, nothing was done; 125 the coordinator refused, failed or could not be reached
+  delete      1 when the answer was no`;
 
 export async function runCli(args: string[], io: Io): Promise<number> {
   let exitCode: number = EXIT.ok;
   let flags: Flags = {};
   let url = '';
   let reference: { session: string } | undefined;
+  let context: Context | undefined;
 
   const program = new Command('holdfast')
-    .description('Runs long jobs anywhere, and never loses a line of them.')
+    .description(
+      'Runs long jobs anywhere, and never loses a line of them. Close the terminal: the job goes on, and can be followed again.',
+    )
     .version(manifest.version, '-V, --version')
     .enablePositionalOptions()
     .showHelpAfterError('(see: holdfast help)')
@@ -56,7 +71,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     flags = { ...outer, ...own, color: outer.color !== false && own.color !== false };
     const settings = readSettings(flags, io.env);
     url = settings.url;
-    return createContext(io, settings, flags);
+    context = createContext(io, settings, flags);
+    return context;
   };
   /** For the next step that an error names. A reference that is none is told by the command itself. */
   const about = (id: string, own: { session?: string }): void => {
@@ -73,10 +89,10 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--queue', 'wait behind an active run of the session instead of failing')
     .option('--cwd <dir>', 'working directory of the job')
     .option('-e, --env <KEY=VALUE>', "variable of the job; KEY alone takes this shell's (repeatable)", collect)
-    .option('-l, --label <key=value>', 'label of the run (repeatable)', collect)
+    .option('-l, --label <key=value>', 'label of the run, kept with it and shown by `holdfast get` (repeatable)', collect)
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`; it is at its end otherwise")
-    .option('--format <format>', 'what the job prints: text or jsonl')
-    .option('--launcher <launcher>', 'who starts the job: none, runner or container')
+    .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
+    .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); the deployment's own when left out")
     .option('--timeout <duration>', 'interrupt the job after this long, such as 30m')
     .option('--interrupt-on-exit', 'Ctrl-C, and any other way out, interrupts the job instead of detaching (for CI)')
     .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
@@ -89,10 +105,10 @@ export async function runCli(args: string[], io: Io): Promise<number> {
   add('logs', [], 'show what a run printed')
     .argument('<id>', 'session/execution')
     .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
-    .option('-f, --follow', 'go on until the run ends')
+    .option('-f, --follow', 'go on until the run ends, through cuts of the connection; Ctrl-C leaves the job alone')
     .option('-n, --tail <lines>', 'only the last so many lines (events with --json)')
-    .option('--after <offset>', 'only what came after this offset')
-    .option('--types <a,b>', 'only events of these types')
+    .option('--after <offset>', 'only what came after this place in the log: `offset` of an event of --json')
+    .option('--types <a,b>', 'only events of these types, such as output,agent,progress')
     .option('-t, --timestamps', 'put the time before each line')
     .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
     .action(async (id: string, own: LogsFlags, self: Command) => {
@@ -102,8 +118,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
 
   add('list', ['ls', 'ps'], 'list the runs of a session, or the sessions with their newest run')
     .option('-s, --session <id>', 'session to list (HOLDFAST_SESSION)')
-    .option('--status <status>', 'only runs with this status')
-    .option('--limit <n>', 'at most so many')
+    .option('--status <status>', 'only with this status: queued, pending, running, completed, failed or interrupted')
+    .option('--limit <n>', 'at most so many, 50 when left out')
     .option('--cursor <cursor>', 'go on where a list stopped')
     .action(async (own: control.ListFlags, self: Command) => {
       exitCode = await control.list(contextOf(self), own);
@@ -126,17 +142,17 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       exitCode = await control.wait(contextOf(self), id, own);
     });
 
-  add('interrupt', ['cancel'], 'stop a run')
+  add('interrupt', ['cancel'], 'stop a run: SIGINT first, then stronger')
     .argument('<id>', 'session/execution')
     .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
-    .option('--force', 'kill the job at once')
-    .option('--reason <text>', 'kept with the run')
+    .option('--force', 'kill the job at once, without a chance to clean up')
+    .option('--reason <text>', 'why; it is kept with the run')
     .action(async (id: string, own: control.InterruptFlags, self: Command) => {
       about(id, own);
       exitCode = await control.interrupt(contextOf(self), id, own);
     });
 
-  add('fail', [], 'end a run as failed, without its word')
+  add('fail', [], 'declare a run failed whose job can not report any more, because its host is lost')
     .argument('<id>', 'session/execution')
     .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
     .requiredOption('--code <code>', 'failure code, such as lost_host')
@@ -146,7 +162,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       exitCode = await control.fail(contextOf(self), id, own);
     });
 
-  add('send', [], "write to the job's stdin")
+  add('send', [], 'write to the stdin of a job that was started with --open-stdin')
     .argument('<id>', 'session/execution')
     .argument('[text]', 'one line; - or nothing reads stdin')
     .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
@@ -154,6 +170,25 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .action(async (id: string, text: string | undefined, own: control.SendFlags, self: Command) => {
       about(id, own);
       exitCode = await control.send(contextOf(self), id, text, own);
+    });
+
+  add('open', [], 'open the page of a run in the browser, or print a link to share it')
+    .argument('[id]', 'session/execution; left out: the page of --session, or of the deployment')
+    .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
+    .option('--print', 'only print the address, which is what happens anyway when stdout is no terminal')
+    .option('--share', 'print a link with which anyone can read this one run, without a key, for a while')
+    .option('--ttl <duration>', 'how long that link works, up to 1h (default: 15m)')
+    .action(async (id: string | undefined, own: OpenFlags, self: Command) => {
+      if (id !== undefined) about(id, own);
+      exitCode = await open(contextOf(self), id, own);
+    });
+
+  add('delete', [], 'delete a session with all its runs and their logs, for good')
+    .argument('<session>', 'the session')
+    .option('-y, --yes', 'do not ask')
+    .action(async (id: string, own: DeleteFlags, self: Command) => {
+      reference = { session: id };
+      exitCode = await deleteSession(contextOf(self), id, own);
     });
 
   try {
@@ -168,6 +203,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     }
     await report(io, flags, explain(error, { url, ...(reference ? { reference } : {}) }));
     return EXIT.coordinator;
+  } finally {
+    context?.status.end();
   }
 }
 
@@ -176,6 +213,6 @@ async function report(io: Io, { json }: Flags, { code, message, hint, requestId 
     await io.stderr.write(`${JSON.stringify({ error: { code, message, hint, requestId } })}\n`);
     return;
   }
-  await io.stderr.write(`holdfast: ${message}${requestId ? ` (${code}, request ${requestId})` : ''}\n`);
-  if (hint) await io.stderr.write(`holdfast: ${hint}\n`);
+  await io.stderr.write(`holdfast: ${visible(message)}${requestId ? visible(` (${code}, request ${requestId})`) : ''}\n`);
+  if (hint) await io.stderr.write(`holdfast: ${visible(hint)}\n`);
 }

@@ -4,12 +4,18 @@ import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { ConnectSocket, Refusal, SocketEnd } from '../client/index.ts';
 
-/** A peer that does not answer a close frame is not waited for. */
+/** A peer that does not answer a close frame, or that said one and then does not hang up (the platform does not), is not waited for: `ws` would, for 30 s. */
 const CLOSE_TIMEOUT_MS = 500;
 const REFUSAL_BODY_CHARS_MAX = 64 * 1024;
 
 export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events) => {
-  const socket = new WebSocket(url, protocols, { headers, perMessageDeflate: false });
+  // `closeTimeout` is newer than the type.
+  const options: WebSocket.ClientOptions & { closeTimeout: number } = {
+    headers,
+    perMessageDeflate: false,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+  };
+  const socket = new WebSocket(url, protocols, options);
   let problem = '';
   let ended = false;
   const end = (how: SocketEnd) => {

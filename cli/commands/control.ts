@@ -15,6 +15,7 @@ import { type Colour, type Context, note, printJson } from '../context.ts';
 import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
 import type { Io } from '../io.ts';
 import { checkId, duration, formatReference, oneOf, parseReference, UsageError, wholeNumber } from '../settings.ts';
+import { visible } from '../terminal-text.ts';
 
 export interface ReferenceFlags {
   session?: string;
@@ -41,7 +42,7 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
     const page = await client.sessions(query);
     if (context.json) await printJson(context, page);
     else {
-      const rows = page.data.map(({ id, execution }) => (execution ? rowOf(execution) : [id, '-', '-', '-', '-']));
+      const rows = page.data.map(({ id, execution }) => (execution ? rowOf(execution) : [visible(id), '-', '-', '-', '-']));
       await printTable(context, rows, 'no sessions yet: start one with `holdfast run -- command`');
       if (page.next) await note(context, `there are more: --cursor ${page.next}`);
     }
@@ -63,8 +64,8 @@ function rowOf(execution: Execution): string[] {
   const { session, id, status, command, createdAt } = execution;
   const text = visible(command.join(' '));
   return [
-    formatReference({ session, execution: id }),
-    status,
+    visible(formatReference({ session, execution: id })),
+    visible(status),
     timeOf(createdAt),
     tookOf(execution),
     text.length > COMMAND_CHARS_MAX ? `${text.slice(0, COMMAND_CHARS_MAX - 1)}…` : text,
@@ -113,7 +114,7 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
     ['execution', formatReference(reference)],
     ['status', paint(colourOf(execution.status), visible(ended))],
     ['command', visible(execution.command.map(quoted).join(' '))],
-    ['cwd', execution.cwd],
+    ['cwd', execution.cwd === undefined ? undefined : visible(execution.cwd)],
     ['launcher', execution.launcher],
     ['connected', execution.connected === undefined ? undefined : execution.connected ? 'yes' : 'no'],
     ['fails at', execution.graceUntil === undefined ? undefined : `${timeOf(execution.graceUntil)} unless the job connects again`],
@@ -246,10 +247,6 @@ function tookOf({ startedAt, endedAt }: Execution): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
   return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m`;
 }
-
-/** Someone else's text in a table must not move the cursor of this terminal. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
-const visible = (text: string): string => text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '·');
 
 const quoted = (argument: string): string =>
   /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;

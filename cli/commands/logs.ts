@@ -41,10 +41,17 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
   if (wrong !== undefined) throw new UsageError(`--types: ${JSON.stringify(wrong)} is no event type`);
   const giveUpAfterMs = duration(flags.giveUpAfter, '--give-up-after');
 
-  const printer = new Printer(io, { timestamps: flags.timestamps === true, types: asked, quiet: context.quiet });
+  const { status } = context;
+  const draws = flags.follow === true && !json && asked === undefined && status.enabled;
+  const printer = new Printer(io, {
+    timestamps: flags.timestamps === true,
+    types: asked,
+    quiet: context.quiet,
+    ...(draws ? { status } : {}),
+  });
   const reading: Reading = {
     reference,
-    types: asked ?? (json ? undefined : HUMAN_TYPES),
+    types: asked ?? (json ? undefined : draws ? [...HUMAN_TYPES, 'progress'] : HUMAN_TYPES),
     giveUpAfterMs,
     show: json ? (event) => io.stdout.write(`${JSON.stringify(event)}\n`) : (event) => printer.print(event),
   };

@@ -18,10 +18,12 @@ import {
 } from '../../protocol/index.ts';
 import { type Context, note, openStream, printJson } from '../context.ts';
 import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
-import { explain } from '../explain.ts';
+import { explain, isGone } from '../explain.ts';
 import type { StopSignal } from '../io.ts';
 import { Printer } from '../printer.ts';
 import { checkId, duration, formatReference, oneOf, pairs, type Reference, UsageError } from '../settings.ts';
+import { visible } from '../terminal-text.ts';
+import { pageUrl } from './open.ts';
 
 export interface RunFlags {
   session?: string;
@@ -98,6 +100,7 @@ async function announce(
   const name = formatReference(reference);
   await note(context, `${created ? 'started' : 'already started'} ${name}`);
   await note(context, `follow it from anywhere: holdfast logs -f ${name}`);
+  await note(context, `or in a browser: ${pageUrl(context.settings.url, reference)}`);
   if (execution.launcher === 'none') {
     await note(
       context,
@@ -116,7 +119,11 @@ async function follow(
   giveUpAfterMs: number,
 ): Promise<number> {
   const { io, client } = context;
-  const printer = new Printer(io, { quiet: context.quiet, ...(context.json ? { outputTo: 'stderr' as const } : {}) });
+  const printer = new Printer(io, {
+    quiet: context.quiet,
+    status: context.status,
+    ...(context.json ? { outputTo: 'stderr' as const } : {}),
+  });
   let verdict: Ending | null = null;
   let failure: StreamFailure | null = null;
   const stream = openStream(context, reference, { after: execution.firstOffset - 1, signal: stop.following.signal, giveUpAfterMs });
@@ -143,11 +150,12 @@ async function follow(
   const found = unreachable ? null : await client.get(reference.session, reference.execution).catch(() => null);
   const ended = found && isTerminal(found.status) ? found : null;
   if (failure) {
-    const { message, hint } = explain(failure, { url: context.settings.url });
-    await io.stderr.write(`holdfast: the output could not be followed further: ${message}\n`);
+    const { message, hint } = explain(failure, { url: context.settings.url, reference });
+    await io.stderr.write(`holdfast: the output could not be followed further: ${visible(message)}\n`);
     if (!ended) {
       if (hint) await note(context, hint);
-      await note(context, `the run goes on: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
+      if (!isGone(failure.code))
+        await note(context, `the run goes on: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
       return EXIT.coordinator;
     }
   }
@@ -230,6 +238,7 @@ class Stop {
 
   #onSignal(signal: StopSignal): void {
     if (this.signal) {
+      this.#context.status.end();
       this.#context.io.exitNow(this.exitCode);
       return;
     }
@@ -251,7 +260,9 @@ class Stop {
         await client.interrupt(session, execution, { reason });
       } catch (error) {
         const { message } = explain(error, { url: settings.url });
-        await this.#context.io.stderr.write(`holdfast: ${formatReference(this.#reference)} could not be interrupted: ${message}\n`);
+        await this.#context.io.stderr.write(
+          `holdfast: ${formatReference(this.#reference)} could not be interrupted: ${visible(message)}\n`,
+        );
         this.following.abort();
       }
     })();

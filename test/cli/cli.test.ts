@@ -4,11 +4,9 @@
  * real exit are in process.test.ts.
  */
 
-import { PassThrough, Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Io, Output, type StopSignal } from '../../cli/io.ts';
-import { runCli } from '../../cli/program.ts';
 import type { Execution } from '../../protocol/index.ts';
+import { type CallOptions, result as resultOf, call as startCall } from '../support/cli-call.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 
 let fake: FakeSession;
@@ -18,61 +16,8 @@ beforeEach(async () => {
 });
 afterEach(() => fake.stop());
 
-interface Called {
-  done: Promise<number>;
-  out: () => string;
-  err: () => string;
-  signal: (signal: StopSignal) => void;
-  exits: number[];
-}
-
-function call(
-  args: string[],
-  { env = {}, stdin = '', tty = false }: { env?: Record<string, string>; stdin?: string; tty?: boolean } = {},
-): Called {
-  const text = { out: '', err: '' };
-  const sink = (name: 'out' | 'err') => {
-    const stream = new PassThrough();
-    stream.on('data', (chunk) => {
-      text[name] += String(chunk);
-    });
-    return new Output(stream, tty);
-  };
-  const listeners = new Set<(signal: StopSignal) => void>();
-  const exits: number[] = [];
-  const io: Io = {
-    env: { HOLDFAST_URL: fake.url, HOLDFAST_API_KEY: 'key', ...env },
-    stdin: Readable.from([Buffer.from(stdin)]),
-    stdout: sink('out'),
-    stderr: sink('err'),
-    onSignal: (_signals, listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    exitNow: (code) => exits.push(code),
-    flush: async () => {},
-  };
-  const done = runCli(args, io).then(async (code) => {
-    await io.stdout.flush();
-    await io.stderr.flush();
-    return code;
-  });
-  return {
-    done,
-    out: () => text.out,
-    err: () => text.err,
-    exits,
-    signal: (signal) => {
-      for (const listener of listeners) listener(signal);
-    },
-  };
-}
-
-async function result(args: string[], options: Parameters<typeof call>[1] = {}) {
-  const called = call(args, options);
-  const code = await called.done;
-  return { code, out: called.out(), err: called.err() };
-}
+const call = (args: string[], options?: CallOptions) => startCall(fake.url, args, options);
+const result = (args: string[], options?: CallOptions) => resultOf(fake.url, args, options);
 
 /** A job that prints and ends as soon as it is started. */
 function jobThat(ends: (execution: Execution) => void): void {
@@ -89,9 +34,12 @@ describe('run', () => {
     const { code, out, err } = await result(['run', '--', 'job', '--flag', '-x']);
     expect(code).toBe(0);
     expect(out).toBe('to stdout\n');
-    const [started, follow, ...rest] = err.split('\n');
+    const [started, follow, page, ...rest] = err.split('\n');
     expect(started).toMatch(/^holdfast: started s_[0-9A-Z]{26}\/exec_[0-9A-Z]{26}$/);
     expect(follow).toBe(`holdfast: follow it from anywhere: holdfast logs -f ${started?.split(' ').at(-1)}`);
+    expect(page).toBe(
+      `holdfast: or in a browser: ${fake.url}/sessions/${started?.split(' ').at(-1)?.replace('/', '/executions/')}`,
+    );
     expect(rest).toEqual(['to stderr', '']);
     expect(fake.requests[0]?.body).toMatchObject({ command: ['job', '--flag', '-x'] });
   });
@@ -524,6 +472,14 @@ describe('mistakes and failures', () => {
     [['list', '--limit', '0'], /--limit/],
     [['fail', 's1/e1'], /required option/],
     [['get', 's1/e1', 'more'], /too many arguments/],
+    [['open', 'e1'], /which session/],
+    [['open', '--share'], /give session\/execution/],
+    [['open', '--share', '-s', 's1'], /give session\/execution/],
+    [['open', 's1/e1', '--ttl', '5m'], /--ttl is for --share/],
+    [['open', 's1/e1', '--share', '--ttl', '2h'], /from 1s to 60m/],
+    [['open', 's1/e1', '--share', '--ttl', '15'], /--ttl must be a duration/],
+    [['delete', 's1'], /--yes/],
+    [['delete', 'a b', '-y'], /session id/],
   ])('%o is a mistake: exit code 2, nothing sent', async (args, message) => {
     const { code, out, err } = await result(args);
     expect(code).toBe(2);
@@ -583,6 +539,12 @@ describe('mistakes and failures', () => {
     const { code, err } = await result(['list']);
     expect(code).toBe(125);
     expect(err).toContain('holdfast: give a session: --session or HOLDFAST_SESSION');
+  });
+
+  test('a session that is not there comes with the way to those that are', async () => {
+    const { code, err } = await result(['list', '-s', 'other']);
+    expect(code).toBe(125);
+    expect(err).toContain('see which sessions there are: holdfast list');
   });
 
   test('with --json an error is one object on stderr', async () => {

@@ -70,3 +70,55 @@ it('an interrupt ends the job and is not a failure', async () => {
   await real.client.interrupt('s3', execution.id, { reason: 'enough' });
   expect(await real.client.wait('s3', execution.id)).toMatchObject({ status: 'interrupted' });
 });
+
+it('[SPL24] the lines of a run are numbered, both streams together, as a reader of the whole log counts them', async () => {
+  const script =
+    'for i in $(seq 1 400); do echo "out $i"; if [ $((i % 7)) = 0 ]; then echo "err $i" >&2; fi; done; printf "no end"';
+  await holdfast(['run', '--session', 's4', '--id', 'numbered', '--', 'sh', '-c', script]);
+  let begun = 0;
+  const open = new Set<unknown>();
+  for (const { type, data } of await real.read('s4', 'numbered')) {
+    if (type !== 'output') continue;
+    const text = String(data.text);
+    const begins = (text.match(/\n/g)?.length ?? 0) + (text.endsWith('\n') ? 0 : 1) - (open.has(data.stream) ? 1 : 0);
+    expect(data.line).toBe(begins > 0 ? begun + 1 : undefined);
+    begun += begins;
+    if (text.endsWith('\n')) open.delete(data.stream);
+    else open.add(data.stream);
+  }
+  expect(begun).toBe(400 + 57 + 1);
+});
+
+it('a shared link reads its run and no other, and a deleted session is gone for those who follow it', async () => {
+  for (const id of ['shared', 'private']) await holdfast(['run', '--session', 's5', '--id', id, '--', 'echo', id]);
+  const { code, stdout } = await holdfast(['open', 's5/shared', '--share', '--ttl', '1m']);
+  expect(code).toBe(0);
+  const [page, ticket] = stdout.trim().split('#ticket=');
+  expect(page).toBe(`${real.stack.url}/sessions/s5/executions/shared`);
+  const read = (id: string) =>
+    fetch(`${real.stack.url}/v1/sessions/s5/executions/${id}/log?ticket=${ticket}`).then(async (answer) => [
+      answer.status,
+      answer.ok ? await answer.text() : '',
+    ]);
+  expect(await read('shared')).toEqual([200, 'shared\n']);
+  expect((await read('private'))[0]).toBe(401);
+
+  await holdfast(['run', '--detach', '--session', 's5', '--id', 'active', '--', 'sleep', '600']);
+  for await (const { type } of real.follow('s5', 'active')) if (type === 'started') break;
+  const following = holdfast(['logs', '-f', 's5/active']);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  expect(await holdfast(['delete', 's5'])).toMatchObject({ code: 2, stdout: '' });
+  expect(await holdfast(['delete', '--yes', 's5'])).toMatchObject({ code: 0, stdout: '' });
+  const followed = await following;
+  expect(followed.code).toBe(125);
+  expect(followed.stderr).toContain('session s5 is not there any more');
+  expect((await holdfast(['list', '--session', 's5', '--json'])).code).toBe(125);
+});
+
+it('holdfast list without a session has each session with its newest run', async () => {
+  await holdfast(['run', '--session', 's6', '--id', 'only', '--', 'true']);
+  const { code, stdout } = await holdfast(['list', '--json']);
+  expect(code).toBe(0);
+  const { data } = JSON.parse(stdout) as { data: { id: string; execution: { id: string; status: string } | null }[] };
+  expect(data.find(({ id }) => id === 's6')).toMatchObject({ execution: { id: 'only' } });
+});

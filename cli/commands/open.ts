@@ -1,0 +1,61 @@
+/** `holdfast open`: the page of a run, a session or the whole deployment; and a link that lets somebody else read one run for a while. */
+
+import { TICKET_TTL_SECONDS_MAX } from '../../protocol/index.ts';
+import { type Context, note, printJson } from '../context.ts';
+import { EXIT } from '../exit-code.ts';
+import { checkId, duration, formatReference, parseReference, type Reference, UsageError } from '../settings.ts';
+
+export interface OpenFlags {
+  session?: string;
+  print?: boolean;
+  share?: boolean;
+  ttl?: string;
+}
+
+/** Long enough to send it to somebody who is at their desk, short enough to be forgotten. */
+const SHARE_TTL = '15m';
+
+export function pageUrl(url: string, { session, execution }: Partial<Reference> = {}): string {
+  if (session === undefined) return `${url}/`;
+  const page = `${url}/sessions/${encodeURIComponent(session)}`;
+  return execution === undefined ? page : `${page}/executions/${encodeURIComponent(execution)}`;
+}
+
+export async function open(context: Context, id: string | undefined, flags: OpenFlags): Promise<number> {
+  const { io, client, settings } = context;
+  if (flags.ttl !== undefined && !flags.share) throw new UsageError('--ttl is for --share');
+  const session = flags.session ?? (io.env.HOLDFAST_SESSION || undefined);
+  const target: Partial<Reference> =
+    id !== undefined ? parseReference(id, flags, io.env) : session === undefined ? {} : { session: checkId(session, 'session') };
+  let url = pageUrl(settings.url, target);
+  let expiresAt: number | undefined;
+  if (flags.share) {
+    if (target.session === undefined || target.execution === undefined) {
+      throw new UsageError('--share is for one run: give session/execution');
+    }
+    const ttl = flags.ttl ?? SHARE_TTL;
+    const ttlSeconds = Math.floor(duration(ttl, '--ttl') / 1000);
+    if (ttlSeconds < 1 || ttlSeconds > TICKET_TTL_SECONDS_MAX)
+      throw new UsageError(`--ttl must be from 1s to ${TICKET_TTL_SECONDS_MAX / 60}m, not ${ttl}`);
+    const made = await client.createTicket(target.session, { execution: target.execution, ttlSeconds });
+    url += `#ticket=${made.ticket}`; // A fragment is sent to no server, so it is in no access log.
+    expiresAt = made.expiresAt;
+    await note(
+      context,
+      `whoever has this link can read ${formatReference(target as Reference)}, and nothing else, until ${new Date(expiresAt).toISOString()}`,
+    );
+  } else if (target.session !== undefined && target.execution !== undefined && !flags.print) {
+    // A typing mistake is told here rather than by an empty page.
+    await client.get(target.session, target.execution);
+  }
+  if (context.json) {
+    await printJson(context, { url, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    return EXIT.ok;
+  }
+  await io.stdout.write(`${url}\n`);
+  // A link to give away, and an address that goes into a pipe, are not for this browser.
+  if (flags.print || flags.share || !io.stdout.isTty) return EXIT.ok;
+  const problem = await io.openInBrowser(url);
+  if (problem !== null) await note(context, `no browser was opened (${problem}): open the address yourself`);
+  return EXIT.ok;
+}

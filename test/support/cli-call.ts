@@ -1,0 +1,77 @@
+/** The command line in this process, with streams in place of a terminal. Signals, pipes and the real exit are in test/cli/process.test.ts. */
+
+import { PassThrough, Readable } from 'node:stream';
+import { type Io, Output, type StopSignal } from '../../cli/io.ts';
+import { runCli } from '../../cli/program.ts';
+
+export interface Called {
+  done: Promise<number>;
+  out: () => string;
+  err: () => string;
+  signal: (signal: StopSignal) => void;
+  exits: number[];
+  /** Addresses that were opened in a browser. */
+  opened: string[];
+}
+
+export interface CallOptions {
+  env?: Record<string, string>;
+  stdin?: string;
+  /** True: all of stdin, stdout and stderr are terminals; else those that are named. */
+  tty?: boolean | readonly ('stdin' | 'stdout' | 'stderr')[];
+  /** Why no browser can be opened. */
+  browser?: string | null;
+}
+
+export function call(url: string, args: string[], { env = {}, stdin = '', tty = false, browser = null }: CallOptions = {}): Called {
+  const text = { out: '', err: '' };
+  const isTty = (name: 'stdin' | 'stdout' | 'stderr') => (typeof tty === 'boolean' ? tty : tty.includes(name));
+  const sink = (name: 'out' | 'err') => {
+    const stream = new PassThrough();
+    stream.on('data', (chunk) => {
+      text[name] += String(chunk);
+    });
+    return new Output(stream, isTty(name === 'out' ? 'stdout' : 'stderr'));
+  };
+  const opened: string[] = [];
+  const listeners = new Set<(signal: StopSignal) => void>();
+  const exits: number[] = [];
+  const io: Io = {
+    env: { HOLDFAST_URL: url, HOLDFAST_API_KEY: 'key', ...env },
+    stdin: Readable.from([Buffer.from(stdin)]),
+    stdinIsTty: isTty('stdin'),
+    openInBrowser: async (url) => {
+      opened.push(url);
+      return browser;
+    },
+    stdout: sink('out'),
+    stderr: sink('err'),
+    onSignal: (_signals, listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    exitNow: (code) => exits.push(code),
+    flush: async () => {},
+  };
+  const done = runCli(args, io).then(async (code) => {
+    await io.stdout.flush();
+    await io.stderr.flush();
+    return code;
+  });
+  return {
+    done,
+    out: () => text.out,
+    err: () => text.err,
+    exits,
+    opened,
+    signal: (signal) => {
+      for (const listener of listeners) listener(signal);
+    },
+  };
+}
+
+export async function result(url: string, args: string[], options: CallOptions = {}) {
+  const called = call(url, args, options);
+  const code = await called.done;
+  return { code, out: called.out(), err: called.err(), opened: called.opened };
+}
