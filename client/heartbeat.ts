@@ -3,13 +3,14 @@
  *
  * Owns one timer and the time of the last message. Does not own the connection: it asks for a ping, and reports silence once.
  *
- *   resting ──pingMs, or ping()──▶ waiting for a pong ──pong──▶ resting
+ *   resting ──pingMs, or probe()──▶ waiting for a pong ──pong──▶ resting
  *                                   │  ▲      │
  *                                   └──┘      └──▶ silent
  *                        slept, or other traffic
  *
  * H1  At most one timer: whatever sets one clears the one before, and a pong is what replaces the timer that would report silence.
  * H2  A timer that fires late proves nothing about the other side; it is asked again.
+ * H3  Probes that come together are one, or each would put off the verdict of the one before.
  */
 
 import type { StreamTimings } from './stream-types.ts';
@@ -39,7 +40,8 @@ export class Heartbeat {
   readonly #port: HeartbeatPort;
   readonly #timings: Readonly<StreamTimings>;
   #timer: ReturnType<typeof setTimeout> | null = null;
-  #lastMessageAt = 0;
+  #lastMessageAt = Date.now();
+  #probing = false;
 
   constructor(port: HeartbeatPort, timings: Readonly<StreamTimings>) {
     this.#port = port;
@@ -53,28 +55,43 @@ export class Heartbeat {
 
   /** After the hello and after every pong: the next ping is a while off. */
   rest(): void {
+    this.#probing = false;
     this.#set(() => this.ping(), this.#timings.pingMs);
   }
 
   ping(): void {
-    this.#port.sendPing();
-    this.#awaitPong(Date.now(), this.#timings.pongMs);
+    this.#ask(this.#timings.pongMs);
+  }
+
+  /** With the short deadline. Asked again before the answer, it does not ask again (H3). */
+  probe(): void {
+    if (!this.#probing) this.#ask(this.#timings.probeMs);
+    this.#probing = true;
+  }
+
+  get quietMs(): number {
+    return Date.now() - this.#lastMessageAt;
   }
 
   stop(): void {
     if (this.#timer) clearTimeout(this.#timer);
   }
 
-  #awaitPong(pingedAt: number, delayMs: number): void {
+  #ask(pongMs: number): void {
+    this.#port.sendPing();
+    this.#awaitPong(Date.now(), pongMs, pongMs);
+  }
+
+  #awaitPong(pingedAt: number, delayMs: number, pongMs: number): void {
     const dueAt = Date.now() + delayMs;
     this.#set(() => {
-      const verdict = judgeSilence({ now: Date.now(), dueAt, pingedAt, lastMessageAt: this.#lastMessageAt }, this.#timings.pongMs);
+      const verdict = judgeSilence({ now: Date.now(), dueAt, pingedAt, lastMessageAt: this.#lastMessageAt }, pongMs);
       switch (verdict.kind) {
         case 'slept':
-          this.ping(); // H2
+          this.#ask(pongMs); // H2
           return;
         case 'busy':
-          this.#awaitPong(pingedAt, verdict.waitMs);
+          this.#awaitPong(pingedAt, verdict.waitMs, pongMs);
           return;
         case 'silent':
           this.#port.onSilent();

@@ -10,68 +10,20 @@ import {
   type IngestAccess,
   isTerminal,
   newExecutionId,
-  nextStepAfterStatus,
-  type ProblemCode,
-  retryAfterMs,
-  retryDelayMs,
   type SessionSummary,
   type StartRequest,
   type Status,
   WAIT_SECONDS_MAX,
-  withinBudget,
 } from '../protocol/index.ts';
+import { type ClientCredential, credentialOf } from './credential.ts';
+import { type ExecutionHandle, executionHandle } from './execution-handle.ts';
+import { CLIENT_DEFAULTS, pause, type RequestFunction, type RequestOptions, requester } from './http-request.ts';
+import { type EventPage, eventPageOf, eventsCall, type ReadEventsOptions } from './read-events.ts';
+import { connectSession, type SessionStream } from './session-stream.ts';
+import type { SessionStreamOptions } from './stream-types.ts';
 
-export interface ClientOptions {
-  /** Base URL of the deployment. */
-  url: string;
-  apiKey: string;
-  fetch?: typeof globalThis.fetch;
-  /** Total time that one call may spend on attempts and pauses. */
-  retryBudgetMs?: number;
-  /** One attempt, without the time that a long poll asks the server to wait. */
-  attemptTimeoutMs?: number;
-  /** Told before each pause, so that a person need not wonder. */
-  onRetry?: (error: HoldfastError, delayMs: number) => void;
-  random?: () => number;
-}
-
-export const CLIENT_DEFAULTS = { retryBudgetMs: 30_000, attemptTimeoutMs: 20_000, retryBaseMs: 250, retryCapMs: 4_000 } as const;
-
-/** `unreachable`: no answer. `timeout`: none in time. `bad_answer`: one that is not the API's, such as a proxy's error page. */
-export type ClientErrorCode = ProblemCode | 'unreachable' | 'timeout' | 'bad_answer';
-
-export interface HoldfastErrorFields {
-  code: ClientErrorCode;
-  message: string;
-  retryable: boolean;
-  /** 0 when there was no answer. */
-  status: number;
-  requestId?: string | undefined;
-  /** Fields of the problem document that belong to its code: `activeExecutionId`, `earliest`, … */
-  facts?: Record<string, unknown>;
-  retryAfterMs?: number | null;
-  cause?: unknown;
-}
-
-export class HoldfastError extends Error {
-  override readonly name = 'HoldfastError';
-  readonly code: ClientErrorCode;
-  readonly retryable: boolean;
-  readonly status: number;
-  readonly requestId: string | undefined;
-  readonly facts: Record<string, unknown>;
-  readonly retryAfterMs: number | null;
-
-  constructor({ code, message, retryable, status, requestId, facts = {}, retryAfterMs = null, cause }: HoldfastErrorFields) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.code = code;
-    this.retryable = retryable;
-    this.status = status;
-    this.requestId = requestId;
-    this.facts = facts;
-    this.retryAfterMs = retryAfterMs;
-  }
-}
+/** An API key, or a ticket (or a function that gets one) for a client that only reads. */
+export type ClientOptions = RequestOptions & ClientCredential & Pick<SessionStreamOptions, 'connect' | 'WebSocketImpl'>;
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -97,9 +49,19 @@ export interface Ticket {
 /** A row of the tenant's sessions: the session and its newest execution. */
 export interface SessionItem {
   id: string;
-  execution?: Execution | null;
+  lastActivityAt: number;
+  execution: Execution | null;
   [field: string]: unknown;
 }
+
+export interface TicketRequest {
+  execution?: string;
+  types?: readonly string[];
+  ttlSeconds?: number;
+}
+
+/** What `connectSession` takes, without what the client knows. */
+export type EventsOptions = Omit<SessionStreamOptions, 'url' | 'session' | 'getTicket' | 'apiKey'>;
 
 export interface HoldfastClient {
   /** The execution id is made here unless the request has one. */
@@ -126,11 +88,15 @@ export interface HoldfastClient {
     options?: CallOptions,
   ): Promise<{ settled: boolean }>;
   sendInput(session: string, execution: string, data: string, options?: CallOptions): Promise<void>;
-  createTicket(
-    session: string,
-    request?: { execution?: string; types?: readonly string[]; ttlSeconds?: number },
-    options?: CallOptions,
-  ): Promise<Ticket>;
+  createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
+  /** Deletes the session with its log. Deleting one that is not there (any more) is refused with `session_not_found`. */
+  deleteSession(session: string, options?: CallOptions): Promise<void>;
+  /** One page of what is in the log. */
+  readEvents(session: string, options: ReadEventsOptions): Promise<EventPage>;
+  /** Follows the session, with this client's credential. A stream that is not read to its end is to be closed. */
+  events(session: string, options?: EventsOptions): SessionStream;
+  /** A handle of one execution. Nothing is asked of anyone before one of its methods is called, not even whether it exists. */
+  execution(session: string, id: string): ExecutionHandle;
 }
 
 export interface ListQuery {
@@ -139,88 +105,27 @@ export interface ListQuery {
   cursor?: string;
 }
 
-interface Call {
-  method: 'GET' | 'POST';
-  path: string;
-  query?: Record<string, string | number | undefined>;
-  body?: unknown;
-  headers?: Record<string, string>;
-  repeatable: boolean;
-  /** The server was asked to hold its answer for so long. */
-  heldMs?: number;
-}
-
-interface Answer {
-  status: number;
-  body: Record<string, unknown>;
-}
-
 export function createClient(options: ClientOptions): HoldfastClient {
-  const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http');
-  // Throws here, at the call that has the mistake, when it is none.
-  new URL(base);
-  const send = options.fetch ?? globalThis.fetch;
-  const { retryBudgetMs, attemptTimeoutMs, retryBaseMs, retryCapMs } = { ...CLIENT_DEFAULTS, ...defined(options) };
-  const random = options.random ?? Math.random;
-
-  async function attempt(call: Call, signal: AbortSignal | undefined): Promise<Answer> {
-    const url = new URL(`${base}${call.path}`);
-    for (const [name, value] of Object.entries(call.query ?? {}))
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    const timeout = AbortSignal.timeout(attemptTimeoutMs + (call.heldMs ?? 0));
-    try {
-      const response = await send(url, {
-        method: call.method,
-        headers: {
-          accept: 'application/json',
-          authorization: `Bearer ${options.apiKey}`,
-          ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...call.headers,
-        },
-        body: call.body === undefined ? null : JSON.stringify(call.body),
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      });
-      return readAnswer(response.status, await response.text(), response.headers);
-    } catch (error) {
-      if (error instanceof HoldfastError) throw error;
-      if (signal?.aborted) throw signal.reason;
-      const late = timeout.aborted;
-      throw new HoldfastError({
-        code: late ? 'timeout' : 'unreachable',
-        message: late ? `no answer from ${url.origin} in time` : `could not reach ${url.origin}: ${transportMessage(error)}`,
-        retryable: true,
-        status: 0,
-        cause: error,
-      });
-    }
-  }
-
-  async function request(call: Call, signal?: AbortSignal): Promise<Answer> {
-    let startedAt = Date.now();
-    for (let tries = 1; ; tries += 1) {
-      signal?.throwIfAborted();
-      try {
-        return await attempt(call, signal);
-      } catch (error) {
-        if (!(error instanceof HoldfastError) || !mayRepeat(error, call)) throw error;
-        const now = Date.now();
-        // A poll that was held for a minute before it broke has not used up the budget of an outage.
-        if (tries === 1 && call.heldMs) startedAt = now;
-        const delayMs = retryDelayMs(
-          tries,
-          { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random },
-          error.retryAfterMs,
-        );
-        if (!withinBudget(startedAt, now, delayMs, retryBudgetMs)) throw error;
-        options.onRetry?.(error, delayMs);
-        await pause(delayMs, signal);
-      }
-    }
-  }
+  const credential = credentialOf(options, options.attemptTimeoutMs ?? CLIENT_DEFAULTS.attemptTimeoutMs);
+  const request = requester(options, credential);
+  // A stream makes its own pauses between attempts, and asks for a ticket in each.
+  const onceOnly = requester({ ...options, retryBudgetMs: 0 }, credential);
+  const { connect, WebSocketImpl } = options;
+  const streamDefaults = { ...(connect ? { connect } : {}), ...(WebSocketImpl ? { WebSocketImpl } : {}) };
 
   const executionPath = (session: string, execution: string): string =>
     `/v1/sessions/${encodeURIComponent(session)}/executions/${encodeURIComponent(execution)}`;
-  const executionsPath = (session: string): string => `/v1/sessions/${encodeURIComponent(session)}/executions`;
+  const sessionPath = (session: string): string => `/v1/sessions/${encodeURIComponent(session)}`;
+  const executionsPath = (session: string): string => `${sessionPath(session)}/executions`;
+  const mintTicket = async (
+    by: RequestFunction,
+    session: string,
+    ticketRequest: TicketRequest,
+    signal?: AbortSignal,
+  ): Promise<Ticket> => {
+    const call = { method: 'POST', path: `${sessionPath(session)}/tickets`, body: ticketRequest, repeatable: true } as const;
+    return (await by(call, signal)).body as unknown as Ticket;
+  };
 
   const client: HoldfastClient = {
     async start(session, startRequest, { signal } = {}) {
@@ -276,8 +181,8 @@ export function createClient(options: ClientOptions): HoldfastClient {
     },
 
     async session(session, { signal } = {}) {
-      const path = `/v1/sessions/${encodeURIComponent(session)}`;
-      return (await request({ method: 'GET', path, repeatable: true }, signal)).body as unknown as SessionSummary;
+      const { body } = await request({ method: 'GET', path: sessionPath(session), repeatable: true }, signal);
+      return body as unknown as SessionSummary;
     },
 
     async interrupt(session, execution, interruptRequest = {}, { signal } = {}) {
@@ -297,88 +202,53 @@ export function createClient(options: ClientOptions): HoldfastClient {
       await request({ method: 'POST', path, body: { data }, repeatable: false }, signal);
     },
 
-    async createTicket(session, ticketRequest = {}, { signal } = {}) {
-      const path = `/v1/sessions/${encodeURIComponent(session)}/tickets`;
-      return (await request({ method: 'POST', path, body: ticketRequest, repeatable: true }, signal)).body as unknown as Ticket;
+    createTicket: (session, ticketRequest = {}, { signal } = {}) => mintTicket(request, session, ticketRequest, signal),
+
+    async deleteSession(session, { signal } = {}) {
+      const path = sessionPath(session);
+      await request({ method: 'DELETE', path, repeatable: true, doneBefore: 'session_not_found' }, signal);
     },
+
+    async readEvents(session, readOptions) {
+      const { execution, signal } = readOptions;
+      const path = execution === undefined ? sessionPath(session) : executionPath(session, execution);
+      return eventPageOf(await request(eventsCall(path, readOptions), signal), readOptions);
+    },
+
+    events: (session, eventsOptions = {}) =>
+      connectSession({
+        ...streamDefaults,
+        ...eventsOptions,
+        url: options.url,
+        session,
+        ...streamCredential(options, eventsOptions, (ticketRequest) => mintTicket(onceOnly, session, ticketRequest)),
+      }),
+
+    execution: (session, id) => executionHandle(client, session, id),
   };
   return client;
 }
 
-function readAnswer(status: number, text: string, headers: Headers): Answer {
-  const body = parseObject(text);
-  const ok = status >= 200 && status < 300;
-  if (ok && (body || text.trim() === '')) return { status, body: body ?? {} };
-  const isProblem = !ok && body !== null && typeof body.code === 'string';
-  const {
-    type: _type,
-    title,
-    status: _status,
-    detail,
-    code,
-    retryable,
-    requestId,
-    ...facts
-  } = isProblem ? body : ({} as Record<string, unknown>);
-  throw new HoldfastError({
-    code: isProblem ? (code as ProblemCode) : 'bad_answer',
-    message: isProblem
-      ? String(detail || title || code)
-      : ok
-        ? 'the answer is not JSON: is this the URL of a Holdfast deployment?'
-        : `HTTP ${status} without a problem document: something between here and the coordinator answered`,
-    retryable: isProblem ? retryable === true : !ok && nextStepAfterStatus(status) === 'retry',
-    status,
-    requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
-    facts,
-    retryAfterMs: retryAfterMs(headers.get('retry-after'), Date.now()),
-  });
-}
-
 /**
- * Busy sessions (409) are `retryable` for a caller who wants to wait for them; that is not this function's to decide. Input may go out
- * again only after an answer that says that nothing was done with it.
+ * A header where there is a socket that takes one, else a new ticket for every connection. What the stream asks for narrows the ticket, so
+ * that a page that gets hold of it reads no more than this.
  */
-function mayRepeat({ status, retryable }: HoldfastError, { repeatable }: Call): boolean {
-  if (!retryable || status === 409) return false;
-  return repeatable || status === 429;
+function streamCredential(
+  { apiKey, ticket, connect, WebSocketImpl }: ClientOptions,
+  { execution, types, ...given }: EventsOptions,
+  mint: (request: TicketRequest) => Promise<Ticket>,
+): Pick<SessionStreamOptions, 'apiKey' | 'getTicket'> {
+  if (ticket !== undefined) return { getTicket: typeof ticket === 'string' ? () => ticket : ticket };
+  if (connect ?? WebSocketImpl ?? given.connect ?? given.WebSocketImpl) return { apiKey: apiKey as string };
+  const executions = execution === undefined ? [] : [execution].flat();
+  const [only] = executions;
+  const request: TicketRequest = {
+    ...(executions.length === 1 && only !== undefined ? { execution: only } : {}),
+    ...(types && types.length > 0 ? { types } : {}),
+  };
+  return { getTicket: async () => (await mint(request)).ticket };
 }
 
 function pageOf<T>(body: Record<string, unknown>): Page<T> {
   return { data: Array.isArray(body.data) ? (body.data as T[]) : [], next: typeof body.next === 'string' ? body.next : null };
-}
-
-function parseObject(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
-  } catch {
-    return null;
-  }
-}
-
-function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
-}
-
-/** `fetch` says only "fetch failed"; the cause has the reason. */
-function transportMessage(error: unknown): string {
-  const cause = error instanceof Error ? (error.cause as { code?: string; message?: string } | undefined) : undefined;
-  return cause?.code ?? cause?.message ?? (error instanceof Error ? error.message : String(error));
-}
-
-function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', onAbort);
-      resolve();
-    }, ms);
-    const onAbort = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
-  });
 }

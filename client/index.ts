@@ -1,13 +1,44 @@
 /**
  * The client, for browsers and Node: no DOM, no Node imports.
  *
- *   http             start, get, wait, interrupt, … : one typed call each
- *   session-stream   follow a session or an execution through cuts, each event once; opens with a map of its parts
- *   stream-types     what a stream is given and what it tells
- *   socket           the port that a WebSocket implementation is plugged into
+ *   http              start, get, wait, interrupt, read, … : one typed call each; execution-handle: the same for one execution
+ *   http-request      the attempts of a call; credential: what they carry; http-error: what they throw
+ *   read-events       a page of the log
+ *   session-stream    follow a session or an execution through cuts, each event once; opens with a map of its parts
+ *   stream-types      what a stream is given and what it tells
+ *   socket            the port that a WebSocket implementation is plugged into
+ *   page-lifecycle    the port that a browser page is plugged into
+ *
+ * `react.ts` is an entry of its own.
  */
 
+export {
+  asKnown,
+  type EventOf,
+  type Execution,
+  isEvent,
+  isTerminal,
+  type JsonObject,
+  type KnownEvent,
+  type KnownEventData,
+  type KnownType,
+  type LoggedEvent,
+  type Problem,
+  type ProblemCode,
+  type SessionSummary,
+  STATUSES,
+  type StartRequest,
+  type Status,
+  type TerminalStatus,
+  terminalStatusOf,
+} from '../protocol/index.ts';
+export type { ClientCredential, TicketSource } from './credential.ts';
+export type { ExecutionHandle } from './execution-handle.ts';
 export * from './http.ts';
+export * from './http-error.ts';
+export { CLIENT_DEFAULTS, type RequestOptions } from './http-request.ts';
+export { type PageChange, type PageLifecycle, pageOf } from './page-lifecycle.ts';
+export type { EventPage, ReadEventsOptions } from './read-events.ts';
 export * from './session-stream.ts';
 export * from './socket.ts';
 export * from './stream-types.ts';

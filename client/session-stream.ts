@@ -7,10 +7,12 @@
  *   stream-buffer    what was received and not taken, with its acks                 R5
  *   stream-ends      which executions have ended
  *   stream-intake    a frame, through the three above
+ *   stream-consumer  what is taken, and what that sets off
  *   stream-reader    the consumer's loops
  *   stream-link      one connection attempt, its socket and timers                  R3 R4
  *   heartbeat        whether a silent connection lives
  *   stream-loss      what follows a lost connection
+ *   stream-page      a page that is hidden or comes back; decided in page-lifecycle P1 P2 P3 P4
  *
  * This file is the wiring. It owns the state that is told, the one link and the retry timer. It does not own the consumer's pace.
  *
@@ -20,6 +22,8 @@
  *      │  ▲                                                           │                   │
  *      │  └── refreshing-credential ◀── 4401, first time ─────────────┤◀── lost ──────────┘
  *      └──▶ failed (refused for good, or out of budget) ── reconnect() ──▶ connecting
+ *
+ *  On a hidden page, instead of an attempt or the wait for one:  paused ── visible, or reconnect() ──▶ connecting
  *  ended: every execution that was asked for has its verdict.    closed: close(), the signal, or a loop that was left.
  *
  * R4  No attempt while an earlier one is open: `#letGo` comes before every way to `#connect`, and of the retry timer and the
@@ -35,27 +39,28 @@ import {
   encodeStreamFrame,
   type LoggedEvent,
   type StreamFrame,
+  type StreamHello,
   type TerminalStatus,
-  terminalStatusOf,
 } from '../protocol/index.ts';
 import { guarded } from './listener.ts';
+import { pageOf } from './page-lifecycle.ts';
 import type { SocketEnd } from './socket.ts';
 import { StreamBuffer } from './stream-buffer.ts';
+import { StreamConsumer } from './stream-consumer.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { StreamEnds } from './stream-ends.ts';
 import { type Intake, takeIn } from './stream-intake.ts';
 import { type LinkOwner, StreamLink } from './stream-link.ts';
-import { afterConnection, afterTicketError, cleanHistory, decideAfterLoss, type LossHistory } from './stream-loss.ts';
+import { afterConnection, afterTicketError, afterWaiting, cleanHistory, decideAfterLoss, type LossHistory } from './stream-loss.ts';
+import { type PagePort, StreamPage } from './stream-page.ts';
 import { StreamReader } from './stream-reader.ts';
 import { addressOf, requestOf, type StreamRequest, wantsFlow } from './stream-request.ts';
-import {
-  type SessionStreamOptions,
-  STREAM_TIMINGS,
-  type StreamControl,
-  StreamFailure,
-  type StreamState,
-  type StreamTimings,
-} from './stream-types.ts';
+import { type SessionStreamOptions, STREAM_TIMINGS, StreamFailure, type StreamState, type StreamTimings } from './stream-types.ts';
+
+/** Callers who ask for a new connection within this time ask for the same one. */
+const SHARED_ATTEMPT_MS = 1_000;
+
+const PAGE_HIDDEN = 'the page is hidden';
 
 /** With code 1000 right after an `end` frame. Another 1000 may be a proxy's polite way to close an idle connection. */
 const ENDED_REASON = 'ended';
@@ -65,8 +70,10 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
   readonly #request: StreamRequest;
   readonly #timings: Readonly<StreamTimings>;
   readonly #intake: Intake;
+  readonly #page: StreamPage;
+  readonly #consumer: StreamConsumer;
   readonly #reader = new StreamReader({
-    take: () => this.#take(),
+    take: () => this.#consumer.take(),
     over: () => {
       if (this.#state.status === 'failed') throw new StreamFailure(this.#state.code, this.#state.reason);
       return this.#over;
@@ -82,6 +89,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   #state: StreamState = { status: 'connecting', attempt: 0 };
   #link: StreamLink | null = null;
+  #hello: StreamHello | null = null;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #connectWhenDrained = false;
   #history: LossHistory = cleanHistory(Date.now());
@@ -93,13 +101,29 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
     this.#timings = { ...STREAM_TIMINGS, ...options.timings };
     const cursor = new StreamCursor({ after, tail, ...this.#request });
     this.#intake = { cursor, buffer: new StreamBuffer(cursor.received), ends: new StreamEnds(this.#request.executions) };
+    this.#consumer = new StreamConsumer(this.#intake, {
+      tell: (control) => guarded(options.onControl, control),
+      finish: (ended, status) => this.#finish(ended, status),
+      taken: (ack, drained) => this.#onTaken(ack, drained),
+    });
+    this.#page = new StreamPage(
+      options.pageLifecycle === undefined ? pageOf() : options.pageLifecycle,
+      {
+        facts: () => this.#pageFacts(),
+        pause: () => this.#pause(PAGE_HIDDEN),
+        comeBack: () => this.#comeBack(),
+        probe: () => this.#link?.probe(),
+      },
+      this.#timings.staleMs,
+    );
 
     if (signal?.aborted) {
       this.#state = { status: 'closed' };
       return;
     }
     signal?.addEventListener('abort', () => this.close(), { once: true });
-    this.#connect();
+    this.#page.watch();
+    this.#begin();
   }
 
   get state(): StreamState {
@@ -111,26 +135,37 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
     return this.#intake.buffer.taken;
   }
 
+  /** What the coordinator said at the start of the newest connection: the head of its log, and the executions with their status then. */
+  get hello(): StreamHello | null {
+    return this.#hello;
+  }
+
   /** Executions whose end the consumer has come to. */
   get ends(): ReadonlyMap<string, TerminalStatus> {
     return this.#intake.ends.all;
   }
 
-  /** Drops the connection, if there is one, and makes a new one at once. Also the way back from `failed`; then iterate again. */
+  /**
+   * Drops the connection, if there is one, and makes a new one at once, on a hidden page too. An attempt that has only just begun is shared, so
+   * callers who ask together make one connection. Also the way back from `failed`; then iterate again.
+   */
   reconnect(): void {
     if (this.#over && this.#state.status !== 'failed') return; // R6
+    if (this.#link && !this.#link.hello && this.#link.quietMs < SHARED_ATTEMPT_MS) return;
     this.#letGo(CLOSE.done, 'reconnecting');
     this.#history = cleanHistory(Date.now());
     this.#intake.cursor.forgetGap();
-    this.#connectOnceDrained();
+    this.#page.watch();
+    if (this.#intake.buffer.drained) this.#connect();
+    else this.#connectWhenDrained = true;
   }
 
   /**
-   * For a page that comes back to the front or online: cuts a waiting time short, and makes a silent connection prove that it lives.
-   * Unlike reconnect() it leaves a sound connection alone.
+   * Cuts a waiting time short, and makes a silent connection prove that it lives. Unlike reconnect() it leaves a sound connection alone.
+   * For signals of a return that the page lifecycle does not know.
    */
   probe(): void {
-    if (this.#state.status === 'reconnecting') this.reconnect();
+    if (this.#state.status === 'reconnecting' || this.#state.status === 'paused') this.reconnect();
     else if (this.#link?.hello) this.#link.probe();
   }
 
@@ -152,7 +187,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
   batches(): AsyncGenerator<LoggedEvent[], void, undefined> {
     return this.#reader.iterate((first) => {
       const batch = [first];
-      for (let event = this.#take(); event !== null; event = this.#take()) batch.push(event);
+      for (let event = this.#consumer.take(); event !== null; event = this.#consumer.take()) batch.push(event);
       return batch;
     });
   }
@@ -164,53 +199,17 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
     return status === 'ended' || status === 'closed' || status === 'failed';
   }
 
-  /** The next event in the buffer, with every control item before it told; null when there is none. */
-  #take(): LoggedEvent | null {
-    for (let taken = this.#intake.buffer.take(); taken; taken = this.#intake.buffer.take()) {
-      switch (taken.kind) {
-        case 'event': {
-          const { event } = taken;
-          this.#afterTaking();
-          const status = terminalStatusOf(event.type);
-          // The verdict is the last event of its execution (G3), so the `end` frame after it may be lost with the connection.
-          if (status) this.#tellEnd(event.execution, status);
-          return event;
-        }
-        case 'end':
-          this.#tellEnd(taken.execution, taken.status);
-          if (taken.last) this.#finish(taken.execution, taken.status);
-          break;
-        case 'caught_up':
-          this.#tell({ type: 'caught_up', offset: taken.offset });
-          for (const { execution, status } of taken.settled) this.#tellEnd(execution, status);
-          break;
-        default:
-          taken satisfies never;
-      }
-    }
-    this.#afterTaking();
-    return null;
-  }
-
   /** R5: the ack that opens the window, and the connection that had to wait for room. */
-  #afterTaking(): void {
-    const { drained } = this.#intake.buffer;
-    const offset = this.#intake.buffer.collectAck();
-    if (offset !== null && wantsFlow(this.#options) && this.#link?.hello) {
-      this.#link.send(encodeStreamFrame({ type: 'ack', offset }));
+  #onTaken(ack: number | null, drained: boolean): void {
+    if (ack !== null && wantsFlow(this.#options) && this.#link?.hello) {
+      this.#link.send(encodeStreamFrame({ type: 'ack', offset: ack }));
     }
     if (drained && this.#connectWhenDrained) {
       this.#connectWhenDrained = false;
       // The consumer's time is not the connection's.
-      this.#history = { ...this.#history, downSince: Date.now() };
-      this.#connect();
+      this.#history = afterWaiting(this.#history, Date.now());
+      this.#begin();
     }
-  }
-
-  #tellEnd(execution: string, status: TerminalStatus): void {
-    if (!this.#intake.ends.add(execution, status)) return;
-    this.#tell({ type: 'end', execution, status });
-    if (this.#intake.ends.complete()) this.#finish(execution, status);
   }
 
   #finish(execution: string, status: TerminalStatus): void {
@@ -225,7 +224,14 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   /** R5: what is buffered is taken first; a stalled consumer needs no connection. */
   #connectOnceDrained(): void {
-    if (!this.#intake.buffer.drained) this.#connectWhenDrained = true;
+    if (this.#intake.buffer.drained) return this.#begin();
+    this.#connectWhenDrained = true;
+    if (this.#state.status === 'paused') this.#tellWaitingForConsumer();
+  }
+
+  /** P1. An attempt that nobody asked for by name; `reconnect()` goes past this. */
+  #begin(): void {
+    if (this.#page.hidden) this.#pause(PAGE_HIDDEN);
     else this.#connect();
   }
 
@@ -250,6 +256,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
       case 'nothing_new':
         return;
       case 'hello':
+        this.#hello = link.hello?.frame ?? null;
         this.#history = { ...this.#history, attempt: 0 };
         this.#setState({ status: 'replaying' });
         return;
@@ -282,8 +289,35 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
   #onNoRoom(): void {
     this.#letGo(CLOSE.done, 'the viewer is slower than the stream');
     this.#connectWhenDrained = true;
+    this.#tellWaitingForConsumer();
+  }
+
+  #tellWaitingForConsumer(): void {
     const reason = 'waiting for the consumer';
     this.#setState({ status: 'reconnecting', attempt: 0, retryInMs: 0, code: CLOSE.tooSlow, reason });
+  }
+
+  // ── page ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #pageFacts(): ReturnType<PagePort['facts']> {
+    const link = this.#link;
+    const waiting = this.#retry !== null || this.#connectWhenDrained || this.#state.status === 'paused';
+    if (this.#over || !(link || waiting)) return null;
+    return { link: link ? (link.hello ? 'open' : 'opening') : 'none', quietMs: link?.quietMs ?? 0 };
+  }
+
+  /** P2. */
+  #comeBack(): void {
+    this.#letGo(CLOSE.done, 'the page is back');
+    if (this.#state.status === 'paused') this.#history = afterWaiting(this.#history, Date.now());
+    this.#history = { ...this.#history, attempt: 0 };
+    this.#connectOnceDrained();
+  }
+
+  /** P1: no link, no timer. */
+  #pause(reason: string): void {
+    this.#letGo(CLOSE.done, 'paused');
+    if (this.#state.status !== 'paused') this.#setState({ status: 'paused', reason });
   }
 
   // ── loss ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,7 +352,8 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
   }
 
   #replace(end: SocketEnd, now: number): void {
-    const after = decideAfterLoss(this.#history, end, now, this.#options, this.#timings);
+    const { hidden } = this.#page;
+    const after = decideAfterLoss(this.#history, end, { now, hidden }, this.#options, this.#timings);
     switch (after.kind) {
       case 'fail':
         this.#fail(after.code, after.reason);
@@ -328,6 +363,10 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
         this.#setState({ status: 'refreshing-credential' });
         // The listener may have closed or restarted the stream, here and below.
         if (this.#state.status === 'refreshing-credential' && !this.#link) this.#connectOnceDrained();
+        return;
+      case 'pause':
+        this.#history = after.history;
+        this.#pause(after.reason);
         return;
       case 'retry': {
         const { delayMs, reason } = after;
@@ -353,11 +392,8 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   #setState(state: StreamState): void {
     this.#state = state;
+    if (this.#over) this.#page.leave();
     guarded(this.#options.onState, state);
-  }
-
-  #tell(control: StreamControl): void {
-    guarded(this.#options.onControl, control);
   }
 }
 

@@ -110,9 +110,14 @@ export class StreamLink {
     }
   }
 
-  /** Makes a silent connection prove that it lives. */
+  /** Makes a connection prove soon that it lives. */
   probe(): void {
-    this.#heartbeat.ping();
+    this.#heartbeat.probe();
+  }
+
+  /** Milliseconds since the last message, or since the attempt began. */
+  get quietMs(): number {
+    return this.#heartbeat.quietMs;
   }
 
   /** Stops every timer and lets go of the socket. The owner has turned away from this link before (R3). */

@@ -4,6 +4,7 @@
  * L1  A hello alone is no success: connections that say it and die at once make the delays grow like failed attempts.
  * L2  A refused credential is replaced once; the next refusal is final, unless a connection lived in between.
  * L3  The budget counts from the last sound connection, and not while the consumer alone was what a connection waited for.
+ * L4  While the page is hidden nothing is tried and nothing is counted. What is final is final there, too.
  */
 
 import {
@@ -50,12 +51,13 @@ export function afterConnection(
 export type AfterLoss =
   | { kind: 'fail'; code: string; reason: string }
   | { kind: 'refresh_credential'; history: LossHistory }
+  | { kind: 'pause'; history: LossHistory; reason: string }
   | { kind: 'retry'; history: LossHistory; delayMs: number; reason: string };
 
 export function decideAfterLoss(
   history: LossHistory,
   end: SocketEnd,
-  now: number,
+  { now, hidden }: { now: number; hidden: boolean },
   options: SessionStreamOptions,
   timings: Readonly<StreamTimings>,
 ): AfterLoss {
@@ -66,8 +68,11 @@ export function decideAfterLoss(
     case 'refresh_credential':
       if (!options.getTicket || history.refreshed)
         return { kind: 'fail', code: 'unauthorized', reason: saidBy(end) || 'the credential was refused' };
-      return { kind: 'refresh_credential', history: { ...history, refreshed: true } };
+      return hidden
+        ? { kind: 'pause', history: { ...history, refreshed: true }, reason: reasonOf(end) }
+        : { kind: 'refresh_credential', history: { ...history, refreshed: true } };
     default:
+      if (hidden) return { kind: 'pause', history, reason: reasonOf(end) }; // L4
       return decideRetry({ ...history, attempt: history.attempt + 1 }, end, now, options, timings);
   }
 }
@@ -85,10 +90,16 @@ function decideRetry(
     { baseMs: retryBaseMs, capMs: retryCapMs, ...(random ? { random } : {}) },
     retryAfterMs(refusal?.retryAfter, now),
   );
-  const reason = refusal?.detail || (refusal ? `HTTP ${refusal.status}` : end.reason) || 'the connection was lost';
+  const reason = reasonOf(end);
   if (!withinBudget(history.downSince, now, delayMs, giveUpAfterMs)) return { kind: 'fail', code: 'unreachable', reason };
   return { kind: 'retry', history, delayMs, reason };
 }
+
+const reasonOf = ({ reason, refusal }: SocketEnd): string =>
+  refusal?.detail || (refusal ? `HTTP ${refusal.status}` : reason) || 'the connection was lost';
+
+/** L3, L4: the time that a connection had to wait for something else is not its own. */
+export const afterWaiting = (history: LossHistory, now: number): LossHistory => ({ ...history, downSince: now });
 
 /** An error of `getTicket` is final only when it says so itself: `retryable: false`. */
 export function afterTicketError(

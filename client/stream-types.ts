@@ -3,6 +3,7 @@
  */
 
 import type { TerminalStatus } from '../protocol/index.ts';
+import type { PageLifecycle } from './page-lifecycle.ts';
 import type { ConnectSocket, WebSocketConstructor } from './socket.ts';
 
 export interface StreamTimings {
@@ -11,6 +12,10 @@ export interface StreamTimings {
   pingMs: number;
   /** No pong and nothing else for this long after a ping: the connection is dead. */
   pongMs: number;
+  /** The same for a page that came back, whose connection is more likely dead and whose reader is waiting. */
+  probeMs: number;
+  /** A connection that heard nothing for so long may have died while its page slept. Above `pingMs`, so that a sound one is heard of before. */
+  staleMs: number;
   retryBaseMs: number;
   retryCapMs: number;
   /** A connection that lived this long after its hello counts as sound, whatever became of it. */
@@ -21,6 +26,8 @@ export const STREAM_TIMINGS: Readonly<StreamTimings> = {
   connectMs: 20_000,
   pingMs: 15_000,
   pongMs: 10_000,
+  probeMs: 5_000,
+  staleMs: 20_000,
   retryBaseMs: 500,
   retryCapMs: 8_000,
   soundMs: 5_000,
@@ -32,6 +39,8 @@ export type StreamState =
   | { status: 'live' }
   | { status: 'reconnecting'; attempt: number; retryInMs: number; code: number; reason: string }
   | { status: 'refreshing-credential' }
+  /** The page is hidden and there is no connection: nothing is tried until it is visible again, or `reconnect()`. */
+  | { status: 'paused'; reason: string }
   | { status: 'ended'; execution: string; executionStatus: TerminalStatus }
   | { status: 'closed' }
   | { status: 'failed'; code: string; reason: string };
@@ -59,6 +68,8 @@ export interface SessionStreamOptions {
   flow?: boolean;
   WebSocketImpl?: WebSocketConstructor;
   connect?: ConnectSocket;
+  /** Default: the page this runs in, if any. `null`: none, so a hidden page goes on trying. */
+  pageLifecycle?: PageLifecycle | null;
   onState?: (state: StreamState) => void;
   onControl?: (control: StreamControl) => void;
   /** Fails with `unreachable` after so long without a hello. Default: never. */

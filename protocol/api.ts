@@ -81,6 +81,15 @@ export interface SessionSummary {
   counts: Record<Status, number>;
 }
 
+/** A session in its tenant's list: what it last told of itself, which is moments behind at most. */
+export interface SessionEntry {
+  id: string;
+  /** When its state last changed: a start, a connection that came or went, a verdict. Output alone does not move it. */
+  lastActivityAt: number;
+  /** Its newest execution, as it was then. */
+  execution: Execution | null;
+}
+
 export interface IngestAccess {
   /** The http(s) URL of the ingest path; a wrapper turns it into ws(s). */
   url: string;

@@ -42,8 +42,13 @@ export interface EventsFrame {
   count: number;
   /** The event lines as received, joined by \n, without a trailing one. */
   body: string;
-  events: HoldfastEvent[];
+  /** Read from the lines each time it is asked for. The coordinator only wants the last one. */
+  readonly events: HoldfastEvent[];
 }
+
+/** The last event of a frame that was parsed: the only one that may end a run. */
+export const lastEventOf = ({ body }: Pick<EventsFrame, 'body'>): HoldfastEvent =>
+  JSON.parse(body.slice(body.lastIndexOf('\n') + 1)) as HoldfastEvent;
 
 export interface CommandAckFrame {
   type: 'command_ack';
@@ -222,21 +227,56 @@ function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
   // Not `seq + count - 1`: past the safe integers that sum rounds back into them.
   if (seq > Number.MAX_SAFE_INTEGER - (count - 1)) return refuse('wrong_shape', 'events.seq is too large');
   const body = rest.endsWith('\n') ? rest.slice(0, -1) : rest;
-  const lines = body.split('\n');
-  if (body === '' || lines.length !== count) return refuse('count_mismatch', 'events.count differs from the number of event lines');
-
-  const events: HoldfastEvent[] = [];
-  for (const line of lines) {
-    const value = parseJson(line);
-    if (value === undefined) return refuse('not_json', 'an event line is not JSON');
-    const checked = checkFact(value);
-    if (!checked.ok) return refuse('bad_event', checked.detail);
-    if (events.length + 1 < count && isTerminalFact(checked.event)) {
-      return refuse('terminal_not_last', 'a terminal fact must be the last event of its frame');
-    }
-    events.push(checked.event);
+  if (body === '' || lineCount(body) !== count) {
+    return refuse('count_mismatch', 'events.count differs from the number of event lines');
   }
-  return { ok: true, frame: { type: 'events', seq, count, body, events } };
+  for (let start = 0, line = 1; line <= count; line += 1) {
+    PLAIN_OUTPUT.lastIndex = start;
+    if (PLAIN_OUTPUT.test(body)) {
+      start = PLAIN_OUTPUT.lastIndex;
+      continue;
+    }
+    const lineEnd = body.indexOf('\n', start);
+    const refusal = refusalOfLine(lineEnd === -1 ? body.slice(start) : body.slice(start, lineEnd), line === count);
+    if (refusal) return refusal;
+    start = lineEnd + 1;
+  }
+  const frame = { type: 'events', seq, count, body } as const;
+  return {
+    ok: true,
+    frame: {
+      ...frame,
+      get events() {
+        return body.split('\n').map((line) => JSON.parse(line) as HoldfastEvent);
+      },
+    },
+  };
+}
+
+/**
+ * A line that is an `output` event for certain, as a wrapper writes it, with its line end. Nearly all lines are, and this tells it six times faster than reading the
+ * JSON does. It takes nothing that `checkFact` would refuse (a test compares them); whatever else is right is read in full. The two loops of the text
+ * share no character, so it never goes back over what it has read more than once.
+ */
+const PLAIN_OUTPUT =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string.
+  /\{"type":"output","at":(?:0|[1-9]\d{0,14}),"data":\{"stream":"std(?:out|err)","text":"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"(?:,"partial":(?:true|false))?\}\}(?:\n|$)/y;
+
+function lineCount(text: string): number {
+  let lines = 1;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines += 1;
+  return lines;
+}
+
+function refusalOfLine(line: string, isLast: boolean): FrameRefusal | null {
+  const value = parseJson(line);
+  if (value === undefined) return refuse('not_json', 'an event line is not JSON');
+  const checked = checkFact(value);
+  if (!checked.ok) return refuse('bad_event', checked.detail);
+  if (!isLast && isTerminalFact(checked.event)) {
+    return refuse('terminal_not_last', 'a terminal fact must be the last event of its frame');
+  }
+  return null;
 }
 
 /** Frames of a coordinator. A welcome carries commands, so it may be as long as any frame. */

@@ -5,6 +5,7 @@
  *   statuses, policy  the lifecycle's words and times
  *   events, frames    what a wrapper sends, what the coordinator answers; strict parsers for both
  *   stream            what a viewer gets
+ *   known-events      the events of a log as types
  *   close-codes       close codes, HTTP statuses, and what a peer does next
  *   reconnect-policy  when the next attempt is made
  *   api               HTTP and RPC data, problem codes
@@ -16,6 +17,7 @@ export * from './close-codes.ts';
 export * from './events.ts';
 export * from './frames.ts';
 export * from './ids.ts';
+export * from './known-events.ts';
 export * from './limits.ts';
 export * from './policy.ts';
 export * from './reconnect-policy.ts';

@@ -19,7 +19,7 @@ import {
 import { type LoggedEvent, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 
-const TIMINGS = { connectMs: 400, pingMs: 60, pongMs: 60, retryBaseMs: 10, retryCapMs: 40, soundMs: 80 };
+const TIMINGS = { connectMs: 400, pingMs: 60, pongMs: 60, probeMs: 60, staleMs: 200, retryBaseMs: 10, retryCapMs: 40, soundMs: 80 };
 const WebSocketImpl = WebSocket as unknown as WebSocketConstructor;
 
 let fake: FakeSession;

@@ -1,6 +1,7 @@
 /**
- * S3, openai/codex #23867 and after: replacing a dead connection; the server's side of it. In Holdfast the session that outlives its connection is an
- * execution, and what is detached is a wrapper in its grace.
+ * S3, openai/codex #23867 and after: replacing a dead connection, on the client's side and on the server's. In Holdfast the session that outlives its
+ * connection is an execution, and what is detached is a wrapper in its grace. What a client replaces is the connection of a stream, and the credential
+ * of its calls.
  *
  * One line is kept differently on purpose: "resuming one that is still attached is a retryable refusal". Here the same wrapper takes over at once (S4, ING3), because
  * the old connection is most often a half-open one; another wrapper is refused for good (ING2).
@@ -9,6 +10,35 @@
 import { covers } from './covered.ts';
 
 covers('S3', [
+  [
+    'The coordinator client of a server is lazy: nothing is asked or opened before it is needed',
+    'client/client.test.ts › asks nothing before it is asked',
+    'client/one-replacement.test.ts › nothing is made before it is asked for',
+  ],
+  [
+    'get() gives the current one while it is alive by both signals: the latch, and what it says itself',
+    'client/one-replacement.test.ts › [O1] either signal ends it',
+    'client/client.test.ts › a function is asked once for all who call together, and again only when its ticket is refused or over',
+  ],
+  [
+    'Otherwise exactly one replacement is made, and all concurrent callers share it',
+    'client/one-replacement.test.ts › [O2] all who ask while it is replaced share one attempt',
+    'client/page-lifecycle.test.ts › visible, pageshow and online together make one connection and one ticket',
+    'client/page-lifecycle.test.ts › callers who ask to reconnect together share one attempt',
+    'client/react.test.ts › in Strict Mode, which puts every component up twice',
+  ],
+  [
+    'A failed attempt poisons nothing; the next call tries again',
+    'client/one-replacement.test.ts › [O3] a failed attempt poisons nothing',
+    'client/client.test.ts › a function that fails is asked again within the budget, and its failure is not kept',
+    'client/page-lifecycle.test.ts › a failed attempt leaves nothing behind',
+  ],
+  [
+    'On the client, too, a late attempt of an old generation can never install itself',
+    'client/one-replacement.test.ts › [O4] a late attempt of an old generation can never install itself',
+    'client/page-lifecycle.test.ts › a ticket that an overtaken attempt was waiting for opens nothing when it comes',
+    'client/session-stream.test.ts › frames and closes of an old socket change nothing',
+  ],
   [
     'Detached sessions are cleaned up by TTL',
     'workers/lifecycle.test.ts › grace is a row: it survives eviction',

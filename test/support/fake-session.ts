@@ -86,9 +86,14 @@ export class FakeSession {
   batchEvents = 50;
   windowBytes = 1024 * 1024;
   ticketsMade = 0;
+  deleted = false;
   /** Whether `end` frames are sent at all: a viewer has to find out by other means. */
   tellsEnds = true;
   acceptTicket = (_ticket: string): boolean => true;
+  /** Bearer tokens besides the API key. */
+  acceptBearer = (_token: string): boolean => false;
+  /** Events that one answer of the events route holds. */
+  pageEvents = 100;
   /** Called with every execution that was started. */
   onStart: (execution: Execution, request: Record<string, unknown>) => void = () => {};
   onInterrupt: (execution: Execution) => void = () => {};
@@ -352,10 +357,11 @@ export class FakeSession {
       response.writeHead(override.status, override.headers).end(override.body);
       return;
     }
-    if (headers.authorization !== `Bearer ${this.apiKey}`) return send(response, problemOf('unauthorized'));
+    const bearer = headers.authorization?.replace(/^Bearer /, '') ?? '';
+    if (bearer !== this.apiKey && !this.acceptBearer(bearer)) return send(response, problemOf('unauthorized'));
     const answer = await this.#route(method, path, query, body as Record<string, unknown>);
     if (override === 'cut-after') return void request.socket.destroy();
-    send(response, answer);
+    send(response, answer, answer.headers);
   }
 
   async #route(method: string, path: string, query: URLSearchParams, body: Record<string, unknown>): Promise<Answer> {
@@ -366,7 +372,13 @@ export class FakeSession {
     const [, session, rest = ''] = /^\/v1\/sessions\/([^/]+)(\/.*)?$/.exec(path) ?? [];
     if (session === undefined) return problemOf('not_found');
     if (method === 'POST' && rest === '/executions') return this.#startExecution(session, body);
-    if (session !== this.session) return problemOf('session_not_found');
+    if (session !== this.session || this.deleted) return problemOf('session_not_found');
+    const [, ofExecution] = /^(?:\/executions\/([^/]+))?\/events$/.exec(rest) ?? [];
+    if (rest.endsWith('/events')) return this.#readEvents(ofExecution, query);
+    if (rest === '' && method === 'DELETE') {
+      this.deleted = true;
+      return { status: 200, body: {} };
+    }
     if (rest === '') {
       const counts = { queued: 0, pending: 0, running: 0, completed: 0, failed: 0, interrupted: 0 };
       return { status: 200, body: { id: session, earliest: this.earliest, head: this.log.length, counts, active: null } };
@@ -408,6 +420,32 @@ export class FakeSession {
     }
   }
 
+  /** One page of the Durable Streams route (STR22), without its live modes. */
+  #readEvents(id: string | undefined, query: URLSearchParams): Answer {
+    const execution = id === undefined ? undefined : this.executions.get(id);
+    if (id !== undefined && !execution) return problemOf('execution_not_found');
+    const offset = query.get('offset') ?? '-1';
+    if (offset !== '-1' && !/^\d{16}$/.test(offset)) return problemOf('bad_request');
+    const after = offset === '-1' ? this.earliest - 1 : Number(offset);
+    if (after > this.log.length) return problemOf('offset_ahead', { head: this.log.length });
+    if (after < this.earliest - 1) return problemOf('offset_expired', { earliest: this.earliest });
+    const kept = this.log.slice(after).filter((event) => id === undefined || event.execution === id);
+    const body = kept.slice(0, this.pageEvents);
+    const upToDate = body.length === kept.length;
+    const settled = execution && isTerminal(execution.status) ? (execution.lastOffset ?? null) : null;
+    const reached = upToDate ? this.log.length : (body.at(-1)?.offset ?? after);
+    const next = settled === null ? reached : Math.max(after, Math.min(reached, settled));
+    return {
+      status: 200,
+      body,
+      headers: {
+        'stream-next-offset': String(next).padStart(16, '0'),
+        ...(upToDate ? { 'stream-up-to-date': 'true' } : {}),
+        ...(upToDate && settled !== null ? { 'stream-closed': 'true' } : {}),
+      },
+    };
+  }
+
   #startExecution(session: string, body: Record<string, unknown>): Answer {
     const id = String(body.id);
     const known = this.executions.get(id);
@@ -427,6 +465,7 @@ export class FakeSession {
 interface Answer {
   status: number;
   body: unknown;
+  headers?: Record<string, string>;
 }
 
 function problemOf(code: ProblemCode, facts: Record<string, unknown> = {}): Answer {

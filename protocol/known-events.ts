@@ -1,0 +1,152 @@
+/**
+ * The events of a log as types: one union over `type`, for readers that act on what they read.
+ *
+ * A log holds whatever wrappers and later versions write, so an event is known only after `asKnown` has looked at it. What is not known is
+ * passed on as it is; a reader shows it or leaves it.
+ */
+
+import type { LoggedEvent } from './api.ts';
+import { type ErrorData, type GapData, type InterruptedData, type JsonObject, type OutputData, wrongFactData } from './events.ts';
+
+export interface StartedData {
+  pid?: number;
+  command?: string[];
+}
+export interface StatusData {
+  message: string;
+}
+export interface ProgressData {
+  current: number;
+  total?: number;
+  message?: string;
+}
+export interface QueuedData {
+  /** 1 is next. */
+  position: number;
+}
+export interface PendingData {
+  launcher: string;
+}
+/** How the job's process ended, as far as that is known. */
+export interface ProcessEnd {
+  exitCode?: number | null;
+  signal?: string | null;
+}
+export interface FailedData extends ProcessEnd {
+  code: string;
+  error: string;
+  fatal: true;
+  reason?: string;
+  wsCloseCode?: number;
+  wsCloseReason?: string;
+}
+export interface InterruptedVerdictData extends ProcessEnd {
+  reason?: string;
+  /** The wrapper did not answer in time. */
+  forced?: boolean;
+}
+export interface WrapperConnectedData {
+  epoch: number;
+  wrapperId: string;
+}
+export interface WrapperReconnectedData {
+  epoch: number;
+  ackedSeq: number;
+  downMs: number;
+  bufferedEvents: number;
+  eventsLost: number;
+}
+export interface WrapperDisconnectedData {
+  reason: string;
+  wsCloseCode: number;
+  wsCloseReason: string;
+  /** When the execution fails unless the wrapper returns. Milliseconds since the epoch. */
+  graceUntil: number;
+}
+export interface InterruptRequestedData {
+  reason: string;
+  force: boolean;
+  cause: string;
+}
+
+export interface KnownEventData {
+  // Facts, from the wrapper.
+  started: StartedData;
+  output: OutputData;
+  agent: JsonObject;
+  status: StatusData;
+  progress: ProgressData;
+  error: ErrorData;
+  interrupted: InterruptedData & ProcessEnd;
+  exit: ProcessEnd;
+  gap: GapData;
+  // From the coordinator.
+  execution_queued: QueuedData;
+  execution_pending: PendingData;
+  execution_running: JsonObject;
+  execution_completed: ProcessEnd;
+  execution_failed: FailedData;
+  execution_interrupted: InterruptedVerdictData;
+  wrapper_connected: WrapperConnectedData;
+  wrapper_reconnected: WrapperReconnectedData;
+  wrapper_disconnected: WrapperDisconnectedData;
+  interrupt_requested: InterruptRequestedData;
+}
+
+export type KnownType = keyof KnownEventData;
+
+/** An event of one of these types, with its place in the log. */
+export type EventOf<T extends KnownType> = {
+  [K in T]: Omit<LoggedEvent, 'type' | 'data'> & { type: K; data: KnownEventData[K] & JsonObject };
+}[T];
+
+export type KnownEvent = EventOf<KnownType>;
+
+type Field = 'string' | 'number' | 'boolean';
+
+/** What has to be there; `?` for what may be missing or null. Facts that the coordinator checks on arrival are checked by the same code here. */
+const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData[T] & string]?: Field | `${Field}?` } } = {
+  started: {},
+  output: {},
+  agent: {},
+  status: { message: 'string' },
+  progress: { current: 'number', total: 'number?', message: 'string?' },
+  error: {},
+  interrupted: {},
+  exit: {},
+  gap: {},
+  execution_queued: { position: 'number' },
+  execution_pending: { launcher: 'string' },
+  execution_running: {},
+  execution_completed: { exitCode: 'number?', signal: 'string?' },
+  execution_failed: { code: 'string', error: 'string', exitCode: 'number?', signal: 'string?', reason: 'string?' },
+  execution_interrupted: { reason: 'string?', exitCode: 'number?', signal: 'string?', forced: 'boolean?' },
+  wrapper_connected: { epoch: 'number', wrapperId: 'string' },
+  wrapper_reconnected: {
+    epoch: 'number',
+    ackedSeq: 'number',
+    downMs: 'number',
+    bufferedEvents: 'number',
+    eventsLost: 'number',
+  },
+  wrapper_disconnected: { reason: 'string', wsCloseCode: 'number', wsCloseReason: 'string', graceUntil: 'number' },
+  interrupt_requested: { reason: 'string', force: 'boolean', cause: 'string' },
+};
+
+export const KNOWN_TYPES = Object.keys(FIELDS) as readonly KnownType[];
+
+/** The same event, typed; null when its type is not known, or its data is not what that type says. */
+export function asKnown(event: LoggedEvent): KnownEvent | null {
+  const { type, data } = event;
+  if (!Object.hasOwn(FIELDS, type) || wrongFactData(type, data) !== null) return null;
+  for (const [name, field] of Object.entries(FIELDS[type as KnownType] as Record<string, string>)) {
+    const value = data[name];
+    const missing = value === undefined || value === null;
+    if (missing ? !field.endsWith('?') : typeof value !== field.replace('?', '')) return null;
+  }
+  return event as unknown as KnownEvent;
+}
+
+/** Narrows an event to one type: `if (isEvent(event, 'output')) event.data.text`. */
+export const isEvent = <T extends KnownType>(event: LoggedEvent, type: T): event is EventOf<T> =>
+  event.type === type && asKnown(event) !== null;

@@ -1,0 +1,105 @@
+/**
+ * Goal: the client stays small, and runs where there is no DOM and no Node.
+ * Method: the bundles that a page would get, measured; the module graph of each entry; the core, loaded in an empty realm.
+ */
+
+import { join } from 'node:path';
+import { createContext, runInContext } from 'node:vm';
+import { gzipSync } from 'node:zlib';
+import { build, type Metafile } from 'esbuild';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+/** Bytes, gzip -9. The core is what a page needs that follows one session. */
+const CORE_BYTES_MAX = 8_000;
+const CLIENT_BYTES_MAX = 13_000;
+const REACT_BYTES_MAX = 10_000;
+
+interface Bundle {
+  text: string;
+  gzipBytes: number;
+  meta: Metafile;
+}
+
+async function bundle(contents: string, format: 'esm' | 'iife' = 'esm'): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents, resolveDir: join(ROOT, 'client'), loader: 'ts' },
+    bundle: true,
+    minify: true,
+    format,
+    globalName: 'holdfast',
+    // Of no platform: an import of a Node module or of anything but `react` would fail here.
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    target: 'es2022',
+    external: ['react'],
+    write: false,
+    metafile: true,
+  });
+  const text = outputFiles[0]?.text ?? '';
+  return { text, gzipBytes: gzipSync(text, { level: 9 }).byteLength, meta: metafile };
+}
+
+const ENTRIES: [name: string, contents: string, max: number][] = [
+  ['connectSession alone', "export { connectSession } from './index.ts'", CORE_BYTES_MAX],
+  ['the whole client', "export * from './index.ts'", CLIENT_BYTES_MAX],
+  ['the hooks, with all they need but React', "export * from './react.ts'", REACT_BYTES_MAX],
+];
+
+describe('size', () => {
+  test.each(ENTRIES)('%s', async (name, contents, max) => {
+    const { gzipBytes, text } = await bundle(contents);
+    console.log(`${name}: ${gzipBytes} bytes gzip (${text.length} minified), allowed ${max}`);
+    expect(gzipBytes).toBeGreaterThan(1_000);
+    expect(gzipBytes).toBeLessThanOrEqual(max);
+  });
+
+  test('the core brings none of the HTTP client, and no hook', async () => {
+    const { meta } = await bundle("export { connectSession } from './index.ts'");
+    const used = Object.values(meta.outputs).flatMap(({ inputs }) =>
+      Object.entries(inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : [])),
+    );
+    expect(used.filter((file) => /http|read-events|credential|react|registry|store|ulid/.test(file))).toEqual([]);
+  });
+});
+
+describe('without a platform', () => {
+  test.each(ENTRIES)('%s: no Node module, no package but React and ulid', async (_name, contents) => {
+    const { meta } = await bundle(contents);
+    const imports = Object.values(meta.outputs).flatMap(({ imports: all }) => all.map(({ path }) => path));
+    expect(imports.filter((path) => path !== 'react')).toEqual([]);
+    const foreign = Object.keys(meta.inputs).filter((file) => /node_modules/.test(file) && !/node_modules\/ulid\//.test(file));
+    expect(foreign).toEqual([]);
+  });
+
+  test('the client is loaded and a stream opened where there is neither document nor window nor process', async () => {
+    const { text } = await bundle("export { connectSession, createClient } from './index.ts'", 'iife');
+    const asked: string[] = [];
+    // Only what every platform has.
+    const platform = {
+      URL,
+      URLSearchParams,
+      AbortSignal,
+      TextEncoder,
+      TextDecoder,
+      crypto,
+      setTimeout,
+      clearTimeout,
+      queueMicrotask,
+    };
+    const { connectSession } = runInContext(`${text};holdfast`, createContext(platform)) as typeof import('../../client/index.ts');
+    const stream = connectSession({
+      url: 'https://holdfast.example',
+      session: 's1',
+      apiKey: 'key',
+      connect: ({ url }) => {
+        asked.push(url);
+        return { send: () => {}, close: () => {} };
+      },
+    });
+    expect(asked).toEqual(['wss://holdfast.example/v1/sessions/s1/stream?after=0&flow=ack']);
+    expect(stream.state.status).toBe('connecting');
+    stream.close();
+  });
+});
