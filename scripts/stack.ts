@@ -6,10 +6,10 @@
  * Does not own: the data folder. Keys are made there once, so that a later start with the same folder continues.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
@@ -21,12 +21,15 @@ import { listProcesses } from '../wrapper/runner-process.ts';
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const KEEPER = join(ROOT, 'scripts', 'keeper.mjs');
 const WRANGLER = join(ROOT, 'node_modules', 'wrangler', 'bin', 'wrangler.js');
+const BUILD = join(ROOT, 'scripts', 'build.mjs');
+const DASHBOARD = join('dist', 'dashboard');
 const WRAPPER_SOURCE = join('wrapper', 'main.ts');
 const WRAPPER_BUNDLE = join(ROOT, 'dist', 'holdfast-wrapper.mjs');
 
 /** A cold wrangler bundles the Worker and starts workerd; a loaded machine takes its time. */
 const READY_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 15_000;
+const BUILD_TIMEOUT_MS = 120_000;
 
 export interface StackOptions {
   /** Keys, the coordinator's storage, the runner's spool and the logs. */
@@ -36,6 +39,8 @@ export interface StackOptions {
   /** What wrappers dial, when it is not the coordinator itself (a proxy). */
   publicUrl?: string;
   runnerMax?: number;
+  /** Pages of these origins may read sessions from a browser. */
+  allowedOrigins?: readonly string[];
   /** Run the bundled wrapper in dist/ instead of its source. */
   bundled?: boolean;
   /** A copy of this repository whose Worker and wrapper are run in place of its own, so that edits meanwhile change nothing. */
@@ -192,6 +197,7 @@ export class Stack {
     // Another program on the port would answer in place of ours.
     if (!(await isFree(this.port)))
       throw new Error(`127.0.0.1:${this.port} is in use. Choose another port, or stop what listens there.`);
+    await this.#provideDashboard();
     const envFile = join(this.data, 'coordinator.env');
     const variables: Record<string, string> = {
       HOLDFAST_API_KEYS: `local=${this.#keys.apiKey}`,
@@ -200,6 +206,7 @@ export class Stack {
       HOLDFAST_LAUNCHER: 'runner',
       HOLDFAST_RUNNER_URL: this.runnerUrl,
       HOLDFAST_PUBLIC_URL: this.#options.publicUrl ?? this.url,
+      ...(this.#options.allowedOrigins ? { HOLDFAST_ALLOWED_ORIGINS: this.#options.allowedOrigins.join(',') } : {}),
     };
     const lines = Object.entries(variables).map(([name, value]) => `${name}="${value}"\n`);
     writeFileSync(envFile, lines.join(''), { mode: 0o600 });
@@ -231,6 +238,22 @@ export class Stack {
       if (Date.now() > end) throw new Error(`the coordinator did not answer in time; its log ends so:\n${kept.logTail()}`);
       await sleep(100);
     }
+  }
+
+  /** `wrangler dev` does not start without the folder of the dashboard. Costs a moment when it is built already. */
+  async #provideDashboard(): Promise<void> {
+    const { root = ROOT } = this.#options;
+    const copy = join(root, DASHBOARD);
+    if (root !== ROOT && existsSync(copy)) return;
+    const built = new Promise<string>((done) => {
+      const options = { cwd: ROOT, timeout: BUILD_TIMEOUT_MS };
+      execFile(process.execPath, [BUILD, '--dashboard'], options, (error, _, stderr) =>
+        done(error ? `${error.message}\n${stderr}` : ''),
+      );
+    });
+    const problem = await built;
+    if (problem !== '') throw new Error(`the dashboard could not be built: ${problem}`);
+    if (root !== ROOT) cpSync(join(ROOT, DASHBOARD), copy, { recursive: true });
   }
 }
 

@@ -10,7 +10,7 @@ const RUNNER_PORT_DEFAULT = 8788;
 
 const USAGE = `Usage: npm start [-- options]
 
-Starts a coordinator and a runner on this machine.
+Starts a coordinator with its dashboard, and a runner, on this machine.
 
   --port N          the coordinator's port (${PORT_DEFAULT}; 0 picks a free one)
   --runner-port N   the runner's port (${RUNNER_PORT_DEFAULT}; 0 picks a free one)
@@ -59,7 +59,7 @@ async function main(): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => done('signal'));
   });
 
-  // `bin/holdfast.mjs` runs the bundle.
+  // `bin/holdfast.mjs` runs the bundle. Of the dashboard, which is built with it, the stack looks for itself.
   try {
     execFileSync(process.execPath, [join(ROOT, 'scripts', 'build.mjs')], { cwd: ROOT, stdio: ['ignore', 2, 2] });
   } catch (error) {
@@ -84,6 +84,7 @@ async function main(): Promise<number> {
   out.write(`
   Holdfast is up.
 
+    dashboard     ${url}/
     coordinator   ${url}
     runner        ${runnerUrl}
     data, logs    ${folder === '' || folder.startsWith('..') ? data : folder}

@@ -4,8 +4,9 @@
  *   api/       HTTP: routes, credentials, upgrades, readers (log, Server-Sent Events, Durable Streams), problem documents
  *   rpc.ts     the same operations for other Workers, over a service binding
  *   session/   the Durable Object of one session, and its shell: sockets, alarm, transactions
- *   core/      its decisions, as pure functions
- *   storage/   its tables and queries
+ *   directory/ the Durable Object of a tenant: the list of its sessions, which they keep up themselves
+ *   core/      the decisions, as pure functions
+ *   storage/   a session's tables and queries
  *   launch/    how a wrapper is started
  *   tokens.ts  signed credentials · config.ts what a deployment must be given · calls.ts how a session is called
  */
@@ -13,6 +14,7 @@
 import { app } from './api/app.ts';
 import type { Env } from './env.ts';
 
+export { TenantDirectory } from './directory/tenant-directory.ts';
 export { Holdfast } from './rpc.ts';
 export { SessionCoordinator } from './session/coordinator.ts';
 

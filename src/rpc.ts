@@ -5,14 +5,22 @@
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 import type { Failure, StartRequest } from '../protocol/index.ts';
-import { isId } from '../protocol/index.ts';
+import { isId, PROTOCOL_VERSION } from '../protocol/index.ts';
 import { failure } from './api/problem.ts';
 import { readConfig } from './config.ts';
 import type { Env } from './env.ts';
 import * as service from './service.ts';
+import { VERSION } from './version.ts';
 
 export interface HoldfastProps {
   tenant?: string;
+}
+
+export interface ServiceVersion {
+  /** Newest version of the ingest protocol that is spoken. */
+  protocol: number;
+  /** Of this program; methods and fields are only ever added within a major version. */
+  version: string;
 }
 
 export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> {
@@ -42,6 +50,16 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> {
   }
   async getSession(session: string) {
     return this.#call((caller) => service.getSession(caller, session));
+  }
+  async listSessions(query: { status?: string; limit?: number; cursor?: string } = {}) {
+    return this.#call((caller) => service.listSessions(caller, query));
+  }
+  async deleteSession(session: string) {
+    return this.#call((caller) => service.deleteSession(caller, session));
+  }
+  /** What is deployed behind the binding. Needs no configuration, so that a caller can ask before anything else. */
+  version(): ServiceVersion {
+    return { protocol: PROTOCOL_VERSION, version: VERSION };
   }
 
   async #call<T>(operation: (caller: service.Caller) => Promise<T>): Promise<T | Failure> {

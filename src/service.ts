@@ -15,6 +15,7 @@ import {
   newExecutionId,
   type Result,
   resolvePolicy,
+  type SessionEntry,
   type SessionSummary,
   TICKET_TTL_SECONDS_DEFAULT,
 } from '../protocol/index.ts';
@@ -30,8 +31,9 @@ import {
   ticketSchema,
   waitSchema,
 } from './api/schemas.ts';
-import { callSession } from './calls.ts';
+import { callDirectory, callSession } from './calls.ts';
 import type { Config } from './config.ts';
+import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
 import type { Env } from './env.ts';
 import { type NormalStart, READ_LIMIT_MAX } from './session/operations.ts';
 import { ingestTtlSeconds, signIngestToken, signTicket } from './tokens.ts';
@@ -155,33 +157,42 @@ export async function getExecution(
   return read();
 }
 
+/** `only`: a reader who may see but this execution is shown the list that has no other. */
 export async function listExecutions(
   { env, tenant }: Caller,
   session: string,
   query: unknown,
+  only?: string,
 ): Promise<Result<{ data: Execution[]; next: string | null }>> {
   const bad = checkIds(session);
   if (bad) return bad;
   const parsed = parse(listSchema, query);
   if (!parsed.ok) return parsed;
   const { status, limit = LIST_LIMIT_DEFAULT, cursor } = parsed.value;
-  const before = cursor === undefined ? undefined : decodeCursor(cursor);
+  const before = cursor === undefined ? undefined : ordinalOf(cursor);
   if (before === null) return failure('bad_request', 'cursor: is not a cursor of this list', { field: 'cursor' });
-  const listed = await callSession(env, tenant, session, (stub) => stub.listExecutions({ status, limit, before }));
-  return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : encodeCursor(listed.next) } : listed;
+  const listed = await callSession(env, tenant, session, (stub) => stub.listExecutions({ status, limit, before, only }));
+  return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : ordinalCursor(listed.next) } : listed;
 }
 
-/** Opaque to callers, so that what a page is cut by may change. */
-const encodeCursor = (ordinal: number): string => btoa(`o${ordinal}`).replace(/=+$/, '');
+/** The tenant's sessions, the one that changed last first. It is what they told their directory: moments behind at most, unless that could not be reached. */
+export async function listSessions(
+  { env, tenant }: Caller,
+  query: unknown,
+): Promise<Result<{ data: SessionEntry[]; next: string | null }>> {
+  const parsed = parse(listSchema, query);
+  if (!parsed.ok) return parsed;
+  const { status, limit = LIST_LIMIT_DEFAULT, cursor } = parsed.value;
+  const after = cursor === undefined ? undefined : placeOf(cursor);
+  if (after === null) return failure('bad_request', 'cursor: is not a cursor of this list', { field: 'cursor' });
+  const page = await callDirectory(env, tenant, (stub) => stub.list({ status, limit, after }));
+  if ('code' in page) return page;
+  return { ok: true, data: page.data, next: page.next === null ? null : cursorOf(page.next) };
+}
 
-function decodeCursor(cursor: string): number | null {
-  try {
-    const text = atob(cursor);
-    const ordinal = Number(text.slice(1));
-    return /^o[1-9][0-9]{0,15}$/.test(text) && Number.isSafeInteger(ordinal) ? ordinal : null;
-  } catch {
-    return null;
-  }
+/** Idempotent in what it does, not in what it says: the second time there is nothing to delete. */
+export async function deleteSession({ env, tenant }: Caller, session: string): Promise<Result<object>> {
+  return checkIds(session) ?? callSession(env, tenant, session, (stub) => stub.deleteSession());
 }
 
 export async function interruptExecution(

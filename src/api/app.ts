@@ -1,25 +1,24 @@
 /** HTTP: routes and what they have in common. Every route but /healthz needs a configured deployment and a credential. */
 
 import { type Context, Hono } from 'hono';
-import { type Failure, isId, newRequestId, type Result, START_BODY_BYTES_MAX, WAIT_SECONDS_MAX } from '../../protocol/index.ts';
+import { type Failure, isId, newRequestId, type Result, START_BODY_BYTES_MAX } from '../../protocol/index.ts';
 import { type Config, readConfig } from '../config.ts';
 import type { Env } from '../env.ts';
 import { logLine, messageOf } from '../log.ts';
 import * as service from '../service.ts';
+import { VERSION } from '../version.ts';
 import { bearerOf, tenantOf } from './auth.ts';
 import { readText } from './body.ts';
 import { readStream } from './durable-streams.ts';
-import { numberParam } from './params.ts';
 import { failure, problemResponse } from './problem.ts';
 import { preflight, withCors } from './readers.ts';
+import { listParams, readExecution, readExecutions, readSession } from './session-reads.ts';
 import { streamEvents, wantsEventStream } from './sse.ts';
 import { readTextLog } from './text-log.ts';
 import { postToIngest, upgradeIngest, upgradeStream, wantsUpgrade } from './upgrades.ts';
 
 type Variables = { requestId: string; config: Config; caller: service.Caller };
 type AppEnv = { Bindings: Env; Variables: Variables };
-
-export const VERSION = '0.1.0';
 
 export const app = new Hono<AppEnv>();
 
@@ -41,7 +40,7 @@ app.use(async (c, next) => {
 });
 
 /** Paths that a page of another origin may read. */
-const READER_PATH = /^\/v1\/sessions\/[^/]+\/(stream|events|executions\/[^/]+\/(log|events))$/;
+const READER_PATH = /^\/v1\/sessions\/[^/]+(\/(stream|events|executions(\/[^/]+(\/(log|events))?)?))?$/;
 
 /** These have credentials of their own. */
 app.get('/v1/sessions/:session/executions/:execution/ingest', async (c) =>
@@ -69,6 +68,14 @@ for (const path of ['/v1/sessions/:session/events', '/v1/sessions/:session/execu
   app.get(path, async (c) => read(c, await readStream(c.req.raw, c.env, c.get('config'), c.req.param())));
 }
 
+const EXECUTIONS = '/v1/sessions/:session/executions';
+const EXECUTION = `${EXECUTIONS}/:execution` as const;
+
+app.get('/v1/sessions/:session', async (c) => read(c, await readSession(c.req.raw, c.env, c.get('config'), c.req.param())));
+app.get(EXECUTIONS, async (c) => read(c, await readExecutions(c.req.raw, c.env, c.get('config'), c.req.param())));
+app.get(EXECUTION, async (c) => read(c, await readExecution(c.req.raw, c.env, c.get('config'), c.req.param())));
+
+/** Everything else needs an API key. */
 app.use(async (c, next) => {
   const config = c.get('config');
   const key = bearerOf(c.req.raw);
@@ -79,9 +86,6 @@ app.use(async (c, next) => {
   c.set('caller', { env: c.env, config, tenant, origin: new URL(c.req.url).origin });
   return next();
 });
-
-const EXECUTIONS = '/v1/sessions/:session/executions';
-const EXECUTION = `${EXECUTIONS}/:execution` as const;
 
 app.post(EXECUTIONS, async (c) => {
   const body = await readJson(c.req.raw);
@@ -96,28 +100,6 @@ app.post(EXECUTIONS, async (c) => {
   const { created, execution, ingest } = started;
   const path = `/v1/sessions/${execution.session}/executions/${execution.id}`;
   return c.json({ execution, ingest }, created ? 201 : 200, { location: path });
-});
-
-app.get(EXECUTIONS, async (c) => {
-  const { status, limit, cursor } = c.req.query();
-  const count = numberParam(limit);
-  if (count === null)
-    return problemResponse(failure('bad_request', 'limit: must be a whole number', { field: 'limit' }), c.get('requestId'));
-  const listed = await service.listExecutions(c.get('caller'), c.req.param('session'), { status, limit: count, cursor });
-  return answer(c.get('requestId'), listed, ({ data, next }) => c.json({ data, next }));
-});
-
-app.get(EXECUTION, async (c) => {
-  const { session, execution } = c.req.param();
-  const wait = numberParam(c.req.query('wait')) ?? (c.req.query('wait') === undefined ? 0 : null);
-  if (wait === null || wait > WAIT_SECONDS_MAX) {
-    return problemResponse(
-      failure('bad_request', `wait: must be 0 to ${WAIT_SECONDS_MAX} seconds`, { field: 'wait' }),
-      c.get('requestId'),
-    );
-  }
-  const found = await service.getExecution(c.get('caller'), session, execution, { waitSeconds: wait });
-  return answer(c.get('requestId'), found, (result) => c.json(result.execution));
 });
 
 app.post(`${EXECUTION}/interrupt`, async (c) => {
@@ -146,9 +128,16 @@ app.post(`${EXECUTION}/input`, async (c) => {
   return answer(c.get('requestId'), result, ({ commandId }) => c.json({ commandId }, 202));
 });
 
-app.get('/v1/sessions/:session', async (c) => {
-  const result = await service.getSession(c.get('caller'), c.req.param('session'));
-  return answer(c.get('requestId'), result, ({ session }) => c.json(session));
+app.get('/v1/sessions', async (c) => {
+  const query = listParams(new URL(c.req.url).searchParams);
+  if ('code' in query) return problemResponse(query, c.get('requestId'));
+  const listed = await service.listSessions(c.get('caller'), query);
+  return answer(c.get('requestId'), listed, ({ data, next }) => c.json({ data, next }));
+});
+
+app.delete('/v1/sessions/:session', async (c) => {
+  const deleted = await service.deleteSession(c.get('caller'), c.req.param('session'));
+  return answer(c.get('requestId'), deleted, () => c.body(null, 204));
 });
 
 app.post('/v1/sessions/:session/tickets', async (c) => {

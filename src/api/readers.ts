@@ -21,15 +21,22 @@ export type Reader = { ok: true; tenant: string; ticket: TicketClaims | null } |
 export async function authenticateReader(request: Request, config: Config, session: string): Promise<Reader> {
   const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
   const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
-  if (ticket !== undefined) {
-    const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
-    if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
-    if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
-    return { ok: true, tenant: verified.claims.tenant, ticket: verified.claims };
-  }
-  const key = bearerOf(request);
-  const tenant = key === null ? null : await tenantOf(config, key);
-  return tenant === null ? { ok: false, reason: 'credential_needed' } : { ok: true, tenant, ticket: null };
+  if (ticket !== undefined) return byTicket(config, session, ticket);
+  const bearer = bearerOf(request);
+  if (bearer === null) return { ok: false, reason: 'credential_needed' };
+  const tenant = await tenantOf(config, bearer);
+  if (tenant !== null) return { ok: true, tenant, ticket: null };
+  return JWT_SHAPE.test(bearer) ? byTicket(config, session, bearer) : { ok: false, reason: 'credential_needed' };
+}
+
+/** What is no API key but looks like this was meant as a ticket, and is told what is wrong with it as one. */
+const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
+
+async function byTicket(config: Config, session: string, ticket: string): Promise<Reader> {
+  const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
+  if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
+  if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
+  return { ok: true, tenant: verified.claims.tenant, ticket: verified.claims };
 }
 
 /** What the ticket allows of what was asked, or null when more was asked than it allows. */
@@ -55,11 +62,13 @@ export async function httpReader(request: Request, config: Config, session: stri
   }
   if (!originAllowed(request, config)) return failure('forbidden_origin', 'Pages of this origin may not read here.');
   const reader = await authenticateReader(request, config, session);
-  if (reader.ok) return reader;
-  return failure('unauthorized', 'A ticket or an API key is needed: ?ticket=<ticket> or Authorization: Bearer <api key>.', {
-    reason: reader.reason,
-  });
+  return reader.ok ? reader : credentialRefused(reader.reason);
 }
+
+export const credentialRefused = (reason: string): Failure =>
+  failure('unauthorized', 'A ticket or an API key is needed: Authorization: Bearer <ticket or api key>, or ?ticket=<ticket>.', {
+    reason,
+  });
 
 export const beyondTicket = (): Failure =>
   failure('unauthorized', 'The ticket does not reach as far as what was asked for.', { reason: 'ticket_scope' });

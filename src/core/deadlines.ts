@@ -25,12 +25,15 @@ export interface Horizon {
   unboundSince: readonly number[];
   /** Viewers that are behind the log and are not waiting for their own acks. */
   replaying: boolean;
-  lastActivityAt: number;
+  /** Null for a session that was deleted and has yet to say so. */
+  lastActivityAt: number | null;
+  /** When somebody outside is to be told of this session (again); null when nobody is. */
+  outboxDueAt: number | null;
 }
 
 export const silenceDeadline = (record: ExecutionRecord, heardAt: number): number => heardAt + record.policy.silenceTimeoutMs;
 
-export function nextWake({ open, heardAt, unboundSince, replaying, lastActivityAt }: Horizon, now: number): number {
+export function nextWake({ open, heardAt, unboundSince, replaying, lastActivityAt, outboxDueAt }: Horizon, now: number): number {
   const times = open.flatMap((record) => [
     ...deadlinesOf(record).map(({ at }) => at),
     ...(record.launchAt === null ? [] : [record.launchAt]),
@@ -38,7 +41,8 @@ export function nextWake({ open, heardAt, unboundSince, replaying, lastActivityA
   ]);
   for (const since of unboundSince) times.push(since + HELLO_TIMEOUT_MS);
   if (replaying) times.push(now + REPLAY_CHECK_MS);
-  if (open.length === 0) times.push(lastActivityAt + RETENTION_MS);
+  if (outboxDueAt !== null) times.push(outboxDueAt);
+  if (open.length === 0 && lastActivityAt !== null) times.push(lastActivityAt + RETENTION_MS);
   // An open execution always has a deadline of its own, or waits behind one that has.
   return times.length > 0 ? Math.min(...times) : now + ALARM_OVERDUE_MS;
 }

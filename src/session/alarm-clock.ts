@@ -28,6 +28,20 @@ export class AlarmClock {
     this.#current = null;
   }
 
+  /** All of the object's storage went, and the alarm with it. */
+  gone(): void {
+    this.#current = null;
+  }
+
+  /**
+   * What the alarm was set for at `at` came about without it. Setting it again costs a row, as firing for nothing would, but no wake. An alarm that was set
+   * for something else is left alone.
+   */
+  release(at: number, now: number): void {
+    if (this.#current === at) this.#current = null;
+    this.arm(now);
+  }
+
   arm(now: number): void {
     const horizon = this.#horizon();
     if (!horizon) return;

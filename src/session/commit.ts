@@ -11,6 +11,7 @@ import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, 
 import type { ExecutionRecord } from '../core/execution.ts';
 import { becomePending, type CoordinatorEvent, type Transition } from '../core/lifecycle.ts';
 import type { SessionContext } from './context.ts';
+import { noteForDirectory } from './outbox.ts';
 import type { LogRow } from './ports.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 
@@ -19,6 +20,8 @@ export interface Written {
   record: ExecutionRecord;
   rows: LogRow[];
   commands: Command[];
+  /** Whether others are to be told of it (DIR1): what is worth an event of the coordinator is worth that, and nothing else is. */
+  news: boolean;
 }
 
 /** The coordinator's own events of one moment, as one row without seqs. */
@@ -44,7 +47,9 @@ export function writeTransition(context: SessionContext, id: string, transition:
   if (isTerminal(record.status)) {
     record = closeBooks(context, record, rows, now);
   }
-  return { record, rows, commands };
+  const news = transition.events.length > 0;
+  if (news) noteForDirectory(context, now);
+  return { record, rows, commands, news };
 }
 
 /** T2: the rest of an ending, in the transaction of the verdict. */
@@ -70,8 +75,9 @@ function closeBooks(context: SessionContext, record: ExecutionRecord, rows: LogR
 }
 
 /** T3: what was written goes out, and the alarm follows the rows. */
-export function announce(context: SessionContext, { record, rows, commands }: Written, now: number): void {
+export function announce(context: SessionContext, { record, rows, commands, news }: Written, now: number): void {
   context.alarm.arm(now);
+  if (news) void context.delivery.begin(context);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record);

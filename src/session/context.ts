@@ -1,15 +1,18 @@
 /** What the parts of a session share. */
 
 import type { AlarmClock } from './alarm-clock.ts';
-import type { Launch, SessionRuntime, Store } from './ports.ts';
+import type { Delivery } from './outbox.ts';
+import type { Announce, Launch, SessionRuntime, Store } from './ports.ts';
 import type { Viewers } from './viewers.ts';
 
 export interface SessionContext {
   runtime: SessionRuntime;
   store: Store;
   launch: Launch;
+  announce: Announce;
   /** The session's name, as its viewers and callers know it. */
   session: string;
   viewers: Viewers;
   alarm: AlarmClock;
+  delivery: Delivery;
 }

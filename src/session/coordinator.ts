@@ -3,10 +3,11 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import { CLOSE, INGEST_SUBPROTOCOL, PING, PONG, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import { INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import { announcerTo } from '../directory/announcer.ts';
 import type { Env } from '../env.ts';
 import { launcherOf } from '../launch/launcher.ts';
-import { logLine, messageOf } from '../log.ts';
+import { messageOf } from '../log.ts';
 import { SessionStore } from '../storage/store.ts';
 import { postIngest } from './ingest-post.ts';
 import * as operations from './operations.ts';
@@ -26,19 +27,15 @@ export type SocketRequest =
 const PAUSE_MS = 1;
 
 export class SessionCoordinator extends DurableObject<Env> {
-  #session: Session;
+  readonly #session: Session;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#session = this.#open();
+    const { tenant, session } = splitName(ctx.id.name ?? '');
+    const store = new SessionStore(ctx.storage, Date.now());
+    this.#session = new Session(runtimeOf(ctx), store, session, launcherOf(env, tenant, session), announcerTo(env, tenant));
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     ctx.blockConcurrencyWhile(() => this.#session.wake(Date.now()));
-  }
-
-  #open(): Session {
-    const { tenant, session } = splitName(this.ctx.id.name ?? '');
-    const store = new SessionStore(this.ctx.storage, Date.now());
-    return new Session(runtimeOf(this.ctx), store, session, launcherOf(this.env, tenant, session));
   }
 
   /** Upgrades only; the Worker has checked the credential and every parameter. */
@@ -72,17 +69,7 @@ export class SessionCoordinator extends DurableObject<Env> {
 
   /** The platform's argument is not used: it is missing in some runtimes, and the rows say what is due. */
   override async alarm(): Promise<void> {
-    if (this.#session.expired(Date.now())) return this.#deleteAll();
     await this.#session.onAlarm(Date.now(), Date.now);
-  }
-
-  async #deleteAll(): Promise<void> {
-    logLine('info', 'session_expired', { session: this.#session.context.session });
-    this.#session.context.viewers.closeAll(CLOSE.notFound, 'session_not_found');
-    await this.ctx.storage.deleteAll();
-    // What is remembered of the rows goes with them.
-    this.#session = this.#open();
-    await this.#session.wake(Date.now());
   }
 
   // ── operations, each one synchronous turn ─────────────────────────────────────────────────────────────────────────
@@ -108,6 +95,9 @@ export class SessionCoordinator extends DurableObject<Env> {
   postIngest(execution: string, body: string) {
     return postIngest(this.#session.context, execution, body, Date.now());
   }
+  async deleteSession(): Promise<Result<object>> {
+    return (await this.#session.delete(Date.now())) ? { ok: true } : operations.noSession;
+  }
   getSession() {
     return operations.getSession(this.#session.context);
   }
@@ -125,6 +115,8 @@ function runtimeOf(ctx: DurableObjectState): SessionRuntime {
     setAlarm: (at) => ctx.storage.setAlarm(at),
     pause: () => scheduler.wait(PAUSE_MS),
     waitUntil: (work) => ctx.waitUntil(work),
+    now: () => Date.now(),
+    deleteAll: () => ctx.storage.deleteAll(),
   };
 }
 

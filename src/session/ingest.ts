@@ -12,6 +12,7 @@ import {
   type HelloFrame,
   isTerminal,
   isTerminalFact,
+  lastEventOf,
   PROTOCOL_VERSION,
   parseWrapperFrame,
   UNBOUND_SOCKETS_MAX,
@@ -157,8 +158,8 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
 
   const body = dropKnownPrefix(frame.body, receipt.skip);
   const batch = { execution: record.id, firstSeq: receipt.firstSeq, count: receipt.count, body, bytes: utf8Bytes(body) };
-  const last = frame.events.at(-1);
-  if (!last || !isTerminalFact(last)) {
+  const last = lastEventOf(frame);
+  if (!isTerminalFact(last)) {
     const row = store.log.append(batch, now);
     sendText(ws, ackText(receipt.ack));
     viewers.broadcast(row);

@@ -9,7 +9,9 @@ import { commit } from './commit.ts';
 import type { SessionContext } from './context.ts';
 
 export async function launchDue(context: SessionContext, now: number, clock: () => number): Promise<void> {
-  const { executions } = context.store;
+  const { store } = context;
+  if (!store.exists) return;
+  const { executions } = store;
   const due = executions.open().find(({ status, launchAt }) => status === 'pending' && launchAt !== null && launchAt <= now);
   if (!due) return;
   const lease = { patch: { launchAt: now + LAUNCH_LEASE_MS, launchAttempts: due.launchAttempts + 1 }, events: [], commands: [] };
@@ -17,7 +19,7 @@ export async function launchDue(context: SessionContext, now: number, clock: () 
   if (!leased) return;
 
   const outcome = await context.launch(leased, now);
-  const record = executions.get(leased.id);
+  const record = store.exists ? executions.get(leased.id) : null;
   if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts) return;
   const later = clock();
   logLine(outcome.kind === 'launched' ? 'info' : 'warn', 'launch', {

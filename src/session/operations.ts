@@ -17,6 +17,7 @@ import { type ExecutionRecord, UNTOUCHED, viewOf } from '../core/execution.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
 import { announce, commit, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import { lastActivityAt } from './outbox.ts';
 import type { LogRow } from './ports.ts';
 import type { ViewerRequest } from './viewers.ts';
 
@@ -40,7 +41,11 @@ export type NormalStart = Pick<
 
 export type StartResult = Result<{ execution: Execution; created: boolean }>;
 
-const noSession: Failure = { ok: false, code: 'session_not_found', message: 'This session was never started, or it was deleted.' };
+export const noSession: Failure = {
+  ok: false,
+  code: 'session_not_found',
+  message: 'This session was never started, or it was deleted.',
+};
 
 const noExecution = (id: string): Failure => ({
   ok: false,
@@ -142,6 +147,7 @@ export interface ListQuery {
   status?: Status | undefined;
   limit: number;
   before?: number | undefined;
+  only?: string | undefined;
 }
 
 export function listExecutions(
@@ -221,7 +227,7 @@ export function getSession({ store, session }: SessionContext): Result<{ session
     session: {
       id: session,
       createdAt: store.createdAt,
-      lastActivityAt: Math.max(store.createdAt, store.log.lastReceivedAt ?? 0),
+      lastActivityAt: lastActivityAt(store),
       earliest: store.log.earliest,
       head: store.log.head,
       active: store.executions.active()?.id ?? null,

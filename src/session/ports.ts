@@ -4,9 +4,11 @@
  */
 
 import type { Command, Status } from '../../protocol/index.ts';
+import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
+import type { OutboxRecord, Topic } from '../core/outbox.ts';
 
 /** A hibernatable server socket. */
 export interface SessionSocket {
@@ -29,7 +31,14 @@ export interface SessionRuntime {
   pause(): Promise<void>;
   /** Work that goes on after the turn; it must not matter when it is lost. */
   waitUntil(work: Promise<void>): void;
+  /** For what goes on after something that took time. Where a turn begins, it is given the time. */
+  now(): number;
+  /** Everything that the platform keeps for the object, the alarm too. No other event comes in between. */
+  deleteAll(): Promise<void>;
 }
+
+/** Tells the tenant's directory. Null when it could not be reached in time; it may have got the message all the same. Never throws. */
+export type Announce = (announcement: Announcement) => Promise<AnnouncementAnswer | null>;
 
 /** Starts a wrapper somewhere. Never throws. */
 export type Launch = (record: ExecutionRecord, now: number) => Promise<LaunchOutcome>;
@@ -54,6 +63,13 @@ export interface Batch {
   bytes: number;
 }
 
+export interface ExecutionQuery {
+  status?: Status | undefined;
+  limit: number;
+  before?: number | undefined;
+  only?: string | undefined;
+}
+
 export interface ExecutionTable {
   get(id: string): ExecutionRecord | null;
   insert(record: Omit<ExecutionRecord, 'ordinal'>): ExecutionRecord;
@@ -71,8 +87,8 @@ export interface ExecutionTable {
   /** The waiting ones, next first. */
   queued(): ExecutionRecord[];
   lowestQueueRank(): number;
-  /** Newest first. `before` is the ordinal of the last one of the page before. */
-  list(query: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[];
+  /** Newest first. `before` is the ordinal of the last one of the page before; `only` leaves out every other id. */
+  list(query: ExecutionQuery): ExecutionRecord[];
   counts(): Record<Status, number>;
   /** Id and status of the newest ones, newest first. */
   newest(limit: number): { id: string; status: Status }[];
@@ -102,6 +118,13 @@ export interface CallbackTable {
   add(record: CallbackRecord): void;
   /** Oldest first. */
   waiting(): CallbackRecord[];
+}
+
+/** What is yet to be told to others: one row for each (core/outbox.ts). It outlives the rest of a session that is deleted. */
+export interface OutboxTable {
+  /** Null when there is none, also where the session has no tables at all. */
+  get(topic: Topic): OutboxRecord | null;
+  put(record: OutboxRecord): void;
 }
 
 export interface LogTable {
@@ -135,10 +158,15 @@ export interface Store {
   readonly commands: CommandTable;
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
-  /** Whether the session was ever started. Its tables may only be asked when it was. */
+  readonly outbox: OutboxTable;
+  /** Whether the session was ever started, and not deleted since. Its tables, but for the outbox, may only be asked when it was. */
   readonly exists: boolean;
   readonly createdAt: number;
   create(now: number): void;
+  /** Deletes every row but the outbox: from here on the session does not exist. Part of a transaction. */
+  erase(): void;
+  /** Nothing that is remembered of the rows is true any more. */
+  forget(): void;
   /** All or nothing: a throw rolls back, and with it everything that was remembered of the rows. */
   transact<T>(action: () => T): T;
 }

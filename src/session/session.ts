@@ -8,31 +8,35 @@
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
+import { logLine } from '../log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import type { SessionContext } from './context.ts';
+import { eraseSession } from './deletion.ts';
 import { expireDue } from './expiry.ts';
 import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage } from './ingest.ts';
 import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
 import { admitViewer } from './operations.ts';
-import type { Launch, SessionRuntime, SessionSocket, Store } from './ports.ts';
+import { Delivery, lastActivityAt, noteIfNever } from './outbox.ts';
+import type { Announce, Launch, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { type ViewerRequest, Viewers } from './viewers.ts';
 
 export class Session {
   readonly context: SessionContext;
 
-  constructor(runtime: SessionRuntime, store: Store, session: string, launch: Launch) {
+  constructor(runtime: SessionRuntime, store: Store, session: string, launch: Launch, announce: Announce) {
     const alarm = new AlarmClock(runtime, () => this.#horizon());
-    this.context = { runtime, store, launch, session, alarm, viewers: new Viewers(runtime, store, session) };
+    const viewers = new Viewers(runtime, store, session);
+    this.context = { runtime, store, launch, announce, session, alarm, viewers, delivery: new Delivery() };
   }
 
   /** Before anything else after every wake: the alarm is known again, and what was lost while asleep is noticed. */
   async wake(now: number): Promise<void> {
     const { alarm, store, viewers } = this.context;
     await alarm.load();
-    if (!store.exists) return;
-    reconcile(this.context, now);
+    if (store.exists) reconcile(this.context, now);
+    noteIfNever(this.context, now);
     alarm.arm(now);
     viewers.resume();
   }
@@ -59,6 +63,8 @@ export class Session {
 
   onMessage(ws: SessionSocket, message: string | ArrayBuffer, now: number): void {
     const attachment = attachmentOf(ws);
+    // What was on its way when the session was deleted finds no tables to be looked up in.
+    if (!this.context.store.exists) return closeSocket(ws, CLOSE.notFound, 'session_not_found');
     if (attachment?.role === 'ingest') {
       onIngestMessage(this.context, ws, attachment, message, now);
     } else if (attachment?.role === 'viewer') {
@@ -87,16 +93,29 @@ export class Session {
     );
   }
 
+  /**
+   * Deletes all of it, and waits until the directory was told, or could not be for now. False when there is nothing to delete: it is deleted already, or never
+   * was.
+   */
+  async delete(now: number): Promise<boolean> {
+    if (!eraseSession(this.context, now)) return false;
+    await this.context.delivery.begin(this.context);
+    return true;
+  }
+
   /** Everything that is due. Works early, late, twice, and with nothing due. The clock is asked again after the one thing that takes time. */
   async onAlarm(now: number, clock: () => number): Promise<void> {
-    const { alarm, store, viewers } = this.context;
+    const { alarm, store, viewers, delivery } = this.context;
     alarm.fired();
-    if (!store.exists) return;
     try {
-      for (const { id } of store.executions.open()) expireDue(this.context, id, now);
-      findSilent(this.context, now);
-      closeSilentStrangers(this.context, now);
-      viewers.resume();
+      if (store.exists) {
+        for (const { id } of store.executions.open()) expireDue(this.context, id, now);
+        findSilent(this.context, now);
+        closeSilentStrangers(this.context, now);
+        viewers.resume();
+        if (this.#expired(now)) this.#expire(now);
+      }
+      delivery.beginDue(this.context, now);
     } finally {
       alarm.arm(now);
     }
@@ -104,15 +123,22 @@ export class Session {
     alarm.arm(clock());
   }
 
-  /** True when the retention is over: nothing has happened here for so long that all of it may go. */
-  expired(now: number): boolean {
+  /** LIF30: nothing has happened here for so long that all of it may go. */
+  #expired(now: number): boolean {
     const horizon = this.#horizon();
-    return horizon !== null && horizon.open.length === 0 && horizon.lastActivityAt + RETENTION_MS <= now;
+    return horizon?.open.length === 0 && (horizon.lastActivityAt ?? now) + RETENTION_MS <= now;
+  }
+
+  #expire(now: number): void {
+    logLine('info', 'session_expired', { session: this.context.session });
+    eraseSession(this.context, now);
+    void this.context.delivery.begin(this.context);
   }
 
   #horizon(): Horizon | null {
     const { store, runtime, viewers } = this.context;
-    if (!store.exists) return null;
+    const outboxDueAt = store.outbox.get('directory')?.dueAt ?? null;
+    if (!store.exists) return outboxDueAt === null ? null : { ...NOTHING, outboxDueAt };
     const open = store.executions.open();
     const running = open.find(({ status, connected }) => status === 'running' && connected);
     const unbound = ingestSockets(runtime).filter(({ ws, attachment }) => attachment.epoch === null && isOpen(ws));
@@ -122,10 +148,14 @@ export class Session {
       heardAt: running ? (heardAt(this.context, running) ?? 0) : null,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,
-      lastActivityAt: Math.max(store.createdAt, store.log.lastReceivedAt ?? 0),
+      lastActivityAt: lastActivityAt(store),
+      outboxDueAt,
     };
   }
 }
+
+/** What a deleted session waits for. */
+const NOTHING: Horizon = { open: [], heardAt: null, unboundSince: [], replaying: false, lastActivityAt: null, outboxDueAt: null };
 
 /** A browser can not read the status of a refused upgrade, so refusals are close codes. */
 function closeCodeOf({ code }: Failure): number {

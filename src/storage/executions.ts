@@ -7,7 +7,7 @@ import { and, asc, desc, eq, inArray, lt, min } from 'drizzle-orm';
 import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
 import { ACTIVE_STATUSES, STATUSES, type Status } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
-import type { ExecutionTable } from '../session/ports.ts';
+import type { ExecutionQuery, ExecutionTable } from '../session/ports.ts';
 import { executions } from './schema.ts';
 
 export type Database = DrizzleSqliteDODatabase<Record<string, never>>;
@@ -100,10 +100,11 @@ export class ExecutionStore implements ExecutionTable {
     return row?.rank ?? 0;
   }
 
-  list({ status, limit, before }: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[] {
+  list({ status, limit, before, only }: ExecutionQuery): ExecutionRecord[] {
     const conditions = [
       ...(status ? [eq(executions.status, status)] : []),
       ...(before === undefined ? [] : [lt(executions.ordinal, before)]),
+      ...(only === undefined ? [] : [eq(executions.id, only)]),
     ];
     return this.#db
       .select()

@@ -21,11 +21,16 @@ interface Migration {
 
 const BREAKPOINT = '--> statement-breakpoint';
 
-export const MIGRATIONS: Migration[] = bundle.journal.entries.map(({ idx, tag }) => {
-  const sql = bundle.migrations[`m${String(idx).padStart(4, '0')}`];
-  if (sql === undefined) throw new Error(`migration ${tag} is in the journal but not in the bundle`);
-  return { name: tag, sql };
-});
+/** The migrations of a bundle as drizzle-kit writes it, in order. */
+export const migrationsOf = ({ journal, migrations }: typeof bundle): Migration[] =>
+  journal.entries.map(({ idx, tag }) => {
+    const sql = migrations[`m${String(idx).padStart(4, '0')}`];
+    if (sql === undefined) throw new Error(`migration ${tag} is in the journal but not in the bundle`);
+    return { name: tag, sql };
+  });
+
+/** Those of a session. */
+export const MIGRATIONS = migrationsOf(bundle);
 
 /** True when the object holds tables already. A session that was never started has none, and asking about it writes none. */
 export function hasSchema(storage: MigratableStorage): boolean {

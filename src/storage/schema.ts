@@ -5,12 +5,14 @@
  * commands    what the wrapper has yet to carry out (ING9); a row leaves when the wrapper acked it
  * log         one row per batch; written and read by plain SQL in log.ts, because it is the hot path
  * callbacks   who is yet to be told of a verdict: an outbox, written with the verdict
+ * outbox      what is yet to be told to others of the session as it is: one row for each who is told
  * meta        facts of the session itself
  */
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 import type { LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
 import type { IngestTransport, InterruptCause } from '../core/execution.ts';
+import type { Topic } from '../core/outbox.ts';
 
 export const executions = sqliteTable(
   'executions',
@@ -115,6 +117,14 @@ export const callbacks = sqliteTable('callbacks', {
   /** Offset of the verdict event. */
   verdictOffset: integer('verdict_offset').notNull(),
   createdAt: integer('created_at').notNull(),
+});
+
+export const outbox = sqliteTable('outbox', {
+  topic: text().$type<Topic>().primaryKey(),
+  version: integer().notNull(),
+  delivered: integer().notNull(),
+  attempts: integer().notNull(),
+  dueAt: integer('due_at').notNull(),
 });
 
 export const meta = sqliteTable('meta', {

@@ -12,50 +12,74 @@ import { type Database, ExecutionStore } from './executions.ts';
 import { EventLog } from './log.ts';
 import { MetaStore } from './meta.ts';
 import { hasSchema, migrate } from './migrate.ts';
+import { OutboxStore } from './outbox.ts';
+import { callbacks, commands, executions, log, meta } from './schema.ts';
 
 export class SessionStore implements Store {
   readonly executions: ExecutionStore;
   readonly commands: CommandStore;
   readonly callbacks: CallbackStore;
   readonly log: EventLog;
+  readonly outbox: OutboxStore;
   readonly meta: MetaStore;
+  readonly #db: Database;
   readonly #storage: DurableObjectStorage;
-  #exists: boolean;
+  /** Null when it is not known. */
+  #hasTables: boolean | null = null;
+  #createdAt: number | null = null;
 
   /** Migrates tables that are there. A session that was never started gets none: being asked about it must not create it. */
   constructor(storage: DurableObjectStorage, now: number) {
     this.#storage = storage;
     const db: Database = drizzle(storage, { logger: false });
+    this.#db = db;
     this.executions = new ExecutionStore(db);
     this.commands = new CommandStore(db);
     this.callbacks = new CallbackStore(db);
     this.log = new EventLog(storage.sql);
+    this.outbox = new OutboxStore(db, () => this.#tables);
     this.meta = new MetaStore(db);
-    this.#exists = hasSchema(storage);
-    if (this.#exists) migrate(storage, now);
+    if (this.#tables) migrate(storage, now);
+  }
+
+  get #tables(): boolean {
+    this.#hasTables ??= hasSchema(this.#storage);
+    return this.#hasTables;
   }
 
   get exists(): boolean {
-    return this.#exists;
+    return this.createdAt > 0;
   }
 
   get createdAt(): number {
-    return Number(this.meta.get('created_at'));
+    this.#createdAt ??= this.#tables ? Number(this.meta.get('created_at')) : 0;
+    return this.#createdAt;
   }
 
   create(now: number): void {
-    if (this.#exists) return;
+    if (this.exists) return;
     migrate(this.#storage, now);
     this.meta.set('created_at', String(now));
-    this.#exists = true;
+    this.forget();
+  }
+
+  erase(): void {
+    for (const table of [executions, commands, callbacks, log, meta]) this.#db.delete(table).run();
+    this.forget();
+  }
+
+  forget(): void {
+    this.#hasTables = null;
+    this.#createdAt = null;
+    this.executions.forget();
+    this.log.forget();
   }
 
   transact<T>(action: () => T): T {
     try {
       return this.#storage.transactionSync(action);
     } catch (error) {
-      this.executions.forget();
-      this.log.forget();
+      this.forget();
       throw error;
     }
   }

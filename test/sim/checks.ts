@@ -12,7 +12,7 @@ import {
   terminalStatusOf,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
-import type { ExecutionRecord } from '../../src/core/execution.ts';
+import { type ExecutionRecord, viewOf } from '../../src/core/execution.ts';
 import { wantsCallback } from './caller.ts';
 import type { Cause } from './host.ts';
 import type { PlatformSocket, Witness } from './network.ts';
@@ -336,9 +336,27 @@ export class Checks implements Witness {
     const { disk } = this.#world.host;
     const { executions, alarm } = disk;
     for (const { status } of executions.values()) if (!isTerminal(status)) return false;
-    if (executions.size > 0 && alarm === null) return false;
+    if (executions.size > 0 && (alarm === null || this.#directoryLags)) return false;
     if ([...this.#world.processes, ...this.#world.posters].some(({ alive }) => alive)) return false;
     return disk.durable && this.#world.viewers.every((viewer) => viewer.done || !this.#known(viewer) || this.#viewerHasAll(viewer));
+  }
+
+  /** DIR1, DIR4: the directory has yet to be told something, or the session has yet to know that it was. */
+  get #directoryLags(): boolean {
+    const { outbox } = this.#world.host.disk;
+    return !outbox || outbox.delivered < outbox.version || this.#world.directory.held?.version !== outbox.version;
+  }
+
+  #directory(): void {
+    const { executions, outbox } = this.#world.host.disk;
+    const newest = [...executions.values()].sort((a, b) => b.ordinal - a.ordinal)[0];
+    if (!newest) return;
+    const { held } = this.#world.directory;
+    if (this.#directoryLags) this.#fail('DIR1', `the directory has ${held?.version}, the session is at ${JSON.stringify(outbox)}`);
+    const known = JSON.stringify(held?.entry?.execution ?? null);
+    if (known !== JSON.stringify(viewOf('s1', newest)))
+      this.#fail('DIR1', `the directory has ${known} for ${JSON.stringify(newest)}`);
+    if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the directory was told ${known}`);
   }
 
   /** Whether all that the viewer asks for was ever started; else it is refused for as long as it likes to ask. */
@@ -361,6 +379,7 @@ export class Checks implements Witness {
       }
       if (!isTerminal(record.status)) this.#fail('G3', `${record.id} is still ${record.status} after all its deadlines`);
     }
+    this.#directory();
     for (const process of [...this.#world.processes, ...this.#world.posters])
       if (process.alive) this.#fail('ING7', `${process.label} lives on, ${process.phase}`);
     for (const viewer of this.#world.viewers) {

@@ -8,6 +8,7 @@
 
 import type { Command } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
+import type { OutboxRecord } from '../../src/core/outbox.ts';
 import type { CallbackRecord, LogRow } from '../../src/session/ports.ts';
 
 export interface StoredRow extends LogRow {
@@ -41,6 +42,7 @@ export class Disk {
   lastOrdinal = 0;
   createdAt: number | null = null;
   alarm: number | null = null;
+  outbox: OutboxRecord | null = null;
 
   /** Rises with every write. A message leaves when the version it was sent at is durable. */
   version = 0;
@@ -93,6 +95,40 @@ export class Disk {
   appendRow(row: StoredRow): void {
     this.write(() => void this.log.pop());
     this.log.push(row);
+  }
+
+  setOutbox(record: OutboxRecord): void {
+    const before = this.outbox;
+    this.write(() => {
+      this.outbox = before;
+    });
+    this.outbox = record;
+  }
+
+  /** Every row but the outbox. */
+  erase(): void {
+    const { commands, callbacks, createdAt } = this;
+    const executions = [...this.executions];
+    const log = this.log.slice();
+    this.write(() => {
+      for (const [id, record] of executions) this.executions.set(id, record);
+      this.log.push(...log);
+      Object.assign(this, { commands, callbacks, createdAt });
+    });
+    this.executions.clear();
+    this.log.length = 0;
+    Object.assign(this, { commands: [], callbacks: [], createdAt: null });
+  }
+
+  /** All that the platform keeps for the object. */
+  deleteAll(): void {
+    this.erase();
+    this.setAlarm(null);
+    const before = this.outbox;
+    this.write(() => {
+      this.outbox = before;
+    });
+    this.outbox = null;
   }
 
   setAlarm(at: number | null): void {

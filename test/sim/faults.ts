@@ -30,6 +30,10 @@ export const FAULTS = [
   'launch_refused',
   'answer_lost',
   'viewer_stalled',
+  'directory_away',
+  'directory_answer_lost',
+  'directory_slow',
+  'directory_message_doubled',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -56,6 +60,10 @@ const RATES: Partial<Record<Fault, readonly [number, number]>> = {
   launch_refused: [0.1, 0.4],
   answer_lost: [0.05, 0.5],
   viewer_stalled: [0.1, 0.5],
+  directory_away: [0.1, 0.9],
+  directory_answer_lost: [0.1, 0.8],
+  directory_slow: [0.05, 0.5],
+  directory_message_doubled: [0.1, 0.8],
 };
 
 export class Faults {

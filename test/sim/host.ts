@@ -10,6 +10,7 @@
  */
 
 import { PING, PONG } from '../../protocol/index.ts';
+import type { Announcement, AnnouncementAnswer } from '../../src/core/directory.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { LaunchOutcome } from '../../src/core/launching.ts';
 import type { SessionContext } from '../../src/session/context.ts';
@@ -183,8 +184,12 @@ export class Host {
       session: undefined as unknown as Session,
     };
     this.#incarnation = incarnation;
-    incarnation.session = new Session(this.#runtime(incarnation), new MemoryStore(disk), 's1', (record) =>
-      this.#launch(incarnation, record),
+    incarnation.session = new Session(
+      this.#runtime(incarnation),
+      new MemoryStore(disk),
+      's1',
+      (record) => this.#launch(incarnation, record),
+      (announcement) => this.#announce(incarnation, announcement),
     );
     this.#background(
       incarnation,
@@ -404,6 +409,8 @@ export class Host {
       },
       pause: () => this.#parked(incarnation, (go) => void this.#world.clock.after(1, () => go(undefined))),
       waitUntil: (work) => this.#background(incarnation, work, 'waitUntil'),
+      now: () => this.#world.now,
+      deleteAll: async () => this.disk.deleteAll(),
     };
   }
 
@@ -423,6 +430,13 @@ export class Host {
   #launch(incarnation: Incarnation, record: ExecutionRecord): Promise<LaunchOutcome> {
     return this.#parked(incarnation, (go) => {
       this.#emit(() => this.#world.launcher.launch(record, go));
+    });
+  }
+
+  /** So does a word to the directory: it is told of nothing that may yet be lost. */
+  #announce(incarnation: Incarnation, announcement: Announcement): Promise<AnnouncementAnswer | null> {
+    return this.#parked(incarnation, (go) => {
+      this.#emit(() => this.#world.directory.announce(announcement, go));
     });
   }
 }

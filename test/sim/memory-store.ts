@@ -11,9 +11,11 @@ import type {
   CallbackRecord,
   CallbackTable,
   CommandTable,
+  ExecutionQuery,
   ExecutionTable,
   LogRow,
   LogTable,
+  OutboxTable,
   Store,
 } from '../../src/session/ports.ts';
 import type { Disk, StoredRow } from './disk.ts';
@@ -23,10 +25,12 @@ export class MemoryStore implements Store {
   readonly commands: CommandTable;
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
+  readonly outbox: OutboxTable;
   readonly #disk: Disk;
 
   constructor(disk: Disk) {
     this.#disk = disk;
+    this.outbox = { get: () => disk.outbox, put: (record) => disk.setOutbox(record) };
     this.executions = new MemoryExecutions(disk);
     this.commands = new MemoryCommands(disk);
     this.callbacks = new MemoryCallbacks(disk);
@@ -44,6 +48,12 @@ export class MemoryStore implements Store {
   create(now: number): void {
     if (!this.exists) this.#disk.create(now);
   }
+
+  erase(): void {
+    this.#disk.erase();
+  }
+
+  forget(): void {}
 
   transact<T>(action: () => T): T {
     const mark = this.#disk.mark();
@@ -114,10 +124,11 @@ class MemoryExecutions implements ExecutionTable {
     return this.queued()[0]?.queueRank ?? 0;
   }
 
-  list({ status, limit, before }: { status?: Status | undefined; limit: number; before?: number | undefined }): ExecutionRecord[] {
+  list({ status, limit, before, only }: ExecutionQuery): ExecutionRecord[] {
     return this.#all()
       .reverse()
       .filter((row) => (!status || row.status === status) && (before === undefined || row.ordinal < before))
+      .filter((row) => only === undefined || row.id === only)
       .slice(0, limit);
   }
 

@@ -53,6 +53,11 @@ export const MUTATIONS: readonly Mutation[] = [
         find: 'const record = context.store.exists ? context.store.executions.get(attachment.execution) : null;',
         replace: 'const record = context.store.executions.get(attachment.execution);',
       },
+      {
+        file: 'src/session/session.ts',
+        find: "if (!this.context.store.exists) return closeSocket(ws, CLOSE.notFound, 'session_not_found');",
+        replace: '',
+      },
     ],
   },
   {
@@ -159,9 +164,9 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/session/session.ts',
-        find: `    reconcile(this.context, now);
+        find: `    noteIfNever(this.context, now);
     alarm.arm(now);`,
-        replace: '    reconcile(this.context, now);',
+        replace: '    noteIfNever(this.context, now);',
       },
     ],
   },
@@ -277,6 +282,31 @@ export const MUTATIONS: readonly Mutation[] = [
         find: '    this.#tick();\n    this.#dial();',
         replace: '    this.#tick();\n    if (!this.#crashed) this.#begin();\n    this.#dial();',
       },
+    ],
+  },
+  {
+    name: 'the directory takes whatever comes',
+    edits: [
+      {
+        file: 'src/core/directory.ts',
+        find: "if (!held || version > held.version) return 'take';",
+        replace: "if (!held || version !== held.version) return 'take';",
+      },
+    ],
+  },
+  {
+    name: 'a change is not noted for the directory',
+    edits: [{ file: commit, find: 'if (news) noteForDirectory(context, now);', replace: '' }],
+  },
+  {
+    name: 'what changed while the directory was told is called told',
+    edits: [{ file: 'src/core/outbox.ts', find: 'Math.max(record.delivered, version)', replace: 'record.version' }],
+  },
+  {
+    name: 'the directory is not told again after a failure',
+    edits: [
+      { file: 'src/core/deadlines.ts', find: 'if (outboxDueAt !== null) times.push(outboxDueAt);', replace: '' },
+      { file: 'src/session/outbox.ts', find: 'if (!record || record.dueAt > now) return;', replace: 'return;' },
     ],
   },
 ];

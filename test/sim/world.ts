@@ -11,6 +11,7 @@ import type { OnBusy, Policy } from '../../protocol/index.ts';
 import { Caller } from './caller.ts';
 import { Checks } from './checks.ts';
 import { Clock } from './clock.ts';
+import { Directory } from './directory.ts';
 import { type Fault, Faults } from './faults.ts';
 import { Host, type SocketRequest } from './host.ts';
 import { drawJob, type Job } from './job.ts';
@@ -48,6 +49,7 @@ export class World {
   readonly checks: Checks;
   readonly host: Host;
   readonly launcher: Launcher;
+  readonly directory: Directory;
   readonly caller: Caller;
   readonly processes: WrapperProcess[] = [];
   readonly posters: Poster[] = [];
@@ -81,6 +83,7 @@ export class World {
     this.host = new Host(this);
     this.checks = new Checks(this);
     this.launcher = new Launcher(this);
+    this.directory = new Directory(this);
     this.caller = new Caller(this);
     this.#plan();
   }
@@ -114,7 +117,7 @@ export class World {
     const sometime = () => random.int(0, span);
     const ids = Array.from({ length: random.pick([1, 2, 3, 3, 4, 5]) }, (_, index) => `e${index + 1}`);
     this.#posts = random.chance(0.08);
-    const bulky = random.chance(0.03);
+    const bulky = random.chance(0.06);
     for (const [index, id] of ids.entries()) {
       const policy = this.#drawPolicy();
       const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
@@ -146,7 +149,8 @@ export class World {
               ['started', 'wrapper_connected'],
             ])
           : null,
-        flow: random.chance(0.5),
+        // Only a long log fills a window, and only a viewer with flow control has one.
+        flow: random.chance(bulky ? 0.9 : 0.5),
         tail: random.chance(0.2) ? random.int(0, 20) : null,
       };
       if (wish.executions?.length === 0) wish.executions = null;

@@ -151,6 +151,8 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect([first?.id, second?.id]).toEqual(['e4', 'e3']);
         expect(ids(store.executions.list({ limit: 2, before: second?.ordinal }))).toEqual(['e2', 'e1']);
         expect(ids(store.executions.list({ limit: 9, status: 'failed' }))).toEqual(['e3', 'e1']);
+        expect(ids(store.executions.list({ limit: 9, only: 'e2' }))).toEqual(['e2']);
+        expect(ids(store.executions.list({ limit: 9, only: 'e2', status: 'failed' }))).toEqual([]);
         expect(store.executions.newest(1)).toEqual([{ id: 'e4', status: 'running' }]);
         expect(store.executions.counts()).toEqual({ queued: 0, pending: 0, running: 1, completed: 1, failed: 2, interrupted: 0 });
       });
@@ -169,6 +171,58 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         store.callbacks.add(record('cb_1', 4));
         expect(open().callbacks.waiting()).toEqual([record('cb_1', 4), record('cb_2', 9)]);
       });
+    });
+
+    describe('outbox', () => {
+      const record = { topic: 'directory', version: 7, delivered: 5, attempts: 2, dueAt: NOW + 9 } as const;
+
+      it('[DIR1] holds one row for each who is told, as it was put in last', (store, open) => {
+        expect(store.outbox.get('directory')).toBeNull();
+        store.outbox.put({ ...record, version: 6 });
+        store.outbox.put(record);
+        expect(store.outbox.get('directory')).toEqual(record);
+        expect(open().outbox.get('directory')).toEqual(record);
+      });
+
+      it('[DIR6] outlives the session: all other rows go, and it does not exist until it is created again', (store, open) => {
+        store.executions.insert(newRow('e1'));
+        append(store, 'e1', 1, 3);
+        store.commands.add('e1', input('x'), NOW);
+        store.callbacks.add({ id: 'cb_1', execution: 'e1', url: 'https://caller.test', verdictOffset: 4, createdAt: NOW });
+        store.transact(() => {
+          store.erase();
+          store.outbox.put(record);
+        });
+        for (const one of [store, open()]) {
+          expect(one.exists).toBe(false);
+          expect(one.outbox.get('directory')).toEqual(record);
+        }
+        store.create(NOW + 1);
+        for (const one of [store, open()]) {
+          expect([one.exists, one.createdAt, one.log.head]).toEqual([true, NOW + 1, 0]);
+          expect([one.executions.open(), one.commands.waiting('e1'), one.callbacks.waiting()]).toEqual([[], [], []]);
+          expect(one.outbox.get('directory')).toEqual(record);
+        }
+      });
+
+      it('[DIR6] an end that is undone leaves all as it was', (store, open) => {
+        const row = store.executions.insert(newRow('e1'));
+        append(store, 'e1', 1, 3);
+        const fails = () =>
+          store.transact(() => {
+            store.erase();
+            throw new Error('no');
+          });
+        expect(fails).toThrow('no');
+        for (const one of [store, open()]) {
+          expect([one.exists, one.createdAt, one.log.head, one.executions.get('e1')]).toEqual([true, NOW, 3, row]);
+        }
+      });
+
+      test('of a session that was never created there is none to ask for', () =>
+        withStorage((open) => {
+          expect(open().outbox.get('directory')).toBeNull();
+        }));
     });
 
     describe('commands', () => {

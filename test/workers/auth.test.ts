@@ -28,12 +28,23 @@ const ROUTES = [...new Set(app.routes.filter(({ method }) => method !== 'ALL').m
   .filter((route) => route !== 'GET /healthz')
   .map((route) => route.replace(':session', 's').replace(':execution', 'e').split(' ') as [method: string, path: string]);
 
+/** What a ticket opens, all of it; every other route takes it for nothing. */
+const TICKET_ROUTES = [
+  'GET /v1/sessions/s',
+  'GET /v1/sessions/s/stream',
+  'GET /v1/sessions/s/events',
+  'GET /v1/sessions/s/executions',
+  'GET /v1/sessions/s/executions/e',
+  'GET /v1/sessions/s/executions/e/log',
+  'GET /v1/sessions/s/executions/e/events',
+];
+
 const hasOwnCredential = (path: string): boolean => /\/(ingest|stream)$/.test(path);
 
 /** Asks a deployment without sessions. */
 async function refused(method: string, path: string, asking: Parameters<typeof ask>[2] = {}): Promise<Answer> {
-  const { SESSIONS, touched } = untouchable();
-  const answer = await ask(method, path, { ...asking, env: { ...(asking.env ?? testEnv), SESSIONS } });
+  const { SESSIONS, DIRECTORY, touched } = untouchable();
+  const answer = await ask(method, path, { ...asking, env: { ...(asking.env ?? testEnv), SESSIONS, DIRECTORY } });
   expect(touched).toEqual([]);
   return answer;
 }
@@ -150,6 +161,7 @@ describe('another tenant', () => {
     ['interrupt it', 'POST', '/executions/e1/interrupt', { force: true }],
     ['fail it', 'POST', '/executions/e1/fail', { code: 'stolen', message: 'x' }],
     ['send input', 'POST', '/executions/e1/input', { data: 'x' }],
+    ['delete it', 'DELETE', ''],
   ];
   test.each(OPERATIONS)(
     '[HTTP11] can not %s, and is told what it is told about a session that never was',
@@ -326,7 +338,7 @@ describe('ING11: the ingest token', () => {
       expect(await dialled.closed).toEqual({ code: CLOSE.credentialRefused, reason: 'ticket_invalid' });
     }
     const bearer = await dialStream(run.session, '', { authorization: `Bearer ${run.ingest.token}` }, env);
-    expect(await bearer.closed).toEqual({ code: CLOSE.credentialRefused, reason: 'credential_needed' });
+    expect(await bearer.closed).toEqual({ code: CLOSE.credentialRefused, reason: 'ticket_invalid' });
     expect(touched).toEqual([]);
   });
 });
@@ -350,6 +362,7 @@ describe('STR15: tickets and readers', () => {
     ['a ticket signed by another key', 'ticket_invalid', async (session) => `?ticket=${await ticket(session, 60, OTHER_KEY)}`],
     ['a ticket of another session', 'ticket_invalid', async () => `?ticket=${await ticket('another')}`],
     ['an expired ticket', 'ticket_expired', async (session) => `?ticket=${await ticket(session, -1)}`],
+    ['garbage as Bearer token', 'ticket_invalid', () => '', { authorization: 'Bearer a.b.c' }],
     ['a bad ticket beside a good API key', 'ticket_invalid', () => '?ticket=a.b.c', { authorization: `Bearer ${ACME_KEY}` }],
   ];
   const unsecured = (session: string) =>
@@ -388,14 +401,36 @@ describe('STR15: tickets and readers', () => {
     },
   );
 
-  test('[STR15] a ticket is no API key, and opens no ingest', async () => {
-    const run = await start(newSession(), { id: 'e1' });
-    const good = await ticket(run.session);
-    for (const [method, path] of ROUTES.filter(([, route]) => !hasOwnCredential(route))) {
+  test('[HTTP21] a ticket opens the routes that read, and no other, however it comes', async () => {
+    const good = await signTicket([SIGNING_KEY], { tenant: 'acme', session: 's' }, 60, Date.now());
+    const others = ROUTES.filter(([method, path]) => !TICKET_ROUTES.includes(`${method} ${path}`));
+    expect(others.length).toBe(ROUTES.length - TICKET_ROUTES.length);
+    for (const [method, path] of others) {
       expectProblem(await refused(method, path, { key: good }), 'unauthorized');
+      expectProblem(await refused(method, `${path}?ticket=${good}`, { key: null }), 'unauthorized');
     }
+    for (const route of TICKET_ROUTES.filter((one) => !one.endsWith('/stream'))) {
+      const [method, path] = route.split(' ') as [string, string];
+      expectProblem(await ask(method, path, { key: good }), 'session_not_found');
+      expectProblem(await ask(method, `${path}?ticket=${good}`, { key: null }), 'session_not_found');
+    }
+  });
+
+  test('[STR15] a ticket opens no ingest', async () => {
+    const run = await start(newSession(), { id: 'e1' });
     const scoped = await signTicket([SIGNING_KEY], { tenant: 'acme', session: run.session, execution: 'e1' }, 60, Date.now());
     expect((await dialIngest(run, scoped)).answer?.body).toMatchObject({ code: 'unauthorized' });
+  });
+
+  test('[STR15] [STR26] a ticket may come as Bearer token, over WebSocket and HTTP', async () => {
+    const run = await start(newSession(), { id: 'e1' });
+    const good = await ticket(run.session);
+    const dialled = await dialStream(run.session, '?execution=e1', { authorization: `Bearer ${good}` });
+    await vi.waitFor(() => expect(dialled.received.length).toBeGreaterThan(0));
+    expect(JSON.parse(String(dialled.received[0]))).toMatchObject({ type: 'hello', session: run.session });
+    for (const path of ['events', 'executions/e1/events', 'executions/e1/log']) {
+      expect((await ask('GET', `/v1/sessions/${run.session}/${path}`, { key: good })).status).toBe(200);
+    }
   });
 
   test('[STR15] a bad id in the path closes 4400 before the credential is looked at', async () => {
@@ -426,6 +461,95 @@ describe('STR15: tickets and readers', () => {
       'https://app.example:8443',
     ]) {
       expect(await from(origin)).toEqual({ code: CLOSE.credentialRefused, reason: 'forbidden_origin' });
+    }
+  });
+});
+
+describe('HTTP21: what a ticket shows of a session', () => {
+  let run: Run;
+  const sign = (claims: { session?: string; execution?: string; types?: string[]; tenant?: string } = {}, ttlSeconds = 60) =>
+    signTicket([SIGNING_KEY], { tenant: 'acme', session: run.session, ...claims }, ttlSeconds, Date.now());
+  const read = async (path: string, key: string, headers: Record<string, string> = {}) =>
+    ask('GET', `/v1/sessions/${run.session}${path}`, { key, headers });
+  beforeAll(async () => {
+    run = await start(newSession(), { id: 'e1', launcher: 'none', env: { SECRET: 'sesame' } });
+    await start(run.session, { id: 'e2', onBusy: 'queue' });
+  });
+
+  test('[HTTP21] one that is bound to no execution: the session, and all of its executions, as an API key is shown them', async () => {
+    const key = await sign();
+    for (const path of ['', '/executions', '/executions?status=queued&limit=1', '/executions/e1', '/executions/e2?wait=0']) {
+      const shown = await read(path, key);
+      expect(shown.status).toBe(200);
+      expect(shown.body).toEqual((await read(path, ACME_KEY)).body);
+      expect(
+        (await ask('GET', `/v1/sessions/${run.session}${path.includes('?') ? `${path}&` : `${path}?`}ticket=${key}`, { key: null }))
+          .body,
+      ).toEqual(shown.body);
+    }
+    expectProblem(await read('/executions/e9', key), 'execution_not_found');
+  });
+
+  test('[HTTP21] one that is bound to an execution: that one', async () => {
+    const key = await sign({ execution: 'e2' });
+    expect((await read('/executions/e2', key)).body).toMatchObject({ id: 'e2', status: 'queued' });
+    expect((await read('/executions', key)).body).toMatchObject({ data: [{ id: 'e2' }], next: null });
+    expect((await read('/executions?limit=1', key)).body).toMatchObject({ data: [{ id: 'e2' }], next: null });
+    expect((await read('/executions?status=pending', key)).body).toEqual({ data: [], next: null });
+    expect((await read('/executions', await sign({ execution: 'e9' }))).body).toEqual({ data: [], next: null });
+    for (const path of ['', '/executions/e1', '/executions/e1?wait=1', '/executions/e9', '/executions/e1/log']) {
+      const { requestId: _, ...refusal } = expectProblem(await read(path, key), 'unauthorized');
+      expect(refusal.reason).toBe('ticket_scope');
+    }
+  });
+
+  test('[HTTP21] one that is bound to event types shows events and nothing else', async () => {
+    const key = await sign({ types: ['output'] });
+    for (const path of ['', '/executions', '/executions/e1']) {
+      expect(expectProblem(await read(path, key), 'unauthorized').reason).toBe('ticket_scope');
+    }
+  });
+
+  test('[HTTP21] of another session, another tenant, or another time: nothing, and no session is touched but that of the tenant', async () => {
+    const expired = await sign({}, -1);
+    const elsewhere = await sign({ session: 'another' });
+    for (const path of ['', '/executions', '/executions/e1', '/executions/e1?wait=1']) {
+      for (const [key, reason] of [
+        [expired, 'ticket_expired'],
+        [elsewhere, 'ticket_invalid'],
+        ['a.b.c', 'ticket_invalid'],
+      ] as const) {
+        const answer = await refused('GET', `/v1/sessions/${run.session}${path}`, { key });
+        expect(expectProblem(answer, 'unauthorized').reason).toBe(reason);
+      }
+      expectProblem(await read(path, await sign({ tenant: 'globex' })), 'session_not_found');
+    }
+  });
+
+  test('[HTTP21] it waits for the end as an API key does', async () => {
+    const mine = await start(newSession(), { id: 'e1' });
+    const peer = await WrapperPeer.welcomed(mine);
+    const key = await signTicket([SIGNING_KEY], { tenant: 'acme', session: mine.session, execution: 'e1' }, 60, Date.now());
+    const waiting = ask('GET', `/v1/sessions/${mine.session}/executions/e1?wait=20`, { key });
+    await scheduler.wait(50);
+    await peer.deliver(1, [exit(0)]);
+    expect((await waiting).body).toMatchObject({ id: 'e1', status: 'completed' });
+  });
+
+  test('[HTTP21] [STR27] a page of an allowed origin may read with it; any other page gets 403 and no session is touched', async () => {
+    const key = await sign();
+    const env = deployment({ HOLDFAST_ALLOWED_ORIGINS: 'https://app.example' });
+    for (const path of ['', '/executions', '/executions/e1']) {
+      const at = `/v1/sessions/${run.session}${path}`;
+      const allowed = await ask('GET', at, { key, env, headers: { origin: 'https://app.example' } });
+      expect(allowed.status).toBe(200);
+      expect(allowed.headers.get('access-control-allow-origin')).toBe('https://app.example');
+      const foreign = await refused('GET', at, { key, env, headers: { origin: 'https://evil.example' } });
+      expectProblem(foreign, 'forbidden_origin');
+      expect(foreign.headers.get('access-control-allow-origin')).toBeNull();
+      const asks = { origin: 'https://app.example', 'access-control-request-method': 'GET' };
+      const preflight = await refused('OPTIONS', at, { key: null, env, headers: asks });
+      expect([preflight.status, preflight.headers.get('access-control-allow-methods')]).toEqual([204, 'GET, HEAD']);
     }
   });
 });

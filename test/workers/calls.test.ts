@@ -4,8 +4,10 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { callSession } from '../../src/calls.ts';
+import { callDirectory, callSession } from '../../src/calls.ts';
 import { readConfig } from '../../src/config.ts';
+import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { announcerTo } from '../../src/directory/announcer.ts';
 import type { Env } from '../../src/env.ts';
 import * as service from '../../src/service.ts';
 import { ask, deployment, expectProblem } from './http.ts';
@@ -210,5 +212,55 @@ describe('through the operations', () => {
       { level: 'warn', event: 'session_call_failed', session: 's', attempt: 1, durableObjectReset: true },
     ]);
     expect(lines.join()).not.toContain('secret-44ce');
+  });
+});
+
+describe('the directory', () => {
+  const directory = (...failures: Flags[]) => {
+    const { SESSIONS, names, calls } = sessions(...failures);
+    return { env: deployment({ DIRECTORY: SESSIONS as unknown as Env['DIRECTORY'] }), names, calls };
+  };
+
+  test('is called by the name of the tenant, and again as a session would be', async () => {
+    const fake = directory(RETRYABLE, RESET);
+    expect(await callDirectory(fake.env, 'acme', (stub) => stub.list({ limit: 1 }))).toMatchObject({ ok: true });
+    expect(fake.names).toEqual(['acme', 'acme', 'acme']);
+    expect(fake.calls.map(({ stub, method }) => [stub, method])).toEqual([
+      [1, 'list'],
+      [2, 'list'],
+      [3, 'list'],
+    ]);
+    for (const [flags, code] of [
+      [OVERLOADED, 'overloaded'],
+      [BUG, 'internal'],
+    ] as const) {
+      expect(await callDirectory(directory(flags).env, 'acme', (stub) => stub.list({ limit: 1 }))).toMatchObject({
+        ok: false,
+        code,
+      });
+    }
+  });
+
+  test('[DIR4] one that fails, or does not answer in time, is one attempt: the outbox makes the next', async () => {
+    const announcement = { session: 's', version: 1, entry: null };
+    const failing = directory(RETRYABLE);
+    expect(await announcerTo(failing.env, 'acme')(announcement)).toBeNull();
+    expect(failing.calls.length).toBe(1);
+
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const silent = { getByName: () => ({ announce: () => new Promise(() => {}) }) } as unknown as Env['DIRECTORY'];
+    let answer: unknown = 'none yet';
+    void announcerTo(
+      deployment({ DIRECTORY: silent }),
+      'acme',
+    )(announcement).then((given) => {
+      answer = given;
+    });
+    await vi.advanceTimersByTimeAsync(TELL_TIMEOUT_MS - 1);
+    expect(answer).toBe('none yet');
+    await vi.advanceTimersByTimeAsync(1);
+    expect(answer).toBeNull();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
   });
 });

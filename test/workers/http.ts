@@ -27,16 +27,17 @@ export interface Asking {
 export const deployment = (settings: { [K in keyof Env]?: Env[K] | undefined }): Env =>
   Object.fromEntries(Object.entries({ ...testEnv, ...settings }).filter(([, value]) => value !== undefined)) as unknown as Env;
 
-/** A namespace that must not be asked for anything: each call is counted, and fails. */
-export function untouchable(): { SESSIONS: Env['SESSIONS']; touched: string[] } {
+/** Namespaces that must not be asked for anything: each call is counted, and fails. */
+export function untouchable(): { SESSIONS: Env['SESSIONS']; DIRECTORY: Env['DIRECTORY']; touched: string[] } {
   const touched: string[] = [];
-  const SESSIONS = new Proxy({} as Env['SESSIONS'], {
-    get(_, member) {
-      touched.push(String(member));
-      throw new Error('a session was touched');
-    },
-  });
-  return { SESSIONS, touched };
+  const namespace = <N extends object>() =>
+    new Proxy({} as N, {
+      get(_, member) {
+        touched.push(String(member));
+        throw new Error('an object was touched');
+      },
+    });
+  return { SESSIONS: namespace(), DIRECTORY: namespace(), touched };
 }
 
 const isRaw = (body: unknown): body is BodyInit =>

@@ -6,6 +6,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { getTableConfig } from 'drizzle-orm/sqlite-core';
 import { describe, expect, test } from 'vitest';
+import { app } from '../../src/api/app.ts';
 import { hasSchema, MIGRATIONS, migrate } from '../../src/storage/migrate.ts';
 import * as schema from '../../src/storage/schema.ts';
 import deployed from '../../wrangler.toml?raw';
@@ -42,7 +43,7 @@ describe("the project's migrations", () => {
       expect(hasSchema(storage)).toBe(false);
       expect(migrate(storage, 1234)).toEqual(MIGRATIONS.map(({ name }) => name));
       expect(hasSchema(storage)).toBe(true);
-      expect(tablesOf(storage)).toEqual(['callbacks', 'commands', 'executions', 'log', 'meta', 'schema_migrations']);
+      expect(tablesOf(storage)).toEqual(['callbacks', 'commands', 'executions', 'log', 'meta', 'outbox', 'schema_migrations']);
       expect(historyOf(storage)).toEqual(MIGRATIONS.map(({ name }, position) => ({ position, name, applied_at: 1234 })));
     }));
 
@@ -57,7 +58,7 @@ describe("the project's migrations", () => {
     }));
 
   test.each(
-    [schema.executions, schema.commands, schema.callbacks, schema.log, schema.meta].map(
+    [schema.executions, schema.commands, schema.callbacks, schema.log, schema.meta, schema.outbox].map(
       (table) => [getTableConfig(table).name, table] as const,
     ),
   )('the table %s is what src/storage/schema.ts says', (name, table) =>
@@ -172,8 +173,11 @@ describe('the configuration of these tests is that of the deployment', () => {
       ?.slice(key.length + 2)
       .trim();
 
-  /** What may differ: the tests have keys of their own, and nobody watches them. */
-  const OWN = ['', '[vars]', '[observability]'];
+  /**
+   * What may differ: the tests have keys of their own, and nobody watches them. They run the Worker alone; the platform serves the dashboard in front of it,
+   * which test/e2e looks at.
+   */
+  const OWN = ['', '[vars]', '[observability]', '[assets]'];
   const shared = (toml: string) => Object.fromEntries(Object.entries(sectionsOf(toml)).filter(([name]) => !OWN.includes(name)));
 
   test('the same bindings, classes and rules', () => {
@@ -189,6 +193,17 @@ describe('the configuration of these tests is that of the deployment', () => {
   test('the same entry', () => {
     expect(settingOf(deployed, 'main')).toBe('"src/index.ts"');
     expect(settingOf(tested, 'main')).toBe('"../../src/index.ts"');
+  });
+
+  test('every route of the Worker goes past the dashboard to the Worker', () => {
+    const first = sectionsOf(deployed)['[assets]']?.find((line) => line.startsWith('run_worker_first = ')) ?? '';
+    const patterns = JSON.parse(first.slice(first.indexOf('['))) as string[];
+    const paths = new Set(app.routes.filter(({ method }) => method !== 'ALL').map(({ path }) => path));
+    expect(paths.size).toBeGreaterThan(5);
+    for (const path of paths) {
+      const taken = patterns.some((one) => (one.endsWith('/*') ? path.startsWith(one.slice(0, -1)) : path === one));
+      expect(taken, path).toBe(true);
+    }
   });
 
   test('no secret is among the variables of the deployment', () => {

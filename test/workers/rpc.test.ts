@@ -5,12 +5,14 @@
 
 import { createExecutionContext, runInDurableObject } from 'cloudflare:test';
 import { exports, type WorkerEntrypoint } from 'cloudflare:workers';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import packageJson from '../../package.json?raw';
 import {
   type Execution,
   type Failure,
   type LoggedEvent,
   PROBLEMS,
+  PROTOCOL_VERSION,
   type StartRequest,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
@@ -61,6 +63,39 @@ describe('the same as HTTP', () => {
     const first = await ask('POST', executionsOf(other), { body: { id: 'e1', ...request } });
     const found = granted(await acme.startExecution(other, { id: 'e1', ...request }));
     expect(found).toMatchObject({ created: false, execution: first.body.execution });
+  });
+
+  test('[HTTP22] listSessions gives what HTTP gives, of its own tenant', async () => {
+    const sessions = [newSession(), newSession(), newSession()];
+    for (const session of sessions) await start(session, { id: 'e1' });
+    await vi.waitFor(async () => {
+      const { data } = granted(await acme.listSessions({ limit: 200 }));
+      expect(data.map(({ id }) => id)).toEqual(expect.arrayContaining(sessions));
+    });
+    for (const query of [{}, { limit: 2 }, { status: 'pending' }, { status: 'interrupted' }]) {
+      const search = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+      const { data, next } = granted(await acme.listSessions(query));
+      expect({ data, next }).toEqual((await ask('GET', `/v1/sessions?${search}`)).body);
+    }
+    const { data, next } = granted(await acme.listSessions({ limit: 1 }));
+    const more = granted(await acme.listSessions({ limit: 1, cursor: next as string }));
+    expect(more.data[0]?.id).not.toBe(data[0]?.id);
+    const theirs = granted(await bound({ tenant: 'globex' }).listSessions({ limit: 200 }));
+    expect(theirs.data.filter(({ id }) => sessions.includes(id))).toEqual([]);
+  });
+
+  test('[HTTP23] deleteSession deletes, and the second time finds nothing', async () => {
+    const { session } = await start(newSession());
+    expect(await acme.deleteSession(session)).toEqual({ ok: true });
+    expect(await acme.deleteSession(session)).toMatchObject({ ok: false, code: 'session_not_found' });
+    expect((await ask('GET', `/v1/sessions/${session}`)).status).toBe(404);
+  });
+
+  test('version says what is deployed, to anyone who is bound, also before there are keys', async () => {
+    const version = { protocol: PROTOCOL_VERSION, version: JSON.parse(packageJson).version };
+    expect(await acme.version()).toEqual(version);
+    expect(await deployed({ HOLDFAST_API_KEYS: undefined }, {}).version()).toEqual(version);
+    expect((await ask('GET', '/healthz', { key: null })).body).toMatchObject({ version: version.version });
   });
 
   test('getExecution, listExecutions and getSession give what HTTP gives', async () => {
@@ -278,7 +313,24 @@ describe('who calls, and how', () => {
     ['readEvents', (calls, s) => calls.readEvents(s as string)],
     ['createTicket', (calls, s) => calls.createTicket(s as string)],
     ['getSession', (calls, s) => calls.getSession(s as string)],
+    ['deleteSession', (calls, s) => calls.deleteSession(s as string)],
   ];
+  const WITHOUT_SESSION = ['listSessions', 'version'];
+
+  test('every method is here', () => {
+    const methods = Object.getOwnPropertyNames(Holdfast.prototype).filter((name) => name !== 'constructor');
+    expect(methods.sort()).toEqual([...EVERY.map(([name]) => name), ...WITHOUT_SESSION].sort());
+  });
+
+  test('[HTTP2] [HTTP3] listSessions needs a tenant and keys', async () => {
+    expect(await bound({}).listSessions()).toMatchObject({ ok: false, code: 'unauthorized' });
+    const { DIRECTORY, touched } = untouchable();
+    expect(await deployed({ DIRECTORY, HOLDFAST_API_KEYS: undefined }).listSessions()).toMatchObject({ code: 'not_configured' });
+    for (const query of [null, { limit: 0 }, { limit: 201 }, { status: 'done' }, { cursor: 'x' }, { more: 1 }] as never[]) {
+      expect(await deployed({ DIRECTORY }).listSessions(query)).toMatchObject({ ok: false, code: 'bad_request' });
+    }
+    expect(touched).toEqual([]);
+  });
   const takesExecution = ['getExecution', 'interruptExecution', 'failExecution', 'sendInput'];
 
   test.each(EVERY)('[HTTP2] %s without a tenant, or with one that is none, is unauthorized', async (_, call) => {

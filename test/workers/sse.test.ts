@@ -349,6 +349,6 @@ describe('pages of other origins', () => {
     expect(allowed.headers.get('access-control-allow-headers')).toContain('authorization');
     expect((await preflight('https://app.example', '/v1/sessions/s/executions/e/log')).status).toBe(204);
     expect((await preflight('https://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
-    expectProblem(await preflight('https://app.example', '/v1/sessions/s/executions'), 'unauthorized');
+    expectProblem(await preflight('https://app.example', '/v1/sessions/s/tickets'), 'unauthorized');
   });
 });

@@ -265,7 +265,7 @@ describe('tickets', () => {
     const ticket = await ticketFor(run.session, { ttlSeconds: 60 });
     const foreign = await ViewerPeer.connect(other.session, `?ticket=${ticket}`, { key: '' });
     expect(await foreign.closed).toEqual({ code: CLOSE.credentialRefused, reason: 'ticket_invalid' });
-    expect((await api('GET', `/v1/sessions/${run.session}`, { key: ticket })).status).toBe(401);
+    expect((await api('POST', `/v1/sessions/${run.session}/tickets`, { key: ticket })).status).toBe(401);
     vi.useFakeTimers({ now: Date.now() + 61_000, toFake: ['Date'] });
     const late = await ViewerPeer.connect(run.session, `?ticket=${ticket}`, { key: '' });
     vi.useRealTimers();

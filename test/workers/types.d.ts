@@ -4,7 +4,7 @@ type TestEnv = import('../../src/env.ts').Env;
 declare namespace Cloudflare {
   interface GlobalProps {
     mainModule: typeof import('../../src/index.ts');
-    durableNamespaces: 'SessionCoordinator';
+    durableNamespaces: 'SessionCoordinator' | 'TenantDirectory';
   }
   interface Env extends TestEnv {}
 }

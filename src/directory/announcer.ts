@@ -1,0 +1,25 @@
+/** How a session reaches the directory of its tenant. */
+
+import { TELL_TIMEOUT_MS } from '../core/outbox.ts';
+import type { Env } from '../env.ts';
+import { logLine, messageOf } from '../log.ts';
+import type { Announce } from '../session/ports.ts';
+import { directoryStub } from './calls.ts';
+
+/** One attempt; the outbox makes the next. An answer that comes too late is for nobody: what it said is told again. */
+export function announcerTo(env: Env, tenant: string): Announce {
+  return async (announcement) => {
+    let timer: ReturnType<typeof setTimeout> | null = null;
+    try {
+      const late = new Promise<null>((resolve) => {
+        timer = setTimeout(() => resolve(null), TELL_TIMEOUT_MS);
+      });
+      return await Promise.race([directoryStub(env, tenant).announce(announcement), late]);
+    } catch (error) {
+      logLine('warn', 'announcement_failed', { session: announcement.session, message: messageOf(error) });
+      return null;
+    } finally {
+      if (timer !== null) clearTimeout(timer);
+    }
+  };
+}

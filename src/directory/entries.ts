@@ -1,0 +1,116 @@
+/** Rows of a tenant's directory: what sessions said, and pages of it. */
+
+import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm';
+import { type DrizzleSqliteDODatabase, drizzle } from 'drizzle-orm/durable-sqlite';
+import bundle from '../../migrations/directory/migrations.js';
+import { type SessionEntry, type Status, TERMINAL_STATUSES, utf8Bytes } from '../../protocol/index.ts';
+import { RETENTION_MS } from '../core/deadlines.ts';
+import { type Announcement, type AnnouncementAnswer, judge, REMOVED_KEPT_MS } from '../core/directory.ts';
+import { hasSchema, migrate, migrationsOf } from '../storage/migrate.ts';
+import { sessions } from './schema.ts';
+
+const MIGRATIONS = migrationsOf(bundle);
+
+/** An answer between Workers is one message: a page ends early where its executions are large (commands and labels of tens of kilobytes). */
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** A place in the list: behind the session of this name and time. */
+export interface Place {
+  lastActivityAt: number;
+  id: string;
+}
+
+export interface DirectoryQuery {
+  status?: Status | undefined;
+  limit: number;
+  after?: Place | undefined;
+}
+
+export interface DirectoryPage {
+  data: SessionEntry[];
+  next: Place | null;
+}
+
+export class Entries {
+  readonly #storage: DurableObjectStorage;
+  readonly #db: DrizzleSqliteDODatabase<Record<string, never>>;
+  #exists: boolean;
+
+  /** A directory that nothing was ever told has no tables, and looking into it makes none. */
+  constructor(storage: DurableObjectStorage, now: number) {
+    this.#storage = storage;
+    this.#db = drizzle(storage, { logger: false });
+    this.#exists = hasSchema(storage);
+    if (this.#exists) migrate(storage, now, MIGRATIONS);
+  }
+
+  take(announcement: Announcement, now: number): AnnouncementAnswer {
+    if (!this.#exists) migrate(this.#storage, now, MIGRATIONS);
+    this.#exists = true;
+    const { session: id, version, entry } = announcement;
+    const { version: of, removed } = sessions;
+    const held = this.#db.select({ version: of, removed }).from(sessions).where(eq(sessions.id, id)).limit(1).get() ?? null;
+    const judgement = judge(held, announcement);
+    if (judgement === 'stale') return { taken: false, held: held?.version ?? 0 };
+    if (judgement === 'take') {
+      const row = {
+        version,
+        removed: entry === null,
+        status: entry?.execution?.status ?? null,
+        lastActivityAt: entry?.lastActivityAt ?? now,
+        execution: entry?.execution ?? null,
+      };
+      this.#db
+        .insert(sessions)
+        .values({ id, ...row })
+        .onConflictDoUpdate({ target: sessions.id, set: row })
+        .run();
+      if (entry === null) this.#sweep(now);
+    }
+    return { taken: true, held: version };
+  }
+
+  list({ status, limit, after }: DirectoryQuery): DirectoryPage {
+    if (!this.#exists) return { data: [], next: null };
+    const { id, lastActivityAt, execution, removed } = sessions;
+    const conditions: SQL[] = [eq(removed, false)];
+    if (status) conditions.push(eq(sessions.status, status));
+    // As one comparison of a pair, which SQLite answers by a seek.
+    if (after) conditions.push(sql`(${lastActivityAt}, ${id}) < (${after.lastActivityAt}, ${after.id})`);
+    const rows = this.#db
+      .select({ id, lastActivityAt, execution })
+      .from(sessions)
+      .where(and(...conditions))
+      .orderBy(desc(lastActivityAt), desc(id))
+      .limit(limit + 1)
+      .all();
+    const data = rows.slice(0, pageLength(rows, limit));
+    const last = data.at(-1);
+    return { data, next: last && data.length < rows.length ? { id: last.id, lastActivityAt: last.lastActivityAt } : null };
+  }
+
+  /**
+   * Forgets those that were removed long enough ago, and those that must be gone by their age and never said so, which only a directory can have that was
+   * restored from a backup.
+   */
+  #sweep(now: number): void {
+    const { removed, status, lastActivityAt } = sessions;
+    const forgotten = and(eq(removed, true), lt(lastActivityAt, now - REMOVED_KEPT_MS));
+    const expired = and(
+      eq(removed, false),
+      inArray(status, [...TERMINAL_STATUSES]),
+      lt(lastActivityAt, now - RETENTION_MS - REMOVED_KEPT_MS),
+    );
+    for (const old of [forgotten, expired]) this.#db.delete(sessions).where(old).run();
+  }
+}
+
+/** How many of the rows make a page: at least one, at most `limit`. */
+function pageLength(rows: readonly SessionEntry[], limit: number): number {
+  let bytes = 0;
+  for (const [index, row] of rows.entries()) {
+    bytes += utf8Bytes(JSON.stringify(row));
+    if (index === limit || (index > 0 && bytes > PAGE_BYTES_MAX)) return index;
+  }
+  return rows.length;
+}

@@ -1,0 +1,23 @@
+/**
+ * The end of a session, by request or by its age: one turn in which all of it goes and everyone who is connected hears so. What stays is the word to the
+ * directory (outbox.ts), so that the session leaves its tenant's list also when the directory can not be reached now.
+ */
+
+import { CLOSE } from '../../protocol/index.ts';
+import type { SessionContext } from './context.ts';
+import { noteForDirectory } from './outbox.ts';
+import { detachAndClose, ingestSockets } from './sockets.ts';
+
+/** False when there is no session to delete. A wrapper that is told 4404 stops its job (CLS5). */
+export function eraseSession(context: SessionContext, now: number): boolean {
+  const { store, runtime, viewers, alarm } = context;
+  if (!store.exists) return false;
+  store.transact(() => {
+    store.erase();
+    noteForDirectory(context, now);
+  });
+  viewers.closeAll(CLOSE.notFound, 'session_not_found');
+  for (const socket of ingestSockets(runtime)) detachAndClose(socket, CLOSE.notFound, 'the session was deleted');
+  alarm.arm(now);
+  return true;
+}

@@ -1,0 +1,98 @@
+/**
+ * Delivers what the outbox holds (core/outbox.ts): right after the turn of the change, and from the alarm when that failed or was lost.
+ *
+ * OB1  One delivery at a time. Changes that come meanwhile are told by the next, which follows at once.
+ * OB2  After each answer everything is read anew: the session may have changed, ended, been deleted, or been deleted and begun again.
+ * OB3  A deleted session keeps nothing but its outbox, and that until the directory knows. Then the rest goes.
+ */
+
+import type { SessionEntry } from '../../protocol/index.ts';
+import type { Announcement } from '../core/directory.ts';
+import { viewOf } from '../core/execution.ts';
+import { failed, isWaiting, lease, noteChange, type OutboxRecord, outrun, taken } from '../core/outbox.ts';
+import { logLine } from '../log.ts';
+import type { SessionContext } from './context.ts';
+
+/** Messages of one delivery. More than one is rare; a directory that never agrees must not keep the object busy. */
+const ROUNDS_MAX = 5;
+
+/** Inside the transaction of a change. */
+export function noteForDirectory({ store }: SessionContext, now: number): void {
+  store.outbox.put(noteChange(store.outbox.get('directory'), 'directory', now));
+}
+
+/** On a wake: a session from before there was a directory has yet to be told of. */
+export function noteIfNever(context: SessionContext, now: number): void {
+  if (context.store.exists && !context.store.outbox.get('directory')) noteForDirectory(context, now);
+}
+
+export class Delivery {
+  #current: Promise<void> | null = null;
+
+  /** After a change: tells of it, if nothing is being told already (OB1). Resolves when there is nothing more to try now. */
+  begin(context: SessionContext): Promise<void> {
+    if (this.#current) return this.#current;
+    const delivery = deliver(context).finally(() => {
+      this.#current = null;
+    });
+    this.#current = delivery;
+    context.runtime.waitUntil(delivery);
+    return delivery;
+  }
+
+  /** At the alarm: what is due gets its lease, and is told. */
+  beginDue(context: SessionContext, now: number): void {
+    const { outbox } = context.store;
+    const record = outbox.get('directory');
+    if (!record || record.dueAt > now) return;
+    outbox.put(lease(record, now));
+    void this.begin(context);
+  }
+}
+
+async function deliver(context: SessionContext): Promise<void> {
+  const { store, runtime } = context;
+  for (let round = 1; round <= ROUNDS_MAX; round += 1) {
+    const before = store.outbox.get('directory');
+    if (!before) return;
+    const answer = await context.announce(announcementOf(context, before));
+
+    const now = runtime.now();
+    const record = store.outbox.get('directory');
+    if (!record) return;
+    if (answer === null) {
+      store.outbox.put(failed(record, now));
+      logLine('warn', 'directory_not_told', { session: context.session, attempts: record.attempts + 1 });
+      context.alarm.arm(now);
+      return;
+    }
+    if (answer.taken && !store.exists && record.version === before.version) return dropAll(context);
+    const next = answer.taken ? taken(record, before.version, idleMs(context, now), now) : outrun(record, answer.held, now);
+    store.outbox.put(next);
+    context.alarm.release(record.dueAt, now);
+    if (!isWaiting(next)) return;
+  }
+}
+
+/** O1: the session as it is. */
+function announcementOf({ store, session }: SessionContext, { version }: OutboxRecord): Announcement {
+  if (!store.exists) return { session, version, entry: null };
+  const [newest] = store.executions.list({ limit: 1 });
+  const entry: SessionEntry = {
+    id: session,
+    lastActivityAt: lastActivityAt(store),
+    execution: newest ? viewOf(session, newest) : null,
+  };
+  return { session, version, entry };
+}
+
+export const lastActivityAt = ({ createdAt, log }: SessionContext['store']): number => Math.max(createdAt, log.lastReceivedAt ?? 0);
+
+const idleMs = ({ store }: SessionContext, now: number): number => (store.exists ? Math.max(0, now - lastActivityAt(store)) : 0);
+
+/** OB3. The platform lets no other event in before it is done. */
+async function dropAll({ runtime, store, alarm }: SessionContext): Promise<void> {
+  await runtime.deleteAll();
+  store.forget();
+  alarm.gone();
+}

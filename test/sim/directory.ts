@@ -1,0 +1,50 @@
+/**
+ * The tenant's directory as a session reaches it: over a network that loses messages and answers, doubles and delays them. What it
+ * takes is decided by the real rule.
+ */
+
+import { type Announcement, type AnnouncementAnswer, judge } from '../../src/core/directory.ts';
+import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import type { World } from './world.ts';
+
+export class Directory {
+  /** What it holds of the session; null for nothing. */
+  held: Announcement | null = null;
+  /** Every version that came, so that the checks can see that none was told with two contents. */
+  readonly #told = new Map<number, string>();
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** `answer` is called once: with null when the caller has given up waiting. */
+  announce(announcement: Announcement, answer: (answer: AnnouncementAnswer | null) => void): void {
+    const { faults, random, clock } = this.#world;
+    const text = JSON.stringify(announcement.entry?.execution ?? null);
+    const said = this.#told.get(announcement.version);
+    if (said !== undefined && said !== text) {
+      this.#world.violation(`DIR2: version ${announcement.version} was told as ${said} and as ${text}`);
+    }
+    this.#told.set(announcement.version, text);
+
+    const travelMs = faults.strike('directory_slow') ? random.int(1_000, 60_000) : random.int(1, 40);
+    const late = () => void clock.after(TELL_TIMEOUT_MS, () => answer(null));
+    if (faults.strike('directory_message_doubled')) clock.after(travelMs + random.int(0, 30_000), () => this.#take(announcement));
+    if (faults.strike('directory_away')) return late();
+    const answerLost = faults.strike('directory_answer_lost') || travelMs > TELL_TIMEOUT_MS;
+    clock.after(travelMs, () => {
+      const judged = this.#take(announcement);
+      if (!answerLost) answer(judged);
+    });
+    if (answerLost) late();
+  }
+
+  #take(announcement: Announcement): AnnouncementAnswer {
+    const held = this.held && { version: this.held.version, removed: this.held.entry === null };
+    const judgement = judge(held, announcement);
+    this.#world.trace(() => `directory: version ${announcement.version} is ${judgement}`);
+    if (judgement === 'take') this.held = announcement;
+    return { taken: judgement !== 'stale', held: this.held?.version ?? 0 };
+  }
+}

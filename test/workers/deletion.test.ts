@@ -1,0 +1,221 @@
+/**
+ * The end of a session: by DELETE (HTTP23) and by its age (LIF30). Method: sessions in every state, with everyone connected who can be; then the storage
+ * itself is looked at, not only what the API says.
+ */
+
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { CLOSE } from '../../protocol/index.ts';
+import { RETENTION_MS } from '../../src/core/deadlines.ts';
+import { ask, deployment, expectProblem, untouchable } from './http.ts';
+import { SseReader } from './readers.ts';
+import {
+  api,
+  callsOf,
+  exit,
+  get,
+  newSession,
+  output,
+  type Run,
+  readLog,
+  start,
+  stubOf,
+  testEnv,
+  ViewerPeer,
+  WrapperPeer,
+} from './support.ts';
+
+afterEach(() => void vi.useRealTimers());
+
+const at = (now: number): void => void vi.useFakeTimers({ now, toFake: ['Date'] });
+const remove = (session: string) => ask('DELETE', `/v1/sessions/${session}`);
+const directory = testEnv.DIRECTORY.getByName('acme');
+const listed = async (session: string): Promise<boolean> => {
+  const answer = await ask('GET', '/v1/sessions?limit=200');
+  return (answer.body.data as { id: string }[]).some(({ id }) => id === session);
+};
+const tablesOf = (session: string) =>
+  runInDurableObject(stubOf(session), (_, { storage }) =>
+    storage.sql
+      .exec<{ name: string }>('SELECT name FROM sqlite_master')
+      .toArray()
+      .map(({ name }) => name),
+  );
+const socketsOf = (session: string) =>
+  runInDurableObject(stubOf(session), (_, ctx) => ctx.getWebSockets().filter((ws) => ws.readyState === 1).length);
+
+/** Nothing is left: no table, no key, no alarm, no socket. */
+async function expectNothing(session: string): Promise<void> {
+  await runInDurableObject(stubOf(session), async (_, { storage }) => {
+    expect(storage.sql.exec('SELECT name FROM sqlite_master').toArray()).toEqual([]);
+    expect((await storage.list()).size).toBe(0);
+    expect(await storage.getAlarm()).toBeNull();
+  });
+  expect(await socketsOf(session)).toBe(0);
+  expect(await listed(session)).toBe(false);
+  expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
+}
+
+const listedNow = (run: Run) => vi.waitFor(async () => expect(await listed(run.session)).toBe(true));
+
+describe('HTTP23: DELETE', () => {
+  test('[HTTP23] [STR17] everyone is told 4404, and nothing is left', async () => {
+    const run = await start(newSession(), { id: 'e1', callback: { url: 'https://caller.test/done' } });
+    await start(run.session, { id: 'e2', onBusy: 'queue' });
+    const wrapper = await WrapperPeer.welcomed(run);
+    await wrapper.deliver(1, [output('x')]);
+    await api('POST', `/v1/sessions/${run.session}/executions/e1/interrupt`);
+    await wrapper.next();
+    const stranger = await WrapperPeer.connect(run);
+    const viewers = [await ViewerPeer.connect(run.session), await ViewerPeer.connect(run.session, '?execution=e1&flow=ack')];
+    for (const viewer of viewers) await viewer.until('caught_up');
+    const reader = await SseReader.open(`/v1/sessions/${run.session}/stream`);
+    await vi.waitFor(() => expect(reader.names).toContain('caught_up'));
+    await listedNow(run);
+
+    const answer = await remove(run.session);
+    expect([answer.status, answer.text]).toEqual([204, '']);
+    expect(await wrapper.closed).toEqual({ code: CLOSE.notFound, reason: 'the session was deleted' });
+    expect((await stranger.closed).code).toBe(CLOSE.notFound);
+    for (const viewer of viewers) expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
+    await reader.reader.ended;
+    await expectNothing(run.session);
+  });
+
+  test('[HTTP23] the second time there is nothing to delete, as of a session that never was; a bad id reaches none', async () => {
+    const { session } = await start(newSession());
+    expect((await remove(session)).status).toBe(204);
+    expectProblem(await remove(session), 'session_not_found');
+    expectProblem(await remove('never-started'), 'session_not_found');
+    expect(await tablesOf('never-started')).toEqual([]);
+    const { SESSIONS, touched } = untouchable();
+    expectProblem(await ask('DELETE', '/v1/sessions/a%2Fb', { env: deployment({ SESSIONS }) }), 'bad_request');
+    expect(touched).toEqual([]);
+  });
+
+  test('[HTTP23] one that is over, and one in which nothing ran yet', async () => {
+    const over = await start(newSession(), { id: 'e1' });
+    await (await WrapperPeer.welcomed(over)).deliver(1, [exit(0)]);
+    const pending = await start(newSession(), { launcher: 'none' });
+    for (const run of [over, pending]) {
+      expect((await remove(run.session)).status).toBe(204);
+      await expectNothing(run.session);
+    }
+  });
+
+  test('[HTTP23] [ING12] a wrapper that comes later is told 4404, by socket, and by post 404', async () => {
+    const run = await start(newSession());
+    expect((await remove(run.session)).status).toBe(204);
+    expect((await (await WrapperPeer.hello(run)).closed).code).toBe(CLOSE.notFound);
+    const post = await ask('POST', new URL(run.ingest.url).pathname, { key: run.ingest.token, body: '{"type":"hello"}' });
+    expectProblem(post, 'session_not_found');
+    expect(await tablesOf(run.session)).toEqual([]);
+  });
+
+  test('[HTTP23] what was on its way when it was deleted makes nothing and breaks nothing', async () => {
+    const run = await start(newSession());
+    const wrapper = await WrapperPeer.welcomed(run);
+    const viewer = await ViewerPeer.connect(run.session, '?flow=ack');
+    await viewer.until('caught_up');
+    await runInDurableObject(stubOf(run.session), async (instance, ctx) => {
+      const [ingest] = ctx.getWebSockets('ingest');
+      const [watching] = ctx.getWebSockets('viewer');
+      if (!ingest || !watching) throw new Error('nobody is connected');
+      await instance.deleteSession();
+      instance.webSocketMessage(ingest, '{"type":"events","seq":1,"count":1}\n{"type":"exit","at":1,"data":{"exitCode":0}}');
+      instance.webSocketMessage(watching, '{"type":"ack","offset":1}');
+      instance.webSocketClose(ingest, 1006, '');
+      instance.webSocketClose(watching, 1006, '');
+      instance.webSocketError(ingest, new Error('gone'));
+      await instance.alarm();
+    });
+    await wrapper.closed;
+    await expectNothing(run.session);
+  });
+
+  test('[HTTP23] a session of the same name is another: empty, from offset 1, and listed again', async () => {
+    const run = await start(newSession(), { id: 'e1' });
+    await (await WrapperPeer.welcomed(run)).deliver(1, [output('old'), exit(0)]);
+    expect((await remove(run.session)).status).toBe(204);
+    const next = await start(run.session, { id: 'e1', labels: { is: 'new' } });
+    expect(next.execution).toMatchObject({ status: 'pending', firstOffset: 1, epoch: 0 });
+    expect((await readLog(run.session)).map(({ type }) => type)).toEqual(['execution_pending']);
+    await listedNow(next);
+    const wrapper = await WrapperPeer.welcomed(next);
+    await wrapper.deliver(1, [exit(0)]);
+    expect((await get(next)).status).toBe('completed');
+  });
+
+  test('[HTTP23] [DIR6] a directory that can not be reached: gone at once for everyone, out of the list later, and then nothing is left', async () => {
+    const run = await start(newSession());
+    const wrapper = await WrapperPeer.welcomed(run);
+    await listedNow(run);
+    await runInDurableObject(directory, (_, { storage }) => storage.sql.exec('ALTER TABLE sessions RENAME TO taken_away'));
+    expect((await remove(run.session)).status).toBe(204);
+    expect((await wrapper.closed).code).toBe(CLOSE.notFound);
+    expectProblem(await ask('GET', `/v1/sessions/${run.session}`), 'session_not_found');
+    expectProblem(await ask('GET', `/v1/sessions/${run.session}/executions`), 'session_not_found');
+    expectProblem(await remove(run.session), 'session_not_found');
+    expect(await (await ViewerPeer.connect(run.session)).closed).toMatchObject({ code: CLOSE.notFound });
+    expect(await callsOf(run.session).readEvents({ after: 0, limit: 10 })).toMatchObject({ code: 'session_not_found' });
+    await runInDurableObject(stubOf(run.session), async (_, { storage }) => {
+      for (const table of ['executions', 'commands', 'callbacks', 'log', 'meta']) {
+        expect(storage.sql.exec(`SELECT * FROM ${table}`).toArray()).toEqual([]);
+      }
+      expect(await storage.getAlarm()).not.toBeNull();
+    });
+    await evictDurableObject(stubOf(run.session));
+    expectProblem(await ask('GET', `/v1/sessions/${run.session}`), 'session_not_found');
+
+    await runInDurableObject(directory, (_, { storage }) => storage.sql.exec('ALTER TABLE taken_away RENAME TO sessions'));
+    expect(await listed(run.session)).toBe(true);
+    at(Date.now() + 60_000);
+    await runDurableObjectAlarm(stubOf(run.session));
+    await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
+    await expectNothing(run.session);
+  });
+
+  test('[HTTP23] [DIR6] begun anew while its removal waits to be told: it stays, and is listed', async () => {
+    const run = await start(newSession(), { id: 'e1' });
+    await listedNow(run);
+    await runInDurableObject(directory, (_, { storage }) => storage.sql.exec('ALTER TABLE sessions RENAME TO taken_away'));
+    expect((await remove(run.session)).status).toBe(204);
+    const next = await start(run.session, { id: 'e2' });
+    await runInDurableObject(directory, (_, { storage }) => storage.sql.exec('ALTER TABLE taken_away RENAME TO sessions'));
+    at(Date.now() + 60_000);
+    await runDurableObjectAlarm(stubOf(run.session));
+    await vi.waitFor(async () => {
+      const { data } = (await ask('GET', '/v1/sessions?limit=200')).body as { data: { id: string; execution: { id: string } }[] };
+      expect(data.find(({ id }) => id === run.session)?.execution.id).toBe('e2');
+    });
+    expect((await get(next)).id).toBe('e2');
+  });
+});
+
+describe('LIF30: the age of a session', () => {
+  test('[LIF30] [STR17] 90 days after its last activity all of it is deleted, not a moment before', async () => {
+    const run = await start(newSession(), { id: 'e1' });
+    await (await WrapperPeer.welcomed(run)).deliver(1, [exit(0)]);
+    await listedNow(run);
+    const viewer = await ViewerPeer.connect(run.session);
+    await viewer.until('caught_up');
+    const { lastActivityAt } = (await ask('GET', `/v1/sessions/${run.session}`)).body as { lastActivityAt: number };
+    at(lastActivityAt + RETENTION_MS - 1);
+    await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
+    expect((await get(run)).status).toBe('completed');
+    at(lastActivityAt + RETENTION_MS);
+    await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
+    expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
+    await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
+    await expectNothing(run.session);
+  });
+
+  test('[LIF30] one with an execution that is not over is kept, however old its last activity', async () => {
+    const run = await start(newSession(), { policy: { pendingTimeoutMs: 86_400_000, maxRuntimeMs: 2_592_000_000 } });
+    const { createdAt } = run.execution;
+    // The alarm fails what is pending that long: its verdict is activity.
+    at(createdAt + RETENTION_MS + 1);
+    await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
+    expect((await get(run)).code).toBe('wrapper_never_connected');
+  });
+});
