@@ -1,0 +1,32 @@
+/** Cursors of lists. Opaque to callers, so that what a page is cut by may change. */
+
+import { isId } from '../protocol/index.ts';
+import type { Place } from './directory/entries.ts';
+
+const encode = (text: string): string => btoa(text).replace(/=+$/, '');
+
+function decode(cursor: string): string | null {
+  try {
+    return atob(cursor);
+  } catch {
+    return null;
+  }
+}
+
+/** Executions are listed by the order of their creation. */
+export const ordinalCursor = (ordinal: number): string => encode(`o${ordinal}`);
+
+export function ordinalOf(cursor: string): number | null {
+  const text = decode(cursor) ?? '';
+  const ordinal = Number(text.slice(1));
+  return /^o[1-9][0-9]{0,15}$/.test(text) && Number.isSafeInteger(ordinal) ? ordinal : null;
+}
+
+/** Sessions are listed by their last activity, and by name where that is the same. */
+export const cursorOf = ({ lastActivityAt, id }: Place): string => encode(`a${lastActivityAt}/${id}`);
+
+export function placeOf(cursor: string): Place | null {
+  const [, time, id] = /^a([1-9][0-9]{0,15})\/(.+)$/.exec(decode(cursor) ?? '') ?? [];
+  const lastActivityAt = Number(time);
+  return isId(id) && Number.isSafeInteger(lastActivityAt) ? { lastActivityAt, id } : null;
+}
