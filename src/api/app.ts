@@ -1,4 +1,4 @@
-/** HTTP: routes and what they have in common. Every route but /healthz needs a configured deployment and a credential. */
+/** HTTP: routes and what they have in common. Every route but /healthz needs a configured deployment, and every one but that and /openapi.json a credential. */
 
 import { type Context, Hono } from 'hono';
 import { type Failure, isId, newRequestId, type Result, START_BODY_BYTES_MAX } from '../../protocol/index.ts';
@@ -10,6 +10,7 @@ import { VERSION } from '../version.ts';
 import { bearerOf, tenantOf } from './auth.ts';
 import { readText } from './body.ts';
 import { readStream } from './durable-streams.ts';
+import { describeApi } from './openapi/document.ts';
 import { failure, problemResponse } from './problem.ts';
 import { preflight, withCors } from './readers.ts';
 import { listParams, readExecution, readExecutions, readSession } from './session-reads.ts';
@@ -38,6 +39,9 @@ app.use(async (c, next) => {
   c.set('config', configured.config);
   return next();
 });
+
+/** HTTP24: a deployment's interface is no secret, and tools that read it have no credential. */
+app.get('/openapi.json', (c) => c.json(describeApi(VERSION), 200, { 'cache-control': 'public, max-age=300' }));
 
 /** Paths that a page of another origin may read. */
 const READER_PATH = /^\/v1\/sessions\/[^/]+(\/(stream|events|executions(\/[^/]+(\/(log|events))?)?))?$/;

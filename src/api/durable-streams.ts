@@ -212,23 +212,35 @@ const headersOf = ({ next, upToDate, closed }: StreamState): Record<string, stri
   'cross-origin-resource-policy': 'same-origin',
 });
 
-function answerOf(request: Request, chunk: Chunk, state: StreamState, { start, live, cursor }: StreamRequest): Response {
+async function answerOf(
+  request: Request,
+  chunk: Chunk,
+  state: StreamState,
+  { start, live, cursor }: StreamRequest,
+): Promise<Response> {
   const headers = headersOf(state);
   if (live !== null) headers['stream-cursor'] = cursorAfter(cursor);
   if (live !== null && chunk.empty) {
     delete headers['content-type'];
     return new Response(null, { status: 204, headers: { ...headers, 'cache-control': 'no-store' } });
   }
-  // A full chunk never changes. What ends at the tail may be longer the next time, and must be asked for again.
-  headers['cache-control'] =
-    start === 'tail' ? 'no-store' : state.upToDate ? 'private, no-cache' : 'private, max-age=60, stale-while-revalidate=300';
-  headers.etag = `"${chunk.from}-${state.next}${state.closed ? '-closed' : ''}"`;
+  // What a session holds at these offsets never changes, but one of the same name may be begun anew, and another reader may use the same browser. So every
+  // answer is asked for again, and the tag is made of what it holds.
+  headers['cache-control'] = start === 'tail' ? 'no-store' : 'private, no-cache';
+  headers.vary = 'Authorization';
+  headers.etag = await tagOf(`${state.next}${state.closed ? ' closed' : ''}\n${chunk.text}`);
   const known = (request.headers.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   if (live === null && start !== 'tail' && known.includes(headers.etag)) {
     delete headers['content-type'];
     return new Response(null, { status: 304, headers });
   }
   return new Response(chunk.text, { headers });
+}
+
+/** A megabyte takes about a millisecond. */
+async function tagOf(content: string): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(content)));
+  return `"${[...digest.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, '0')).join('')}"`;
 }
 
 /** A stream in the protocol's own event stream: after each `data` a `control` that says where the reader is. */

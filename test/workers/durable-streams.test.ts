@@ -158,6 +158,23 @@ describe('catch-up', () => {
     expect([after.status, after.headers.get('etag') === before]).toEqual([200, false]);
   });
 
+  test('[STR22] a session of the same name that was begun anew has other ETags', async () => {
+    const session = newSession();
+    const fill = async (text: string): Promise<Answer> => {
+      const begun = await start(session, { id: 'exec_same' });
+      const wrapper = await WrapperPeer.welcomed(begun);
+      await wrapper.deliver(1, [output(text), exit(0)]);
+      return ask('GET', ofExecution(begun));
+    };
+    const old = await fill('old\n');
+    expect((await ask('DELETE', `/v1/sessions/${session}`)).status).toBe(204);
+    const anew = await fill('new\n');
+    expect(next(anew)).toBe(next(old));
+    const asked = { headers: { 'if-none-match': String(old.headers.get('etag')) } };
+    const answer = await ask('GET', `/v1/sessions/${session}/executions/exec_same/events`, asked);
+    expect([answer.status, answer.text]).toEqual([200, anew.text]);
+  });
+
   test('[STR22] a long log comes in chunks, each with the offset of the next; only the last is up to date', async () => {
     const { run: big, peer } = await running(0);
     const text = 'x'.repeat(100_000);
@@ -172,7 +189,9 @@ describe('catch-up', () => {
       chunks += 1;
       offset = next(answer);
       expect(closed(answer)).toBe(upToDate(answer));
-      expect(answer.headers.get('cache-control')).toContain(upToDate(answer) ? 'no-cache' : 'max-age');
+      // Asked for again each time, and not shared between credentials.
+      expect(answer.headers.get('cache-control')).toBe('private, no-cache');
+      expect(answer.headers.get('vary')).toMatch(/\bauthorization\b/i);
       if (upToDate(answer)) break;
     }
     expect(chunks).toBeGreaterThan(3);

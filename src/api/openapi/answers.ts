@@ -1,0 +1,129 @@
+/**
+ * What the API answers, as schemas: the published description is made of them, and tests hold real answers against them. Unlike requests, answers may gain
+ * fields in a later version, so unknown ones are allowed for.
+ */
+
+import * as z from 'zod';
+import {
+  type Execution,
+  LAUNCHERS,
+  OUTPUT_FORMATS,
+  POLICY_KEYS,
+  PROBLEMS,
+  type Problem,
+  type ProblemCode,
+  type SessionSummary,
+  STATUSES,
+} from '../../../protocol/index.ts';
+import { idSchema } from '../schemas.ts';
+
+const time = z.int().min(0).describe('Milliseconds since the epoch.');
+const count = z.int().min(0);
+const offset = z.int().min(0).describe("Place of an event in the session's log, from 1; 0 is before the first.");
+
+export const executionAnswer = z
+  .looseObject({
+    id: idSchema,
+    session: idSchema,
+    status: z.enum(STATUSES),
+    command: z.array(z.string()),
+    cwd: z.string().optional(),
+    format: z.enum(OUTPUT_FORMATS),
+    launcher: z.enum(LAUNCHERS),
+    labels: z.record(z.string(), z.string()),
+    openStdin: z.boolean().optional().describe('Whether it was started to take input.'),
+    policy: z.looseObject(Object.fromEntries(POLICY_KEYS.map((key) => [key, z.int().min(0)]))),
+    createdAt: time,
+    pendingAt: time.optional(),
+    startedAt: time.optional(),
+    endedAt: time.optional(),
+    epoch: count.describe('Ingest connections accepted so far.'),
+    connected: z.boolean().optional().describe('Whether a wrapper connection is open; absent once the execution has ended.'),
+    graceUntil: time.optional().describe('While a running execution is without its wrapper: when it fails if none returns.'),
+    interruptRequestedAt: time.optional(),
+    firstOffset: offset,
+    lastOffset: offset.optional().describe('Offset of the verdict.'),
+    exitCode: z.int().optional(),
+    signal: z.string().optional(),
+    code: z.string().optional().describe('Failure code, as in the verdict event.'),
+    error: z.string().optional(),
+    reason: z.string().optional().describe('Why it was interrupted.'),
+    forced: z.boolean().optional(),
+    traceparent: z.string().optional(),
+  })
+  .meta({ id: 'Execution', description: 'One run of one command. It never carries env, stdin or a credential.' });
+
+export const startAnswer = z
+  .looseObject({
+    execution: executionAnswer,
+    ingest: z.looseObject({ url: z.string(), token: z.string() }).describe('What a wrapper dials, and its credential.'),
+  })
+  .meta({ id: 'Started' });
+
+const page = <T extends z.ZodType>(item: T) =>
+  z.looseObject({
+    data: z.array(item),
+    next: z.string().nullable().describe('Cursor of the next page; null on the last one.'),
+  });
+
+export const executionsAnswer = page(executionAnswer).meta({ id: 'Executions' });
+
+export const sessionsAnswer = page(
+  z.looseObject({ id: idSchema, lastActivityAt: time, execution: executionAnswer.nullable().describe('The newest one.') }),
+).meta({ id: 'Sessions' });
+
+export const sessionAnswer = z
+  .looseObject({
+    id: idSchema,
+    createdAt: time,
+    lastActivityAt: time,
+    earliest: offset.describe('Oldest offset that is kept.'),
+    head: offset.describe('Newest offset; 0 for an empty log.'),
+    active: z.string().nullable(),
+    counts: z.looseObject(Object.fromEntries(STATUSES.map((status) => [status, count]))),
+  })
+  .meta({ id: 'Session' });
+
+export const interruptAnswer = z
+  .looseObject({ settled: z.boolean().describe('Whether this call ended it.'), execution: executionAnswer })
+  .meta({ id: 'Interrupted' });
+
+export const failAnswer = z.looseObject({ settled: z.boolean(), execution: executionAnswer }).meta({ id: 'FailedByCall' });
+
+export const inputAnswer = z.looseObject({ commandId: count }).meta({ id: 'InputAccepted' });
+
+export const ticketAnswer = z.looseObject({ ticket: z.string(), expiresAt: time }).meta({ id: 'Ticket' });
+
+export const healthAnswer = z.looseObject({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
+
+export const loggedEvents = z
+  .array(
+    z.looseObject({
+      offset: z.int().min(1),
+      execution: idSchema,
+      type: z.string(),
+      at: time,
+      data: z.record(z.string(), z.unknown()),
+    }),
+  )
+  .meta({ id: 'LoggedEvents' });
+
+export const problemAnswer = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.enum(Object.keys(PROBLEMS) as [ProblemCode, ...ProblemCode[]]).describe('Stable: a program may switch on it.'),
+    retryable: z.boolean().describe('Whether the same request may succeed later.'),
+    requestId: z.string(),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457, with fields that belong to the code.' });
+
+/** The types that programs use and the schemas that are published say the same; the compiler holds them together. */
+type Covers<Type, Schema extends Type> = Schema;
+export type Held = [
+  Covers<Pick<Execution, 'id' | 'session' | 'status' | 'createdAt' | 'command'>, z.infer<typeof executionAnswer>>,
+  Covers<Omit<SessionSummary, 'counts'>, z.infer<typeof sessionAnswer>>,
+  Covers<Problem, z.infer<typeof problemAnswer>>,
+];

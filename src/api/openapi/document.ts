@@ -1,0 +1,115 @@
+/**
+ * The OpenAPI 3.1 description, made from the schemas that requests are checked by. Limits that no JSON Schema keyword can say (bytes of UTF-8, sums over
+ * several fields) are in PROTOCOL.md; a value that passes here may still be refused there, never the other way round.
+ */
+
+import * as z from 'zod';
+import { ID_PATTERN, PROBLEMS, type ProblemCode } from '../../../protocol/index.ts';
+import { problemAnswer } from './answers.ts';
+import { OPERATIONS, type Operation } from './operations.ts';
+
+type Json = { [key: string]: unknown };
+
+const TAGS = {
+  executions: 'Start, watch over and stop runs of commands.',
+  sessions: 'What holds executions and their one log.',
+  reading: 'Follow and resume; every reader uses the same offsets.',
+  ingest: 'For wrappers.',
+  service: 'The deployment itself.',
+} satisfies Record<Operation['tag'], string>;
+
+const SECURITY: Record<Operation['credential'], Json[]> = {
+  none: [],
+  key: [{ apiKey: [] }],
+  reader: [{ apiKey: [] }, { ticket: [] }, { ticketInQuery: [] }],
+  ingest: [{ ingestToken: [] }],
+};
+
+/** `version`: of the deployment. */
+export function describeApi(version: string): Json {
+  const paths: Record<string, Json> = {};
+  for (const operation of OPERATIONS) {
+    paths[operation.path] ??= pathItem(operation.path);
+    Object.assign(paths[operation.path] as Json, { [operation.method]: describe(operation) });
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Holdfast',
+      version,
+      summary: 'Runs long jobs and never loses a line of them.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+    paths,
+    components: {
+      schemas: components(),
+      securitySchemes: {
+        apiKey: { type: 'http', scheme: 'bearer', description: "A tenant's API key." },
+        ticket: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A ticket of the session.' },
+        ticketInQuery: { type: 'apiKey', in: 'query', name: 'ticket', description: 'The same, where no header can be sent.' },
+        ingestToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The token that came with the start.' },
+      },
+    },
+  };
+}
+
+function pathItem(path: string): Json {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+  if (names.length === 0) return {};
+  const schema = { type: 'string', pattern: ID_PATTERN.source };
+  return { parameters: names.map((name) => ({ name, in: 'path', required: true, schema })) };
+}
+
+function describe({ id, tag, summary, description, credential, parameters, body, answers, problems }: Operation): Json {
+  return {
+    operationId: id,
+    tags: [tag],
+    summary,
+    ...(description ? { description } : {}),
+    security: SECURITY[credential],
+    ...(parameters ? { parameters } : {}),
+    ...(body
+      ? { requestBody: { required: body.required, content: { 'application/json': { schema: schemaOf(body.schema) } } } }
+      : {}),
+    responses: { ...describeAnswers(answers), ...describeProblems(problems) },
+  };
+}
+
+function describeAnswers(answers: Operation['answers']): Json {
+  return Object.fromEntries(
+    Object.entries(answers).map(([status, { description, schema, mediaType }]) => {
+      if (!schema && !mediaType) return [status, { description }];
+      const media = schema ? { schema: schemaOf(schema) } : {};
+      return [status, { description, content: { [mediaType ?? 'application/json']: media } }];
+    }),
+  );
+}
+
+/** One answer for each status; several codes may share one. */
+function describeProblems(codes: readonly ProblemCode[]): Json {
+  const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status);
+  const content = { 'application/problem+json': { schema: schemaOf(problemAnswer) } };
+  const answers = [...byStatus].map(([status, same]) => [
+    status,
+    { description: same.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' '), content },
+  ]);
+  return { ...Object.fromEntries(answers), default: { description: 'Any other problem.', content } };
+}
+
+const reference = (name: string): string => `#/components/schemas/${name}`;
+
+/** Every schema that has an id, each once; they refer to each other. */
+function components(): Json {
+  const { schemas } = z.toJSONSchema(z.globalRegistry, { unrepresentable: 'any', uri: reference });
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, bare(schema)]));
+}
+
+function schemaOf(schema: z.ZodType): Json {
+  const name = z.globalRegistry.get(schema)?.id;
+  return name === undefined ? bare(z.toJSONSchema(schema, { unrepresentable: 'any' })) : { $ref: reference(name) };
+}
+
+/** The dialect is the document's, and a component's name is its key. */
+const bare = ({ $schema: _dialect, $id: _address, id: _name, ...schema }: Json): Json => schema;

@@ -1,0 +1,287 @@
+/** Every route of the API, described: what it takes, what it answers, who may ask. A test holds this list against the routes that exist. */
+
+import type * as z from 'zod';
+import { type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
+import { failSchema, inputSchema, interruptSchema, listSchema, startSchema, ticketSchema } from '../schemas.ts';
+import * as answers from './answers.ts';
+
+export interface Parameter {
+  name: string;
+  in: 'query' | 'header';
+  description: string;
+  schema: object;
+}
+
+export interface Operation {
+  id: string;
+  method: 'get' | 'post' | 'delete';
+  path: string;
+  summary: string;
+  description?: string;
+  tag: 'executions' | 'sessions' | 'reading' | 'ingest' | 'service';
+  /** `reader`: an API key, or a ticket of the session. */
+  credential: 'none' | 'key' | 'reader' | 'ingest';
+  parameters?: Parameter[];
+  body?: { schema: z.ZodType; required: boolean };
+  answers: Record<number, { description: string; schema?: z.ZodType; mediaType?: string }>;
+  problems: ProblemCode[];
+}
+
+const SESSION = '/v1/sessions/{session}';
+const EXECUTIONS = `${SESSION}/executions`;
+const EXECUTION = `${EXECUTIONS}/{execution}`;
+
+const query = (name: string, description: string, schema: object): Parameter => ({ name, in: 'query', description, schema });
+
+const AFTER = query('after', 'Events behind this offset; 0 for all that is kept.', { type: 'integer', minimum: 0 });
+const TAIL = query('tail', 'The last so many offsets. Excludes `after`.', { type: 'integer', minimum: 0 });
+const TYPES = query('types', 'Comma list of event types.', { type: 'string' });
+const TICKET = query('ticket', 'A ticket, where no header can be sent.', { type: 'string' });
+
+const listParameters: Parameter[] = [
+  query('status', 'Only those of this status.', { enum: listSchema.shape.status.unwrap().options }),
+  query('limit', 'Rows of a page.', {
+    type: 'integer',
+    minimum: 1,
+    maximum: listSchema.shape.limit.unwrap().maxValue ?? undefined,
+  }),
+  query('cursor', '`next` of the page before.', { type: 'string' }),
+];
+
+const durableStream: Parameter[] = [
+  query('offset', 'Where to begin: a `Stream-Next-Offset`, `-1` for the oldest, `now` for the tail.', { type: 'string' }),
+  query('live', 'Wait for what comes.', { enum: ['long-poll', 'sse'] }),
+  query('cursor', '`Stream-Cursor` of the answer before.', { type: 'string' }),
+  TICKET,
+];
+
+const READER_PROBLEMS: ProblemCode[] = ['bad_request', 'unauthorized', 'forbidden_origin', 'session_not_found'];
+
+export const OPERATIONS: readonly Operation[] = [
+  {
+    id: 'startExecution',
+    method: 'post',
+    path: EXECUTIONS,
+    tag: 'executions',
+    summary: 'Start an execution',
+    description: 'Idempotent by execution id: the same id with the same request answers with the execution that exists.',
+    credential: 'key',
+    parameters: [
+      {
+        name: 'Idempotency-Key',
+        in: 'header',
+        description: 'The execution id, when the body has none.',
+        schema: { type: 'string' },
+      },
+    ],
+    body: { schema: startSchema, required: true },
+    answers: {
+      201: { description: 'It was started.', schema: answers.startAnswer },
+      200: { description: 'It had been started before.', schema: answers.startAnswer },
+    },
+    problems: ['bad_request', 'unauthorized', 'execution_in_progress', 'execution_id_conflict', 'too_large', 'queue_full'],
+  },
+  {
+    id: 'listExecutions',
+    method: 'get',
+    path: EXECUTIONS,
+    tag: 'executions',
+    summary: 'Executions of a session, newest first',
+    credential: 'reader',
+    parameters: listParameters,
+    answers: { 200: { description: 'A page.', schema: answers.executionsAnswer } },
+    problems: READER_PROBLEMS,
+  },
+  {
+    id: 'getExecution',
+    method: 'get',
+    path: EXECUTION,
+    tag: 'executions',
+    summary: 'One execution, or its end',
+    credential: 'reader',
+    parameters: [
+      query('wait', 'Seconds to wait for its end before answering with what it is then.', {
+        type: 'integer',
+        minimum: 0,
+        maximum: WAIT_SECONDS_MAX,
+      }),
+    ],
+    answers: { 200: { description: 'The execution.', schema: answers.executionAnswer } },
+    problems: [...READER_PROBLEMS, 'execution_not_found'],
+  },
+  {
+    id: 'interruptExecution',
+    method: 'post',
+    path: `${EXECUTION}/interrupt`,
+    tag: 'executions',
+    summary: 'Ask an execution to stop',
+    description: 'The verdict follows when the job has stopped. `force` does not wait for its consent.',
+    credential: 'key',
+    body: { schema: interruptSchema, required: false },
+    answers: {
+      202: { description: 'It was asked.', schema: answers.interruptAnswer },
+      200: { description: 'It had ended before.', schema: answers.interruptAnswer },
+    },
+    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found'],
+  },
+  {
+    id: 'failExecution',
+    method: 'post',
+    path: `${EXECUTION}/fail`,
+    tag: 'executions',
+    summary: 'Give an execution up',
+    credential: 'key',
+    body: { schema: failSchema, required: true },
+    answers: { 200: { description: 'Whether this call ended it.', schema: answers.failAnswer } },
+    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found'],
+  },
+  {
+    id: 'sendInput',
+    method: 'post',
+    path: `${EXECUTION}/input`,
+    tag: 'executions',
+    summary: "Text for the job's stdin",
+    credential: 'key',
+    body: { schema: inputSchema, required: true },
+    answers: { 202: { description: 'It is on its way.', schema: answers.inputAnswer } },
+    problems: [
+      'bad_request',
+      'unauthorized',
+      'session_not_found',
+      'execution_not_found',
+      'not_running',
+      'stdin_closed',
+      'too_large',
+    ],
+  },
+  {
+    id: 'readLog',
+    method: 'get',
+    path: `${EXECUTION}/log`,
+    tag: 'reading',
+    summary: 'Output as plain text',
+    credential: 'reader',
+    parameters: [query('follow', '1 keeps the answer open until the run has ended.', { enum: ['0', '1'] }), TICKET],
+    answers: { 200: { description: 'stdout and stderr in the order of the log.', mediaType: 'text/plain' } },
+    problems: [...READER_PROBLEMS, 'execution_not_found'],
+  },
+  {
+    id: 'readExecutionEvents',
+    method: 'get',
+    path: `${EXECUTION}/events`,
+    tag: 'reading',
+    summary: 'Events of one execution, as a Durable Stream',
+    credential: 'reader',
+    parameters: durableStream,
+    answers: { 200: { description: 'Events.', schema: answers.loggedEvents }, 204: { description: 'Nothing came in time.' } },
+    problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired'],
+  },
+  {
+    id: 'readEvents',
+    method: 'get',
+    path: `${SESSION}/events`,
+    tag: 'reading',
+    summary: 'Events of a session, as a Durable Stream',
+    credential: 'reader',
+    parameters: durableStream,
+    answers: { 200: { description: 'Events.', schema: answers.loggedEvents }, 204: { description: 'Nothing came in time.' } },
+    problems: [...READER_PROBLEMS, 'offset_ahead', 'offset_expired'],
+  },
+  {
+    id: 'followSession',
+    method: 'get',
+    path: `${SESSION}/stream`,
+    tag: 'reading',
+    summary: 'Follow a session',
+    description: 'A WebSocket (subprotocol `holdfast.stream.v1`), or with `Accept: text/event-stream` Server-Sent Events.',
+    credential: 'reader',
+    parameters: [AFTER, TAIL, query('execution', 'Comma list of execution ids.', { type: 'string' }), TYPES, TICKET],
+    answers: {
+      101: { description: 'The stream, as frames.' },
+      200: { description: 'The stream, as events.', mediaType: 'text/event-stream' },
+    },
+    problems: [...READER_PROBLEMS, 'offset_ahead', 'offset_expired', 'upgrade_required'],
+  },
+  {
+    id: 'dialIn',
+    method: 'get',
+    path: `${EXECUTION}/ingest`,
+    tag: 'ingest',
+    summary: 'The WebSocket of a wrapper',
+    credential: 'ingest',
+    answers: { 101: { description: 'The protocol `holdfast.ingest.v1`.' } },
+    problems: ['bad_request', 'unauthorized', 'upgrade_required'],
+  },
+  {
+    id: 'postIngest',
+    method: 'post',
+    path: `${EXECUTION}/ingest`,
+    tag: 'ingest',
+    summary: 'The same frames where no WebSocket gets through',
+    credential: 'ingest',
+    answers: { 200: { description: 'Frames, one JSON text a line.', mediaType: 'application/x-ndjson' } },
+    problems: ['bad_request', 'unauthorized', 'too_large'],
+  },
+  {
+    id: 'listSessions',
+    method: 'get',
+    path: '/v1/sessions',
+    tag: 'sessions',
+    summary: 'Sessions and their newest execution, newest first',
+    credential: 'key',
+    parameters: listParameters,
+    answers: { 200: { description: 'A page.', schema: answers.sessionsAnswer } },
+    problems: ['bad_request', 'unauthorized'],
+  },
+  {
+    id: 'getSession',
+    method: 'get',
+    path: SESSION,
+    tag: 'sessions',
+    summary: 'Summary of a session',
+    credential: 'reader',
+    answers: { 200: { description: 'The session.', schema: answers.sessionAnswer } },
+    problems: READER_PROBLEMS,
+  },
+  {
+    id: 'deleteSession',
+    method: 'delete',
+    path: SESSION,
+    tag: 'sessions',
+    summary: 'Delete a session with everything in it',
+    credential: 'key',
+    answers: { 204: { description: 'Nothing of it is left.' } },
+    problems: ['bad_request', 'unauthorized', 'session_not_found'],
+  },
+  {
+    id: 'createTicket',
+    method: 'post',
+    path: `${SESSION}/tickets`,
+    tag: 'sessions',
+    summary: 'A short-lived credential for one reader',
+    credential: 'key',
+    body: { schema: ticketSchema, required: false },
+    answers: { 201: { description: 'The ticket.', schema: answers.ticketAnswer } },
+    problems: ['bad_request', 'unauthorized'],
+  },
+  {
+    id: 'getHealth',
+    method: 'get',
+    path: '/healthz',
+    tag: 'service',
+    summary: 'Whether the Worker answers, and which version it is',
+    credential: 'none',
+    answers: { 200: { description: 'It does.', schema: answers.healthAnswer } },
+    problems: [],
+  },
+  {
+    id: 'getDescription',
+    method: 'get',
+    path: '/openapi.json',
+    tag: 'service',
+    summary: 'This description',
+    credential: 'none',
+    answers: { 200: { description: 'OpenAPI 3.1.', mediaType: 'application/json' } },
+    problems: ['not_configured'],
+  },
+];
