@@ -1,8 +1,10 @@
 /**
- * Three kinds of tests, by what they run on:
+ * Four kinds of tests, by what they run on:
  *   node     protocol, pure cores, wrapper, runner, CLI: plain Node, no coordinator
  *   workers  the Durable Object and the API inside workerd (@cloudflare/vitest-plugin, formerly vitest-pool-workers)
+ *   dashboard  the page's parts in happy-dom, against a fake API
  *   e2e      the real stack: `wrangler dev`, a real runner, real child processes
+ *   browser  the same, seen through Chromium
  */
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
@@ -24,12 +26,31 @@ export default defineConfig({
         test: { name: 'workers', include: ['test/workers/**/*.test.ts'], testTimeout: 30_000 },
       },
       {
+        oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+        test: {
+          name: 'dashboard',
+          include: ['test/dashboard/**/*.test.{ts,tsx}'],
+          environment: 'happy-dom',
+          testTimeout: 30_000,
+        },
+      },
+      {
         test: {
           name: 'e2e',
           include: ['test/{e2e,faults}/**/*.test.ts'],
           environment: 'node',
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          environment: 'node',
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
           fileParallelism: false,
         },
       },

@@ -11,6 +11,8 @@ const steps: [name: string, program: string, args: string[]][] = [
   ['lint and format', process.execPath, [join(modules, '@biomejs', 'biome', 'bin', 'biome'), 'check', '.']],
   ['types, Worker', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.json']],
   ['types, Node', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.node.json']],
+  ['types, page', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.dashboard.json']],
+  ['types, browser tests', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.browser.json']],
   ['tests', process.execPath, [join(ROOT, 'scripts', 'test.ts'), ...process.argv.slice(2)]],
 ];
 
@@ -25,6 +27,6 @@ for (const [name, program, args] of steps) {
 process.stdout.write('\n');
 for (const { name, code, ms } of results) {
   const verdict = code === 0 ? 'ok    ' : 'FAILED';
-  process.stdout.write(`  ${verdict}  ${name.padEnd(16)} ${(ms / 1000).toFixed(1)} s${code === 0 ? '' : `  (exit ${code})`}\n`);
+  process.stdout.write(`  ${verdict}  ${name.padEnd(20)} ${(ms / 1000).toFixed(1)} s${code === 0 ? '' : `  (exit ${code})`}\n`);
 }
 process.exit(results.some(({ code }) => code !== 0) ? 1 : 0);

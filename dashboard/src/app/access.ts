@@ -1,0 +1,87 @@
+/** The client of a credential, and what a refusal of it means. */
+
+import { createClient, type HoldfastClient, HoldfastError } from '../../../client/index.ts';
+import type { Credential } from './credential.ts';
+
+export type RefusalReason = 'expired' | 'refused';
+
+/** A person is waiting: an outage is said soon, and there is a button to try again. */
+const RETRY_BUDGET_MS = 8_000;
+
+/**
+ * A stream asks for a ticket in each of its own attempts, so one try is enough: pauses in here would hide from it that the network is back. A ticket is a small
+ * answer; one that takes longer is waited for on a connection that is dead.
+ */
+export const ONE_QUICK_TRY = { retryBudgetMs: 0, attemptTimeoutMs: 8_000 };
+
+/** `ticket_scope`: the ticket is good, but not for this. Null: the credential is not to blame. */
+export function refusalOf(status: number, problem: unknown): RefusalReason | null {
+  if (status !== 401) return null;
+  const reason = (problem as { reason?: unknown } | null)?.reason;
+  if (reason === 'ticket_scope') return null;
+  return reason === 'ticket_expired' ? 'expired' : 'refused';
+}
+
+export function clientOf(
+  credential: Credential,
+  onRefused: (reason: RefusalReason) => void,
+  fetch: typeof globalThis.fetch = (...call) => globalThis.fetch(...call),
+  attempts: { retryBudgetMs: number; attemptTimeoutMs?: number } = { retryBudgetMs: RETRY_BUDGET_MS },
+): HoldfastClient {
+  const watched: typeof globalThis.fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (response.status === 401) {
+      const problem: unknown = await response
+        .clone()
+        .json()
+        .catch(() => null);
+      const reason = refusalOf(response.status, problem);
+      if (reason) onRefused(reason);
+    }
+    return response;
+  };
+  return createClient({
+    url: window.location.origin,
+    ...(credential.kind === 'key' ? { apiKey: credential.apiKey } : { ticket: credential.ticket }),
+    fetch: watched,
+    ...attempts,
+  });
+}
+
+/** Null: the key is good. Otherwise why not, for a person. */
+export async function tryKey(
+  apiKey: string,
+  fetch: typeof globalThis.fetch = (...call) => globalThis.fetch(...call),
+): Promise<string | null> {
+  try {
+    await createClient({ url: window.location.origin, apiKey, fetch, retryBudgetMs: 0, attemptTimeoutMs: 10_000 }).sessions({
+      limit: 1,
+    });
+    return null;
+  } catch (error) {
+    return signInProblem(error);
+  }
+}
+
+/** Why a call failed, as the end of a sentence. */
+export function troubleWords({ code, message }: HoldfastError): string {
+  if (code === 'unreachable') return 'no connection to the deployment';
+  if (code === 'timeout') return 'the deployment did not answer in time';
+  return message.replace(/\.$/, '');
+}
+
+export function signInProblem(error: unknown): string {
+  if (!(error instanceof HoldfastError)) return 'Something went wrong in this page. Reload it and try again.';
+  switch (error.code) {
+    case 'unauthorized':
+      return 'This deployment does not know that key. Check that it is complete, and meant for this address.';
+    case 'not_configured':
+      return 'This deployment has no API keys yet: its HOLDFAST_API_KEYS is not set.';
+    case 'unreachable':
+      return 'The deployment could not be reached. Check your network, then try again.';
+    case 'timeout':
+      return 'The deployment did not answer in time. Try again.';
+    default:
+      return `The key could not be checked: ${troubleWords(error)}.`;
+  }
+}

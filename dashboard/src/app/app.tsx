@@ -1,0 +1,226 @@
+/**
+ * The frame around the pages.
+ *
+ *   router, location            which page, and how one gets to another
+ *   credential, access, sign-in who reads, and with what client
+ *   sessions-page, session-page the two lists: list-state (pure), use-list (keeps it fresh), list-frame, run-row
+ *   layout, keys, key-sheet     header, banner, shortcuts
+ *   preferences                 choices that stay with the browser
+ *
+ * A credential that is refused anywhere ends here: the address stays, and signing in shows the same page again.
+ */
+
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { ExecutionPage } from '../execution/execution-page.tsx';
+import { ToastRegion, useToasts } from '../ui/toast.tsx';
+import { clientOf, ONE_QUICK_TRY, type RefusalReason } from './access.ts';
+import { type AppContext, AppContextSlot } from './context.ts';
+import {
+  type Credential,
+  type CredentialStorage,
+  dropCredential,
+  keepCredential,
+  memoryStorage,
+  readCredential,
+  sameCredential,
+  sessionStorageOr,
+  takeTicket,
+} from './credential.ts';
+import { KeySheet } from './key-sheet.tsx';
+import { type KeyBinding, KeyRegistry } from './keys.ts';
+import { Layout } from './layout.tsx';
+import { LocationSlot, type Place, useLocationState } from './location.ts';
+import { NothingHere } from './nothing-here.tsx';
+import { PageGuard } from './page-guard.tsx';
+import { parseRoute, placeOf, type Route, SESSIONS_PATH, sessionPath, titleOf } from './router.ts';
+import { SessionPage } from './session-page.tsx';
+import { SessionsPage } from './sessions-page.tsx';
+import { type SignedOut, SignIn } from './sign-in.tsx';
+
+const sessionOf = (route: Route): string | null => ('session' in route ? route.session : null);
+
+/** K2: out of the address bar before anything else happens with it. */
+function takeTicketFromAddress(storage: CredentialStorage): boolean {
+  const { pathname, search, hash } = window.location;
+  const taken = takeTicket(hash);
+  if (!taken) return false;
+  window.history.replaceState(window.history.state, '', `${pathname}${search}${taken.hash}`);
+  const session = sessionOf(parseRoute(pathname));
+  if (session === null) return false;
+  keepCredential(storage, { kind: 'ticket', ticket: taken.ticket, session });
+  return true;
+}
+
+export function App() {
+  const [storage] = useState(() => {
+    const opened = sessionStorageOr(memoryStorage);
+    takeTicketFromAddress(opened);
+    return opened;
+  });
+  const state = useLocationState();
+  const { location, navigate } = state;
+  const route = useMemo(() => parseRoute(location.pathname), [location.pathname]);
+  const { credential, signedOut, signIn, signOut: drop } = useCredential(storage, location, route);
+  const toasts = useToasts();
+  const { toast } = toasts;
+  const signOut = useCallback(
+    (of: Credential, reason?: 'expired' | 'refused') => {
+      drop(of, reason);
+      // With a key in this tab, too, the page goes on, as another reader's.
+      if (of.kind === 'ticket' && reason && readCredential(storage, of.session)?.kind === 'key') {
+        toast(`The shared link ${reason === 'expired' ? 'has expired' : 'is not valid'}. You see this with your API key now.`);
+      }
+    },
+    [drop, storage, toast],
+  );
+  const [registry] = useState(() => new KeyRegistry());
+  const [sheet, setSheet] = useState<readonly KeyBinding[] | null>(null);
+  const place = credential ? placeOf(route) : 'signed-out';
+
+  useEffect(() => {
+    document.title = credential || route.page === 'not-found' ? titleOf(route) : 'Sign in · Holdfast';
+  }, [route, credential]);
+  useFocusAtNavigation(place, location);
+
+  useEffect(() => {
+    window.addEventListener('keydown', registry.handle);
+    return () => window.removeEventListener('keydown', registry.handle);
+  }, [registry]);
+  const openSheet = useCallback(() => setSheet(registry.all), [registry]);
+  useEffect(() => registry.register([{ keys: ['?'], label: 'This list', run: openSheet }]), [registry, openSheet]);
+  useEffect(() => {
+    if (!credential || route.page === 'sessions') return;
+    const up = route.page === 'execution' ? sessionPath(route.session) : credential.kind === 'key' ? SESSIONS_PATH : null;
+    if (up === null) return;
+    return registry.register([
+      { keys: ['u'], label: route.page === 'execution' ? 'Up to the session' : 'Up to all sessions', run: () => navigate(up) },
+    ]);
+  }, [registry, credential, route, navigate]);
+
+  const app = useMemo((): AppContext | null => {
+    if (!credential) return null;
+    const onRefused = (reason: RefusalReason) => signOut(credential, reason);
+    const client = clientOf(credential, onRefused);
+    const tickets = clientOf(credential, onRefused, undefined, ONE_QUICK_TRY);
+    return {
+      credential,
+      client,
+      readOnly: credential.kind === 'ticket',
+      getTicket: async (session, execution) => {
+        if (credential.kind === 'ticket') return credential.ticket;
+        return (await tickets.createTicket(session, execution === undefined ? {} : { execution })).ticket;
+      },
+      signOut: (reason) => signOut(credential, reason),
+      navigate: (path, options) => navigate(path, options),
+      toast,
+      registerKeys: (keys) => registry.register(keys),
+    };
+  }, [credential, signOut, navigate, toast, registry]);
+
+  return (
+    <LocationSlot.Provider value={state}>
+      <Layout
+        route={route}
+        credential={credential}
+        onKeys={openSheet}
+        onSignOut={() => {
+          if (credential) signOut(credential);
+        }}
+      >
+        <PageGuard key={place}>
+          {route.page === 'not-found' ? (
+            <NothingHere title="Not found">
+              There is no page at <code>{location.pathname}</code>.
+            </NothingHere>
+          ) : app ? (
+            <AppContextSlot.Provider value={app}>
+              <Page route={route} />
+            </AppContextSlot.Provider>
+          ) : (
+            <SignIn reason={signedOut} onKey={signIn} />
+          )}
+        </PageGuard>
+      </Layout>
+      <KeySheet bindings={sheet ?? []} open={sheet !== null} onClose={() => setSheet(null)} />
+      <ToastRegion {...toasts} />
+    </LocationSlot.Provider>
+  );
+}
+
+function Page({ route }: { route: Exclude<Route, { page: 'not-found' }> }) {
+  switch (route.page) {
+    case 'sessions':
+      return <SessionsPage />;
+    case 'session':
+      return <SessionPage session={route.session} />;
+    case 'execution':
+      return <ExecutionPage session={route.session} execution={route.execution} />;
+  }
+}
+
+interface Access {
+  credential: Credential | null;
+  signedOut: SignedOut;
+  signIn(apiKey: string): void;
+  signOut(credential: Credential, reason?: 'expired' | 'refused'): void;
+}
+
+function useCredential(storage: CredentialStorage, location: Place, route: Route): Access {
+  const [, setVersion] = useState(0);
+  const [signedOut, setSignedOut] = useState<SignedOut>(null);
+  const session = sessionOf(route);
+  // A ticket may also come while the page is open: a link pasted over the address of the same page only changes the hash.
+  const taken = useRef<Place | null>(null);
+  if (taken.current !== location) {
+    taken.current = location;
+    takeTicketFromAddress(storage);
+  }
+  const found = readCredential(storage, session);
+  // The same credential is the same object, so that going from page to page keeps the client and what it has loaded.
+  const known = useRef<Credential | null>(null);
+  if (!sameCredential(known.current, found)) known.current = found;
+
+  const signIn = useCallback(
+    (apiKey: string) => {
+      keepCredential(storage, { kind: 'key', apiKey });
+      setSignedOut(null);
+      setVersion((version) => version + 1);
+    },
+    [storage],
+  );
+  const signOut = useCallback(
+    (credential: Credential, reason?: 'expired' | 'refused') => {
+      // An answer that comes late says nothing about the credential that replaced this one.
+      if (!sameCredential(known.current, credential)) return;
+      dropCredential(storage, credential);
+      if (credential.kind === 'ticket')
+        setSignedOut(reason === undefined ? null : reason === 'expired' ? 'ticket-expired' : 'ticket-refused');
+      else setSignedOut(reason === undefined ? 'asked' : 'key-refused');
+      setVersion((version) => version + 1);
+    },
+    [storage],
+  );
+  return { credential: known.current, signedOut, signIn, signOut };
+}
+
+/**
+ * At another place the heading takes the focus, so that the keyboard and a screen reader begin there; on the way back it is the link that was
+ * followed. A change of filter or line is no other place.
+ */
+function useFocusAtNavigation(place: string, location: Place): void {
+  const before = useRef<string | null>(null);
+  useLayoutEffect(() => {
+    if (location.scrollY !== null || before.current !== place) window.scrollTo(0, location.scrollY ?? 0);
+    const first = before.current === null;
+    const moved = before.current !== place;
+    before.current = place;
+    if (first || !moved) return;
+    const main = document.getElementById('main');
+    const link = !location.focused ? null : main?.querySelector<HTMLElement>(`a[href="${CSS.escape(location.focused)}"]`);
+    // The sign-in form takes it itself.
+    if (main?.contains(document.activeElement) && document.activeElement?.tagName === 'INPUT') return;
+    const heading = main?.querySelector('h1');
+    if (heading && !heading.hasAttribute('tabindex')) heading.tabIndex = -1;
+    (link ?? heading ?? main)?.focus({ preventScroll: true });
+  }, [place, location]);
+}

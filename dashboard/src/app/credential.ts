@@ -1,0 +1,85 @@
+/**
+ * Credentials and where they are kept: the tab's session storage only. It goes with the tab, no other origin sees it, and nothing is sent
+ * along by itself as a cookie would be.
+ *
+ * K1  A ticket counts for the session it was opened for, and there it goes before the key: who follows a ticket link asks for what it shows.
+ * K2  A ticket is in the address bar only until it is read: the address is shared and kept in the history.
+ */
+
+export type Credential = { kind: 'key'; apiKey: string } | { kind: 'ticket'; ticket: string; session: string };
+
+/** What is used of a Storage. */
+export type CredentialStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+
+const KEY_ITEM = 'holdfast.apiKey';
+const ticketItem = (session: string): string => `holdfast.ticket.${session}`;
+
+/** `session`: the one that the page is about, if any. */
+export function readCredential(storage: CredentialStorage, session: string | null): Credential | null {
+  const ticket = session === null ? null : storage.getItem(ticketItem(session));
+  if (ticket && session !== null) return { kind: 'ticket', ticket, session }; // K1
+  const apiKey = storage.getItem(KEY_ITEM);
+  return apiKey ? { kind: 'key', apiKey } : null;
+}
+
+export function keepCredential(storage: CredentialStorage, credential: Credential): void {
+  if (credential.kind === 'key') storage.setItem(KEY_ITEM, credential.apiKey);
+  else storage.setItem(ticketItem(credential.session), credential.ticket);
+}
+
+export function dropCredential(storage: CredentialStorage, credential: Credential): void {
+  if (credential.kind === 'key') storage.removeItem(KEY_ITEM);
+  else storage.removeItem(ticketItem(credential.session));
+}
+
+export const sameCredential = (a: Credential | null, b: Credential | null): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** K2: the ticket of `#ticket=…`, and the hash without it (`#ticket=…&L120` keeps `#L120`). */
+export function takeTicket(hash: string): { ticket: string; hash: string } | null {
+  const parts = hash.replace(/^#/, '').split('&');
+  const found = parts.find((part) => part.startsWith('ticket='));
+  const ticket = found?.slice('ticket='.length) ?? '';
+  if (ticket === '') return null;
+  const rest = parts.filter((part) => part !== found).join('&');
+  return { ticket, hash: rest === '' ? '' : `#${rest}` };
+}
+
+/** What a paste of a key brings along: spaces, quotes, the name of the variable. */
+export function cleanKey(text: string): string {
+  const unquoted = text.trim().replace(/^(?:export\s+)?HOLDFAST_API_KEY=/, '');
+  return unquoted.replace(/^(["'])(.*)\1$/, '$2').trim();
+}
+
+/** A key travels in a header, which takes visible ASCII only. */
+export const isSendableKey = (key: string): boolean => /^[\x21-\x7e]+$/.test(key);
+
+/** Reading `exp` of a JWT, in milliseconds; it is not checked here. Null: it has none. */
+export function ticketExpiry(ticket: string): number | null {
+  try {
+    const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
+    const { exp } = JSON.parse(atob(payload)) as { exp?: unknown };
+    return typeof exp === 'number' ? exp * 1000 : null;
+  } catch {
+    return null;
+  }
+}
+
+/** A browser may forbid storage altogether; then a credential lasts as long as the page. */
+export function sessionStorageOr(make: () => CredentialStorage): CredentialStorage {
+  try {
+    const storage = window.sessionStorage;
+    storage.getItem(KEY_ITEM);
+    return storage;
+  } catch {
+    return make();
+  }
+}
+
+export function memoryStorage(): CredentialStorage {
+  const items = new Map<string, string>();
+  return {
+    getItem: (name) => items.get(name) ?? null,
+    setItem: (name, value) => void items.set(name, value),
+    removeItem: (name) => void items.delete(name),
+  };
+}

@@ -1,0 +1,32 @@
+import { Dialog } from '../ui/index.ts';
+import type { KeyBinding } from './keys.ts';
+
+const NAMES: Readonly<Record<string, string>> = {
+  ArrowDown: '↓',
+  ArrowUp: '↑',
+  ' ': 'Space',
+  Escape: 'Esc',
+  PageUp: 'Page up',
+  PageDown: 'Page down',
+};
+
+/** What the keys of this page do. */
+export function KeySheet({ bindings, open, onClose }: { bindings: readonly KeyBinding[]; open: boolean; onClose(): void }) {
+  return (
+    <Dialog title="Keys" open={open} onClose={onClose}>
+      <dl class="key-sheet">
+        {bindings.map(({ keys, label }) => (
+          <div key={`${label}:${keys.join()}`}>
+            <dt>
+              {keys.map((key) => (
+                <kbd key={key}>{NAMES[key] ?? key}</kbd>
+              ))}
+            </dt>
+            <dd>{label}</dd>
+          </div>
+        ))}
+      </dl>
+      <p class="muted">Keys rest while you type in a field.</p>
+    </Dialog>
+  );
+}

@@ -1,0 +1,115 @@
+import type { ComponentChildren } from 'preact';
+import { Ago, Button, Icon, Menu, useNow, wholeSeconds } from '../ui/index.ts';
+import { type Credential, ticketExpiry } from './credential.ts';
+import { type Theme, useTheme } from './preferences.ts';
+import { executionPath, type Route, SESSIONS_PATH, sessionPath } from './router.ts';
+
+export interface LayoutProps {
+  route: Route;
+  credential: Credential | null;
+  onKeys(): void;
+  onSignOut(): void;
+  children: ComponentChildren;
+}
+
+const THEMES: readonly { theme: Theme; label: string; icon: 'monitor' | 'sun' | 'moon' }[] = [
+  { theme: 'system', label: 'As the system', icon: 'monitor' },
+  { theme: 'light', label: 'Light', icon: 'sun' },
+  { theme: 'dark', label: 'Dark', icon: 'moon' },
+];
+
+export function Layout({ route, credential, onKeys, onSignOut, children }: LayoutProps) {
+  const [theme, setTheme] = useTheme();
+  return (
+    <>
+      <a class="skip-link" href="#main">
+        Skip to the content
+      </a>
+      <header class="top">
+        <div class="top-inner">
+          <a class="brand" href={SESSIONS_PATH}>
+            Holdfast
+          </a>
+          <Breadcrumb route={route} readOnly={credential?.kind === 'ticket'} />
+          <div class="top-tools">
+            <Button kind="ghost" icon="keyboard" class="only-keyboard" aria-label="Keys (?)" onClick={onKeys} />
+            <Menu
+              label="Colours"
+              bare
+              kind="ghost"
+              icon={THEMES.find((choice) => choice.theme === theme)?.icon}
+              items={THEMES.map((choice) => ({
+                ...choice,
+                checked: choice.theme === theme,
+                onSelect: () => setTheme(choice.theme),
+              }))}
+            />
+            {credential?.kind === 'key' ? <Button kind="ghost" icon="sign-out" aria-label="Sign out" onClick={onSignOut} /> : null}
+          </div>
+        </div>
+      </header>
+      {credential?.kind === 'ticket' ? <TicketBanner ticket={credential.ticket} onSignOut={onSignOut} /> : null}
+      <main id="main" class={`page page-${route.page}`} tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  );
+}
+
+function Breadcrumb({ route, readOnly }: { route: Route; readOnly: boolean }) {
+  if (route.page !== 'session' && route.page !== 'execution') return <span class="crumbs" />;
+  const { session } = route;
+  return (
+    <nav class="crumbs" aria-label="You are here">
+      <ol>
+        {readOnly ? null : (
+          <li>
+            <a href={SESSIONS_PATH}>Sessions</a>
+          </li>
+        )}
+        <li>
+          <a href={sessionPath(session)} aria-current={route.page === 'session' ? 'page' : undefined}>
+            {session}
+          </a>
+        </li>
+        {route.page === 'execution' ? (
+          <li>
+            <a href={executionPath(session, route.execution)} aria-current="page">
+              {route.execution}
+            </a>
+          </li>
+        ) : null}
+      </ol>
+    </nav>
+  );
+}
+
+/** Says what a link like this allows, and how long. */
+function TicketBanner({ ticket, onSignOut }: { ticket: string; onSignOut(): void }) {
+  const expiresAt = ticketExpiry(ticket);
+  const now = useNow(expiresAt !== null);
+  return (
+    <section class="banner" aria-label="Read-only link">
+      <div class="banner-inner">
+        <Icon name="lock" />
+        <p>
+          A shared link: you can read here, and change nothing.
+          {expiresAt === null ? null : now < expiresAt ? (
+            <>
+              {' '}
+              It works for another <span class="num">{wholeSeconds(expiresAt - now)}</span>.
+            </>
+          ) : (
+            <>
+              {' '}
+              It expired <Ago at={expiresAt} />.
+            </>
+          )}
+        </p>
+        <Button size="small" onClick={onSignOut}>
+          Use an API key
+        </Button>
+      </div>
+    </section>
+  );
+}

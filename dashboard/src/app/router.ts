@@ -1,0 +1,80 @@
+/** URLs of the page, both ways. Pure. */
+
+import { isId } from '../../../protocol/index.ts';
+
+export type Route =
+  | { page: 'sessions' }
+  | { page: 'session'; session: string }
+  | { page: 'execution'; session: string; execution: string }
+  | { page: 'not-found' };
+
+const NOT_FOUND: Route = { page: 'not-found' };
+
+/** A trailing slash is forgiven. What is not an id of the API can not name anything, so it is not asked for either. */
+export function parseRoute(pathname: string): Route {
+  let parts: string[];
+  try {
+    parts = pathname
+      .replace(/^\/|\/$/g, '')
+      .split('/')
+      .map(decodeURIComponent);
+  } catch {
+    return NOT_FOUND;
+  }
+  const [first, session, second, execution] = parts;
+  if (parts.length === 1 && (first === '' || first === 'sessions')) return { page: 'sessions' };
+  if (first !== 'sessions' || !isId(session)) return NOT_FOUND;
+  if (parts.length === 2) return { page: 'session', session };
+  if (parts.length === 4 && second === 'executions' && isId(execution)) return { page: 'execution', session, execution };
+  return NOT_FOUND;
+}
+
+export const SESSIONS_PATH = '/';
+export const sessionPath = (session: string): string => `/sessions/${encodeURIComponent(session)}`;
+export const executionPath = (session: string, execution: string): string =>
+  `${sessionPath(session)}/executions/${encodeURIComponent(execution)}`;
+
+export function titleOf(route: Route): string {
+  switch (route.page) {
+    case 'sessions':
+      return 'Sessions · Holdfast';
+    case 'session':
+      return `${route.session} · Holdfast`;
+    case 'execution':
+      return `${route.execution} · ${route.session} · Holdfast`;
+    case 'not-found':
+      return 'Not found · Holdfast';
+  }
+}
+
+/** Two URLs with the same place show the same page: going from one to the other moves neither focus nor scroll. */
+export const placeOf = (route: Route): string =>
+  route.page === 'session'
+    ? sessionPath(route.session)
+    : route.page === 'execution'
+      ? executionPath(route.session, route.execution)
+      : route.page;
+
+/** `search` with some parameters replaced, or removed by `null`. Others keep their order. */
+export function changedQuery(search: string, change: Readonly<Record<string, string | null>>): string {
+  const query = new URLSearchParams(search);
+  for (const [name, value] of Object.entries(change)) {
+    if (value === null) query.delete(name);
+    else query.set(name, value);
+  }
+  // A comma may stand in a query as it is, and these URLs are passed around.
+  const text = query.toString().replaceAll('%2C', ',');
+  return text === '' ? '' : `?${text}`;
+}
+
+/** Whether a click on a link is the page's to follow: plain, left, to this origin, not a download, not for another tab. */
+export function isPlainClick(
+  event: Pick<MouseEvent, 'button' | 'metaKey' | 'ctrlKey' | 'shiftKey' | 'altKey' | 'defaultPrevented'>,
+  link: { origin: string; pathname: string; target: string; download: boolean },
+  origin: string,
+): boolean {
+  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
+    return false;
+  if (link.origin !== origin || link.download || (link.target !== '' && link.target !== '_self')) return false;
+  return !/^\/(v1\/|healthz$|openapi\.json$)/.test(link.pathname);
+}

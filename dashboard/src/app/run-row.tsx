@@ -1,0 +1,108 @@
+/** One line of a list: an execution, or a session by its newest execution. On a phone it is a card. */
+
+import { type Execution, isTerminal } from '../../../protocol/index.ts';
+import { formatCommand } from '../execution/command-line.ts';
+import { Ago, Duration, StatusBadge } from '../ui/index.ts';
+
+export interface RunRowProps {
+  /** What the line is called, and where it leads. */
+  name: string;
+  href: string;
+  execution: Execution | null;
+  /** When it was last of interest. */
+  at: number;
+  /** Where the command leads, if not to where the line does. */
+  commandHref?: string | undefined;
+}
+
+/** How an ended execution ended, in a word or two: `exit 2`, `SIGKILL`, `wrapper_disconnected`. Null: nothing to add to the status. */
+export function outcomeOf({ status, exitCode, signal, code, forced }: Execution): string | null {
+  if (!isTerminal(status)) return null;
+  if (status === 'interrupted') return forced ? 'forced' : (signal ?? (exitCode === undefined ? null : `exit ${exitCode}`));
+  if (status === 'failed' && code !== undefined && code !== 'exit_nonzero') return code;
+  if (signal) return signal;
+  return exitCode === undefined ? (code ?? null) : `exit ${exitCode}`;
+}
+
+export function RunRow({ name, href, execution, at, commandHref }: RunRowProps) {
+  return (
+    <li class="row">
+      <span class="row-status">
+        {execution ? (
+          <StatusBadge status={execution.status} connected={execution.connected} graceUntil={execution.graceUntil} />
+        ) : (
+          <span class="muted">Empty</span>
+        )}
+      </span>
+      <span class="row-name">
+        <a class="row-link" href={href}>
+          {name}
+        </a>
+      </span>
+      <span class="row-command">
+        {execution ? <Command command={execution.command} href={commandHref} /> : null}
+        {execution ? <Labels labels={execution.labels} /> : null}
+      </span>
+      <span class="row-outcome">{execution ? <Outcome execution={execution} /> : null}</span>
+      <span class="row-lasted">{execution ? <Lasted execution={execution} /> : null}</span>
+      <span class="row-at muted">
+        <Ago at={at} />
+      </span>
+    </li>
+  );
+}
+
+function Command({ command, href }: { command: readonly string[]; href: string | undefined }) {
+  const text = formatCommand(command);
+  const code = <code title={text}>{text}</code>;
+  return href === undefined ? (
+    code
+  ) : (
+    <a class="row-second" href={href}>
+      {code}
+    </a>
+  );
+}
+
+const LABELS_SHOWN = 3;
+
+function Labels({ labels }: { labels: Readonly<Record<string, string>> }) {
+  const all = Object.entries(labels ?? {});
+  if (all.length === 0) return null;
+  const rest = all.slice(LABELS_SHOWN).map(([key, value]) => `${key}=${value}`);
+  return (
+    <span class="labels">
+      {all.slice(0, LABELS_SHOWN).map(([key, value]) => (
+        <span class="label" key={key} title={`${key}=${value}`}>
+          <span class="muted">{key}</span> {value}
+        </span>
+      ))}
+      {rest.length > 0 ? (
+        <span class="label" title={rest.join('\n')}>
+          +{rest.length}
+        </span>
+      ) : null}
+    </span>
+  );
+}
+
+function Outcome({ execution }: { execution: Execution }) {
+  const outcome = outcomeOf(execution);
+  if (outcome === null) return null;
+  return (
+    <code class={execution.status === 'failed' ? 'outcome-bad' : 'muted'} title={execution.error ?? execution.reason}>
+      {outcome}
+    </code>
+  );
+}
+
+/** Of one that runs or ran: for how long. Of one that waits: since when. */
+function Lasted({ execution: { status, createdAt, startedAt, endedAt } }: { execution: Execution }) {
+  if (startedAt !== undefined) return <Duration from={startedAt} to={endedAt} />;
+  if (isTerminal(status)) return <span class="muted">never ran</span>;
+  return (
+    <span class="muted">
+      waits <Duration from={createdAt} />
+    </span>
+  );
+}

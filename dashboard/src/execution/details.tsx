@@ -1,0 +1,142 @@
+/** Everything else that is known about the run. */
+
+import type { ComponentChildren } from 'preact';
+import { executionPath, sessionPath } from '../app/router.ts';
+import { CopyButton, dateTime, duration } from '../ui/index.ts';
+import { formatCommand } from './command-line.ts';
+import type { Facts } from './facts.ts';
+import type { Execution, Policy } from './model.ts';
+import { Moment } from './parts.tsx';
+import { exitWords } from './words.ts';
+
+/** Label that a rerun carries: the run that it repeats. */
+export const RERUN_LABEL = 'rerun-of';
+
+const POLICY_WORDS: Readonly<Record<keyof Policy, string>> = {
+  pendingTimeoutMs: 'Waits for a wrapper',
+  disconnectGraceMs: 'Grace of a lost wrapper',
+  silenceTimeoutMs: 'Silence counts as lost after',
+  heartbeatMs: 'Heartbeat every',
+  interruptGraceMs: 'Time to answer an interrupt',
+  maxRuntimeMs: 'Maximum run time',
+};
+
+export function Details({ facts, reruns }: { facts: Facts; reruns: readonly string[] }) {
+  const { execution, wrapper } = facts;
+  const { id, session, labels, policy } = execution;
+  const original = labels[RERUN_LABEL];
+  return (
+    <div class="exec-details">
+      <dl>
+        <Row name="Run">
+          <code>{id}</code> <CopyButton text={id} label="Copy the run id" />
+        </Row>
+        <Row name="Session">
+          <a href={sessionPath(session)}>{session}</a> <CopyButton text={session} label="Copy the session id" />
+        </Row>
+        {original ? (
+          <Row name="Rerun of">
+            <a href={executionPath(session, original)}>{original}</a>
+          </Row>
+        ) : null}
+        {reruns.length > 0 ? (
+          <Row name="Run again as">
+            {reruns.map((rerun) => (
+              <div key={rerun}>
+                <a href={executionPath(session, rerun)}>{rerun}</a>
+              </div>
+            ))}
+          </Row>
+        ) : null}
+        <Row name="Command">
+          <code class="exec-wrap">{formatCommand(execution.command)}</code>{' '}
+          <CopyButton text={formatCommand(execution.command)} label="Copy the command" />
+        </Row>
+        {execution.cwd ? (
+          <Row name="Directory">
+            <code class="exec-wrap">{execution.cwd}</code>
+          </Row>
+        ) : null}
+        <Times execution={execution} />
+        {exitWords(execution.exitCode, execution.signal) ? (
+          <Row name="Result">{exitWords(execution.exitCode, execution.signal)}</Row>
+        ) : null}
+        <Row name="Launcher">{execution.launcher === 'none' ? 'none (started by its caller)' : execution.launcher}</Row>
+        <Row name="Output">{execution.format === 'jsonl' ? 'JSON lines' : 'text'}</Row>
+        <Row name="Input">{execution.openStdin ? 'open while it runs' : 'none'}</Row>
+        <Row name="Reconnects">{String(wrapper.reconnects)}</Row>
+        <Row name="Offsets">
+          {execution.firstOffset} – {execution.lastOffset ?? '…'}
+        </Row>
+        {execution.traceparent ? (
+          <Row name="Trace">
+            <code class="exec-wrap">{execution.traceparent}</code>
+          </Row>
+        ) : null}
+        <Row name="Labels">
+          {Object.keys(labels).length === 0 ? (
+            'none'
+          ) : (
+            <ul class="exec-labels">
+              {Object.entries(labels).map(([key, value]) => (
+                <li key={key}>
+                  <code>
+                    {key}={value}
+                  </code>
+                </li>
+              ))}
+            </ul>
+          )}
+        </Row>
+      </dl>
+      <h2>Policy</h2>
+      <dl>
+        {(Object.keys(POLICY_WORDS) as (keyof Policy)[]).map((key) => (
+          <Row key={key} name={POLICY_WORDS[key]}>
+            {duration(policy[key])}
+          </Row>
+        ))}
+      </dl>
+      <h2>In a terminal</h2>
+      <Cli command={`holdfast logs -f ${session}/${id}`} what="Follow" />
+      <Cli command={`holdfast wait ${session}/${id}`} what="Wait for the end" />
+    </div>
+  );
+}
+
+function Cli({ command, what }: { command: string; what: string }) {
+  return (
+    <p class="exec-cli">
+      <code>{command}</code> <CopyButton text={command} label={`Copy: ${what}`} />
+    </p>
+  );
+}
+
+function Times({ execution: { createdAt, pendingAt, startedAt, endedAt } }: { execution: Execution }) {
+  const times: [string, number | undefined][] = [
+    ['Created', createdAt],
+    ['Prepared', pendingAt],
+    ['Started', startedAt],
+    ['Ended', endedAt],
+  ];
+  return (
+    <>
+      {times.map(([name, at]) =>
+        at === undefined ? null : (
+          <Row key={name} name={name}>
+            <Moment at={at} text={dateTime(at)} />
+          </Row>
+        ),
+      )}
+    </>
+  );
+}
+
+function Row({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </>
+  );
+}

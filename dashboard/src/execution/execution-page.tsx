@@ -1,0 +1,357 @@
+/**
+ * The page of one run.
+ *
+ *   feed             loads the run, follows it, loads what is older            (older, log-place, log-window, line-search)
+ *   facts, timeline  what is known of it, from the object and from events      (words, stream-view, interrupting)
+ *   header, notices, waiting, unavailable, connection    how it stands
+ *   timeline-list, details, side                         what happened to it, and everything else about it
+ *   …-dialog, input-bar, use-download                    what can be done
+ *
+ * The log itself is the panel of `../log`; this page owns the feed of its model.
+ */
+
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { useApp, useHash } from '../app/context.ts';
+import { LogModel, LogPanel } from '../log/index.ts';
+import { Button, bytes as bytesWords } from '../ui/index.ts';
+import { Connection } from './connection.tsx';
+import { Details, RERUN_LABEL } from './details.tsx';
+import { EventDialog } from './event-dialog.tsx';
+import { type Facts, isEnded } from './facts.ts';
+import { ExecutionFeed } from './feed.ts';
+import type { FeedOptions, FeedSnapshot } from './feed-types.ts';
+import { Header } from './header.tsx';
+import { useKept, useSnapshot } from './hooks.ts';
+import { InputBar } from './input-bar.tsx';
+import { InterruptDialog } from './interrupt-dialog.tsx';
+import { type Asked, interruptAnswer, interruptView } from './interrupting.ts';
+import { Notices } from './notices.tsx';
+import { Notice } from './parts.tsx';
+import { RerunDialog } from './rerun-dialog.tsx';
+import { ShareDialog } from './share-dialog.tsx';
+import { Side, type SideTab } from './side.tsx';
+import { streamView } from './stream-view.ts';
+import { Timeline } from './timeline-list.tsx';
+import { Unavailable } from './unavailable.tsx';
+import { useDownload } from './use-download.ts';
+import { Waiting } from './waiting.tsx';
+import { errorWords, statusWords } from './words.ts';
+import './execution.css';
+
+interface Props {
+  session: string;
+  execution: string;
+  /** How streams are opened, if not by `connectSession`. */
+  connect?: FeedOptions['connect'];
+}
+
+export function ExecutionPage({ session, execution, ...rest }: Props) {
+  // A new beginning is a new view: its model, its feed and everything that belonged to the old ones.
+  const [generation, setGeneration] = useState(0);
+  return (
+    <View
+      key={`${session}/${execution}/${generation}`}
+      session={session}
+      execution={execution}
+      {...rest}
+      onRestart={() => setGeneration((before) => before + 1)}
+    />
+  );
+}
+
+const lineOfHash = (hash: string): number | null => {
+  const line = Number(/^#L(\d{1,9})/.exec(hash)?.[1] ?? 0);
+  return line >= 1 ? line : null;
+};
+
+function View({ session, execution, connect, onRestart }: Props & { onRestart(): void }) {
+  const { client, getTicket } = useApp();
+  const hash = useHash();
+  const [{ feed, model }] = useState(() => {
+    const log = new LogModel();
+    const options = {
+      session,
+      execution,
+      url: location.origin,
+      client,
+      getTicket: () => getTicket(session, execution),
+      model: log,
+      line: lineOfHash(hash),
+      ...(connect ? { connect } : {}),
+    };
+    return { model: log, feed: new ExecutionFeed(options) };
+  });
+  const snapshot = useSnapshot(feed);
+
+  useEffect(() => {
+    void feed.start();
+    const onBack = () => {
+      if (document.visibilityState === 'visible') void feed.refresh();
+    };
+    // Out of the back/forward cache a page comes with this alone; at a usual load it was just asked for.
+    const onShow = ({ persisted }: PageTransitionEvent) => {
+      if (persisted) onBack();
+    };
+    document.addEventListener('visibilitychange', onBack);
+    window.addEventListener('pageshow', onShow);
+    window.addEventListener('online', onBack);
+    return () => {
+      document.removeEventListener('visibilitychange', onBack);
+      window.removeEventListener('pageshow', onShow);
+      window.removeEventListener('online', onBack);
+      feed.close();
+    };
+  }, [feed]);
+
+  const { load, facts } = snapshot;
+  if (load.state !== 'ready' || !facts) return <Unavailable load={load} session={session} onRetry={onRestart} />;
+  return <Ready feed={feed} model={model} facts={facts} onRestart={onRestart} />;
+}
+
+type Open = 'interrupt' | 'force' | 'rerun' | 'share' | null;
+
+function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: LogModel; facts: Facts; onRestart(): void }) {
+  const { client, readOnly, registerKeys, toast } = useApp();
+  const snapshot = useSnapshot(feed);
+  const { execution } = facts;
+  const { id, session, status } = execution;
+  const ended = isEnded(facts);
+  /** Nothing more is to come of it. */
+  const over = ended || snapshot.gone;
+  const [open, setOpen] = useState<Open>(null);
+  const [inspected, setInspected] = useState<number | null>(null);
+  const [asked, setAsked] = useState<Asked>('nothing');
+  const [side, setSide] = useKept('holdfast.side', 'open');
+  const [tab, setTab] = useState<SideTab>('timeline');
+  const focusInput = useRef<(() => void) | null>(null);
+  const reruns = useReruns(session, id, ended && !readOnly);
+  const download = useDownload();
+  const interrupt = interruptView(facts, asked);
+  const takesInput = status === 'running' && !snapshot.gone && execution.openStdin === true && !readOnly;
+
+  const reconnect = () => {
+    if (!feed.reconnect()) onRestart();
+  };
+
+  const onInterrupt = async (kind: 'interrupt' | 'force', reason: string) => {
+    setOpen(null);
+    setAsked(kind);
+    try {
+      const request = { force: kind === 'force', ...(reason === '' ? {} : { reason }) };
+      const answer = await client.interrupt(session, id, request);
+      feed.adopt(answer.execution);
+      const said = interruptAnswer({ accepted: answer.accepted, status: answer.execution.status });
+      if (said) toast(said);
+      if (kind === 'interrupt') setAsked('nothing');
+    } catch (error) {
+      setAsked('nothing');
+      toast(errorWords(error), 'error');
+    }
+  };
+
+  const keys = useRef<Record<'interrupt' | 'rerun' | 'input' | 'side' | 'reconnect', () => void>>(null as never);
+  keys.current = {
+    interrupt: () => {
+      if (!readOnly && !over && interrupt.next) setOpen(interrupt.next);
+    },
+    rerun: () => {
+      if (!readOnly) setOpen('rerun');
+    },
+    input: () => focusInput.current?.(),
+    side: () => setSide(side === 'open' ? 'closed' : 'open'),
+    reconnect,
+  };
+  useEffect(
+    () =>
+      registerKeys([
+        { keys: ['i'], label: 'Interrupt the run', run: () => keys.current.interrupt() },
+        { keys: ['r'], label: 'Run it again', run: () => keys.current.rerun() },
+        { keys: ['s'], label: 'Send input to the run', run: () => keys.current.input() },
+        { keys: ['e'], label: 'Show or hide the timeline', run: () => keys.current.side() },
+        { keys: ['c'], label: 'Reconnect', run: () => keys.current.reconnect() },
+      ]),
+    [registerKeys],
+  );
+
+  useTitle(`${snapshot.gone ? 'Deleted' : statusWords(facts)} · ${execution.command[0] ?? id}`);
+
+  return (
+    <div class="exec" data-side={side}>
+      <Header
+        facts={facts}
+        reruns={reruns}
+        progress={snapshot.gone ? null : interrupt.progress}
+        gone={snapshot.gone}
+        connection={
+          snapshot.gone ? null : <Connection state={snapshot.stream} since={snapshot.streamSince} onReconnect={reconnect} />
+        }
+        actions={
+          <>
+            {readOnly || over ? null : (
+              <Button
+                kind="danger"
+                disabled={interrupt.next === null}
+                title={interrupt.next === 'force' ? 'End it without waiting for the job (i)' : 'Stop the job (i)'}
+                onClick={() => setOpen(interrupt.next)}
+              >
+                {interrupt.label}
+              </Button>
+            )}
+            {readOnly ? null : (
+              <>
+                <Button title="Run it again (r)" onClick={() => setOpen('rerun')}>
+                  Rerun
+                </Button>
+                {snapshot.gone ? null : <Button onClick={() => setOpen('share')}>Share</Button>}
+              </>
+            )}
+            <Button
+              kind="ghost"
+              pressed={side === 'open'}
+              title="Show or hide the timeline and the details (e)"
+              onClick={() => keys.current.side()}
+            >
+              Timeline
+            </Button>
+          </>
+        }
+      />
+      <Notices
+        snapshot={snapshot}
+        facts={facts}
+        onReconnect={reconnect}
+        onCancelLoading={() => feed.cancelLoading()}
+        onRetryOlder={() => feed.retryOlder()}
+      />
+      <Waiting snapshot={snapshot} facts={facts} />
+      {download.busy || download.error ? (
+        <Notice
+          tone={download.error ? 'warn' : 'info'}
+          title={download.error ? 'The download failed' : 'Downloading'}
+          actions={
+            download.error ? <Button onClick={download.clear}>Close</Button> : <Button onClick={download.cancel}>Cancel</Button>
+          }
+        >
+          {download.error ? errorWords(download.error) : `${bytesWords(download.bytes)} so far`}
+        </Notice>
+      ) : null}
+      <div class="exec-body">
+        <div class="exec-main">
+          <LogPanel
+            model={model}
+            live={!over}
+            startedAt={execution.startedAt ?? null}
+            older={snapshot.older.state}
+            onOlder={() => feed.loadOlder()}
+            onLoadAll={() => feed.loadAll()}
+            onGoToLine={(line) => feed.goToLine(line)}
+            onInspect={setInspected}
+            onDownload={(kind) =>
+              download.start(kind, execution, {
+                earliest: snapshot.expiredBefore ?? 1,
+                head: snapshot.newest,
+              })
+            }
+            empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
+          />
+          {takesInput ? (
+            <InputBar
+              session={session}
+              execution={id}
+              onReady={(focus) => {
+                focusInput.current = focus;
+              }}
+            />
+          ) : null}
+        </div>
+        {side === 'open' ? (
+          <Side tab={tab} onTab={setTab}>
+            {tab === 'timeline' ? (
+              <Timeline
+                facts={facts}
+                history={snapshot.history}
+                onHistory={() => void feed.loadHistory()}
+                onInspect={setInspected}
+              />
+            ) : (
+              <Details facts={facts} reruns={reruns} />
+            )}
+          </Side>
+        ) : null}
+      </div>
+      <Announcer
+        status={snapshot.gone ? 'Deleted' : statusWords(facts)}
+        connection={announced(snapshot.stream, snapshot.streamSince)}
+      />
+      {readOnly ? null : (
+        <>
+          <InterruptDialog
+            key={open}
+            facts={facts}
+            kind={open === 'interrupt' || open === 'force' ? open : null}
+            onClose={() => setOpen(null)}
+            onConfirm={(kind, reason) => void onInterrupt(kind, reason)}
+          />
+          <RerunDialog execution={execution} open={open === 'rerun'} onClose={() => setOpen(null)} />
+          <ShareDialog session={session} execution={id} open={open === 'share'} onClose={() => setOpen(null)} />
+        </>
+      )}
+      <EventDialog session={session} execution={id} offset={inspected} onClose={() => setInspected(null)} />
+    </div>
+  );
+}
+
+/** In the place of the log before its first line, be it one of the coordinator's own. */
+function emptyWords({ stream, caughtUp, expiredBefore }: FeedSnapshot): string {
+  if (stream?.status === 'failed') return 'The log could not be loaded.';
+  if (!caughtUp && stream?.status !== 'ended') return 'Loading the log…';
+  return expiredBefore === null ? 'Nothing has happened yet.' : 'Nothing of this log is kept any more.';
+}
+
+/** States that pass by in a moment are not worth a word. */
+function announced(...[state, since]: [Parameters<typeof streamView>[0], number]): string | null {
+  const { kind, label } = streamView(state, since, since);
+  return kind === 'live' || kind === 'reconnecting' || kind === 'failed' || kind === 'ended' ? `Connection: ${label}` : null;
+}
+
+/** Changes of status, said once, politely. What the page opens with is read by whoever reads it. */
+function Announcer({ status: word, connection }: { status: string; connection: string | null }) {
+  const status = `Run: ${word}`;
+  const last = useRef({ status, connection });
+  const [text, setText] = useState('');
+  useEffect(() => {
+    const before = last.current;
+    const news: string[] = [];
+    if (before.status !== status) news.push(status);
+    if (connection !== null && before.connection !== null && before.connection !== connection) news.push(connection);
+    last.current = { status, connection: connection ?? before.connection };
+    if (news.length > 0) setText(news.join('. '));
+  }, [status, connection]);
+  return (
+    <p class="exec-hidden" role="status">
+      {text}
+    </p>
+  );
+}
+
+/** Newer runs that say they repeat this one, among the newest of the session. Not knowing them is no error. */
+function useReruns(session: string, id: string, wanted: boolean): readonly string[] {
+  const { client } = useApp();
+  const [reruns, setReruns] = useState<readonly string[]>([]);
+  useEffect(() => {
+    if (!wanted) return;
+    const control = new AbortController();
+    client.list(session, { limit: 50, signal: control.signal }).then(
+      ({ data }) => setReruns(data.filter(({ labels }) => labels[RERUN_LABEL] === id).map((run) => run.id)),
+      () => {},
+    );
+    return () => control.abort();
+  }, [client, session, id, wanted]);
+  return reruns;
+}
+
+function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} · Holdfast`;
+  }, [title]);
+}

@@ -1,0 +1,238 @@
+/**
+ * What is known about a run: the execution object, brought up to date by events. Pure: `(facts, what came) → facts`; the same object comes
+ * back when nothing changed, so that output alone redraws no header.
+ *
+ * F1  Status only moves forward: queued, pending, running, ended. Whichever of the two sources is further is right, and an end is final.
+ * F2  The wrapper's connection goes back and forth, so a replay must not be shown as news: until the log has caught up, the object's answer
+ *     stands, and from then on the events'.
+ * F3  History (events from before what was loaded first) adds to the timeline and fills holes; it never changes what is newer.
+ */
+
+import type { LoggedEvent } from '../../../client/index.ts';
+import { type Execution, isTerminal, type Status, terminalStatusOf } from './model.ts';
+import { EMPTY_TIMELINE, type Timeline, timelineEntry, withEntries } from './timeline.ts';
+
+export interface Wrapper {
+  readonly state: 'none' | 'connected' | 'disconnected';
+  /** When it came into this state, if an event told. */
+  readonly since: number | null;
+  /** Disconnected: when the run fails if nobody returns. */
+  readonly graceUntil: number | null;
+  readonly reason: string | null;
+  /** How long the last outage lasted. */
+  readonly downMs: number | null;
+  readonly reconnects: number;
+}
+
+export interface Progress {
+  readonly offset: number;
+  readonly at: number;
+  readonly current: number;
+  readonly total: number | null;
+  readonly message: string | null;
+}
+
+export interface Interrupt {
+  readonly at: number;
+  readonly reason: string | null;
+  readonly force: boolean;
+  readonly cause: string | null;
+}
+
+export interface Facts {
+  readonly execution: Execution;
+  readonly wrapper: Wrapper;
+  readonly caughtUp: boolean;
+  /** F2: what the events of a replay have said so far. */
+  readonly replayed: Wrapper | null;
+  readonly progress: Progress | null;
+  readonly interrupt: Interrupt | null;
+  /** It has printed something, as far as the log is loaded. */
+  readonly printed: boolean;
+  readonly timeline: Timeline;
+}
+
+const RANK: Readonly<Record<Status, number>> = { queued: 0, pending: 1, running: 2, completed: 3, failed: 3, interrupted: 3 };
+
+export const isEnded = ({ execution }: Facts): boolean => isTerminal(execution.status);
+
+function wrapperOf({ status, connected, graceUntil, epoch }: Execution): Wrapper {
+  const state = status !== 'running' ? 'none' : connected === false ? 'disconnected' : 'connected';
+  return { state, since: null, graceUntil: graceUntil ?? null, reason: null, downMs: null, reconnects: Math.max(0, epoch - 1) };
+}
+
+export function factsOf(execution: Execution): Facts {
+  const { interruptRequestedAt, forced } = execution;
+  return {
+    execution,
+    wrapper: wrapperOf(execution),
+    caughtUp: false,
+    replayed: null,
+    progress: null,
+    printed: false,
+    interrupt:
+      interruptRequestedAt === undefined
+        ? null
+        : { at: interruptRequestedAt, reason: execution.reason ?? null, force: forced === true, cause: null },
+    timeline: EMPTY_TIMELINE,
+  };
+}
+
+/** The second source: the object, asked for again. */
+export function withObject(facts: Facts, execution: Execution): Facts {
+  const known = facts.execution;
+  // F1: an answer that was under way while the verdict came.
+  if (RANK[execution.status] < RANK[known.status] || isTerminal(known.status)) {
+    return isTerminal(known.status) && isTerminal(execution.status) ? { ...facts, execution: { ...known, ...execution } } : facts;
+  }
+  const asked = wrapperOf(execution);
+  const same = asked.state === facts.wrapper.state;
+  const wrapper = same
+    ? { ...facts.wrapper, graceUntil: asked.graceUntil, reconnects: Math.max(asked.reconnects, facts.wrapper.reconnects) }
+    : asked;
+  return {
+    ...facts,
+    execution,
+    wrapper,
+    replayed: null,
+    interrupt: facts.interrupt ?? factsOf(execution).interrupt,
+  };
+}
+
+/** A connection that replays what was missed: its events are not news yet. */
+export const withReplay = (facts: Facts): Facts => (facts.caughtUp ? { ...facts, caughtUp: false, replayed: null } : facts);
+
+export const withCaughtUp = (facts: Facts): Facts =>
+  facts.caughtUp ? facts : { ...facts, caughtUp: true, wrapper: facts.replayed ?? facts.wrapper, replayed: null };
+
+/** Newer events, in order. */
+export function withEvents(facts: Facts, events: readonly LoggedEvent[]): Facts {
+  let next = withPrinted(facts, events);
+  for (const event of events) {
+    if (isPrint(event)) continue;
+    next = withEvent(next, event);
+  }
+  return addEntries(next, events);
+}
+
+/** F3: events from before those that are known. */
+export function withHistory(facts: Facts, events: readonly LoggedEvent[]): Facts {
+  let next = addEntries(withPrinted(facts, events), events);
+  for (const event of events) {
+    if (event.type === 'progress' && (next.progress?.offset ?? 0) < event.offset) {
+      next = { ...next, progress: progressOf(event) ?? next.progress };
+    }
+    if (event.type === 'interrupt_requested' && next.interrupt?.cause === null) {
+      next = { ...next, interrupt: interruptOf(event) };
+    }
+  }
+  return next;
+}
+
+const isPrint = ({ type }: LoggedEvent): boolean => type === 'output' || type === 'agent';
+
+const withPrinted = (facts: Facts, events: readonly LoggedEvent[]): Facts =>
+  facts.printed || !events.some(isPrint) ? facts : { ...facts, printed: true };
+
+function addEntries(facts: Facts, events: readonly LoggedEvent[]): Facts {
+  const entries = events.map(timelineEntry).filter((entry) => entry !== null);
+  return entries.length === 0 ? facts : { ...facts, timeline: withEntries(facts.timeline, entries) };
+}
+
+function withEvent(facts: Facts, event: LoggedEvent): Facts {
+  const { type, at } = event;
+  const ended = terminalStatusOf(type);
+  if (ended) return withVerdict(facts, event, ended);
+  switch (type) {
+    case 'execution_queued':
+      return facts;
+    case 'execution_pending':
+      return forward(facts, 'pending', { pendingAt: at });
+    case 'execution_running':
+      return forward(facts, 'running', { startedAt: at });
+    case 'wrapper_connected':
+    case 'wrapper_disconnected':
+    case 'wrapper_reconnected':
+      return withConnection(facts, event);
+    case 'interrupt_requested':
+      return { ...facts, interrupt: interruptOf(event) };
+    case 'progress': {
+      const progress = progressOf(event);
+      return progress ? { ...facts, progress } : facts;
+    }
+    default:
+      return facts;
+  }
+}
+
+/** F1. */
+function forward(facts: Facts, status: Status, times: Partial<Execution>): Facts {
+  const { execution } = facts;
+  const moved = RANK[status] > RANK[execution.status];
+  const known = Object.keys(times).every((key) => execution[key as keyof Execution] !== undefined);
+  if (!moved && known) return facts;
+  return { ...facts, execution: { ...execution, ...times, ...(moved ? { status } : {}) } };
+}
+
+function withVerdict(facts: Facts, { type, at, offset, data }: LoggedEvent, status: Status): Facts {
+  const { execution } = facts;
+  const said: Partial<Execution> = {};
+  if (typeof data.exitCode === 'number') said.exitCode = data.exitCode;
+  if (data.forced === true) said.forced = true;
+  for (const key of ['signal', 'code', 'error', 'reason'] as const) {
+    const value = data[key];
+    if (typeof value === 'string') said[key] = value;
+  }
+  const { connected: _connected, graceUntil: _graceUntil, ...rest } = execution;
+  return {
+    ...facts,
+    // What the object says of an end is the same verdict, read from the row; nothing of it is overwritten by less.
+    execution: { ...rest, ...said, status, endedAt: execution.endedAt ?? at, lastOffset: offset },
+    wrapper: { ...facts.wrapper, state: 'none', graceUntil: null },
+    replayed: null,
+    ...(type === 'execution_interrupted' && !facts.interrupt
+      ? { interrupt: { at, reason: said.reason ?? null, force: said.forced === true, cause: null } }
+      : {}),
+  };
+}
+
+function withConnection(facts: Facts, event: LoggedEvent): Facts {
+  if (isTerminal(facts.execution.status)) return facts;
+  const before = facts.replayed ?? facts.wrapper;
+  const { type, at, data } = event;
+  const now: Wrapper =
+    type === 'wrapper_disconnected'
+      ? {
+          ...before,
+          state: 'disconnected',
+          since: at,
+          graceUntil: numberOf(data.graceUntil),
+          reason: textOf(data.wsCloseReason) || textOf(data.reason),
+        }
+      : {
+          ...before,
+          state: 'connected',
+          since: at,
+          graceUntil: null,
+          reason: null,
+          downMs: numberOf(data.downMs),
+          reconnects: Math.max(before.reconnects, (numberOf(data.epoch) ?? 1) - 1),
+        };
+  return facts.caughtUp ? { ...facts, wrapper: now } : { ...facts, replayed: now };
+}
+
+function progressOf({ offset, at, data }: LoggedEvent): Progress | null {
+  const current = numberOf(data.current);
+  if (current === null) return null;
+  return { offset, at, current, total: numberOf(data.total), message: textOf(data.message) };
+}
+
+const interruptOf = ({ at, data }: LoggedEvent): Interrupt => ({
+  at,
+  reason: textOf(data.reason),
+  force: data.force === true,
+  cause: textOf(data.cause),
+});
+
+const numberOf = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null);
+const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);

@@ -1,0 +1,85 @@
+/** What the feed is given and what it tells. Nothing runs here. */
+
+import type { HoldfastClient, LoggedEvent, SessionStreamOptions, StreamState } from '../../../client/index.ts';
+import type { Facts } from './facts.ts';
+import type { SessionSummary } from './model.ts';
+import type { OlderView } from './older.ts';
+
+/** The part of the log model that the feed feeds. */
+export interface LogSink {
+  append(events: readonly LoggedEvent[]): void;
+  prepend(events: readonly LoggedEvent[]): void;
+  atStart(): void;
+  readonly firstLine: number | null;
+  /** The loaded line with this number. */
+  idOf(line: number): number | null;
+}
+
+export interface StreamLike {
+  readonly state: StreamState;
+  batches(): AsyncIterable<LoggedEvent[]>;
+  reconnect(): void;
+  probe(): void;
+  close(): void;
+}
+
+export interface FeedOptions {
+  session: string;
+  execution: string;
+  url: string;
+  client: Pick<HoldfastClient, 'get' | 'session' | 'readEvents'>;
+  /** A fresh ticket for each connection. */
+  getTicket(): Promise<string>;
+  model: LogSink;
+  /** `#L…` at the time the page opened. */
+  line: number | null;
+  connect?: (options: SessionStreamOptions) => StreamLike;
+  now?: () => number;
+}
+
+export type Load =
+  | { state: 'loading'; searching: boolean }
+  | { state: 'ready' }
+  | { state: 'not_found'; message: string }
+  | { state: 'refused'; message: string }
+  | { state: 'failed'; error: unknown };
+
+export interface FeedSnapshot {
+  readonly load: Load;
+  readonly facts: Facts | null;
+  readonly summary: SessionSummary | null;
+  readonly stream: StreamState | null;
+  readonly streamSince: number;
+  /** It was there, and is not any more. */
+  readonly gone: boolean;
+  readonly caughtUp: boolean;
+  /** Newest offset that was loaded, or that the log was known to have at the beginning. */
+  readonly newest: number;
+  readonly older: OlderView;
+  /** Offset at which the log begins now, when its beginning has expired. */
+  readonly expiredBefore: number | null;
+  /** Whether the timeline has the events from before what was loaded first. */
+  readonly history: 'partial' | 'loading' | 'complete' | 'failed';
+}
+
+export const startingSnapshot = (now: number): FeedSnapshot => ({
+  load: { state: 'loading', searching: false },
+  facts: null,
+  summary: null,
+  stream: null,
+  streamSince: now,
+  gone: false,
+  caughtUp: false,
+  newest: 0,
+  older: { state: 'none', goal: null, share: 1, error: null },
+  expiredBefore: null,
+  history: 'partial',
+});
+
+export function loadFailure(error: unknown): Load {
+  const { status, code, message } = (error ?? {}) as { status?: unknown; code?: unknown; message?: unknown };
+  const said = typeof message === 'string' ? message : String(error);
+  if (status === 404) return { state: 'not_found', message: said };
+  if (status === 401 || status === 403 || code === 'unauthorized') return { state: 'refused', message: said };
+  return { state: 'failed', error };
+}

@@ -1,0 +1,381 @@
+/**
+ * The feed of one run: the execution object, the stream from near the tail, older events on demand. A thin shell; what is decided is in
+ * `log-window`, `line-search`, `facts`, and in the client.
+ *
+ * Owns the stream, the loader of older events, and the snapshot that the page renders. Does not own the log's lines: it hands events to the
+ * model, each once, ascending, older ones right before the oldest (W1).
+ *
+ * F4  Status has a second source: the object is asked for again when the stream fails or ends, when a grace or a pause makes its silence
+ *     doubtful, and when the page comes back to the front. A page never shows "running" for ever.
+ * F5  After close() nothing of it changes any more, and nothing is open.
+ */
+
+import { connectSession, type LoggedEvent, type StreamControl, StreamFailure, type StreamState } from '../../../client/index.ts';
+import { factsOf, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './facts.ts';
+import { type FeedOptions, type FeedSnapshot, loadFailure, type StreamLike, startingSnapshot } from './feed-types.ts';
+import { afterLoss, boundsOf, placeOf } from './log-place.ts';
+import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
+import type { Execution, SessionSummary } from './model.ts';
+import { OlderLoader } from './older.ts';
+import { TIMELINE_TYPES } from './timeline.ts';
+
+/** How often a doubtful state is looked at again. */
+const DOUBT_MS = 15_000;
+
+export class ExecutionFeed {
+  readonly #options: FeedOptions;
+  readonly #now: () => number;
+  readonly #listeners = new Set<() => void>();
+  readonly #life = new AbortController();
+  #snapshot: FeedSnapshot;
+  #stream: StreamLike | null = null;
+  #older: OlderLoader | null = null;
+  #refreshing: Promise<void> | null = null;
+  #doubts: ReturnType<typeof setInterval> | null = null;
+  /** Newest offset handed to the model. */
+  #newest = 0;
+  #replanned = false;
+  #opened = 0;
+  #consuming: StreamLike | null = null;
+  #atStart = false;
+  #goingToLine = 0;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#snapshot = startingSnapshot(this.#now());
+  }
+
+  get snapshot(): FeedSnapshot {
+    return this.#snapshot;
+  }
+
+  /** Called after every change, often several times in one task: whoever renders gathers them. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async start(): Promise<void> {
+    const { client, session, execution: id, line } = this.#options;
+    const { signal } = this.#life;
+    try {
+      const execution = await client.get(session, id, { signal });
+      this.#change({ facts: factsOf(execution) });
+      const summary = await this.#summary();
+      if (signal.aborted) return;
+      await this.#open(await boundsOf(this.#options, execution, summary, signal), line);
+      this.#change({ summary });
+    } catch (error) {
+      if (!signal.aborted) this.#change({ load: loadFailure(error) });
+    }
+  }
+
+  /** True when there was something to reconnect; false when the page has to begin anew. */
+  reconnect(): boolean {
+    const { load, stream } = this.#snapshot;
+    if (load.state !== 'ready' || !this.#stream) return false;
+    if (stream?.status === 'failed') {
+      // A place that is gone, or a run that is: only a new beginning finds out what there is.
+      if (stream.code.startsWith('offset_') || stream.code.endsWith('not_found') || stream.code === 'gap') return false;
+      this.#stream.reconnect();
+      void this.#consume(this.#stream);
+      return true;
+    }
+    this.#stream.reconnect();
+    void this.refresh();
+    return true;
+  }
+
+  /** F4. */
+  refresh(): Promise<void> {
+    this.#refreshing ??= this.#refresh().finally(() => {
+      this.#refreshing = null;
+    });
+    return this.#refreshing;
+  }
+
+  /** Takes in an object that an action's answer brought along. */
+  adopt(execution: Execution): void {
+    const { facts } = this.#snapshot;
+    if (facts && !this.#life.signal.aborted) this.#change({ facts: withObject(facts, execution) });
+  }
+
+  /** Scrolling came near the top. After a failure nothing is tried until somebody asks: the view stays near the top and would ask for ever. */
+  loadOlder(): void {
+    if (this.#older?.view.error) return;
+    void this.#older?.page();
+  }
+
+  retryOlder(): void {
+    void this.#older?.page();
+  }
+
+  loadAll(): void {
+    void this.#older?.want('all', () => false);
+  }
+
+  /** Stops what a person waits for; what scrolling asked for goes on. */
+  cancelLoading(): void {
+    this.#goingToLine += 1;
+    this.#older?.cancel(['line', 'all']);
+  }
+
+  /** Loads until this line is there. False when there is no such line, or it was cancelled. */
+  async goToLine(line: number): Promise<boolean> {
+    this.#goingToLine += 1;
+    const mine = this.#goingToLine;
+    const current = () => mine === this.#goingToLine && !this.#life.signal.aborted;
+    this.#older?.cancel(['line']);
+    while (current()) {
+      const { load, caughtUp } = this.#snapshot;
+      if (load.state !== 'ready' && load.state !== 'loading') return false;
+      const { model } = this.#options;
+      if (model.idOf(line) !== null) return true;
+      const first = model.firstLine;
+      if (load.state === 'loading' || !this.#older) {
+        await this.#changed();
+      } else if (first !== null && first <= line) {
+        // It is below what is loaded: it may be on its way, or be printed yet, which nobody waits for.
+        if (caughtUp) return false;
+        await this.#changed();
+      } else if (first === null && !caughtUp) {
+        // Nothing says yet whether the line is above or below.
+        await this.#changed();
+      } else {
+        const reached = () => (model.firstLine ?? Number.POSITIVE_INFINITY) <= line;
+        const outcome = await this.#older.want('line', reached);
+        if (outcome !== 'content') return model.idOf(line) !== null;
+      }
+    }
+    return false;
+  }
+
+  /** Reads the entries of the timeline from before what was loaded, and nothing else: the server filters. */
+  async loadHistory(): Promise<void> {
+    const { history } = this.#snapshot;
+    const older = this.#older;
+    if (!older || history === 'loading' || history === 'complete') return;
+    this.#change({ history: 'loading' });
+    const until = older.window.floor;
+    let failed = false;
+    try {
+      const stream = this.#connect({ after: older.window.bottom, types: TIMELINE_TYPES }, (control) => {
+        if (control.type === 'caught_up') stream.close();
+      });
+      for await (const batch of stream.batches()) {
+        const { facts } = this.#snapshot;
+        if (facts) this.#change({ facts: withHistory(facts, batch) });
+        if ((batch.at(-1)?.offset ?? 0) >= until) break;
+      }
+    } catch {
+      failed = true;
+    }
+    if (!this.#life.signal.aborted) this.#change({ history: failed ? 'failed' : 'complete' });
+  }
+
+  close(): void {
+    this.#life.abort(); // F5
+    this.#older?.cancel();
+    this.#stream?.close();
+    if (this.#doubts) clearInterval(this.#doubts);
+    this.#wake();
+    this.#listeners.clear();
+  }
+
+  // ── opening ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #open(bounds: LogBounds, line: number | null): Promise<void> {
+    const bottom = bottomOf(bounds);
+    const { signal } = this.#life;
+    const after = await placeOf(this.#options, line, bounds, signal, () =>
+      this.#change({ load: { state: 'loading', searching: true } }),
+    );
+    if (this.#life.signal.aborted) return;
+    const { client, session, execution: id, model } = this.#options;
+    this.#older = new OlderLoader(windowFrom(after, bottom), newestOf(bounds), {
+      read: (from, signal) => client.readEvents(session, { execution: id, after: from, signal }),
+      prepend: (events) => {
+        model.prepend(events);
+        const { facts } = this.#snapshot;
+        if (facts) this.#change({ facts: withHistory(facts, events) });
+      },
+      onChange: () => this.#onOlder(),
+    });
+    this.#newest = after;
+    this.#change({ load: { state: 'ready' }, newest: newestOf(bounds) });
+    this.#onOlder();
+    this.#opened += 1;
+    const mine = this.#opened;
+    // The first state is told from inside the constructor, before there is a stream to compare with.
+    const guard =
+      <T>(take: (value: T) => void) =>
+      (value: T) => {
+        if (mine === this.#opened && !this.#life.signal.aborted) take(value);
+      };
+    const stream = this.#connect(
+      { after },
+      guard((control) => this.#onControl(control)),
+      guard((state) => this.#onState(state)),
+    );
+    this.#stream = stream;
+    this.#doubts ??= setInterval(() => this.#lookAtDoubts(), DOUBT_MS);
+    void this.#consume(stream);
+  }
+
+  #connect(
+    place: { after: number; types?: readonly string[] },
+    onControl: (control: StreamControl) => void,
+    onState?: (state: StreamState) => void,
+  ): StreamLike {
+    const { url, session, execution, getTicket, connect = connectSession } = this.#options;
+    return connect({
+      url,
+      session,
+      execution,
+      getTicket,
+      signal: this.#life.signal,
+      ...place,
+      onControl,
+      ...(onState ? { onState } : {}),
+    });
+  }
+
+  async #summary(): Promise<SessionSummary | null> {
+    try {
+      return await this.#options.client.session(this.#options.session, { signal: this.#life.signal });
+    } catch {
+      return null;
+    }
+  }
+
+  // ── what comes ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #consume(stream: StreamLike): Promise<void> {
+    // A loop that has not yet heard of a failure goes on with the new connection; a second one beside it could overtake it.
+    if (this.#consuming === stream) return;
+    this.#consuming = stream;
+    try {
+      for await (const batch of stream.batches()) {
+        if (this.#life.signal.aborted) return;
+        this.#take(batch);
+      }
+    } catch (error) {
+      // The state says the same, and the page shows it.
+      if (!(error instanceof StreamFailure)) throw error;
+    } finally {
+      if (this.#consuming === stream) this.#consuming = null;
+    }
+  }
+
+  #take(batch: readonly LoggedEvent[]): void {
+    this.#options.model.append(batch);
+    this.#newest = batch.at(-1)?.offset ?? this.#newest;
+    const { facts } = this.#snapshot;
+    if (facts) {
+      this.#change({ facts: withEvents(facts, batch), newest: Math.max(this.#snapshot.newest, this.#newest) });
+    }
+  }
+
+  #onState(state: StreamState): void {
+    const { facts } = this.#snapshot;
+    this.#change({
+      stream: state,
+      streamSince: this.#now(),
+      ...(facts && state.status === 'replaying' ? { facts: withReplay(facts) } : {}),
+    });
+    if (state.status === 'failed') void this.#onFailed(state.code);
+    if (state.status === 'ended') void this.refresh();
+  }
+
+  #onControl(control: StreamControl): void {
+    if (control.type === 'end') void this.refresh();
+    const { facts } = this.#snapshot;
+    if (control.type === 'caught_up' && facts) this.#change({ facts: withCaughtUp(facts), caughtUp: true });
+  }
+
+  async #onFailed(code: string): Promise<void> {
+    await this.refresh();
+    const { facts } = this.#snapshot;
+    // Between the look at the log and the connection some of it expired. Nothing was shown yet, so the page just begins where the log does.
+    if (code !== 'offset_expired' || this.#replanned || this.#newest > (this.#older?.window.floor ?? 0) || !facts) return;
+    this.#replanned = true;
+    const { signal } = this.#life;
+    const bounds = await boundsOf(this.#options, facts.execution, await this.#summary(), signal);
+    const now = await afterLoss(this.#options, bounds, signal);
+    if (this.#life.signal.aborted) return;
+    this.#stream = null;
+    await this.#open(now, null);
+  }
+
+  #onOlder(): void {
+    const older = this.#older;
+    if (!older || this.#life.signal.aborted) return;
+    const { facts, history } = this.#snapshot;
+    const firstOffset = facts?.execution.firstOffset ?? 1;
+    const { window } = older;
+    const expired = window.bottom > firstOffset - 1;
+    if (atBottom(window) && !expired && !this.#atStart) {
+      this.#atStart = true;
+      this.#options.model.atStart();
+    }
+    this.#change({
+      older: older.view,
+      expiredBefore: expired ? window.bottom + 1 : null,
+      history: atBottom(window) && history === 'partial' ? 'complete' : history,
+    });
+  }
+
+  // ── the second source ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #refresh(): Promise<void> {
+    const { client, session, execution: id } = this.#options;
+    const { signal } = this.#life;
+    try {
+      const execution = await client.get(session, id, { signal });
+      const summary = execution.status === 'queued' ? await this.#summary() : null;
+      if (signal.aborted) return;
+      const { facts } = this.#snapshot;
+      this.#change({
+        facts: facts ? withObject(facts, execution) : factsOf(execution),
+        gone: false,
+        ...(summary ? { summary } : {}),
+      });
+    } catch (error) {
+      if (signal.aborted) return;
+      if ((error as { status?: unknown } | null)?.status !== 404) return;
+      // Deleted while it was watched: what was loaded stays readable.
+      this.#stream?.close();
+      this.#change({ gone: true });
+    }
+  }
+
+  #lookAtDoubts(): void {
+    const { facts, stream, gone } = this.#snapshot;
+    if (!facts || isEnded(facts) || gone || stream?.status === 'paused') return;
+    const { wrapper, execution } = facts;
+    const overdue = wrapper.graceUntil !== null && wrapper.graceUntil < this.#now();
+    if (stream?.status !== 'live' || overdue || execution.status === 'queued') void this.refresh();
+  }
+
+  // ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #waiting: (() => void)[] = [];
+
+  #changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #change(change: Partial<FeedSnapshot>): void {
+    if (this.#life.signal.aborted) return;
+    this.#snapshot = { ...this.#snapshot, ...change };
+    this.#wake();
+    for (const listener of this.#listeners) listener();
+  }
+}

@@ -1,0 +1,117 @@
+/** Who this run is, how it stands, and what can be done about it. Sticky, and short on a phone. */
+
+import type { ComponentChildren } from 'preact';
+import { executionPath } from '../app/router.ts';
+import { CopyButton, Duration, dateTime, StatusBadge } from '../ui/index.ts';
+import { formatCommand } from './command-line.ts';
+import { RERUN_LABEL } from './details.tsx';
+import type { Facts } from './facts.ts';
+import { isTerminal, type Status } from './model.ts';
+import { Moment, timeOfDay } from './parts.tsx';
+import { exitWords } from './words.ts';
+
+interface Props {
+  facts: Facts;
+  connection: ComponentChildren;
+  actions: ComponentChildren;
+  /** "Interrupting…" */
+  progress: string | null;
+  /** It was deleted while it was watched: nothing of it goes on, and nobody knows more. */
+  gone: boolean;
+  /** Newer runs that repeat this one. */
+  reruns: readonly string[];
+}
+
+export function Header({ facts, connection, actions, progress, gone, reruns }: Props) {
+  const { execution, wrapper } = facts;
+  const { id, session, status, command } = execution;
+  const text = formatCommand(command);
+  const result = exitWords(execution.exitCode, execution.signal);
+  const original = execution.labels[RERUN_LABEL];
+  const newest = reruns[0];
+  return (
+    <header class="exec-head">
+      <div class="exec-head-main">
+        {gone && !isTerminal(status) ? (
+          <span class="status" data-status="deleted">
+            Deleted
+          </span>
+        ) : (
+          <StatusBadge
+            status={status}
+            {...(wrapper.state === 'none' ? {} : { connected: wrapper.state === 'connected' })}
+            {...(wrapper.graceUntil === null ? {} : { graceUntil: wrapper.graceUntil })}
+          />
+        )}
+        <h1 class="exec-command" title={text}>
+          {text}
+        </h1>
+        <CopyButton text={text} label="Copy the command" />
+      </div>
+      <div class="exec-actions">{actions}</div>
+      <div class="exec-head-facts">
+        <span class="exec-strong">
+          {gone && !isTerminal(status) ? `was ${WAS[status]} when it was deleted` : <RunTime facts={facts} />}
+        </span>
+        {progress ? <span class="exec-strong exec-tone-warn">{progress}</span> : null}
+        {isTerminal(status) && result ? <span>{result}</span> : null}
+        <span class="exec-id">
+          <code title="Run id">{id}</code>
+          <CopyButton text={id} label="Copy the run id" />
+        </span>
+        <span class="exec-wide">
+          created <Moment at={execution.createdAt} text={dateTime(execution.createdAt)} />
+        </span>
+        {original ? (
+          <span>
+            rerun of <a href={executionPath(session, original)}>{original}</a>
+          </span>
+        ) : null}
+        {newest ? (
+          <span>
+            run again as <a href={executionPath(session, newest)}>{newest}</a>
+          </span>
+        ) : null}
+        {execution.endedAt === undefined ? null : (
+          <span class="exec-wide">
+            ended <Moment at={execution.endedAt} text={timeOfDay(execution.endedAt)} />
+          </span>
+        )}
+        {connection}
+      </div>
+    </header>
+  );
+}
+
+const WAS: Readonly<Record<Status, string>> = {
+  queued: 'queued',
+  pending: 'being prepared',
+  running: 'running',
+  completed: 'completed',
+  failed: 'failed',
+  interrupted: 'interrupted',
+};
+
+/** "running for 1m 36s": the verb says what is counted, and the count stops at the end. */
+function RunTime({ facts: { execution } }: { facts: Facts }) {
+  const { status, createdAt, pendingAt, startedAt, endedAt } = execution;
+  if (endedAt !== undefined) {
+    if (startedAt === undefined) return <>never started</>;
+    return (
+      <>
+        ran for <Duration from={startedAt} to={endedAt} />
+      </>
+    );
+  }
+  const [verb, from] =
+    status === 'queued'
+      ? ['queued for', createdAt]
+      : status === 'pending'
+        ? ['preparing for', pendingAt ?? createdAt]
+        : ['running for', startedAt ?? createdAt];
+  return (
+    <>
+      {verb} <Duration from={from as number} />
+    </>
+  );
+}

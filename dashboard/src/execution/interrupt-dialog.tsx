@@ -1,0 +1,66 @@
+/** Asks before it stops somebody's job. */
+
+import { useState } from 'preact/hooks';
+import { Button, Dialog, duration } from '../ui/index.ts';
+import type { Facts } from './facts.ts';
+import { REASON_CHARS_MAX } from './model.ts';
+import { Field } from './parts.tsx';
+
+interface Props {
+  facts: Facts;
+  /** Null: closed. */
+  kind: 'interrupt' | 'force' | null;
+  onClose(): void;
+  onConfirm(kind: 'interrupt' | 'force', reason: string): void;
+}
+
+export function InterruptDialog({ facts, kind, onClose, onConfirm }: Props) {
+  const [reason, setReason] = useState('');
+  const { status, policy } = facts.execution;
+  const running = status === 'running';
+  const force = kind === 'force';
+  const title = force ? 'Force the end of this run?' : running ? 'Interrupt this run?' : 'Cancel this run?';
+  const confirm = () => kind && onConfirm(kind, reason.trim());
+  return (
+    <Dialog
+      title={title}
+      open={kind !== null}
+      onClose={onClose}
+      footer={
+        <>
+          <Button onClick={onClose}>Keep it running</Button>
+          <Button kind="danger" onClick={confirm}>
+            {force ? 'Force the end' : running ? 'Interrupt' : 'Cancel the run'}
+          </Button>
+        </>
+      }
+    >
+      <form
+        onSubmit={(submit) => {
+          submit.preventDefault();
+          confirm();
+        }}
+      >
+        <p>
+          {force
+            ? 'The job is killed at once (SIGKILL): it can not clean up. If the wrapper does not answer, the run is ended without its word.'
+            : running
+              ? `The job is asked to stop (SIGINT), then told to (SIGTERM, SIGKILL). If nobody confirms within ${duration(policy.interruptGraceMs)}, the run is ended without the wrapper’s word.`
+              : 'It has not begun; it ends at once and its command never runs.'}
+        </p>
+        <Field id="interrupt-reason" label="Reason (optional)" hint="It becomes part of the log.">
+          <input
+            autofocus
+            id="interrupt-reason"
+            type="text"
+            value={reason}
+            maxLength={REASON_CHARS_MAX}
+            autocomplete="off"
+            aria-describedby="interrupt-reason-hint"
+            onInput={(input) => setReason(input.currentTarget.value)}
+          />
+        </Field>
+      </form>
+    </Dialog>
+  );
+}

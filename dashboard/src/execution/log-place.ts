@@ -1,0 +1,79 @@
+/** Where to begin reading: the bounds of a run's log, and the place of a line in it. Asks; what the answers mean is in `log-window` and `line-search`. */
+
+import type { HoldfastClient } from '../../../client/index.ts';
+import { beginSearch, nextProbe, takeProbe } from './line-search.ts';
+import { bottomOf, type LogBounds, newestOf, TAIL_OFFSETS, tailAfter } from './log-window.ts';
+import type { Execution, SessionSummary } from './model.ts';
+import { earliestOf } from './older.ts';
+
+/** Lines above one that was linked to, so that it is read in its context. */
+const CONTEXT_OFFSETS = 200;
+
+export interface LogSource {
+  readonly client: Pick<HoldfastClient, 'readEvents'>;
+  readonly session: string;
+  readonly execution: string;
+}
+
+/**
+ * Who may read one run only does not get the session's summary. The head is then known from the refusal to read beyond it, and the oldest
+ * offset is taken to be the first until a read is refused for it.
+ */
+export async function boundsOf(
+  source: LogSource,
+  { firstOffset, lastOffset }: Execution,
+  summary: SessionSummary | null,
+  signal: AbortSignal,
+): Promise<LogBounds> {
+  if (summary) return { firstOffset, lastOffset, earliest: summary.earliest, head: summary.head };
+  const head = lastOffset ?? headOf(await refusalOf(source, Number.MAX_SAFE_INTEGER, signal)) ?? firstOffset;
+  return { firstOffset, lastOffset, earliest: 1, head };
+}
+
+/** The same bounds, after a read was refused because something of the run has expired. */
+export async function afterLoss(source: LogSource, bounds: LogBounds, signal: AbortSignal): Promise<LogBounds> {
+  const earliest = earliestOf(await refusalOf(source, Math.max(1, bounds.firstOffset - 1), signal));
+  return { ...bounds, earliest: Math.max(earliest ?? 1, bounds.earliest) };
+}
+
+/** Near the tail, or, for a line that lies far above it, near the line. `onSearch` is called when that takes a search. */
+export async function placeOf(
+  { client, session, execution }: LogSource,
+  line: number | null,
+  bounds: LogBounds,
+  signal: AbortSignal,
+  onSearch: () => void,
+): Promise<number> {
+  const tail = tailAfter(bounds);
+  const bottom = bottomOf(bounds);
+  // What fits a few pages is loaded upwards in less time than a search takes.
+  if (line === null || tail - bottom <= 2 * TAIL_OFFSETS) return tail;
+  onSearch();
+  try {
+    let search = beginSearch(line, bottom, newestOf(bounds));
+    for (let at = nextProbe(search); at !== null; at = nextProbe(search)) {
+      search = takeProbe(search, await client.readEvents(session, { execution, after: at, signal }));
+    }
+    if (search.outcome?.kind !== 'found') return bottom;
+    return Math.max(bottom, Math.min(tail, search.outcome.after - CONTEXT_OFFSETS));
+  } catch {
+    // The line is then looked for by loading upwards.
+    return tail;
+  }
+}
+
+/** Why the log can not be read after this offset; null when it can. */
+async function refusalOf({ client, session, execution }: LogSource, after: number, signal: AbortSignal): Promise<unknown> {
+  try {
+    await client.readEvents(session, { execution, after, limit: 1, signal });
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** `head` of an `offset_ahead` answer, else null. */
+function headOf(error: unknown): number | null {
+  const { code, facts } = (error ?? {}) as { code?: unknown; facts?: { head?: unknown } };
+  return code === 'offset_ahead' && Number.isSafeInteger(facts?.head) ? (facts?.head as number) : null;
+}

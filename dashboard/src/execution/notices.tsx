@@ -1,0 +1,98 @@
+/** What a person should know before reading on: how it ended, what is missing, what is being waited for. */
+
+import { Button, count, useNow, wholeSeconds } from '../ui/index.ts';
+import type { Facts } from './facts.ts';
+import { isEnded } from './facts.ts';
+import type { FeedSnapshot } from './feed-types.ts';
+import { Moment, Notice, timeOfDay } from './parts.tsx';
+import { failureReason } from './stream-view.ts';
+import { lostIn } from './timeline.ts';
+import { errorWords, outcomeOf } from './words.ts';
+
+interface Props {
+  snapshot: FeedSnapshot;
+  facts: Facts;
+  onReconnect(): void;
+  onCancelLoading(): void;
+  onRetryOlder(): void;
+}
+
+export function Notices({ snapshot, facts, onReconnect, onCancelLoading, onRetryOlder }: Props) {
+  const { stream, gone, expiredBefore, older } = snapshot;
+  const outcome = outcomeOf(facts.execution);
+  const lost = lostIn(facts.timeline);
+  return (
+    <div class="exec-notices">
+      {gone ? (
+        <Notice tone="danger" title="This run was deleted while you were watching">
+          What was loaded until then stays readable on this page.
+        </Notice>
+      ) : null}
+      {stream?.status === 'failed' && !gone ? (
+        <Notice tone="danger" title="The connection of this page failed" actions={<Button onClick={onReconnect}>Reconnect</Button>}>
+          {failureReason(stream.code, stream.reason)}. The run itself is not affected.
+        </Notice>
+      ) : null}
+      {outcome ? (
+        <Notice tone={outcome.tone} title={outcome.title}>
+          <p>{outcome.meaning}</p>
+          {outcome.facts.length > 0 ? (
+            <ul class="exec-outcome">
+              {outcome.facts.map((fact) => (
+                <li key={fact}>{fact}</li>
+              ))}
+            </ul>
+          ) : null}
+        </Notice>
+      ) : null}
+      {!isEnded(facts) && !gone && facts.wrapper.state === 'disconnected' ? <Disconnected facts={facts} /> : null}
+      {lost ? (
+        <Notice tone="danger" title="A part of this log is missing">
+          {count(lost.events)} {lost.events === 1 ? 'event' : 'events'} could not be kept. The log says where.
+        </Notice>
+      ) : null}
+      {expiredBefore !== null ? (
+        <Notice tone="info" title={`The log begins at offset ${count(expiredBefore)}`}>
+          Older events of this run have expired.
+        </Notice>
+      ) : null}
+      {older.goal !== null && older.state === 'loading' ? (
+        <Notice
+          tone="info"
+          title={older.goal === 'all' ? 'Loading all of the log' : 'Loading the log up to that line'}
+          actions={<Button onClick={onCancelLoading}>Cancel</Button>}
+        >
+          <progress value={older.share} max={1} aria-label="Loaded part of the log" /> {Math.floor(older.share * 100)} %
+        </Notice>
+      ) : null}
+      {older.error ? (
+        <Notice tone="warn" title="Older events could not be loaded" actions={<Button onClick={onRetryOlder}>Try again</Button>}>
+          {errorWords(older.error)}
+        </Notice>
+      ) : null}
+    </div>
+  );
+}
+
+/** The job may well go on: only the connection to it is gone, and there is a moment at which that becomes final. */
+function Disconnected({ facts }: { facts: Facts }) {
+  const now = useNow(true);
+  const { graceUntil, since, reason } = facts.wrapper;
+  const left = graceUntil === null ? null : graceUntil - now;
+  return (
+    <Notice tone="warn" title="The wrapper is disconnected">
+      {since === null ? null : (
+        <>
+          Since <Moment at={since} text={timeOfDay(since)} />
+          {reason ? ` (${reason.replaceAll('_', ' ')})` : ''}.{' '}
+        </>
+      )}
+      The job may go on: what it prints is kept and sent when the connection is back.{' '}
+      {left === null ? null : left > 0 ? (
+        <span class="exec-tick">The run fails in {wholeSeconds(left)} unless it returns.</span>
+      ) : (
+        <span class="exec-tick">The grace is over; the verdict is due.</span>
+      )}
+    </Notice>
+  );
+}

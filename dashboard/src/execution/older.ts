@@ -1,0 +1,166 @@
+/**
+ * Loads older events, upwards from what is loaded: the loop around `log-window.ts`.
+ *
+ * Owns the window and who wants more of it. One loop reads, for as long as a wish is open; wishes differ only in when they are content.
+ *
+ * O1  One range at a time, prepended whole (W2), before the next is asked for.
+ * O2  A wish is settled once: content, at the start of the log, cancelled, or failed. Cancelling the last one ends the read under way.
+ */
+
+import type { LoggedEvent } from '../../../client/index.ts';
+import {
+  afterExpiry,
+  afterRead,
+  atBottom,
+  beginRead,
+  type EventPage,
+  isComplete,
+  type LogWindow,
+  nextRange,
+  type OlderRange,
+  type RangeRead,
+  takePage,
+} from './log-window.ts';
+
+export type WishKind = 'page' | 'line' | 'all';
+export type WishOutcome = 'content' | 'at_start' | 'cancelled' | 'failed';
+
+export interface OlderView {
+  readonly state: 'none' | 'available' | 'loading';
+  /** What a person waits for; null for the page that scrolling asks for. */
+  readonly goal: 'line' | 'all' | null;
+  /** Share of the log that is loaded by now, 0 to 1. */
+  readonly share: number;
+  readonly error: unknown;
+}
+
+export interface OlderPort {
+  read(after: number, signal: AbortSignal): Promise<EventPage>;
+  prepend(events: readonly LoggedEvent[]): void;
+  onChange(): void;
+}
+
+interface Wish {
+  kind: WishKind;
+  content: (gained: number) => boolean;
+  settle: (outcome: WishOutcome) => void;
+}
+
+export class OlderLoader {
+  readonly #port: OlderPort;
+  /** Where loading upwards began, for the share. */
+  readonly #top: number;
+  #window: LogWindow;
+  #wishes: Wish[] = [];
+  #reading: AbortController | null = null;
+  #error: unknown = null;
+
+  constructor(window: LogWindow, newest: number, port: OlderPort) {
+    this.#window = window;
+    this.#top = newest;
+    this.#port = port;
+  }
+
+  get window(): LogWindow {
+    return this.#window;
+  }
+
+  get view(): OlderView {
+    const { floor, bottom } = this.#window;
+    const goal = this.#wishes.some(({ kind }) => kind === 'all')
+      ? 'all'
+      : this.#wishes.some(({ kind }) => kind === 'line')
+        ? 'line'
+        : null;
+    const all = this.#top - bottom;
+    return {
+      state: atBottom(this.#window) ? 'none' : this.#reading ? 'loading' : 'available',
+      goal,
+      share: all <= 0 ? 1 : Math.min(1, Math.max(0, (this.#top - floor) / all)),
+      error: this.#error,
+    };
+  }
+
+  /** `content` is asked after every range, with the number of events that it brought. */
+  want(kind: WishKind, content: (gained: number) => boolean): Promise<WishOutcome> {
+    if (atBottom(this.#window)) return Promise.resolve('at_start');
+    return new Promise((settle) => {
+      this.#wishes.push({ kind, content, settle });
+      this.#error = null;
+      if (this.#reading) this.#port.onChange();
+      else void this.#run();
+    });
+  }
+
+  /** Scrolling came near the top: one range with something in it. Asking again meanwhile asks for nothing more. */
+  page(): Promise<WishOutcome> {
+    if (this.#wishes.some(({ kind }) => kind === 'page')) return Promise.resolve('content');
+    return this.want('page', (gained) => gained > 0);
+  }
+
+  cancel(kinds: readonly WishKind[] = ['page', 'line', 'all']): void {
+    this.#settle(({ kind }) => kinds.includes(kind), 'cancelled');
+    if (this.#wishes.length === 0) this.#reading?.abort();
+  }
+
+  async #run(): Promise<void> {
+    const reading = new AbortController();
+    this.#reading = reading;
+    this.#port.onChange();
+    try {
+      while (this.#wishes.length > 0) {
+        const range = nextRange(this.#window);
+        if (!range) break;
+        const read = await this.#read(range, reading.signal);
+        if (!read) continue;
+        this.#window = afterRead(this.#window, read);
+        this.#port.prepend(read.events); // O1
+        this.#settle(({ content }) => content(read.events.length), 'content');
+        this.#port.onChange();
+      }
+      this.#settle(() => true, 'at_start');
+    } catch (error) {
+      if (!reading.signal.aborted) {
+        this.#error = error;
+        this.#settle(() => true, 'failed');
+      }
+    } finally {
+      this.#reading = null;
+      this.#port.onChange();
+      // A wish that came while the last read was being given up.
+      if (this.#wishes.length > 0) void this.#run();
+    }
+  }
+
+  /** All of a range, or null when the log begins further up by now and the range must be chosen anew. */
+  async #read(range: OlderRange, signal: AbortSignal): Promise<RangeRead | null> {
+    let read = beginRead(range);
+    while (!isComplete(read)) {
+      try {
+        const page = await this.#port.read(read.next, signal);
+        signal.throwIfAborted();
+        read = takePage(read, page);
+      } catch (error) {
+        const earliest = earliestOf(error);
+        // W3; an answer that changes nothing would be asked for again for ever.
+        if (signal.aborted || earliest === null || earliest - 1 <= this.#window.bottom) throw error;
+        this.#window = afterExpiry(this.#window, earliest);
+        this.#port.onChange();
+        return null;
+      }
+    }
+    return read;
+  }
+
+  #settle(which: (wish: Wish) => boolean, outcome: WishOutcome): void {
+    const settled = this.#wishes.filter(which);
+    this.#wishes = this.#wishes.filter((wish) => !settled.includes(wish));
+    for (const { settle } of settled) settle(outcome);
+  }
+}
+
+/** `earliest` of an `offset_expired` answer, else null. */
+export function earliestOf(error: unknown): number | null {
+  const { code, facts } = (error ?? {}) as { code?: unknown; facts?: { earliest?: unknown } };
+  return code === 'offset_expired' && Number.isSafeInteger(facts?.earliest) ? (facts?.earliest as number) : null;
+}

@@ -1,0 +1,91 @@
+/** A link that lets anybody who has it read this run for a while, and nothing else. */
+
+import { useEffect, useState } from 'preact/hooks';
+import { useApp } from '../app/context.ts';
+import { executionPath } from '../app/router.ts';
+import { Button, CopyButton, Dialog } from '../ui/index.ts';
+import { useWork } from './hooks.ts';
+import { TICKET_TTL_SECONDS_MAX } from './model.ts';
+import { Field, timeOfDay } from './parts.tsx';
+import { errorWords } from './words.ts';
+
+const TIMES: readonly [number, string][] = [
+  [300, '5 minutes'],
+  [900, '15 minutes'],
+  [TICKET_TTL_SECONDS_MAX, '1 hour'],
+];
+
+interface Props {
+  session: string;
+  execution: string;
+  open: boolean;
+  onClose(): void;
+}
+
+export function ShareDialog({ session, execution, open, onClose }: Props) {
+  const { client } = useApp();
+  const [ttlSeconds, setTtl] = useState(TICKET_TTL_SECONDS_MAX);
+  const [link, setLink] = useState<{ url: string; expiresAt: number } | null>(null);
+  const work = useWork();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a link that was made is forgotten with the dialog, whoever closed it.
+  useEffect(() => {
+    setLink(null);
+    work.clear();
+  }, [open]);
+
+  const make = () =>
+    work.run(async (signal) => {
+      const { ticket, expiresAt } = await client.createTicket(session, { execution, ttlSeconds }, { signal });
+      setLink({ url: `${location.origin}${executionPath(session, execution)}#ticket=${ticket}`, expiresAt });
+    });
+
+  return (
+    <Dialog
+      title="Share this run"
+      open={open}
+      onClose={onClose}
+      footer={
+        <>
+          <Button onClick={onClose}>Close</Button>
+          <Button kind="primary" disabled={work.busy} onClick={() => void make()}>
+            {work.busy ? 'Making a link…' : link ? 'Make a new link' : 'Make a link'}
+          </Button>
+        </>
+      }
+    >
+      <p>
+        Whoever has the link can read this run and its log until the link expires. They can not stop it, send it input, or see other
+        runs.
+      </p>
+      <Field id="share-ttl" label="Valid for">
+        <select
+          id="share-ttl"
+          value={String(ttlSeconds)}
+          onChange={(change) => {
+            setTtl(Number(change.currentTarget.value));
+            setLink(null);
+          }}
+        >
+          {TIMES.map(([seconds, words]) => (
+            <option key={seconds} value={String(seconds)}>
+              {words}
+            </option>
+          ))}
+        </select>
+      </Field>
+      {work.error ? (
+        <p class="exec-error" role="alert">
+          {errorWords(work.error)}
+        </p>
+      ) : null}
+      {link ? (
+        <Field id="share-link" label="Link" hint={`Expires at ${timeOfDay(link.expiresAt)}. It can not be taken back before.`}>
+          <div class="exec-input-line">
+            <input id="share-link" type="text" readOnly value={link.url} onFocus={(focus) => focus.currentTarget.select()} />
+            <CopyButton text={link.url} label="Copy the link" />
+          </div>
+        </Field>
+      ) : null}
+    </Dialog>
+  );
+}

@@ -1,0 +1,65 @@
+/** What is being waited for while the log has nothing of the job itself: its turn, its wrapper, its first line. */
+
+import { executionPath } from '../app/router.ts';
+import { useNow, wholeSeconds } from '../ui/index.ts';
+import { type Facts, isEnded } from './facts.ts';
+import type { FeedSnapshot } from './feed-types.ts';
+import { Moment, Notice, timeOfDay } from './parts.tsx';
+
+export function Waiting({ snapshot, facts }: { snapshot: FeedSnapshot; facts: Facts }) {
+  const { caughtUp, older, expiredBefore, gone } = snapshot;
+  if (gone) return null;
+  switch (facts.execution.status) {
+    case 'queued':
+      return <Queued snapshot={snapshot} facts={facts} />;
+    case 'pending':
+      return <Pending facts={facts} />;
+    default:
+      if (facts.printed || !caughtUp || older.state !== 'none') return null;
+      if (!isEnded(facts)) {
+        return (
+          <Notice tone="info" title="Running, without output yet">
+            What it prints appears here at once.
+          </Notice>
+        );
+      }
+      if (facts.execution.startedAt === undefined) return null;
+      return (
+        <Notice
+          tone="info"
+          title={expiredBefore === null ? 'This run printed nothing' : 'Nothing that it printed is kept any more'}
+        />
+      );
+  }
+}
+
+function Queued({ snapshot: { summary }, facts: { execution } }: { snapshot: FeedSnapshot; facts: Facts }) {
+  const active = summary?.active && summary.active !== execution.id ? summary.active : null;
+  return (
+    <Notice tone="info" title="Waiting for its turn">
+      A session runs one thing at a time.{' '}
+      {active ? (
+        <>
+          Active now: <a href={executionPath(execution.session, active)}>{active}</a>.
+        </>
+      ) : null}
+    </Notice>
+  );
+}
+
+function Pending({ facts: { execution } }: { facts: Facts }) {
+  const now = useNow();
+  const { launcher, policy, createdAt, pendingAt = createdAt } = execution;
+  const left = pendingAt + policy.pendingTimeoutMs - now;
+  return (
+    <Notice tone="info" title="Waiting for the wrapper">
+      {launcher === 'none'
+        ? 'It has to be started by whoever started this run.'
+        : `The launcher (${launcher}) was asked to start it.`}{' '}
+      Since <Moment at={pendingAt} text={timeOfDay(pendingAt)} />.{' '}
+      <span class="exec-tick">
+        {left > 0 ? `The run fails in ${wholeSeconds(left)} if none connects.` : 'The time is over; the verdict is due.'}
+      </span>
+    </Notice>
+  );
+}

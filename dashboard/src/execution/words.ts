@@ -1,0 +1,122 @@
+/** What a person is told: failures, verdicts, refusals. Pure. */
+
+import { statusKind, statusWord } from '../ui/index.ts';
+import type { Facts } from './facts.ts';
+import type { Execution } from './model.ts';
+
+export interface FailureWords {
+  title: string;
+  meaning: string;
+}
+
+/** Every failure code that the coordinator itself gives, in one sentence each. Others are the caller's own (`fail`). */
+const FAILURES: Readonly<Record<string, FailureWords>> = {
+  wrapper_disconnected: {
+    title: 'The wrapper was lost',
+    meaning:
+      'The connection to the process beside the job broke and did not come back within the grace period. What it had sent is in the log; whether the job itself finished is not known.',
+  },
+  wrapper_never_connected: {
+    title: 'No wrapper ever connected',
+    meaning:
+      'The run was prepared, but the process that should run the command did not report in time, so the command never started.',
+  },
+  launch_failed: {
+    title: 'The launch failed',
+    meaning: 'The launcher could not start a wrapper for this run, so the command never started.',
+  },
+  exit_nonzero: {
+    title: 'The command failed',
+    meaning: 'The command ran to its end and reported failure by its exit code, or was ended by a signal.',
+  },
+  runtime_exceeded: {
+    title: 'The time limit was reached',
+    meaning: 'The run took longer than its maximum run time and was stopped.',
+  },
+  wrapper_error: {
+    title: 'The wrapper reported an error',
+    meaning: 'The process beside the job could not run or follow the command and gave up.',
+  },
+};
+
+export function failureWords(code: string | undefined): FailureWords {
+  const known = code !== undefined && Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined;
+  return known ?? { title: 'The run was failed', meaning: 'The program that started this run ended it with a code of its own.' };
+}
+
+/** `exit code 1`, `ended by SIGKILL`, with the message and the reason: one line. */
+export function verdictWords(data: Readonly<Record<string, unknown>>): string | null {
+  const { exitCode, signal, error, reason, forced } = data;
+  const parts = [
+    typeof error === 'string' && error !== '' ? error : null,
+    typeof error === 'string' && error !== '' ? null : exitWords(exitCode, signal),
+    typeof reason === 'string' && reason !== '' ? reason.replaceAll('_', ' ') : null,
+    forced === true ? 'forced: the wrapper did not answer in time' : null,
+  ].filter((part) => part !== null);
+  return parts.length > 0 ? parts.join(' · ') : null;
+}
+
+export function exitWords(exitCode: unknown, signal: unknown): string | null {
+  if (typeof signal === 'string' && signal !== '') return `ended by ${signal}`;
+  return typeof exitCode === 'number' ? `exit code ${exitCode}` : null;
+}
+
+/** How an end came about, for the box below the header; null when there is nothing to explain. */
+export function outcomeOf(
+  execution: Execution,
+): { tone: 'danger' | 'warn'; title: string; meaning: string; facts: string[] } | null {
+  const { status, code, error, reason, exitCode, signal, forced } = execution;
+  const said = [
+    error ?? null,
+    // The message of this one says it already.
+    code === 'exit_nonzero' && error ? null : exitWords(exitCode, signal),
+    reason ? `reason: ${reason.replaceAll('_', ' ')}` : null,
+    code ? `code: ${code}` : null,
+  ];
+  if (status === 'failed') {
+    const words = failureWords(code);
+    const meaning = forced ? `${words.meaning} The wrapper did not confirm the stop in time.` : words.meaning;
+    return { tone: 'danger', ...words, meaning, facts: said.filter((fact) => fact !== null) };
+  }
+  if (status === 'interrupted') {
+    return {
+      tone: 'warn',
+      title: forced ? 'Interrupted by force' : 'Interrupted',
+      meaning: forced
+        ? 'The wrapper did not confirm in time that the job had stopped, so the run was ended without its word. The job may still have been running for a while.'
+        : execution.startedAt === undefined
+          ? 'It was stopped before the command had begun.'
+          : 'Somebody asked for it, and the job has stopped.',
+      facts: said.filter((fact) => fact !== null),
+    };
+  }
+  return null;
+}
+
+/** An error of the API in words for a person; the machine's word stays visible behind it. */
+export function errorWords(error: unknown): string {
+  const { code, message, facts } = (error ?? {}) as { code?: unknown; message?: unknown; facts?: Record<string, unknown> };
+  switch (code) {
+    case 'not_running':
+      return 'The run is not running, so nobody reads its input.';
+    case 'stdin_closed':
+      return 'This run was started without an open stdin, so it takes no input.';
+    case 'execution_in_progress':
+      return `Another run of this session is active${facts?.activeExecutionId ? ` (${facts.activeExecutionId})` : ''}. Choose whether to wait or to take its place.`;
+    case 'queue_full':
+      return 'The queue of this session is full.';
+    case 'unauthorized':
+      return 'The credential was refused. It may have expired.';
+    case 'unreachable':
+    case 'timeout':
+      return 'The coordinator could not be reached. Check the connection and try again.';
+    case 'too_large':
+      return 'That is more than one request may carry.';
+    default:
+      return typeof message === 'string' && message !== '' ? message : String(error);
+  }
+}
+
+/** The status in one word, as the badge has it. */
+export const statusWords = ({ execution: { status }, wrapper }: Facts): string =>
+  statusWord(statusKind(status, wrapper.state !== 'disconnected'));

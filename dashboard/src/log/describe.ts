@@ -1,0 +1,65 @@
+/**
+ * What an event other than `output` says in the log: a sentence for what the coordinator and the wrapper report, the text or the compact JSON for
+ * what an agent says. The reason of an abnormal end stands in the log itself, where whoever reads it looks first.
+ */
+
+import type { LoggedEvent } from '../../../client/index.ts';
+import { AGENT, type Kind, STATUS } from './chunk.ts';
+
+type JsonObject = LoggedEvent['data'];
+
+export interface Described {
+  kind: Kind;
+  text: string;
+}
+
+const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
+const also = (value: unknown, before = ': '): string => (text(value) === null ? '' : `${before}${value}`);
+
+function ended(data: JsonObject): string {
+  if (text(data.signal) !== null) return `The job was ended by ${data.signal}`;
+  return `The job exited with code ${typeof data.exitCode === 'number' ? data.exitCode : 'unknown'}`;
+}
+
+const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> = {
+  status: (data) => text(data.message) ?? JSON.stringify(data),
+  progress: ({ current, total, message }) => {
+    const share = typeof current === 'number' ? `${current}${typeof total === 'number' ? ` of ${total}` : ''}` : null;
+    return [text(message), share].filter((part) => part !== null).join(' ') || null;
+  },
+  error: ({ error, code }) => `error${text(code) === null ? '' : ` ${code}`}: ${text(error) ?? 'unknown'}`,
+  interrupted: ({ reason }) => `interrupted${also(reason)}`,
+  exit: ended,
+  started: ({ command, pid }) => {
+    const words = Array.isArray(command) ? command.filter((word) => typeof word === 'string').join(' ') : text(command);
+    return `started${words ? `: ${words}` : ''}${typeof pid === 'number' ? ` (pid ${pid})` : ''}`;
+  },
+  gap: ({ events, bytes, reason }) => `${events} events (${bytes} bytes) are missing here${also(reason)}`,
+  interrupt_requested: ({ reason, force }) => `${force === true ? 'stop by force' : 'interrupt'} requested${also(reason)}`,
+  wrapper_connected: () => 'wrapper connected',
+  wrapper_reconnected: () => 'wrapper connected again',
+  wrapper_disconnected: ({ reason, wsCloseCode, wsCloseReason }) => {
+    const why = text(reason) ?? text(wsCloseReason);
+    return `wrapper disconnected${why === null ? '' : `: ${why}`}${typeof wsCloseCode === 'number' ? ` (close code ${wsCloseCode})` : ''}`;
+  },
+  execution_queued: () => 'queued',
+  execution_pending: () => 'preparing',
+  execution_running: () => 'running',
+  execution_completed: () => 'completed',
+  execution_failed: ({ error, code, reason }) =>
+    `failed: ${text(error) ?? text(reason) ?? 'no reason was given'}${text(code) === null ? '' : ` (${code})`}`,
+  execution_interrupted: ({ reason, forced }) => `interrupted${also(reason)}${forced === true ? ' (by force)' : ''}`,
+};
+
+/** Null: the event is no line of the log. Total: any data gives a text or null. */
+export function describe(event: LoggedEvent): Described | null {
+  const { type, data } = event;
+  const sentence = Object.hasOwn(SENTENCES, type) ? SENTENCES[type] : undefined;
+  if (sentence !== undefined) {
+    const said = sentence(data);
+    return said === null ? null : { kind: STATUS, text: said };
+  }
+  if (type === 'agent') return { kind: AGENT, text: text(data.text) ?? text(data.message) ?? JSON.stringify(data) };
+  if (type === 'command_ack') return null;
+  return { kind: AGENT, text: `${type} ${JSON.stringify(data)}` };
+}

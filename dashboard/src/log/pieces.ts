@@ -1,0 +1,42 @@
+/** What a row is drawn from: the spans of its line, cut where it is too long, and cut again where matches begin and end. */
+
+import type { ShownLine, Span } from './line.ts';
+
+/** A row shows so many characters; the rest is one button away. Browsers draw a few thousand smoothly, and a megabyte not at all. */
+export const SHOWN_CHARS_MAX = 5000;
+
+export interface Mark {
+  start: number;
+  end: number;
+  current: boolean;
+}
+
+export interface Piece extends Span {
+  /** Where it starts in the shown text. */
+  at: number;
+  mark: 'none' | 'match' | 'current';
+}
+
+export const lengthOf = ({ spans }: ShownLine): number => spans.reduce((length, { text }) => length + text.length, 0);
+
+/** `marks` ascending and apart, in characters of the shown text. */
+export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = SHOWN_CHARS_MAX): Piece[] {
+  const made: Piece[] = [];
+  let at = 0;
+  let next = 0;
+  for (const span of spans) {
+    const end = Math.min(at + span.text.length, charsMax);
+    const start = at;
+    while (at < end) {
+      while (next < marks.length && (marks[next]?.end ?? 0) <= at) next++;
+      const mark = marks[next];
+      const inside = mark !== undefined && mark.start <= at;
+      const to = mark === undefined ? end : Math.min(end, inside ? mark.end : mark.start);
+      const kind = !inside ? 'none' : mark.current ? 'current' : 'match';
+      made.push({ ...span, at, text: span.text.slice(at - start, to - start), mark: kind });
+      at = to;
+    }
+    if (at >= charsMax) break;
+  }
+  return made;
+}

@@ -1,0 +1,301 @@
+/**
+ * Keeps the view where the reader put it, while lines come at both ends, rows wrap, and filters change. Owns the scroll offset, the place of
+ * the drawn block, and whether the view follows the end. Draws nothing: it says which rows are wanted (`onRange`), and places them when they are there.
+ *
+ *   SC1  The view hangs on a line, not on an offset: what comes above or below never moves it. Following, it hangs on the end.
+ *   SC2  Only the reader stops following (up by wheel, key, finger or bar), and only the reader's way back to the end resumes it.
+ *   SC3  Moving is instant. Nothing is ever animated.
+ *   SC4  The offset is corrected only where the text stays still: see scroll-space.ts.
+ */
+
+import type { LogModel } from './model.ts';
+import type { Rows } from './rows.ts';
+import { drawn, isLocal, ROW_PX, rowAt, scrollOf, spacePx } from './scroll-space.ts';
+
+export interface Range {
+  from: number;
+  to: number;
+}
+
+/** Rows drawn beyond the view on each side. Half of it may be used up before anything is drawn anew. */
+const SPARE_ROWS = 40;
+/** So long without a scroll event is rest; the inertia of a finger sends them far closer together. */
+const REST_MS = 160;
+/** At the end, for whoever scrolls there: within a pixel of rounding. */
+const END_PX = 2;
+/** So near an end of the space the thumb is put right although the view moves, or the reader would run into it with lines still to come. */
+const WALL_PX = 100;
+
+type Anchor = { at: 'end' } | { at: 'line'; id: number; removed: number; y: number };
+
+export class Scroller {
+  readonly #onRange: (range: Range) => void;
+  /** The view has come to hang on the end, or has left it. */
+  readonly #onEnd: (atEnd: boolean) => void;
+  #model: LogModel;
+  #rows: Rows;
+  #wrap = false;
+  #anchor: Anchor = { at: 'end' };
+  /** The rows that are wanted. */
+  #range: Range = { from: 0, to: 0 };
+  /** What the block holds: named by its first line, since rows get other indexes when older lines come. */
+  #drawn: { range: Range; id: number; removed: number; count: number } | null = null;
+  /** The next placing is to put the thumb right, whatever moves. */
+  #correct = false;
+  #viewPort: HTMLElement | null = null;
+  #space: HTMLElement | null = null;
+  #block: HTMLElement | null = null;
+  /** The offset that was last seen or set: what differs from it is the reader's doing. */
+  #seen = 0;
+  #view = 0;
+  #rowPx = ROW_PX;
+  #blockTop = 0;
+  #rest: ReturnType<typeof setTimeout> | undefined;
+  #resize: ResizeObserver | null = null;
+
+  constructor(model: LogModel, rows: Rows, onRange: (range: Range) => void, onEnd: (atEnd: boolean) => void) {
+    this.#model = model;
+    this.#rows = rows;
+    this.#onRange = onRange;
+    this.#onEnd = onEnd;
+  }
+
+  /** New lines come into view by themselves. */
+  get atEnd(): boolean {
+    return this.#anchor.at === 'end';
+  }
+
+  /** Row in the middle of what is in view at the top: the first that is seen whole or in part. */
+  get topRow(): number {
+    return this.#anchor.at === 'end' ? Math.max(this.#rows.count - Math.ceil(this.#view / ROW_PX), 0) : this.#rowOf(this.#anchor);
+  }
+
+  attach(viewPort: HTMLElement, space: HTMLElement, block: HTMLElement): () => void {
+    this.#viewPort = viewPort;
+    this.#space = space;
+    this.#block = block;
+    this.#view = viewPort.clientHeight;
+    const scroll = () => this.#scrolled();
+    const wheel = (event: WheelEvent) => {
+      if (event.deltaY < 0 && viewPort.scrollHeight > viewPort.clientHeight) this.pause();
+    };
+    viewPort.addEventListener('scroll', scroll, { passive: true });
+    viewPort.addEventListener('wheel', wheel, { passive: true });
+    this.#resize = new ResizeObserver(() => {
+      this.#view = viewPort.clientHeight;
+      this.update();
+    });
+    this.#resize.observe(viewPort);
+    return () => {
+      viewPort.removeEventListener('scroll', scroll);
+      viewPort.removeEventListener('wheel', wheel);
+      this.#resize?.disconnect();
+      clearTimeout(this.#rest);
+      this.#viewPort = null;
+    };
+  }
+
+  /** New rows of the same log, or another way to draw them. The line at the top stays. */
+  use(model: LogModel, rows: Rows, wrap: boolean): void {
+    if (model !== this.#model) this.#anchor = { at: 'end' };
+    if (wrap !== this.#wrap) this.#rowPx = ROW_PX;
+    this.#model = model;
+    this.#rows = rows;
+    this.#wrap = wrap;
+    this.#range = this.#wanted();
+  }
+
+  /** The rows to draw now. */
+  get range(): Range {
+    return this.#range;
+  }
+
+  /** Lines came, rows changed, or the view did: asks for other rows when needed, and places what is there. */
+  update(): void {
+    const wanted = this.#wanted();
+    const moved = wanted.from !== this.#range.from || wanted.to !== this.#range.to;
+    if (!moved) return this.place();
+    this.#range = wanted;
+    this.#onRange(wanted);
+  }
+
+  pause(): void {
+    if (this.#anchor.at !== 'end' || this.#space === null) return;
+    this.#hangOnTop();
+    this.#onEnd(this.atEnd);
+  }
+
+  toEnd(): void {
+    this.#anchor = { at: 'end' };
+    this.#onEnd(this.atEnd);
+    this.update();
+  }
+
+  toTop(): void {
+    this.show(this.#rows.id(0), 0);
+  }
+
+  /** Puts a line at a height of the view, in pixels from its top; by default a third down. Not moved when it is in view already and `ifNeeded`. */
+  show(id: number, y = Math.floor(this.#view / 3), ifNeeded = false): void {
+    if (this.#rows.count === 0) return;
+    if (ifNeeded && this.#isInView(id)) {
+      this.pause();
+      return;
+    }
+    this.#anchor = { at: 'line', id, removed: this.#model.removed.length, y };
+    this.#onEnd(this.atEnd);
+    this.#correct = true;
+    this.update();
+  }
+
+  /** The wanted rows stand in the block. To be called after every drawing, before the browser paints. */
+  drew(range: Range): void {
+    const count = range.to - range.from;
+    this.#drawn = { range, id: count > 0 ? this.#rows.id(range.from) : 0, removed: this.#model.removed.length, count };
+    this.place();
+  }
+
+  /** Places the block under the view, once it holds what is wanted. */
+  place(): void {
+    if (this.#viewPort === null || this.#space === null || this.#block === null || this.#drawn?.range !== this.#range) return;
+    const rows = this.#rows.count;
+    const { from, to } = this.#range;
+    const height = this.#heightTo(to);
+    if (this.#wrap && to > from && !this.#isMoving()) this.#rowPx = (this.#rowPx * 3 + height / (to - from)) / 4;
+    const rowPx = this.#wrap ? this.#rowPx : ROW_PX;
+    const space = spacePx(rows, rowPx, this.#view);
+    const spaceCss = `${space}px`;
+    if (this.#space.style.height !== spaceCss) this.#space.style.height = spaceCss;
+
+    let y = this.#anchor.at === 'end' ? this.#view - height : this.#anchor.y - this.#heightTo(this.#rowOf(this.#anchor));
+    // No gap below the last row, and none above the first: the latter wins in a log that does not fill the view.
+    const hung = y;
+    if (to === rows && y + height < this.#view) y = this.#view - height;
+    if (from === 0 && y > 0) y = 0;
+
+    const extent = { rows, top: from + this.#rowsAt(-y), bottom: from + this.#rowsAt(this.#view - y) };
+    const wanted = scrollOf(extent, rowPx, space, this.#view);
+    const seen = this.#viewPort.scrollTop;
+    const atWall = Math.min(seen, space - this.#view - seen) < WALL_PX || y !== hung;
+    if ((this.#correct || this.#anchor.at === 'end' || atWall || !this.#isMoving()) && Math.abs(wanted - seen) >= 1)
+      this.#viewPort.scrollTop = wanted;
+    this.#correct = false;
+    this.#seen = this.#viewPort.scrollTop;
+    this.#blockTop = this.#seen + y;
+    this.#block.style.top = `${this.#blockTop}px`;
+    if (this.#anchor.at === 'line') this.#hangOnTop();
+  }
+
+  #wanted(): Range {
+    const rows = this.#rows.count;
+    if (this.#anchor.at === 'end') return drawn(rows, this.#view, rows, this.#view, SPARE_ROWS);
+    return drawn(this.#rowOf(this.#anchor), this.#anchor.y, rows, this.#view, SPARE_ROWS);
+  }
+
+  #rowOf(anchor: Anchor & { at: 'line' }): number {
+    return Math.min(this.#rows.row(this.#model.settle(anchor.id, anchor.removed)), Math.max(this.#rows.count - 1, 0));
+  }
+
+  /** The reader has moved the view. */
+  #scrolled(): void {
+    const viewPort = this.#viewPort;
+    if (viewPort === null) return;
+    const now = viewPort.scrollTop;
+    const delta = now - this.#seen;
+    if (Math.abs(delta) < 1) return;
+    const was = this.atEnd;
+    this.#seen = now;
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => {
+      this.#rest = undefined;
+      this.update();
+    }, REST_MS);
+    const local = isLocal(delta, this.#view);
+    if (local) this.#hangOnTop();
+    else {
+      const space = Number.parseFloat(this.#space?.style.height ?? '0');
+      const { row, share, y } = rowAt(now, this.#rows.count, space, this.#view);
+      const id = this.#rows.id(row);
+      this.#anchor = { at: 'line', id, removed: this.#model.removed.length, y: y - share * this.#rowPx };
+    }
+    if (delta > 0 && this.#isAtEnd(now)) this.#anchor = { at: 'end' };
+    // The bar stopped at the top a little early: what is left is less than a view, and the reader wants it.
+    else if (now < 1 && this.topRow * ROW_PX < this.#view)
+      this.#anchor = { at: 'line', id: this.#rows.id(0), removed: this.#model.removed.length, y: 0 };
+    if (was !== this.atEnd) this.#onEnd(this.atEnd);
+    const wanted = this.#wanted();
+    const { from, to } = this.#range;
+    // Half of what is spare may be used up; towards an end there may be less than that, and it is drawn at once.
+    const above = from > 0 && (wanted.from === 0 || wanted.from + SPARE_ROWS / 2 < from);
+    const below = to < this.#rows.count && (wanted.to === this.#rows.count || wanted.to - SPARE_ROWS / 2 > to);
+    if (!local || above || below || this.#anchor.at === 'end' || now < WALL_PX) this.update();
+  }
+
+  #isMoving(): boolean {
+    return this.#rest !== undefined;
+  }
+
+  #isAtEnd(offset: number): boolean {
+    const { to } = this.#stands();
+    const rows = this.#rows.count;
+    const isFull = offset >= Number.parseFloat(this.#space?.style.height ?? '0') - this.#view - END_PX;
+    // The bar may stop at its end a little early, too.
+    if (isFull && (to < rows || (rows - this.topRow) * ROW_PX < 2 * this.#view)) return true;
+    return to === rows && this.#blockTop + this.#heightTo(to) <= offset + this.#view + END_PX;
+  }
+
+  #isInView(id: number): boolean {
+    const row = this.#rows.row(id);
+    const { from, to } = this.#stands();
+    if (row < from || row >= to) return false;
+    const top = this.#blockTop + this.#heightTo(row) - this.#seen;
+    return top >= 0 && top + ROW_PX <= this.#view;
+  }
+
+  /** SC1: takes the row at the top of the view as what the view hangs on. */
+  #hangOnTop(): void {
+    if (this.#rows.count === 0) return;
+    const into = this.#rowsAt(this.#seen - this.#blockTop);
+    const row = Math.min(Math.max(Math.floor(this.#stands().from + into), 0), this.#rows.count - 1);
+    const y = this.#blockTop + this.#heightTo(row) - this.#seen;
+    this.#anchor = { at: 'line', id: this.#rows.id(row), removed: this.#model.removed.length, y };
+  }
+
+  /** The rows in the block, by their indexes of now. */
+  #stands(): Range {
+    if (this.#drawn === null || this.#drawn.count === 0) return { from: 0, to: 0 };
+    const from = this.#rows.row(this.#model.settle(this.#drawn.id, this.#drawn.removed));
+    return { from, to: from + this.#drawn.count };
+  }
+
+  /** Pixels from the top of the block to the top of a row; rows that are not drawn are guessed. */
+  #heightTo(row: number): number {
+    const { from, to } = this.#stands();
+    if (!this.#wrap) return (row - from) * ROW_PX;
+    if (row <= from) return (row - from) * this.#rowPx;
+    const children = this.#block?.children ?? [];
+    const there = Math.min(children.length, to - from);
+    const drawn = children[row - from] as HTMLElement | undefined;
+    if (drawn !== undefined && row - from < there) return drawn.offsetTop;
+    const last = children[there - 1] as HTMLElement | undefined;
+    const end = last === undefined ? 0 : last.offsetTop + last.offsetHeight;
+    return end + (row - from - there) * this.#rowPx;
+  }
+
+  /** The inverse: how many rows, with a fraction, lie in so many pixels from the top of the block. */
+  #rowsAt(px: number): number {
+    if (!this.#wrap) return px / ROW_PX;
+    if (px <= 0) return px / this.#rowPx;
+    const { from, to } = this.#stands();
+    let low = from;
+    let high = to;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#heightTo(middle) <= px) low = middle;
+      else high = middle - 1;
+    }
+    const start = this.#heightTo(low);
+    if (low >= to) return to - from + (px - start) / this.#rowPx;
+    return low - from + (px - start) / Math.max(this.#heightTo(low + 1) - start, 1);
+  }
+}

@@ -1,0 +1,205 @@
+/** Above the lines: which kinds, how they are drawn, the search, and the way out of the page as a file. */
+
+import type { JSX, RefObject } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import { KINDS } from './chunk.ts';
+import { MATCHES_MAX } from './match.ts';
+import type { SearchState } from './search.ts';
+import { TIME_MODES, type TimeMode } from './times.ts';
+
+const count = (value: number): string => value.toLocaleString('en');
+
+function Toggle({
+  on,
+  label,
+  title,
+  onToggle,
+  class: name = '',
+}: {
+  on: boolean;
+  label: string;
+  title: string;
+  onToggle(): void;
+  class?: string;
+}): JSX.Element {
+  return (
+    <button type="button" class={`log-button ${name}`} aria-pressed={on} title={title} onClick={onToggle}>
+      {label}
+    </button>
+  );
+}
+
+export interface SearchFieldProps {
+  field: RefObject<HTMLInputElement | null>;
+  text: string;
+  regex: boolean;
+  regexOffered: boolean;
+  state: SearchState;
+  lines: number;
+  /** Older lines are not loaded: the search has not seen them. */
+  partial: boolean;
+  loading: boolean;
+  onText(text: string): void;
+  onRegex(regex: boolean): void;
+  onMove(by: 1 | -1): void;
+  onLoadAll(): void;
+  onLeave(): void;
+}
+
+/** What the search has found, and in how much: `12 of 3,400`. */
+export function outcome({ total, current, done, capped, error }: SearchState): string {
+  if (error !== null) return error;
+  if (total === 0) return done ? 'no match' : 'searching…';
+  const all = `${count(Math.min(total, MATCHES_MAX))}${capped ? '+' : done ? '' : '…'}`;
+  return current === null ? `${all} ${total === 1 ? 'match' : 'matches'}` : `${count(current)} of ${all}`;
+}
+
+export function SearchField(props: SearchFieldProps): JSX.Element {
+  const { field, text, regex, regexOffered, state, lines, partial, loading, onText, onRegex, onMove, onLoadAll, onLeave } = props;
+  return (
+    <search class="log-search">
+      <div class="log-search-box">
+        <input
+          ref={field}
+          type="search"
+          class="log-search-input"
+          placeholder="Search"
+          aria-label="Search in the log"
+          autocomplete="off"
+          spellcheck={false}
+          value={text}
+          onInput={(event) => onText(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === 'Enter') onMove(event.shiftKey ? -1 : 1);
+            else if (event.key === 'Escape') onLeave();
+            else return;
+            event.preventDefault();
+          }}
+        />
+        {regexOffered && (
+          <Toggle class="log-regex" on={regex} label=".*" title="Regular expression" onToggle={() => onRegex(!regex)} />
+        )}
+        <button
+          type="button"
+          class="log-button"
+          aria-label="Previous match"
+          title="Previous match (N)"
+          disabled={state.total === 0}
+          onClick={() => onMove(-1)}
+        >
+          ↑
+        </button>
+        <button
+          type="button"
+          class="log-button"
+          aria-label="Next match"
+          title="Next match (n)"
+          disabled={state.total === 0}
+          onClick={() => onMove(1)}
+        >
+          ↓
+        </button>
+      </div>
+      {text !== '' && (
+        <p class={`log-outcome${state.error === null ? '' : ' log-error'}`} role="status">
+          {outcome(state)}
+          {partial && state.error === null && (
+            <>
+              {' '}
+              in the {count(lines)} lines loaded;{' '}
+              {loading ? (
+                'loading older lines…'
+              ) : (
+                <button type="button" class="log-inline" onClick={onLoadAll}>
+                  load all
+                </button>
+              )}
+            </>
+          )}
+        </p>
+      )}
+    </search>
+  );
+}
+
+export interface ToolbarProps {
+  mask: number;
+  wrap: boolean;
+  times: TimeMode;
+  live: boolean;
+  following: boolean;
+  onKind(kind: number): void;
+  onWrap(): void;
+  onTimes(mode: TimeMode): void;
+  onFollow(): void;
+  onDownload(kind: 'text' | 'jsonl'): void;
+}
+
+const TIME_LABELS: Record<TimeMode, string> = { off: 'Times off', clock: 'Clock time', since: 'Since start' };
+
+export function Toolbar(props: ToolbarProps): JSX.Element {
+  const { mask, wrap, times, live, following, onKind, onWrap, onTimes, onFollow, onDownload } = props;
+  const menu = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    const close = (event: Event): void => {
+      const isElsewhere = event.type === 'pointerdown' && !menu.current?.contains(event.target as Node);
+      if (isElsewhere || (event as KeyboardEvent).key === 'Escape') menu.current?.removeAttribute('open');
+    };
+    document.addEventListener('pointerdown', close);
+    document.addEventListener('keydown', close);
+    return () => {
+      document.removeEventListener('pointerdown', close);
+      document.removeEventListener('keydown', close);
+    };
+  }, []);
+  const download = (kind: 'text' | 'jsonl'): void => {
+    menu.current?.removeAttribute('open');
+    onDownload(kind);
+  };
+  return (
+    <>
+      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset can not be laid out as a part of a toolbar */}
+      <div class="log-group" role="group" aria-label="Lines shown">
+        {KINDS.map((name, kind) => (
+          <Toggle
+            key={name}
+            class={`log-kind-${name}`}
+            on={(mask & (1 << kind)) !== 0}
+            label={name}
+            title={`Show ${name} lines`}
+            onToggle={() => onKind(kind)}
+          />
+        ))}
+      </div>
+      {/* biome-ignore lint/a11y/useSemanticElements: as above */}
+      <div class="log-group" role="group" aria-label="View">
+        <Toggle on={wrap} label="Wrap" title="Wrap long lines (w)" onToggle={onWrap} />
+        <select
+          class="log-button"
+          aria-label="Times"
+          title="Times (t)"
+          value={times}
+          onChange={(event) => onTimes(TIME_MODES.find((mode) => mode === event.currentTarget.value) ?? 'off')}
+        >
+          {TIME_MODES.map((mode) => (
+            <option key={mode} value={mode}>
+              {TIME_LABELS[mode]}
+            </option>
+          ))}
+        </select>
+        {live && <Toggle on={following} label="Follow" title="Follow the end (f)" onToggle={onFollow} />}
+        <details class="log-menu" ref={menu}>
+          <summary class="log-button">Download</summary>
+          <div class="log-menu-items">
+            <button type="button" onClick={() => download('text')}>
+              Plain text
+            </button>
+            <button type="button" onClick={() => download('jsonl')}>
+              Events as JSONL
+            </button>
+          </div>
+        </details>
+      </div>
+    </>
+  );
+}

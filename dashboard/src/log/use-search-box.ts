@@ -1,0 +1,105 @@
+/** What is typed into the search field, the search that it starts, and the way from match to match. */
+
+import type { RefObject } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import type { Query } from './match.ts';
+import type { LogModel } from './model.ts';
+import { SHOWN_CHARS_MAX } from './pieces.ts';
+import type { Rows } from './rows.ts';
+import type { Search } from './search.ts';
+import type { ScrollerParts } from './use-scroller.ts';
+import { useSearch } from './use-search.ts';
+import type { Page } from './view.tsx';
+
+/** The address gets the text when typing rests. */
+const TYPING_MS = 300;
+/** From a match to the edge of the view, when it had to be scrolled to sideways. */
+const ASIDE_PX = 60;
+
+export interface SearchBox {
+  field: RefObject<HTMLInputElement | null>;
+  typed: Query;
+  setTyped(change: Partial<Query>): void;
+  search: Search;
+  move(by: 1 | -1): void;
+  focus(): void;
+}
+
+export function useSearchBox(
+  model: LogModel,
+  rows: Rows,
+  page: Page,
+  parts: ScrollerParts,
+  expand: (id: number) => void,
+): SearchBox {
+  const { query, setQuery, openWorker } = page;
+  const { scroller, viewPort, block } = parts;
+  const [typed, set] = useState<Query>(() => ({
+    text: query.get('q') ?? '',
+    regex: query.get('re') === '1' && openWorker !== null,
+  }));
+  const search = useSearch(model, rows.mask, typed, openWorker);
+  const field = useRef<HTMLInputElement>(null);
+  const [, redraw] = useState(0);
+
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      if ((query.get('q') ?? '') === typed.text && (query.get('re') === '1') === typed.regex) return;
+      setQuery({ q: typed.text || null, re: typed.regex ? '1' : null }, { replace: true });
+    }, TYPING_MS);
+    return () => clearTimeout(timer);
+  }, [typed, query, setQuery]);
+
+  const toMatch = useRef(false);
+  const move = (by: 1 | -1): void => {
+    const match = search.move(by, rows.id(scroller.topRow));
+    if (match === null) return;
+    if (match.end > SHOWN_CHARS_MAX) expand(match.id);
+    toMatch.current = true;
+    scroller.show(match.id, undefined, true);
+    redraw((times) => times + 1);
+  };
+
+  // The first match of a new search, from the top of the view on, is gone to by itself as soon as it is known.
+  const moved = useRef<Search | null>(null);
+  useEffect(() => {
+    if (typed.text === '' || moved.current === search) return;
+    const { total, current, done, searched } = search.state;
+    if (current !== null || total === 0 || !(done || searched > rows.id(scroller.topRow) - model.first)) return;
+    moved.current = search;
+    move(1);
+  });
+
+  useLayoutEffect(() => {
+    const mark = toMatch.current ? block.current?.querySelector<HTMLElement>('.log-current') : null;
+    const { current: port } = viewPort;
+    if (mark == null || port === null) return;
+    toMatch.current = false;
+    const at = mark.getBoundingClientRect();
+    const frame = port.getBoundingClientRect();
+    const left = frame.left + (block.current?.querySelector<HTMLElement>('.log-gutter')?.offsetWidth ?? 0);
+    if (at.left < left) port.scrollLeft -= left - at.left + ASIDE_PX;
+    else if (at.right > frame.right) port.scrollLeft += at.right - frame.right + ASIDE_PX;
+  });
+
+  const focus = (): void => {
+    field.current?.focus();
+    field.current?.select();
+  };
+  useEffect(() => {
+    const find = (event: KeyboardEvent): void => {
+      if (event.key !== 'f' || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
+      const focused = document.activeElement;
+      const ours = focused === null || focused === document.body || field.current?.closest('.log')?.contains(focused) === true;
+      // A second press, from our field, is meant for the browser's own search.
+      if (!ours || focused === field.current) return;
+      event.preventDefault();
+      field.current?.focus();
+      field.current?.select();
+    };
+    document.addEventListener('keydown', find);
+    return () => document.removeEventListener('keydown', find);
+  }, []);
+
+  return { field, typed, setTyped: (change) => set((before) => ({ ...before, ...change })), search, move, focus };
+}

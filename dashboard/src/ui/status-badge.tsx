@@ -1,0 +1,65 @@
+import type { Status } from '../../../protocol/index.ts';
+import { useNow } from './ticker.ts';
+import { wholeSeconds } from './time.ts';
+
+export interface StatusBadgeProps {
+  status: Status;
+  /** Of a running one: whether its wrapper is connected. Left out, it is taken to be. */
+  connected?: boolean | undefined;
+  /** Of a disconnected one: when it fails if the wrapper does not return. */
+  graceUntil?: number | undefined;
+}
+
+export type StatusKind = Status | 'disconnected';
+
+const WORDS: Readonly<Record<StatusKind, string>> = {
+  queued: 'Queued',
+  pending: 'Preparing',
+  running: 'Running',
+  disconnected: 'Disconnected',
+  completed: 'Completed',
+  failed: 'Failed',
+  interrupted: 'Interrupted',
+};
+
+export const statusKind = (status: Status, connected?: boolean): StatusKind =>
+  status === 'running' && connected === false ? 'disconnected' : status;
+
+export const statusWord = (kind: StatusKind): string => WORDS[kind];
+
+/** Shape and word say it, too, not the colour alone. */
+export function StatusBadge({ status, connected, graceUntil }: StatusBadgeProps) {
+  const kind = statusKind(status, connected);
+  const counts = kind === 'disconnected' && graceUntil !== undefined;
+  const now = useNow(counts);
+  const left = counts ? graceUntil - now : 0;
+  return (
+    <span
+      class="status"
+      data-status={kind}
+      title={counts ? 'The wrapper is gone. If it does not return in time, the execution fails.' : undefined}
+    >
+      <StatusMark kind={kind} />
+      {WORDS[kind]}
+      {counts && left > 0 ? <span class="status-extra num"> {wholeSeconds(left)}</span> : null}
+    </span>
+  );
+}
+
+const MARKS: Readonly<Record<StatusKind, string>> = {
+  queued: 'M8 3.2a4.8 4.8 0 1 0 0 9.6 4.8 4.8 0 0 0 0-9.6',
+  pending: 'M8 3.2a4.8 4.8 0 1 0 4.8 4.8',
+  running: 'M8 3.2a4.8 4.8 0 1 0 4.8 4.8',
+  disconnected: 'M8 2.5 14 13H2zM8 6.5v3M8 11.2v.1',
+  completed: 'm3.5 8.4 3 3 6-6.6',
+  failed: 'm4.2 4.2 7.6 7.6M11.8 4.2l-7.6 7.6',
+  interrupted: 'M4.5 4.5h7v7h-7z',
+};
+
+function StatusMark({ kind }: { kind: StatusKind }) {
+  return (
+    <svg class="status-mark" viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" focusable="false">
+      <path d={MARKS[kind]} fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" />
+    </svg>
+  );
+}

@@ -1,0 +1,89 @@
+/** Goal: a credential is found where it was put, counts where it should, and is nowhere else. */
+
+import { beforeEach, describe, expect, it } from 'vitest';
+import { HoldfastError } from '../../../client/index.ts';
+import { refusalOf, signInProblem } from '../../../dashboard/src/app/access.ts';
+import {
+  cleanKey,
+  dropCredential,
+  isSendableKey,
+  keepCredential,
+  memoryStorage,
+  readCredential,
+  takeTicket,
+  ticketExpiry,
+} from '../../../dashboard/src/app/credential.ts';
+
+const key = { kind: 'key', apiKey: 'hf_1' } as const;
+const ticket = { kind: 'ticket', ticket: 'a.b.c', session: 's1' } as const;
+
+describe('keeping', () => {
+  let storage = memoryStorage();
+  beforeEach(() => {
+    storage = memoryStorage();
+  });
+
+  it('[K1] a ticket counts for its session, before the key; elsewhere the key does', () => {
+    expect(readCredential(storage, 's1')).toBeNull();
+    keepCredential(storage, key);
+    keepCredential(storage, ticket);
+    expect(readCredential(storage, 's1')).toEqual(ticket);
+    expect(readCredential(storage, 's2')).toEqual(key);
+    expect(readCredential(storage, null)).toEqual(key);
+  });
+
+  it('dropping one leaves the other', () => {
+    keepCredential(storage, key);
+    keepCredential(storage, ticket);
+    dropCredential(storage, ticket);
+    expect(readCredential(storage, 's1')).toEqual(key);
+    dropCredential(storage, key);
+    expect(readCredential(storage, 's1')).toBeNull();
+  });
+});
+
+describe('[K2] takeTicket', () => {
+  it.each([
+    ['#ticket=a.b-_c', { ticket: 'a.b-_c', hash: '' }],
+    ['#ticket=a.b.c&L120', { ticket: 'a.b.c', hash: '#L120' }],
+    ['#L120&ticket=a.b.c', { ticket: 'a.b.c', hash: '#L120' }],
+    ['#L120', null],
+    ['#ticket=', null],
+    ['', null],
+  ])('%s', (hash, expected) => {
+    expect(takeTicket(hash)).toEqual(expected);
+  });
+});
+
+it('ticketExpiry reads exp of a JWT, and nothing from what is none', () => {
+  const jwt = `e30.${btoa(JSON.stringify({ exp: 1_763_650_000, sid: 'ü?>' }))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '')}.x`;
+  expect(ticketExpiry(jwt)).toBe(1_763_650_000_000);
+  for (const none of ['', 'abc', 'a.b.c', `a.${btoa('{}')}.c`, `a.${btoa('null')}.c`]) expect(ticketExpiry(none)).toBeNull();
+});
+
+it('a pasted key is freed of what came along', () => {
+  for (const pasted of [' hf_1\n', '"hf_1"', "'hf_1'", 'HOLDFAST_API_KEY=hf_1', 'export HOLDFAST_API_KEY="hf_1"'])
+    expect(cleanKey(pasted)).toBe('hf_1');
+  expect(['hf_1', 'a=b', 'a b', 'schlüssel', 'a\nb'].map(isSendableKey)).toEqual([true, true, false, false, false]);
+});
+
+it('only a refusal of the credential itself ends it', () => {
+  expect(refusalOf(401, { reason: 'ticket_expired' })).toBe('expired');
+  expect(refusalOf(401, { reason: 'ticket_invalid' })).toBe('refused');
+  expect(refusalOf(401, null)).toBe('refused');
+  expect(refusalOf(401, { reason: 'ticket_scope' })).toBeNull();
+  expect(refusalOf(403, { reason: 'ticket_expired' })).toBeNull();
+});
+
+it('why a key could not be used is said for each cause', () => {
+  const words = (['unauthorized', 'not_configured', 'unreachable', 'timeout', 'bad_answer'] as const).map((code) =>
+    signInProblem(new HoldfastError({ code, message: 'the answer is not JSON', retryable: false, status: 0 })),
+  );
+  expect(new Set(words).size).toBe(5);
+  expect(words[0]).toContain('does not know that key');
+  expect(words[2]).toContain('could not be reached');
+  expect(words[4]).toContain('the answer is not JSON');
+});

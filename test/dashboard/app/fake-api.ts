@@ -1,0 +1,112 @@
+/** The API as far as the shell asks it, in memory: keys, tickets, sessions, executions. Stands in for `fetch`. */
+
+import type { Execution, Status } from '../../../protocol/index.ts';
+
+const POLICY = {
+  pendingTimeoutMs: 300_000,
+  disconnectGraceMs: 60_000,
+  silenceTimeoutMs: 60_000,
+  heartbeatMs: 15_000,
+  interruptGraceMs: 30_000,
+  maxRuntimeMs: 21_600_000,
+};
+
+export function made(session: string, id: string, status: Status, createdAt: number, fields: Partial<Execution> = {}): Execution {
+  return {
+    ...{ id, session, status, createdAt, command: ['make', 'all'], format: 'text', launcher: 'runner', labels: {} },
+    ...{ policy: POLICY, epoch: 1, firstOffset: 1, ...fields },
+  };
+}
+
+interface Refusal {
+  status: number;
+  code: string;
+  [fact: string]: unknown;
+}
+
+export class FakeApi {
+  key = 'hf_good';
+  ticket: { text: string; session: string; state: 'good' | 'expired' | 'invalid' } | null = null;
+  /** Newest last. */
+  sessions = new Map<string, Execution[]>();
+  /** Answered to everything, when set. `unreachable` is a network without the deployment. */
+  trouble: Refusal | 'unreachable' | null = null;
+  readonly asked: string[] = [];
+
+  start(execution: Execution): void {
+    this.sessions.set(execution.session, [...(this.sessions.get(execution.session) ?? []), execution]);
+  }
+
+  readonly fetch = async (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => {
+    const url = new URL(String(input));
+    const method = init?.method ?? 'GET';
+    this.asked.push(`${method} ${url.pathname}${url.search}`);
+    if (this.trouble === 'unreachable') throw new TypeError('Failed to fetch');
+    if (this.trouble) return problem(this.trouble);
+    const bearer = new Headers(init?.headers).get('authorization')?.replace('Bearer ', '');
+    const [, , , session, part] = url.pathname.split('/');
+    const refusal = this.#refusal(bearer, session);
+    if (refusal) return problem(refusal);
+    if (session === undefined) return this.#page(url, this.#sessionItems());
+    const executions = this.sessions.get(session);
+    if (!executions) return problem({ status: 404, code: 'session_not_found' });
+    if (method === 'DELETE') {
+      this.sessions.delete(session);
+      return new Response(null, { status: 204 });
+    }
+    if (part === 'executions') {
+      return this.#page(
+        url,
+        executions.toReversed().map((execution) => ({ at: execution.createdAt, status: execution.status, item: execution })),
+      );
+    }
+    return Response.json(this.#summary(session, executions));
+  };
+
+  #refusal(bearer: string | undefined, session: string | undefined): Refusal | null {
+    if (bearer === this.key) return null;
+    if (this.ticket && bearer === this.ticket.text) {
+      if (this.ticket.state !== 'good') return { status: 401, code: 'unauthorized', reason: `ticket_${this.ticket.state}` };
+      return this.ticket.session === session ? null : { status: 401, code: 'unauthorized', reason: 'ticket_scope' };
+    }
+    return { status: 401, code: 'unauthorized' };
+  }
+
+  #sessionItems() {
+    return [...this.sessions]
+      .map(([id, executions]) => {
+        const execution = executions.at(-1) as Execution;
+        return { at: execution.createdAt, status: execution.status, item: { id, lastActivityAt: execution.createdAt, execution } };
+      })
+      .sort((a, b) => b.at - a.at);
+  }
+
+  #page(url: URL, all: { at: number; status: Status; item: unknown }[]): Response {
+    const limit = Number(url.searchParams.get('limit') ?? 50);
+    const status = url.searchParams.get('status');
+    const cursor = Number(url.searchParams.get('cursor') ?? Number.POSITIVE_INFINITY);
+    const rows = all.filter((row) => row.at < cursor && (status === null || row.status === status));
+    const data = rows.slice(0, limit);
+    return Response.json({ data: data.map(({ item }) => item), next: rows.length > limit ? String(data.at(-1)?.at) : null });
+  }
+
+  #summary(id: string, executions: Execution[]) {
+    const counts: Record<Status, number> = { queued: 0, pending: 0, running: 0, completed: 0, failed: 0, interrupted: 0 };
+    for (const { status } of executions) counts[status] += 1;
+    const createdAt = executions[0]?.createdAt ?? 0;
+    return { id, createdAt, lastActivityAt: createdAt, earliest: 1, head: 12, active: null, counts };
+  }
+}
+
+function problem({ status, ...fields }: Refusal): Response {
+  const body = {
+    type: 'about:blank',
+    title: fields.code,
+    status,
+    detail: fields.code,
+    retryable: false,
+    requestId: 'req_1',
+    ...fields,
+  };
+  return new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/problem+json' } });
+}

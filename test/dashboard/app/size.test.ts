@@ -1,0 +1,75 @@
+// @vitest-environment node
+/**
+ * Goal: the page stays small, and is what its Content-Security-Policy allows.
+ * Method: a real build, measured as a browser would load it: every script and style sheet, gzip at the level that servers use.
+ */
+
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'vite';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const BUDGET_BYTES = 120_000;
+
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'holdfast-dashboard-'));
+  await build({
+    configFile: join(ROOT, 'dashboard', 'vite.config.ts'),
+    logLevel: 'error',
+    // Vitest's own mode would build the development parts in.
+    mode: 'production',
+    build: { outDir: folder, emptyOutDir: true },
+  });
+}, 120_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const files = (): string[] => readdirSync(folder, { recursive: true }).map(String);
+const text = (file: string): string => readFileSync(join(folder, file), 'utf8');
+
+describe('the built page', () => {
+  it(`has at most ${BUDGET_BYTES / 1000} kB of scripts and styles, compressed`, () => {
+    const sizes = files()
+      .filter((file) => /\.(js|css)$/.test(file))
+      .map((file) => ({ file, bytes: gzipSync(readFileSync(join(folder, file)), { level: 6 }).length }));
+    const total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
+    console.log(
+      [...sizes, { file: 'all', bytes: total }]
+        .map(({ file, bytes }) => `${file}  ${(bytes / 1000).toFixed(1)} kB gzip`)
+        .join('\n'),
+    );
+    expect(total).toBeLessThanOrEqual(BUDGET_BYTES);
+    expect(sizes.some(({ file }) => file.endsWith('.js'))).toBe(true);
+    expect(sizes.some(({ file }) => file.endsWith('.css'))).toBe(true);
+  });
+
+  it('has nothing inline, and loads nothing from elsewhere', () => {
+    const html = text('index.html');
+    expect(html).not.toMatch(/<style|\sstyle=|\son[a-z]+=|javascript:/i);
+    for (const [, attributes, body] of html.matchAll(/<script([^>]*)>([\s\S]*?)<\/script>/g)) {
+      expect(attributes).toMatch(/\ssrc="\//);
+      expect(body).toBe('');
+    }
+    for (const [, url] of html.matchAll(/\s(?:src|href)="([^"]*)"/g)) expect(url).toMatch(/^\/[^/]/);
+    for (const file of files().filter((name) => name.endsWith('.css')))
+      expect(text(file)).not.toMatch(/@import|url\((?!["']?(data:image|\/))/);
+  });
+
+  it('evaluates no text as code', () => {
+    for (const file of files().filter((name) => name.endsWith('.js'))) {
+      expect(text(file)).not.toMatch(/\beval\(|new Function\(|document\.write\(|insertAdjacentHTML/);
+    }
+  });
+
+  it('everything under assets/ has a hash in its name, so that it may be cached for ever; the rest is asked for each time', () => {
+    for (const file of files().filter((name) => name.startsWith('assets/'))) expect(file).toMatch(/-[\w-]{8,}\.(js|css)$/);
+    const headers = text('_headers');
+    expect(headers).toMatch(/\/\*\n(?: {2}.*\n)* {2}Cache-Control: no-cache/);
+    expect(headers).toMatch(/\/assets\/\*\n {2}! Cache-Control\n {2}Cache-Control: public, max-age=31536000, immutable/);
+    expect(headers).toContain("default-src 'none'; script-src 'self'; style-src 'self';");
+  });
+});

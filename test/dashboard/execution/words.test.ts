@@ -1,0 +1,108 @@
+/** What is said about an end and about the page's own connection: every code has a sentence, and every state a word. */
+
+import { describe, expect, test } from 'vitest';
+import { streamView } from '../../../dashboard/src/execution/stream-view.ts';
+import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/words.ts';
+import { type ExecutionRecord, UNTOUCHED } from '../../../src/core/execution.ts';
+import { afterLaunch } from '../../../src/core/launching.ts';
+import { expire, settleByFact } from '../../../src/core/lifecycle.ts';
+import { ended, madeExecution, T0 } from './made.ts';
+
+const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
+  const { id, command, format, launcher, labels, policy, createdAt } = madeExecution();
+  return {
+    ...UNTOUCHED,
+    ...{ id, command, format, launcher, labels, policy, createdAt },
+    ordinal: 1,
+    status: 'running',
+    requestDigest: '',
+    cwd: null,
+    env: null,
+    stdin: null,
+    openStdin: false,
+    callbackUrl: null,
+    traceparent: null,
+    origin: '',
+    firstOffset: 1,
+    queueRank: 0,
+    ...fields,
+  };
+};
+
+describe('failures', () => {
+  test('every code that the coordinator gives has a sentence of its own', () => {
+    // The codes are made by the decisions themselves, so that a new one can not be forgotten here.
+    const codes = [
+      expire(recordOf({ status: 'pending', pendingUntil: 1 }), 2),
+      expire(recordOf({ status: 'running', graceUntil: 1 }), 2),
+      expire(recordOf({ status: 'running', interruptUntil: 1, interruptCause: 'runtime' }), 2),
+      settleByFact(recordOf({ status: 'running' }), { type: 'exit', at: 0, data: { exitCode: 3, signal: null } }, 2),
+      settleByFact(recordOf({ status: 'running' }), { type: 'error', at: 0, data: { error: 'x', fatal: true } }, 2),
+      afterLaunch(recordOf({ status: 'pending' }), { kind: 'refused', message: 'x' }, 2),
+    ].map((transition) => String(transition?.patch.code));
+    expect(codes).toEqual([
+      'wrapper_never_connected',
+      'wrapper_disconnected',
+      'runtime_exceeded',
+      'exit_nonzero',
+      'wrapper_error',
+      'launch_failed',
+    ]);
+    for (const code of codes) expect(failureWords(code), code).not.toEqual(failureWords('something_else'));
+  });
+
+  test('the box names the code, the message and how the process ended', () => {
+    const outcome = outcomeOf(ended('failed', { code: 'exit_nonzero', error: 'the command exited with code 2', exitCode: 2 }));
+    expect(outcome).toMatchObject({ tone: 'danger', title: 'The command failed' });
+    expect(outcome?.facts).toEqual(['the command exited with code 2', 'code: exit_nonzero']);
+  });
+
+  test('a forced end says that the job may have gone on', () => {
+    expect(outcomeOf(ended('interrupted', { forced: true }))?.meaning).toContain('may still have been running');
+    expect(outcomeOf(ended('interrupted', { reason: 'enough' }))).toMatchObject({
+      title: 'Interrupted',
+      facts: ['reason: enough'],
+    });
+    expect(outcomeOf(ended('completed', { exitCode: 0 }))).toBeNull();
+  });
+
+  test('a verdict in one line', () => {
+    expect(verdictWords({ exitCode: 0 })).toBe('exit code 0');
+    expect(verdictWords({ exitCode: null, signal: 'SIGKILL', reason: 'maxRuntimeMs is over', forced: true })).toBe(
+      'ended by SIGKILL · maxRuntimeMs is over · forced: the wrapper did not answer in time',
+    );
+    expect(verdictWords({})).toBeNull();
+  });
+
+  test('refusals of the API are explained', () => {
+    expect(errorWords({ code: 'stdin_closed' })).toContain('without an open stdin');
+    expect(errorWords({ code: 'execution_in_progress', facts: { activeExecutionId: 'e7' } })).toContain('(e7)');
+    expect(errorWords(new Error('odd'))).toBe('odd');
+  });
+});
+
+describe('the connection of the page', () => {
+  test('reconnecting counts down from the moment it began', () => {
+    const state = { status: 'reconnecting', attempt: 3, retryInMs: 8_000, code: 1006, reason: 'x' } as const;
+    expect(streamView(state, T0, T0)).toMatchObject({ label: 'Reconnecting', detail: 'attempt 3, in 8 s', canReconnect: true });
+    expect(streamView(state, T0, T0 + 7_100).detail).toBe('attempt 3, in 1 s');
+    expect(streamView(state, T0, T0 + 20_000).detail).toBe('attempt 3, now');
+  });
+
+  test('only the label is news: it does not change with every tick', () => {
+    const state = { status: 'reconnecting', attempt: 1, retryInMs: 8_000, code: 1006, reason: '' } as const;
+    expect(streamView(state, T0, T0).label).toBe(streamView(state, T0, T0 + 3_000).label);
+  });
+
+  test.each([
+    [null, 'Connecting'],
+    [{ status: 'replaying' }, 'Catching up'],
+    [{ status: 'live' }, 'Live'],
+    [{ status: 'refreshing-credential' }, 'Refreshing the credential'],
+    [{ status: 'paused', reason: 'hidden' }, 'Paused'],
+    [{ status: 'ended', execution: 'e1', executionStatus: 'failed' }, 'Complete'],
+    [{ status: 'failed', code: 'unauthorized', reason: 'x' }, 'Disconnected'],
+  ] as const)('%o', (state, label) => {
+    expect(streamView(state, T0, T0).label).toBe(label);
+  });
+});
