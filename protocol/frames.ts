@@ -260,7 +260,7 @@ function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
  */
 const PLAIN_OUTPUT =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string.
-  /\{"type":"output","at":(?:0|[1-9]\d{0,14}),"data":\{"stream":"std(?:out|err)","text":"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"(?:,"partial":(?:true|false))?\}\}(?:\n|$)/y;
+  /\{"type":"output","at":(?:0|[1-9]\d{0,14}),"data":\{"stream":"std(?:out|err)","text":"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"(?:,"partial":(?:true|false))?(?:,"line":[1-9]\d{0,14})?\}\}(?:\n|$)/y;
 
 function lineCount(text: string): number {
   let lines = 1;

@@ -8,7 +8,7 @@
  *   known-events      the events of a log as types
  *   close-codes       close codes, HTTP statuses, and what a peer does next
  *   reconnect-policy  when the next attempt is made
- *   api               HTTP and RPC data, problem codes
+ *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC
  *   limits            every bound
  */
 
@@ -21,5 +21,6 @@ export * from './known-events.ts';
 export * from './limits.ts';
 export * from './policy.ts';
 export * from './reconnect-policy.ts';
+export * from './rpc.ts';
 export * from './statuses.ts';
 export * from './stream.ts';

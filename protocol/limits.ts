@@ -88,7 +88,15 @@ export function exceedsUtf8Bytes(text: string, limit: number): boolean {
 }
 
 const encoder = new TextEncoder();
+/** Encoded into and never read: only the length is wanted, and a buffer for each text would be garbage of the same size. */
+const encoded = new Uint8Array(64 * 1024);
 
 export function utf8Bytes(text: string): number {
-  return encoder.encode(text).byteLength;
+  let bytes = 0;
+  for (let at = 0; at < text.length; ) {
+    const { read, written } = encoder.encodeInto(at === 0 ? text : text.slice(at), encoded);
+    at += read;
+    bytes += written;
+  }
+  return bytes;
 }

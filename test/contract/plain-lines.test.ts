@@ -4,8 +4,9 @@
  */
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX, encodeEventsFrame, lastEventOf, parseWrapperFrame } from '../../protocol/index.ts';
+import { encodePiece } from '../../wrapper/event-lines.ts';
 
 function byFullCheck(line: string): string {
   if (!line.isWellFormed()) return 'not_utf8';
@@ -33,10 +34,14 @@ const plainLines = fc
     stream: fc.constantFrom('stdout', 'stderr'),
     text: texts,
     partial: fc.constantFrom('', ',"partial":true', ',"partial":false'),
+    line: fc.oneof(
+      fc.constant(''),
+      fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }).map((line) => `,"line":${line}`),
+    ),
   })
   .map(
-    ({ at, stream, text, partial }) =>
-      `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${JSON.stringify(text)}${partial}}}`,
+    ({ at, stream, text, partial, line }) =>
+      `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${JSON.stringify(text)}${partial}${line}}}`,
   );
 
 /** What a character may become, or what may stand before it: everything that means something in such a line. */
@@ -84,6 +89,28 @@ describe('plain output lines', () => {
     );
   });
 
+  it('[ING8] are what a wrapper writes: no event of its output is read as JSON', () => {
+    const pieces = [
+      { text: 'a line\n', partial: false },
+      { text: 'esc \u001b[31mred\u001b[0m "quoted" \\ é \ud83d\ude00 \ufffd\n', partial: false },
+      { text: 'password: ', partial: true },
+    ];
+    const lines = pieces.flatMap(({ text, partial }) =>
+      [null, 1, 123_456].map((line) =>
+        encodePiece({ kind: 'text', text, partial }, 'stderr', Date.now(), line).toString().trimEnd(),
+      ),
+    );
+    const text = encodeEventsFrame(1, lines.length, lines.join('\n'));
+    const parse = vi.spyOn(JSON, 'parse');
+    try {
+      expect(parseWrapperFrame(text).ok).toBe(true);
+      // The header line.
+      expect(parse).toHaveBeenCalledTimes(1);
+    } finally {
+      parse.mockRestore();
+    }
+  });
+
   it('[ING8] and lines that only look like them are judged as without the short cut', () => {
     fc.assert(
       fc.property(nearlyPlain, (line) => {
@@ -103,6 +130,14 @@ describe('plain output lines', () => {
     ['a text without an end', '{"type":"output","at":1,"data":{"stream":"stdout","text":"\\"}}', 'not_json'],
     ['another stream', '{"type":"output","at":1,"data":{"stream":"stdin","text":""}}', 'bad_event'],
     ['a second text that is none', '{"type":"output","at":1,"data":{"stream":"stdout","text":"","text":1}}', 'bad_event'],
+    ['a line number of nought', '{"type":"output","at":1,"data":{"stream":"stdout","text":"","line":0}}', 'bad_event'],
+    ['a line number that is no integer', '{"type":"output","at":1,"data":{"stream":"stdout","text":"","line":1.5}}', 'bad_event'],
+    [
+      'a line number beyond the safe ones',
+      '{"type":"output","at":1,"data":{"stream":"stdout","text":"","line":9007199254740992}}',
+      'bad_event',
+    ],
+    ['the last safe line number', '{"type":"output","at":1,"data":{"stream":"stdout","text":"","line":9007199254740991}}', 'ok'],
     ['something behind it', '{"type":"output","at":1,"data":{"stream":"stdout","text":""}}x', 'not_json'],
     ['a carriage return behind it', '{"type":"output","at":1,"data":{"stream":"stdout","text":""}}\r', 'ok'],
   ])('[ING8] %s', (_, line, verdict) => {
