@@ -150,11 +150,18 @@ function itemOf(text: string): FeedItem | null {
     const frame = parseStreamFrame(text);
     return frame?.type === 'caught_up' || frame?.type === 'end' ? frame : null;
   }
+  const events = plainEventsOf(text) ?? eventsOf(text);
+  const last = events.at(-1)?.offset;
+  return last === undefined ? null : { type: 'events', events, last };
+}
+
+/** Whatever the layout of its events. */
+export function eventsOf(text: string): StoredEvent[] {
   const frame = membersOf(text);
   const execution = JSON.parse(frame.get('execution') ?? '""') as string;
   const first = Number(frame.get('offset'));
   const offsets = frame.has('offsets') ? (JSON.parse(frame.get('offsets') ?? '[]') as number[]) : null;
-  const events = elementsOf(frame.get('events') ?? '[]').map((event, index): StoredEvent => {
+  return elementsOf(frame.get('events') ?? '[]').map((event, index): StoredEvent => {
     const members = membersOf(event);
     return {
       offset: offsets?.[index] ?? first + index,
@@ -164,8 +171,29 @@ function itemOf(text: string): FeedItem | null {
       data: oneLine(members.get('data') ?? '{}'),
     };
   });
-  const last = events.at(-1)?.offset;
-  return last === undefined ? null : { type: 'events', events, last };
+}
+
+/** The beginning of a frame without a filter, as the coordinator writes it. */
+const PLAIN_HEADER = /^\{"type":"events","offset":([1-9]\d{0,15}),"execution":"([\w.:-]+)","events":\[/;
+
+/** An `output` event as wrappers write it, and what follows it in its frame. */
+const PLAIN_EVENT =
+  /\{"type":"output","at":(\d+),"data":(\{"stream":"std(?:out|err)","text":"[^"\\]*(?:\\.[^"\\]*)*"(?:,"partial":(?:true|false))?(?:,"line":\d+)?\})\}(,|\]\}$)/y;
+
+/** A replay is mostly frames of nothing but such events, which are cut many times faster so. Null for any other frame. */
+export function plainEventsOf(text: string): StoredEvent[] | null {
+  const header = PLAIN_HEADER.exec(text);
+  if (!header) return null;
+  const [{ length }, first, execution = ''] = header;
+  const events: StoredEvent[] = [];
+  PLAIN_EVENT.lastIndex = length;
+  for (let offset = Number(first); ; offset += 1) {
+    const match = PLAIN_EVENT.exec(text);
+    if (!match) return null;
+    const [, at = '', data = '', after] = match;
+    events.push({ offset, execution, type: 'output', at, data });
+    if (after !== ',') return events;
+  }
 }
 
 /** Between its tokens JSON may have carriage returns, which end a line to others. Inside of strings it has none. */

@@ -45,14 +45,18 @@ function eachPart(text: string, onPart: (start: number, end: number, colon: numb
   }
 }
 
-/** Index of the quote that ends the string that begins at `at`. */
+/** Index of the quote that ends the string that begins at `at`. Strings are most of what there is, so they are skipped from quote to quote. */
 function endOfString(text: string, at: number): number {
-  let end = at + 1;
-  for (;;) {
-    const code = text.charCodeAt(end);
-    if (code === QUOTE || Number.isNaN(code)) return end;
-    end += code === BACKSLASH ? 2 : 1;
-  }
+  let end = text.indexOf('"', at + 1);
+  while (end !== -1 && isEscaped(text, at, end)) end = text.indexOf('"', end + 1);
+  return end === -1 ? text.length : end;
+}
+
+/** Whether an odd number of backslashes stands before `at`, behind the string's beginning. */
+function isEscaped(text: string, begin: number, at: number): boolean {
+  let before = at - 1;
+  while (before > begin && text.charCodeAt(before) === BACKSLASH) before -= 1;
+  return (at - before) % 2 === 0;
 }
 
 /** The texts of the elements of an array. */
