@@ -18,6 +18,7 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { checkFact, EVENT_BYTES_MAX, type JsonObject, retryDelayMs } from '../protocol/index.ts';
 import { encodeEvent, encodePiece } from './event-lines.ts';
 import type { Log } from './log.ts';
+import type { Redaction } from './redaction.ts';
 import type { WrapperTimes } from './times.ts';
 
 const RECONNECT = { baseMs: 250, capMs: 5000 };
@@ -32,6 +33,7 @@ export interface AgentStreamOptions {
   url: string;
   times: WrapperTimes;
   log: Log;
+  redaction: Redaction | null;
   emit(line: Buffer): void;
   now?: () => number;
   random?: () => number;
@@ -173,7 +175,8 @@ export class AgentStream {
         if (this.#seenNow.length > SEEN_MAX) this.#seenNow.shift();
       }
     }
-    const line = encodePiece({ kind: 'json', text: agentData(message) }, 'stdout', this.#now());
+    const text = redactedData(message, this.#options.redaction);
+    const line = encodePiece({ kind: 'json', text }, 'stdout', this.#now());
     if (line.length > EVENT_BYTES_MAX) this.#lost(line.length);
     else this.#options.emit(line);
   }
@@ -270,6 +273,13 @@ export function agentData({ event, id, data }: EventSourceMessage): string {
   const text = data.trim().replace(/[\r\n]+/g, ' ');
   const rest = text.slice(1).trimStart();
   return `{${fields.join(',')}${fields.length > 0 && rest !== '}' ? ',' : ''}${rest}`;
+}
+
+/** `agentData` without secrets. A message that is more of a secret than one string of it (a key in JSON) is passed on as text. */
+export function redactedData(message: EventSourceMessage, redaction: Redaction | null): string {
+  const data = agentData(message);
+  if (!redaction) return data;
+  return redaction.json(data) ?? JSON.stringify({ text: redaction.text(message.data) });
 }
 
 function asObject(text: string): JsonObject | null {

@@ -22,6 +22,7 @@ import type { OutputFormat } from '../protocol/index.ts';
 import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
 import { encodePiece, type StreamName } from './event-lines.ts';
 import type { LineNumbers } from './line-numbers.ts';
+import type { Redaction } from './redaction.ts';
 import { listProcesses } from './runner-process.ts';
 import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from './text-splitter.ts';
 import type { WrapperTimes } from './times.ts';
@@ -45,6 +46,8 @@ export interface ChildOptions {
   format: OutputFormat;
   /** Counts the lines of both streams; null when it is not known how many the job had said before. */
   lines: LineNumbers | null;
+  /** Null: the output goes on as it is. `tee` shows it as it is in any case. */
+  redaction: Redaction | null;
   stdin: StdinSource;
   /** The child takes them over, also when it can not be started. Null: Node's own. */
   pipes: OutputPipes | null;
@@ -255,7 +258,9 @@ class OutputStream {
     this.#child = child;
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#splitter = options.format === 'jsonl' && name === 'stdout' ? new JsonLineSplitter() : new TextSplitter();
+    const { redaction } = options;
+    this.#splitter =
+      options.format === 'jsonl' && name === 'stdout' ? new JsonLineSplitter(redaction) : new TextSplitter(redaction);
     this.#tee = options.tee ? process[name] : null;
     this.#tee?.on('error', () => this.#child.resume(`tee_${name}`));
     source.on('data', (bytes: Buffer) => this.#read(bytes));

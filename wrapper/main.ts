@@ -7,12 +7,14 @@
  *       connection        one WebSocket at a time
  *       post-transport    a row of POSTs       loss: what follows when one of them is lost, and when to try again
  *     sender        what to send next (pure)         frame-encoding   stored lines to frames (pure)
- *     spool         events on disk until acked       spool-lock, spool-state, spool-recovery
+ *     spool         events on disk until acked       spool-lock, spool-state, spool-recovery, line-ring
  *     child         the job's process                child-pipes, text-splitter (pure), event-lines, interrupt (pure)
+ *     redaction     what is secret in it (pure)      redaction-stream, redaction-json, redaction-search (pure)
  *   runner          `serve`: starts wrappers when a coordinator asks; see its own map
  *   times, log, credential
  */
 
+import { setFlagsFromString } from 'node:v8';
 import { WRAPPER_FAILED } from './supervisor.ts';
 
 const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
@@ -33,6 +35,9 @@ async function main([verb, ...argv]: string[]): Promise<number> {
           process.stderr.write(`holdfast-wrapper: ${reading.message}\n\n${RUN_USAGE}`);
           return WRAPPER_FAILED;
         case 'run': {
+          // A wrapper makes short-lived strings and little else. Room for 16 MiB of them, three times over, is what V8 would give it; at its first size the young
+          // generation is collected more often, at no cost that can be measured, and the process is 30 MiB smaller. V8 reads this when it would grow.
+          setFlagsFromString('--semi-space-growth-factor=1');
           const { run } = await import('./supervisor.ts');
           return run(reading.options);
         }

@@ -28,7 +28,10 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
   --cwd DIR               working directory of the command
   --stdin open|null       open: stays open for input (null)          HOLDFAST_STDIN
   --stdin-file FILE       what the command reads first               HOLDFAST_STDIN_FILE
-  --tee                   also writes the output to this stdout and stderr
+  --redact NAME           replaces the value of this variable in the output too, not only of those that
+                          are called …_TOKEN, …_SECRET, …_KEY or …PASSWORD; may be given several times
+  --no-redact             the output is reported as it is, whatever it contains
+  --tee                   also writes the output to this stdout and stderr, as it is
   --recover               never runs the command: reports what an earlier wrapper left in the spool
   (no option)             variables for the job alone, as JSON       HOLDFAST_JOB_ENV
   --verbose               connection facts as JSON lines on stderr   HOLDFAST_LOG=debug
@@ -39,7 +42,7 @@ export type RunReading = { kind: 'run'; options: RunOptions } | { kind: 'help' }
 const wrong = (message: string): RunReading => ({ kind: 'wrong', message });
 
 export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReading {
-  let values: Record<string, string | boolean | undefined>;
+  let values: Record<string, string | boolean | string[] | undefined>;
   let command: string[];
   try {
     ({ values, positionals: command } = parseArgs({
@@ -57,6 +60,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
         cwd: { type: 'string' },
         stdin: { type: 'string' },
         'stdin-file': { type: 'string' },
+        redact: { type: 'string', multiple: true },
+        'no-redact': { type: 'boolean' },
         tee: { type: 'boolean' },
         recover: { type: 'boolean' },
         verbose: { type: 'boolean' },
@@ -97,6 +102,9 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   const stdinMode = text('stdin', 'HOLDFAST_STDIN') ?? 'null';
   if (stdinMode !== 'open' && stdinMode !== 'null') return wrong('--stdin must be open or null');
 
+  const redact = (values.redact as string[] | undefined) ?? [];
+  if (redact.length > 0 && values['no-redact']) return wrong('--redact and --no-redact exclude each other');
+
   const jobEnv = decodeJobEnv(env);
   if (!jobEnv) return wrong('HOLDFAST_JOB_ENV must be a JSON object of strings');
 
@@ -123,6 +131,7 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
       jobEnv,
       stdin: stdinSource(text('stdin-file', 'HOLDFAST_STDIN_FILE'), stdinMode === 'open'),
       sse,
+      redact: values['no-redact'] ? null : redact,
       tee: values.tee === true,
       recoverOnly: values.recover === true,
       log: stderrLog(values.verbose === true || env.HOLDFAST_LOG === 'debug'),

@@ -19,6 +19,7 @@
 
 import { closeSync, writev as fsWritev, mkdirSync, openSync, readSync, rmSync } from 'node:fs';
 import { WINDOW_BYTES } from '../protocol/index.ts';
+import { LineRing } from './line-ring.ts';
 import { CHUNK_BYTES_MAX, type Chunk } from './sender.ts';
 import { lockSpool } from './spool-lock.ts';
 import { listSegments, type Recovered, recoverSegments, segmentPath } from './spool-recovery.ts';
@@ -32,7 +33,6 @@ const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 const QUEUE_BYTES_LOW = 1024 * 1024;
 /** While the coordinator keeps up, what is sent was written a moment ago: reading it back would be a detour. */
 const RECENT_BYTES_MAX = WINDOW_BYTES;
-const RECENT_PARTS_MAX = 2048;
 const WRITE_RETRY_MS = { first: 100, max: 5000 };
 
 export type Writev = (file: number, buffers: Buffer[], position: number) => Promise<number>;
@@ -79,6 +79,7 @@ export class Spool {
   #nextSeq: number;
   #terminal: boolean;
   #queue: Buffer[] = [];
+  readonly #waiting = new LineRing(QUEUE_BYTES_MAX + CHUNK_BYTES_MAX);
   #queueBytes = 0;
   #writing: Promise<void> | null = null;
   #failing = false;
@@ -93,9 +94,13 @@ export class Spool {
   #unackedBytes: number;
   #full = false;
 
-  /** Contiguous tail of what was written last, oldest first. */
-  #recent: { segment: number; position: number; bytes: Buffer }[] = [];
-  #recentBytes = 0;
+  /**
+   * Contiguous tail of what was written last: byte `p` of the segment is in the ring at `p % RECENT_BYTES_MAX`. It is copied there, so that the buffers of the lines
+   * die young: kept themselves, they would live just long enough to be collected late, and the process would grow to twice its size.
+   */
+  readonly #ring = Buffer.allocUnsafeSlow(RECENT_BYTES_MAX);
+  #recent = { segment: 0, from: 0, to: 0 };
+  #scratch = Buffer.alloc(0);
   #reading: { segment: number; file: number } | null = null;
 
   /** Creates the directory. Throws when it can not be used at all; whatever an earlier wrapper left is a return value. */
@@ -151,19 +156,19 @@ export class Spool {
   }
   /** What it holds in memory right now, for the tests of SP4. */
   get memoryBytes(): number {
-    return this.#queueBytes + this.#recentBytes;
+    return this.#queueBytes + this.#recent.to - this.#recent.from;
   }
 
   saveState(): void {
     writeSpoolState(this.directory, this.state);
   }
 
-  /** Takes one encoded event line, with its line end; the buffer belongs to the spool afterwards. False when the run is over already. */
+  /** Takes one encoded event line, with its line end; it is copied, or belongs to the spool afterwards. False when the run is over already. */
   append(line: Buffer, terminal = false): boolean {
     if (this.#terminal || this.#closed) return false; // SP5
     this.#terminal = terminal;
     this.#nextSeq += 1;
-    this.#queue.push(line);
+    this.#queue.push(this.#waiting.keep(line));
     this.#queueBytes += line.length;
     this.#unackedBytes += line.length;
     this.#judgePressure();
@@ -200,9 +205,20 @@ export class Spool {
     this.#judgePressure();
   }
 
-  /** The bytes of a chunk (or of several neighbours in one segment), from memory if they are recent. Throws when they can not be read. */
-  read({ segment, position, bytes }: Pick<Chunk, 'segment' | 'position' | 'bytes'>): Buffer {
-    return this.#readRecent(segment, position, bytes) ?? this.#readFile(segment, position, bytes);
+  /**
+   * The bytes of neighbouring chunks, from memory as far as they are recent. They lie in a buffer that is used again: good for this turn and no longer. (A new one
+   * for each frame would be garbage that nothing but its size makes the collector look at.) Throws when they can not be read.
+   */
+  read(chunks: readonly Pick<Chunk, 'segment' | 'position' | 'bytes'>[]): Buffer {
+    const length = chunks.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (this.#scratch.length < length) this.#scratch = Buffer.allocUnsafeSlow(length);
+    let at = 0;
+    for (const { segment, position, bytes } of chunks) {
+      const target = this.#scratch.subarray(at, at + bytes);
+      if (!this.#readRecent(segment, position, target)) this.#readFile(segment, position, target);
+      at += bytes;
+    }
+    return this.#scratch.subarray(0, length);
   }
 
   /** Lets go of files and lock; what is not acked stays on disk for the next boot. */
@@ -239,6 +255,7 @@ export class Spool {
       this.#position = position + bytes;
       this.#queueBytes -= bytes;
       this.#remember(buffers, chunks[0] as Chunk);
+      this.#waiting.release(buffers);
       for (const chunk of chunks) this.#handlers.onStored(chunk); // SP1
       this.#judgePressure();
     }
@@ -340,64 +357,45 @@ export class Spool {
   // ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #remember(buffers: Buffer[], { segment, position }: Chunk): void {
-    const last = this.#recent.at(-1);
-    if (last && (last.segment !== segment || last.position + last.bytes.length !== position)) this.#forgetRecent();
-    let at = position;
-    for (const bytes of buffers) {
-      this.#recent.push({ segment, position: at, bytes });
-      this.#recentBytes += bytes.length;
-      at += bytes.length;
+    const recent = this.#recent;
+    if (recent.segment !== segment || recent.to !== position) this.#recent = { segment, from: position, to: position };
+    for (const bytes of buffers) this.#keep(bytes);
+  }
+
+  #keep(bytes: Buffer): void {
+    for (let copied = 0; copied < bytes.length; ) {
+      const at = this.#recent.to % RECENT_BYTES_MAX;
+      const count = bytes.copy(this.#ring, at, copied);
+      this.#recent.to += count;
+      copied += count;
     }
-    let drop = 0;
-    while (this.#recentBytes > RECENT_BYTES_MAX || this.#recent.length - drop > RECENT_PARTS_MAX) {
-      this.#recentBytes -= (this.#recent[drop] as { bytes: Buffer }).bytes.length;
-      drop += 1;
-    }
-    if (drop > 0) this.#recent.splice(0, drop);
+    this.#recent.from = Math.max(this.#recent.from, this.#recent.to - RECENT_BYTES_MAX);
   }
 
   #forgetRecent(): void {
-    this.#recent = [];
-    this.#recentBytes = 0;
+    this.#recent = { segment: 0, from: 0, to: 0 };
   }
 
-  #readRecent(segment: number, position: number, length: number): Buffer | null {
-    const oldest = this.#recent[0];
-    if (!oldest || oldest.segment !== segment || oldest.position > position) return null;
-    // Binary search for the part that begins at `position`; chunks begin where lines do.
-    let low = 0;
-    let high = this.#recent.length - 1;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#recent[middle] as { position: number }).position < position) low = middle + 1;
-      else high = middle;
-    }
-    if (this.#recent[low]?.position !== position) return null;
-    const parts: Buffer[] = [];
-    let rest = length;
-    for (let index = low; rest > 0; index += 1) {
-      const part = this.#recent[index];
-      if (!part || part.bytes.length > rest) return null;
-      parts.push(part.bytes);
-      rest -= part.bytes.length;
-    }
-    return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts, length);
+  /** False when not all of it is in the ring. */
+  #readRecent(segment: number, position: number, target: Buffer): boolean {
+    const { segment: kept, from, to } = this.#recent;
+    if (kept !== segment || position < from || position + target.length > to) return false;
+    const copied = this.#ring.copy(target, 0, position % RECENT_BYTES_MAX);
+    if (copied < target.length) this.#ring.copy(target, copied);
+    return true;
   }
 
   /** Synchronous on purpose: at most a frame, mostly from the page cache, and no other turn can slip in between plan and send. */
-  #readFile(segment: number, position: number, length: number): Buffer {
+  #readFile(segment: number, position: number, target: Buffer): void {
     if (this.#reading?.segment !== segment) {
       this.#stopReading();
       this.#reading = { segment, file: openSync(segmentPath(this.directory, segment), 'r') };
     }
-    const bytes = Buffer.allocUnsafe(length);
-    let read = 0;
-    while (read < length) {
-      const count = readSync(this.#reading.file, bytes, read, length - read, position + read);
-      if (count === 0) throw new Error(`segment ${segment} ends before ${position + length}`);
+    for (let read = 0; read < target.length; ) {
+      const count = readSync(this.#reading.file, target, read, target.length - read, position + read);
+      if (count === 0) throw new Error(`segment ${segment} ends before ${position + target.length}`);
       read += count;
     }
-    return bytes;
   }
 
   #stopReading(): void {

@@ -15,6 +15,7 @@
  *   SV4  Exactly one terminal fact is written, and it is the last event (the spool refuses what follows).
  *   SV5  A command of the coordinator is noted, carried out, and acked, in this order.
  *   SV6  The spool is removed only when the coordinator has everything or has settled the execution. Else it stays for another boot.
+ *   SV7  Nothing that may hold a secret is spooled or logged as it is: the job's output (child, agent-stream), and its command here.
  */
 
 import { mkdtempSync, rmdirSync } from 'node:fs';
@@ -39,6 +40,7 @@ import { dueRungs, interruptLadder, mergeLadders, type Rung } from './interrupt.
 import { findLeftovers } from './leftovers.ts';
 import { LineNumbers } from './line-numbers.ts';
 import type { Log } from './log.ts';
+import { type Redaction, readRedaction, SECRETS_BYTES_MAX } from './redaction.ts';
 import { identityOf } from './runner-process.ts';
 import { lastSeqOf, Sender } from './sender.ts';
 import { Spool, type SpoolPressure, type Writev } from './spool.ts';
@@ -70,6 +72,8 @@ export interface RunOptions {
   env: NodeJS.ProcessEnv;
   /** For the job alone. */
   jobEnv?: Readonly<Record<string, string>>;
+  /** Variables whose values are redacted as well as those of the usual names. Null: nothing is redacted. */
+  redact?: readonly string[] | null;
   stdin: StdinSource;
   tee: boolean;
   /** Event stream of an agent server that the job runs. */
@@ -97,6 +101,16 @@ const exitCodeOf = (exitCode: number | null, signal: NodeJS.Signals | null): num
 
 /** Runs the command to its reported end. Resolves with the exit code; throws when the spool directory can not be used at all. */
 export async function run(options: RunOptions): Promise<number> {
+  const { env, jobEnv = {}, redact = [], log } = options;
+  const secrets = redact && readRedaction([env, jobEnv], redact);
+  if (secrets?.kind === 'too_much') {
+    // To run it all the same would be to tell some of them.
+    log.problem(
+      `there are ${secrets.bytes} bytes of secrets to redact, and ${SECRETS_BYTES_MAX} at most are possible (--no-redact: none)`,
+    );
+    return WRAPPER_FAILED;
+  }
+  for (const name of secrets?.unused ?? []) log.problem(`--redact ${name}: it has no value that is long enough to be redacted`);
   const directory = options.spoolDirectory ?? mkdtempSync(join(tmpdir(), 'holdfast-spool-'));
   const bootId = newBootId();
   const opening = Spool.open({
@@ -130,7 +144,7 @@ export async function run(options: RunOptions): Promise<number> {
   }
   const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
   for (const chunk of recovered.chunks) sender.appended(chunk);
-  const supervisor = new Supervisor(options, spool, sender, crashed);
+  const supervisor = new Supervisor(options, secrets?.redaction ?? null, spool, sender, crashed);
   const exitCode = await supervisor.start();
   if (options.spoolDirectory === null) {
     try {
@@ -144,6 +158,7 @@ export async function run(options: RunOptions): Promise<number> {
 
 class Supervisor implements ConnectionHandlers {
   readonly #options: RunOptions;
+  readonly #redaction: Redaction | null;
   readonly #times: WrapperTimes;
   readonly #log: Log;
   readonly #spool: Spool;
@@ -175,8 +190,9 @@ class Supervisor implements ConnectionHandlers {
   #ticker: NodeJS.Timeout | null = null;
   #resolve: (exitCode: number) => void = () => {};
 
-  constructor(options: RunOptions, spool: Spool, sender: Sender, crashed: boolean) {
+  constructor(options: RunOptions, redaction: Redaction | null, spool: Spool, sender: Sender, crashed: boolean) {
     this.#options = options;
+    this.#redaction = redaction;
     this.#times = { ...WRAPPER_TIMES, ...options.times };
     this.#log = options.log;
     this.#spool = spool;
@@ -360,7 +376,7 @@ class Supervisor implements ConnectionHandlers {
       if (idle) this.#ackAwaitedSince = Date.now();
       let lines: Buffer;
       try {
-        lines = Buffer.concat(plan.chunks.map((chunk) => this.#spool.read(chunk)));
+        lines = this.#spool.read(plan.chunks);
       } catch (error) {
         this.#log.problem(`the spool can not be read: ${(error as Error).message}`);
         this.#connection.restart('the spool can not be read');
@@ -415,6 +431,7 @@ class Supervisor implements ConnectionHandlers {
       format,
       // With events before the job's first there is no telling which lines they held: a spool that a crash of the host took back in time.
       lines: this.#spool.nextSeq === 1 ? new LineNumbers() : null,
+      redaction: this.#redaction,
       stdin,
       pipes,
       tee,
@@ -436,7 +453,7 @@ class Supervisor implements ConnectionHandlers {
     job.start = identityOf(child.pid)?.start ?? null;
     this.#save();
     this.#log.fact('started', { pid: child.pid });
-    this.#append('started', { pid: child.pid, command: [...command] });
+    this.#append('started', { pid: child.pid, command: command.map((argument) => this.#redacted(argument)) }); // SV7
     this.#followAgent();
     if (this.#pressure !== 'none') this.#pressed(this.#pressure);
     for (const text of this.#earlyInputs.splice(0)) this.#input(text);
@@ -449,6 +466,7 @@ class Supervisor implements ConnectionHandlers {
       url: sse,
       times: this.#times,
       log: this.#log,
+      redaction: this.#redaction,
       emit: (line) => void this.#spool.append(line),
     });
     this.#agent.start();
@@ -463,11 +481,13 @@ class Supervisor implements ConnectionHandlers {
     const phase = this.#phase;
     let exitCode: number;
     switch (exit.kind) {
-      case 'not_started':
+      case 'not_started': {
+        const error = this.#redacted(exit.message); // SV7
         exitCode = COMMAND_NOT_FOUND;
-        this.#log.problem(`the command could not be started: ${exit.message}`);
-        this.#conclude('error', { error: exit.message, code: 'spawn_failed', fatal: true }, exitCode);
+        this.#log.problem(`the command could not be started: ${error}`);
+        this.#conclude('error', { error, code: 'spawn_failed', fatal: true }, exitCode);
         break;
+      }
       case 'exited': {
         const { signal } = exit;
         exitCode = exitCodeOf(exit.exitCode, signal);
@@ -633,6 +653,10 @@ class Supervisor implements ConnectionHandlers {
   #child(): Child | null {
     if (this.#phase.kind === 'running' || this.#phase.kind === 'stopping') this.#lastChild = this.#phase.child;
     return this.#lastChild;
+  }
+
+  #redacted(text: string): string {
+    return this.#redaction?.text(text) ?? text;
   }
 
   #append(type: string, data: Record<string, unknown>, terminal = false): void {

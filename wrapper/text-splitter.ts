@@ -3,7 +3,8 @@
  *
  * Owns: the bytes of the line that is not finished yet, at most one piece's worth (JSON lines: one event's worth).
  *
- *   TX1  The pieces joined are the stream decoded as UTF-8 (bytes that are none become U+FFFD), wherever the reads were cut.
+ *   TX1  The pieces joined are the stream decoded as UTF-8 (bytes that are none become U+FFFD), wherever the reads were cut. Where secrets are
+ *        redacted, it is the redacted stream; a JSON line is redacted as such.
  *   TX2  A piece has at most 64 KiB of UTF-8. Escaped as JSON it may grow six-fold and still fits one event.
  *   TX3  A piece without `partial` ends with a line end; one with `partial` does not, and the next piece goes on in the same line.
  *   TX4  No character is cut: a cut is only ever made in front of a byte that begins one.
@@ -13,6 +14,8 @@
 
 import { isUtf8 } from 'node:buffer';
 import { checkFact, EVENT_BYTES_MAX, type JsonObject } from '../protocol/index.ts';
+import type { Redaction } from './redaction.ts';
+import type { RedactedStream } from './redaction-stream.ts';
 
 export const TEXT_BYTES_MAX = 64 * 1024;
 /** A JSON line is passed through as an event's data; the rest of the event needs some room. */
@@ -30,7 +33,7 @@ export interface Splitter {
   flush(): Piece[];
   /** The stream is over: gives all that is left. */
   end(): Piece[];
-  /** Whether a `flush` now would give something. */
+  /** Whether a `flush` now would give something. What may be the beginning of a secret is not given, however late. */
   readonly late: boolean;
 }
 
@@ -107,12 +110,18 @@ class Held {
 
 export class TextSplitter implements Splitter {
   readonly #held = new Held();
+  readonly #redacted: RedactedStream | null;
+
+  constructor(redaction: Redaction | null = null) {
+    this.#redacted = redaction?.stream() ?? null;
+  }
 
   get late(): boolean {
     return this.#held.bytes > 0;
   }
 
-  push(bytes: Buffer): Piece[] {
+  push(raw: Buffer): Piece[] {
+    const bytes = this.#redacted?.push(raw) ?? raw;
     const pieces: Piece[] = [];
     const ended = bytes.lastIndexOf(NEWLINE) !== -1;
     this.#held.add(bytes);
@@ -140,6 +149,7 @@ export class TextSplitter implements Splitter {
 
   end(): Piece[] {
     const pieces: Piece[] = [];
+    if (this.#redacted) this.#held.add(this.#redacted.end());
     const all = this.#held.take();
     cut(all, 0, all.length, true, pieces);
     return pieces;
@@ -147,17 +157,20 @@ export class TextSplitter implements Splitter {
 }
 
 /** The line's JSON text when it is an object that may be an event's data; else null, and the line is plain output. */
-function jsonObject(line: Buffer): string | null {
+function jsonObject(line: Buffer, redaction: Redaction | null): string | null {
   if (line.length > JSON_LINE_BYTES_MAX || mayBeJson(line) !== 'yes') return null;
   const text = line.toString('utf8').trim();
   if (Buffer.byteLength(text) > JSON_LINE_BYTES_MAX) return null;
   try {
     const data = JSON.parse(text) as JsonObject;
     // The same check as the coordinator's: an event that it would refuse must not be made here.
-    return checkFact({ type: 'agent', at: 0, data }).ok ? text : null;
+    if (!checkFact({ type: 'agent', at: 0, data }).ok) return null;
   } catch {
     return null;
   }
+  const redacted = redaction ? redaction.json(text, line) : text;
+  // A marker may be longer than what it stands for.
+  return redacted === null || redacted === text || Buffer.byteLength(redacted) <= JSON_LINE_BYTES_MAX ? redacted : null;
 }
 
 function mayBeJson(bytes: Buffer | undefined): 'yes' | 'no' | 'unknown' {
@@ -171,8 +184,16 @@ function mayBeJson(bytes: Buffer | undefined): 'yes' | 'no' | 'unknown' {
 /** Lines that are JSON objects are given one by one; all else as text. An unfinished line that begins like an object is waited for. */
 export class JsonLineSplitter implements Splitter {
   readonly #held = new Held();
+  readonly #redaction: Redaction | null;
+  /** Through which goes what is text. A line that is JSON is held whole, and redacted as such. */
+  readonly #redacted: RedactedStream | null;
   /** The beginning of the current line went out as text, so its rest is text too. */
   #inTextLine = false;
+
+  constructor(redaction: Redaction | null = null) {
+    this.#redaction = redaction;
+    this.#redacted = redaction?.stream() ?? null;
+  }
 
   get late(): boolean {
     return this.#held.bytes > 0 && !this.#waitsForJson();
@@ -191,16 +212,16 @@ export class JsonLineSplitter implements Splitter {
     let textFrom = 0;
     let from = 0;
     for (let lineEnd = all.indexOf(NEWLINE); lineEnd !== -1; lineEnd = all.indexOf(NEWLINE, from)) {
-      const json = this.#inTextLine ? null : jsonObject(all.subarray(from, lineEnd));
+      const json = this.#inTextLine ? null : jsonObject(all.subarray(from, lineEnd), this.#redaction);
       if (json !== null) {
-        cut(all, textFrom, from, false, pieces);
+        this.#cutText(all.subarray(textFrom, from), false, pieces);
         pieces.push({ kind: 'json', text: json });
         textFrom = lineEnd + 1;
       }
       this.#inTextLine = false;
       from = lineEnd + 1;
     }
-    cut(all, textFrom, from, false, pieces);
+    this.#cutText(all.subarray(textFrom, from), false, pieces);
     this.#held.add(all.subarray(from));
     if (this.#held.bytes > this.#heldBytesMax()) pieces.push(...this.#giveUpLine());
     return pieces;
@@ -212,11 +233,17 @@ export class JsonLineSplitter implements Splitter {
 
   end(): Piece[] {
     const all = this.#held.take();
-    const json = this.#inTextLine ? null : jsonObject(all);
+    const json = this.#inTextLine ? null : jsonObject(all, this.#redaction);
     if (json !== null) return [{ kind: 'json', text: json }];
     const pieces: Piece[] = [];
-    cut(all, 0, all.length, true, pieces);
+    const text = this.#redacted ? Buffer.concat([this.#redacted.push(all), this.#redacted.end()]) : all;
+    cut(text, 0, text.length, true, pieces);
     return pieces;
+  }
+
+  #cutText(raw: Buffer, partial: boolean, pieces: Piece[]): void {
+    const text = this.#redacted?.push(raw) ?? raw;
+    cut(text, 0, text.length, partial, pieces);
   }
 
   #heldBytesMax(): number {
@@ -227,7 +254,7 @@ export class JsonLineSplitter implements Splitter {
     const pieces: Piece[] = [];
     const all = this.#held.take();
     const end = all.length - unfinishedBytes(all);
-    cut(all, 0, end, true, pieces);
+    this.#cutText(all.subarray(0, end), true, pieces);
     if (end > 0) this.#inTextLine = true;
     this.#held.add(all.subarray(end));
     return pieces;

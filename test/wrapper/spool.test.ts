@@ -38,7 +38,7 @@ const crash = (directory: string) => rmSync(join(directory, LOCK_FILE));
 const readBack = (spool: Spool, chunks: Chunk[]): number[] =>
   chunks.flatMap((chunk) =>
     spool
-      .read(chunk)
+      .read([chunk])
       .toString()
       .trimEnd()
       .split('\n')
@@ -148,7 +148,7 @@ describe('recovery', () => {
     expect(recovered).toMatchObject({ nextSeq: 7, filledEvents: 2 });
     const events = chunks.flatMap((chunk) =>
       spool
-        .read(chunk)
+        .read([chunk])
         .toString()
         .trimEnd()
         .split('\n')

@@ -1,0 +1,38 @@
+/** JSON text changed in its strings and numbers alone. Nothing is parsed and written anew, so what is not changed stays as the job wrote it. */
+
+const NUMBER = /-?\d[\d.eE+-]*/g;
+
+/**
+ * `text` is valid JSON. `change` gets the content of each string, unescaped, and each number as it is written; a number that is changed becomes a
+ * string.
+ */
+export function redactTokens(text: string, change: (content: string) => string): string {
+  const parts: string[] = [];
+  let at = 0;
+  while (at < text.length) {
+    const open = text.indexOf('"', at);
+    const between = open === -1 ? text.slice(at) : text.slice(at, open);
+    parts.push(between.replace(NUMBER, (number) => changed(number, number, change)));
+    if (open === -1) break;
+    const close = closingQuote(text, open);
+    const token = text.slice(open, close + 1);
+    parts.push(changed(token, token.includes('\\') ? (JSON.parse(token) as string) : token.slice(1, -1), change));
+    at = close + 1;
+  }
+  return parts.join('');
+}
+
+function changed(token: string, content: string, change: (content: string) => string): string {
+  const now = change(content);
+  return now === content ? token : JSON.stringify(now);
+}
+
+/** The first quote that no odd number of backslashes stands in front of. Every backslash is looked at once. */
+function closingQuote(text: string, open: number): number {
+  for (let quote = text.indexOf('"', open + 1); ; quote = text.indexOf('"', quote + 1)) {
+    if (quote === -1) return text.length - 1;
+    let before = quote;
+    while (text[before - 1] === '\\') before -= 1;
+    if ((quote - before) % 2 === 0) return quote;
+  }
+}

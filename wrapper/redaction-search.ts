@@ -1,0 +1,157 @@
+/**
+ * Finds any of many byte strings in a stream, in time linear in its length. Pure; knows nothing of secrets.
+ *
+ *   RS1  `scan` may be called with any cut of the stream: its state carries what the end of one part may be the beginning of.
+ *   RS2  For every place where patterns end, the longest of them is reported, so the reports together cover every occurrence.
+ *
+ * Aho-Corasick: a trie of the patterns, in which each node knows the longest end of its text that begins a pattern too. In front of it stands a
+ * skip loop (Wu-Manber): it looks at every m-th byte or so, m being the length of the shortest pattern, because two bytes that stand together
+ * in no pattern rule out several beginnings at once. Most output is passed over by the loop; the trie sees the rest.
+ */
+
+/** Longer windows skip further, but more pairs of bytes stand in them, and those end a skip. */
+const WINDOW_BYTES_MAX = 16;
+const LINE_END = 0x0a;
+
+/** Where a scan stands: 0 is the start of a pattern, all else is the automaton's own. */
+export type SearchState = number;
+export const SEARCH_START: SearchState = 0;
+
+export class PatternSearch {
+  readonly #window: number;
+  /** By two bytes: by how much the window that ends with them may be moved on. */
+  readonly #skips: Uint8Array;
+  /** The children of the root by their byte; those of all other nodes are lists, which are short. */
+  readonly #roots = new Int32Array(256);
+  readonly #firstChild: Int32Array;
+  readonly #sibling: Int32Array;
+  readonly #byte: Uint8Array;
+  readonly #fallback: Int32Array;
+  readonly #depth: Int32Array;
+  /** How much of the end of a node's text may still become a longer pattern. A pattern that none goes on from is no beginning any more. */
+  readonly #open: Int32Array;
+  /** Length of the longest pattern that ends at a node, 0 when none does. */
+  readonly #ends: Int32Array;
+  #nodes = 1;
+
+  /** Patterns have at least two bytes and no line end: what is searched for never goes over one. */
+  constructor(patterns: readonly Buffer[]) {
+    const nodesMax = patterns.reduce((sum, { length }) => sum + length, 1);
+    this.#firstChild = new Int32Array(nodesMax);
+    this.#sibling = new Int32Array(nodesMax);
+    this.#byte = new Uint8Array(nodesMax);
+    this.#fallback = new Int32Array(nodesMax);
+    this.#depth = new Int32Array(nodesMax);
+    this.#open = new Int32Array(nodesMax);
+    this.#ends = new Int32Array(nodesMax);
+    for (const pattern of patterns) this.#add(pattern);
+    this.#link();
+    this.#window = patterns.reduce((least, { length }) => Math.min(least, length), WINDOW_BYTES_MAX);
+    this.#skips = skipTable(patterns, this.#window);
+  }
+
+  /** How many bytes at the end of what was scanned may be the beginning of a pattern. */
+  open(state: SearchState): number {
+    return this.#open[state] as number;
+  }
+
+  /**
+   * Goes on at `from`. Appends begin and end of what was found to `found`, in the order of the ends; a begin may lie before `from` by `open(state)`.
+   * Gives the state at the end of the bytes.
+   */
+  scan(bytes: Uint8Array, from: number, state: SearchState, found: number[]): SearchState {
+    const lastWindow = bytes.length - this.#window;
+    let at = from;
+    let node = state;
+    while (at < bytes.length) {
+      if (node === SEARCH_START && at <= lastWindow) {
+        at = this.#skip(bytes, at, lastWindow);
+        // What ends with a line end can not begin a pattern: so ends most of what is read.
+        if (at > lastWindow && bytes[bytes.length - 1] === LINE_END) return SEARCH_START;
+      }
+      // Until nothing is begun, so that no byte is looked at here twice. Near the end there is no window; the trie goes through to it.
+      do {
+        node = this.#next(node, bytes[at] as number);
+        at += 1;
+        const length = this.#ends[node] as number;
+        if (length > 0) found.push(at - length, at);
+      } while (node !== SEARCH_START && at < bytes.length);
+    }
+    return node;
+  }
+
+  /** The first place from `at` on where a pattern may begin; one behind `lastWindow` when none begins up to there. */
+  #skip(bytes: Uint8Array, at: number, lastWindow: number): number {
+    const skips = this.#skips;
+    const end = this.#window - 1;
+    let place = at;
+    while (place <= lastWindow) {
+      const skip = skips[((bytes[place + end - 1] as number) << 8) | (bytes[place + end] as number)] as number;
+      if (skip === 0) break;
+      place += skip;
+    }
+    return place;
+  }
+
+  #next(state: SearchState, byte: number): SearchState {
+    let node = state;
+    while (node !== SEARCH_START) {
+      const child = this.#child(node, byte);
+      if (child !== 0) return child;
+      node = this.#fallback[node] as number;
+    }
+    return this.#roots[byte] as number;
+  }
+
+  #child(node: number, byte: number): number {
+    if (node === SEARCH_START) return this.#roots[byte] as number;
+    let child = this.#firstChild[node] as number;
+    while (child !== 0 && this.#byte[child] !== byte) child = this.#sibling[child] as number;
+    return child;
+  }
+
+  #add(pattern: Buffer): void {
+    let node = SEARCH_START;
+    for (const byte of pattern) {
+      let child = this.#child(node, byte);
+      if (child === 0) {
+        child = this.#nodes++;
+        this.#byte[child] = byte;
+        this.#depth[child] = (this.#depth[node] as number) + 1;
+        if (node === SEARCH_START) this.#roots[byte] = child;
+        else {
+          this.#sibling[child] = this.#firstChild[node] as number;
+          this.#firstChild[node] = child;
+        }
+      }
+      node = child;
+    }
+    this.#ends[node] = pattern.length;
+  }
+
+  /** Breadth first: what a node falls back to is less deep, and is done before. */
+  #link(): void {
+    const queue: number[] = [...this.#roots].filter((node) => node !== 0);
+    for (let done = 0; done < queue.length; done += 1) {
+      const node = queue[done] as number;
+      const fallback = this.#fallback[node] as number;
+      this.#open[node] = this.#firstChild[node] === 0 ? (this.#open[fallback] as number) : (this.#depth[node] as number);
+      if (this.#ends[node] === 0) this.#ends[node] = this.#ends[fallback] as number; // RS2
+      for (let child = this.#firstChild[node] as number; child !== 0; child = this.#sibling[child] as number) {
+        this.#fallback[child] = this.#next(fallback, this.#byte[child] as number);
+        queue.push(child);
+      }
+    }
+  }
+}
+
+function skipTable(patterns: readonly Buffer[], window: number): Uint8Array {
+  const skips = new Uint8Array(65_536).fill(window - 1);
+  for (const pattern of patterns) {
+    for (let end = 1; end < window; end += 1) {
+      const pair = ((pattern[end - 1] as number) << 8) | (pattern[end] as number);
+      skips[pair] = Math.min(skips[pair] as number, window - 1 - end);
+    }
+  }
+  return skips;
+}
