@@ -30,6 +30,8 @@ const WRAPPER_BUNDLE = join(ROOT, 'dist', 'holdfast-wrapper.mjs');
 const READY_TIMEOUT_MS = 90_000;
 const STOP_TIMEOUT_MS = 15_000;
 const BUILD_TIMEOUT_MS = 120_000;
+/** A killed process is off the list as soon as it is a zombie; threads of it that are still ending may hold its sockets for a moment more. */
+const PORT_FREE_TIMEOUT_MS = 5000;
 
 export interface StackOptions {
   /** Keys, the coordinator's storage, the runner's spool and the logs. */
@@ -41,6 +43,8 @@ export interface StackOptions {
   runnerMax?: number;
   /** Pages of these origins may read sessions from a browser. */
   allowedOrigins?: readonly string[];
+  /** Further variables of the coordinator. */
+  variables?: Readonly<Record<string, string>>;
   /** Run the bundled wrapper in dist/ instead of its source. */
   bundled?: boolean;
   /** A copy of this repository whose Worker and wrapper are run in place of its own, so that edits meanwhile change nothing. */
@@ -52,6 +56,8 @@ interface Keys {
   apiKey: string;
   signingKey: string;
   runnerToken: string;
+  /** Signs callbacks; a receiver checks them with it. */
+  callbackKey: string;
 }
 
 async function isFree(port: number): Promise<boolean> {
@@ -83,6 +89,7 @@ export class Stack {
   readonly url: string;
   readonly apiKey: string;
   readonly runnerToken: string;
+  readonly callbackKey: string;
   readonly data: string;
   runnerUrl = '';
   readonly #options: StackOptions;
@@ -98,6 +105,7 @@ export class Stack {
     this.#keys = readKeys(this.data);
     this.apiKey = this.#keys.apiKey;
     this.runnerToken = this.#keys.runnerToken;
+    this.callbackKey = this.#keys.callbackKey;
   }
 
   /** Resolves when both answer. On failure nothing is left running. */
@@ -136,6 +144,8 @@ export class Stack {
   /** The coordinator again, on the same port and data. */
   async restart(): Promise<void> {
     await this.kill();
+    const end = Date.now() + PORT_FREE_TIMEOUT_MS;
+    while (!(await isFree(this.port)) && Date.now() < end) await sleep(50);
     await this.#startCoordinator();
   }
 
@@ -203,10 +213,14 @@ export class Stack {
       HOLDFAST_API_KEYS: `local=${this.#keys.apiKey}`,
       HOLDFAST_SIGNING_KEYS: this.#keys.signingKey,
       HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken,
+      HOLDFAST_CALLBACK_KEYS: `local=${this.#keys.callbackKey}`,
+      // A receiver on this machine is what one tries first.
+      HOLDFAST_CALLBACK_ALLOW_PRIVATE: '1',
       HOLDFAST_LAUNCHER: 'runner',
       HOLDFAST_RUNNER_URL: this.runnerUrl,
       HOLDFAST_PUBLIC_URL: this.#options.publicUrl ?? this.url,
       ...(this.#options.allowedOrigins ? { HOLDFAST_ALLOWED_ORIGINS: this.#options.allowedOrigins.join(',') } : {}),
+      ...this.#options.variables,
     };
     const lines = Object.entries(variables).map(([name, value]) => `${name}="${value}"\n`);
     writeFileSync(envFile, lines.join(''), { mode: 0o600 });
@@ -270,13 +284,16 @@ async function isHealthy(url: string): Promise<boolean> {
 function readKeys(data: string): Keys {
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const file = join(data, 'keys.json');
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Keys;
+  const known: Partial<Keys> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  // Keys that are there stay. A folder from before there were callbacks has none for them.
   const keys: Keys = {
     apiKey: `hf_${randomBytes(24).toString('hex')}`,
     signingKey: randomBytes(32).toString('hex'),
     runnerToken: randomBytes(24).toString('hex'),
+    callbackKey: `whsec_${randomBytes(32).toString('base64')}`,
+    ...known,
   };
-  writeFileSync(file, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
+  if (known.callbackKey === undefined) writeFileSync(file, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
   return keys;
 }
 

@@ -8,6 +8,9 @@ import { ROOT, Stack } from './stack.ts';
 const PORT_DEFAULT = 8787;
 const RUNNER_PORT_DEFAULT = 8788;
 
+/** What the coordinator takes from the environment of `npm start`: all else of it is made here. */
+const PASSED_ON = ['HOLDFAST_ALLOWED_ORIGINS', 'HOLDFAST_CALLBACK_KEYS', 'HOLDFAST_CALLBACK_ALLOW_PRIVATE'];
+
 const USAGE = `Usage: npm start [-- options]
 
 Starts a coordinator with its dashboard, and a runner, on this machine.
@@ -16,6 +19,8 @@ Starts a coordinator with its dashboard, and a runner, on this machine.
   --runner-port N   the runner's port (${RUNNER_PORT_DEFAULT}; 0 picks a free one)
   --data DIR        keys, logs, sessions (.holdfast in this repository); the same folder continues where it was
   --json            one line on stdout when ready: {"url":…,"apiKey":…,"runnerUrl":…}; everything else on stderr
+
+${PASSED_ON.join(', ')} of the environment are passed on to the coordinator.
 `;
 
 const note = (text: string): void => {
@@ -68,7 +73,8 @@ async function main(): Promise<number> {
 
   const data = values.data === undefined ? join(ROOT, '.holdfast') : resolve(values.data);
   note('starting coordinator and runner …');
-  const starting = Stack.start({ data, ...ports });
+  const variables = Object.fromEntries(PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+  const starting = Stack.start({ data, variables, ...ports });
   let stack: Stack;
   try {
     stack = await starting;
@@ -81,13 +87,15 @@ async function main(): Promise<number> {
   if (values.json) process.stdout.write(`${JSON.stringify({ url, apiKey, runnerUrl })}\n`);
   const out = values.json ? process.stderr : process.stdout;
   const folder = relative(process.cwd(), data);
+  const where = folder === '' || folder.startsWith('..') ? data : folder;
   out.write(`
   Holdfast is up.
 
     dashboard     ${url}/
     coordinator   ${url}
     runner        ${runnerUrl}
-    data, logs    ${folder === '' || folder.startsWith('..') ? data : folder}
+    data, logs    ${where}
+    callbacks     signed with ${variables.HOLDFAST_CALLBACK_KEYS ? 'HOLDFAST_CALLBACK_KEYS' : `callbackKey of ${join(where, 'keys.json')}`}
 
   Run a first command in another terminal:
 

@@ -13,6 +13,8 @@ const steps: [name: string, program: string, args: string[]][] = [
   ['types, Node', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.node.json']],
   ['types, page', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.dashboard.json']],
   ['types, browser tests', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.browser.json']],
+  ['types, examples: API', process.execPath, [tsc, '--noEmit', '-p', 'examples/api-worker']],
+  ['types, examples: page', process.execPath, [tsc, '--noEmit', '-p', 'examples/viewer-page']],
   ['tests', process.execPath, [join(ROOT, 'scripts', 'test.ts'), ...process.argv.slice(2)]],
 ];
 
@@ -27,6 +29,6 @@ for (const [name, program, args] of steps) {
 process.stdout.write('\n');
 for (const { name, code, ms } of results) {
   const verdict = code === 0 ? 'ok    ' : 'FAILED';
-  process.stdout.write(`  ${verdict}  ${name.padEnd(20)} ${(ms / 1000).toFixed(1)} s${code === 0 ? '' : `  (exit ${code})`}\n`);
+  process.stdout.write(`  ${verdict}  ${name.padEnd(22)} ${(ms / 1000).toFixed(1)} s${code === 0 ? '' : `  (exit ${code})`}\n`);
 }
 process.exit(results.some(({ code }) => code !== 0) ? 1 : 0);

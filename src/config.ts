@@ -9,6 +9,10 @@ export const API_KEY_CHARS_MIN = 16;
 /** HS256 needs a key of at least 256 bits (RFC 7518 §3.2). */
 export const SIGNING_KEY_BYTES_MIN = 32;
 
+/** What Standard Webhooks asks of a symmetric key. */
+export const CALLBACK_KEY_BYTES_MIN = 24;
+export const CALLBACK_KEY_BYTES_MAX = 64;
+
 export interface Config {
   apiKeys: { tenant: string; key: string }[];
   signingKeys: Uint8Array[];
@@ -16,6 +20,14 @@ export interface Config {
   launcher: LauncherName;
   runner: { url: string; token: string } | null;
   publicUrl: string | null;
+  /** `keys`: those of one tenant newest first; all of them sign. */
+  callbacks: { keys: CallbackKey[]; allowPrivate: boolean };
+}
+
+export interface CallbackKey {
+  tenant: string;
+  /** As Standard Webhooks writes it: `whsec_` and base64. */
+  key: string;
 }
 
 export type ConfigResult = { ok: true; config: Config } | { ok: false; message: string };
@@ -28,12 +40,26 @@ const list = (text: string | undefined): string[] =>
 
 const refuse = (message: string): ConfigResult => ({ ok: false, message });
 
-/** Messages name the variable and what is wrong with it, never its value. */
-export function readConfig(env: Env): ConfigResult {
-  const apiKeys = list(env.HOLDFAST_API_KEYS).map((item) => {
+/** `tenant=value` pairs. A value may have further equals signs in it. */
+const pairs = (text: string | undefined): { tenant: string; key: string }[] =>
+  list(text).map((item) => {
     const cut = item.indexOf('=');
     return { tenant: item.slice(0, Math.max(0, cut)), key: item.slice(cut + 1) };
   });
+
+/** With padding, which not every receiver's library can do without. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+function isCallbackKey(key: string): boolean {
+  const text = key.startsWith('whsec_') ? key.slice('whsec_'.length) : '';
+  if (!BASE64.test(text)) return false;
+  const bytes = atob(text).length;
+  return bytes >= CALLBACK_KEY_BYTES_MIN && bytes <= CALLBACK_KEY_BYTES_MAX;
+}
+
+/** Messages name the variable and what is wrong with it, never its value. */
+export function readConfig(env: Env): ConfigResult {
+  const apiKeys = pairs(env.HOLDFAST_API_KEYS);
   if (apiKeys.length === 0) return refuse('HOLDFAST_API_KEYS is not set: give it tenant=key pairs');
   if (apiKeys.some(({ tenant, key }) => !isId(tenant) || key.length < API_KEY_CHARS_MIN)) {
     return refuse(`HOLDFAST_API_KEYS must be tenant=key pairs with keys of at least ${API_KEY_CHARS_MIN} characters`);
@@ -55,6 +81,17 @@ export function readConfig(env: Env): ConfigResult {
       : null;
   if (launcher === 'runner' && !runner)
     return refuse('HOLDFAST_LAUNCHER is runner, but HOLDFAST_RUNNER_URL or HOLDFAST_RUNNER_TOKEN is not set');
+  const callbackKeys = pairs(env.HOLDFAST_CALLBACK_KEYS);
+  if (callbackKeys.some(({ tenant, key }) => !isId(tenant) || !isCallbackKey(key))) {
+    return refuse(
+      `HOLDFAST_CALLBACK_KEYS must be tenant=whsec_… pairs: base64 of ${CALLBACK_KEY_BYTES_MIN} to ${CALLBACK_KEY_BYTES_MAX} bytes, with padding`,
+    );
+  }
+  if (new Set(callbackKeys.map(({ key }) => key)).size < callbackKeys.length) {
+    return refuse('HOLDFAST_CALLBACK_KEYS gives one key twice: who knows it could speak for both');
+  }
+  const allowPrivate = env.HOLDFAST_CALLBACK_ALLOW_PRIVATE || '0';
+  if (allowPrivate !== '0' && allowPrivate !== '1') return refuse('HOLDFAST_CALLBACK_ALLOW_PRIVATE must be 1 or 0');
   const publicUrl = env.HOLDFAST_PUBLIC_URL?.replace(/\/+$/, '') || null;
   return {
     ok: true,
@@ -65,6 +102,7 @@ export function readConfig(env: Env): ConfigResult {
       launcher: launcher as LauncherName,
       runner,
       publicUrl,
+      callbacks: { keys: callbackKeys, allowPrivate: allowPrivate === '1' },
     },
   };
 }

@@ -8,10 +8,13 @@
  *   core/      the decisions, as pure functions
  *   storage/   a session's tables and queries
  *   launch/    how a wrapper is started
+ *   callbacks/ how somebody is told of a verdict: into the queue, and out of it as a signed request
  *   tokens.ts  signed credentials · config.ts what a deployment must be given · calls.ts how a session is called
  */
 
 import { app } from './api/app.ts';
+import { deliverCallbacks } from './callbacks/consumer.ts';
+import type { CallbackMessage } from './callbacks/message.ts';
 import type { Env } from './env.ts';
 
 export { TenantDirectory } from './directory/tenant-directory.ts';
@@ -20,4 +23,5 @@ export { SessionCoordinator } from './session/coordinator.ts';
 
 export default {
   fetch: (request, env, ctx) => app.fetch(request, env, ctx),
-} satisfies ExportedHandler<Env>;
+  queue: (batch, env) => deliverCallbacks(batch, env),
+} satisfies ExportedHandler<Env, CallbackMessage>;

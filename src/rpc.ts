@@ -4,7 +4,7 @@
  */
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
-import type { Failure, StartRequest } from '../protocol/index.ts';
+import type { Failure, HoldfastRpc, ServiceVersion, StartRequest } from '../protocol/index.ts';
 import { isId, PROTOCOL_VERSION } from '../protocol/index.ts';
 import { failure } from './api/problem.ts';
 import { readConfig } from './config.ts';
@@ -16,14 +16,7 @@ export interface HoldfastProps {
   tenant?: string;
 }
 
-export interface ServiceVersion {
-  /** Newest version of the ingest protocol that is spoken. */
-  protocol: number;
-  /** Of this program; methods and fields are only ever added within a major version. */
-  version: string;
-}
-
-export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> {
+export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements HoldfastRpc {
   async startExecution(session: string, request: StartRequest) {
     return this.#call((caller) => service.startExecution(caller, session, request));
   }
@@ -58,7 +51,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> {
     return this.#call((caller) => service.deleteSession(caller, session));
   }
   /** What is deployed behind the binding. Needs no configuration, so that a caller can ask before anything else. */
-  version(): ServiceVersion {
+  async version(): Promise<ServiceVersion> {
     return { protocol: PROTOCOL_VERSION, version: VERSION };
   }
 

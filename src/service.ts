@@ -31,6 +31,7 @@ import {
   ticketSchema,
   waitSchema,
 } from './api/schemas.ts';
+import { refusalOfCallback } from './callbacks/admission.ts';
 import { callDirectory, callSession } from './calls.ts';
 import type { Config } from './config.ts';
 import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
@@ -87,13 +88,18 @@ export async function startExecution(caller: Caller, session: string, input: unk
   return { ok: true, created, execution, ingest: { url: ingestUrl(request.origin, session, execution.id), token } };
 }
 
-async function normalise({ config, origin }: Caller, body: StartBody): Promise<{ ok: true; request: NormalStart } | Failure> {
+async function normalise(
+  { env, config, tenant, origin }: Caller,
+  body: StartBody,
+): Promise<{ ok: true; request: NormalStart } | Failure> {
   const policy = resolvePolicy(withoutUndefined(body.policy ?? {}));
   if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
   const launcher = body.launcher ?? config.launcher;
   if (launcher === 'container' || (launcher === 'runner' && !config.runner)) {
     return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
   }
+  const refused = body.callback ? refusalOfCallback(env, config, tenant, body.callback.url) : null;
+  if (refused) return refused;
   const where = config.publicUrl ?? origin;
   if (where === null)
     return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers would not know where to dial in.');

@@ -8,8 +8,10 @@
  */
 
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
-import type { ExecutionRecord } from '../core/execution.ts';
+import { type CallbackRecord, newCallback } from '../core/callback.ts';
+import { type ExecutionRecord, viewOf } from '../core/execution.ts';
 import { becomePending, type CoordinatorEvent, type Transition } from '../core/lifecycle.ts';
+import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { noteForDirectory } from './outbox.ts';
 import type { LogRow } from './ports.ts';
@@ -22,6 +24,8 @@ export interface Written {
   commands: Command[];
   /** Whether others are to be told of it (DIR1): what is worth an event of the coordinator is worth that, and nothing else is. */
   news: boolean;
+  /** What the queue is to get, because this ended and somebody asked to be told (CB1). */
+  callback: CallbackRecord | null;
 }
 
 /** The coordinator's own events of one moment, as one row without seqs. */
@@ -44,24 +48,27 @@ export function writeTransition(context: SessionContext, id: string, transition:
   if (!record) return null;
   rows.push(...appendEvents(context, id, transition.events, now));
   const commands = transition.commands.map((command) => store.commands.add(id, command, now));
+  let callback: CallbackRecord | null = null;
   if (isTerminal(record.status)) {
-    record = closeBooks(context, record, rows, now);
+    ({ record, callback } = closeBooks(context, record, rows, now));
   }
   const news = transition.events.length > 0;
   if (news) noteForDirectory(context, now);
-  return { record, rows, commands, news };
+  return { record, rows, commands, news, callback };
 }
 
 /** T2: the rest of an ending, in the transaction of the verdict. */
-function closeBooks(context: SessionContext, record: ExecutionRecord, rows: LogRow[], now: number): ExecutionRecord {
+function closeBooks(
+  context: SessionContext,
+  settled: ExecutionRecord,
+  rows: LogRow[],
+  now: number,
+): Pick<Written, 'record' | 'callback'> {
   const { store } = context;
   const lastOffset = store.log.head;
+  const record = { ...settled, lastOffset };
   store.executions.noteVerdict(record.id, lastOffset);
   store.commands.drop(record.id);
-  if (record.callbackUrl !== null) {
-    const { id: execution, callbackUrl: url } = record;
-    store.callbacks.add({ id: newCallbackId(), execution, url, verdictOffset: lastOffset, createdAt: now });
-  }
   store.log.forgetAcked(record.id);
   if (!store.executions.active()) {
     const [next] = store.executions.queued();
@@ -71,13 +78,28 @@ function closeBooks(context: SessionContext, record: ExecutionRecord, rows: LogR
       rows.push(...appendEvents(context, next.id, promotion.events, now));
     }
   }
-  return { ...record, lastOffset };
+  return { record, callback: noteCallback(context, record, lastOffset, now) };
+}
+
+/** CB1: one id for the verdict, and the execution as it ended, in the transaction of the verdict. */
+function noteCallback(
+  { store, session }: SessionContext,
+  record: ExecutionRecord,
+  verdictOffset: number,
+  now: number,
+): CallbackRecord | null {
+  const { id: execution, callbackUrl: url } = record;
+  if (url === null) return null;
+  const callback = newCallback({ id: newCallbackId(), execution, url, verdictOffset, snapshot: viewOf(session, record) }, now);
+  store.callbacks.add(callback);
+  return callback;
 }
 
 /** T3: what was written goes out, and the alarm follows the rows. */
-export function announce(context: SessionContext, { record, rows, commands, news }: Written, now: number): void {
+export function announce(context: SessionContext, { record, rows, commands, news, callback }: Written, now: number): void {
   context.alarm.arm(now);
   if (news) void context.delivery.begin(context);
+  if (callback) beginCallback(context, callback);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record);

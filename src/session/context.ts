@@ -2,7 +2,7 @@
 
 import type { AlarmClock } from './alarm-clock.ts';
 import type { Delivery } from './outbox.ts';
-import type { Announce, Launch, SessionRuntime, Store } from './ports.ts';
+import type { Announce, Enqueue, Launch, SessionRuntime, Store } from './ports.ts';
 import type { Viewers } from './viewers.ts';
 
 export interface SessionContext {
@@ -10,6 +10,7 @@ export interface SessionContext {
   store: Store;
   launch: Launch;
   announce: Announce;
+  enqueue: Enqueue;
   /** The session's name, as its viewers and callers know it. */
   session: string;
   viewers: Viewers;

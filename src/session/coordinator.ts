@@ -4,6 +4,7 @@
 
 import { DurableObject } from 'cloudflare:workers';
 import { INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import { callbackQueueOf } from '../callbacks/producer.ts';
 import { announcerTo } from '../directory/announcer.ts';
 import type { Env } from '../env.ts';
 import { launcherOf } from '../launch/launcher.ts';
@@ -33,7 +34,11 @@ export class SessionCoordinator extends DurableObject<Env> {
     super(ctx, env);
     const { tenant, session } = splitName(ctx.id.name ?? '');
     const store = new SessionStore(ctx.storage, Date.now());
-    this.#session = new Session(runtimeOf(ctx), store, session, launcherOf(env, tenant, session), announcerTo(env, tenant));
+    this.#session = new Session(runtimeOf(ctx), store, session, {
+      launch: launcherOf(env, tenant, session),
+      announce: announcerTo(env, tenant),
+      enqueue: callbackQueueOf(env, tenant),
+    });
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     ctx.blockConcurrencyWhile(() => this.#session.wake(Date.now()));
   }

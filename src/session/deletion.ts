@@ -1,6 +1,7 @@
 /**
  * The end of a session, by request or by its age: one turn in which all of it goes and everyone who is connected hears so. What stays is the word to the
- * directory (outbox.ts), so that the session leaves its tenant's list also when the directory can not be reached now.
+ * directory (outbox.ts), so that the session leaves its tenant's list also when the directory can not be reached now, and callbacks that the queue has yet to
+ * get (callbacks.ts): a verdict that was promised to somebody is told to them.
  */
 
 import { CLOSE } from '../../protocol/index.ts';

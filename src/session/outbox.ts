@@ -3,7 +3,8 @@
  *
  * OB1  One delivery at a time. Changes that come meanwhile are told by the next, which follows at once.
  * OB2  After each answer everything is read anew: the session may have changed, ended, been deleted, or been deleted and begun again.
- * OB3  A deleted session keeps nothing but its outbox, and that until the directory knows. Then the rest goes.
+ * OB3  A deleted session keeps nothing but its outbox and the callbacks that the queue has yet to get: until the directory knows, and the queue has them. Then
+ *      the rest goes.
  */
 
 import type { SessionEntry } from '../../protocol/index.ts';
@@ -66,7 +67,8 @@ async function deliver(context: SessionContext): Promise<void> {
       context.alarm.arm(now);
       return;
     }
-    if (answer.taken && !store.exists && record.version === before.version) return dropAll(context);
+    const done = answer.taken && record.version === before.version && store.callbacks.nextDueAt === null;
+    if (done && !store.exists) return dropAll(context);
     const next = answer.taken ? taken(record, before.version, idleMs(context, now), now) : outrun(record, answer.held, now);
     store.outbox.put(next);
     context.alarm.release(record.dueAt, now);
@@ -90,9 +92,21 @@ export const lastActivityAt = ({ createdAt, log }: SessionContext['store']): num
 
 const idleMs = ({ store }: SessionContext, now: number): number => (store.exists ? Math.max(0, now - lastActivityAt(store)) : 0);
 
+/** OB3: after the last callback of a deleted session. */
+export async function dropIfDone(context: SessionContext): Promise<void> {
+  const { store } = context;
+  if (store.exists || store.callbacks.nextDueAt !== null) return;
+  const record = store.outbox.get('directory');
+  if (record && !isWaiting(record)) await dropAll(context);
+}
+
 /** OB3. The platform lets no other event in before it is done. */
 async function dropAll({ runtime, store, alarm }: SessionContext): Promise<void> {
-  await runtime.deleteAll();
+  const dropped = runtime.deleteAll();
+  // The tables are gone at once: the rest of this turn must not ask them.
+  store.forget();
+  alarm.gone();
+  await dropped;
   store.forget();
   alarm.gone();
 }

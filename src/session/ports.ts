@@ -3,7 +3,8 @@
  * its own and runs the very same session over a seeded network, clock and disk.
  */
 
-import type { Command, Status } from '../../protocol/index.ts';
+import type { Command, Execution, Status } from '../../protocol/index.ts';
+import type { CallbackRecord } from '../core/callback.ts';
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
@@ -39,6 +40,11 @@ export interface SessionRuntime {
 
 /** Tells the tenant's directory. Null when it could not be reached in time; it may have got the message all the same. Never throws. */
 export type Announce = (announcement: Announcement) => Promise<AnnouncementAnswer | null>;
+
+/**
+ * Gives a callback to the queue that delivers it. True when the queue has it; false when that is not known, so that it may have it all the same. Never throws.
+ */
+export type Enqueue = (callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution) => Promise<boolean>;
 
 /** Starts a wrapper somewhere. Never throws. */
 export type Launch = (record: ExecutionRecord, now: number) => Promise<LaunchOutcome>;
@@ -104,20 +110,19 @@ export interface CommandTable {
   drop(execution: string): void;
 }
 
-/** Somebody who is yet to be told of a verdict. */
-export interface CallbackRecord {
-  id: string;
-  execution: string;
-  url: string;
-  verdictOffset: number;
-  createdAt: number;
-}
-
-/** The outbox: a record is written in the transaction of its verdict, so that there is one for each and none without. */
+/**
+ * Verdicts that the queue has yet to get: a record is written in the transaction of its verdict, so that there is one for each and none without. It outlives
+ * the rest of a session that is deleted. Where the session has no tables at all, nothing waits.
+ */
 export interface CallbackTable {
   add(record: CallbackRecord): void;
-  /** Oldest first. */
-  waiting(): CallbackRecord[];
+  /** What is due, longest due first. */
+  due(now: number, limit: number): CallbackRecord[];
+  /** When the next is due; null when none waits. */
+  readonly nextDueAt: number | null;
+  /** Part of a record that is there: the attempts, and when it is due. */
+  postpone(record: Pick<CallbackRecord, 'id' | 'attempts' | 'dueAt'>): void;
+  remove(id: string): void;
 }
 
 /** What is yet to be told to others: one row for each (core/outbox.ts). It outlives the rest of a session that is deleted. */
@@ -159,11 +164,11 @@ export interface Store {
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly outbox: OutboxTable;
-  /** Whether the session was ever started, and not deleted since. Its tables, but for the outbox, may only be asked when it was. */
+  /** Whether the session was ever started, and not deleted since. Its tables, but for the outbox and the callbacks, may only be asked when it was. */
   readonly exists: boolean;
   readonly createdAt: number;
   create(now: number): void;
-  /** Deletes every row but the outbox: from here on the session does not exist. Part of a transaction. */
+  /** Deletes every row but those of the outbox and the callbacks: from here on the session does not exist. Part of a transaction. */
   erase(): void;
   /** Nothing that is remembered of the rows is true any more. */
   forget(): void;

@@ -10,6 +10,7 @@ import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
 import { logLine } from '../log.ts';
 import { AlarmClock } from './alarm-clock.ts';
+import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { eraseSession } from './deletion.ts';
 import { expireDue } from './expiry.ts';
@@ -18,17 +19,24 @@ import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
 import { admitViewer } from './operations.ts';
 import { Delivery, lastActivityAt, noteIfNever } from './outbox.ts';
-import type { Announce, Launch, SessionRuntime, SessionSocket, Store } from './ports.ts';
+import type { Announce, Enqueue, Launch, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { type ViewerRequest, Viewers } from './viewers.ts';
+
+/** Others, whom it tells things or asks for something. */
+export interface Surroundings {
+  launch: Launch;
+  announce: Announce;
+  enqueue: Enqueue;
+}
 
 export class Session {
   readonly context: SessionContext;
 
-  constructor(runtime: SessionRuntime, store: Store, session: string, launch: Launch, announce: Announce) {
+  constructor(runtime: SessionRuntime, store: Store, session: string, surroundings: Surroundings) {
     const alarm = new AlarmClock(runtime, () => this.#horizon());
     const viewers = new Viewers(runtime, store, session);
-    this.context = { runtime, store, launch, announce, session, alarm, viewers, delivery: new Delivery() };
+    this.context = { runtime, store, ...surroundings, session, alarm, viewers, delivery: new Delivery() };
   }
 
   /** Before anything else after every wake: the alarm is known again, and what was lost while asleep is noticed. */
@@ -116,6 +124,7 @@ export class Session {
         if (this.#expired(now)) this.#expire(now);
       }
       delivery.beginDue(this.context, now);
+      beginDueCallbacks(this.context, now);
     } finally {
       alarm.arm(now);
     }
@@ -137,7 +146,7 @@ export class Session {
 
   #horizon(): Horizon | null {
     const { store, runtime, viewers } = this.context;
-    const outboxDueAt = store.outbox.get('directory')?.dueAt ?? null;
+    const outboxDueAt = earliest(store.outbox.get('directory')?.dueAt ?? null, store.callbacks.nextDueAt);
     if (!store.exists) return outboxDueAt === null ? null : { ...NOTHING, outboxDueAt };
     const open = store.executions.open();
     const running = open.find(({ status, connected }) => status === 'running' && connected);
@@ -153,6 +162,8 @@ export class Session {
     };
   }
 }
+
+const earliest = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : Math.min(a, b));
 
 /** What a deleted session waits for. */
 const NOTHING: Horizon = { open: [], heardAt: null, unboundSince: [], replaying: false, lastActivityAt: null, outboxDueAt: null };

@@ -1,22 +1,58 @@
-/** The outbox of callbacks: written with the verdict it tells of. */
+/** Verdicts that the queue has yet to get. Written with the verdict, deleted when the queue has it: two rows for each that goes well. */
 
-import { asc } from 'drizzle-orm';
-import type { CallbackRecord, CallbackTable } from '../session/ports.ts';
+import { asc, eq, lte, min } from 'drizzle-orm';
+import type { CallbackRecord } from '../core/callback.ts';
+import type { CallbackTable } from '../session/ports.ts';
 import type { Database } from './executions.ts';
 import { callbacks } from './schema.ts';
 
 export class CallbackStore implements CallbackTable {
   readonly #db: Database;
+  readonly #hasTables: () => boolean;
+  /** The alarm asks after every change. Undefined when it is not known. */
+  #nextDueAt: number | null | undefined;
 
-  constructor(db: Database) {
+  constructor(db: Database, hasTables: () => boolean) {
     this.#db = db;
+    this.#hasTables = hasTables;
+  }
+
+  get nextDueAt(): number | null {
+    if (!this.#hasTables()) return null;
+    // Null is known too, and is what there mostly is.
+    if (this.#nextDueAt === undefined) {
+      this.#nextDueAt =
+        this.#db
+          .select({ at: min(callbacks.dueAt) })
+          .from(callbacks)
+          .get()?.at ?? null;
+    }
+    return this.#nextDueAt;
   }
 
   add(record: CallbackRecord): void {
+    this.forget();
     this.#db.insert(callbacks).values(record).run();
   }
 
-  waiting(): CallbackRecord[] {
-    return this.#db.select().from(callbacks).orderBy(asc(callbacks.createdAt), asc(callbacks.verdictOffset)).all();
+  due(now: number, limit: number): CallbackRecord[] {
+    // Mostly there is nothing, and that is known without a query.
+    if (this.nextDueAt === null || this.nextDueAt > now) return [];
+    return this.#db.select().from(callbacks).where(lte(callbacks.dueAt, now)).orderBy(asc(callbacks.dueAt)).limit(limit).all();
+  }
+
+  postpone({ id, attempts, dueAt }: Pick<CallbackRecord, 'id' | 'attempts' | 'dueAt'>): void {
+    this.forget();
+    this.#db.update(callbacks).set({ attempts, dueAt }).where(eq(callbacks.id, id)).run();
+  }
+
+  remove(id: string): void {
+    if (!this.#hasTables()) return;
+    this.forget();
+    this.#db.delete(callbacks).where(eq(callbacks.id, id)).run();
+  }
+
+  forget(): void {
+    this.#nextDueAt = undefined;
   }
 }

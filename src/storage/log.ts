@@ -14,7 +14,7 @@ export interface Sql {
   exec<T extends Record<string, SqlStorageValue>>(statement: string, ...bindings: unknown[]): SqlStorageCursor<T>;
 }
 
-const COLUMNS = 'first_offset AS firstOffset, count, execution, body, bytes, first_seq IS NULL AS own';
+const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL';
 
 export class EventLog implements LogTable {
   readonly #sql: Sql;
@@ -103,12 +103,17 @@ export class EventLog implements LogTable {
     if (after >= this.head) return;
     const first = this.#rowAt(after + 1);
     const filter = executions ? ` AND execution IN (${executions.map(() => '?').join(',')})` : '';
-    const cursor = this.#sql.exec<Omit<LogRow, 'own'> & { own: number }>(
+    const cursor = this.#sql.exec(
       `SELECT ${COLUMNS} FROM log WHERE first_offset >= ?${filter} ORDER BY first_offset`,
       first,
       ...(executions ?? []),
     );
-    for (const row of cursor) yield { ...row, own: row.own === 1 };
+    // Rows as lists: naming the columns of each would cost more than sending it does.
+    for (const [firstOffset, count, execution, body, bytes, own] of cursor.raw<
+      [number, number, string, string, number, number]
+    >()) {
+      yield { firstOffset, count, execution, body, bytes, own: own === 1 };
+    }
   }
 
   tailOffset(count: number): number {

@@ -4,13 +4,13 @@
  * executions  one row per run; everything that decides its future is a column of this row (G4), every deadline too (G5)
  * commands    what the wrapper has yet to carry out (ING9); a row leaves when the wrapper acked it
  * log         one row per batch; written and read by plain SQL in log.ts, because it is the hot path
- * callbacks   who is yet to be told of a verdict: an outbox, written with the verdict
+ * callbacks   verdicts that the queue of callbacks has yet to get: written with the verdict
  * outbox      what is yet to be told to others of the session as it is: one row for each who is told
  * meta        facts of the session itself
  */
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
+import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
 import type { IngestTransport, InterruptCause } from '../core/execution.ts';
 import type { Topic } from '../core/outbox.ts';
 
@@ -117,6 +117,11 @@ export const callbacks = sqliteTable('callbacks', {
   /** Offset of the verdict event. */
   verdictOffset: integer('verdict_offset').notNull(),
   createdAt: integer('created_at').notNull(),
+  /** Tries to give it to the queue, by the alarm. */
+  attempts: integer().notNull().default(0),
+  dueAt: integer('due_at').notNull().default(0),
+  /** The execution as it ended, as others may see it. */
+  snapshot: text({ mode: 'json' }).$type<Execution>(),
 });
 
 export const outbox = sqliteTable('outbox', {

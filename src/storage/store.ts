@@ -13,7 +13,7 @@ import { EventLog } from './log.ts';
 import { MetaStore } from './meta.ts';
 import { hasSchema, migrate } from './migrate.ts';
 import { OutboxStore } from './outbox.ts';
-import { callbacks, commands, executions, log, meta } from './schema.ts';
+import { commands, executions, log, meta } from './schema.ts';
 
 export class SessionStore implements Store {
   readonly executions: ExecutionStore;
@@ -35,7 +35,7 @@ export class SessionStore implements Store {
     this.#db = db;
     this.executions = new ExecutionStore(db);
     this.commands = new CommandStore(db);
-    this.callbacks = new CallbackStore(db);
+    this.callbacks = new CallbackStore(db, () => this.#tables);
     this.log = new EventLog(storage.sql);
     this.outbox = new OutboxStore(db, () => this.#tables);
     this.meta = new MetaStore(db);
@@ -64,7 +64,7 @@ export class SessionStore implements Store {
   }
 
   erase(): void {
-    for (const table of [executions, commands, callbacks, log, meta]) this.#db.delete(table).run();
+    for (const table of [executions, commands, log, meta]) this.#db.delete(table).run();
     this.forget();
   }
 
@@ -72,6 +72,7 @@ export class SessionStore implements Store {
     this.#hasTables = null;
     this.#createdAt = null;
     this.executions.forget();
+    this.callbacks.forget();
     this.log.forget();
   }
 

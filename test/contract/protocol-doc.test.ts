@@ -6,10 +6,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as protocol from '../../protocol/index.ts';
+import * as attempts from '../../src/callbacks/attempts.ts';
+import * as message from '../../src/callbacks/message.ts';
+import { RETENTION_MS } from '../../src/core/deadlines.ts';
+import { OUTBOX_LEASE_MS, RETRY_CAP_MS } from '../../src/core/outbox.ts';
 
 const page = readFileSync(new URL('../../PROTOCOL.md', import.meta.url), 'utf8');
 const here = new URL('.', import.meta.url);
-const rules = [...page.matchAll(/\*\*((?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR)\d+)\*\*/g)].map(([, rule]) => rule as string);
+const rules = [...page.matchAll(/\*\*((?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB)\d+)\*\*/g)].map(([, rule]) => rule as string);
 
 /** The messages of a fenced block: `→ ` and `← ` begin one, two spaces continue it. */
 const examples = (fence: string): { arrow: string; text: string }[] => {
@@ -23,7 +27,7 @@ const examples = (fence: string): { arrow: string; text: string }[] => {
 describe('rules', () => {
   it('each id stands once, and each family counts from 1 without holes', () => {
     expect(new Set(rules).size).toBe(rules.length);
-    for (const family of ['ING', 'STR', 'HTTP', 'LIF', 'CLS', 'LIM', 'SPL', 'DIR']) {
+    for (const family of ['ING', 'STR', 'HTTP', 'LIF', 'CLS', 'LIM', 'SPL', 'DIR', 'CB']) {
       const numbers = rules.filter((rule) => rule.replace(/\d+$/, '') === family).map((rule) => Number(rule.slice(family.length)));
       expect(numbers, family).toEqual(numbers.map((_, index) => index + 1));
       expect(numbers.length, family).toBeGreaterThan(0);
@@ -33,7 +37,7 @@ describe('rules', () => {
   it('every rule that a contract test cites is on the page, and so is every rule that the page refers to', () => {
     const texts = readdirSync(here).map((name) => readFileSync(new URL(name, here), 'utf8'));
     for (const text of [page, ...texts]) {
-      for (const [cited] of text.matchAll(/\b(?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR)[1-9]\d*\b/g)) expect(rules).toContain(cited);
+      for (const [cited] of text.matchAll(/\b(?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB)[1-9]\d*\b/g)) expect(rules).toContain(cited);
     }
   });
 });
@@ -103,6 +107,20 @@ describe('tables', () => {
     for (const [code, { status, retryable }] of Object.entries(protocol.PROBLEMS)) {
       expect(page, code).toContain(`| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} |`);
     }
+  });
+
+  it('[CB5] [CB10] the times and bounds of callbacks are those of the code', () => {
+    const section = page.slice(page.indexOf('### 5.2 Callbacks'), page.indexOf('## 6. Close codes')).replaceAll(/\s+/g, ' ');
+    for (const phrase of [
+      `2xx within ${attempts.CALLBACK_TIMEOUT_MS / 1000} s ends it`,
+      `after ${attempts.CALLBACK_RETRY_BASE_SECONDS} s, then twice as long each time, to ${attempts.CALLBACK_RETRY_CAP_SECONDS / 60} minutes`,
+      `After ${attempts.CALLBACK_RETRIES_MAX} retries`,
+      `${message.CALLBACK_MESSAGE_BYTES_MAX} bytes`,
+      `${message.CALLBACK_TEXT_CHARS_MAX} characters`,
+      `${OUTBOX_LEASE_MS / 1000} s after the verdict, then after twice as long each time, to ${RETRY_CAP_MS / 60_000} minutes`,
+      `did not take for ${RETENTION_MS / 86_400_000} days`,
+    ])
+      expect(section).toContain(phrase);
   });
 
   it('[CLS11] every close code is in the section', () => {

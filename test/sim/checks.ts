@@ -336,7 +336,7 @@ export class Checks implements Witness {
     const { disk } = this.#world.host;
     const { executions, alarm } = disk;
     for (const { status } of executions.values()) if (!isTerminal(status)) return false;
-    if (executions.size > 0 && (alarm === null || this.#directoryLags)) return false;
+    if (executions.size > 0 && (alarm === null || this.#directoryLags || disk.callbacks.length > 0)) return false;
     if ([...this.#world.processes, ...this.#world.posters].some(({ alive }) => alive)) return false;
     return disk.durable && this.#world.viewers.every((viewer) => viewer.done || !this.#known(viewer) || this.#viewerHasAll(viewer));
   }
@@ -359,6 +359,30 @@ export class Checks implements Witness {
     if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the directory was told ${known}`);
   }
 
+  /** CB1: one id for each verdict that somebody asked to be told of, always with the execution as it ended; and none for anything else. */
+  #callbacks(): void {
+    const { executions, callbacks } = this.#world.host.disk;
+    const { messages } = this.#world.queue;
+    for (const { id } of callbacks) this.#fail('CB6', `${id} still waits for the queue`);
+    for (const record of executions.values()) {
+      const told = messages.filter(({ execution }) => execution.id === record.id);
+      const ids = new Set(told.map(({ id }) => id));
+      const wanted = isTerminal(record.status) && wantsCallback(record.id) ? 1 : 0;
+      if (ids.size !== wanted) this.#fail('CB1', `${record.id} was told of under ${ids.size} ids, not ${wanted}`);
+      for (const { id, execution, url } of told) {
+        const known = JSON.stringify(execution);
+        if (url !== record.callbackUrl || known !== JSON.stringify(viewOf('s1', record)))
+          this.#fail('CB1', `${id} says ${known} to ${url} of ${JSON.stringify(record)}`);
+        if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the queue was told ${known}`);
+      }
+    }
+    const ids = new Map(messages.map(({ id, execution }) => [id, execution.id]));
+    for (const { id, execution } of messages) {
+      if (ids.get(id) !== execution.id) this.#fail('CB1', `${id} is the id of two verdicts`);
+      if (!executions.has(execution.id)) this.#fail('CB1', `${id} tells of ${execution.id}, which is not there`);
+    }
+  }
+
   /** Whether all that the viewer asks for was ever started; else it is refused for as long as it likes to ask. */
   #known({ wish }: Viewer): boolean {
     const { executions } = this.#world.host.disk;
@@ -370,13 +394,9 @@ export class Checks implements Witness {
   }
 
   final(): void {
-    const { executions, callbacks } = this.#world.host.disk;
+    const { executions } = this.#world.host.disk;
+    this.#callbacks();
     for (const record of executions.values()) {
-      const told = callbacks.filter(({ execution }) => execution === record.id);
-      const wanted = isTerminal(record.status) && wantsCallback(record.id) ? [record.lastOffset] : [];
-      if (JSON.stringify(told.map(({ verdictOffset }) => verdictOffset)) !== JSON.stringify(wanted)) {
-        this.#fail('G3', `${record.id} has callback records for ${JSON.stringify(told)}, not for ${JSON.stringify(wanted)}`);
-      }
       if (!isTerminal(record.status)) this.#fail('G3', `${record.id} is still ${record.status} after all its deadlines`);
     }
     this.#directory();

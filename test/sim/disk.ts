@@ -7,9 +7,10 @@
  */
 
 import type { Command } from '../../protocol/index.ts';
+import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { OutboxRecord } from '../../src/core/outbox.ts';
-import type { CallbackRecord, LogRow } from '../../src/session/ports.ts';
+import type { LogRow } from '../../src/session/ports.ts';
 
 export interface StoredRow extends LogRow {
   firstSeq: number | null;
@@ -105,25 +106,26 @@ export class Disk {
     this.outbox = record;
   }
 
-  /** Every row but the outbox. */
+  /** Every row but those of the outbox and the callbacks. */
   erase(): void {
-    const { commands, callbacks, createdAt } = this;
+    const { commands, createdAt } = this;
     const executions = [...this.executions];
     const log = this.log.slice();
     this.write(() => {
       for (const [id, record] of executions) this.executions.set(id, record);
       this.log.push(...log);
-      Object.assign(this, { commands, callbacks, createdAt });
+      Object.assign(this, { commands, createdAt });
     });
     this.executions.clear();
     this.log.length = 0;
-    Object.assign(this, { commands: [], callbacks: [], createdAt: null });
+    Object.assign(this, { commands: [], createdAt: null });
   }
 
   /** All that the platform keeps for the object. */
   deleteAll(): void {
     this.erase();
     this.setAlarm(null);
+    this.setCallbacks([]);
     const before = this.outbox;
     this.write(() => {
       this.outbox = before;

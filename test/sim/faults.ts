@@ -34,6 +34,9 @@ export const FAULTS = [
   'directory_answer_lost',
   'directory_slow',
   'directory_message_doubled',
+  'queue_away',
+  'queue_answer_lost',
+  'queue_slow',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -64,6 +67,9 @@ const RATES: Partial<Record<Fault, readonly [number, number]>> = {
   directory_answer_lost: [0.1, 0.8],
   directory_slow: [0.05, 0.5],
   directory_message_doubled: [0.1, 0.8],
+  queue_away: [0.1, 0.9],
+  queue_answer_lost: [0.1, 0.8],
+  queue_slow: [0.05, 0.5],
 };
 
 export class Faults {

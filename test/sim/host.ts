@@ -9,7 +9,8 @@
  * H5  While an incarnation wakes, events wait.
  */
 
-import { PING, PONG } from '../../protocol/index.ts';
+import { type Execution, PING, PONG } from '../../protocol/index.ts';
+import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { Announcement, AnnouncementAnswer } from '../../src/core/directory.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { LaunchOutcome } from '../../src/core/launching.ts';
@@ -184,13 +185,11 @@ export class Host {
       session: undefined as unknown as Session,
     };
     this.#incarnation = incarnation;
-    incarnation.session = new Session(
-      this.#runtime(incarnation),
-      new MemoryStore(disk),
-      's1',
-      (record) => this.#launch(incarnation, record),
-      (announcement) => this.#announce(incarnation, announcement),
-    );
+    incarnation.session = new Session(this.#runtime(incarnation), new MemoryStore(disk), 's1', {
+      launch: (record) => this.#launch(incarnation, record),
+      announce: (announcement) => this.#announce(incarnation, announcement),
+      enqueue: (callback, execution) => this.#enqueue(incarnation, callback, execution),
+    });
     this.#background(
       incarnation,
       incarnation.session.wake(this.#world.now).then(
@@ -437,6 +436,13 @@ export class Host {
   #announce(incarnation: Incarnation, announcement: Announcement): Promise<AnnouncementAnswer | null> {
     return this.#parked(incarnation, (go) => {
       this.#emit(() => this.#world.directory.announce(announcement, go));
+    });
+  }
+
+  /** And a callback: nobody is told of a verdict that may yet be lost. */
+  #enqueue(incarnation: Incarnation, callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean> {
+    return this.#parked(incarnation, (go) => {
+      this.#emit(() => this.#world.queue.send(callback, execution, go));
     });
   }
 }

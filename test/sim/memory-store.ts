@@ -4,11 +4,11 @@
  */
 
 import { type Command, isActive, isTerminal, STATUSES, type Status } from '../../protocol/index.ts';
+import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type {
   Batch,
-  CallbackRecord,
   CallbackTable,
   CommandTable,
   ExecutionQuery,
@@ -189,11 +189,28 @@ class MemoryCallbacks implements CallbackTable {
   }
 
   add(record: CallbackRecord): void {
+    needTables(this.#disk);
+    if (this.#disk.callbacks.some(({ id }) => id === record.id)) throw new Error('UNIQUE constraint failed: callbacks.id');
     this.#disk.setCallbacks([...this.#disk.callbacks, record]);
   }
 
-  waiting(): CallbackRecord[] {
-    return [...this.#disk.callbacks].sort((a, b) => a.createdAt - b.createdAt || a.verdictOffset - b.verdictOffset);
+  due(now: number, limit: number): CallbackRecord[] {
+    const due = this.#disk.callbacks.filter(({ dueAt }) => dueAt <= now);
+    return due.sort((a, b) => a.dueAt - b.dueAt).slice(0, limit);
+  }
+
+  get nextDueAt(): number | null {
+    const times = this.#disk.callbacks.map(({ dueAt }) => dueAt);
+    return times.length > 0 ? Math.min(...times) : null;
+  }
+
+  postpone({ id, attempts, dueAt }: Pick<CallbackRecord, 'id' | 'attempts' | 'dueAt'>): void {
+    this.#disk.setCallbacks(this.#disk.callbacks.map((record) => (record.id === id ? { ...record, attempts, dueAt } : record)));
+  }
+
+  remove(id: string): void {
+    const kept = this.#disk.callbacks.filter((record) => record.id !== id);
+    if (kept.length < this.#disk.callbacks.length) this.#disk.setCallbacks(kept);
   }
 }
 

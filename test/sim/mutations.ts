@@ -16,6 +16,7 @@ export interface Mutation {
 }
 
 const ingest = 'src/session/ingest.ts';
+const callbacks = 'src/session/callbacks.ts';
 const commit = 'src/session/commit.ts';
 const lifecycle = 'src/core/lifecycle.ts';
 const viewers = 'src/session/viewers.ts';
@@ -307,6 +308,30 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       { file: 'src/core/deadlines.ts', find: 'if (outboxDueAt !== null) times.push(outboxDueAt);', replace: '' },
       { file: 'src/session/outbox.ts', find: 'if (!record || record.dueAt > now) return;', replace: 'return;' },
+    ],
+  },
+  {
+    name: 'a callback is forgotten although nobody says that the queue has it',
+    edits: [
+      {
+        file: callbacks,
+        find: 'if (!(await context.enqueue(record, execution))) {',
+        replace: 'if ((await context.enqueue(record, execution)) === null) {',
+      },
+    ],
+  },
+  {
+    name: 'a callback is given to the queue once and never again',
+    edits: [{ file: callbacks, find: 'callbacks.due(now, AT_ONCE_MAX)', replace: 'callbacks.due(now, 0)' }],
+  },
+  {
+    name: 'a callback that is sent again has another id',
+    edits: [
+      {
+        file: callbacks,
+        find: 'context.enqueue(record, execution)',
+        replace: 'context.enqueue({ ...record, id: record.id + record.attempts }, execution)',
+      },
     ],
   },
 ];

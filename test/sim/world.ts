@@ -18,6 +18,7 @@ import { drawJob, type Job } from './job.ts';
 import { Launcher } from './launcher.ts';
 import { type ClientEnd, CUT_MODES, Link } from './network.ts';
 import { Poster } from './poster.ts';
+import { CallbackQueue } from './queue.ts';
 import { Random } from './random.ts';
 import { Ledger, Spool } from './spool.ts';
 import { Viewer } from './viewer.ts';
@@ -50,6 +51,7 @@ export class World {
   readonly host: Host;
   readonly launcher: Launcher;
   readonly directory: Directory;
+  readonly queue: CallbackQueue;
   readonly caller: Caller;
   readonly processes: WrapperProcess[] = [];
   readonly posters: Poster[] = [];
@@ -84,6 +86,7 @@ export class World {
     this.checks = new Checks(this);
     this.launcher = new Launcher(this);
     this.directory = new Directory(this);
+    this.queue = new CallbackQueue(this);
     this.caller = new Caller(this);
     this.#plan();
   }

@@ -425,8 +425,8 @@ export class FakeSession {
     const execution = id === undefined ? undefined : this.executions.get(id);
     if (id !== undefined && !execution) return problemOf('execution_not_found');
     const offset = query.get('offset') ?? '-1';
-    if (offset !== '-1' && !/^\d{16}$/.test(offset)) return problemOf('bad_request');
-    const after = offset === '-1' ? this.earliest - 1 : Number(offset);
+    if (offset !== '-1' && offset !== 'now' && !/^\d{16}$/.test(offset)) return problemOf('bad_request');
+    const after = offset === '-1' ? this.earliest - 1 : offset === 'now' ? this.log.length : Number(offset);
     if (after > this.log.length) return problemOf('offset_ahead', { head: this.log.length });
     if (after < this.earliest - 1) return problemOf('offset_expired', { earliest: this.earliest });
     const kept = this.log.slice(after).filter((event) => id === undefined || event.execution === id);

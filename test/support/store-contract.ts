@@ -5,7 +5,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { POLICY_DEFAULTS } from '../../protocol/index.ts';
-import { type ExecutionRecord, UNTOUCHED } from '../../src/core/execution.ts';
+import type { CallbackRecord } from '../../src/core/callback.ts';
+import { type ExecutionRecord, UNTOUCHED, viewOf } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Store } from '../../src/session/ports.ts';
 
@@ -38,6 +39,17 @@ export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
   firstOffset: 1,
   queueRank: 0,
   ...fields,
+});
+
+const callback = (id: string, dueAt: number): CallbackRecord => ({
+  id,
+  execution: 'e1',
+  url: 'https://caller.test/done',
+  verdictOffset: 4,
+  createdAt: NOW,
+  attempts: 0,
+  dueAt,
+  snapshot: viewOf('s1', { ...newRow('e1', { status: 'failed', error: 'wörth', lastOffset: 4 }), ordinal: 1 }),
 });
 
 const input = (text: string): NewCommand => ({ command: 'input', data: { text } });
@@ -159,18 +171,57 @@ export function describeStore(name: string, withStorage: WithStorage): void {
     });
 
     describe('callbacks', () => {
-      it('[LIF19] wait in the order of their verdicts, and one id is taken once', (store, open) => {
-        const record = (id: string, verdictOffset: number) => ({
-          id,
-          execution: 'e1',
-          url: 'https://caller.test/done',
-          verdictOffset,
-          createdAt: NOW,
-        });
-        store.callbacks.add(record('cb_2', 9));
-        store.callbacks.add(record('cb_1', 4));
-        expect(open().callbacks.waiting()).toEqual([record('cb_1', 4), record('cb_2', 9)]);
+      it('[LIF19] come back as they were put in, longest due first, and one id is taken once', (store, open) => {
+        const [late, early] = [callback('cb_2', NOW + 9), callback('cb_1', NOW + 4)];
+        expect([store.callbacks.nextDueAt, store.callbacks.due(NOW + 99, 9)]).toEqual([null, []]);
+        store.callbacks.add(late);
+        store.callbacks.add(early);
+        for (const { callbacks } of [store, open()]) {
+          expect(callbacks.nextDueAt).toBe(NOW + 4);
+          expect(callbacks.due(NOW + 3, 9)).toEqual([]);
+          expect(callbacks.due(NOW + 4, 9)).toEqual([early]);
+          expect(callbacks.due(NOW + 9, 9)).toEqual([early, late]);
+          expect(callbacks.due(NOW + 9, 1)).toEqual([early]);
+        }
+        expect(() => store.callbacks.add(callback('cb_1', NOW))).toThrow(/UNIQUE/);
       });
+
+      it('[CB6] are postponed and removed one by one', (store, open) => {
+        store.callbacks.add(callback('cb_1', NOW));
+        store.callbacks.add(callback('cb_2', NOW + 5));
+        store.callbacks.postpone({ id: 'cb_1', attempts: 3, dueAt: NOW + 7 });
+        store.callbacks.postpone({ id: 'cb_9', attempts: 3, dueAt: NOW });
+        expect(store.callbacks.nextDueAt).toBe(NOW + 5);
+        expect(open().callbacks.due(NOW + 7, 9)).toEqual([
+          callback('cb_2', NOW + 5),
+          { ...callback('cb_1', NOW + 7), attempts: 3 },
+        ]);
+        store.callbacks.remove('cb_2');
+        store.callbacks.remove('cb_2');
+        expect([store.callbacks.nextDueAt, open().callbacks.nextDueAt]).toEqual([NOW + 7, NOW + 7]);
+        store.callbacks.remove('cb_1');
+        expect([store.callbacks.nextDueAt, open().callbacks.nextDueAt]).toEqual([null, null]);
+      });
+
+      it('what is undone never waited, and what was removed waits again', (store) => {
+        store.callbacks.add(callback('cb_1', NOW + 5));
+        const fails = () =>
+          store.transact(() => {
+            store.callbacks.remove('cb_1');
+            store.callbacks.add(callback('cb_2', NOW));
+            expect(store.callbacks.nextDueAt).toBe(NOW);
+            throw new Error('no');
+          });
+        expect(fails).toThrow('no');
+        expect([store.callbacks.nextDueAt, store.callbacks.due(NOW + 9, 9)]).toEqual([NOW + 5, [callback('cb_1', NOW + 5)]]);
+      });
+
+      test('of a session that was never created none waits, and none is to be removed', () =>
+        withStorage((open) => {
+          const { callbacks } = open();
+          callbacks.remove('cb_1');
+          expect([callbacks.nextDueAt, callbacks.due(NOW, 9)]).toEqual([null, []]);
+        }));
     });
 
     describe('outbox', () => {
@@ -184,11 +235,11 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(open().outbox.get('directory')).toEqual(record);
       });
 
-      it('[DIR6] outlives the session: all other rows go, and it does not exist until it is created again', (store, open) => {
+      it('[DIR6] [CB7] outlives the session, and so do callbacks: all other rows go, and it does not exist until it is created again', (store, open) => {
         store.executions.insert(newRow('e1'));
         append(store, 'e1', 1, 3);
         store.commands.add('e1', input('x'), NOW);
-        store.callbacks.add({ id: 'cb_1', execution: 'e1', url: 'https://caller.test', verdictOffset: 4, createdAt: NOW });
+        store.callbacks.add(callback('cb_1', NOW + 5));
         store.transact(() => {
           store.erase();
           store.outbox.put(record);
@@ -196,11 +247,13 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         for (const one of [store, open()]) {
           expect(one.exists).toBe(false);
           expect(one.outbox.get('directory')).toEqual(record);
+          expect([one.callbacks.nextDueAt, one.callbacks.due(NOW + 5, 9)]).toEqual([NOW + 5, [callback('cb_1', NOW + 5)]]);
         }
         store.create(NOW + 1);
         for (const one of [store, open()]) {
           expect([one.exists, one.createdAt, one.log.head]).toEqual([true, NOW + 1, 0]);
-          expect([one.executions.open(), one.commands.waiting('e1'), one.callbacks.waiting()]).toEqual([[], [], []]);
+          expect([one.executions.open(), one.commands.waiting('e1')]).toEqual([[], []]);
+          expect(one.callbacks.due(NOW + 5, 9)).toEqual([callback('cb_1', NOW + 5)]);
           expect(one.outbox.get('directory')).toEqual(record);
         }
       });
@@ -335,7 +388,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
             store.executions.noteVerdict('e1', 4);
             store.executions.insert(newRow('e2'));
             store.commands.add('e1', input('x'), NOW);
-            store.callbacks.add({ id: 'cb_1', execution: 'e1', url: 'https://caller.test', verdictOffset: 4, createdAt: NOW });
+            store.callbacks.add(callback('cb_1', NOW));
             throw new Error('in the middle');
           }),
         ).toThrow('in the middle');
@@ -343,7 +396,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
           expect(one.executions.get('e1')).toEqual(before);
           expect(one.executions.get('e2')).toBeNull();
           expect(one.commands.waiting('e1')).toEqual([]);
-          expect(one.callbacks.waiting()).toEqual([]);
+          expect(one.callbacks.nextDueAt).toBeNull();
           expect([one.log.head, one.log.ackedSeq('e1', 1)]).toEqual([2, 2]);
         }
         expect(append(store, 'e1', 3, 1).firstOffset).toBe(3);

@@ -447,33 +447,6 @@ describe('failExecution', () => {
   });
 });
 
-describe('callbacks', () => {
-  const waiting = (session: string) =>
-    runInDurableObject(stubOf(session), (_, { storage }) =>
-      storage.sql.exec<{ id: string; execution: string; url: string; verdict_offset: number }>('SELECT * FROM callbacks').toArray(),
-    );
-
-  test('[LIF19] a verdict leaves one record for whoever asked, and none for others; a second ending adds nothing', async () => {
-    const run = await start(newSession(), { callback: { url: 'https://caller.test/done' } });
-    expect(await waiting(run.session)).toEqual([]);
-    const peer = await WrapperPeer.welcomed(run);
-    await peer.deliver(1, [exit(0)]);
-    await fail(run);
-    const { lastOffset } = await get(run);
-    expect(await waiting(run.session)).toMatchObject([
-      {
-        id: expect.stringMatching(/^cb_/),
-        execution: run.execution.id,
-        url: 'https://caller.test/done',
-        verdict_offset: lastOffset,
-      },
-    ]);
-    const quiet = await start(run.session);
-    await fail(quiet);
-    expect(await waiting(run.session)).toHaveLength(1);
-  });
-});
-
 describe('queue and replace', () => {
   test('[G4] one at a time, in order, each promoted in the turn that ends the one before', async () => {
     const session = newSession();

@@ -1,0 +1,96 @@
+// A job that behaves like a coding agent: it says in JSON lines what it thinks and does, asks a question in the middle, and stops politely.
+//
+//   node agent.mjs FOLDER     AGENT_STEP_MS: pause between two steps, so that there is something to watch (300)
+//
+// stdout: one JSON object per line, each with `type` and `text`. stdin: one line per answer. It knows nothing of Holdfast.
+import { readdir, readFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const STEP_MS = Number(process.env.AGENT_STEP_MS ?? 300);
+const LEFT_OUT = new Set(['node_modules', 'dist']);
+const folder = process.argv[2] ?? '.';
+
+let stopping = false;
+/** Resolves when the line is on its way. Once the job is stopping it says nothing more. */
+const say = (type, text, more = {}) =>
+  new Promise((written) => {
+    if (!stopping) process.stdout.write(`${JSON.stringify({ type, text, ...more })}\n`, written);
+  });
+
+// Read from the beginning: an answer may come before it is asked for.
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+/** What there is to tell when somebody interrupts. */
+const done = { files: 0, lines: 0 };
+const summary = () => `${done.lines} lines counted in ${done.files} files`;
+
+// Holdfast's interrupt is this signal, and after ten seconds SIGTERM. Whatever the exit code: who was asked to stop and does so was interrupted.
+process.once('SIGINT', async () => {
+  const last = say('message', `I was interrupted: ${summary()} so far.`);
+  stopping = true;
+  await last;
+  process.exit(130);
+});
+
+let calls = 0;
+/** A tool is called, and both the call and what came of it are told, under one id. */
+async function call(tool, input, run) {
+  calls += 1;
+  const id = `call_${calls}`;
+  await say('tool_call', `${tool} ${Object.values(input).join(' ')}`, { id, tool, input });
+  await sleep(STEP_MS);
+  const output = await run(input).catch((error) => ({ error: error.message }));
+  await say('tool_result', output.error ?? output.text, { id, ...output });
+  return output;
+}
+
+async function listFiles({ path }) {
+  const files = [];
+  for (const entry of await readdir(path, { withFileTypes: true })) {
+    if (entry.name.startsWith('.') || LEFT_OUT.has(entry.name)) continue;
+    const inner = join(path, entry.name);
+    if (entry.isDirectory()) files.push(...(await listFiles({ path: inner })).files);
+    else if (entry.isFile()) files.push(inner);
+  }
+  return { text: `${files.length} files`, files };
+}
+
+async function countLines({ path }) {
+  const lines = (await readFile(path, 'utf8')).split('\n').length - 1;
+  return { text: `${lines} lines`, lines };
+}
+
+async function ask(text) {
+  await say('question', text, { options: ['yes', 'no'] });
+  for (;;) {
+    const { value, done: closed } = await answers.next();
+    if (closed) return 'no'; // Nobody can answer any more.
+    const answer = value.trim().toLowerCase();
+    if (answer === 'yes' || answer === 'no') return answer;
+    await say('question', `"${value}" is neither yes nor no. ${text}`, { options: ['yes', 'no'] });
+  }
+}
+
+await say('thinking', `I have to find out what is in ${folder}. First I look which files there are.`);
+const { files, error } = await call('list_files', { path: folder }, listFiles);
+if (!files) {
+  await say('message', `I can not go on: ${error}`);
+  process.exit(1);
+}
+const kinds = [...new Set(files.map((path) => extname(path) || 'no suffix'))];
+await say('thinking', `They are of ${kinds.length} kinds: ${kinds.join(', ')}. To say more I have to read them.`);
+
+if ((await ask(`Shall I read all ${files.length} files?`)) === 'yes') {
+  for (const [index, path] of files.entries()) {
+    const { lines = 0 } = await call('count_lines', { path }, countLines);
+    done.files += 1;
+    done.lines += lines;
+    await say('progress', `${index + 1} of ${files.length} files`, { current: index + 1, total: files.length });
+  }
+  await say('message', `Done: ${summary()}.`);
+} else {
+  await say('message', `Then I leave it at that: ${files.length} files, none of them read.`);
+}
+process.exit(0);

@@ -1,0 +1,59 @@
+/** Calls to Holdfast give results, not exceptions. Here is what is tried again, and what the caller of this API is told. */
+
+import type { Failure, Result } from 'holdfast/protocol';
+
+const ATTEMPTS_MAX = 3;
+const BASE_MS = 200;
+
+/**
+ * Only for calls that may be made twice: all but `sendInput`, and a start only with an id of its own. A call that rejects did not get through, or its
+ * answer did not come back: the other Worker is being replaced, for one.
+ */
+export async function calling<T extends object>(call: () => Promise<Result<T>>): Promise<Result<T>> {
+  for (let attempt = 1; ; attempt += 1) {
+    const result = await call().catch((error: unknown): Failure => ({ ok: false, code: 'unavailable', message: String(error) }));
+    if (result.ok || result.code !== 'unavailable' || attempt === ATTEMPTS_MAX) return result;
+    await scheduler.wait(Math.random() * BASE_MS * 2 ** attempt);
+  }
+}
+
+export function refusalOf(failure: Failure): Response {
+  const { status, error, message } = inOurWords(failure);
+  if (status >= 500) console.error(JSON.stringify({ event: 'holdfast_refused', code: failure.code, message: failure.message }));
+  return Response.json({ error, message }, { status, headers: status === 429 || status === 503 ? { 'retry-after': '5' } : {} });
+}
+
+function inOurWords({ code }: Failure): { status: number; error: string; message: string } {
+  switch (code) {
+    case 'session_not_found':
+    case 'execution_not_found':
+      return { status: 404, error: 'no_such_build', message: 'There is no such build.' };
+    case 'execution_id_conflict':
+      return { status: 409, error: 'key_taken', message: 'This Idempotency-Key belongs to another build.' };
+    case 'queue_full':
+      return { status: 429, error: 'too_many_builds', message: 'Too many builds of this repository are waiting.' };
+    case 'overloaded':
+    case 'unavailable':
+    case 'internal':
+      return { status: 503, error: 'unavailable', message: 'Builds can not be reached. Try again.' };
+    // What this Worker asks for is always well-formed and allowed: these say that it or its deployment is wrong, and are no business of a caller.
+    case 'bad_request':
+    case 'unauthorized':
+    case 'forbidden_origin':
+    case 'not_found':
+    case 'method_not_allowed':
+    case 'execution_in_progress':
+    case 'stdin_closed':
+    case 'not_running':
+    case 'offset_ahead':
+    case 'offset_expired':
+    case 'too_large':
+    case 'upgrade_required':
+    case 'not_configured':
+      return { status: 500, error: 'internal', message: 'Something went wrong here.' };
+    default:
+      // A code of a later version.
+      code satisfies never;
+      return { status: 500, error: 'internal', message: 'Something went wrong here.' };
+  }
+}

@@ -1,0 +1,37 @@
+/** The callback of Holdfast, signed as Standard Webhooks 1.0 asks. It is believed only after its signature, and read only as far as it is known. */
+
+import { Webhook, WebhookVerificationError } from 'standardwebhooks';
+import * as z from 'zod';
+
+const ended = z.object({
+  type: z.enum(['execution.completed', 'execution.failed', 'execution.interrupted']),
+  timestamp: z.string(),
+  data: z.object({ session: z.string(), execution: z.object({ id: z.string(), session: z.string() }) }),
+});
+
+export interface Notice {
+  /** The same for every attempt to deliver it. */
+  id: string;
+  type: z.infer<typeof ended>['type'];
+  at: string;
+}
+
+export type ReadNotice =
+  | { kind: 'forged' }
+  | { kind: 'other' }
+  | { kind: 'ended'; notice: Notice; execution: { id: string; session: string } };
+
+/** A signature older than five minutes is refused too, so a copy that somebody kept is worth little. */
+export function readNotice(secret: string, headers: Record<string, string>, body: string): ReadNotice {
+  let payload: unknown;
+  try {
+    payload = new Webhook(secret).verify(body, headers);
+  } catch (error) {
+    if (error instanceof WebhookVerificationError) return { kind: 'forged' };
+    throw error;
+  }
+  const parsed = ended.safeParse(payload);
+  if (!parsed.success) return { kind: 'other' };
+  const { type, timestamp, data } = parsed.data;
+  return { kind: 'ended', notice: { id: headers['webhook-id'] ?? '', type, at: timestamp }, execution: data.execution };
+}

@@ -1,0 +1,24 @@
+/** Whether a start may ask for a callback. What could never be delivered is refused while somebody is there to hear it (CB8, CB9). */
+
+import type { Failure } from '../../protocol/index.ts';
+import { failure } from '../api/problem.ts';
+import type { Config } from '../config.ts';
+import type { Env } from '../env.ts';
+import { refusalOfAddress } from './address.ts';
+
+export function refusalOfCallback(
+  { CALLBACKS }: Pick<Env, 'CALLBACKS'>,
+  { callbacks }: Pick<Config, 'callbacks'>,
+  tenant: string,
+  url: string,
+): Failure | null {
+  const refusal = refusalOfAddress(url, callbacks.allowPrivate);
+  if (refusal) return failure('bad_request', `callback.url: ${refusal}`, { field: 'callback.url' });
+  if (!callbacks.keys.some((key) => key.tenant === tenant)) {
+    return failure('bad_request', 'callback: this tenant has no key in HOLDFAST_CALLBACK_KEYS to sign it with', {
+      field: 'callback',
+    });
+  }
+  if (!CALLBACKS) return failure('bad_request', 'callback: this deployment has no queue for it (CALLBACKS)', { field: 'callback' });
+  return null;
+}

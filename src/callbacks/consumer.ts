@@ -1,0 +1,93 @@
+/**
+ * The queue's other end: makes the request, and tells the queue what becomes of the message. Shell only; attempts.ts decides.
+ *
+ * A message that is tried in vain goes to the dead-letter queue on the platform's terms: by running out of retries. One whose receiver is gone (410) is logged
+ * and acked. Each message is answered for on its own, so that one never repeats another; they are tried at the same time, so that none waits for another.
+ */
+
+import { retryAfterMs } from '../../protocol/index.ts';
+import { type Config, readConfig } from '../config.ts';
+import type { Env } from '../env.ts';
+import { logLine } from '../log.ts';
+import { refusalOfAddress } from './address.ts';
+import { type AttemptOutcome, afterAttempt, CALLBACK_TIMEOUT_MS } from './attempts.ts';
+import { type CallbackMessage, isCallbackMessage, signedHeaders } from './message.ts';
+
+export type Send = (url: string, init: RequestInit) => Promise<Response>;
+
+export async function deliverCallbacks(
+  batch: Pick<MessageBatch<unknown>, 'messages'>,
+  env: Env,
+  send: Send = (url, init) => fetch(url, init),
+): Promise<void> {
+  const configured = readConfig(env);
+  const config = configured.ok ? configured.config : null;
+  await Promise.all(batch.messages.map((message) => deliver(message, config, send)));
+}
+
+async function deliver(message: Message<unknown>, config: Config | null, send: Send): Promise<void> {
+  const { body, attempts } = message;
+  const outcome: AttemptOutcome = isCallbackMessage(body) ? await attempt(body, config, send) : { kind: 'unreadable' };
+  const next = afterAttempt(outcome, attempts);
+  const told = { ...namesOf(body), attempts, outcome: describe(outcome) };
+  switch (next.kind) {
+    case 'done':
+      logLine('info', 'callback_delivered', told);
+      return message.ack();
+    case 'retry':
+      logLine('warn', 'callback_failed', { ...told, retryInSeconds: next.delaySeconds });
+      return message.retry({ delaySeconds: next.delaySeconds });
+    case 'give_up':
+      logLine('error', 'callback_given_up', { ...told, reason: next.reason });
+      return message.ack();
+    default:
+      next satisfies never;
+  }
+}
+
+async function attempt(message: CallbackMessage, config: Config | null, send: Send): Promise<AttemptOutcome> {
+  const keys = (config?.callbacks.keys ?? []).filter(({ tenant }) => tenant === message.tenant).map(({ key }) => key);
+  if (!config || keys.length === 0) return { kind: 'unsigned' };
+  const refusal = refusalOfAddress(message.url, config.callbacks.allowPrivate);
+  if (refusal) return { kind: 'refused', reason: refusal };
+  try {
+    const response = await send(message.url, {
+      method: 'POST',
+      headers: signedHeaders(message, keys, Date.now()),
+      body: message.body,
+      // A redirect would lead where the address check has not looked.
+      redirect: 'manual',
+      signal: AbortSignal.timeout(CALLBACK_TIMEOUT_MS),
+    });
+    // The status is all that is asked for. That the rest is not wanted must not make a failure of it.
+    response.body?.cancel().catch(() => {});
+    const { status, headers } = response;
+    return { kind: 'answered', status, retryAfterMs: retryAfterMs(headers.get('retry-after'), Date.now()) };
+  } catch (error) {
+    // Not its message: the platform's may hold the address.
+    return { kind: 'unreachable', reason: (error as Error)?.name === 'TimeoutError' ? 'timeout' : 'connection_failed' };
+  }
+}
+
+const namesOf = (body: unknown): Partial<CallbackMessage> => {
+  if (!isCallbackMessage(body)) return {};
+  const { id, tenant, session, execution } = body;
+  return { id, tenant, session, execution };
+};
+
+/** For the log: no address, which may hold a secret in its path. */
+function describe(outcome: AttemptOutcome): string {
+  switch (outcome.kind) {
+    case 'answered':
+      return `answered ${outcome.status}`;
+    case 'unreachable':
+      return outcome.reason;
+    case 'refused':
+      return `refused: the address ${outcome.reason}`;
+    case 'unsigned':
+    case 'unreadable':
+      return outcome.kind;
+    default:
+      return outcome satisfies never;
+  }
+}

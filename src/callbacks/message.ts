@@ -1,0 +1,106 @@
+/** One callback: what goes through the queue, and the signed request that is made of it (Standard Webhooks 1.0). */
+
+import { Webhook } from 'standardwebhooks';
+import { type Execution, isTerminal, type TerminalStatus, utf8Bytes } from '../../protocol/index.ts';
+
+/** What a receiver gets, as JSON. `type` is `execution.<status>`. */
+export interface CallbackPayload {
+  type: `execution.${TerminalStatus}`;
+  /** When the execution ended, ISO 8601. */
+  timestamp: string;
+  data: {
+    tenant: string;
+    session: string;
+    /** As `GET` shows it. */
+    execution: Execution;
+    /** Fields of `execution` that were shortened or emptied to fit (CB10); absent when there are none. */
+    cut?: string[];
+  };
+}
+
+/** A message of the queue. It holds the body as text, so that every attempt sends the same bytes under the same id. */
+export interface CallbackMessage {
+  version: 1;
+  /** One for each verdict; `webhook-id` of every attempt, by which a receiver knows a repeat. */
+  id: string;
+  tenant: string;
+  session: string;
+  execution: string;
+  url: string;
+  body: string;
+}
+
+/**
+ * The platform takes 128 KB (128,000 bytes or more) with some of its own in it. A message past that could never be sent; a command, labels and the last words
+ * of a job can be larger together, since escaping doubles them in the worst case.
+ */
+export const CALLBACK_MESSAGE_BYTES_MAX = 120_000;
+
+/** What is left of a text that has to be cut. */
+export const CALLBACK_TEXT_CHARS_MAX = 1024;
+
+export function callbackMessage(callback: { id: string; url: string }, tenant: string, execution: Execution): CallbackMessage {
+  const whole = compose(callback, tenant, execution, []);
+  if (fits(whole)) return whole;
+  const shorter = shorten(execution);
+  const short = compose(callback, tenant, shorter.execution, shorter.cut);
+  if (fits(short)) return short;
+  const { execution: emptied, cut } = empty(shorter.execution);
+  return compose(callback, tenant, emptied, [...shorter.cut, ...cut]);
+}
+
+/** As the platform counts it: the body is a text within JSON. */
+const fits = (message: CallbackMessage): boolean => utf8Bytes(JSON.stringify(message)) <= CALLBACK_MESSAGE_BYTES_MAX;
+
+function compose(
+  { id, url }: { id: string; url: string },
+  tenant: string,
+  execution: Execution,
+  cut: readonly string[],
+): CallbackMessage {
+  const { session, status } = execution;
+  if (!isTerminal(status)) throw new Error(`${execution.id} is ${status}: there is no verdict to tell of`);
+  const payload: CallbackPayload = {
+    type: `execution.${status}`,
+    timestamp: new Date(execution.endedAt ?? execution.createdAt).toISOString(),
+    data: { tenant, session, execution, ...(cut.length > 0 ? { cut: [...cut] } : {}) },
+  };
+  return { version: 1, id, tenant, session, execution: execution.id, url, body: JSON.stringify(payload) };
+}
+
+/** Texts of any length that a job or its wrapper said, and its folder. */
+function shorten(execution: Execution): { execution: Execution; cut: string[] } {
+  const cut: string[] = [];
+  const fields = Object.entries(execution).map(([name, value]) => {
+    if (typeof value !== 'string' || value.length <= CALLBACK_TEXT_CHARS_MAX) return [name, value];
+    cut.push(name);
+    // Not inside a character.
+    return [name, value.slice(0, CALLBACK_TEXT_CHARS_MAX).replace(/[\uD800-\uDBFF]$/, '')];
+  });
+  return { execution: Object.fromEntries(fields) as Execution, cut };
+}
+
+const empty = (execution: Execution): { execution: Execution; cut: string[] } => ({
+  execution: { ...execution, command: [], labels: {} },
+  cut: ['command', 'labels'],
+});
+
+/** Whether something that came out of a queue is a message of ours, and of a version that is known. */
+export function isCallbackMessage(value: unknown): value is CallbackMessage {
+  if (typeof value !== 'object' || value === null) return false;
+  const message = value as Record<string, unknown>;
+  const texts = ['id', 'tenant', 'session', 'execution', 'url', 'body'];
+  return message.version === 1 && texts.every((name) => typeof message[name] === 'string');
+}
+
+/** `keys`: all that are valid now, newest first; the receiver may know any of them, which is how one is rotated. `now`: milliseconds. */
+export function signedHeaders({ id, body }: CallbackMessage, keys: readonly string[], now: number): Record<string, string> {
+  const at = new Date(now);
+  return {
+    'content-type': 'application/json',
+    'user-agent': 'Holdfast-Callback/1',
+    'webhook-id': id,
+    'webhook-timestamp': String(Math.floor(now / 1000)),
+    'webhook-signature': keys.map((key) => new Webhook(key).sign(id, at, body)).join(' '),
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * Gives callbacks to their queue (core/callback.ts): right after the turn of the verdict, and from the alarm when that failed or was lost.
+ *
+ * Each is on its own: one that the queue does not take holds up no other. Their order is not kept, and need not be: each says all there is to say.
+ */
+
+import type { Execution } from '../../protocol/index.ts';
+import { beforeAttempt, type CallbackRecord, isPast } from '../core/callback.ts';
+import { viewOf } from '../core/execution.ts';
+import { logLine } from '../log.ts';
+import type { SessionContext } from './context.ts';
+import { dropIfDone } from './outbox.ts';
+
+/** One alarm's work. The next is due at once when there are more. */
+const AT_ONCE_MAX = 10;
+
+/** After the verdict is written. It leaves when that is durable. */
+export function beginCallback(context: SessionContext, record: CallbackRecord): void {
+  context.runtime.waitUntil(handOver(context, record));
+}
+
+/** At the alarm: what is due. */
+export function beginDueCallbacks(context: SessionContext, now: number): void {
+  const { callbacks } = context.store;
+  for (const record of callbacks.due(now, AT_ONCE_MAX)) {
+    if (isPast(record, now)) {
+      drop(context, record, 'the queue did not take it for as long as a session is kept');
+    } else {
+      const attempt = beforeAttempt(record, now);
+      callbacks.postpone(attempt);
+      beginCallback(context, attempt);
+    }
+  }
+}
+
+async function handOver(context: SessionContext, record: CallbackRecord): Promise<void> {
+  const execution = record.snapshot ?? lateSnapshot(context, record);
+  if (!execution) return drop(context, record, 'its execution is no more');
+  if (!(await context.enqueue(record, execution))) {
+    logLine('warn', 'callback_not_queued', { ...told(context, record), attempts: record.attempts });
+    return;
+  }
+  context.store.callbacks.remove(record.id);
+  context.alarm.release(record.dueAt, context.runtime.now());
+  await dropIfDone(context);
+}
+
+function lateSnapshot({ store, session }: SessionContext, { execution }: CallbackRecord): Execution | null {
+  const record = store.exists ? store.executions.get(execution) : null;
+  return record && viewOf(session, record);
+}
+
+function drop(context: SessionContext, record: CallbackRecord, reason: string): void {
+  logLine('error', 'callback_given_up', { ...told(context, record), reason });
+  context.store.callbacks.remove(record.id);
+  context.runtime.waitUntil(dropIfDone(context));
+}
+
+/** Never where it goes: the address may hold a secret. */
+const told = ({ session }: SessionContext, { id, execution }: CallbackRecord) => ({ id, session, execution });

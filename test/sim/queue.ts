@@ -1,0 +1,38 @@
+/**
+ * The queue of callbacks as a session reaches it: it may be away, slow, or take a message and never say so. What came is remembered for the checks.
+ */
+
+import type { Execution } from '../../protocol/index.ts';
+import type { CallbackRecord } from '../../src/core/callback.ts';
+import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import type { World } from './world.ts';
+
+export interface QueuedCallback {
+  id: string;
+  url: string;
+  execution: Execution;
+}
+
+export class CallbackQueue {
+  /** Each message as often as it came. */
+  readonly messages: QueuedCallback[] = [];
+  readonly #world: World;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** `answer` is called once: with false when it is not known that the queue has it. */
+  send({ id, url }: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution, answer: (taken: boolean) => void): void {
+    const { faults, random, clock } = this.#world;
+    if (faults.strike('queue_away')) return void clock.after(random.int(1, TELL_TIMEOUT_MS), () => answer(false));
+    const travelMs = faults.strike('queue_slow') ? random.int(1_000, 60_000) : random.int(1, 40);
+    const answerLost = faults.strike('queue_answer_lost') || travelMs > TELL_TIMEOUT_MS;
+    clock.after(travelMs, () => {
+      this.#world.trace(() => `queue: the callback of ${execution.id}`);
+      this.messages.push({ id, url, execution });
+      if (!answerLost) answer(true);
+    });
+    if (answerLost) clock.after(TELL_TIMEOUT_MS, () => answer(false));
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Goal: docs/rpc.md, the type that callers are given (HoldfastRpc) and the class itself have the same methods.
+ * Method: the page's tables are compared with the class's prototype and with PROBLEMS; the two types with each other, by the compiler.
+ */
+
+import type { WorkerEntrypoint } from 'cloudflare:workers';
+import { expect, test } from 'vitest';
+import page from '../../docs/rpc.md?raw';
+import { type HoldfastRpc, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PROBLEMS, WAIT_SECONDS_MAX } from '../../protocol/index.ts';
+import { Holdfast } from '../../src/rpc.ts';
+import { READ_LIMIT_MAX } from '../../src/session/operations.ts';
+
+/** `implements` sees that the class has all of the interface; this, that the interface has all of the class. */
+type Offered = Exclude<keyof Holdfast, keyof WorkerEntrypoint | symbol>;
+type Missing = Exclude<Offered, keyof HoldfastRpc>;
+const nothingMissing: [Missing] extends [never] ? true : Missing = true;
+
+/** What only HTTP can meet. */
+const HTTP_ONLY = ['forbidden_origin', 'not_found', 'method_not_allowed', 'too_large', 'upgrade_required'];
+
+const rows = [...page.matchAll(/^\| `(\w+)\(([^|]*)\)` \| ([^|]*) \|([^|]*)\|$/gm)];
+const codesIn = (text: string): string[] => [...text.matchAll(/`([a-z_]+)`/g)].map(([, code]) => code as string);
+
+test('the page has every method of the class, once', () => {
+  const methods = Object.getOwnPropertyNames(Holdfast.prototype).filter((name) => name !== 'constructor');
+  expect(rows.map(([, name]) => name).sort()).toEqual(methods.sort());
+  expect(nothingMissing).toBe(true);
+});
+
+test('each method is shown with as many arguments as it takes', () => {
+  for (const [, name = '', args = ''] of rows) {
+    const shown = args
+      .replace(/\{.*\}/, 'options')
+      .split(',')
+      .filter(Boolean).length;
+    const { length } = Holdfast.prototype[name as Offered] as { length: number };
+    // Optional ones are not in `length`: at most one, and it is an object.
+    const optional = /\{.*\?\}/.test(args) ? 1 : 0;
+    expect([name, shown - optional]).toEqual([name, length]);
+  }
+});
+
+test('its codes are all that a call can be refused with, and no others', () => {
+  const common = [...page.matchAll(/^\| `([a-z_]+)` \| /gm)].map(([, code]) => code as string);
+  const own = rows.flatMap(([, , , , codes = '']) => codesIn(codes));
+  expect([...new Set([...common, ...own])].sort()).toEqual(
+    Object.keys(PROBLEMS)
+      .filter((code) => !HTTP_ONLY.includes(code))
+      .sort(),
+  );
+});
+
+test('its numbers are the limits', () => {
+  expect(page).toContain(`\`waitSeconds\` (at most ${WAIT_SECONDS_MAX})`);
+  expect(page).toContain(`${LIST_LIMIT_DEFAULT} when left out, ${LIST_LIMIT_MAX} at most`);
+  expect(page).toContain(`at most ${READ_LIMIT_MAX} and some 4 MB`);
+});
