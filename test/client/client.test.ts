@@ -87,6 +87,13 @@ describe('readEvents', () => {
     });
   });
 
+  test('[STR22] at the tail there is nothing to read, and the place where it is', async () => {
+    fake.addExecution('e1');
+    fake.lines('e1', 7);
+    expect(await client.readEvents('s1', { after: 'tail' })).toEqual({ events: [], next: 7, upToDate: true, closed: false });
+    expect(fake.requests.at(-1)?.query.get('offset')).toBe('now');
+  });
+
   test('with types the place still moves on over what was left out, to the end of the page', async () => {
     fake.addExecution('e1');
     fake.lines('e1', 150);

@@ -11,6 +11,7 @@ import {
   memoryStorage,
   readCredential,
   takeTicket,
+  ticketExecution,
   ticketExpiry,
 } from '../../../dashboard/src/app/credential.ts';
 
@@ -62,6 +63,13 @@ it('ticketExpiry reads exp of a JWT, and nothing from what is none', () => {
     .replaceAll('=', '')}.x`;
   expect(ticketExpiry(jwt)).toBe(1_763_650_000_000);
   for (const none of ['', 'abc', 'a.b.c', `a.${btoa('{}')}.c`, `a.${btoa('null')}.c`]) expect(ticketExpiry(none)).toBeNull();
+});
+
+it('ticketExecution reads what a link is bound to, and nothing from one that reads all of its session', () => {
+  const ticketOf = (claims: unknown): string => `e30.${btoa(JSON.stringify(claims))}.x`;
+  expect(ticketExecution(ticketOf({ sid: 's', eid: 'e1' }))).toBe('e1');
+  for (const none of ['', 'a.b.c', ticketOf({ sid: 's' }), ticketOf({ eid: 7 }), ticketOf(null), ticketOf('eid')])
+    expect(ticketExecution(none)).toBeNull();
 });
 
 it('a pasted key is freed of what came along', () => {

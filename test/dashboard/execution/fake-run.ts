@@ -108,13 +108,14 @@ export class FakeRun {
   pageEvents = 400;
   /** The credential is a ticket of this run alone. */
   ticketOnly = false;
+  sessionReads = 0;
   readonly streams: FakeStream[] = [];
   readonly model = new FakeModel();
   /** Thrown by the next calls, in turn; null answers as usual. */
   readonly getErrors: (unknown | null)[] = [];
   readonly readErrors: (unknown | null)[] = [];
   gets = 0;
-  reads: number[] = [];
+  reads: (number | 'tail')[] = [];
   tickets = 0;
 
   constructor(execution: Execution, log: LoggedEvent[] = []) {
@@ -136,6 +137,7 @@ export class FakeRun {
       url: 'http://localhost',
       line,
       model: this.model,
+      readsSession: !this.ticketOnly,
       getTicket: async () => {
         this.tickets += 1;
         return `t${this.tickets}`;
@@ -153,6 +155,7 @@ export class FakeRun {
           return this.execution;
         },
         session: async () => {
+          this.sessionReads += 1;
           if (this.ticketOnly) throw problem(401, 'ticket_scope');
           return {
             id: 's1',
@@ -170,6 +173,7 @@ export class FakeRun {
           signal?.throwIfAborted();
           const error = this.readErrors.shift();
           if (error) throw error;
+          if (after === 'tail') return { events: [], next: this.head, upToDate: true, closed: false };
           if (after > this.head) throw problem(409, 'offset_ahead', { head: this.head });
           if (after !== 0 && after < this.earliest - 1) throw problem(410, 'offset_expired', { earliest: this.earliest });
           const kept = this.log.filter(({ offset }) => offset > after && offset >= this.earliest);

@@ -47,12 +47,13 @@ describe('opening', () => {
     expect(run.stream.options.after).toBe(4_000);
   });
 
-  test('with a ticket of the run alone: near the head, which the refusal to read beyond it tells', async () => {
+  test('with a ticket of the run alone: near the head, without asking for what it may not read', async () => {
     const run = new FakeRun(madeExecution(), numbered(5_000));
     run.ticketOnly = true;
     await opened(run);
     expect(run.stream.options.after).toBe(4_000);
-    expect(run.reads).toEqual([Number.MAX_SAFE_INTEGER]);
+    expect(run.reads).toEqual(['tail']);
+    expect(run.sessionReads).toBe(0);
   });
 
   test('with such a ticket and an expired beginning: where the log begins', async () => {

@@ -77,7 +77,11 @@ function Shell({ run, credential, children }: { run: FakeRun; credential: Creden
   );
 }
 
-async function show(execution: Execution, setup: (run: FakeRun) => void = () => {}, ticket = false): Promise<FakeRun> {
+async function show(
+  execution: Execution,
+  setup: (run: FakeRun) => void = () => {},
+  ticket: string | null = null,
+): Promise<FakeRun> {
   const run = new FakeRun(execution);
   setup(run);
   run.head = run.log.at(-1)?.offset ?? run.head;
@@ -86,7 +90,7 @@ async function show(execution: Execution, setup: (run: FakeRun) => void = () => 
     run.streams.push(stream);
     return stream;
   };
-  const credential: Credential = ticket ? { kind: 'ticket', ticket: 't', session: 's1' } : { kind: 'key', apiKey: 'k' };
+  const credential: Credential = ticket ? { kind: 'ticket', ticket, session: 's1' } : { kind: 'key', apiKey: 'k' };
   act(() =>
     render(
       <Shell run={run} credential={credential}>
@@ -208,7 +212,7 @@ describe('what a person sees', () => {
       (run) => {
         run.getErrors.push(problem(401, 'unauthorized'));
       },
-      true,
+      't',
     );
     expect(text()).toContain('No access');
     await click(button('Sign in'));
@@ -395,6 +399,20 @@ describe('running again', () => {
   });
 });
 
+test('a link to one run does not ask for its session, which it may not read; one to all of a session does', async () => {
+  const ticketOf = (claims: object): string => `h.${btoa(JSON.stringify(claims))}.s`;
+  const log = [line(1, 'hello\n', 1), line(2, 'again\n', 2)];
+  const printed = (run: FakeRun) => {
+    run.log = log;
+  };
+  const bound = await show(madeExecution(), printed, ticketOf({ sid: 's1', eid: 'e1' }));
+  expect([bound.sessionReads, bound.reads]).toEqual([0, ['tail']]);
+  expect(bound.stream.options.after).toBe(0);
+  render(null, root);
+  const wide = await show(madeExecution(), printed, ticketOf({ sid: 's1' }));
+  expect([wide.sessionReads > 0, wide.reads]).toEqual([true, []]);
+});
+
 test('a link that is shared carries the ticket behind the #, for the time that was chosen', async () => {
   await live(await show(madeExecution()));
   await click(button('Share'));
@@ -415,7 +433,7 @@ test('an event of the timeline is shown as it is stored', async () => {
 });
 
 test('who came by a link can read and nothing else', async () => {
-  await live(await show(madeExecution({ openStdin: true }), undefined, true));
+  await live(await show(madeExecution({ openStdin: true }), undefined, 't'));
   for (const name of ['Interrupt', 'Rerun', 'Share', 'Send']) expect(() => button(name), name).toThrow();
   press('i');
   press('r');

@@ -227,6 +227,26 @@ describe('the panel', () => {
     await vi.waitFor(() => expect(query.get('q')).toBe('nothing'));
   });
 
+  it('searches for what the address says when the reader goes back, and writes nothing over it', async () => {
+    model.append([output(1, 'first\nsecond\n')]);
+    query = new URLSearchParams('q=first');
+    await draw();
+    const field = () => root.querySelector<HTMLInputElement>('input[type=search]')?.value;
+    expect(field()).toBe('first');
+    query = new URLSearchParams('q=second');
+    await draw();
+    expect([field(), [...root.querySelectorAll('mark')].map((mark) => mark.textContent)]).toEqual(['second', ['second']]);
+    query = new URLSearchParams();
+    await draw();
+    await act(() => new Promise((resolve) => setTimeout(resolve, 400)));
+    expect([field(), query.toString()]).toEqual(['', '']);
+    // What was typed reaches the address, and is not typed over by it.
+    await type('sec');
+    await vi.waitFor(() => expect(query.get('q')).toBe('sec'));
+    await type('second');
+    expect(field()).toBe('second');
+  });
+
   it('takes Ctrl+F for its search unless something else has the focus', async () => {
     await draw();
     const find = () => {
@@ -333,6 +353,29 @@ describe('the panel', () => {
     expect([follow(), root.querySelector('.log-note-end')]).toEqual(['true', null]);
     await draw({ live: false });
     expect(button('Follow')).toBeUndefined();
+  });
+
+  it('keeps lines and view behind one button where they have no room; Escape closes, and goes back to it', async () => {
+    await draw();
+    const view = () => root.querySelector<HTMLButtonElement>('.log-options-button');
+    const isOpen = () => [view()?.getAttribute('aria-expanded'), root.querySelector('.log-options')?.getAttribute('data-open')];
+    const opens = () => act(async () => view()?.click());
+    expect(document.getElementById(view()?.getAttribute('aria-controls') ?? '')).toBe(root.querySelector('.log-options'));
+    expect([view()?.textContent, ...isOpen()]).toEqual(['View', 'false', 'false']);
+    await opens();
+    expect(isOpen()).toEqual(['true', 'true']);
+    await act(async () => button('agent')?.click());
+    await draw();
+    expect([view()?.textContent, ...isOpen()]).toEqual(['View (filtered)', 'true', 'true']);
+    button('Wrap')?.focus();
+    await act(
+      async () => void document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })),
+    );
+    expect(isOpen()).toEqual(['false', 'false']);
+    expect(document.activeElement).toBe(view());
+    await opens();
+    await act(async () => void document.body.dispatchEvent(new Event('pointerdown', { bubbles: true })));
+    expect(isOpen()).toEqual(['false', 'false']);
   });
 
   it('downloads either way, from a menu that Escape and a press elsewhere close', async () => {

@@ -1,0 +1,75 @@
+/** The real wrapper as a process, with a job in it, and what it says of itself. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { buildSync } from 'esbuild';
+import { ROOT } from '../../scripts/stack.ts';
+
+/** One file, as it is installed: running its sources instead would add the compiler's 40 MiB to its memory. */
+let bundled: string | null = null;
+function wrapperFile(): string {
+  if (bundled) return bundled;
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-wrapper-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const outfile = join(folder, 'holdfast-wrapper.mjs');
+  // As scripts/build.mjs does it.
+  buildSync({
+    entryPoints: [join(ROOT, 'wrapper', 'main.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'error',
+    banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
+    external: ['bufferutil', 'utf-8-validate'],
+  });
+  bundled = outfile;
+  return outfile;
+}
+
+export interface WrapperFact {
+  at: number;
+  fact: string;
+  [key: string]: unknown;
+}
+
+export class WrapperProcess {
+  readonly pid: number;
+  readonly facts: WrapperFact[] = [];
+  readonly exited: Promise<number | null>;
+  readonly spool: string;
+  readonly #process: ChildProcess;
+
+  constructor(ingest: { url: string; token: string }, job: string, args: readonly string[] = []) {
+    this.spool = mkdtempSync(join(tmpdir(), 'holdfast-bench-spool-'));
+    const argv = [wrapperFile(), 'run', '--verbose', '--spool', this.spool, '--', process.execPath, '-e', job, ...args];
+    const env = { ...process.env, HOLDFAST_INGEST_URL: ingest.url, HOLDFAST_INGEST_TOKEN: ingest.token };
+    this.#process = spawn(process.execPath, argv, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    this.pid = this.#process.pid as number;
+    createInterface({ input: this.#process.stderr as NodeJS.ReadableStream }).on('line', (line) => {
+      if (!line.startsWith('{')) return;
+      const fact = JSON.parse(line) as { at: string; fact: string };
+      this.facts.push({ ...fact, at: Date.parse(fact.at) });
+    });
+    this.exited = new Promise((resolve) => this.#process.once('close', (code) => resolve(code)));
+  }
+
+  /** When the wrapper said this first. */
+  when(fact: string): number {
+    const found = this.facts.find((one) => one.fact === fact);
+    if (!found) throw new Error(`the wrapper never said ${fact}`);
+    return found.at;
+  }
+
+  kill(): void {
+    this.#process.kill('SIGKILL');
+  }
+
+  cleanUp(): void {
+    rmSync(this.spool, { recursive: true, force: true });
+  }
+}

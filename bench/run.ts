@@ -1,0 +1,105 @@
+/**
+ * `npm run bench -- [--json FILE] [--docs] [--rounds N] [--only a,b] [--smoke] [--scale X] [--list]`
+ *
+ *   benches/   what is measured, one file each       floor/      the bare objects to measure against
+ *   lib/       generator, servers, figures           counting/   Holdfast with counters, for what it costs
+ *   prices.ts  from counts to dollars                profile.ts  a CPU profile of the object under load
+ *
+ * Everything runs on this machine, side by side and in turns. Times depend on it; ratios much less; counts not at all. Exit code 0 says that all was measured,
+ * not that all targets were met: those are in the table.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { ROOT } from '../scripts/stack.ts';
+import { cost } from './benches/cost.ts';
+import { fanout } from './benches/fanout.ts';
+import { ingest } from './benches/ingest.ts';
+import { latency } from './benches/latency.ts';
+import { replay } from './benches/replay.ts';
+import { wrapper } from './benches/wrapper.ts';
+import type { Bench } from './lib/bench.ts';
+import { type Figure, markdown, table } from './lib/figures.ts';
+import { serveFloor, serveHoldfast } from './lib/systems.ts';
+
+const BENCHES: Bench[] = [ingest, latency, replay, fanout, wrapper, cost];
+/** `--docs` writes the table into it. */
+const PAGE = join(ROOT, 'docs', 'performance.md');
+const ROUNDS_DEFAULT = 5;
+const SMOKE_SCALE = 0.01;
+
+/** No bench takes nearly as long; something hangs then. */
+const WATCHDOG_MS = 40 * 60_000;
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
+
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
+async function main(argv: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: argv,
+    options: {
+      json: { type: 'string' },
+      docs: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      scale: { type: 'string' },
+      only: { type: 'string' },
+      smoke: { type: 'boolean', default: false },
+      list: { type: 'boolean', default: false },
+    },
+  });
+  if (values.list) {
+    for (const { name, measures, doesNotMeasure } of BENCHES)
+      process.stdout.write(`${name}\n  measures ${measures}\n  does not measure ${doesNotMeasure}\n`);
+    return 0;
+  }
+  const rounds = Number(values.rounds ?? (values.smoke ? 1 : ROUNDS_DEFAULT));
+  const scale = Number(values.scale ?? (values.smoke ? SMOKE_SCALE : 1));
+  const wanted = values.only?.split(',') ?? BENCHES.map(({ name }) => name);
+  const unknown = wanted.filter((name) => !BENCHES.some((bench) => bench.name === name));
+  if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !(scale > 0)) {
+    say(
+      `unknown: ${unknown.join(', ')}; benches are ${BENCHES.map(({ name }) => name).join(', ')}; --rounds from 1; --scale above 0`,
+    );
+    return 2;
+  }
+
+  const figures: Figure[] = [];
+  const failures: string[] = [];
+  for (const bench of BENCHES.filter(({ name }) => wanted.includes(name))) {
+    // Fresh processes for each, so that what one leaves in memory is not another's.
+    const [holdfast, floor] = await Promise.all([serveHoldfast(), serveFloor()]);
+    try {
+      const watchdog = sleep(WATCHDOG_MS, undefined, { ref: false }).then(() => Promise.reject(new Error('it hangs')));
+      figures.push(...(await Promise.race([bench.run({ rounds, scale, holdfast, floor, say }), watchdog])));
+    } catch (error) {
+      failures.push(`${bench.name}: ${(error as Error).stack}`);
+    } finally {
+      await Promise.all([holdfast.stop(), floor.stop()]);
+    }
+  }
+
+  const [cpu] = cpus();
+  const about = `${rounds} rounds, medians; ${cpus().length} × ${cpu?.model ?? 'unknown'}, ${Math.round(totalmem() / 2 ** 30)} GiB; Node ${process.version}${scale === 1 ? '' : `; SCALED TO ${scale}: no measurement`}`;
+  process.stdout.write(`${about}\n\n${table(figures)}\n\n`);
+  for (const { name, doesNotMeasure } of BENCHES.filter(({ name }) => wanted.includes(name)))
+    process.stdout.write(`${name} does not measure ${doesNotMeasure}.\n`);
+  if (values.json) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
+  if (values.docs) {
+    const page = readFileSync(PAGE, 'utf8');
+    writeFileSync(
+      PAGE,
+      page.replace(
+        /(<!-- figures:begin -->\n)[\s\S]*(<!-- figures:end -->)/,
+        (_, begin: string, end: string) => `${begin}${about}.\n\n${markdown(figures)}\n${end}`,
+      ),
+    );
+  }
+  for (const failure of failures) say(`\nFAILED ${failure}`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+process.exit(await main(process.argv.slice(2)));

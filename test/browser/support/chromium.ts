@@ -1,0 +1,78 @@
+/**
+ * Chromium for the tests and the screenshots: found, started with a profile of its own, and gone afterwards.
+ *
+ * Every browser carries a mark among its arguments. When `close()` does not end it, it is ended by the pid that has the mark, so a failed test leaves nothing
+ * behind; when this process is killed, Chromium ends itself because the pipe to it is closed.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { accessSync, constants } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Browser, chromium } from 'playwright-core';
+import { processesWith } from '../../support/real-stack.ts';
+
+const CHROMIUM_DEFAULT = '/usr/bin/chromium';
+const CLOSE_TIMEOUT_MS = 10_000;
+
+/** No GPU, no updates, no phoning home; the sandbox needs a kernel feature that containers often lack, and the pages are our own. */
+const ARGUMENTS = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+];
+
+/** Throws with what to do when there is none: a browser test that does not run must not look like one that passed. */
+export function chromiumPath(env: NodeJS.ProcessEnv = process.env): string {
+  const path = env.CHROMIUM_PATH || CHROMIUM_DEFAULT;
+  try {
+    accessSync(path, constants.X_OK);
+    return path;
+  } catch {
+    throw new Error(
+      `There is no Chromium at ${path}. Install it (Debian, Ubuntu: apt-get install chromium), or set CHROMIUM_PATH to the program.`,
+    );
+  }
+}
+
+export interface OwnBrowser {
+  browser: Browser;
+  /** SIGSTOP and SIGCONT for every process of it, as a laptop that is closed and opened. */
+  sleep(): void;
+  wake(): void;
+  /** Idempotent. Resolves when no process of it is left. */
+  close(): Promise<void>;
+}
+
+export async function launchChromium(extraArguments: readonly string[] = []): Promise<OwnBrowser> {
+  const mark = `--holdfast-test=${randomUUID()}`;
+  const browser = await chromium.launch({
+    executablePath: chromiumPath(),
+    headless: true,
+    args: [...ARGUMENTS, ...extraArguments, mark],
+    // Signals are for whoever runs the tests to act on; vitest ends its files in order.
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });
+  const close = async (): Promise<void> => {
+    const late = sleep(CLOSE_TIMEOUT_MS, undefined, { ref: false });
+    await Promise.race([browser.close().catch(() => {}), late]);
+    const end = Date.now() + CLOSE_TIMEOUT_MS;
+    for (let left = processesWith(mark); left.length > 0; left = processesWith(mark)) {
+      if (Date.now() > end) throw new Error(`Chromium does not end: ${left.map(({ pid }) => pid).join(', ')}`);
+      for (const { pid } of left) kill(pid);
+      await sleep(50);
+    }
+  };
+  // Playwright starts it as the leader of a process group.
+  const group = processesWith(mark).find((candidate) => candidate.pid === candidate.group)?.pid;
+  if (group === undefined) throw new Error('Chromium does not lead a process group');
+  return { browser, close, sleep: () => kill(-group, 'SIGSTOP'), wake: () => kill(-group, 'SIGCONT') };
+}
+
+function kill(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It just ended.
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Jobs for the screenshots, which print what real ones do: a build, a failing test run, a coding agent, a nightly import. Nothing of it is computed.
+ * They rest a moment where they change from stdout to stderr: two pipes, whose order nobody promises.
+ */
+
+const PRELUDE = `
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+const released = () => existsSync(process.env.HOLD);
+const hold = async () => { while (!released()) await sleep(20); };
+const say = (...lines) => { for (const line of lines) process.stdout.write(line + '\\n'); };
+const warn = (...lines) => { for (const line of lines) process.stderr.write(line + '\\n'); };
+const paint = (code) => (text) => '\\x1b[' + code + 'm' + text + '\\x1b[0m';
+const [bold, dim, red, green, yellow, blue, magenta, cyan] = [1, 2, 31, 32, 33, 34, 35, 36].map(paint);
+`;
+
+/** A build that is in the middle of its tests, and stays there until it is released. */
+export const build = `${PRELUDE}
+say(bold('$ npm ci'), '', 'added 412 packages in 9s', '', dim('58 packages are looking for funding'));
+await sleep(80);
+warn(yellow('npm warn') + ' deprecated glob@7.2.3: versions before v9 are no longer supported');
+await sleep(80);
+say('', bold('$ tsc --noEmit && vite build'), cyan('vite v8.3.8') + green(' building for production...'), 'transforming...', green('✓') + ' 1284 modules transformed.');
+for (const [file, kb, gz] of [['index.html', '0.71', '0.39'], ['assets/index-B4kq0w2X.css', '24.80', '5.61'], ['assets/checkout-D1x7.js', '88.12', '27.94'], ['assets/index-CqT3w9.js', '143.27', '46.02']])
+  say(dim('dist/') + cyan(file.padEnd(30)) + kb.padStart(8) + ' kB ' + dim('│ gzip: ' + gz.padStart(6) + ' kB'));
+say(green('✓ built in 4.18s'), '', bold('$ vitest run'), '', ' ' + paint('30;46')(' RUN ') + ' v5.1.1 ' + dim('/srv/web-shop'), '');
+const suites = ['cart/totals', 'cart/coupons', 'checkout/address', 'checkout/payment', 'catalog/search', 'catalog/filters', 'account/session', 'account/orders', 'api/retry', 'api/cache', 'ui/money', 'ui/dates'];
+let n = 0;
+for (const suite of suites) {
+  n += 7;
+  say(' ' + green('✓') + ' test/' + suite + '.test.ts ' + dim('(' + (4 + (n % 13)) + ' tests) ') + yellow((20 + (n * 37) % 400) + 'ms'));
+  await sleep(120);
+}
+await sleep(80);
+warn(yellow('⚠ ') + 'test/checkout/payment.test.ts: 1 test took longer than 300 ms');
+for (let i = 1; !released() && i < 5000; i += 1) {
+  say(' ' + green('✓') + ' e2e/order-' + String(i).padStart(3, '0') + '.spec.ts ' + dim('(3 tests) ') + yellow((300 + (i * 53) % 900) + 'ms'));
+  await sleep(900);
+}
+`;
+
+/** A test run that fails with a diff. */
+export const failingTests = `${PRELUDE}
+say(bold('$ vitest run'), '', ' ' + paint('30;46')(' RUN ') + ' v5.1.1 ' + dim('/srv/web-shop'), '');
+for (const suite of ['cart/totals', 'cart/coupons', 'checkout/address', 'catalog/search', 'account/session'])
+  say(' ' + green('✓') + ' test/' + suite + '.test.ts ' + dim('(8 tests) ') + yellow('41ms'));
+say(' ' + red('❯') + ' test/checkout/tax.test.ts ' + dim('(6 tests | ') + red('1 failed') + dim(') ') + yellow('58ms'), '   ' + red('× rounds each line before it sums up'));
+await sleep(80);
+warn('', red('───────') + paint('1;41')(' Failed Tests 1 ') + red('───────'), '', paint('1;41')(' FAIL ') + ' test/checkout/tax.test.ts > ' + bold('rounds each line before it sums up'),
+  red(bold('AssertionError') + ': expected 19.98 to be 19.99 // Object.is equality'), '', green('- Expected'), red('+ Received'), '', green('- 19.99'), red('+ 19.98'), '',
+  ' ' + cyan('❯') + ' test/checkout/tax.test.ts:' + dim('42:24'),
+  dim('    40|') + '   const lines = [' + yellow('9.995') + ', ' + yellow('9.995') + '];',
+  dim('    41|') + '   const total = sumWithTax(lines, ' + yellow('0') + ');',
+  '    42|   ' + blue('expect') + '(total).' + blue('toBe') + '(' + yellow('19.99') + ');', dim('      |                        ') + red('^'), '');
+await sleep(80);
+say('', bold(dim(' Test Files  ')) + red('1 failed') + dim(' | ') + green('5 passed') + dim(' (6)'), bold(dim('      Tests  ')) + red('1 failed') + dim(' | ') + green('45 passed') + dim(' (46)'), bold(dim('   Duration  ')) + '2.31s');
+process.exit(1);
+`;
+
+/** A coding agent that reports in JSON lines. */
+export const agent = `${PRELUDE}
+const event = async (fields) => { console.log(JSON.stringify(fields)); await sleep(30); };
+await event({ type: 'session', model: 'coder-large', cwd: '/srv/web-shop' });
+await event({ type: 'user', text: 'The tax of an order with two items is off by one cent. Find out why and fix it.' });
+await event({ type: 'assistant', text: 'I will look at how line totals are rounded.' });
+await event({ type: 'tool', name: 'grep', input: { pattern: 'toFixed|Math.round', path: 'src/checkout' } });
+await event({ type: 'tool_result', name: 'grep', lines: 4, output: 'src/checkout/tax.ts:17: return Math.round(sum * 100) / 100;' });
+await event({ type: 'assistant', text: 'tax.ts rounds the sum, not each line. Invoices must round each line first.' });
+await event({ type: 'tool', name: 'edit', input: { path: 'src/checkout/tax.ts', replaced: 1 } });
+await event({ type: 'tool', name: 'bash', input: { command: 'npx vitest run test/checkout' } });
+say(' ' + green('✓') + ' test/checkout/tax.test.ts ' + dim('(6 tests) ') + yellow('31ms'));
+say(' ' + green('✓') + ' test/checkout/payment.test.ts ' + dim('(11 tests) ') + yellow('204ms'));
+await event({ type: 'assistant', text: 'All 17 tests pass. The rounding now happens per line, as the invoice prints it.' });
+await event({ type: 'result', cost: 0.0713, turns: 5, changed: ['src/checkout/tax.ts'] });
+`;
+
+/** An import that goes on until it is interrupted, and then leaves in order. */
+export const nightlyImport = `${PRELUDE}
+let stop = false;
+process.on('SIGINT', () => { stop = true; });
+say('import of 2026-11-20, 48 files, 31.4 GB', 'manifest ' + dim('sha256:9f41…c07e') + ' verified');
+for (let i = 1; i <= 480 && !stop; i += 1) {
+  const part = String(i).padStart(2, '0');
+  say('part-' + part + '.parquet  ' + green('loaded') + '  ' + (612_000 + ((i * 7919) % 90_000)).toLocaleString('en') + ' rows  ' + dim((((i * 613) % 90) / 10 + 2).toFixed(1) + ' s'));
+  await sleep(10);
+  if (i % 9 === 0) warn(yellow('warning') + ' part-' + part + ': 3 rows without a customer, kept in quarantine');
+  await sleep(i < 30 ? 20 : 500);
+}
+if (stop) { warn(red('interrupted') + ', rolling back the open part'); process.exit(130); }
+`;
+
+/** Ends well at once. */
+export const shortDeploy = `${PRELUDE}
+say(bold('$ wrangler deploy'), 'Total Upload: 412.77 KiB / gzip: 118.20 KiB', 'Worker Startup Time: 14 ms', green('Deployed') + ' web-shop triggers (1.02 sec)', cyan('  https://web-shop.example.workers.dev'), 'Current Version ID: 4c1f0b52-0d6e-4c70-9d0c-6a7b1c1a9f1e');
+`;

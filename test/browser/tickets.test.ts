@@ -1,0 +1,113 @@
+/**
+ * Goal: a link shows its run to whoever has it, for as long as it is valid and no more; a page with a key never notices that its tickets expire.
+ * Method: links with tickets of a second or two, and connections cut after that.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { Dashboard } from './support/dashboard.ts';
+import { linesUntilReleased } from './support/jobs.ts';
+import { NETWORK_NOISE, REFUSED_NOISE } from './support/page-watch.ts';
+import { type Job, Stage } from './support/stage.ts';
+
+let stage: Stage;
+let job: Job;
+beforeAll(async () => {
+  stage = await Stage.start();
+  job = await stage.start('shared', linesUntilReleased(50));
+  await job.running();
+});
+afterAll(() => stage?.close());
+afterEach(() => stage.checkPages());
+
+/** A link to one run may not read its session: the page asks, is refused, and does without. The browser writes that down. */
+const BEYOND_THE_LINK = [...REFUSED_NOISE, /^Failed to load resource: the server responded with a status of 409/];
+
+async function linkFor(ttlSeconds: number): Promise<string> {
+  const { ticket } = await stage.real.client.createTicket(job.session, { execution: job.id, ttlSeconds });
+  return `${job.path}#ticket=${ticket}`;
+}
+
+it('a link shows its run live, leaves the address at once, and lets nobody change anything', async () => {
+  const dashboard = await Dashboard.at(stage, await linkFor(60));
+  dashboard.watch.allow(BEYOND_THE_LINK);
+  await dashboard.connection('Live');
+  await dashboard.reaches(20);
+  expect(dashboard.page.url()).toBe(`${stage.url}${job.path}`);
+  await dashboard.page
+    .getByRole('region', { name: 'Read-only link' })
+    .getByText(/you can read here, and change nothing/)
+    .waitFor();
+  for (const name of ['Interrupt', 'Rerun', 'Share']) expect(await dashboard.button(name).count(), name).toBe(0);
+  // The keys do not do what the buttons are not there for.
+  await dashboard.log.focus();
+  for (const key of ['i', 'r']) await dashboard.page.keyboard.press(key);
+  expect(
+    await dashboard.page
+      .getByRole('dialog')
+      .filter({ hasText: /Interrupt|Run again/ })
+      .count(),
+  ).toBe(0);
+  // A reload keeps it, since the tab has it.
+  await dashboard.page.reload();
+  await dashboard.connection('Live');
+});
+
+it('a link that expired before it was opened says so, and what to do', async () => {
+  const link = await linkFor(1);
+  await sleep(1500);
+  const dashboard = await Dashboard.at(stage, link);
+  dashboard.watch.allow(REFUSED_NOISE);
+  await dashboard.page.getByRole('status').getByText('This link has expired').waitFor();
+  await dashboard.page.getByText('Ask whoever shared it for a new one, or sign in with an API key.').waitFor();
+  // Who has a key goes on right here.
+  await dashboard.page.getByLabel('API key', { exact: true }).fill(stage.apiKey);
+  await dashboard.button('Sign in').click();
+  await dashboard.connection('Live');
+});
+
+it('a link that expires while its page is open says so as soon as the connection needs it', async () => {
+  const dashboard = await Dashboard.at(stage, await linkFor(2));
+  dashboard.watch.allow([...NETWORK_NOISE, ...BEYOND_THE_LINK]);
+  await dashboard.connection('Live');
+  await sleep(2500);
+  stage.viewers.cut();
+  await dashboard.page
+    .getByText(/link (you came by )?has expired/)
+    .first()
+    .waitFor();
+  await dashboard.page
+    .getByText(/new one/)
+    .first()
+    .waitFor();
+});
+
+it('a page with a key mints a new ticket whenever it connects', async () => {
+  const dashboard = await Dashboard.at(stage, job.path);
+  dashboard.watch.allow(NETWORK_NOISE);
+  let minted = 0;
+  await dashboard.page.route('**/tickets', (route) => {
+    minted += 1;
+    return route.continue({ postData: JSON.stringify({ ...route.request().postDataJSON(), ttlSeconds: 1 }) });
+  });
+  await dashboard.page.getByLabel('API key', { exact: true }).fill(stage.apiKey);
+  await dashboard.button('Sign in').click();
+  await dashboard.connection('Live');
+  for (let times = 1; times <= 2; times += 1) {
+    await sleep(1500);
+    const before = (await dashboard.inView()).at(-1)?.number ?? 0;
+    stage.viewers.cut();
+    await dashboard.reaches(before + 20);
+    await dashboard.connection('Live');
+  }
+  expect(minted).toBeGreaterThanOrEqual(3);
+});
+
+it('a key that is wrong is said to be wrong', async () => {
+  const dashboard = await Dashboard.at(stage, '/');
+  dashboard.watch.allow(REFUSED_NOISE);
+  await dashboard.page.getByLabel('API key', { exact: true }).fill('hf_0123456789abcdef0123');
+  await dashboard.button('Sign in').click();
+  await dashboard.page.getByText('This deployment does not know that key').waitFor();
+  expect(await dashboard.page.evaluate(() => Object.values(sessionStorage).join())).not.toContain('hf_');
+});
