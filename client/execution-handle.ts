@@ -1,25 +1,6 @@
 /** One execution, by name: the client's calls without repeating which. It keeps nothing and asks nothing by itself. */
 
-import type { Execution } from '../protocol/index.ts';
-import type { CallOptions, EventsOptions, HoldfastClient, Ticket, TicketRequest } from './http.ts';
-import type { EventPage, ReadEventsOptions } from './read-events.ts';
-import type { SessionStream } from './session-stream.ts';
-
-export interface ExecutionHandle {
-  readonly session: string;
-  readonly id: string;
-  get(options?: CallOptions & { waitSeconds?: number }): Promise<Execution>;
-  /** Resolves with the execution when it has ended, however it ended. */
-  wait(options?: CallOptions): Promise<Execution>;
-  interrupt(request?: { reason?: string; force?: boolean }, options?: CallOptions): ReturnType<HoldfastClient['interrupt']>;
-  fail(request: { code: string; message: string }, options?: CallOptions): Promise<{ settled: boolean }>;
-  /** Text for the job's stdin. It is not sent again when its answer was lost. */
-  send(data: string, options?: CallOptions): Promise<void>;
-  events(options?: Omit<EventsOptions, 'execution'>): SessionStream;
-  readEvents(options: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage>;
-  /** A ticket that reads this execution alone. */
-  ticket(request?: Omit<TicketRequest, 'execution'>, options?: CallOptions): Promise<Ticket>;
-}
+import type { ExecutionHandle, HoldfastClient } from './http-types.ts';
 
 export function executionHandle(client: HoldfastClient, session: string, id: string): ExecutionHandle {
   return {

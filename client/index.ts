@@ -2,6 +2,7 @@
  * The client, for browsers and Node: no DOM, no Node imports.
  *
  *   http              start, get, wait, interrupt, read, … : one typed call each; execution-handle: the same for one execution
+ *   http-types        what these take and give
  *   http-request      the attempts of a call; credential: what they carry; http-error: what they throw
  *   read-events       a page of the log
  *   session-stream    follow a session or an execution through cuts, each event once; opens with a map of its parts
@@ -33,10 +34,10 @@ export {
   terminalStatusOf,
 } from '../protocol/index.ts';
 export type { ClientCredential, TicketSource } from './credential.ts';
-export type { ExecutionHandle } from './execution-handle.ts';
 export * from './http.ts';
 export * from './http-error.ts';
 export { CLIENT_DEFAULTS, type RequestOptions } from './http-request.ts';
+export * from './http-types.ts';
 export { type PageChange, type PageLifecycle, pageOf } from './page-lifecycle.ts';
 export type { EventPage, ReadEventsOptions } from './read-events.ts';
 export * from './session-stream.ts';

@@ -7,7 +7,7 @@
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react';
 import type { Status } from '../protocol/index.ts';
-import type { EventsOptions, HoldfastClient } from './http.ts';
+import type { EventsOptions, HoldfastClient } from './http-types.ts';
 import { INITIAL_SNAPSHOT, type SessionSnapshot, type StreamHooks } from './session-store.ts';
 import { connectSession, type SessionStream } from './session-stream.ts';
 import { StreamRegistry } from './stream-registry.ts';

@@ -11,8 +11,11 @@ export interface ReadEventsOptions {
   execution?: string;
   /** Only events of these types. The server sends all of a page; what is not wanted is dropped here. */
   types?: readonly string[];
-  /** Events after this offset. 0 is the oldest that is kept; another offset that is no longer kept is refused with `offset_expired`. */
-  after: number;
+  /**
+   * Events after this offset. 0 is the oldest that is kept; another offset that is no longer kept is refused with `offset_expired`. `tail` is
+   * the end of the log: an empty page, whose `next` says where that is.
+   */
+  after: number | 'tail';
   /** At most so many events. Default: what a page of about 1 MiB holds. */
   limit?: number;
   signal?: AbortSignal;
@@ -35,9 +38,9 @@ const PAGE_EXTRA_MS = 20_000;
 const isWholeNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 export function eventsCall(path: string, { after, limit }: ReadEventsOptions): Call {
-  if (!isWholeNumber(after)) throw new TypeError('after must be a whole number');
+  if (after !== 'tail' && !isWholeNumber(after)) throw new TypeError('after must be a whole number or tail');
   if (limit !== undefined && !(isWholeNumber(limit) && limit > 0)) throw new TypeError('limit must be a whole number above 0');
-  const offset = after === 0 ? '-1' : String(after).padStart(16, '0');
+  const offset = after === 'tail' ? 'now' : after === 0 ? '-1' : String(after).padStart(16, '0');
   return { method: 'GET', path: `${path}/events`, query: { offset }, repeatable: true, heldMs: PAGE_EXTRA_MS };
 }
 
