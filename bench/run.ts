@@ -1,5 +1,7 @@
 /**
- * `npm run bench -- [--json FILE] [--docs] [--rounds N] [--only a,b] [--smoke] [--scale X] [--list]`
+ * `npm run bench -- [--json FILE] [--docs] [--rounds N] [--only a,b] [--smoke] [--scale X] [--list] [--from FILE,FILE]`
+ *
+ * `--from` measures nothing: it puts the figures of earlier runs together, which were made a bench at a time.
  *
  *   benches/   what is measured, one file each       floor/      the bare objects to measure against
  *   lib/       generator, servers, figures           counting/   Holdfast with counters, for what it costs
@@ -49,6 +51,7 @@ async function main(argv: string[]): Promise<number> {
       only: { type: 'string' },
       smoke: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
+      from: { type: 'string' },
     },
   });
   if (values.list) {
@@ -67,9 +70,9 @@ async function main(argv: string[]): Promise<number> {
     return 2;
   }
 
-  const figures: Figure[] = [];
+  const figures: Figure[] = (values.from?.split(',') ?? []).flatMap((file) => JSON.parse(readFileSync(file, 'utf8')) as Figure[]);
   const failures: string[] = [];
-  for (const bench of BENCHES.filter(({ name }) => wanted.includes(name))) {
+  for (const bench of BENCHES.filter(({ name }) => values.from === undefined && wanted.includes(name))) {
     // Fresh processes for each, so that what one leaves in memory is not another's.
     const [holdfast, floor] = await Promise.all([serveHoldfast(), serveFloor()]);
     try {

@@ -1,5 +1,5 @@
 /**
- * Goal: the faults that connections of this kind have met in the field (FOUNDING_SYSTEMS S1 and S4), each provoked for real.
+ * Goal: the faults that connections of this kind have met in the field (S1 and S4 of test/founding), each provoked for real.
  * Method: a real Connection against the fake coordinator over TCP, with short times.
  */
 

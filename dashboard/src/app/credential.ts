@@ -53,15 +53,26 @@ export function cleanKey(text: string): string {
 /** A key travels in a header, which takes visible ASCII only. */
 export const isSendableKey = (key: string): boolean => /^[\x21-\x7e]+$/.test(key);
 
-/** Reading `exp` of a JWT, in milliseconds; it is not checked here. Null: it has none. */
-export function ticketExpiry(ticket: string): number | null {
+/** What a ticket says of itself. It is not checked here; the coordinator does that. */
+function claimsOf(ticket: string): { exp?: unknown; eid?: unknown } {
   try {
     const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
-    const { exp } = JSON.parse(atob(payload)) as { exp?: unknown };
-    return typeof exp === 'number' ? exp * 1000 : null;
+    return Object(JSON.parse(atob(payload)));
   } catch {
-    return null;
+    return {};
   }
+}
+
+/** In milliseconds since the epoch. Null: it has none. */
+export function ticketExpiry(ticket: string): number | null {
+  const { exp } = claimsOf(ticket);
+  return typeof exp === 'number' ? exp * 1000 : null;
+}
+
+/** The only execution that it reads. Null: all of its session. */
+export function ticketExecution(ticket: string): string | null {
+  const { eid } = claimsOf(ticket);
+  return typeof eid === 'string' ? eid : null;
 }
 
 /** A browser may forbid storage altogether; then a credential lasts as long as the page. */

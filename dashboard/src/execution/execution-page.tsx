@@ -12,6 +12,7 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useApp, useHash } from '../app/context.ts';
+import { ticketExecution } from '../app/credential.ts';
 import { LogModel, LogPanel } from '../log/index.ts';
 import { Button, bytes as bytesWords } from '../ui/index.ts';
 import { Connection } from './connection.tsx';
@@ -65,7 +66,7 @@ const lineOfHash = (hash: string): number | null => {
 };
 
 function View({ session, execution, connect, onRestart }: Props & { onRestart(): void }) {
-  const { client, getTicket } = useApp();
+  const { client, credential, getTicket } = useApp();
   const hash = useHash();
   const [{ feed, model }] = useState(() => {
     const log = new LogModel();
@@ -74,6 +75,7 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
       execution,
       url: location.origin,
       client,
+      readsSession: credential.kind === 'key' || ticketExecution(credential.ticket) === null,
       getTicket: () => getTicket(session, execution),
       model: log,
       line: lineOfHash(hash),
@@ -223,7 +225,6 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
         onCancelLoading={() => feed.cancelLoading()}
         onRetryOlder={() => feed.retryOlder()}
       />
-      <Waiting snapshot={snapshot} facts={facts} />
       {download.busy || download.error ? (
         <Notice
           tone={download.error ? 'warn' : 'info'}
@@ -237,23 +238,26 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
       ) : null}
       <div class="exec-body">
         <div class="exec-main">
-          <LogPanel
-            model={model}
-            live={!over}
-            startedAt={execution.startedAt ?? null}
-            older={snapshot.older.state}
-            onOlder={() => feed.loadOlder()}
-            onLoadAll={() => feed.loadAll()}
-            onGoToLine={(line) => feed.goToLine(line)}
-            onInspect={setInspected}
-            onDownload={(kind) =>
-              download.start(kind, execution, {
-                earliest: snapshot.expiredBefore ?? 1,
-                head: snapshot.newest,
-              })
-            }
-            empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
-          />
+          <div class="exec-log">
+            <LogPanel
+              model={model}
+              live={!over}
+              startedAt={execution.startedAt ?? null}
+              older={snapshot.older.state}
+              onOlder={() => feed.loadOlder()}
+              onLoadAll={() => feed.loadAll()}
+              onGoToLine={(line) => feed.goToLine(line)}
+              onInspect={setInspected}
+              onDownload={(kind) =>
+                download.start(kind, execution, {
+                  earliest: snapshot.expiredBefore ?? 1,
+                  head: snapshot.newest,
+                })
+              }
+              empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
+            />
+            <Waiting snapshot={snapshot} facts={facts} lines={model.lines} />
+          </div>
           {takesInput ? (
             <InputBar
               session={session}

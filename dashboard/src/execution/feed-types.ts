@@ -28,6 +28,8 @@ export interface FeedOptions {
   execution: string;
   url: string;
   client: Pick<HoldfastClient, 'get' | 'session' | 'readEvents'>;
+  /** False: the credential reads this run alone, and to ask for its session would only be refused. */
+  readsSession: boolean;
   /** A fresh ticket for each connection. */
   getTicket(): Promise<string>;
   model: LogSink;

@@ -242,8 +242,10 @@ export class ExecutionFeed {
   }
 
   async #summary(): Promise<SessionSummary | null> {
+    const { client, session, readsSession } = this.#options;
+    if (!readsSession) return null;
     try {
-      return await this.#options.client.session(this.#options.session, { signal: this.#life.signal });
+      return await client.session(session, { signal: this.#life.signal });
     } catch {
       return null;
     }

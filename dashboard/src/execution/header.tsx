@@ -24,7 +24,7 @@ interface Props {
 
 export function Header({ facts, connection, actions, progress, gone, reruns }: Props) {
   const { execution, wrapper } = facts;
-  const { id, session, status, command } = execution;
+  const { session, status, command } = execution;
   const text = formatCommand(command);
   const result = exitWords(execution.exitCode, execution.signal);
   const original = execution.labels[RERUN_LABEL];
@@ -55,10 +55,6 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
         </span>
         {progress ? <span class="exec-strong exec-tone-warn">{progress}</span> : null}
         {isTerminal(status) && result ? <span>{result}</span> : null}
-        <span class="exec-id">
-          <code title="Run id">{id}</code>
-          <CopyButton text={id} label="Copy the run id" />
-        </span>
         <span class="exec-wide">
           created <Moment at={execution.createdAt} text={dateTime(execution.createdAt)} />
         </span>

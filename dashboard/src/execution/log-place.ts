@@ -16,8 +16,8 @@ export interface LogSource {
 }
 
 /**
- * Who may read one run only does not get the session's summary. The head is then known from the refusal to read beyond it, and the oldest
- * offset is taken to be the first until a read is refused for it.
+ * Who may read one run only does not get the session's summary. The head is then known from where the log's end is, and the oldest offset is
+ * taken to be the first until a read is refused for it.
  */
 export async function boundsOf(
   source: LogSource,
@@ -26,7 +26,7 @@ export async function boundsOf(
   signal: AbortSignal,
 ): Promise<LogBounds> {
   if (summary) return { firstOffset, lastOffset, earliest: summary.earliest, head: summary.head };
-  const head = lastOffset ?? headOf(await refusalOf(source, Number.MAX_SAFE_INTEGER, signal)) ?? firstOffset;
+  const head = lastOffset ?? (await headOf(source, signal));
   return { firstOffset, lastOffset, earliest: 1, head };
 }
 
@@ -72,8 +72,7 @@ async function refusalOf({ client, session, execution }: LogSource, after: numbe
   }
 }
 
-/** `head` of an `offset_ahead` answer, else null. */
-function headOf(error: unknown): number | null {
-  const { code, facts } = (error ?? {}) as { code?: unknown; facts?: { head?: unknown } };
-  return code === 'offset_ahead' && Number.isSafeInteger(facts?.head) ? (facts?.head as number) : null;
+async function headOf({ client, session, execution }: LogSource, signal: AbortSignal): Promise<number> {
+  const { next } = await client.readEvents(session, { execution, after: 'tail', signal });
+  return next;
 }

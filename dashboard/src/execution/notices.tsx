@@ -35,7 +35,6 @@ export function Notices({ snapshot, facts, onReconnect, onCancelLoading, onRetry
       ) : null}
       {outcome ? (
         <Notice tone={outcome.tone} title={outcome.title}>
-          <p>{outcome.meaning}</p>
           {outcome.facts.length > 0 ? (
             <ul class="exec-outcome">
               {outcome.facts.map((fact) => (
@@ -43,6 +42,7 @@ export function Notices({ snapshot, facts, onReconnect, onCancelLoading, onRetry
               ))}
             </ul>
           ) : null}
+          <p class="exec-muted">{outcome.meaning}</p>
         </Notice>
       ) : null}
       {!isEnded(facts) && !gone && facts.wrapper.state === 'disconnected' ? <Disconnected facts={facts} /> : null}
@@ -84,7 +84,7 @@ function Disconnected({ facts }: { facts: Facts }) {
       {since === null ? null : (
         <>
           Since <Moment at={since} text={timeOfDay(since)} />
-          {reason ? ` (${reason.replaceAll('_', ' ')})` : ''}.{' '}
+          {reason ? ` (${reason.replaceAll('_', ' ').replace(/\.$/, '')})` : ''}.{' '}
         </>
       )}
       The job may go on: what it prints is kept and sent when the connection is back.{' '}

@@ -1,4 +1,7 @@
-/** What is being waited for while the log has nothing of the job itself: its turn, its wrapper, its first line. */
+/**
+ * What is being waited for while the log has nothing of the job itself: its turn, its wrapper, its first line. It lies over the empty part of
+ * the log, so that nothing moves when it goes.
+ */
 
 import { executionPath } from '../app/router.ts';
 import { useNow, wholeSeconds } from '../ui/index.ts';
@@ -6,9 +9,12 @@ import { type Facts, isEnded } from './facts.ts';
 import type { FeedSnapshot } from './feed-types.ts';
 import { Moment, Notice, timeOfDay } from './parts.tsx';
 
-export function Waiting({ snapshot, facts }: { snapshot: FeedSnapshot; facts: Facts }) {
+/** So many lines leave room below them, wrapped on a phone, too. */
+const LINES_MAX = 8;
+
+export function Waiting({ snapshot, facts, lines }: { snapshot: FeedSnapshot; facts: Facts; lines: number }) {
   const { caughtUp, older, expiredBefore, gone } = snapshot;
-  if (gone) return null;
+  if (gone || lines > LINES_MAX) return null;
   switch (facts.execution.status) {
     case 'queued':
       return <Queued snapshot={snapshot} facts={facts} />;

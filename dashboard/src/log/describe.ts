@@ -39,7 +39,7 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
   wrapper_connected: () => 'wrapper connected',
   wrapper_reconnected: () => 'wrapper connected again',
   wrapper_disconnected: ({ reason, wsCloseCode, wsCloseReason }) => {
-    const why = text(reason) ?? text(wsCloseReason);
+    const why = (text(reason) ?? text(wsCloseReason))?.replaceAll('_', ' ') ?? null;
     return `wrapper disconnected${why === null ? '' : `: ${why}`}${typeof wsCloseCode === 'number' ? ` (close code ${wsCloseCode})` : ''}`;
   },
   execution_queued: () => 'queued',

@@ -17,6 +17,11 @@ export const SPACE_PX_MAX = 8_000_000;
 
 /** Farther than this many views at once is a pull at the scroll bar, or End, and means a share; less is a wheel, a key or a finger, and means pixels. */
 const LOCAL_VIEWS = 3;
+/**
+ * In a low view three of them are few pixels, and a fast wheel turns farther in one frame. So this much is always taken as pixels. A pull is never mistaken for
+ * it where that matters: in a log that does not fit the space, one pixel of a bar 2,000 px high is 4,000 px of it.
+ */
+const LOCAL_PX = 2000;
 
 /** What is in view, in rows: 12.5 is the middle of row 12. */
 export interface Extent {
@@ -28,7 +33,7 @@ export interface Extent {
 export const spacePx = (rows: number, rowPx: number, viewPx: number): number =>
   Math.min(Math.max(Math.ceil(rows * rowPx), viewPx), SPACE_PX_MAX);
 
-export const isLocal = (deltaPx: number, viewPx: number): boolean => Math.abs(deltaPx) <= LOCAL_VIEWS * viewPx;
+export const isLocal = (deltaPx: number, viewPx: number): boolean => Math.abs(deltaPx) <= Math.max(LOCAL_VIEWS * viewPx, LOCAL_PX);
 
 /**
  * So much room is kept between the thumb and an end that is not reached yet, as far as there are lines: in a log fifty times as high as the space
@@ -56,10 +61,15 @@ export function rowAt(scrollPx: number, rows: number, space: number, viewPx: num
   return { row: whole, share: row - whole, y: share * viewPx };
 }
 
-/** The rows to draw around an anchor: what fills the view if every row were as low as can be, and some more on both sides. */
+/**
+ * The rows to draw around an anchor: what fills the view if every row were as low as can be, and some more on both sides. Never fewer than fill it: near an end
+ * the anchor is not where it was wanted, and all of the view is on its other side.
+ */
 export function drawn(anchorRow: number, y: number, rows: number, viewPx: number, spare: number): { from: number; to: number } {
   const above = Math.ceil(Math.max(y, 0) / ROW_PX) + spare;
   const below = Math.ceil(Math.max(viewPx - y, 0) / ROW_PX) + 1 + spare;
-  const from = Math.max(Math.min(anchorRow, rows) - above, 0);
-  return { from, to: Math.min(anchorRow + below, rows) };
+  const fill = Math.ceil(viewPx / ROW_PX) + 1;
+  const to = Math.min(anchorRow + below, rows);
+  const from = Math.max(Math.min(Math.min(anchorRow, rows) - above, to - fill), 0);
+  return { from, to: Math.max(to, Math.min(from + fill, rows)) };
 }

@@ -45,8 +45,10 @@ export class Scroller {
   #viewPort: HTMLElement | null = null;
   #space: HTMLElement | null = null;
   #block: HTMLElement | null = null;
-  /** The offset that was last seen or set: what differs from it is the reader's doing. */
+  /** The offset that was last seen or set. */
   #seen = 0;
+  /** The same when something was last made of it: what differs from it by a pixel is the reader's doing. Less may be the browser's rounding. */
+  #noted = 0;
   #view = 0;
   #rowPx = ROW_PX;
   #blockTop = 0;
@@ -181,6 +183,7 @@ export class Scroller {
       this.#viewPort.scrollTop = wanted;
     this.#correct = false;
     this.#seen = this.#viewPort.scrollTop;
+    this.#noted = this.#seen;
     this.#blockTop = this.#seen + y;
     this.#block.style.top = `${this.#blockTop}px`;
     if (this.#anchor.at === 'line') this.#hangOnTop();
@@ -201,10 +204,17 @@ export class Scroller {
     const viewPort = this.#viewPort;
     if (viewPort === null) return;
     const now = viewPort.scrollTop;
-    const delta = now - this.#seen;
-    if (Math.abs(delta) < 1) return;
+    const delta = now - this.#noted;
+    if (Math.abs(delta) < 1) {
+      // Too little to act on, but the text has moved with it, and stays there.
+      if (this.#anchor.at === 'end') return;
+      this.#anchor = { ...this.#anchor, y: this.#anchor.y - (now - this.#seen) };
+      this.#seen = now;
+      return;
+    }
     const was = this.atEnd;
     this.#seen = now;
+    this.#noted = now;
     clearTimeout(this.#rest);
     this.#rest = setTimeout(() => {
       this.#rest = undefined;

@@ -1,7 +1,7 @@
 /** Above the lines: which kinds, how they are drawn, the search, and the way out of the page as a file. */
 
 import type { JSX, RefObject } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { KINDS } from './chunk.ts';
 import { MATCHES_MAX } from './match.ts';
 import type { SearchState } from './search.ts';
@@ -135,15 +135,25 @@ export interface ToolbarProps {
   onDownload(kind: 'text' | 'jsonl'): void;
 }
 
-const TIME_LABELS: Record<TimeMode, string> = { off: 'Times off', clock: 'Clock time', since: 'Since start' };
+const TIME_LABELS: Record<TimeMode, string> = { off: 'No times', clock: 'Clock time', since: 'Since start' };
 
+const ALL_KINDS = (1 << KINDS.length) - 1;
+
+/** Where there is no room for all of it, lines and view go behind one button: log.css decides, so that nothing is drawn twice. */
 export function Toolbar(props: ToolbarProps): JSX.Element {
   const { mask, wrap, times, live, following, onKind, onWrap, onTimes, onFollow, onDownload } = props;
+  const [open, setOpen] = useState(false);
+  const id = useId();
+  const tools = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDetailsElement>(null);
   useEffect(() => {
     const close = (event: Event): void => {
-      const isElsewhere = event.type === 'pointerdown' && !menu.current?.contains(event.target as Node);
-      if (isElsewhere || (event as KeyboardEvent).key === 'Escape') menu.current?.removeAttribute('open');
+      const isEscape = (event as KeyboardEvent).key === 'Escape';
+      const isOutside = (box: HTMLElement | null) => event.type === 'pointerdown' && !box?.contains(event.target as Node);
+      if (isEscape || isOutside(menu.current)) menu.current?.removeAttribute('open');
+      if (isEscape && tools.current?.contains(document.activeElement)) button.current?.focus();
+      if (isEscape || isOutside(tools.current)) setOpen(false);
     };
     document.addEventListener('pointerdown', close);
     document.addEventListener('keydown', close);
@@ -154,51 +164,66 @@ export function Toolbar(props: ToolbarProps): JSX.Element {
   }, []);
   const download = (kind: 'text' | 'jsonl'): void => {
     menu.current?.removeAttribute('open');
+    setOpen(false);
     onDownload(kind);
   };
   return (
     <>
-      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset can not be laid out as a part of a toolbar */}
-      <div class="log-group" role="group" aria-label="Lines shown">
-        {KINDS.map((name, kind) => (
-          <Toggle
-            key={name}
-            class={`log-kind-${name}`}
-            on={(mask & (1 << kind)) !== 0}
-            label={name}
-            title={`Show ${name} lines`}
-            onToggle={() => onKind(kind)}
-          />
-        ))}
-      </div>
-      {/* biome-ignore lint/a11y/useSemanticElements: as above */}
-      <div class="log-group" role="group" aria-label="View">
-        <Toggle on={wrap} label="Wrap" title="Wrap long lines (w)" onToggle={onWrap} />
-        <select
-          class="log-button"
-          aria-label="Times"
-          title="Times (t)"
-          value={times}
-          onChange={(event) => onTimes(TIME_MODES.find((mode) => mode === event.currentTarget.value) ?? 'off')}
+      {live && <Toggle on={following} label="Follow" title="Follow the end (f)" onToggle={onFollow} />}
+      <div class="log-tools" ref={tools}>
+        <button
+          type="button"
+          class="log-button log-options-button"
+          ref={button}
+          aria-expanded={open}
+          aria-controls={id}
+          onClick={() => setOpen(!open)}
         >
-          {TIME_MODES.map((mode) => (
-            <option key={mode} value={mode}>
-              {TIME_LABELS[mode]}
-            </option>
-          ))}
-        </select>
-        {live && <Toggle on={following} label="Follow" title="Follow the end (f)" onToggle={onFollow} />}
-        <details class="log-menu" ref={menu}>
-          <summary class="log-button">Download</summary>
-          <div class="log-menu-items">
-            <button type="button" onClick={() => download('text')}>
-              Plain text
-            </button>
-            <button type="button" onClick={() => download('jsonl')}>
-              Events as JSONL
-            </button>
+          {mask === ALL_KINDS ? 'View' : 'View (filtered)'}
+        </button>
+        <div class="log-options" id={id} data-open={open}>
+          {/* biome-ignore lint/a11y/useSemanticElements: a fieldset can not be laid out as a part of a toolbar */}
+          <div class="log-group log-kinds" role="group" aria-label="Lines shown">
+            {KINDS.map((name, kind) => (
+              <Toggle
+                key={name}
+                class={`log-kind-${name}`}
+                on={(mask & (1 << kind)) !== 0}
+                label={name}
+                title={`Show ${name} lines`}
+                onToggle={() => onKind(kind)}
+              />
+            ))}
           </div>
-        </details>
+          {/* biome-ignore lint/a11y/useSemanticElements: as above */}
+          <div class="log-group" role="group" aria-label="View">
+            <Toggle on={wrap} label="Wrap" title="Wrap long lines (w)" onToggle={onWrap} />
+            <select
+              class="log-button"
+              aria-label="Times"
+              title="Times (t)"
+              value={times}
+              onChange={(event) => onTimes(TIME_MODES.find((mode) => mode === event.currentTarget.value) ?? 'off')}
+            >
+              {TIME_MODES.map((mode) => (
+                <option key={mode} value={mode}>
+                  {TIME_LABELS[mode]}
+                </option>
+              ))}
+            </select>
+            <details class="log-menu" ref={menu}>
+              <summary class="log-button">Download</summary>
+              <div class="log-menu-items">
+                <button type="button" onClick={() => download('text')}>
+                  Plain text
+                </button>
+                <button type="button" onClick={() => download('jsonl')}>
+                  Events as JSONL
+                </button>
+              </div>
+            </details>
+          </div>
+        </div>
       </div>
     </>
   );

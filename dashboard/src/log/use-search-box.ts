@@ -25,6 +25,8 @@ export interface SearchBox {
   focus(): void;
 }
 
+const isSame = (a: Query, b: Query): boolean => a.text === b.text && a.regex === b.regex;
+
 export function useSearchBox(
   model: LogModel,
   rows: Rows,
@@ -34,17 +36,24 @@ export function useSearchBox(
 ): SearchBox {
   const { query, setQuery, openWorker } = page;
   const { scroller, viewPort, block } = parts;
-  const [typed, set] = useState<Query>(() => ({
-    text: query.get('q') ?? '',
-    regex: query.get('re') === '1' && openWorker !== null,
-  }));
+  const inAddress: Query = { text: query.get('q') ?? '', regex: query.get('re') === '1' && openWorker !== null };
+  const [typed, set] = useState<Query>(inAddress);
+  /** The address as it was last read or written here: another one is the reader's, who went back or forward. */
+  const known = useRef(inAddress);
   const search = useSearch(model, rows.mask, typed, openWorker);
   const field = useRef<HTMLInputElement>(null);
   const [, redraw] = useState(0);
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the address is read when it changes
+  useEffect(() => {
+    if (isSame(inAddress, known.current)) return;
+    known.current = inAddress;
+    set(inAddress);
+  }, [query]);
   useEffect(() => {
     const timer = setTimeout(() => {
       if ((query.get('q') ?? '') === typed.text && (query.get('re') === '1') === typed.regex) return;
+      known.current = typed;
       setQuery({ q: typed.text || null, re: typed.regex ? '1' : null }, { replace: true });
     }, TYPING_MS);
     return () => clearTimeout(timer);

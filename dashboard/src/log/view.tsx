@@ -256,7 +256,7 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
         )}
         {fresh > 0 && (
           <button type="button" class="log-note log-note-end" onClick={() => scroller.toEnd()}>
-            {fresh.toLocaleString('en')} new {fresh === 1 ? 'line' : 'lines'} ↓
+            {fresh.toLocaleString('en')} {live ? 'new' : 'more'} {fresh === 1 ? 'line' : 'lines'} ↓
           </button>
         )}
       </div>
