@@ -1,9 +1,45 @@
-/** `npm test [-- vitest arguments]`: builds the two programs that the tests run as a user would, then runs every test. */
+/**
+ * `npm test [-- vitest arguments]`: builds what the tests run as a user would, then runs every test.
+ *
+ * Without arguments in two lanes side by side. The tests on real stacks wait for most of their time, and may not run beside each other, since each measures
+ * its own machine; so one lane has the stacks, and the other the browser and then all that runs without a stack. The second lane's output follows when it is done.
+ */
 
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from './run.ts';
 import { ROOT } from './stack.ts';
 
+const VITEST = [join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), 'run'];
+const ofProjects = (...names: string[]): string[] => [...VITEST, ...names.flatMap((name) => ['--project', name])];
+
+const FIRST_LANE = [ofProjects('e2e')];
+const SECOND_LANE = [ofProjects('browser'), ofProjects('node', 'workers', 'dashboard')];
+
+/** All steps, also behind one that failed; the worst exit code. */
+async function lane(steps: string[][], output?: number): Promise<number> {
+  let worst = 0;
+  for (const step of steps) worst = Math.max(worst, await run(process.execPath, step, output));
+  return worst;
+}
+
+async function inLanes(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
+  const file = join(folder, 'second-lane.log');
+  const output = openSync(file, 'a');
+  try {
+    const codes = await Promise.all([lane(FIRST_LANE), lane(SECOND_LANE, output)]);
+    process.stdout.write(`\n── browser, node, workers, dashboard\n${readFileSync(file, 'utf8')}`);
+    return Math.max(...codes);
+  } finally {
+    closeSync(output);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const built = await run(process.execPath, [join(ROOT, 'scripts', 'build.mjs')]);
 if (built !== 0) process.exit(built);
-process.exit(await run(process.execPath, [join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), 'run', ...process.argv.slice(2)]));
+const args = process.argv.slice(2);
+const code = args.length > 0 ? await run(process.execPath, [...VITEST, ...args]) : await inLanes();
+process.exit(code);
