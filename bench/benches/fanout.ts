@@ -48,11 +48,19 @@ class Audience {
 
   /** From here on to the last event at the last viewer. */
   watch(): Promise<{ frames: number; bytes: number }> {
-    this.#process.send({ watch: true });
-    return new Promise((resolve, reject) => {
-      this.#process.once('message', (message: { seen?: true; frames: number; bytes: number }) => resolve(message));
-      this.#process.once('exit', () => reject(new Error('the viewers ended')));
+    const peer = this.#process;
+    peer.send({ watch: true });
+    const seen = new Promise<{ frames: number; bytes: number }>((resolve, reject) => {
+      const onEnd = (): void => reject(new Error('the viewers ended'));
+      peer.once('exit', onEnd);
+      peer.once('message', (message: { seen?: true; frames: number; bytes: number }) => {
+        peer.off('exit', onEnd);
+        resolve(message);
+      });
     });
+    // Whoever writes meanwhile may fail first, and then this is waited for by nobody: it must not end the program in place of that error.
+    seen.catch(() => {});
+    return seen;
   }
 
   async leave(): Promise<void> {
