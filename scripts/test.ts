@@ -3,16 +3,32 @@
  *
  * Without arguments in two lanes side by side. The tests on real stacks wait for most of their time, and may not run beside each other, since each measures
  * its own machine; so one lane has the stacks, and the other the browser and then all that runs without a stack. The second lane's output follows when it is done.
+ *
+ * `HOLDFAST_TEST_REPORTS` names a folder for the reports in JSON; without it the failures are told again at the end.
  */
 
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { failureLines } from './failures.ts';
 import { run } from './run.ts';
 import { ROOT } from './stack.ts';
 
+const asked = process.env.HOLDFAST_TEST_REPORTS;
+const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
+const reports = asked ?? join(folder, 'reports');
+
 const VITEST = [join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), 'run'];
-const ofProjects = (...names: string[]): string[] => [...VITEST, ...names.flatMap((name) => ['--project', name])];
+const reported = (name: string): string[] => [
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${join(reports, `${name}.json`)}`,
+];
+const ofProjects = (...names: string[]): string[] => [
+  ...VITEST,
+  ...names.flatMap((name) => ['--project', name]),
+  ...reported(names.join('-')),
+];
 
 const FIRST_LANE = [ofProjects('e2e')];
 const SECOND_LANE = [ofProjects('browser'), ofProjects('node', 'workers', 'dashboard')];
@@ -25,7 +41,6 @@ async function lane(steps: string[][], output?: number): Promise<number> {
 }
 
 async function inLanes(): Promise<number> {
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
   const file = join(folder, 'second-lane.log');
   const output = openSync(file, 'a');
   try {
@@ -34,7 +49,6 @@ async function inLanes(): Promise<number> {
     return Math.max(...codes);
   } finally {
     closeSync(output);
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -42,4 +56,7 @@ const built = await run(process.execPath, [join(ROOT, 'scripts', 'build.mjs')]);
 if (built !== 0) process.exit(built);
 const args = process.argv.slice(2);
 const code = args.length > 0 ? await run(process.execPath, [...VITEST, ...args]) : await inLanes();
+if (code !== 0 && args.length === 0 && asked === undefined)
+  for (const line of failureLines(reports)) process.stdout.write(`  ${line}\n`);
+rmSync(folder, { recursive: true, force: true });
 process.exit(code);

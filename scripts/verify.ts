@@ -1,6 +1,9 @@
 /** `npm run verify`: all that CI runs. Every step runs even when an earlier one failed, so that one look shows everything. */
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { failureLines } from './failures.ts';
 import { run } from './run.ts';
 import { ROOT } from './stack.ts';
 
@@ -18,6 +21,9 @@ const steps: [name: string, program: string, args: string[]][] = [
   ['tests', process.execPath, [join(ROOT, 'scripts', 'test.ts'), ...process.argv.slice(2)]],
 ];
 
+const reports = mkdtempSync(join(tmpdir(), 'holdfast-reports-'));
+process.env.HOLDFAST_TEST_REPORTS = reports;
+
 const results: { name: string; code: number; ms: number }[] = [];
 for (const [name, program, args] of steps) {
   process.stdout.write(`\n── ${name}\n`);
@@ -31,4 +37,7 @@ for (const { name, code, ms } of results) {
   const verdict = code === 0 ? 'ok    ' : 'FAILED';
   process.stdout.write(`  ${verdict}  ${name.padEnd(22)} ${(ms / 1000).toFixed(1)} s${code === 0 ? '' : `  (exit ${code})`}\n`);
 }
+const testsFailed = results.at(-1)?.code !== 0;
+if (testsFailed) for (const line of failureLines(reports)) process.stdout.write(`    ${line}\n`);
+rmSync(reports, { recursive: true, force: true });
 process.exit(results.some(({ code }) => code !== 0) ? 1 : 0);
