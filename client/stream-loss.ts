@@ -118,6 +118,12 @@ function nextStepAfter({ code, refusal }: SocketEnd): NextStep {
   return nextStepAfterStatus(refusal.status);
 }
 
+/** With code 1000 right after an `end` frame. Another 1000 may be a proxy's polite way to close an idle connection. */
+const ENDED_REASON = 'ended';
+
+/** The coordinator has told all that there is for this credential. */
+export const isLastWord = ({ code, reason }: SocketEnd): boolean => code === CLOSE.done && reason === ENDED_REASON;
+
 const REASON_IS_CODE = /^[a-z][a-z0-9_]{0,63}$/;
 
 /** A close reason that is itself a code (`offset_expired`) says more than the number. */

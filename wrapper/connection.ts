@@ -2,7 +2,7 @@
  * The ingest connection: one WebSocket at a time, opened again and again until someone decides otherwise.
  *
  * Owns: the socket, its generation, the watchdog, the heartbeat, the wait before the next attempt, the attempt count.
- * Does not own: what is sent (sender, supervisor), how long it is worth going on (supervisor), whether a refusal is final for anyone else.
+ * Does not own: what is sent (sender, delivery), how long it is worth going on (budgets), whether a refusal is final for anyone else.
  *
  *            open()                    open + hello                 welcome
  *     idle ─────────► dialing ────────────────────► greeting ─────────────────► up

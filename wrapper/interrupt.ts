@@ -1,5 +1,5 @@
 /**
- * How a job is made to stop: a ladder of ever stronger signals. Pure: times are arguments, the supervisor sends the signals.
+ * How a job is made to stop: a ladder of ever stronger signals. Pure: times are arguments, job-stop sends the signals.
  *
  *   IN1  A ladder never gets weaker and never later: a second request can only bring the end nearer.
  *   IN2  A ladder that was asked to force ends in SIGKILL.

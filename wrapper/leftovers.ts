@@ -36,3 +36,23 @@ export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job
     members.some((member) => holdsPipe(member.pid)); // LE2
   return { kind: proven ? 'ours' : 'unproven', group: pid };
 }
+
+/** Kills what is left, if it is provably ours. What became of it, in words; null when nothing is left, or when that ended just now. */
+export function killLeftovers(job: SpoolState['job']): string | null {
+  const found = findLeftovers(job);
+  switch (found.kind) {
+    case 'none':
+      return null;
+    case 'ours':
+      try {
+        process.kill(-found.group, 'SIGKILL');
+      } catch {
+        return null; // It ended just now.
+      }
+      return `what was left of it (process group ${found.group}) was killed`;
+    case 'unproven':
+      return `process group ${found.group} may be left of it, and was left alone because that can not be proven`; // LE4
+    default:
+      return found satisfies never;
+  }
+}

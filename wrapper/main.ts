@@ -2,20 +2,29 @@
  * The process beside the job.
  *
  *   run-options     arguments and variables of `run`
- *   supervisor      one run: wires the following together
+ *   run             one run, from its options to its exit code: makes the following
+ *   supervisor      its life: when the job begins, is stopped, and all is over
+ *     boot          what is to be done with the spool that was found (pure)
+ *     budgets       how long it goes on trying (pure)
+ *     report        the wrapper's own facts, and its state on disk
+ *   delivery        moves the following three together
  *     transport     what there is to know of the way to the coordinator; transport-switch chooses between
  *       connection        one WebSocket at a time
  *       post-transport    a row of POSTs       loss: what follows when one of them is lost, and when to try again
  *     sender        what to send next (pure)         frame-encoding   stored lines to frames (pure)
  *     spool         events on disk until acked       spool-lock, spool-state, spool-recovery, line-ring
- *     child         the job's process                child-pipes, text-splitter (pure), event-lines, interrupt (pure)
+ *   job             the job from its begin on
+ *     child         its process                      child-pipes, text-splitter (pure), event-lines, line-numbers (pure)
+ *     agent-stream  its agent's events
+ *     job-stop      makes it stop                    interrupt: with which signals, and when (pure)        stop-reason: why
+ *     job-end       how it ended: the terminal fact and the exit code (pure)         leftovers: what an earlier one left running
  *     redaction     what is secret in it (pure)      redaction-stream, redaction-json, redaction-search (pure)
  *   runner          `serve`: starts wrappers when a coordinator asks; see its own map
  *   times, log, credential
  */
 
 import { setFlagsFromString } from 'node:v8';
-import { WRAPPER_FAILED } from './supervisor.ts';
+import { WRAPPER_FAILED } from './job-end.ts';
 
 const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
        holdfast-wrapper serve [options]              starts wrappers on request
@@ -38,7 +47,7 @@ async function main([verb, ...argv]: string[]): Promise<number> {
           // A wrapper makes short-lived strings and little else. Room for 16 MiB of them, three times over, is what V8 would give it; at its first size the young
           // generation is collected more often, at no cost that can be measured, and the process is 30 MiB smaller. V8 reads this when it would grow.
           setFlagsFromString('--semi-space-growth-factor=1');
-          const { run } = await import('./supervisor.ts');
+          const { run } = await import('./run.ts');
           return run(reading.options);
         }
         default:

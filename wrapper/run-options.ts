@@ -1,14 +1,51 @@
-/** The arguments and variables of `holdfast-wrapper run`. Arguments win over variables; a token is better given by a variable or file. */
+/** What a run is given, and how `holdfast-wrapper run` reads it. Arguments win over variables; a token is better given by a variable or file. */
 
 import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { OutputFormat } from '../protocol/index.ts';
 import type { StdinSource } from './child.ts';
 import { fileCredential, fixedCredential } from './credential.ts';
 import { decodeJobEnv } from './job-env.ts';
-import { stderrLog } from './log.ts';
-import type { RunOptions } from './supervisor.ts';
-import { TRANSPORT_KINDS } from './transport-switch.ts';
+import { type Log, stderrLog } from './log.ts';
+import type { Writev } from './spool.ts';
+import { STOP_REASON_VARIABLE } from './stop-reason.ts';
+import type { WrapperTimes } from './times.ts';
+import type { Credential } from './transport.ts';
+import { TRANSPORT_KINDS, type TransportKind } from './transport-switch.ts';
+
+export interface RunOptions {
+  command: readonly string[];
+  /** http(s) or ws(s) URL of the ingest path. */
+  url: string;
+  credential: Credential;
+  transport?: TransportKind;
+  /** Null: a new one in the system's folder for temporary files, removed at the end. */
+  spoolDirectory: string | null;
+  spoolLimitBytes?: number;
+  format: OutputFormat;
+  cwd: string | null;
+  /** This process's own; the job gets it without our variables. */
+  env: NodeJS.ProcessEnv;
+  /** For the job alone. */
+  jobEnv?: Readonly<Record<string, string>>;
+  /** Variables whose values are redacted as well as those of the usual names. Null: nothing is redacted. */
+  redact?: readonly string[] | null;
+  stdin: StdinSource;
+  tee: boolean;
+  /** Event stream of an agent server that the job runs. */
+  sse?: string | null;
+  /** Only report what became of the job; never run it. */
+  recoverOnly: boolean;
+  log: Log;
+  /** SIGTERM, SIGINT and SIGHUP of this process are passed to the job. */
+  handleSignals: boolean;
+  /** Where whoever sends such a signal may have left the reason (stop-reason). */
+  stopReasonFile?: string | undefined;
+  times?: Partial<WrapperTimes>;
+  /** Tests make the disk fail here. */
+  writev?: Writev;
+}
 
 export const RUN_USAGE = `Usage: holdfast-wrapper run [options] -- command [argument…]
 
@@ -22,7 +59,7 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
                           where WebSocket does not get through)
   --spool DIR             where events are kept until acknowledged   HOLDFAST_SPOOL
   --spool-limit-bytes N   then the job has to wait (1 GiB)           HOLDFAST_SPOOL_LIMIT_BYTES
-  --format text|jsonl     jsonl: JSON lines of stdout become agent events (text)
+  --format text|jsonl     jsonl: JSON lines of stdout become agent events, or progress and status (text)
   --sse URL               event stream of an agent server that the   HOLDFAST_SSE
                           job runs: its events become agent events
   --cwd DIR               working directory of the command
@@ -114,6 +151,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   } catch (error) {
     return wrong(`the token file can not be read: ${(error as Error).message}`);
   }
+  // However it was given, it is as secret as a variable of this environment, and as one it is redacted (RD1). The job never gets it (CH4).
+  const ownEnv = { ...env, HOLDFAST_OWN_TOKEN: credential.current() };
   const spool = text('spool', 'HOLDFAST_SPOOL');
   const cwd = text('cwd');
   return {
@@ -127,15 +166,16 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
       ...(limit === undefined ? {} : { spoolLimitBytes: Number(limit) }),
       format,
       cwd: cwd === undefined ? null : resolve(cwd),
-      env,
+      env: ownEnv,
       jobEnv,
       stdin: stdinSource(text('stdin-file', 'HOLDFAST_STDIN_FILE'), stdinMode === 'open'),
       sse,
       redact: values['no-redact'] ? null : redact,
       tee: values.tee === true,
       recoverOnly: values.recover === true,
-      log: stderrLog(values.verbose === true || env.HOLDFAST_LOG === 'debug'),
+      log: stderrLog(values.verbose === true || env.HOLDFAST_LOG === 'debug', url),
       handleSignals: true,
+      stopReasonFile: env[STOP_REASON_VARIABLE],
     },
   };
 }

@@ -1,7 +1,7 @@
 /**
  * The runs of one runner: which wrappers there are, and what becomes of each.
  *
- * Owns: the folder of each run, its record, and the decision to start a wrapper again.
+ * Owns: the list of them, the folder of each (runner-folder), and its record (runner-record). What follows when a wrapper is gone is decided in runner-gone.
  * Does not own: the job, its output, its spool's content. Those are the wrapper's, which lives on when the runner does not.
  *
  *             launch                 exits by itself
@@ -23,80 +23,35 @@
  *   R7  The job's env is the job's alone: nothing in it acts on the wrapper (job-env).
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { IngestAccess, OutputFormat } from '../protocol/index.ts';
-import { encodeJobEnv } from './job-env.ts';
-import { identityOf, isAlive, listProcesses, processTree, signalProcess } from './runner-process.ts';
+import type { IngestAccess } from '../protocol/index.ts';
+import {
+  foldersIn,
+  hasSpool,
+  hasSpoolState,
+  isDirectory,
+  readIngest,
+  readRecord,
+  removeFolder,
+  removeIngest,
+  stopReasonOf,
+  writeIngest,
+  writeRecord,
+} from './runner-folder.ts';
+import { decideAfterGone, RESTARTS_MAX } from './runner-gone.ts';
+import { isAlive, processTree, signalProcess } from './runner-process.ts';
+import { keyOf, newRunRecord, type RunKey, type RunRecord, type RunView, viewOf } from './runner-record.ts';
 import { folderName, type LaunchRequest, requestDigest } from './runner-request.ts';
-import { readSpoolState } from './spool-state.ts';
+import { findWrapper, startWrapper } from './runner-wrapper.ts';
+import { leaveStopReason } from './stop-reason.ts';
 
-const RECORD_FILE = 'run.json';
-const INGEST_FILE = 'ingest.json';
-const LOG_FILE = 'wrapper.log';
-/** The wrapper's own folder, apart from the runner's files. */
-const SPOOL_FOLDER = 'spool';
-
-export const RESTARTS_MAX = 3;
 /** Waits before each restart: a wrapper that dies at once would otherwise use them all up within one hiccup of the host. */
 const RESTART_DELAYS_MS = [250, 2000, 10_000];
 /** Wrappers that an earlier runner started are not our children: there is no exit event, so they are looked at. */
 const ADOPTED_POLL_MS = 500;
 const SWEEP_MS = 60_000;
-
-export type RunState = 'running' | 'stopping' | 'restarting' | 'finished' | 'abandoned';
-
-/** What is kept on disk of a run. */
-interface RunRecord {
-  version: 1;
-  id: string;
-  session: string;
-  tenant: string;
-  digest: string;
-  command: string[];
-  cwd: string;
-  format: OutputFormat;
-  launchedAt: number;
-  /** Null between the record and the process: R1. */
-  pid: number | null;
-  start: string | null;
-  restarts: number;
-  stopRequestedAt: number | null;
-  endedAt: number | null;
-  end: 'finished' | 'abandoned' | null;
-  exitCode: number | null;
-  signal: string | null;
-}
-
-/** A run as the API shows it. */
-export interface RunView {
-  id: string;
-  session: string;
-  tenant?: string;
-  pid: number | null;
-  state: RunState;
-  restarts: number;
-  launchedAt: number;
-  endedAt?: number;
-  exitCode?: number;
-  signal?: string;
-}
 
 export type LaunchOutcome =
   | { kind: 'launched'; run: RunView }
@@ -107,12 +62,6 @@ export type LaunchOutcome =
   | { kind: 'failed'; message: string };
 
 export type StopOutcome = { kind: 'unknown' } | { kind: 'stopping'; run: RunView } | { kind: 'ended'; run: RunView };
-
-export interface RunKey {
-  id: string;
-  session: string;
-  tenant: string;
-}
 
 export interface RunsOptions {
   spool: string;
@@ -133,13 +82,6 @@ interface Run {
   folder: string;
   child: ChildProcess | null;
   restartTimer: NodeJS.Timeout | null;
-}
-
-const keyOf = ({ tenant, session, id }: RunKey): string => `${tenant}/${session}/${id}`;
-
-/** No variable of ours reaches a wrapper from the runner's own environment: HOLDFAST_RUNNER_TOKEN would let a job start others. */
-export function environmentForJobs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_')));
 }
 
 export class Runs {
@@ -187,8 +129,8 @@ export class Runs {
     const { spool, log } = this.#options;
     let adopted = 0;
     let crashed = 0;
-    for (const sessionFolder of folders(spool)) {
-      for (const folder of folders(sessionFolder)) {
+    for (const sessionFolder of foldersIn(spool)) {
+      for (const folder of foldersIn(sessionFolder)) {
         const record = readRecord(folder);
         if (record === null) {
           log(`${folder}: not a run of this runner, left alone`);
@@ -199,12 +141,12 @@ export class Runs {
         if (record.end !== null) continue;
         if (record.pid === null || record.start === null) {
           // The runner died between the record and its completion: the process may exist all the same.
-          const found = findWrapper(join(folder, SPOOL_FOLDER));
+          const found = findWrapper(folder);
           if (found) {
             record.pid = found.pid;
             record.start = found.start;
-            writeRecord(run);
-          } else if (record.restarts === 0 && !existsSync(join(folder, SPOOL_FOLDER))) {
+            writeRecord(folder, record);
+          } else if (record.restarts === 0 && !hasSpool(folder)) {
             // Or before there was a process (R6). What is kept of the run would answer the repeated request as if it had ended.
             log(`${record.session}/${record.id}: was never started, forgotten until it is asked for again`);
             this.#runs.delete(keyOf(record));
@@ -248,34 +190,12 @@ export class Runs {
 
     const session = request.tenant === '' ? request.session : `${request.tenant}/${request.session}`;
     const folder = join(this.#options.spool, folderName(session), folderName(request.id));
-    const run: Run = {
-      folder,
-      child: null,
-      restartTimer: null,
-      record: {
-        version: 1,
-        id: request.id,
-        session: request.session,
-        tenant: request.tenant,
-        digest,
-        command: request.command,
-        cwd,
-        format: request.format,
-        launchedAt: this.#options.now(),
-        pid: null,
-        start: null,
-        restarts: 0,
-        stopRequestedAt: null,
-        endedAt: null,
-        end: null,
-        exitCode: null,
-        signal: null,
-      },
-    };
+    const record = newRunRecord(request, { digest, cwd, launchedAt: this.#options.now() });
+    const run: Run = { record, folder, child: null, restartTimer: null };
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       writeIngest(folder, request.ingest);
-      writeRecord(run);
+      writeRecord(folder, record);
       this.#spawn(run, request.ingest, request);
     } catch (error) {
       removeFolder(folder);
@@ -304,7 +224,7 @@ export class Runs {
     if (record.end !== null) return { kind: 'ended', run: view(run) };
     if (record.stopRequestedAt === null) {
       record.stopRequestedAt = this.#options.now();
-      writeRecord(run);
+      writeRecord(run.folder, record);
       this.#signal(run, 'SIGTERM');
     }
     return { kind: 'stopping', run: view(run) };
@@ -327,6 +247,34 @@ export class Runs {
     await Promise.race([this.#idle(), new Promise((done) => setTimeout(done, 2000))]);
   }
 
+  /**
+   * Everything ends, because this host does: each wrapper is told so with the reason, stops its job, reports, and is waited for. After `patienceMs` the jobs are
+   * killed, and not their wrappers, which then have something to report. How long those may take is up to whoever ends the host.
+   */
+  async drain(reason: string, patienceMs: number): Promise<void> {
+    for (const run of this.#runs.values()) {
+      if (run.record.end !== null) continue;
+      leaveStopReason(stopReasonOf(run.folder), reason);
+      this.stop(run.record);
+    }
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((done) => {
+      timer = setTimeout(() => done('late'), patienceMs);
+    });
+    if ((await Promise.race([this.#idle(), late])) === 'late') this.#killJobs(patienceMs);
+    clearTimeout(timer);
+    await this.#idle();
+  }
+
+  #killJobs(patienceMs: number): void {
+    for (const { record } of this.#runs.values()) {
+      const { pid, end } = record;
+      if (end !== null || pid === null) continue;
+      this.#options.log(`${record.session}/${record.id}: did not stop within ${patienceMs} ms, its job is killed`);
+      for (const each of processTree(pid)) if (each.pid !== pid) signalProcess(each, 'SIGKILL');
+    }
+  }
+
   /** Ends the runner's part. The wrappers go on. */
   close(): void {
     this.#closed = true;
@@ -344,43 +292,17 @@ export class Runs {
   /** Starts a wrapper; the first time with the job's own env and stdin, afterwards (`job` absent) with neither. Throws when there is no process. */
   #spawn(run: Run, ingest: IngestAccess, job?: LaunchRequest): void {
     const { record, folder } = run;
-    const [program, ...first] = this.#options.program as [string, ...string[]];
-    const spool = join(folder, SPOOL_FOLDER);
-    const args = [...first, 'run', '--url', ingest.url, '--spool', spool, '--format', record.format];
-    if (job?.openStdin) args.push('--stdin', 'open');
-    if (!job) args.push('--recover'); // R5
-    args.push('--', ...record.command);
-
-    const log = openSync(join(folder, LOG_FILE), 'a', 0o600);
-    const stdin = inputDescriptor(folder, job?.stdin ?? null);
-    try {
-      const child = spawn(program, args, {
-        cwd: isDirectory(record.cwd) ? record.cwd : '/',
-        detached: true, // Its own session: neither the runner's end nor its terminal's reaches it.
-        stdio: [stdin ?? 'ignore', log, log],
-        env: {
-          ...environmentForJobs(this.#options.env),
-          HOLDFAST_INGEST_TOKEN: ingest.token,
-          ...(job ? encodeJobEnv({ ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env }) : {}), // R7
-        },
-      });
-      // Without a listener a failed spawn would be an uncaught exception of the runner.
-      child.on('error', (error) => this.#options.log(`${record.session}/${record.id}: ${error.message}`));
-      const identity = child.pid === undefined ? null : identityOf(child.pid);
-      if (child.pid === undefined) throw new Error(`could not start ${program}`);
-      record.pid = child.pid;
-      // A wrapper that is gone already has no start; its exit event is on the way.
-      record.start = identity?.start ?? 'gone';
-      run.child = child;
-      child.on('exit', (code, signal) => {
-        if (run.child === child) this.#gone(run, code, signal);
-      });
-      child.unref();
-      writeRecord(run);
-    } finally {
-      closeSync(log);
-      if (stdin !== null) closeSync(stdin);
-    }
+    const { program, env, log } = this.#options;
+    const onError = ({ message }: Error) => log(`${record.session}/${record.id}: ${message}`);
+    const { child, identity } = startWrapper({ record, folder, ingest, job: job ?? null, program, env, onError });
+    record.pid = identity.pid;
+    record.start = identity.start;
+    run.child = child;
+    child.on('exit', (code, signal) => {
+      if (run.child === child) this.#gone(run, code, signal);
+    });
+    child.unref();
+    writeRecord(folder, record);
   }
 
   #signal(run: Run, signal: NodeJS.Signals): void {
@@ -408,47 +330,33 @@ export class Runs {
     const name = `${record.session}/${record.id}`;
     record.exitCode = code;
     record.signal = signal;
-    // A wrapper removes its state when the coordinator has all of it.
-    const hasState = readSpoolState(join(folder, SPOOL_FOLDER)) !== null;
-    if (code !== null || (signal === null && !hasState)) {
-      // It left on its own. State that is still there is what the coordinator would not take; it is kept for longer.
-      this.#end(run, hasState ? 'abandoned' : 'finished');
-      return;
-    }
-    if (record.restarts >= RESTARTS_MAX) {
-      log(`${name}: wrapper gone again (${signal ?? 'unknown cause'}), given up after ${RESTARTS_MAX} restarts`);
-      this.#end(run, 'abandoned');
-      return;
-    }
-    const ingest = readIngest(folder);
-    if (ingest === null) {
-      log(`${name}: wrapper gone (${signal ?? 'unknown cause'}) and its credential too; it can not report`);
-      this.#end(run, 'abandoned');
-      return;
-    }
-    const delays = this.#options.restartDelaysMs;
-    const delay = delays[Math.min(record.restarts, delays.length - 1)] ?? 0;
-    log(`${name}: wrapper gone (${signal ?? 'unknown cause'}) with its spool unfinished, restart in ${delay} ms`);
+    const facts = { code, signal, hasState: hasSpoolState(folder), restarts: record.restarts, ingest: readIngest(folder) };
+    const after = decideAfterGone(facts, this.#options.restartDelaysMs);
+    if (after.why !== null) log(`${name}: ${after.why}`);
+    if (after.kind === 'end') return this.#end(run, after.end);
     record.restarts += 1;
     record.pid = null;
     record.start = null;
-    writeRecord(run);
-    run.restartTimer = setTimeout(() => {
-      run.restartTimer = null;
-      try {
-        this.#spawn(run, readIngest(folder) ?? ingest);
-      } catch (error) {
-        log(`${name}: ${(error as Error).message}`);
-        this.#gone(run, null, null);
-      }
-    }, delay);
+    writeRecord(folder, record);
+    run.restartTimer = setTimeout(() => this.#restart(run, after.ingest), after.delayMs);
+  }
+
+  /** With the newest credential, or the one that was there when the wrapper went. */
+  #restart(run: Run, known: IngestAccess): void {
+    run.restartTimer = null;
+    try {
+      this.#spawn(run, readIngest(run.folder) ?? known);
+    } catch (error) {
+      this.#options.log(`${run.record.session}/${run.record.id}: ${(error as Error).message}`);
+      this.#gone(run, null, null);
+    }
   }
 
   #end(run: Run, end: 'finished' | 'abandoned'): void {
     run.record.end = end;
     run.record.endedAt = this.#options.now();
-    writeRecord(run);
-    rmSync(join(run.folder, INGEST_FILE), { force: true }); // R3
+    writeRecord(run.folder, run.record);
+    removeIngest(run.folder); // R3
     if (this.inFlight === 0) for (const done of this.#idleWaiters.splice(0)) done();
   }
 
@@ -468,99 +376,4 @@ export class Runs {
   }
 }
 
-function view({ record, restartTimer }: Run): RunView {
-  const state: RunState = record.end ?? (restartTimer ? 'restarting' : record.stopRequestedAt === null ? 'running' : 'stopping');
-  return {
-    id: record.id,
-    session: record.session,
-    ...(record.tenant === '' ? {} : { tenant: record.tenant }),
-    pid: record.pid,
-    state,
-    restarts: record.restarts,
-    launchedAt: record.launchedAt,
-    ...(record.endedAt === null ? {} : { endedAt: record.endedAt }),
-    ...(record.exitCode === null ? {} : { exitCode: record.exitCode }),
-    ...(record.signal === null ? {} : { signal: record.signal }),
-  };
-}
-
-// ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function folders(parent: string): string[] {
-  try {
-    return readdirSync(parent, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => join(parent, entry.name));
-  } catch {
-    return [];
-  }
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
-}
-
-/** Whole or not at all, also when the host loses power: a half record would be a run that nobody takes care of. */
-function writeWhole(path: string, text: string): void {
-  const beside = `${path}.tmp`;
-  const file = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(beside, path);
-}
-
-const writeRecord = ({ folder, record }: Run): void => writeWhole(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
-const writeIngest = (folder: string, ingest: IngestAccess): void =>
-  writeWhole(join(folder, INGEST_FILE), `${JSON.stringify(ingest)}\n`);
-
-function readRecord(folder: string): RunRecord | null {
-  try {
-    const record = JSON.parse(readFileSync(join(folder, RECORD_FILE), 'utf8')) as RunRecord;
-    return record.version === 1 && typeof record.id === 'string' && Array.isArray(record.command) ? record : null;
-  } catch {
-    return null;
-  }
-}
-
-function readIngest(folder: string): IngestAccess | null {
-  try {
-    const ingest = JSON.parse(readFileSync(join(folder, INGEST_FILE), 'utf8')) as IngestAccess;
-    return typeof ingest.url === 'string' && typeof ingest.token === 'string' ? ingest : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The run's folder, and its session's when that was the last one. */
-function removeFolder(folder: string): void {
-  rmSync(folder, { recursive: true, force: true });
-  try {
-    rmdirSync(join(folder, '..'));
-  } catch {
-    // Other runs of the session are still kept.
-  }
-}
-
-/** The job's stdin as a file without a name: it needs no runner to be read, and nothing of it stays behind. */
-function inputDescriptor(folder: string, text: string | null): number | null {
-  if (text === null) return null;
-  const path = join(folder, 'stdin.tmp');
-  writeFileSync(path, text, { mode: 0o600 });
-  const file = openSync(path, 'r');
-  unlinkSync(path);
-  return file;
-}
-
-/** A wrapper whose pid was not written down in time is known by the spool among its arguments. */
-function findWrapper(spool: string): { pid: number; start: string } | null {
-  const found = listProcesses().find(({ command }) => command.includes(` run `) && command.includes(`--spool ${spool} `));
-  return found ? identityOf(found.pid) : null;
-}
+const view = ({ record, restartTimer }: Run): RunView => viewOf(record, restartTimer !== null);

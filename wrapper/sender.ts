@@ -1,5 +1,5 @@
 /**
- * What to send next, and what need not be kept any longer. A state machine without I/O and without a clock: the supervisor drives it
+ * What to send next, and what need not be kept any longer. A state machine without I/O and without a clock: delivery drives it
  * with real sockets, the simulator with made-up ones.
  *
  * Owns: the list of chunks that are stored and not acked (where they are, not what they say), and how far they were sent in this epoch.

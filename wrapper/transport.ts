@@ -1,5 +1,5 @@
 /**
- * What the supervisor knows of the way to the coordinator: frames go in, frames come out, and it is open or it is not. Three things are
+ * What delivery knows of the way to the coordinator: frames go in, frames come out, and it is open or it is not. Three things are
  * one: a WebSocket (connection), a row of POSTs (post-transport), and whichever of the two gets through (transport-switch).
  *
  *   TR1  `send` never waits and never keeps anything for later: what was not acked when a transport went down is sent again by the sender

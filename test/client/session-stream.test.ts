@@ -154,6 +154,27 @@ describe('exactly once, in order', () => {
     await expect(take(stream, 1)).rejects.toMatchObject({ code: 'gap' });
   });
 
+  test('[G2] after reconnect() a hole is answered with one more attempt again', async () => {
+    fake.lines('e1', 2);
+    const stream = follow();
+    await take(stream, 2);
+    const skip = () =>
+      fake.newest.socket.send(
+        JSON.stringify({ type: 'events', offset: 4, execution: 'e1', events: [{ type: 'output', at: 1, data: {} }] }),
+      );
+    for (let viewers = 1; viewers <= 2; viewers += 1) {
+      await until('live', () => fake.viewers.length === viewers && fake.newest.live);
+      skip();
+    }
+    await until('failed', () => stream.state.status === 'failed');
+    stream.reconnect();
+    await until('a third viewer', () => fake.viewers.length === 3 && fake.newest.live);
+    skip();
+    await until('a fourth viewer', () => fake.viewers.length === 4 && fake.newest.live);
+    fake.lines('e1', 2, 3);
+    expect(offsets(await take(stream, 2))).toEqual([3, 4]);
+  });
+
   test('a filter may leave holes, and the cursor moves on over what was filtered out', async () => {
     fake.lines('e1', 3);
     fake.append('e1', [{ type: 'status', data: { message: 'x' } }]);
@@ -285,6 +306,19 @@ describe('flow', () => {
     fake.lines('e1', 1, 201);
     expect(offsets(await take(stream, 201))).toEqual(upTo(201));
     expect(fake.upgrades.length).toBe(2);
+  });
+
+  test('the time that a connection waits for the consumer is not taken from the budget of giveUpAfterMs', async () => {
+    fake.lines('e1', 5);
+    const stream = follow({ giveUpAfterMs: 200 });
+    await until('live', () => stream.state.status === 'live');
+    fake.behaviours.push({ status: 503 });
+    fake.cut();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(fake.upgrades.length).toBe(1);
+    expect(offsets(await take(stream, 5))).toEqual([1, 2, 3, 4, 5]);
+    await until('live again', () => fake.viewers.length === 2 && stream.state.status === 'live');
+    expect(fake.upgrades.length).toBe(3);
   });
 
   test('an ack goes out whenever the buffer is empty, however little was taken', async () => {
@@ -501,6 +535,16 @@ describe('reconnecting', () => {
     expect(stream.state.status).toBe('closed');
   });
 
+  test('what was received and not taken when close() is called is never given', async () => {
+    fake.lines('e1', 5);
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    expect(offsets(await take(stream, 2))).toEqual([1, 2]);
+    stream.close();
+    expect(await takeAll(stream)).toEqual([]);
+    expect(stream.lastOffset).toBe(2);
+  });
+
   test('a close while waiting to retry cancels the retry', async () => {
     fake.behaviours.push({ close: 1013 }, { close: 1013 }, { close: 1013 });
     const stream = follow({ timings: { ...TIMINGS, retryBaseMs: 200, retryCapMs: 200 } });
@@ -580,6 +624,35 @@ describe('credentials', () => {
     expect(statuses()).toEqual(['connecting', 'refreshing-credential', 'replaying', 'live']);
   });
 
+  test('[S3] a listener that closes or reconnects when told of the refused credential leads to no second connection of ours', async () => {
+    fake.acceptTicket = () => false;
+    const closing: SessionStream = follow({
+      getTicket: () => 't',
+      onState: ({ status }) => {
+        if (status === 'refreshing-credential') closing.close();
+      },
+    });
+    await until('closed', () => closing.state.status === 'closed');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(fake.upgrades.length).toBe(1);
+
+    fake.acceptTicket = (ticket) => ticket === 't2';
+    let made = 0;
+    const restarting: SessionStream = follow({
+      getTicket: () => {
+        made += 1;
+        return `t${made}`;
+      },
+      onState: ({ status }) => {
+        if (status === 'refreshing-credential') restarting.reconnect();
+      },
+    });
+    await until('live', () => restarting.state.status === 'live');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(fake.upgrades.length).toBe(3);
+    expect(made).toBe(2);
+  });
+
   test('[S1] a second 4401 is final, and so is the first one of an API key', async () => {
     fake.acceptTicket = () => false;
     await expect(takeAll(follow({ getTicket: () => 't' }))).rejects.toMatchObject({ code: 'unauthorized' });
@@ -655,6 +728,17 @@ describe('credentials', () => {
 });
 
 describe('[G6] the end', () => {
+  test('a connection that something on the way closes politely right after an end is replaced: only the coordinator says that this was all', async () => {
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    fake.lines('e1', 1);
+    fake.settle('e1', 'completed');
+    fake.newest.socket.send(JSON.stringify({ type: 'end', execution: 'e1', status: 'completed' }));
+    fake.newest.socket.close(1000, 'idle');
+    expect(offsets(await take(stream, 2))).toEqual([1, 2]);
+    await until('a second connection', () => fake.viewers.length === 2 && stream.state.status === 'live');
+  });
+
   test('an execution that ended before is ended, never waited for', async () => {
     fake.lines('e1', 2);
     fake.settle('e1', 'interrupted');

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fixedCredential } from '../../wrapper/credential.ts';
 import type { Log } from '../../wrapper/log.ts';
+import { run } from '../../wrapper/run.ts';
+import type { RunOptions } from '../../wrapper/run-options.ts';
 import { processStart } from '../../wrapper/runner-process.ts';
-import { type RunOptions, run } from '../../wrapper/supervisor.ts';
 import type { FakeCoordinator } from './fake-coordinator.ts';
 
 export const MAIN = fileURLToPath(new URL('../../wrapper/main.ts', import.meta.url));

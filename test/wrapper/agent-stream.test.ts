@@ -4,8 +4,10 @@
  */
 
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX } from '../../protocol/index.ts';
 import { agentData } from '../../wrapper/agent-stream.ts';
@@ -166,6 +168,38 @@ describe('[S4] --sse', () => {
     coordinator.refuse = () => null;
     await coordinator.until(() => agent().length === 1, 'the event', 20_000);
     await until(() => requests.length > before, 'the check is back', 3000);
+    endJob();
+    expect(await exitCode).toBe(0);
+  });
+
+  it('[AS2] a spool that is full before the stream is there pauses it too', async () => {
+    const sse = await listen();
+    coordinator.acks = false;
+    const count = 40;
+    answer = async (response) => {
+      begin(response);
+      // One at a time: what is read at once is one chunk, and a pause comes between two of them.
+      for (let n = 0; n < count; n += 1) {
+        response.write(`id: ${n}\ndata: {"n":${n}}\n\n`);
+        await sleep(20);
+      }
+      response.end();
+      answer = (later) => later.writeHead(204).end();
+    };
+    // The `started` event alone is longer.
+    const { exitCode, spool } = runInProcess(coordinator, job, {
+      sse,
+      ...openStdin,
+      spoolLimitBytes: 50,
+      times: { ackStallMs: 1e9 },
+    });
+    await coordinator.until(() => types().includes('started'), 'started');
+    await until(() => requests.length === 1, 'the stream');
+    await sleep(1200);
+    expect(readFileSync(join(spool, '1.ndjson'), 'utf8').trimEnd().split('\n').length).toBeLessThan(10);
+    coordinator.acks = true;
+    coordinator.last.cut();
+    await coordinator.until(() => agent().length === count, 'all of it');
     endJob();
     expect(await exitCode).toBe(0);
   });

@@ -483,6 +483,30 @@ describe('crashes', () => {
     expect(existsSync(join(await runFolder(), 'ingest.json'))).toBe(false);
   });
 
+  it('a restart dials with the newest credential that came while it was waited for', async () => {
+    const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartDelaysMs: [1500] });
+    runs.recover();
+    const launch = (token: string) =>
+      runs.launch({
+        ...request({ ingest: { url: 'http://127.0.0.1:9/ingest', token } }),
+        tenant: '',
+        cwd: null,
+        env: {},
+        stdin: null,
+        openStdin: false,
+        format: 'text',
+        traceparent: null,
+      });
+    expect(launch('ingest-secret-1').kind).toBe('launched');
+    const [seen] = await until(() => (traces().length > 0 ? traces() : null));
+    process.kill(seen?.pid ?? 0, 'SIGKILL');
+    await until(() => runs.list()[0]?.state === 'restarting');
+    expect(launch('ingest-secret-2').kind).toBe('existing');
+    await until(() => runs.list()[0]?.state === 'finished');
+    expect(traces().map(({ env }) => env?.HOLDFAST_INGEST_TOKEN)).toEqual(['ingest-secret-1', 'ingest-secret-2']);
+    runs.close();
+  });
+
   it('gives up after three restarts and frees the slot', async () => {
     const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartDelaysMs: [10] });
     runs.recover();

@@ -534,6 +534,17 @@ describe('when the end can not be delivered', () => {
     expect(readdirSync(spool)).toEqual([]);
   });
 
+  it('[SV6] an ack of some of what is left is not taken for an ack of all of it', async () => {
+    coordinator.ackDelayMs = 1000;
+    const { exitCode, spool } = runInProcess(coordinator, sh('head -c 3000000 /dev/zero | tr "\\0" "x"; exit 5'), {
+      times: { settledWaitMs: 20 },
+    });
+    expect(await exitCode).toBe(5);
+    expect(coordinator.text().length).toBe(3_000_000);
+    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: 5 } });
+    expect(readdirSync(spool)).toEqual([]);
+  });
+
   it('[SND1] a coordinator that has events of another copy of this spool is refused, and the job is stopped and reported in the spool', async () => {
     const { exitCode, log } = runInProcess(
       coordinator,

@@ -1,0 +1,48 @@
+/** Goal: a wrapper goes on trying for exactly as long as its times say, and no longer. Method: each budget at its end and a millisecond past it. */
+
+import { describe, expect, it } from 'vitest';
+import { drainBudgetMs, isAckOverdue, isDrainOverdue, isStartOverdue } from '../../wrapper/budgets.ts';
+import { WRAPPER_TIMES } from '../../wrapper/times.ts';
+
+describe('an ack', () => {
+  const { ackStallMs } = WRAPPER_TIMES;
+  it('is overdue when it has been awaited for longer than its time', () => {
+    expect(isAckOverdue({ inflightBytes: 1, awaitedSince: 1000 }, 1000 + ackStallMs, WRAPPER_TIMES)).toBe(false);
+    expect(isAckOverdue({ inflightBytes: 1, awaitedSince: 1000 }, 1001 + ackStallMs, WRAPPER_TIMES)).toBe(true);
+  });
+  it('is not awaited while nothing is in flight', () => {
+    expect(isAckOverdue({ inflightBytes: 0, awaitedSince: 0 }, Number.MAX_SAFE_INTEGER, WRAPPER_TIMES)).toBe(false);
+  });
+});
+
+describe('the start', () => {
+  const { firstWelcomeBudgetMs, signalledBudgetMs } = WRAPPER_TIMES;
+  it('is waited for since the coordinator was last heard of', () => {
+    const wait = { unheardSince: 1000, stopAskedAt: null };
+    expect(isStartOverdue(wait, 1000 + firstWelcomeBudgetMs, WRAPPER_TIMES)).toBe(false);
+    expect(isStartOverdue(wait, 1001 + firstWelcomeBudgetMs, WRAPPER_TIMES)).toBe(true);
+  });
+  it('is waited for much shorter by whoever asked for the end', () => {
+    expect(signalledBudgetMs).toBeLessThan(firstWelcomeBudgetMs);
+    const wait = { unheardSince: 1000, stopAskedAt: 2000 };
+    expect(isStartOverdue(wait, 2000 + signalledBudgetMs, WRAPPER_TIMES)).toBe(false);
+    expect(isStartOverdue(wait, 2001 + signalledBudgetMs, WRAPPER_TIMES)).toBe(true);
+    expect(isStartOverdue({ ...wait, stopAskedAt: 0 }, 1 + signalledBudgetMs, WRAPPER_TIMES)).toBe(true);
+  });
+});
+
+describe('the delivery of the end', () => {
+  const { drainBudgetMinMs } = WRAPPER_TIMES;
+  it('has twice the grace, and never less than its least time', () => {
+    expect(drainBudgetMs(drainBudgetMinMs, WRAPPER_TIMES)).toBe(2 * drainBudgetMinMs);
+    expect(drainBudgetMs(1, WRAPPER_TIMES)).toBe(drainBudgetMinMs);
+  });
+  it('is given up when neither its begin nor an ack is recent', () => {
+    expect(isDrainOverdue({ since: 1000, ackedAt: 0 }, 1500, 500)).toBe(false);
+    expect(isDrainOverdue({ since: 1000, ackedAt: 0 }, 1501, 500)).toBe(true);
+    expect(isDrainOverdue({ since: 1000, ackedAt: 1400 }, 1900, 500)).toBe(false);
+    expect(isDrainOverdue({ since: 1000, ackedAt: 1400 }, 1901, 500)).toBe(true);
+    // An ack from before the job's end does not shorten it.
+    expect(isDrainOverdue({ since: 1000, ackedAt: 100 }, 1500, 500)).toBe(false);
+  });
+});

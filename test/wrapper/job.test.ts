@@ -1,0 +1,32 @@
+/** Goal: a job begins when that is on disk, or not at all (SV2). What it does after that is tested in whole runs. */
+
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { Job } from '../../wrapper/job.ts';
+import { Report } from '../../wrapper/report.ts';
+import type { RunOptions } from '../../wrapper/run-options.ts';
+import { Spool } from '../../wrapper/spool.ts';
+import { readSpoolState } from '../../wrapper/spool-state.ts';
+import { WRAPPER_TIMES } from '../../wrapper/times.ts';
+import { keptLog, removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
+
+afterEach(removeTemporaryFolders);
+
+it('[SV2] a job whose beginning can not be noted is not begun, and nothing that is noted later says so', async () => {
+  const directory = temporaryFolder();
+  const opening = Spool.open({ directory, execution: '/ingest', bootId: 'b_1' });
+  if (opening.kind !== 'opened') throw new Error(opening.kind);
+  const { spool } = opening;
+  const log = keptLog();
+  const report = new Report(spool, null, log);
+  // Where the state would be written there is a folder now.
+  mkdirSync(join(directory, 'state.json.tmp'));
+  const run = { command: ['true'], log } as unknown as RunOptions;
+  expect(Job.begin({ run, times: WRAPPER_TIMES, redaction: null, spool, report, exited: () => {} })).toBeNull();
+  expect(log.problems).toEqual([expect.stringContaining('can not be written')]);
+  rmdirSync(join(directory, 'state.json.tmp'));
+  expect(report.save()).toBe(true);
+  expect(readSpoolState(directory)?.job).toMatchObject({ begun: false, pid: null });
+  await spool.close();
+});

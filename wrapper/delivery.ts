@@ -1,0 +1,268 @@
+/**
+ * The delivery of what is stored to the coordinator: connection, sender and spool move together here and nowhere else.
+ *
+ * Owns: the way to the coordinator (transport), how far it has acknowledged, since when an answer is waited for, which commands were carried out.
+ * Does not own: what its words mean for the job (the supervisor, as `DeliveryHandlers`), the spool, how long it is worth going on (budgets).
+ *
+ *   SV3  A boot makes no event before its first welcome, because that may tell that the numbering goes on further up.
+ *   SV5  A command of the coordinator is noted, carried out, and acked, in this order. One that was noted before is only acked.
+ *   DL1  What the sender has released is released in the spool in the same turn, and nothing else is.
+ *   DL2  When the numbering is lost (somebody else writes from a copy of this spool) or the coordinator has lost what it acknowledged, nothing
+ *        more is sent: it is closed for good.
+ */
+
+import {
+  type Command,
+  encodeFrame,
+  type HelloFrame,
+  POLICY_DEFAULTS,
+  PROTOCOL_VERSION,
+  type WelcomeFrame,
+} from '../protocol/index.ts';
+import { isAckOverdue } from './budgets.ts';
+import { encodeFrames } from './frame-encoding.ts';
+import type { Log } from './log.ts';
+import type { Report } from './report.ts';
+import type { RunOptions } from './run-options.ts';
+import { type Chunk, lastSeqOf, type Sender } from './sender.ts';
+import type { Spool } from './spool.ts';
+import type { WrapperTimes } from './times.ts';
+import type { ConnectionEnd, ConnectionHandlers, Transport } from './transport.ts';
+import { makeTransport } from './transport-switch.ts';
+
+/** The run's side. */
+export interface DeliveryHandlers {
+  /** There is a connection, or there is none any more. */
+  connected(up: boolean): void;
+  /** Once, at the first welcome, after the commands that came with it. */
+  begin(): void;
+  /** Of each command id once, also across boots (SV5). */
+  carryOut(command: Command): void;
+  /** The coordinator has told how far it is; `complete` may have become true. */
+  acked(): void;
+  /** No attempt will be made any more. */
+  ended(end: ConnectionEnd): void;
+}
+
+export interface DeliveryOptions {
+  run: Pick<RunOptions, 'url' | 'credential' | 'transport' | 'log'>;
+  times: WrapperTimes;
+  spool: Spool;
+  /** Knows the chunks that an earlier boot left. */
+  sender: Sender;
+  report: Report;
+  handlers: DeliveryHandlers;
+}
+
+export class Delivery implements ConnectionHandlers {
+  readonly #times: WrapperTimes;
+  readonly #log: Log;
+  readonly #spool: Spool;
+  readonly #sender: Sender;
+  readonly #report: Report;
+  readonly #handlers: DeliveryHandlers;
+  readonly #connection: Transport;
+  #welcomed = false;
+  /** The coordinator has events under numbers that this boot had not given yet: somebody else writes from the same spool (DL2). */
+  #numberingLost = false;
+  #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
+  #frameBytes = 0;
+  #unheardSince = Date.now();
+  #ackAwaitedSince = 0;
+  #ackedAt = 0;
+
+  constructor({ run, times, spool, sender, report, handlers }: DeliveryOptions) {
+    this.#times = times;
+    this.#log = run.log;
+    this.#spool = spool;
+    this.#sender = sender;
+    this.#report = report;
+    this.#handlers = handlers;
+    this.#connection = makeTransport(run.transport ?? 'auto', {
+      url: run.url,
+      credential: run.credential,
+      handlers: this,
+      times,
+      log: run.log,
+    });
+  }
+
+  /** There was a first welcome. */
+  get welcomed(): boolean {
+    return this.#welcomed;
+  }
+  /** Since when the first welcome is waited for without a word from the coordinator. */
+  get unheardSince(): number {
+    return this.#unheardSince;
+  }
+  /** The last sign that events get through; 0: none so far. */
+  get ackedAt(): number {
+    return this.#ackedAt;
+  }
+  /** Of this execution, once it is known. */
+  get graceMs(): number {
+    return this.#graceMs;
+  }
+  get ackedSeq(): number {
+    return this.#sender.ackedSeq;
+  }
+  /** The coordinator has every event that there is. */
+  get complete(): boolean {
+    return this.#sender.ackedSeq >= this.#spool.nextSeq - 1;
+  }
+
+  open(): void {
+    this.#connection.open();
+  }
+
+  /** A chunk is on disk, and may be sent. */
+  stored(chunk: Chunk): void {
+    // What the stopped job still says stays in the spool: the sender's numbering is no longer ours to go on with (DL2).
+    if (this.#numberingLost) return;
+    this.#sender.appended(chunk);
+    this.#pump();
+  }
+
+  /** The terminal fact is written: from here on only what is left has to be delivered. */
+  lastFlush(): void {
+    this.#connection.lastFlush();
+  }
+
+  /** To be called every now and then. A connection on which no ack comes is made anew. */
+  checkStall(now: number): void {
+    const { inflightBytes } = this.#sender;
+    if (!isAckOverdue({ inflightBytes, awaitedSince: this.#ackAwaitedSince }, now, this.#times)) return;
+    this.#ackAwaitedSince = now;
+    this.#connection.restart(`no ack within ${this.#times.ackStallMs} ms`);
+  }
+
+  /** The polite end, resolved when the other side has seen it or after a moment. */
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  // ── the connection's side ───────────────────────────────────────────────────────────────────────────────────────
+
+  hello(): HelloFrame {
+    const { wrapperId, bootId } = this.#spool.state;
+    return { type: 'hello', protocol: PROTOCOL_VERSION, wrapperId, bootId, nextSeq: this.#spool.nextSeq, lost: 0 };
+  }
+
+  welcome(frame: WelcomeFrame): void {
+    const outcome = this.#sender.welcome(frame.ackedSeq, frame.limits);
+    switch (outcome.kind) {
+      case 'resumed':
+        break;
+      case 'behind':
+        if (this.#welcomed) {
+          this.#numberingLost = true;
+          this.#fatal(`the coordinator has ${frame.ackedSeq} events, but there are only ${this.#spool.nextSeq - 1}`);
+          return;
+        }
+        this.#spool.skipTo(outcome.nextSeq); // SV3
+        break;
+      case 'history_lost':
+        this.#fatal(`the coordinator asks for event ${frame.ackedSeq + 1}, which it acknowledged before`);
+        return;
+      default:
+        outcome satisfies never;
+        return;
+    }
+    this.#graceMs = frame.policy.disconnectGraceMs;
+    this.#frameBytes = frame.limits.frameBytes;
+    this.#ackAwaitedSince = Date.now();
+    this.#spool.release(this.#sender.ackedSeq, outcome.releasedBytes); // DL1
+    this.#handlers.connected(true);
+    for (const command of frame.commands) this.#command(command);
+    if (!this.#welcomed) {
+      this.#welcomed = true;
+      this.#handlers.begin();
+    }
+    this.#pump();
+    this.#handlers.acked();
+  }
+
+  frame(frame: Parameters<ConnectionHandlers['frame']>[0]): void {
+    switch (frame.type) {
+      case 'ack': {
+        const outcome = this.#sender.ack(frame.seq);
+        if (outcome.kind === 'fault') return this.#connection.restart(outcome.why);
+        if (outcome.kind === 'stale') return;
+        this.#ackedAt = Date.now();
+        this.#ackAwaitedSince = this.#ackedAt;
+        this.#connection.proven();
+        this.#spool.release(frame.seq, outcome.releasedBytes); // DL1
+        this.#pump();
+        this.#handlers.acked();
+        return;
+      }
+      case 'nack': {
+        const outcome = this.#sender.nack(frame.expected);
+        this.#log.fact('nack', { expected: frame.expected, outcome: outcome.kind });
+        if (outcome.kind === 'fault') this.#connection.restart(outcome.why);
+        if (outcome.kind === 'rewound') this.#pump();
+        return;
+      }
+      case 'command':
+        this.#command(frame);
+        return;
+      default:
+        frame satisfies never;
+    }
+  }
+
+  down(why: string): void {
+    this.#log.fact('down', { why });
+    this.#handlers.connected(false);
+    this.#sender.disconnected();
+  }
+
+  /** Queued behind others, or the coordinator has too much to do: it is there, and says when the first welcome will come. */
+  askedToWait(why: string): void {
+    this.#log.fact('asked_to_wait', { why });
+    this.#unheardSince = Date.now();
+  }
+
+  ended(end: ConnectionEnd): void {
+    this.#sender.disconnected();
+    this.#handlers.ended(end);
+  }
+
+  // ── what follows from it ────────────────────────────────────────────────────────────────────────────────────────
+
+  #fatal(why: string): void {
+    void this.#connection.close();
+    this.ended({ kind: 'refused', why });
+  }
+
+  #command(command: Command): void {
+    const { commandsDone } = this.#spool.state;
+    if (!commandsDone.includes(command.id)) {
+      commandsDone.push(command.id);
+      this.#report.save(); // SV5
+      this.#handlers.carryOut(command);
+    }
+    this.#connection.send(encodeFrame({ type: 'command_ack', id: command.id }));
+  }
+
+  #pump(): void {
+    while (this.#connection.up) {
+      const idle = this.#sender.inflightBytes === 0;
+      const plan = this.#sender.next();
+      if (!plan) return;
+      if (idle) this.#ackAwaitedSince = Date.now();
+      let lines: Buffer;
+      try {
+        lines = this.#spool.read(plan.chunks);
+      } catch (error) {
+        this.#log.problem(`the spool can not be read: ${(error as Error).message}`);
+        this.#connection.restart('the spool can not be read');
+        return;
+      }
+      for (const frame of encodeFrames({ seq: plan.seq, count: plan.count, lines }, this.#frameBytes, Date.now())) {
+        this.#connection.send(frame);
+      }
+      this.#log.fact('sent', { seq: plan.seq, lastSeq: lastSeqOf({ firstSeq: plan.seq, count: plan.count }), bytes: plan.bytes });
+    }
+  }
+}

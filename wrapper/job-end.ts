@@ -1,0 +1,88 @@
+/**
+ * How a job ended, in the two ways that it is told: the terminal fact, which is the last event, and the exit code of this process. Pure.
+ *
+ *     what happened                                                  terminal fact               exit code
+ *     it could not be started                                        error (spawn_failed)        127
+ *     it ended by itself, or by a signal that was not passed here    exit                        its own, or 128 + signal
+ *     it ended after a signal that was passed here: with 0           exit                        0
+ *                                                   otherwise        interrupted                 its own, or 128 + signal
+ *     its end was asked for before it had begun                      interrupted                 128 + signal
+ *     its wrapper died, and this one finds what that left            error (wrapper_crashed)     125
+ *
+ * An interrupt that the coordinator asked for is an `exit` like any other: what it means for the execution is the coordinator's to say.
+ */
+
+import { constants } from 'node:os';
+import type { TerminalStatus } from '../protocol/index.ts';
+import type { ChildExit } from './child.ts';
+import { signalAsReason } from './stop-reason.ts';
+
+/** The wrapper itself failed: it was refused, could not reach the coordinator, or can not tell how the job ended. */
+export const WRAPPER_FAILED = 125;
+const COMMAND_NOT_FOUND = 127;
+
+export interface TerminalFact {
+  type: 'exit' | 'error' | 'interrupted';
+  data: Record<string, unknown>;
+  /** Of this process. */
+  exitCode: number;
+}
+
+/** The job shall not begin: someone asked for its end before it had. */
+export interface EarlyStop {
+  reason: string;
+  exitCode: number;
+  at: number;
+}
+
+export const exitCodeOf = (exitCode: number | null, signal: NodeJS.Signals | null): number =>
+  exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
+
+/** `passedSignal`: the first one that this process got and passed to the job; `reasonOf` says why it got it. */
+export function endOfChild(
+  exit: ChildExit,
+  passedSignal: NodeJS.Signals | null,
+  reasonOf: (signal: NodeJS.Signals) => string = signalAsReason,
+): TerminalFact {
+  switch (exit.kind) {
+    case 'not_started':
+      return {
+        type: 'error',
+        data: { error: exit.message, code: 'spawn_failed', fatal: true },
+        exitCode: COMMAND_NOT_FOUND,
+      };
+    case 'exited': {
+      const { signal } = exit;
+      const exitCode = exitCodeOf(exit.exitCode, signal);
+      // A job that was told to stop and says success all the same is believed: nobody else can know.
+      if (passedSignal && exitCode !== 0) {
+        const reason = reasonOf(passedSignal);
+        return { type: 'interrupted', data: { reason, exitCode: exit.exitCode, signal }, exitCode };
+      }
+      return { type: 'exit', data: { exitCode: exit.exitCode, signal }, exitCode };
+    }
+    default:
+      return exit satisfies never;
+  }
+}
+
+export const endBeforeBeginning = ({ reason, exitCode }: EarlyStop): TerminalFact => ({
+  type: 'interrupted',
+  data: { reason },
+  exitCode,
+});
+
+/** `leftovers`: what was found of the job, in words. */
+export function endByCrash(begun: boolean, leftovers: string | null): TerminalFact & { data: { error: string } } {
+  const died = begun ? 'the wrapper died while the job was running' : 'the wrapper died before it had started the job';
+  const error = leftovers ? `${died}; ${leftovers}` : died;
+  return { type: 'error', data: { error, code: 'wrapper_crashed', fatal: true }, exitCode: WRAPPER_FAILED };
+}
+
+/**
+ * The execution is settled and this boot has not come to run anything. An earlier boot may have noted the job's exit code (`noted`). Without one, the status
+ * that the coordinator told (null: none) is all there is to know.
+ */
+export function exitCodeWhenSettled(noted: number | null, status: TerminalStatus | null): number {
+  return noted ?? (status === 'completed' ? 0 : WRAPPER_FAILED);
+}

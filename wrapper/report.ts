@@ -1,0 +1,55 @@
+/**
+ * What the wrapper itself puts down of a run: its own facts among the job's events, and its state beside them.
+ *
+ *   SV4  Exactly one terminal fact is written, and it is the last event (the spool refuses what follows).
+ *   SV7  What it says of the job's command goes through `redacted` first. (The job's output does so in child and agent-stream.)
+ */
+
+import { encodeEvent } from './event-lines.ts';
+import type { TerminalFact } from './job-end.ts';
+import type { Log } from './log.ts';
+import type { Redaction } from './redaction.ts';
+import type { Spool } from './spool.ts';
+
+export class Report {
+  readonly #spool: Spool;
+  readonly #redaction: Redaction | null;
+  readonly #log: Log;
+
+  /** `redaction` null: nothing is secret. */
+  constructor(spool: Spool, redaction: Redaction | null, log: Log) {
+    this.#spool = spool;
+    this.#redaction = redaction;
+    this.#log = log;
+  }
+
+  event(type: string, data: Record<string, unknown>): void {
+    this.#append(type, data, false);
+  }
+
+  /** The terminal fact (SV4). The exit code is kept for a boot that only has to deliver the rest. */
+  conclude({ type, data, exitCode }: TerminalFact): void {
+    this.#append(type, data, true);
+    this.#spool.state.job.exitCode = exitCode;
+    this.save();
+  }
+
+  /** Writes the spool's state as it is now. False when the disk does not take it. */
+  save(): boolean {
+    try {
+      this.#spool.saveState();
+      return true;
+    } catch (error) {
+      this.#log.problem(`the wrapper's state can not be written: ${(error as Error).message}`);
+      return false;
+    }
+  }
+
+  redacted(text: string): string {
+    return this.#redaction?.text(text) ?? text;
+  }
+
+  #append(type: string, data: Record<string, unknown>, terminal: boolean): void {
+    this.#spool.append(encodeEvent({ type, at: Date.now(), data }), terminal);
+  }
+}

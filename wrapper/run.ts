@@ -1,0 +1,77 @@
+/**
+ * One run of one command, from its options to its exit code: what it needs is made here, used by the supervisor, and taken away again.
+ *
+ * Owns: the spool's directory when nobody named one, and this process's signals, which it hands to the supervisor. A run that can not begin (too much to
+ * redact, a spool that is not its own) says why and touches nothing.
+ */
+
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newBootId } from '../protocol/index.ts';
+import { removePipesFolder } from './child-pipes.ts';
+import { WRAPPER_FAILED } from './job-end.ts';
+import { readRedaction, SECRETS_BYTES_MAX } from './redaction.ts';
+import type { RunOptions } from './run-options.ts';
+import { Sender } from './sender.ts';
+import { Spool } from './spool.ts';
+import { Supervisor } from './supervisor.ts';
+
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** Runs the command to its reported end. Resolves with the exit code; throws when the spool directory can not be used at all. */
+export async function run(options: RunOptions): Promise<number> {
+  const { env, jobEnv = {}, redact = [], log } = options;
+  const secrets = redact && readRedaction([env, jobEnv], redact);
+  if (secrets?.kind === 'too_much') {
+    // To run it all the same would be to tell some of them.
+    log.problem(
+      `there are ${secrets.bytes} bytes of secrets to redact, and ${SECRETS_BYTES_MAX} at most are possible (--no-redact: none)`,
+    );
+    return WRAPPER_FAILED;
+  }
+  for (const name of secrets?.unused ?? []) log.problem(`--redact ${name}: it has no value that is long enough to be redacted`);
+  const directory = options.spoolDirectory ?? mkdtempSync(join(tmpdir(), 'holdfast-spool-'));
+  const opening = Spool.open({
+    directory,
+    execution: new URL(options.url).pathname,
+    bootId: newBootId(),
+    ...(options.spoolLimitBytes === undefined ? {} : { limitBytes: options.spoolLimitBytes }),
+    ...(options.writev ? { writev: options.writev } : {}),
+  });
+  switch (opening.kind) {
+    case 'locked':
+      log.problem(
+        `the spool ${directory} is in use by ${opening.pid === null ? 'someone' : `process ${opening.pid}`}; give this one its own --spool`,
+      );
+      return WRAPPER_FAILED;
+    case 'other_execution':
+      log.problem(`the spool ${directory} belongs to another execution (${opening.execution}); give this one its own --spool`);
+      return WRAPPER_FAILED;
+    case 'opened':
+      break;
+    default:
+      opening satisfies never;
+      return WRAPPER_FAILED;
+  }
+  const { spool, recovered, crashed } = opening;
+  removePipesFolder(directory);
+  if (recovered.cutBytes > 0 || recovered.filledEvents > 0) {
+    log.fact('spool_repaired', { cutBytes: recovered.cutBytes, filledEvents: recovered.filledEvents });
+  }
+  const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
+  for (const chunk of recovered.chunks) sender.appended(chunk);
+  const supervisor = new Supervisor({ run: options, redaction: secrets?.redaction ?? null, spool, sender, crashed });
+  const onSignal = (signal: NodeJS.Signals) => supervisor.signalled(signal);
+  if (options.handleSignals) for (const signal of SIGNALS) process.on(signal, onSignal);
+  const exitCode = await supervisor.start();
+  for (const signal of SIGNALS) process.off(signal, onSignal);
+  if (options.spoolDirectory === null) {
+    try {
+      rmdirSync(directory);
+    } catch {
+      log.problem(`what was not delivered is kept in ${directory}`);
+    }
+  }
+  return exitCode;
+}
