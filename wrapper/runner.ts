@@ -4,6 +4,10 @@
  *   runner          arguments, lock, port, signals: the life of the server
  *   runner-server   HTTP in and out
  *   runner-runs     the runs: launch once, adopt, restart, stop, forget
+ *     runner-record   one run, as it is kept and as it is shown (pure)
+ *     runner-gone     what becomes of a run whose wrapper is gone (pure)
+ *     runner-folder   its files
+ *     runner-wrapper  its process: started, and found again
  *   runner-request  the launch request and its digest
  *   runner-lock     one runner per spool directory
  *   runner-process  who a process is
@@ -11,6 +15,8 @@
  *   S1  A second runner on the same spool directory or port exits 0, says so, and changes nothing.
  *   S2  The runner's end is not the jobs' end, unless --stop-jobs says so.
  *   S3  Whoever can reach the port and has no token can ask for /health and nothing else.
+ *   S4  With --drain-on-term, for a container whose main process it is, the runner's end is the host's: it takes nothing new, tells every wrapper to stop and why,
+ *       and exits 0 when all have reported.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -28,6 +34,9 @@ const PORT_DEFAULT = 8788;
 const MAX_DEFAULT = 64;
 /** With --stop-jobs: how long jobs may take to end after SIGTERM before they are killed. */
 const STOP_PATIENCE_MS = 10_000;
+/** Cloudflare gives a container 15 minutes from SIGTERM to SIGKILL; a third of them is left for the reports. */
+const DRAIN_SECONDS_DEFAULT = 600;
+const DRAIN_REASON = 'the container was told to stop';
 
 const USAGE = `Usage: holdfast-wrapper serve [options]
 
@@ -39,6 +48,10 @@ Starts a wrapper for each execution that a coordinator asks for.
   --spool DIR     where runs are kept (~/.holdfast/runner)          HOLDFAST_RUNNER_SPOOL
   --max N         wrappers at the same time (64)                    HOLDFAST_RUNNER_MAX
   --stop-jobs     at SIGTERM stop all jobs too; else they go on
+  --drain-on-term for a container: at SIGTERM tells every wrapper   HOLDFAST_RUNNER_DRAIN=1
+                  to stop its job and report, and waits for them
+  --drain-seconds N  then: how long jobs may take until they are    HOLDFAST_RUNNER_DRAIN_SECONDS
+                  killed; their wrappers still report (600)
   --json          one line on stdout when ready: {"url":…}
 `;
 
@@ -49,6 +62,8 @@ interface Settings {
   spool: string;
   max: number;
   stopJobs: boolean;
+  /** How long the jobs may take in a drain. Null: the runner's end is no drain. */
+  drainMs: number | null;
   json: boolean;
 }
 
@@ -64,6 +79,8 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
         spool: { type: 'string' },
         max: { type: 'string' },
         'stop-jobs': { type: 'boolean' },
+        'drain-on-term': { type: 'boolean' },
+        'drain-seconds': { type: 'string' },
         json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -75,6 +92,10 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
   const text = (option: string, variable: string): string | undefined => (values[option] as string | undefined) ?? env[variable];
   const port = wholeNumber(text('port', 'HOLDFAST_RUNNER_PORT'), PORT_DEFAULT, 0, 65_535);
   const max = wholeNumber(text('max', 'HOLDFAST_RUNNER_MAX'), MAX_DEFAULT, 1, 100_000);
+  const drainSeconds = wholeNumber(text('drain-seconds', 'HOLDFAST_RUNNER_DRAIN_SECONDS'), DRAIN_SECONDS_DEFAULT, 0, 100_000);
+  const drain = values['drain-on-term'] === true || env.HOLDFAST_RUNNER_DRAIN === '1';
+  if (drainSeconds === null) return { wrong: '--drain-seconds must be a number of seconds' };
+  if (drain && values['stop-jobs']) return { wrong: '--drain-on-term and --stop-jobs exclude each other' };
   if (port === null) return { wrong: '--port must be a number from 0 to 65535' };
   if (max === null) return { wrong: '--max must be a number from 1' };
   const token = text('token', 'HOLDFAST_RUNNER_TOKEN') || null;
@@ -87,6 +108,7 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
       host: text('host', 'HOLDFAST_RUNNER_HOST') ?? '127.0.0.1',
       spool: resolve(text('spool', 'HOLDFAST_RUNNER_SPOOL') ?? join(homedir(), '.holdfast', 'runner')),
       stopJobs: values['stop-jobs'] === true,
+      drainMs: drain ? drainSeconds * 1000 : null,
       json: values.json === true,
     },
   };
@@ -180,6 +202,11 @@ async function serveLocked(settings: Settings): Promise<number> {
 
   const signal = await firstSignal();
   stopping = true;
+  if (settings.drainMs !== null) {
+    // S4. The port stays open meanwhile: who asks for a launch is told to ask again, and who looks sees what still runs.
+    log(`${signal}: ${runs.inFlight} jobs are told to stop`);
+    await runs.drain(DRAIN_REASON, settings.drainMs);
+  }
   server.close();
   if (settings.stopJobs) {
     log(`${signal}: stopping ${runs.inFlight} jobs`);

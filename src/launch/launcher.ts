@@ -6,38 +6,41 @@ import type { LaunchOutcome } from '../core/launching.ts';
 import type { Env } from '../env.ts';
 import { ingestTtlSeconds, signIngestToken } from '../tokens.ts';
 import { ingestUrl } from '../urls.ts';
-import { launchOnRunner } from './runner.ts';
+import { launchInContainer, watchedUntil } from './container.ts';
+import { type LaunchRequest, launchOnRunner } from './runner.ts';
 
 export function launcherOf(
   env: Env,
   tenant: string,
   session: string,
+  /** When the session was made. */
+  sessionSince: () => number,
 ): (record: ExecutionRecord, now: number) => Promise<LaunchOutcome> {
   return async (record, now) => {
     const configured = readConfig(env);
     if (!configured.ok) return { kind: 'refused', message: configured.message };
     const { config } = configured;
-    if (record.launcher !== 'runner' || !config.runner) {
+    const { runner, containers } = config;
+    if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
       return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
     }
     const claims = { tenant, session, execution: record.id };
     const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);
-    return launchOnRunner(
-      config.runner,
-      {
-        id: record.id,
-        tenant,
-        session,
-        command: record.command,
-        format: record.format,
-        openStdin: record.openStdin,
-        ...(record.cwd === null ? {} : { cwd: record.cwd }),
-        ...(record.env === null ? {} : { env: record.env }),
-        ...(record.stdin === null ? {} : { stdin: record.stdin }),
-        ...(record.traceparent === null ? {} : { traceparent: record.traceparent }),
-        ingest: { url: ingestUrl(record.origin, session, record.id), token },
-      },
-      now,
-    );
+    const request: LaunchRequest = {
+      id: record.id,
+      tenant,
+      session,
+      command: record.command,
+      format: record.format,
+      openStdin: record.openStdin,
+      ...(record.cwd === null ? {} : { cwd: record.cwd }),
+      ...(record.env === null ? {} : { env: record.env }),
+      ...(record.stdin === null ? {} : { stdin: record.stdin }),
+      ...(record.traceparent === null ? {} : { traceparent: record.traceparent }),
+      ingest: { url: ingestUrl(record.origin, session, record.id), token },
+    };
+    return record.launcher === 'runner' && runner
+      ? launchOnRunner(runner, request, now)
+      : launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince: sessionSince() });
   };
 }

@@ -3,6 +3,7 @@
 import { retryAfterMs } from '../../protocol/index.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import { messageOf } from '../log.ts';
+import { withTimeLimit } from '../time-limit.ts';
 
 export interface LaunchRequest {
   id: string;
@@ -18,27 +19,38 @@ export interface LaunchRequest {
   ingest: { url: string; token: string };
 }
 
+/** How a runner is reached: over the network, or through the port of a container. */
+export type Send = (url: string, init: RequestInit) => Promise<Response>;
+
+const overNetwork: Send = (url, init) => fetch(url, init);
+
 export async function launchOnRunner(
   runner: { url: string; token: string },
   request: LaunchRequest,
   now: number,
+  { send = overNetwork, timeoutMs = LAUNCH_TIMEOUT_MS }: { send?: Send; timeoutMs?: number } = {},
 ): Promise<LaunchOutcome> {
   try {
-    const response = await fetch(`${runner.url.replace(/\/+$/, '')}/executions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${runner.token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(request),
-      signal: AbortSignal.timeout(LAUNCH_TIMEOUT_MS),
+    const { response, answer } = await withTimeLimit(timeoutMs, async (signal) => {
+      const given = await send(`${runner.url.replace(/\/+$/, '')}/executions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${runner.token}`, 'content-type': 'application/json' },
+        body: JSON.stringify(request),
+        signal,
+      });
+      return { response: given, answer: await given.text() };
     });
-    const answer = await response.text();
     if (response.ok && !endedBefore(answer)) return { kind: 'launched' };
     if (response.ok)
       return {
         kind: 'refused',
         message: 'the runner had started this execution before, and its wrapper has ended without connecting',
       };
-    const message = `the runner answered ${response.status}: ${detailOf(answer)}`;
-    if (response.status === 429) return { kind: 'saturated', retryAfterMs: retryAfterMs(response.headers.get('retry-after'), now) };
+    const message = `the runner answered ${response.status}: ${withoutSecrets(detailOf(answer), runner.token, request)}`;
+    const retryAfter = response.headers.get('retry-after');
+    // A runner that is stopping says when to ask again; whoever takes over there will then be asked.
+    if (response.status === 429 || (response.status === 503 && retryAfter !== null))
+      return { kind: 'saturated', retryAfterMs: retryAfterMs(retryAfter, now) };
     return response.status >= 400 && response.status < 500 && response.status !== 408
       ? { kind: 'refused', message }
       : { kind: 'failed', message };
@@ -60,8 +72,28 @@ function endedBefore(answer: string): boolean {
 function detailOf(answer: string): string {
   try {
     const { detail, title } = JSON.parse(answer) as { detail?: unknown; title?: unknown };
-    return String(detail ?? title ?? 'no reason given').slice(0, 500);
+    return String(detail ?? title ?? 'no reason given');
   } catch {
-    return answer.slice(0, 200) || 'no reason given';
+    return answer || 'no reason given';
   }
 }
+
+/** Longest part of what a runner says that becomes part of the execution. */
+const DETAIL_CHARS_MAX = 500;
+
+/** Shorter values are ordinary words; the number is that of the wrapper's redaction. */
+const SECRET_CHARS_MIN = 6;
+
+/**
+ * The reason becomes the execution's error, for every reader. The runner repeats nothing that it was sent, but what stands in front of it may: a proxy's
+ * error page with the whole request (HTTP20). Before the text is cut, so that no part of a secret is left.
+ */
+function withoutSecrets(text: string, runnerToken: string, { env = {}, stdin = '', ingest }: LaunchRequest): string {
+  const given = [runnerToken, ingest.token, stdin.trim(), ...Object.values(env)];
+  const secrets = given.filter(({ length }) => length >= SECRET_CHARS_MIN).flatMap((value) => [value, asJson(value)]);
+  // The longest first: one may be the beginning of another.
+  const whole = secrets.sort((a, b) => b.length - a.length).reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);
+  return whole.slice(0, DETAIL_CHARS_MAX);
+}
+
+const asJson = (value: string): string => JSON.stringify(value).slice(1, -1);

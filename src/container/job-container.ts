@@ -1,0 +1,76 @@
+/**
+ * The Durable Object of one session's container, named as the session's own, `tenant/session`: the platform's events go in, keeper.ts says what becomes of them.
+ * An object of its own, because a container pins what it belongs to: each look at it is a wake, and a session sleeps while its job runs (G7).
+ */
+
+import { DurableObject } from 'cloudflare:workers';
+import { callSession } from '../calls.ts';
+import { type Boot, CONTAINER_STOPPED } from '../core/container.ts';
+import type { LaunchOutcome } from '../core/launching.ts';
+import type { Env } from '../env.ts';
+import type { LaunchRequest } from '../launch/runner.ts';
+import { logLine, type SessionLog } from '../log.ts';
+import type { ContainerCalls, LaunchTerms } from './calls.ts';
+import { type ContainerPort, Keeper, type KeeperPorts } from './keeper.ts';
+
+/** 192 bits: beyond guessing. */
+const TOKEN_BYTES = 24;
+
+const STOPPED_MESSAGE = 'the container stopped while this ran in it, and what had not been reported is gone with its disk';
+
+export class JobContainer extends DurableObject<Env> implements ContainerCalls {
+  readonly #keeper: Keeper;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    const { tenant, session } = splitName(ctx.id.name ?? '');
+    const log: SessionLog = (level, event, fields) => logLine(level, event, { tenant, session, ...fields });
+    this.#keeper = new Keeper({
+      container: this.containerPort(),
+      storage: ctx.storage,
+      tell: tellOf(env, tenant, session),
+      newBoot,
+      now: () => Date.now(),
+      pause: (ms) => scheduler.wait(ms),
+      log,
+    });
+  }
+
+  /** What the platform gives this class where it has a container. */
+  protected containerPort(): ContainerPort | null {
+    return this.ctx.container ?? null;
+  }
+
+  launch(request: LaunchRequest, terms: LaunchTerms): Promise<LaunchOutcome> {
+    return this.#keeper.launch(request, terms);
+  }
+
+  release(): Promise<void> {
+    return this.#keeper.release();
+  }
+
+  override alarm(): Promise<void> {
+    return this.#keeper.onAlarm();
+  }
+}
+
+/** A session that is no more, or that knows nothing of the execution, has heard all that it needs. */
+const tellOf =
+  (env: Env, tenant: string, session: string): KeeperPorts['tell'] =>
+  async ({ execution }) => {
+    const failed = { code: CONTAINER_STOPPED, message: STOPPED_MESSAGE };
+    const answer = await callSession(env, tenant, session, (stub) => stub.failExecution(execution, failed));
+    return answer.ok || answer.code === 'session_not_found' || answer.code === 'execution_not_found';
+  };
+
+function newBoot(now: number): Boot {
+  const random = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES));
+  const token = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { id: crypto.randomUUID(), token, startedAt: now };
+}
+
+/** Session ids may not contain a slash, so the first one divides. */
+function splitName(name: string): { tenant: string; session: string } {
+  const cut = name.indexOf('/');
+  return { tenant: name.slice(0, Math.max(0, cut)), session: name.slice(cut + 1) };
+}

@@ -1,0 +1,296 @@
+/**
+ * Keeps the container of one session: starts it, gives work to the runner in it, notices its end. What follows from what is decided in core/container.ts.
+ *
+ * Owns: the record (core/container.ts), the alarm, the container's start and its end.
+ * Does not own: the executions. Their verdicts are the session's; it is told, and may know better.
+ *
+ *   KE1  The record is written in the turn that decides, before the container or the runner is asked. After each `await` it is read anew.
+ *   KE2  Nothing is left open: no `monitor()`, no stream, no socket. Between two alarms nothing keeps the object awake.
+ *   KE3  An idle container is ended here and not left to the platform: its end and the next launch are then turns of one object, which can not cross; the record
+ *        goes with it, so a session that is deleted later leaves nothing behind; and nobody pays for a guess.
+ */
+
+import {
+  type Boot,
+  beginLaunch,
+  CONTAINER_IDLE_MS,
+  CONTAINER_PORT,
+  type ContainerRecord,
+  dueLost,
+  INACTIVITY_TIMEOUT_MS,
+  isEmpty,
+  isIdle,
+  type Lost,
+  look,
+  NO_CONTAINER,
+  nextLook,
+  noteGone,
+  noteInFlight,
+  noteNotLaunched,
+  noteNotTold,
+  noteTold,
+  saysFull,
+} from '../core/container.ts';
+import { alarmToSet } from '../core/deadlines.ts';
+import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
+import { type LaunchRequest, launchOnRunner, type Send } from '../launch/runner.ts';
+import { messageOf, type SessionLog } from '../log.ts';
+import { withTimeLimit } from '../time-limit.ts';
+import type { LaunchTerms } from './calls.ts';
+
+/** What of `ctx.container` is used. `running` is true before the port answers; `start` throws when it is. */
+export interface ContainerPort {
+  readonly running: boolean;
+  start(options: { env: Record<string, string>; enableInternet: boolean }): void;
+  destroy(reason?: string): Promise<void>;
+  setInactivityTimeout(durationMs: number): Promise<void>;
+  getTcpPort(port: number): { fetch(url: string, init?: RequestInit): Promise<Response> };
+}
+
+export interface KeeperPorts {
+  /** Null: this deployment has no container for the class. */
+  container: ContainerPort | null;
+  storage: Pick<DurableObjectStorage, 'kv' | 'getAlarm' | 'setAlarm' | 'deleteAll'>;
+  /** Fails the execution of the session where it is still open. False when the session could not be reached. Never throws. */
+  tell(lost: Lost): Promise<boolean>;
+  /** A new random id, and a new random secret. */
+  newBoot(now: number): Boot;
+  now(): number;
+  pause(ms: number): Promise<void>;
+  log: SessionLog;
+}
+
+const KEY = 'container';
+/** Nobody resolves it: the port of the container is asked, whatever the name. */
+const RUNNER_URL = `http://runner:${CONTAINER_PORT}`;
+const READY_POLL_MS = 200;
+/** A runner that has begun answers at once; a connection that hangs is tried again. */
+const PROBE_TIMEOUT_MS = 2_000;
+
+const NOT_CONFIGURED =
+  'HOLDFAST_CONTAINERS is 1, but the class JobContainer has no container: deploy with wrangler.containers.toml, see docs/containers.md';
+
+export class Keeper {
+  readonly #ports: KeeperPorts;
+  #record: ContainerRecord;
+
+  constructor(ports: KeeperPorts) {
+    this.#ports = ports;
+    this.#record = ports.storage.kv.get<ContainerRecord>(KEY) ?? NO_CONTAINER;
+    // The platform forgets the timeout of a container when its object restarts.
+    if (ports.container?.running) this.#keepRunning(ports.container);
+  }
+
+  /** Idempotent by execution id. Takes at most `LAUNCH_TIMEOUT_MS`. */
+  async launch(request: LaunchRequest, terms: LaunchTerms): Promise<LaunchOutcome> {
+    const outcome = await this.#tryLaunch(request, terms);
+    if (outcome.kind === 'launched') return outcome;
+    this.#write(noteNotLaunched(this.#record, request.id, this.#ports.now()));
+    if (isEmpty(this.#record)) await this.#forget();
+    else await this.#arm();
+    return outcome;
+  }
+
+  async #tryLaunch(request: LaunchRequest, { until, sessionSince }: LaunchTerms): Promise<LaunchOutcome> {
+    const { container, log } = this.#ports;
+    if (!container) return { kind: 'refused', message: NOT_CONFIGURED };
+    const now = this.#ports.now();
+    const deadline = now + LAUNCH_TIMEOUT_MS;
+    const before = this.#record;
+    const step = beginLaunch(
+      before,
+      container.running,
+      { execution: request.id, until, sessionSince },
+      this.#ports.newBoot(now),
+      now,
+    );
+    switch (step.kind) {
+      case 'stranger':
+        this.#write(step.record);
+        return this.#endStranger(container);
+      case 'start': {
+        this.#write(step.record); // KE1
+        const { boot } = step.record;
+        try {
+          container.start({ env: environmentOf(boot?.token ?? ''), enableInternet: true });
+        } catch (error) {
+          this.#write(before);
+          return { kind: 'failed', message: `the container could not be started: ${messageOf(error)}` };
+        }
+        log('info', 'container_started', { execution: request.id, boot: boot?.id });
+        break;
+      }
+      case 'use':
+        this.#write(step.record);
+        break;
+      default:
+        return step satisfies never;
+    }
+    this.#keepRunning(container);
+    await this.#arm();
+
+    const { boot } = step.record;
+    if (!boot || this.#record.boot?.id !== boot.id) return { kind: 'failed', message: 'the container was ended meanwhile' };
+    const refusal = await this.#becomeReady(container, boot, request.id, deadline);
+    if (refusal) return refusal;
+    const timeoutMs = Math.max(1, deadline - this.#ports.now());
+    return launchOnRunner({ url: RUNNER_URL, token: boot.token }, request, now, { send: this.#send(container), timeoutMs });
+  }
+
+  /** Everything that is due. Works early, late and twice. */
+  async onAlarm(): Promise<void> {
+    try {
+      const { container } = this.#ports;
+      const running = container?.running ?? false;
+      this.#see(running);
+      if (running && container && this.#record.launched.length > 0) await this.#ask(container);
+      await this.#tellLost();
+      if (container && isIdle(this.#record, this.#ports.now())) await this.#endIdle(container);
+      if (isEmpty(this.#record)) await this.#forget();
+    } finally {
+      await this.#arm();
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#write(NO_CONTAINER);
+    const { container } = this.#ports;
+    if (container?.running) await container.destroy('its session was deleted');
+    if (isEmpty(this.#record)) await this.#forget();
+  }
+
+  // ── the runner in it ────────────────────────────────────────────────────────────────────────────────────────────
+
+  #send(container: ContainerPort): Send {
+    return (url, init) => container.getTcpPort(CONTAINER_PORT).fetch(url, init);
+  }
+
+  /** Waits until the runner answers to this boot's token. Null when it does. */
+  async #becomeReady(container: ContainerPort, boot: Boot, execution: string, deadline: number): Promise<LaunchOutcome | null> {
+    const { now, pause } = this.#ports;
+    const send = this.#send(container);
+    let last = 'its port was never open';
+    while (now() < deadline) {
+      if (!container.running) return this.#stoppedAtOnce(boot, last);
+      try {
+        const answer = await withTimeLimit(Math.max(1, Math.min(PROBE_TIMEOUT_MS, deadline - now())), async (signal) => {
+          const given = await send(`${RUNNER_URL}/executions/${encodeURIComponent(execution)}`, {
+            headers: { authorization: `Bearer ${boot.token}` },
+            signal,
+          });
+          await given.body?.cancel();
+          return given;
+        });
+        if (answer.status === 401) {
+          this.#see(false); // CT1
+          return this.#endStranger(container);
+        }
+        if (answer.ok || answer.status === 404) return null;
+        last = `its runner answered ${answer.status}`;
+      } catch (error) {
+        last = messageOf(error);
+      }
+      await pause(READY_POLL_MS);
+    }
+    return { kind: 'failed', message: `the container did not get ready within ${LAUNCH_TIMEOUT_MS} ms: ${last}` };
+  }
+
+  /** Ended before its runner had ever answered: the image is wrong, or there was no instance for it. */
+  #stoppedAtOnce(boot: Boot, last: string): LaunchOutcome {
+    if (this.#record.boot?.id === boot.id) this.#see(false);
+    if (saysFull(last)) return { kind: 'saturated', retryAfterMs: null };
+    const hint = 'its image must run `holdfast-wrapper serve`, and max_instances must leave room for one more';
+    return { kind: 'failed', message: `the container stopped before its runner answered (${last}); ${hint}` };
+  }
+
+  /**
+   * A container of a session that was deleted, or one that does not answer to the token that is kept of it because this object's storage was restored or lost. At most one
+   * execution of a session is active, and it is the one to be launched now; so nothing is lost with the container, and the next attempt finds none.
+   */
+  async #endStranger(container: ContainerPort): Promise<LaunchOutcome> {
+    await container.destroy('it is not the container of this session');
+    return { kind: 'failed', message: 'a container that is not of this session was ended; the next attempt starts another' };
+  }
+
+  /** How many wrappers there are. A runner that does not answer says nothing; it is asked again. */
+  async #ask(container: ContainerPort): Promise<void> {
+    const askedAt = this.#ports.now();
+    const boot = this.#record.boot?.id;
+    try {
+      const { inFlight } = await withTimeLimit(PROBE_TIMEOUT_MS, async (signal) => {
+        const answer = await this.#send(container)(`${RUNNER_URL}/health`, { signal });
+        return (await answer.json()) as { inFlight?: unknown };
+      });
+      if (typeof inFlight !== 'number' || this.#record.boot?.id !== boot) return;
+      this.#write(noteInFlight(this.#record, inFlight, askedAt, LAUNCH_TIMEOUT_MS, this.#ports.now()));
+    } catch (error) {
+      this.#ports.log('warn', 'container_not_answering', { boot, message: messageOf(error) });
+    }
+  }
+
+  // ── its end ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #see(running: boolean): void {
+    const { boot, launched } = this.#record;
+    const seen = look(this.#record, running, this.#ports.now());
+    if (boot && !seen.boot) this.#ports.log('warn', 'container_gone', { boot: boot.id, open: launched.length });
+    this.#write(seen);
+  }
+
+  async #tellLost(): Promise<void> {
+    // One after the other, each as the record is then: what is launched again meanwhile is not lost (CT3). What could not be told is due later, so this ends.
+    for (let [lost] = dueLost(this.#record, this.#ports.now()); lost; [lost] = dueLost(this.#record, this.#ports.now())) {
+      const told = await this.#ports.tell(lost);
+      const fields = { execution: lost.execution, boot: lost.boot, attempt: lost.attempts + 1 };
+      if (!told) this.#ports.log('warn', 'container_loss_not_told', fields);
+      this.#write(told ? noteTold(this.#record, lost) : noteNotTold(this.#record, lost, this.#ports.now()));
+    }
+  }
+
+  /** KE3. A launch that comes while it ends finds the record without a boot, and so starts another or is told to ask again. */
+  async #endIdle(container: ContainerPort): Promise<void> {
+    const { boot } = this.#record;
+    this.#write(noteGone(this.#record, this.#ports.now()));
+    this.#ports.log('info', 'container_ended', { boot: boot?.id, reason: `idle for ${CONTAINER_IDLE_MS} ms` });
+    if (container.running) await container.destroy('nothing runs in it');
+  }
+
+  async #forget(): Promise<void> {
+    const { storage } = this.#ports;
+    if (storage.kv.get(KEY) === undefined) return;
+    this.#record = NO_CONTAINER;
+    await storage.deleteAll();
+  }
+
+  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #write(record: ContainerRecord): void {
+    if (record === this.#record) return;
+    this.#record = record;
+    this.#ports.storage.kv.put(KEY, record);
+  }
+
+  /** Only brings the alarm nearer; one that comes too early finds nothing to do and sets the next. */
+  async #arm(): Promise<void> {
+    const { storage, now } = this.#ports;
+    const current = await storage.getAlarm();
+    const wanted = nextLook(this.#record, now());
+    if (wanted === null) return;
+    const at = alarmToSet(current, wanted, now());
+    if (at !== null) await storage.setAlarm(at);
+  }
+
+  #keepRunning(container: ContainerPort): void {
+    container.setInactivityTimeout(INACTIVITY_TIMEOUT_MS).catch((error: unknown) => {
+      this.#ports.log('warn', 'container_timeout_not_set', { message: messageOf(error) });
+    });
+  }
+}
+
+/** The runner's settings of one start. Its secret is nowhere else than here and in the record. */
+const environmentOf = (token: string): Record<string, string> => ({
+  HOLDFAST_RUNNER_TOKEN: token,
+  HOLDFAST_RUNNER_HOST: '0.0.0.0',
+  HOLDFAST_RUNNER_PORT: String(CONTAINER_PORT),
+  HOLDFAST_RUNNER_DRAIN: '1',
+});

@@ -1,0 +1,215 @@
+/**
+ * Goal: what becomes of a session's container and of what was launched in it, decided in pure functions (CT1–CT5).
+ * Method: the record and the clock are plain values.
+ */
+
+import { describe, expect, it, test } from 'vitest';
+import {
+  type Boot,
+  beginLaunch,
+  CONTAINER_IDLE_MS,
+  type ContainerRecord,
+  dueLost,
+  GONE_SETTLE_MS,
+  INACTIVITY_TIMEOUT_MS,
+  isEmpty,
+  isIdle,
+  look,
+  NO_CONTAINER,
+  nextLook,
+  noteGone,
+  noteInFlight,
+  noteNotLaunched,
+  noteNotTold,
+  noteTold,
+  saysFull,
+  WATCH_MS,
+} from '../../src/core/container.ts';
+import { ALARM_OVERDUE_MS } from '../../src/core/deadlines.ts';
+import { LAUNCH_TIMEOUT_MS } from '../../src/core/launching.ts';
+
+const T0 = 1_763_650_000_000;
+const UNTIL = T0 + 86_400_000;
+const boot = (id: string): Boot => ({ id, token: `token of ${id}`, startedAt: T0 });
+const SINCE = T0 - 1000;
+const job = (execution: string) => ({ execution, until: UNTIL, sessionSince: SINCE });
+
+/** A container that was started for these at T0. */
+function running(...executions: string[]): ContainerRecord {
+  let record: ContainerRecord = NO_CONTAINER;
+  for (const [index, execution] of executions.entries()) {
+    const step = beginLaunch(record, index > 0, job(execution), boot('b1'), T0);
+    if (step.kind === 'stranger') throw new Error('a stranger');
+    record = step.record;
+  }
+  return record;
+}
+
+const inFlight = (record: ContainerRecord, count: number, askedAt: number): ContainerRecord =>
+  noteInFlight(record, count, askedAt, LAUNCH_TIMEOUT_MS, askedAt);
+
+describe('a launch', () => {
+  it('[CT1] [CT2] starts a container where none runs, and notes the execution with its boot', () => {
+    const step = beginLaunch(NO_CONTAINER, false, job('e1'), boot('b1'), T0);
+    expect(step).toEqual({
+      kind: 'start',
+      record: {
+        sessionSince: SINCE,
+        boot: boot('b1'),
+        launched: [{ execution: 'e1', at: T0, until: UNTIL }],
+        idleSince: null,
+        lost: [],
+      },
+    });
+  });
+
+  it('[CT1] uses the one that runs, with the boot it has', () => {
+    const step = beginLaunch(running('e1'), true, job('e2'), boot('b2'), T0 + 1);
+    expect(step).toMatchObject({ kind: 'use', boot: boot('b1'), record: { boot: boot('b1') } });
+    expect(step.kind === 'use' && step.record.launched.map(({ execution }) => execution)).toEqual(['e1', 'e2']);
+  });
+
+  it('[CT2] is noted once, however often it is repeated', () => {
+    const step = beginLaunch(running('e1'), true, job('e1'), boot('b2'), T0 + 700);
+    expect(step.kind === 'use' && step.record.launched).toEqual([{ execution: 'e1', at: T0 + 700, until: UNTIL }]);
+  });
+
+  it('[CT1] in a container of which nothing is known is none', () => {
+    expect(beginLaunch(NO_CONTAINER, true, job('e1'), boot('b1'), T0).kind).toBe('stranger');
+  });
+
+  it('where the last container is gone starts another; what ran in that is lost with its boot', () => {
+    const step = beginLaunch(running('e1'), false, job('e2'), boot('b2'), T0 + 1000);
+    expect(step).toMatchObject({
+      kind: 'start',
+      record: {
+        boot: boot('b2'),
+        launched: [{ execution: 'e2' }],
+        lost: [{ execution: 'e1', boot: 'b1', attempts: 0, dueAt: T0 + 1000 + GONE_SETTLE_MS }],
+      },
+    });
+  });
+
+  it('[CT3] of an execution that was lost takes it back: it is pending, so it has not begun', () => {
+    const gone = noteGone(running('e1', 'e2'), T0);
+    const step = beginLaunch(gone, false, job('e1'), boot('b2'), T0 + 1);
+    expect(step.kind === 'start' && step.record.lost.map(({ execution }) => execution)).toEqual(['e2']);
+    const same = beginLaunch(running('e1'), false, job('e1'), boot('b2'), T0 + 1);
+    expect(same.kind === 'start' && same.record.lost).toEqual([]);
+  });
+
+  it('[CT4] of a session of the same name takes nothing over from the one that was deleted', () => {
+    const next = { ...job('e1'), sessionSince: T0 + 1 };
+    const old = noteGone(running('e0', 'e1'), T0);
+    expect(beginLaunch(running('e0'), true, next, boot('b2'), T0 + 2)).toEqual({ kind: 'stranger', record: NO_CONTAINER });
+    for (const record of [running('e0'), old]) {
+      const step = beginLaunch(record, false, next, boot('b2'), T0 + 2);
+      expect(step).toMatchObject({ kind: 'start', record: { sessionSince: T0 + 1, launched: [{ execution: 'e1' }], lost: [] } });
+    }
+  });
+
+  it('[CT3] that was no success is not waited for and not lost: its session has the answer', () => {
+    expect(noteNotLaunched(running('e1', 'e2'), 'e2', T0)).toMatchObject({ launched: [{ execution: 'e1' }], idleSince: null });
+    expect(noteNotLaunched(running('e1'), 'e1', T0 + 5)).toMatchObject({ boot: boot('b1'), launched: [], idleSince: T0 + 5 });
+    const lost = noteGone(running('e1', 'e2'), T0);
+    expect(noteNotLaunched(lost, 'e2', T0).lost.map(({ execution }) => execution)).toEqual(['e1']);
+    expect(isEmpty(noteNotLaunched(noteGone(running('e1'), T0), 'e1', T0))).toBe(true);
+  });
+
+  it('ends the idle time', () => {
+    const idle = inFlight(running('e1'), 0, T0 + WATCH_MS);
+    expect(idle.idleSince).toBe(T0 + WATCH_MS);
+    const step = beginLaunch(idle, true, job('e2'), boot('b2'), T0 + WATCH_MS + 1);
+    expect(step.kind === 'use' && step.record).toMatchObject({ idleSince: null, launched: [{ execution: 'e2' }] });
+  });
+});
+
+describe('while it runs', () => {
+  it('[CT5] is looked at every WATCH_MS for as long as something was launched in it and has not ended', () => {
+    const record = running('e1');
+    expect(nextLook(record, T0)).toBe(T0 + WATCH_MS);
+    expect(look(record, true, T0 + WATCH_MS)).toBe(record);
+    expect(inFlight(record, 1, T0 + WATCH_MS)).toBe(record);
+    expect(nextLook(record, T0 + WATCH_MS)).toBe(T0 + 2 * WATCH_MS);
+  });
+
+  it('[CT5] with nothing in flight it is idle, and looked at once more', () => {
+    const idle = inFlight(running('e1', 'e2'), 0, T0 + WATCH_MS);
+    expect(idle).toMatchObject({ launched: [], idleSince: T0 + WATCH_MS });
+    expect(nextLook(idle, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + CONTAINER_IDLE_MS);
+    expect(isIdle(idle, T0 + WATCH_MS + CONTAINER_IDLE_MS - 1)).toBe(false);
+    expect(isIdle(idle, T0 + WATCH_MS + CONTAINER_IDLE_MS)).toBe(true);
+  });
+
+  it.each([
+    [LAUNCH_TIMEOUT_MS - 1, false],
+    [LAUNCH_TIMEOUT_MS, true],
+  ])('[CT2] what was noted %i ms before the question may have been under way', (ms, ended) => {
+    expect(inFlight(running('e1'), 0, T0 + ms).launched.length === 0).toBe(ended);
+  });
+
+  it('[CT5] what the session must have ended by now is watched no longer, whatever its runner says', () => {
+    expect(look(running('e1'), true, UNTIL - 1).launched).toHaveLength(1);
+    expect(look(running('e1'), true, UNTIL)).toMatchObject({ launched: [], idleSince: UNTIL });
+  });
+
+  test('the platform ends it by itself only when alarms are lost, however late these are', () => {
+    expect(INACTIVITY_TIMEOUT_MS).toBeGreaterThan(CONTAINER_IDLE_MS + ALARM_OVERDUE_MS + WATCH_MS);
+    expect(INACTIVITY_TIMEOUT_MS).toBeLessThanOrEqual(6 * 60 * 60 * 1000);
+    expect(WATCH_MS).toBeGreaterThan(LAUNCH_TIMEOUT_MS);
+  });
+});
+
+describe('when it is gone', () => {
+  it('all that was launched in it is lost, and told after what was on its way had time to come', () => {
+    const gone = look(running('e1'), false, T0 + WATCH_MS);
+    expect(gone).toMatchObject({ boot: null, launched: [], idleSince: null, lost: [{ execution: 'e1', boot: 'b1' }] });
+    expect(nextLook(gone, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + GONE_SETTLE_MS);
+    expect(dueLost(gone, T0 + WATCH_MS + GONE_SETTLE_MS - 1)).toEqual([]);
+    expect(dueLost(gone, T0 + WATCH_MS + GONE_SETTLE_MS)).toHaveLength(1);
+  });
+
+  it('seen twice it is lost once', () => {
+    const gone = look(running('e1'), false, T0);
+    expect(look(gone, false, T0 + 1)).toBe(gone);
+  });
+
+  it('with nothing in it nobody is told, and nothing is left', () => {
+    const gone = look(inFlight(running('e1'), 0, T0 + WATCH_MS), false, T0 + WATCH_MS + 1);
+    expect(isEmpty(gone)).toBe(true);
+    expect(nextLook(gone, T0)).toBeNull();
+  });
+
+  it('[CT5] an execution leaves when the session was told, each of its boots by itself', () => {
+    let record = noteGone(running('e1'), T0);
+    const next = beginLaunch(record, false, job('e2'), boot('b2'), T0 + 1);
+    record = noteGone(next.kind === 'start' ? next.record : record, T0 + 2);
+    const [first, second] = record.lost;
+    if (!first || !second) throw new Error('nothing was lost');
+    expect([first.boot, second.boot]).toEqual(['b1', 'b2']);
+    expect(isEmpty(noteTold(record, first))).toBe(false);
+    expect(isEmpty(noteTold(noteTold(record, first), second))).toBe(true);
+  });
+
+  it('[CT5] a session that can not be reached is told again, with growing waits, until it must have ended the execution itself', () => {
+    let record = noteGone(running('e1'), T0);
+    const waits: number[] = [];
+    for (let attempt = 0; attempt < 9; attempt += 1) {
+      const [lost] = record.lost;
+      if (!lost) throw new Error('it was forgotten');
+      record = noteNotTold(record, lost, T0);
+      waits.push((record.lost[0]?.dueAt ?? 0) - T0);
+    }
+    expect(waits).toEqual([5, 10, 20, 40, 80, 160, 300, 300, 300].map((seconds) => seconds * 1000));
+    expect(look(record, false, UNTIL - 1).lost).toHaveLength(1);
+    expect(isEmpty(look(record, false, UNTIL))).toBe(true);
+  });
+});
+
+test('what the platform says when it has no instance is told from other errors', () => {
+  expect(saysFull('Error: There is no container instance that can be provided to this Durable Object, try again later')).toBe(true);
+  expect(
+    saysFull('Maximum number of running container instances exceeded. Try again later, or try configuring a higher value.'),
+  ).toBe(true);
+  expect(saysFull('the container is not listening in the TCP address 10.0.0.1:8788')).toBe(false);
+});
