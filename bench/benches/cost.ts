@@ -108,7 +108,7 @@ async function asGathered(context: BenchContext, server: Workerd): Promise<Figur
 async function idle(context: BenchContext, server: Workerd): Promise<Figure[]> {
   const seconds = context.scale < 1 ? 20 : 180;
   context.say(`cost: ${seconds} s of nothing but heartbeats`);
-  const channel = await holdfastChannel(server, IDLE_VIEWERS);
+  const channel = await holdfastChannel(server, IDLE_VIEWERS, {});
   await deliver(channel, prepare(10, 200, 10));
   const heart = setInterval(() => {
     for (const ws of [channel.writer, ...channel.viewers]) ws.send('ping');

@@ -51,7 +51,7 @@ class Audience {
     const peer = this.#process;
     peer.send({ watch: true });
     const seen = new Promise<{ frames: number; bytes: number }>((resolve, reject) => {
-      const onEnd = (): void => reject(new Error('the viewers ended'));
+      const onEnd = (): void => reject(new Error(`the viewers ended with ${peer.exitCode ?? peer.signalCode}`));
       peer.once('exit', onEnd);
       peer.once('message', (message: { seen?: true; frames: number; bytes: number }) => {
         peer.off('exit', onEnd);
@@ -64,8 +64,10 @@ class Audience {
   }
 
   async leave(): Promise<void> {
-    const over = once(this.#process, 'exit');
-    this.#process.disconnect();
+    const peer = this.#process;
+    if (peer.exitCode !== null || peer.signalCode !== null) return;
+    const over = once(peer, 'exit');
+    if (peer.connected) peer.disconnect();
     await over;
   }
 }
@@ -176,6 +178,10 @@ async function withViewers(context: BenchContext, viewers: number): Promise<Figu
         gathering.own.map(({ framesPerViewer }) => slow / framesPerViewer),
       ),
     ];
+  } catch (error) {
+    // Told before the cleaning up, which may have its own trouble with what is broken.
+    say(`fanout: ${error instanceof Error ? error.message : String(error)}`);
+    throw error;
   } finally {
     await Promise.all(Object.values(audiences).map((audience) => audience?.leave()));
     await Promise.all([own, bare, kept].map((channel) => channel?.close().catch(() => {})));

@@ -3,7 +3,7 @@
  * get the same frames from the same generator is what makes their ratio mean something.
  */
 
-import type { WebSocket } from 'ws';
+import { WebSocket } from 'ws';
 import { LAST_MARK, type Prepared } from './frames.ts';
 import { closed, Signal } from './socket.ts';
 
@@ -34,6 +34,8 @@ export interface Series {
 /** Writes all frames as fast as acks come, and waits until they are acknowledged and seen. */
 export async function deliver(channel: Channel, frames: readonly Prepared[]): Promise<Series> {
   const { writer, viewers } = channel;
+  // It would take what is sent without a word.
+  if (writer.readyState !== WebSocket.OPEN) throw new Error('the writer is not connected any more');
   const over = new Signal<void>();
   let next = 0;
   let inFlight = 0;

@@ -2,8 +2,8 @@
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import type { WebSocket } from 'ws';
-import { INGEST_SUBPROTOCOL, type IngestAccess, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import { WebSocket } from 'ws';
+import { INGEST_SUBPROTOCOL, type IngestAccess, type Policy, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { type Channel, closeAll } from './channel.ts';
 import { connect } from './socket.ts';
 import { Workerd } from './workerd.ts';
@@ -39,8 +39,12 @@ export interface HoldfastRun {
   ingest: IngestAccess;
 }
 
-export async function startRun(url: string, session = freshName()): Promise<HoldfastRun> {
-  const { execution, ingest } = (await api(url, `/v1/sessions/${session}/executions`, { command: ['job'], launcher: 'none' })) as {
+/** Longer than any bench: its writers send no heartbeats, and wait for the other systems' turns. The cost of an idle hour is measured with the default. */
+const PATIENT: Partial<Policy> = { silenceTimeoutMs: 24 * 60 * 60_000 };
+
+export async function startRun(url: string, session = freshName(), policy = PATIENT): Promise<HoldfastRun> {
+  const body = { command: ['job'], launcher: 'none', policy };
+  const { execution, ingest } = (await api(url, `/v1/sessions/${session}/executions`, body)) as {
     execution: { id: string };
     ingest: IngestAccess;
   };
@@ -98,8 +102,12 @@ export async function connectWriter({ ingest }: HoldfastRun): Promise<WebSocket>
 
 const seqOf = (data: Buffer): number => Number(/^\{"type":"ack","seq":(\d+)\}$/.exec(data.toString())?.[1] ?? Number.NaN);
 
-export async function holdfastChannel({ url }: Workerd, viewerCount: number): Promise<Channel & { run: HoldfastRun }> {
-  const run = await startRun(url);
+export async function holdfastChannel(
+  { url }: Workerd,
+  viewerCount: number,
+  policy = PATIENT,
+): Promise<Channel & { run: HoldfastRun }> {
+  const run = await startRun(url, freshName(), policy);
   const writer = await connectWriter(run);
   const viewers = await liveViewers(url, run, viewerCount);
   return {
@@ -113,6 +121,7 @@ export async function holdfastChannel({ url }: Workerd, viewerCount: number): Pr
     },
     close: async () => {
       await closeAll(viewers);
+      if (writer.readyState !== WebSocket.OPEN) throw new Error('the writer is not connected any more');
       const last = `{"type":"exit","at":1,"data":{"exitCode":0}}`;
       const over = once(writer, 'close');
       // 4000: the good end. Without it the session would wait for its wrapper, and its alarm would fall into a later series.

@@ -52,8 +52,8 @@ export class WrapperProcess {
     this.pid = this.#process.pid as number;
     createInterface({ input: this.#process.stderr as NodeJS.ReadableStream }).on('line', (line) => {
       if (!line.startsWith('{')) return;
-      const fact = JSON.parse(line) as { at: string; fact: string };
-      this.facts.push({ ...fact, at: Date.parse(fact.at) });
+      const fact = JSON.parse(line) as { at: string; event: string };
+      this.facts.push({ ...fact, fact: fact.event, at: Date.parse(fact.at) });
     });
     this.exited = new Promise((resolve) => this.#process.once('close', (code) => resolve(code)));
   }

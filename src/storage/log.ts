@@ -4,9 +4,10 @@
  *
  * L1  Offsets are contiguous: a row begins where the one before it ends.
  * L2  What was acknowledged is read back from the rows; there is no second record of it that could disagree.
- * L3  `head` and the remembered acks are caches of L1 and L2; `forget()` after a transaction that was rolled back.
+ * L3  `head`, `lastIngestAt` and the remembered acks are caches of what the rows say; `forget()` after a transaction that was rolled back.
  */
 
+import type { Tally } from '../core/metrics.ts';
 import type { Batch, LogRow, LogTable } from '../session/ports.ts';
 
 /** The narrowest shape of `ctx.storage.sql` that this needs. */
@@ -19,7 +20,8 @@ const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL'
 export class EventLog implements LogTable {
   readonly #sql: Sql;
   #head: number | null = null;
-  #lastIngestAt: number | null = null;
+  /** Undefined until it is asked for. */
+  #lastIngestAt: number | null | undefined;
   readonly #acked = new Map<string, number>();
 
   constructor(sql: Sql) {
@@ -28,6 +30,7 @@ export class EventLog implements LogTable {
 
   forget(): void {
     this.#head = null;
+    this.#lastIngestAt = undefined;
     this.#acked.clear();
   }
 
@@ -54,6 +57,12 @@ export class EventLog implements LogTable {
   }
 
   get lastIngestAt(): number | null {
+    if (this.#lastIngestAt === undefined) {
+      const [row] = this.#sql
+        .exec<{ at: number }>('SELECT received_at AS at FROM log WHERE first_seq IS NOT NULL ORDER BY first_offset DESC LIMIT 1')
+        .toArray();
+      this.#lastIngestAt = row?.at ?? null;
+    }
     return this.#lastIngestAt;
   }
 
@@ -97,6 +106,20 @@ export class EventLog implements LogTable {
 
   forgetAcked(execution: string): void {
     this.#acked.delete(execution);
+  }
+
+  tally(execution: string, since: number): Tally {
+    const [row] = this.#sql
+      .exec<{ events: number | null; bytes: number | null; own: string | null }>(
+        `SELECT sum(CASE WHEN first_seq IS NULL THEN 0 ELSE count END) AS events,
+                sum(CASE WHEN first_seq IS NULL THEN 0 ELSE bytes END) AS bytes,
+                group_concat(CASE WHEN first_seq IS NULL THEN body END, char(10)) AS own
+         FROM log WHERE first_offset >= ? AND execution = ?`,
+        since,
+        execution,
+      )
+      .toArray();
+    return { events: row?.events ?? 0, bytes: row?.bytes ?? 0, own: row?.own ?? '' };
   }
 
   *rowsAfter(after: number, executions: readonly string[] | null = null): Generator<LogRow> {

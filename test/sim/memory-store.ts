@@ -3,10 +3,11 @@
  * as it does with the real one. test/support/store-contract.ts holds both to the same behaviour.
  */
 
-import { type Command, isActive, isTerminal, STATUSES, type Status } from '../../protocol/index.ts';
+import { type Command, isActive, isTerminal, type OpenStatus, STATUSES, type Status, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
+import type { Tally } from '../../src/core/metrics.ts';
 import type {
   Batch,
   CallbackTable,
@@ -132,10 +133,19 @@ class MemoryExecutions implements ExecutionTable {
       .slice(0, limit);
   }
 
+  openCounts(): Record<OpenStatus, number> {
+    const { queued, pending, running } = this.counts();
+    return { queued, pending, running };
+  }
+
   counts(): Record<Status, number> {
     const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
     for (const { status } of this.#all()) counts[status] += 1;
     return counts;
+  }
+
+  hasAtLeast(count: number): boolean {
+    return this.#all().length >= count;
   }
 
   newest(limit: number): { id: string; status: Status }[] {
@@ -165,6 +175,11 @@ class MemoryCommands implements CommandTable {
 
   waiting(execution: string): Command[] {
     return this.#disk.commands.filter((stored) => stored.execution === execution).map(({ command }) => command);
+  }
+
+  load(execution: string): { count: number; bytes: number } {
+    const waiting = this.waiting(execution);
+    return { count: waiting.length, bytes: waiting.reduce((sum, { data }) => sum + utf8Bytes(JSON.stringify(data)), 0) };
   }
 
   ack(execution: string, id: number): void {
@@ -216,7 +231,6 @@ class MemoryCallbacks implements CallbackTable {
 
 class MemoryLog implements LogTable {
   readonly #disk: Disk;
-  #lastIngestAt: number | null = null;
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -236,7 +250,7 @@ class MemoryLog implements LogTable {
   }
 
   get lastIngestAt(): number | null {
-    return this.#lastIngestAt;
+    return this.#disk.log.findLast(({ own }) => !own)?.receivedAt ?? null;
   }
 
   append({ execution, firstSeq, count, body, bytes }: Batch, now: number): LogRow {
@@ -254,7 +268,6 @@ class MemoryLog implements LogTable {
       receivedAt: now,
     };
     this.#disk.appendRow(row);
-    if (!own) this.#lastIngestAt = now;
     return { firstOffset: row.firstOffset, count, execution, body, bytes, own };
   }
 
@@ -269,6 +282,13 @@ class MemoryLog implements LogTable {
   }
 
   forgetAcked(): void {}
+
+  tally(execution: string, since: number): Tally {
+    const rows = this.#disk.log.filter((row) => row.firstOffset >= since && row.execution === execution);
+    const sum = (of: (row: StoredRow) => number) => rows.reduce((total, row) => total + (row.own ? 0 : of(row)), 0);
+    const own = rows.filter((row) => row.own).map(({ body }) => body);
+    return { events: sum(({ count }) => count), bytes: sum(({ bytes }) => bytes), own: own.join('\n') };
+  }
 
   *rowsAfter(after: number, executions: readonly string[] | null = null): Generator<LogRow> {
     needTables(this.#disk);

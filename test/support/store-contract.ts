@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { POLICY_DEFAULTS } from '../../protocol/index.ts';
+import { POLICY_DEFAULTS, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import { type ExecutionRecord, UNTOUCHED, viewOf } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
@@ -155,6 +155,24 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.executions.lowestQueueRank()).toBe(-2);
       });
 
+      it('[HTTP27] knows whether there are as many as somebody asks for, whatever ordinals are left out', (store, open) => {
+        expect(store.executions.hasAtLeast(1)).toBe(false);
+        store.executions.insert(newRow('e1'));
+        expect(() =>
+          store.transact(() => {
+            store.executions.insert(newRow('e2'));
+            throw new Error('no');
+          }),
+        ).toThrow('no');
+        store.executions.insert(newRow('e3', { status: 'failed' }));
+        for (const { executions } of [store, open()])
+          expect([1, 2, 3].map((count) => executions.hasAtLeast(count))).toEqual([true, true, false]);
+        store.erase();
+        store.create(NOW + 1);
+        store.executions.insert(newRow('e4'));
+        expect([1, 2].map((count) => store.executions.hasAtLeast(count))).toEqual([true, false]);
+      });
+
       it('lists newest first, by status, in pages', (store) => {
         for (const [index, status] of (['failed', 'completed', 'failed', 'running'] as const).entries()) {
           store.executions.insert(newRow(`e${index + 1}`, { status }));
@@ -167,6 +185,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(ids(store.executions.list({ limit: 9, only: 'e2', status: 'failed' }))).toEqual([]);
         expect(store.executions.newest(1)).toEqual([{ id: 'e4', status: 'running' }]);
         expect(store.executions.counts()).toEqual({ queued: 0, pending: 0, running: 1, completed: 1, failed: 2, interrupted: 0 });
+        expect(store.executions.openCounts()).toEqual({ queued: 0, pending: 0, running: 1 });
       });
     });
 
@@ -290,6 +309,17 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(open().commands.add('e1', input('c'), NOW).id).toBeGreaterThan(two.id);
       });
 
+      it('[HTTP28] are counted with the bytes of their data as JSON, by execution', (store, open) => {
+        expect(store.commands.load('e1')).toEqual({ count: 0, bytes: 0 });
+        const one = store.commands.add('e1', input('a'), NOW);
+        store.commands.add('e1', input('\u0001漢'), NOW);
+        store.commands.add('e2', input('b'), NOW);
+        const bytes = utf8Bytes('{"text":"a"}') + utf8Bytes('{"text":"\\u0001漢"}');
+        for (const { commands } of [store, open()]) expect(commands.load('e1')).toEqual({ count: 2, bytes });
+        store.commands.ack('e1', one.id);
+        expect(store.commands.load('e1')).toEqual({ count: 1, bytes: bytes - utf8Bytes('{"text":"a"}') });
+      });
+
       it('an acknowledgement of another execution, or of nothing, changes nothing', (store) => {
         const one = store.commands.add('e1', input('a'), NOW);
         store.commands.ack('e2', one.id);
@@ -361,7 +391,25 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         append(store, 'e1', 1, 1, NOW + 2);
         append(store, 'e1', null, 1, NOW + 3);
         expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([NOW + 2, NOW + 3]);
-        expect([open().log.lastIngestAt, open().log.lastReceivedAt]).toEqual([null, NOW + 3]);
+        expect([open().log.lastIngestAt, open().log.lastReceivedAt]).toEqual([NOW + 2, NOW + 3]);
+      });
+
+      it('a tally is of one execution: its events, their bytes, and what the coordinator wrote of it', (store, open) => {
+        expect(store.log.tally('e1', 1)).toEqual({ events: 0, bytes: 0, own: '' });
+        const rows = [
+          append(store, 'e1', null, 1),
+          append(store, 'e1', 1, 3),
+          append(store, 'e2', 1, 2),
+          append(store, 'e1', 4, 1),
+        ];
+        const last = append(store, 'e1', null, 1);
+        const bytes = (rows[1]?.bytes ?? 0) + (rows[3]?.bytes ?? 0);
+        for (const { log } of [store, open()]) {
+          const { own, ...counts } = log.tally('e1', 1);
+          expect(counts).toEqual({ events: 4, bytes });
+          expect(own.split('\n').sort()).toEqual([rows[0]?.body, last.body].sort());
+          expect(log.tally('e1', 2)).toMatchObject({ events: 4, own: last.body });
+        }
       });
 
       it('the tail is counted in events', (store) => {

@@ -1,5 +1,5 @@
 /**
- * The lifecycle of DESIGN §3 (LIF rules; guarantees G3–G6, G9; S4's server side) against the real object. Method: the clock of the object is moved, the
+ * The life of an execution (LIF rules; guarantees G3–G6, G9; S4's server side) against the real object. Method: the clock of the object is moved, the
  * alarm is run by hand, and after each step the row and the log are read back.
  */
 
@@ -12,6 +12,7 @@ import {
   get,
   newSession,
   output,
+  putToSleep,
   type Run,
   readLog,
   start,
@@ -97,11 +98,11 @@ describe('deadlines', () => {
     await peer.closed;
     await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
     const { graceUntil = 0 } = await get(run);
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     at(graceUntil - 1);
     await alarm(run);
     expect((await get(run)).status).toBe('running');
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     at(graceUntil);
     await alarm(run);
     expect(await verdictOf(run)).toEqual({
@@ -148,7 +149,7 @@ describe('deadlines', () => {
     peer.close();
     await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
     await runInDurableObject(stub, (_, { storage }) => storage.deleteAlarm());
-    await evictDurableObject(stub);
+    await putToSleep(stub);
     const { graceUntil = 0 } = await get(run);
     expect(await alarmAt()).toBe(graceUntil);
   });
@@ -281,6 +282,23 @@ describe('what does not end a run', () => {
     at(startedAt + 34_000);
     await alarm(run);
     expect(await get(run)).toMatchObject({ connected: true });
+    at(startedAt + 35_000);
+    await alarm(run);
+    expect(await get(run)).toMatchObject({ connected: false });
+  });
+
+  test('[LIF23] a frame counts as life for an object that slept since, too', async () => {
+    const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
+    const peer = await WrapperPeer.welcomed(run);
+    const { startedAt = 0 } = await get(run);
+    at(startedAt + 15_000);
+    await peer.deliver(1, [output('alive\n')]);
+    for (const asleepFor of [10_000, 19_000]) {
+      await putToSleep(stubOf(run.session)).catch((error: Error) => expect(error.message).toContain('not currently running'));
+      at(startedAt + 15_000 + asleepFor);
+      await alarm(run);
+      expect(await get(run)).toMatchObject({ connected: true });
+    }
     at(startedAt + 35_000);
     await alarm(run);
     expect(await get(run)).toMatchObject({ connected: false });
@@ -549,8 +567,7 @@ describe('eviction and reset between any two steps of a run', () => {
 
   test('[G5] evicted, sockets kept: nobody notices, and no event says otherwise', async () => {
     const run = await runWith(async ({ session }) => {
-      // Still asleep from the step before is as good.
-      await evictDurableObject(stubOf(session)).catch((error: Error) => expect(error.message).toContain('not currently running'));
+      await putToSleep(stubOf(session));
       return null;
     });
     const types = typesOf(await readLog(run.session));
@@ -559,7 +576,7 @@ describe('eviction and reset between any two steps of a run', () => {
 
   test('[G1] reset, sockets lost: the wrapper comes back and nothing is lost or doubled', async () => {
     const run = await runWith(async (current, step) => {
-      await evictDurableObject(stubOf(current.session), { webSockets: 'close' });
+      await putToSleep(stubOf(current.session), { webSockets: 'close' });
       // Acked so far: what a wrapper learns from its welcome.
       const peer = await WrapperPeer.hello(current, { nextSeq: step + 1 });
       expect(await peer.next()).toMatchObject({ type: 'welcome', epoch: step + 1 });
@@ -594,7 +611,7 @@ describe('[G7] nothing pins the object', () => {
     const viewers = await Promise.all([ViewerPeer.connect(run.session), ViewerPeer.connect(run.session, '?flow=ack')]);
     for (const viewer of viewers) await viewer.until('caught_up');
     const began = Date.now();
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     expect(Date.now() - began).toBeLessThan(5_000);
     for (let beat = 0; beat < 20; beat += 1) {
       peer.send('ping');
