@@ -15,6 +15,7 @@ import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { noteForDirectory } from './outbox.ts';
 import type { LogRow } from './ports.ts';
+import { report } from './report.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 
 /** What was written, to be told to sockets. */
@@ -22,6 +23,8 @@ export interface Written {
   record: ExecutionRecord;
   rows: LogRow[];
   commands: Command[];
+  /** The coordinator's events of this transition, for those who are told of it beside the log. */
+  events: readonly CoordinatorEvent[];
   /** Whether others are to be told of it (DIR1): what is worth an event of the coordinator is worth that, and nothing else is. */
   news: boolean;
   /** What the queue is to get, because this ended and somebody asked to be told (CB1). */
@@ -54,7 +57,7 @@ export function writeTransition(context: SessionContext, id: string, transition:
   }
   const news = transition.events.length > 0;
   if (news) noteForDirectory(context, now);
-  return { record, rows, commands, news, callback };
+  return { record, rows, commands, events: transition.events, news, callback };
 }
 
 /** T2: the rest of an ending, in the transaction of the verdict. */
@@ -96,13 +99,15 @@ function noteCallback(
 }
 
 /** T3: what was written goes out, and the alarm follows the rows. */
-export function announce(context: SessionContext, { record, rows, commands, news, callback }: Written, now: number): void {
+export function announce(context: SessionContext, written: Written, now: number): void {
+  const { record, rows, commands, events, news, callback } = written;
   context.alarm.arm(now);
   if (news) void context.delivery.begin(context);
   if (callback) beginCallback(context, callback);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record);
+  report(context, record, events);
 }
 
 /** Writes one transition and tells of it. Null when the execution was over already. */

@@ -1,0 +1,71 @@
+/**
+ * What operators are told of a transition: a log line and a data point for each verdict and each lost connection, a line for each that came. After the write,
+ * like all telling (T3), and after everyone else: what fails here is lost, and nothing with it.
+ */
+
+import { isTerminal } from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import type { CoordinatorEvent } from '../core/lifecycle.ts';
+import { observeDisconnect, observeVerdict } from '../core/metrics.ts';
+import { messageOf, signalName } from '../log.ts';
+import type { SessionContext } from './context.ts';
+
+export function report(context: SessionContext, record: ExecutionRecord, events: readonly CoordinatorEvent[]): void {
+  try {
+    for (const event of events) reportOne(context, record, event);
+  } catch (error) {
+    context.log('warn', 'metrics_failed', { execution: record.id, message: messageOf(error) });
+  }
+}
+
+function reportOne(context: SessionContext, record: ExecutionRecord, { type, data }: CoordinatorEvent): void {
+  const { log, measure, store, runtime } = context;
+  const { id: execution, epoch } = record;
+  switch (type) {
+    case 'wrapper_connected':
+      return log('info', 'wrapper_connected', { execution, epoch, transport: record.transport ?? undefined });
+    case 'wrapper_reconnected':
+      return log('info', 'wrapper_reconnected', {
+        execution,
+        epoch,
+        transport: record.transport ?? undefined,
+        downMs: Number(data.downMs),
+        eventsLost: Number(data.eventsLost),
+      });
+    case 'wrapper_disconnected':
+      // Not the reason that came with the code: it is the other end's text.
+      log('warn', 'wrapper_disconnected', {
+        execution,
+        epoch,
+        reason: record.disconnectReason ?? undefined,
+        wsCloseCode: record.wsCloseCode ?? undefined,
+      });
+      return measure?.(observeDisconnect(record, store.log.ackedSeq(execution, record.firstOffset)));
+    case `execution_${record.status}`:
+      if (!isTerminal(record.status)) return;
+      log('info', 'execution_ended', {
+        execution,
+        status: record.status,
+        code: record.code ?? undefined,
+        exitCode: record.exitCode ?? undefined,
+        signal: signalName(record.signal),
+        forced: record.forced || undefined,
+        wsCloseCode: record.wsCloseCode ?? undefined,
+        epoch,
+        runMs: record.startedAt === null || record.endedAt === null ? undefined : record.endedAt - record.startedAt,
+      });
+      if (measure) runtime.waitUntil(countVerdict(context, record));
+      return;
+    default:
+  }
+}
+
+/** In a later turn: summing up a million rows takes most of a second, for which ack, verdict and close need not wait. A session that is gone by then is not counted. */
+async function countVerdict({ log, measure, store, runtime }: SessionContext, record: ExecutionRecord): Promise<void> {
+  try {
+    await runtime.pause();
+    if (store.exists) measure?.(observeVerdict(record, store.log.tally(record.id, record.firstOffset)));
+  } catch (error) {
+    log('warn', 'metrics_failed', { execution: record.id, message: messageOf(error) });
+  }
+}
