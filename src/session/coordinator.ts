@@ -7,10 +7,12 @@ import { INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from 
 import { callbackQueueOf } from '../callbacks/producer.ts';
 import { announcerTo } from '../directory/announcer.ts';
 import type { Env } from '../env.ts';
+import { releaserOf } from '../launch/container.ts';
 import { launcherOf } from '../launch/launcher.ts';
-import { messageOf } from '../log.ts';
+import { logLine, messageOf, type SessionLog } from '../log.ts';
 import { SessionStore } from '../storage/store.ts';
 import { postIngest } from './ingest-post.ts';
+import { measureTo } from './measure.ts';
 import * as operations from './operations.ts';
 import type { SessionRuntime } from './ports.ts';
 import { Session } from './session.ts';
@@ -34,10 +36,14 @@ export class SessionCoordinator extends DurableObject<Env> {
     super(ctx, env);
     const { tenant, session } = splitName(ctx.id.name ?? '');
     const store = new SessionStore(ctx.storage, Date.now());
+    const log: SessionLog = (level, event, fields) => logLine(level, event, { tenant, session, ...fields });
     this.#session = new Session(runtimeOf(ctx), store, session, {
-      launch: launcherOf(env, tenant, session),
+      launch: launcherOf(env, tenant, session, () => store.createdAt),
       announce: announcerTo(env, tenant),
       enqueue: callbackQueueOf(env, tenant),
+      release: releaserOf(env, tenant, session),
+      log,
+      measure: measureTo(env, tenant, ctx, log),
     });
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     ctx.blockConcurrencyWhile(() => this.#session.wake(Date.now()));
@@ -47,6 +53,10 @@ export class SessionCoordinator extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const wanted = JSON.parse(request.headers.get(REQUEST_HEADER) ?? 'null') as SocketRequest | null;
     if (!wanted) return new Response('not a request of the Worker', { status: 400 });
+    // VER8: a Worker of a later version, while both are deployed. It can ask again when this object has that version, too.
+    if (wanted.kind !== 'ingest' && wanted.kind !== 'stream') {
+      return new Response('not a request that this version knows', { status: 503, headers: { 'retry-after': '5' } });
+    }
     const refused = wanted.kind === 'stream' && wanted.answerRefusals ? this.#session.refusalOf(wanted.request) : null;
     if (refused) return Response.json(refused);
     const { 0: client, 1: server } = new WebSocketPair();
@@ -81,6 +91,9 @@ export class SessionCoordinator extends DurableObject<Env> {
 
   startExecution(request: operations.NormalStart) {
     return operations.startExecution(this.#session.context, request, Date.now());
+  }
+  findStart(start: Pick<operations.NormalStart, 'id' | 'digest'>) {
+    return operations.findStart(this.#session.context, start);
   }
   getExecution(id: string) {
     return operations.getExecution(this.#session.context, id);

@@ -1,0 +1,64 @@
+/**
+ * Goal: a runner of today starts what a Worker of any recorded version asks for. Method: the recorded requests through the runner's own reading, and through a
+ * real runner over HTTP. (The other direction, a Worker of today and a runner of another version, is in test/workers/skew-launch.test.ts.)
+ */
+
+import { describe, expect, test } from 'vitest';
+import { readLaunchRequest, requestDigest } from '../../wrapper/runner-request.ts';
+import { exchangesOf } from './support/fixtures.ts';
+import { VERSIONS } from './support/recorded.ts';
+
+describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
+  const exchanges = exchangesOf(fixture('runner-launch'));
+  const bodies = exchanges.map(({ request }) => JSON.parse(request.body) as Record<string, unknown>);
+
+  test('was recorded asking twice', () => {
+    expect(exchanges.map(({ request }) => `${request.method} ${request.path}`)).toEqual(['POST /executions', 'POST /executions']);
+    expect(exchanges.map(({ response }) => response.status)).toEqual([201, 400]);
+  });
+
+  test('[VER7] is understood, field by field', () => {
+    for (const body of bodies) {
+      const reading = readLaunchRequest(body);
+      expect(reading).toMatchObject({ ok: true, request: body });
+    }
+  });
+
+  test('[VER7] fields that are yet to be invented change nothing, not even which job it is', () => {
+    for (const body of bodies) {
+      const plain = readLaunchRequest(body);
+      const ingest = { ...(body.ingest as object), region: 'moon' };
+      const later = readLaunchRequest({ ...body, ingest, priority: 7, limits: { memoryBytes: 1 }, wrapper: null });
+      expect(later).toEqual(plain);
+      if (plain.ok && later.ok) expect(requestDigest(later.request)).toBe(requestDigest(plain.request));
+    }
+  });
+
+  test('[VER7] what may be left out may be left out: an earlier Worker that never sent it is served', () => {
+    for (const { id, session, command, ingest } of bodies as { id: string; session: string; command: string[]; ingest: object }[]) {
+      expect(readLaunchRequest({ id, session, command, ingest })).toMatchObject({
+        ok: true,
+        request: { tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
+      });
+    }
+  });
+});
+
+describe('what makes two launches the same', () => {
+  // Runners keep this with their runs. Computed by 0.1.0; a change would make a repeated launch after an upgrade a conflict.
+  test('[VER7] is computed as it always was', () => {
+    const reading = readLaunchRequest({
+      id: 'e1',
+      session: 's1',
+      tenant: 'acme',
+      command: ['sh', '-c', 'true'],
+      cwd: '/srv',
+      env: { B: '2', A: '1' },
+      stdin: 'x\n',
+      openStdin: true,
+      format: 'jsonl',
+      ingest: { url: 'http://holdfast.test/v1/sessions/s1/executions/e1/ingest', token: 'any' },
+    });
+    expect(reading.ok && requestDigest(reading.request)).toBe('d0cc9aac3743e2522f53b610abebe19d881f298e660893647bf512b21892d271');
+  });
+});
