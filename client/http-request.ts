@@ -8,6 +8,7 @@
 
 import { nextStepAfterStatus, type ProblemCode, retryAfterMs, retryDelayMs, withinBudget } from '../protocol/index.ts';
 import type { Credential } from './credential.ts';
+import { firstAnswer } from './first-answer.ts';
 import { HoldfastError } from './http-error.ts';
 
 export const CLIENT_DEFAULTS = { retryBudgetMs: 30_000, attemptTimeoutMs: 20_000, retryBaseMs: 250, retryCapMs: 4_000 } as const;
@@ -18,6 +19,11 @@ export interface RequestOptions {
   fetch?: typeof globalThis.fetch;
   /** Total time that one call may spend on attempts and pauses. */
   retryBudgetMs?: number;
+  /**
+   * The same for a call that the coordinator puts off because too many are made (429 `rate_limited`): it says itself when to come again, so a caller who wants to
+   * know soon of a coordinator that is not there may wait longer for one that is. `retryBudgetMs` when left out.
+   */
+  rateLimitBudgetMs?: number;
   /** One attempt, without the time that a long poll asks the server to wait. */
   attemptTimeoutMs?: number;
   /** Told before each pause, so that a person need not wonder. */
@@ -34,6 +40,8 @@ export interface Call {
   repeatable: boolean;
   /** A later attempt that is refused with this says that an earlier one was carried out, and its answer lost. */
   doneBefore?: ProblemCode;
+  /** A short question that changes nothing, and that somebody waits for: it is asked again beside the first when no answer comes soon (first-answer). */
+  severalAtOnce?: boolean;
   /** Milliseconds that the answer may take longer than usual: the server was asked to hold it, or it is large. */
   heldMs?: number;
 }
@@ -62,7 +70,8 @@ export function requester(options: RequestOptions, credential: Credential): Requ
     for (const [name, value] of Object.entries(call.query ?? {}))
       if (value !== undefined) url.searchParams.set(name, String(value));
     const timeout = AbortSignal.timeout(attemptTimeoutMs + (call.heldMs ?? 0));
-    try {
+    const ends = signal ? AbortSignal.any([signal, timeout]) : timeout;
+    const ask = async (ends: AbortSignal): Promise<Answer> => {
       const response = await send(url, {
         method: call.method,
         headers: {
@@ -73,9 +82,13 @@ export function requester(options: RequestOptions, credential: Credential): Requ
         },
         body: call.body === undefined ? null : JSON.stringify(call.body),
         ...(inPage() ? { cache: 'no-store' as const } : {}),
-        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        signal: ends,
       });
       return readAnswer(response.status, await response.text(), response.headers);
+    };
+    try {
+      if (!call.severalAtOnce) return await ask(ends);
+      return await firstAnswer(ask, { signal: ends, isAnswer: (error) => error instanceof HoldfastError });
     } catch (error) {
       if (error instanceof HoldfastError) throw error;
       if (signal?.aborted) throw signal.reason;
@@ -117,7 +130,8 @@ export function requester(options: RequestOptions, credential: Credential): Requ
           { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random },
           error.retryAfterMs,
         );
-        if (!withinBudget(startedAt, now, delayMs, retryBudgetMs)) throw error; // Q1
+        const budgetMs = error.code === 'rate_limited' ? (options.rateLimitBudgetMs ?? retryBudgetMs) : retryBudgetMs;
+        if (!withinBudget(startedAt, now, delayMs, budgetMs)) throw error; // Q1
         options.onRetry?.(error, delayMs);
         await pause(delayMs, signal);
       }

@@ -1,6 +1,6 @@
 /** What the HTTP client takes and gives. All of it is public, nothing runs. */
 
-import type { Execution, IngestAccess, SessionSummary, StartRequest, Status } from '../protocol/index.ts';
+import type { Execution, IngestAccess, OpenStatus, SessionSummary, StartRequest, Status } from '../protocol/index.ts';
 import type { ClientCredential } from './credential.ts';
 import type { RequestOptions } from './http-request.ts';
 import type { EventPage, ReadEventsOptions } from './read-events.ts';
@@ -36,6 +36,8 @@ export interface SessionItem {
   id: string;
   lastActivityAt: number;
   execution: Execution | null;
+  /** How many of its executions are not over, that one among them. Absent where the deployment, or the session as it last told, is from before this. */
+  open?: Record<OpenStatus, number>;
   [field: string]: unknown;
 }
 

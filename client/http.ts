@@ -25,7 +25,7 @@ export function createClient(options: ClientOptions): HoldfastClient {
   const credential = credentialOf(options, options.attemptTimeoutMs ?? CLIENT_DEFAULTS.attemptTimeoutMs);
   const request = requester(options, credential);
   // A stream makes its own pauses between attempts, and asks for a ticket in each.
-  const onceOnly = requester({ ...options, retryBudgetMs: 0 }, credential);
+  const onceOnly = requester({ ...options, retryBudgetMs: 0, rateLimitBudgetMs: 0 }, credential);
   const { connect, WebSocketImpl } = options;
   const streamDefaults = { ...(connect ? { connect } : {}), ...(WebSocketImpl ? { WebSocketImpl } : {}) };
 
@@ -39,7 +39,8 @@ export function createClient(options: ClientOptions): HoldfastClient {
     ticketRequest: TicketRequest,
     signal?: AbortSignal,
   ): Promise<Ticket> => {
-    const call = { method: 'POST', path: `${sessionPath(session)}/tickets`, body: ticketRequest, repeatable: true } as const;
+    const path = `${sessionPath(session)}/tickets`;
+    const call = { method: 'POST', path, body: ticketRequest, repeatable: true, severalAtOnce: true } as const;
     return (await by(call, signal)).body as unknown as Ticket;
   };
 

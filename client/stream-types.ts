@@ -25,7 +25,7 @@ export interface StreamTimings {
 export const STREAM_TIMINGS: Readonly<StreamTimings> = {
   connectMs: 20_000,
   pingMs: 15_000,
-  pongMs: 10_000,
+  pongMs: 8_000,
   probeMs: 5_000,
   staleMs: 20_000,
   retryBaseMs: 500,

@@ -2,7 +2,7 @@
 
 import type { JsonObject } from './events.ts';
 import type { Policy } from './policy.ts';
-import type { Status } from './statuses.ts';
+import type { OpenStatus, Status } from './statuses.ts';
 
 export const LAUNCHERS = ['none', 'runner', 'container'] as const;
 export type LauncherName = (typeof LAUNCHERS)[number];
@@ -88,6 +88,8 @@ export interface SessionEntry {
   lastActivityAt: number;
   /** Its newest execution, as it was then. */
   execution: Execution | null;
+  /** How many of its executions were not over then, that one among them. Absent when the session told this before it could. */
+  open?: Record<OpenStatus, number>;
 }
 
 export interface IngestAccess {
@@ -119,6 +121,7 @@ export const PROBLEMS = {
   method_not_allowed: { status: 405, retryable: false, title: 'This path does not take that method' },
   execution_in_progress: { status: 409, retryable: true, title: 'Another execution of this session is active' },
   execution_id_conflict: { status: 409, retryable: false, title: 'This execution id belongs to a different request' },
+  session_full: { status: 409, retryable: false, title: 'The session takes no further executions' },
   stdin_closed: { status: 409, retryable: false, title: 'The execution takes no input' },
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
@@ -126,6 +129,8 @@ export const PROBLEMS = {
   too_large: { status: 413, retryable: false, title: 'The request is too large' },
   upgrade_required: { status: 426, retryable: false, title: 'This path speaks WebSocket' },
   queue_full: { status: 429, retryable: true, title: 'Too many executions are waiting in this session' },
+  input_full: { status: 429, retryable: true, title: 'Too much input is waiting for the wrapper' },
+  rate_limited: { status: 429, retryable: true, title: 'Too many requests' },
   internal: { status: 500, retryable: true, title: 'Something went wrong here' },
   overloaded: { status: 503, retryable: true, title: 'The session is overloaded' },
   unavailable: { status: 503, retryable: true, title: 'The session could not be reached' },

@@ -8,11 +8,12 @@
  *   known-events      the events of a log as types
  *   close-codes       close codes, HTTP statuses, and what a peer does next
  *   reconnect-policy  when the next attempt is made
- *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC
+ *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: what a receiver is sent
  *   limits            every bound
  */
 
 export * from './api.ts';
+export * from './callback.ts';
 export * from './close-codes.ts';
 export * from './events.ts';
 export * from './frames.ts';

@@ -42,6 +42,19 @@ export const VIEWERS_MAX = 30_000;
 /** Executions of a session that may wait behind the active one. */
 export const QUEUE_LENGTH_MAX = 32;
 
+/**
+ * Executions of one session, over its whole life. Their rows are deleted with the session and not before, its summary counts them all, and long before
+ * this many the log of runs of a usual length has filled the 10 GB that the platform gives an object.
+ */
+export const SESSION_EXECUTIONS_MAX = 10_000;
+
+/**
+ * Commands of one execution that its wrapper did not acknowledge yet: minutes of typing. Their bytes, as the JSON text of their data, are bounded too, so
+ * that a welcome with all of them stays far below COORDINATOR_FRAME_BYTES_MAX: one more that no wrapper could read would end the run.
+ */
+export const COMMANDS_WAITING_MAX = 1024;
+export const COMMANDS_WAITING_BYTES_MAX = 4 * 1024 * 1024;
+
 /** Event type names are column-like labels, and travel in comma lists. */
 export const EVENT_TYPE_PATTERN = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
 
@@ -53,6 +66,15 @@ export const REPLAY_ROUND_BYTES = 1024 * 1024;
 
 /** Items of a comma list (`types=`, `execution=`): what fits a socket attachment (16,384 bytes) with room to spare. */
 export const FILTER_ITEMS_MAX = 32;
+
+/** A request's URL as it came. Filters with 32 ids and 32 types and a ticket need about 11,000; the platform's own bound is 16 KB. */
+export const URL_CHARS_MAX = 16 * 1024;
+
+/** An API key, a ticket or an ingest token. A ticket that names an execution and 32 types has some 3,700; what is longer is refused unread. */
+export const CREDENTIAL_CHARS_MAX = 8 * 1024;
+
+/** The longest cursor that a list gives has about 200. */
+export const CURSOR_CHARS_MAX = 256;
 
 // Start request. The whole request is kept in one row and handed to a runner in one body.
 export const START_BODY_BYTES_MAX = 256 * 1024;
@@ -68,11 +90,18 @@ export const LABEL_KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
 export const LABEL_VALUE_CHARS_MAX = 256;
 export const REASON_CHARS_MAX = 1024;
 export const ERROR_MESSAGE_CHARS_MAX = 4096;
+/** What the programs of a host agree on as a variable's name, and far longer than any. */
+export const ENV_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
+/** Of an address: longer ones are refused by common servers, and it is kept in a row and in a message of the queue. */
+export const CALLBACK_URL_CHARS_MAX = 2048;
 /** Failure codes are identifiers: `wrapper_disconnected`, `exit_nonzero`, or one of the caller's own. */
 export const FAILURE_CODE_PATTERN = /^[a-z][a-z0-9_]{0,63}$/;
 
 export const LIST_LIMIT_DEFAULT = 50;
 export const LIST_LIMIT_MAX = 200;
+
+/** Events of one page over RPC; about 4 MB of them end a page too, so that it fits a message between Workers. */
+export const READ_LIMIT_MAX = 1000;
 
 /** `?wait=` of a get: under the 60 s after which common proxies give up on a silent request. */
 export const WAIT_SECONDS_MAX = 55;

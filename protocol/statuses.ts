@@ -8,6 +8,10 @@ export type TerminalStatus = (typeof TERMINAL_STATUSES)[number];
 
 export const ACTIVE_STATUSES = ['pending', 'running'] as const;
 
+/** Those that are not over. */
+export const OPEN_STATUSES = ['queued', ...ACTIVE_STATUSES] as const;
+export type OpenStatus = (typeof OPEN_STATUSES)[number];
+
 export const isStatus = (value: unknown): value is Status => (STATUSES as readonly unknown[]).includes(value);
 export const isTerminal = (status: Status): status is TerminalStatus => (TERMINAL_STATUSES as readonly Status[]).includes(status);
 export const isActive = (status: Status): boolean => (ACTIVE_STATUSES as readonly Status[]).includes(status);

@@ -1,8 +1,8 @@
 /**
  * The job's process: started once, in a process group of its own, its output turned into event lines.
  *
- * Owns: the process, its pipes, the unfinished line of each stream.
- * Does not own: the decision to signal it (supervisor, interrupt), where the lines go.
+ * Owns: the process, its pipes, the unfinished line of each stream, the newest progress.
+ * Does not own: the decision to signal it (job-stop, interrupt), where the lines go.
  *
  *   CH1  `exited` comes once, after all output that will be reported has been handed over.
  *   CH2  A grandchild that keeps the pipes open holds the end up for `pipesHoldMs` of reading at most. The time during which reading is
@@ -22,8 +22,10 @@ import type { OutputFormat } from '../protocol/index.ts';
 import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
 import { encodePiece, type StreamName } from './event-lines.ts';
 import type { LineNumbers } from './line-numbers.ts';
+import { ProgressEvents } from './progress.ts';
 import type { Redaction } from './redaction.ts';
 import { listProcesses } from './runner-process.ts';
+import { TerminalProgress } from './terminal-progress.ts';
 import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from './text-splitter.ts';
 import type { WrapperTimes } from './times.ts';
 
@@ -80,6 +82,7 @@ export class Child {
   readonly #process: ChildProcess | null = null;
   readonly #streams: OutputStream[] = [];
   readonly #paused = new Set<PauseReason>();
+  readonly #progress: ProgressEvents;
   #stdin: Writable | null = null;
   /** Input that came before the initial file was through; null when nothing waits for that. */
   #earlyInput: string[] | null = null;
@@ -89,6 +92,7 @@ export class Child {
 
   constructor(options: ChildOptions) {
     this.#options = options;
+    this.#progress = new ProgressEvents((line) => options.handlers.output(line));
     const [program = '', ...args] = options.command;
     const { file, open } = options.stdin;
     const { pipes } = options;
@@ -123,7 +127,7 @@ export class Child {
         continue;
       }
       source.on('close', () => this.#concludeWhenClosed());
-      this.#streams.push(new OutputStream(name, source, this, options));
+      this.#streams.push(new OutputStream(name, source, this, this.#progress, options));
     }
     if (child.pid === undefined) return;
     if (child.stdin) this.#feedStdin(child.stdin);
@@ -223,6 +227,7 @@ export class Child {
   #conclude(pipesLeftOpen: boolean): void {
     if (this.#done || !this.#exit) return;
     for (const stream of this.#streams) stream.end();
+    this.#progress.end();
     this.#finish({ kind: 'exited', ...this.#exit, pipesLeftOpen });
   }
 
@@ -245,22 +250,28 @@ class OutputStream {
   readonly #name: StreamName;
   readonly #source: Readable;
   readonly #child: Child;
+  /** Of the job, so both streams share it. */
+  readonly #progress: ProgressEvents;
   readonly #options: ChildOptions;
   readonly #splitter: Splitter;
+  /** Null for JSON lines, which say it in their own way. */
+  readonly #terminal: TerminalProgress | null;
   readonly #now: () => number;
   readonly #tee: NodeJS.WriteStream | null;
   #late: NodeJS.Timeout | null = null;
   #ended = false;
 
-  constructor(name: StreamName, source: Readable, child: Child, options: ChildOptions) {
+  constructor(name: StreamName, source: Readable, child: Child, progress: ProgressEvents, options: ChildOptions) {
     this.#name = name;
     this.#source = source;
     this.#child = child;
+    this.#progress = progress;
     this.#options = options;
     this.#now = options.now ?? Date.now;
     const { redaction } = options;
-    this.#splitter =
-      options.format === 'jsonl' && name === 'stdout' ? new JsonLineSplitter(redaction) : new TextSplitter(redaction);
+    const isJson = options.format === 'jsonl' && name === 'stdout';
+    this.#splitter = isJson ? new JsonLineSplitter(redaction) : new TextSplitter(redaction);
+    this.#terminal = isJson ? null : new TerminalProgress();
     this.#tee = options.tee ? process[name] : null;
     this.#tee?.on('error', () => this.#child.resume(`tee_${name}`));
     source.on('data', (bytes: Buffer) => this.#read(bytes));
@@ -291,6 +302,8 @@ class OutputStream {
 
   #read(bytes: Buffer): void {
     this.#mirror(bytes);
+    const progress = this.#terminal?.read(bytes);
+    if (progress) this.#progress.offer(progress, this.#now());
     const pieces = this.#splitter.push(bytes);
     this.#emit(pieces);
     if (!this.#splitter.late) {
@@ -318,6 +331,10 @@ class OutputStream {
     const at = this.#now();
     const { lines, handlers } = this.#options;
     for (const piece of pieces) {
+      if (piece.kind === 'fact' && piece.fact.type === 'progress') {
+        this.#progress.offer(piece.fact.data, at);
+        continue;
+      }
       // JSON lines become `agent` events, which are no lines of output.
       const line = piece.kind === 'text' ? (lines?.take(this.#name, piece.text) ?? null) : null;
       handlers.output(encodePiece(piece, this.#name, at, line));

@@ -28,6 +28,10 @@ export function encodePiece(piece: Piece, stream: StreamName, at: number, line: 
     }
     case 'json':
       return Buffer.from(`{"type":"agent","at":${at},"data":${wireText(piece.text)}}\n`);
+    case 'fact': {
+      const { type, data } = piece.fact;
+      return encodeEvent({ type, at, data: { ...data } });
+    }
     default:
       return piece satisfies never;
   }

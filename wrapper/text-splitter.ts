@@ -14,6 +14,7 @@
 
 import { isUtf8 } from 'node:buffer';
 import { checkFact, EVENT_BYTES_MAX, type JsonObject } from '../protocol/index.ts';
+import { JOB_FACT_MARKER, type JobFact, jobFactOf } from './job-facts.ts';
 import type { Redaction } from './redaction.ts';
 import type { RedactedStream } from './redaction-stream.ts';
 
@@ -25,7 +26,11 @@ const NEWLINE = 0x0a;
 /** Many tiny reads in one line are joined from time to time, so that the list stays short. */
 const HELD_PARTS_MAX = 256;
 
-export type Piece = { kind: 'text'; text: string; partial: boolean } | { kind: 'json'; text: string };
+export type Piece =
+  | { kind: 'text'; text: string; partial: boolean }
+  | { kind: 'json'; text: string }
+  /** A JSON line that says something of the job (SPL26); `text` is that line. */
+  | { kind: 'fact'; text: string; fact: JobFact };
 
 export interface Splitter {
   push(bytes: Buffer): Piece[];
@@ -156,13 +161,14 @@ export class TextSplitter implements Splitter {
   }
 }
 
-/** The line's JSON text when it is an object that may be an event's data; else null, and the line is plain output. */
-function jsonObject(line: Buffer, redaction: Redaction | null): string | null {
+/** The line as a piece of its own when it is an object that may be an event's data; else null, and the line is plain output. */
+function jsonPiece(line: Buffer, redaction: Redaction | null): Piece | null {
   if (line.length > JSON_LINE_BYTES_MAX || mayBeJson(line) !== 'yes') return null;
   const text = line.toString('utf8').trim();
   if (Buffer.byteLength(text) > JSON_LINE_BYTES_MAX) return null;
+  let data: JsonObject;
   try {
-    const data = JSON.parse(text) as JsonObject;
+    data = JSON.parse(text) as JsonObject;
     // The same check as the coordinator's: an event that it would refuse must not be made here.
     if (!checkFact({ type: 'agent', at: 0, data }).ok) return null;
   } catch {
@@ -170,7 +176,11 @@ function jsonObject(line: Buffer, redaction: Redaction | null): string | null {
   }
   const redacted = redaction ? redaction.json(text, line) : text;
   // A marker may be longer than what it stands for.
-  return redacted === null || redacted === text || Buffer.byteLength(redacted) <= JSON_LINE_BYTES_MAX ? redacted : null;
+  if (redacted === null || (redacted !== text && Buffer.byteLength(redacted) > JSON_LINE_BYTES_MAX)) return null;
+  if (!Object.hasOwn(data, JOB_FACT_MARKER)) return { kind: 'json', text: redacted };
+  // Of the line without its secrets, or one of them would get into the event.
+  const fact = jobFactOf(redacted === text ? data : (JSON.parse(redacted) as JsonObject));
+  return fact ? { kind: 'fact', text: redacted, fact } : { kind: 'json', text: redacted };
 }
 
 function mayBeJson(bytes: Buffer | undefined): 'yes' | 'no' | 'unknown' {
@@ -212,10 +222,10 @@ export class JsonLineSplitter implements Splitter {
     let textFrom = 0;
     let from = 0;
     for (let lineEnd = all.indexOf(NEWLINE); lineEnd !== -1; lineEnd = all.indexOf(NEWLINE, from)) {
-      const json = this.#inTextLine ? null : jsonObject(all.subarray(from, lineEnd), this.#redaction);
-      if (json !== null) {
+      const json = this.#inTextLine ? null : jsonPiece(all.subarray(from, lineEnd), this.#redaction);
+      if (json) {
         this.#cutText(all.subarray(textFrom, from), false, pieces);
-        pieces.push({ kind: 'json', text: json });
+        pieces.push(json);
         textFrom = lineEnd + 1;
       }
       this.#inTextLine = false;
@@ -233,8 +243,8 @@ export class JsonLineSplitter implements Splitter {
 
   end(): Piece[] {
     const all = this.#held.take();
-    const json = this.#inTextLine ? null : jsonObject(all, this.#redaction);
-    if (json !== null) return [{ kind: 'json', text: json }];
+    const json = this.#inTextLine ? null : jsonPiece(all, this.#redaction);
+    if (json) return [json];
     const pieces: Piece[] = [];
     const text = this.#redacted ? Buffer.concat([this.#redacted.push(all), this.#redacted.end()]) : all;
     cut(text, 0, text.length, true, pieces);

@@ -2,7 +2,7 @@
 //
 //   node agent.mjs FOLDER     AGENT_STEP_MS: pause between two steps, so that there is something to watch (300)
 //
-// stdout: one JSON object per line, each with `type` and `text`. stdin: one line per answer. It knows nothing of Holdfast.
+// stdout: one JSON object per line, each with `type` and `text`. stdin: one line per answer. Of Holdfast it knows one word: the line that moves its bar.
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,10 +14,13 @@ const folder = process.argv[2] ?? '.';
 
 let stopping = false;
 /** Resolves when the line is on its way. Once the job is stopping it says nothing more. */
-const say = (type, text, more = {}) =>
+const print = (line) =>
   new Promise((written) => {
-    if (!stopping) process.stdout.write(`${JSON.stringify({ type, text, ...more })}\n`, written);
+    if (!stopping) process.stdout.write(`${JSON.stringify(line)}\n`, written);
   });
+const say = (type, text, more = {}) => print({ type, text, ...more });
+/** How far it is: a bar on the page of the run, and a line at the foot of `logs -f`. Anywhere else it is one more line of JSON. */
+const progress = (current, total, message) => print({ holdfast: 'progress', current, total, message });
 
 // Read from the beginning: an answer may come before it is asked for.
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -87,7 +90,7 @@ if ((await ask(`Shall I read all ${files.length} files?`)) === 'yes') {
     const { lines = 0 } = await call('count_lines', { path }, countLines);
     done.files += 1;
     done.lines += lines;
-    await say('progress', `${index + 1} of ${files.length} files`, { current: index + 1, total: files.length });
+    await progress(index + 1, files.length, `files read, ${done.lines} lines counted`);
   }
   await say('message', `Done: ${summary()}.`);
 } else {

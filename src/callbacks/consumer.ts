@@ -8,7 +8,7 @@
 import { retryAfterMs } from '../../protocol/index.ts';
 import { type Config, readConfig } from '../config.ts';
 import type { Env } from '../env.ts';
-import { logLine } from '../log.ts';
+import { type LogFields, logLine } from '../log.ts';
 import { refusalOfAddress } from './address.ts';
 import { type AttemptOutcome, afterAttempt, CALLBACK_TIMEOUT_MS } from './attempts.ts';
 import { type CallbackMessage, isCallbackMessage, signedHeaders } from './message.ts';
@@ -29,7 +29,7 @@ async function deliver(message: Message<unknown>, config: Config | null, send: S
   const { body, attempts } = message;
   const outcome: AttemptOutcome = isCallbackMessage(body) ? await attempt(body, config, send) : { kind: 'unreadable' };
   const next = afterAttempt(outcome, attempts);
-  const told = { ...namesOf(body), attempts, outcome: describe(outcome) };
+  const told = { ...namesOf(body), attempt: attempts, outcome: describe(outcome) };
   switch (next.kind) {
     case 'done':
       logLine('info', 'callback_delivered', told);
@@ -69,10 +69,10 @@ async function attempt(message: CallbackMessage, config: Config | null, send: Se
   }
 }
 
-const namesOf = (body: unknown): Partial<CallbackMessage> => {
+const namesOf = (body: unknown): LogFields => {
   if (!isCallbackMessage(body)) return {};
   const { id, tenant, session, execution } = body;
-  return { id, tenant, session, execution };
+  return { callback: id, tenant, session, execution };
 };
 
 /** For the log: no address, which may hold a secret in its path. */

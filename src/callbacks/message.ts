@@ -1,22 +1,7 @@
 /** One callback: what goes through the queue, and the signed request that is made of it (Standard Webhooks 1.0). */
 
 import { Webhook } from 'standardwebhooks';
-import { type Execution, isTerminal, type TerminalStatus, utf8Bytes } from '../../protocol/index.ts';
-
-/** What a receiver gets, as JSON. `type` is `execution.<status>`. */
-export interface CallbackPayload {
-  type: `execution.${TerminalStatus}`;
-  /** When the execution ended, ISO 8601. */
-  timestamp: string;
-  data: {
-    tenant: string;
-    session: string;
-    /** As `GET` shows it. */
-    execution: Execution;
-    /** Fields of `execution` that were shortened or emptied to fit (CB10); absent when there are none. */
-    cut?: string[];
-  };
-}
+import { type CallbackPayload, type Execution, isTerminal, utf8Bytes } from '../../protocol/index.ts';
 
 /** A message of the queue. It holds the body as text, so that every attempt sends the same bytes under the same id. */
 export interface CallbackMessage {

@@ -9,7 +9,7 @@ import { callbackMessage } from './message.ts';
 /** One attempt; the session's alarm makes the next. An answer that comes too late is for nobody: the queue then gets the message twice, under one id. */
 export function callbackQueueOf({ CALLBACKS }: Env, tenant: string): Enqueue {
   return async (callback, execution) => {
-    const told = { id: callback.id, tenant, session: execution.session, execution: execution.id };
+    const told = { callback: callback.id, tenant, session: execution.session, execution: execution.id };
     if (!CALLBACKS) {
       logLine('error', 'callback_queue_missing', told);
       return false;

@@ -16,7 +16,7 @@ export function announcerTo(env: Env, tenant: string): Announce {
       });
       return await Promise.race([directoryStub(env, tenant).announce(announcement), late]);
     } catch (error) {
-      logLine('warn', 'announcement_failed', { session: announcement.session, message: messageOf(error) });
+      logLine('warn', 'announcement_failed', { tenant, session: announcement.session, message: messageOf(error) });
       return null;
     } finally {
       if (timer !== null) clearTimeout(timer);

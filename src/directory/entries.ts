@@ -59,6 +59,7 @@ export class Entries {
         status: entry?.execution?.status ?? null,
         lastActivityAt: entry?.lastActivityAt ?? now,
         execution: entry?.execution ?? null,
+        open: entry?.open ?? null,
       };
       this.#db
         .insert(sessions)
@@ -72,19 +73,20 @@ export class Entries {
 
   list({ status, limit, after }: DirectoryQuery): DirectoryPage {
     if (!this.#exists) return { data: [], next: null };
-    const { id, lastActivityAt, execution, removed } = sessions;
+    const { id, lastActivityAt, execution, open, removed } = sessions;
     const conditions: SQL[] = [eq(removed, false)];
     if (status) conditions.push(eq(sessions.status, status));
     // As one comparison of a pair, which SQLite answers by a seek.
     if (after) conditions.push(sql`(${lastActivityAt}, ${id}) < (${after.lastActivityAt}, ${after.id})`);
     const rows = this.#db
-      .select({ id, lastActivityAt, execution })
+      .select({ id, lastActivityAt, execution, open })
       .from(sessions)
       .where(and(...conditions))
       .orderBy(desc(lastActivityAt), desc(id))
       .limit(limit + 1)
       .all();
-    const data = rows.slice(0, pageLength(rows, limit));
+    const entries = rows.map(({ open: counts, ...entry }): SessionEntry => (counts ? { ...entry, open: counts } : entry));
+    const data = entries.slice(0, pageLength(entries, limit));
     const last = data.at(-1);
     return { data, next: last && data.length < rows.length ? { id: last.id, lastActivityAt: last.lastActivityAt } : null };
   }

@@ -5,7 +5,7 @@
  */
 
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
-import type { Execution, Status } from '../../protocol/index.ts';
+import type { Execution, OpenStatus, Status } from '../../protocol/index.ts';
 
 export const sessions = sqliteTable(
   'sessions',
@@ -17,6 +17,8 @@ export const sessions = sqliteTable(
     status: text().$type<Status>(),
     lastActivityAt: integer('last_activity_at').notNull(),
     execution: text({ mode: 'json' }).$type<Execution>(),
+    /** Executions that are not over. Null in the row of a session that was deleted, and of one that told before there was this column. */
+    open: text({ mode: 'json' }).$type<Record<OpenStatus, number>>(),
     removed: integer({ mode: 'boolean' }).notNull(),
   },
   // A page of the list is one seek, with and without a status.

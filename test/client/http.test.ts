@@ -77,7 +77,35 @@ describe('[S1] what is tried again', () => {
     expect(Date.now() - began).toBeGreaterThanOrEqual(1000);
   });
 
-  test.each(['not_configured', 'unauthorized', 'bad_request', 'execution_id_conflict', 'too_large'] as const)(
+  test('one that is asked too often, after the time that it asks for, also input: nothing was done with it', async () => {
+    fake.addExecution('e1');
+    const limited = { problem: 'rate_limited', headers: { 'retry-after': '1' } } as const;
+    fake.overrides.push({ match: /input/, override: limited }, { match: /GET/, override: limited });
+    const began = Date.now();
+    await client.sendInput('s1', 'e1', 'yes\n');
+    expect(Date.now() - began).toBeGreaterThanOrEqual(1000);
+    expect((await client.get('s1', 'e1')).id).toBe('e1');
+    expect(Date.now() - began).toBeGreaterThanOrEqual(2000);
+    expect([fake.inputs, fake.requests.length]).toEqual([['yes\n'], 4]);
+  });
+
+  test('being asked too often has a budget of its own, which a coordinator that is not there does not use', async () => {
+    fake.addExecution('e1');
+    const limited = { problem: 'rate_limited', headers: { 'retry-after': '1' } } as const;
+    const patient = createClient({ url: fake.url, apiKey: 'key', retryBudgetMs: 500, rateLimitBudgetMs: 2500, random: () => 0 });
+    fake.overrides.push({ match: /GET/, override: limited });
+    expect((await patient.get('s1', 'e1')).id).toBe('e1');
+    for (let index = 0; index < 9; index += 1) fake.overrides.push({ match: /GET/, override: limited });
+    const error = await refusal(patient.get('s1', 'e1'));
+    expect(error).toMatchObject({ code: 'rate_limited', status: 429, retryable: true, retryAfterMs: 1000 });
+    fake.overrides.length = 0;
+    for (let index = 0; index < 99; index += 1) fake.overrides.push({ match: /GET/, override: { problem: 'unavailable' } });
+    const began = Date.now();
+    expect((await refusal(patient.get('s1', 'e1'))).code).toBe('unavailable');
+    expect(Date.now() - began).toBeLessThan(1000);
+  });
+
+  test.each(['not_configured', 'unauthorized', 'bad_request', 'execution_id_conflict', 'too_large', 'session_full'] as const)(
     'not %s',
     async (problem) => {
       fake.overrides.push({ match: /POST/, override: { problem } });

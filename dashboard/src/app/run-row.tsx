@@ -1,14 +1,16 @@
 /** One line of a list: an execution, or a session by its newest execution. On a phone it is a card. */
 
-import { type Execution, isTerminal } from '../../../protocol/index.ts';
+import { type Execution, isActive, isTerminal, type OpenStatus } from '../../../protocol/index.ts';
 import { formatCommand } from '../execution/command-line.ts';
-import { Ago, Duration, StatusBadge } from '../ui/index.ts';
+import { Ago, count, Duration, StatusBadge, statusWord } from '../ui/index.ts';
 
 export interface RunRowProps {
   /** What the line is called, and where it leads. */
   name: string;
   href: string;
   execution: Execution | null;
+  /** Of a session: how many of its executions are not over. */
+  open?: Readonly<Record<OpenStatus, number>> | undefined;
   /** When it was last of interest. */
   at: number;
   /** Where the command leads, if not to where the line does. */
@@ -24,7 +26,21 @@ export function outcomeOf({ status, exitCode, signal, code, forced }: Execution)
   return exitCode === undefined ? (code ?? null) : `exit ${exitCode}`;
 }
 
-export function RunRow({ name, href, execution, at, commandHref }: RunRowProps) {
+/**
+ * What the status of the newest execution does not say of its session: that an older one runs, or that others wait. `1 running`, `+2 queued` beside one
+ * that is queued itself; null when it says all. At most one is active, so it is that one which comes first.
+ */
+export function openBeside(execution: Execution, open: Readonly<Record<OpenStatus, number>>): string | null {
+  const { status } = execution;
+  const others = (of: OpenStatus): number => open[of] - (status === of ? 1 : 0);
+  const words = (['running', 'pending', 'queued'] as const)
+    .filter((of) => others(of) > 0 && !(isActive(of) && isActive(status)))
+    .map((of) => `${status === of ? '+' : ''}${count(others(of))} ${statusWord(of).toLowerCase()}`);
+  return words.length > 0 ? words.join(', ') : null;
+}
+
+export function RunRow({ name, href, execution, open, at, commandHref }: RunRowProps) {
+  const beside = execution && open ? openBeside(execution, open) : null;
   return (
     <li class="row">
       <span class="row-status">
@@ -33,6 +49,7 @@ export function RunRow({ name, href, execution, at, commandHref }: RunRowProps) 
         ) : (
           <span class="muted">Empty</span>
         )}
+        {beside === null ? null : <span class="row-beside muted num"> {beside}</span>}
       </span>
       <span class="row-name">
         <a class="row-link" href={href}>

@@ -42,12 +42,13 @@ export function SessionsPage() {
         query={changeQuery}
         onPointerMove={reader.onPointerMove}
         empty={<FirstRun />}
-        row={({ id, execution, lastActivityAt }) => (
+        row={({ id, execution, open, lastActivityAt }) => (
           <RunRow
             key={id}
             name={id}
             href={sessionPath(id)}
             execution={execution}
+            open={open}
             commandHref={execution ? executionPath(id, execution.id) : undefined}
             at={lastActivityAt}
           />

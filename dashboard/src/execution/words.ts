@@ -25,6 +25,11 @@ const FAILURES: Readonly<Record<string, FailureWords>> = {
     title: 'The launch failed',
     meaning: 'The launcher could not start a wrapper for this run, so the command never started.',
   },
+  container_stopped: {
+    title: 'The container stopped',
+    meaning:
+      'The container in which the command ran is gone, and its disk with it. What had been reported is in the log; whether the job itself finished is not known.',
+  },
   exit_nonzero: {
     title: 'The command failed',
     meaning: 'The command ran to its end and reported failure by its exit code, or was ended by a signal.',
@@ -105,6 +110,12 @@ export function errorWords(error: unknown): string {
       return `Another run of this session is active${facts?.activeExecutionId ? ` (${facts.activeExecutionId})` : ''}. Choose whether to wait or to take its place.`;
     case 'queue_full':
       return 'The queue of this session is full.';
+    case 'session_full':
+      return 'This session has had as many runs as one can. Use another session.';
+    case 'input_full':
+      return 'The run has not taken the input that it was sent before. Wait for that.';
+    case 'rate_limited':
+      return 'Too many requests at once. Try again in a few seconds.';
     case 'unauthorized':
       return 'The credential was refused. It may have expired.';
     case 'unreachable':

@@ -23,10 +23,8 @@ function ended(data: JsonObject): string {
 
 const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> = {
   status: (data) => text(data.message) ?? JSON.stringify(data),
-  progress: ({ current, total, message }) => {
-    const share = typeof current === 'number' ? `${current}${typeof total === 'number' ? ` of ${total}` : ''}` : null;
-    return [text(message), share].filter((part) => part !== null).join(' ') || null;
-  },
+  // The bar shows it. A job that says it four times a second would bury what it prints.
+  progress: () => null,
   error: ({ error, code }) => `error${text(code) === null ? '' : ` ${code}`}: ${text(error) ?? 'unknown'}`,
   interrupted: ({ reason }) => `interrupted${also(reason)}`,
   exit: ended,

@@ -1,7 +1,7 @@
 /** Above the lines: which kinds, how they are drawn, the search, and the way out of the page as a file. */
 
 import type { JSX, RefObject } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { KINDS } from './chunk.ts';
 import { MATCHES_MAX } from './match.ts';
 import type { SearchState } from './search.ts';
@@ -106,19 +106,30 @@ export function SearchField(props: SearchFieldProps): JSX.Element {
           {partial && state.error === null && (
             <>
               {' '}
-              in the {count(lines)} lines loaded;{' '}
-              {loading ? (
-                'loading older lines…'
-              ) : (
-                <button type="button" class="log-inline" onClick={onLoadAll}>
-                  load all
-                </button>
-              )}
+              in the {count(lines)} lines loaded; <LoadAll loading={loading} onLoadAll={onLoadAll} onGone={onLeave} />
             </>
           )}
         </p>
       )}
     </search>
+  );
+}
+
+/** It stays while it is at work, and does not take the focus with it when it goes: that would be lost to the page, and with it the place of whoever has no pointer. */
+function LoadAll({ loading, onLoadAll, onGone }: { loading: boolean; onLoadAll(): void; onGone(): void }): JSX.Element {
+  const button = useRef<HTMLButtonElement>(null);
+  const gone = useRef(onGone);
+  gone.current = onGone;
+  useLayoutEffect(() => {
+    const { current } = button;
+    return () => {
+      if (current !== null && document.activeElement === current) gone.current();
+    };
+  }, []);
+  return (
+    <button type="button" class="log-inline" ref={button} aria-disabled={loading} onClick={() => loading || onLoadAll()}>
+      {loading ? 'loading older lines…' : 'load all'}
+    </button>
   );
 }
 

@@ -70,12 +70,16 @@ export function useSearchBox(
   };
 
   // The first match of a new search, from the top of the view on, is gone to by itself as soon as it is known.
+  // Not if it was found to have none and older lines brought one: whoever loads them reads on where they are, and Enter leads to it.
   const moved = useRef<Search | null>(null);
+  const none = useRef<{ search: Search; first: number } | null>(null);
   useEffect(() => {
     if (typed.text === '' || moved.current === search) return;
     const { total, current, done, searched } = search.state;
+    if (done && total === 0 && none.current?.search !== search) none.current = { search, first: model.first };
     if (current !== null || total === 0 || !(done || searched > rows.id(scroller.topRow) - model.first)) return;
     moved.current = search;
+    if (none.current?.search === search && model.first < none.current.first) return;
     move(1);
   });
 

@@ -20,7 +20,8 @@ export async function calling<T extends object>(call: () => Promise<Result<T>>):
 export function refusalOf(failure: Failure): Response {
   const { status, error, message } = inOurWords(failure);
   if (status >= 500) console.error(JSON.stringify({ event: 'holdfast_refused', code: failure.code, message: failure.message }));
-  return Response.json({ error, message }, { status, headers: status === 429 || status === 503 ? { 'retry-after': '5' } : {} });
+  const wait = String(failure.facts?.retryAfterSeconds ?? 5);
+  return Response.json({ error, message }, { status, headers: status === 429 || status === 503 ? { 'retry-after': wait } : {} });
 }
 
 function inOurWords({ code }: Failure): { status: number; error: string; message: string } {
@@ -32,6 +33,8 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
       return { status: 409, error: 'key_taken', message: 'This Idempotency-Key belongs to another build.' };
     case 'queue_full':
       return { status: 429, error: 'too_many_builds', message: 'Too many builds of this repository are waiting.' };
+    case 'rate_limited':
+      return { status: 429, error: 'too_many_requests', message: 'Too many requests. Try again in a few seconds.' };
     case 'overloaded':
     case 'unavailable':
     case 'internal':
@@ -43,7 +46,9 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'not_found':
     case 'method_not_allowed':
     case 'execution_in_progress':
+    case 'session_full':
     case 'stdin_closed':
+    case 'input_full':
     case 'not_running':
     case 'offset_ahead':
     case 'offset_expired':

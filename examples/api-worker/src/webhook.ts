@@ -1,25 +1,33 @@
 /** The callback of Holdfast, signed as Standard Webhooks 1.0 asks. It is believed only after its signature, and read only as far as it is known. */
 
+import type { CallbackPayload } from 'holdfast/protocol';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
 import * as z from 'zod';
+
+type Execution = CallbackPayload['data']['execution'];
+
+/** As far as it is read here. The compiler holds it against what Holdfast says that it sends. */
+type Read = Pick<CallbackPayload, 'type' | 'timestamp'> & {
+  data: Pick<CallbackPayload['data'], 'session'> & { execution: Pick<Execution, 'id' | 'session'> };
+};
 
 const ended = z.object({
   type: z.enum(['execution.completed', 'execution.failed', 'execution.interrupted']),
   timestamp: z.string(),
   data: z.object({ session: z.string(), execution: z.object({ id: z.string(), session: z.string() }) }),
-});
+}) satisfies z.ZodType<Read>;
 
 export interface Notice {
   /** The same for every attempt to deliver it. */
   id: string;
-  type: z.infer<typeof ended>['type'];
+  type: CallbackPayload['type'];
   at: string;
 }
 
 export type ReadNotice =
   | { kind: 'forged' }
   | { kind: 'other' }
-  | { kind: 'ended'; notice: Notice; execution: { id: string; session: string } };
+  | { kind: 'ended'; notice: Notice; execution: Pick<Execution, 'id' | 'session'> };
 
 /** A signature older than five minutes is refused too, so a copy that somebody kept is worth little. */
 export function readNotice(secret: string, headers: Record<string, string>, body: string): ReadNotice {

@@ -3,6 +3,7 @@
 import { render } from 'preact';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { App } from '../../../dashboard/src/app/app.tsx';
+import type { Status } from '../../../protocol/index.ts';
 import { FakeApi, made } from './fake-api.ts';
 
 let api: FakeApi;
@@ -195,6 +196,29 @@ describe('the lists', () => {
     expect(rows[2]).toMatch(/Failed.*make all.*team data.*exit 2.*1 m 36 s/);
     expect(rows[1]).toMatch(/Disconnected 2\d s/);
     expect(rows[0]).toMatch(/wrapper_never_connected.*never ran/);
+  });
+
+  it('say of a session what its newest execution does not: that an older one runs, or that more wait', async () => {
+    const statuses: Record<string, Status[]> = {
+      a: ['completed', 'running'],
+      b: ['running', 'queued'],
+      c: ['pending', 'queued', 'queued', 'queued'],
+      d: ['queued', 'queued', 'running'],
+      e: ['running', 'interrupted'],
+      f: ['failed', 'completed'],
+    };
+    for (const [session, all] of Object.entries(statuses))
+      for (const [i, status] of all.entries()) api.start(made(session, `${session}${i}`, status, T0 - session.charCodeAt(0)));
+    open('/');
+    await until(() => expect(names()).toEqual(['a', 'b', 'c', 'd', 'e', 'f']));
+    expect([...root.querySelectorAll('.rows .row-status')].map((status) => status.textContent)).toEqual([
+      'Running',
+      'Queued 1 running',
+      'Queued 1 preparing, +2 queued',
+      'Running 2 queued',
+      'Interrupted 1 running',
+      'Completed',
+    ]);
   });
 
   it('go on page by page, and are all there on the way back', async () => {

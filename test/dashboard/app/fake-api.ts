@@ -1,6 +1,6 @@
 /** The API as far as the shell asks it, in memory: keys, tickets, sessions, executions. Stands in for `fetch`. */
 
-import type { Execution, Status } from '../../../protocol/index.ts';
+import { type Execution, isTerminal, type OpenStatus, type Status } from '../../../protocol/index.ts';
 
 const POLICY = {
   pendingTimeoutMs: 300_000,
@@ -76,7 +76,11 @@ export class FakeApi {
     return [...this.sessions]
       .map(([id, executions]) => {
         const execution = executions.at(-1) as Execution;
-        return { at: execution.createdAt, status: execution.status, item: { id, lastActivityAt: execution.createdAt, execution } };
+        return {
+          at: execution.createdAt,
+          status: execution.status,
+          item: { id, lastActivityAt: execution.createdAt, execution, open: openOf(executions) },
+        };
       })
       .sort((a, b) => b.at - a.at);
   }
@@ -96,6 +100,12 @@ export class FakeApi {
     const createdAt = executions[0]?.createdAt ?? 0;
     return { id, createdAt, lastActivityAt: createdAt, earliest: 1, head: 12, active: null, counts };
   }
+}
+
+function openOf(executions: readonly Execution[]): Record<OpenStatus, number> {
+  const open: Record<OpenStatus, number> = { queued: 0, pending: 0, running: 0 };
+  for (const { status } of executions) if (!isTerminal(status)) open[status] += 1;
+  return open;
 }
 
 function problem({ status, ...fields }: Refusal): Response {

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { streamView } from '../../../dashboard/src/execution/stream-view.ts';
 import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/words.ts';
+import { CONTAINER_STOPPED } from '../../../src/core/container.ts';
 import { type ExecutionRecord, UNTOUCHED } from '../../../src/core/execution.ts';
 import { afterLaunch } from '../../../src/core/launching.ts';
 import { expire, settleByFact } from '../../../src/core/lifecycle.ts';
@@ -48,7 +49,7 @@ describe('failures', () => {
       'wrapper_error',
       'launch_failed',
     ]);
-    for (const code of codes) expect(failureWords(code), code).not.toEqual(failureWords('something_else'));
+    for (const code of [...codes, CONTAINER_STOPPED]) expect(failureWords(code), code).not.toEqual(failureWords('something_else'));
   });
 
   test('the box names the code, the message and how the process ended', () => {

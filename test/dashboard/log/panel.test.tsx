@@ -227,6 +227,48 @@ describe('the panel', () => {
     await vi.waitFor(() => expect(query.get('q')).toBe('nothing'));
   });
 
+  it('loading all keeps the focus: on its button while that is there, then on the log', async () => {
+    const onLoadAll = vi.fn();
+    model.append([output(9, 'hay\n')]);
+    await draw({ older: 'available', onLoadAll });
+    await type('needle');
+    const loadAll = button('load all');
+    loadAll?.focus();
+    await act(async () => loadAll?.click());
+    await draw({ older: 'loading' });
+    expect(document.activeElement).toBe(loadAll);
+    expect([loadAll?.textContent, loadAll?.getAttribute('aria-disabled')]).toEqual(['loading older lines…', 'true']);
+    await act(async () => loadAll?.click());
+    expect(onLoadAll).toHaveBeenCalledOnce();
+    await draw({ older: 'none' });
+    expect(loadAll?.isConnected).toBe(false);
+    expect(document.activeElement).toBe(root.querySelector('[role=log]'));
+    // Who had the focus elsewhere keeps it there.
+    await draw({ older: 'available' });
+    const field = root.querySelector<HTMLInputElement>('input[type=search]');
+    field?.focus();
+    await draw({ older: 'none' });
+    expect(document.activeElement).toBe(field);
+  });
+
+  it('a match that older lines bring is counted and marked, and not gone to before it is asked for', async () => {
+    model.append([output(9, 'hay\n')]);
+    await draw({ older: 'available' });
+    await type('needle');
+    const outcome = () => root.querySelector('.log-outcome')?.textContent;
+    expect(outcome()).toBe('no match in the 1 lines loaded; load all');
+    await act(async () => model.prepend([output(1, 'needle\nneedle\n')]));
+    await draw({ older: 'none' });
+    expect(outcome()).toBe('2 matches');
+    await press('N');
+    expect(outcome()).toBe('2 of 2');
+    // Of what is printed now, and of a new search, the first match is gone to as ever.
+    await type('thread');
+    await act(async () => model.append([output(10, 'thread\n')]));
+    await draw();
+    expect(outcome()).toBe('1 of 1');
+  });
+
   it('searches for what the address says when the reader goes back, and writes nothing over it', async () => {
     model.append([output(1, 'first\nsecond\n')]);
     query = new URLSearchParams('q=first');
