@@ -12,18 +12,20 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     teardownTimeout: 30_000,
+    // The Worker's own lines of everyday life; warnings and errors are shown.
+    onConsoleLog: (line) => (line.startsWith('{"level":"info",') ? false : undefined),
     projects: [
       {
         test: {
           name: 'node',
-          include: ['test/{core,contract,founding,wrapper,cli,client}/**/*.test.ts'],
+          include: ['test/{core,contract,founding,skew,wrapper,cli,client}/**/*.test.ts'],
           environment: 'node',
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './test/workers/wrangler.toml' } })],
-        test: { name: 'workers', include: ['test/workers/**/*.test.ts'], testTimeout: 30_000 },
+        test: { name: 'workers', include: ['test/workers/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
       },
       {
         oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },

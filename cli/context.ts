@@ -17,6 +17,9 @@ import { connectWithWs } from './web-socket.ts';
 /** A person waits: a wrong URL should be told soon, a restart of the coordinator should go unnoticed. */
 const RETRY_BUDGET_MS = 8_000;
 
+/** A tenant that asks too often is put off for 10 s at a time. Scripts that run many commands at once should get through, later. */
+const RATE_LIMIT_BUDGET_MS = 60_000;
+
 export interface Context {
   io: Io;
   settings: Settings;
@@ -43,7 +46,7 @@ export function createContext(io: Io, settings: Settings, flags: Flags): Context
   return {
     io,
     settings,
-    client: createClient({ ...settings, retryBudgetMs: RETRY_BUDGET_MS, onRetry }),
+    client: createClient({ ...settings, retryBudgetMs: RETRY_BUDGET_MS, rateLimitBudgetMs: RATE_LIMIT_BUDGET_MS, onRetry }),
     json: flags.json === true,
     quiet,
     status: new StatusLine(io.stdout, io.stderr, !quiet && io.env.TERM !== 'dumb'),

@@ -78,6 +78,12 @@ function hintFor(
       return 'give another --id, or none';
     case 'queue_full':
       return 'too many runs wait in this session: wait for one to end, or use another --session';
+    case 'session_full':
+      return 'a session takes a limited number of runs: use another --session, or delete this one';
+    case 'input_full':
+      return 'the wrapper has not taken what was sent before: send the rest when it has, or see whether it is connected: holdfast get';
+    case 'rate_limited':
+      return 'too many requests in a few seconds, by all who use the same deployment and tenant: try again later';
     case 'session_not_found':
       return 'see which sessions there are: holdfast list';
     case 'not_found':

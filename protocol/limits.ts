@@ -46,7 +46,7 @@ export const QUEUE_LENGTH_MAX = 32;
  * Executions of one session, over its whole life. Their rows are deleted with the session and not before, its summary counts them all, and long before
  * this many the log of runs of a usual length has filled the 10 GB that the platform gives an object.
  */
-export const SESSION_EXECUTIONS_MAX = 10_000;
+export const SESSION_EXECUTIONS_MAX = 100_000;
 
 /**
  * Commands of one execution that its wrapper did not acknowledge yet: minutes of typing. Their bytes, as the JSON text of their data, are bounded too, so

@@ -3,7 +3,7 @@
 import type { Failure } from '../protocol/index.ts';
 import { type DirectoryCalls, directoryStub } from './directory/calls.ts';
 import type { Env } from './env.ts';
-import { logLine, messageOf } from './log.ts';
+import { type LogFields, logLine, messageOf } from './log.ts';
 import type { SessionCoordinator } from './session/coordinator.ts';
 
 const ATTEMPTS_MAX = 4;
@@ -26,7 +26,7 @@ interface PlatformError {
   durableObjectReset?: boolean;
 }
 
-export function sessionStub(env: Env, tenant: string, session: string): DurableObjectStub<SessionCoordinator> {
+export function sessionStub(env: Env, tenant: string, session: string): DurableObjectStub {
   return env.SESSIONS.getByName(`${tenant}/${session}`);
 }
 
@@ -42,16 +42,16 @@ export function callSession<T>(
   { idempotent = true }: { idempotent?: boolean } = {},
 ): Promise<T | Failure> {
   const attempt = () => call(sessionStub(env, tenant, session) as unknown as SessionCalls);
-  return callObject({ kind: 'session', name: session }, attempt, idempotent);
+  return callObject({ kind: 'session', names: { tenant, session } }, attempt, idempotent);
 }
 
 /** The same for the list of the tenant's sessions. */
 export function callDirectory<T>(env: Env, tenant: string, call: (stub: DirectoryCalls) => Promise<T>): Promise<T | Failure> {
-  return callObject({ kind: 'directory', name: tenant }, () => call(directoryStub(env, tenant)), true);
+  return callObject({ kind: 'directory', names: { tenant } }, () => call(directoryStub(env, tenant)), true);
 }
 
 async function callObject<T>(
-  { kind, name }: { kind: 'session' | 'directory'; name: string },
+  { kind, names }: { kind: 'session' | 'directory'; names: Pick<LogFields, 'tenant' | 'session'> },
   call: () => Promise<T>,
   idempotent: boolean,
 ): Promise<T | Failure> {
@@ -61,7 +61,7 @@ async function callObject<T>(
     } catch (error) {
       const { retryable, overloaded, durableObjectReset } = error as PlatformError;
       logLine('warn', `${kind}_call_failed`, {
-        [kind]: name,
+        ...names,
         attempt,
         retryable,
         overloaded,

@@ -1,6 +1,6 @@
 /** Reads the configuration, and fails closed: a deployment without usable keys serves nothing but /healthz. */
 
-import { isId, LAUNCHERS, type LauncherName } from '../protocol/index.ts';
+import { CREDENTIAL_CHARS_MAX, isId, LAUNCHERS, type LauncherName } from '../protocol/index.ts';
 import type { Env } from './env.ts';
 
 /** An API key shorter than this could be guessed; 16 characters of random text are beyond reach. */
@@ -19,6 +19,8 @@ export interface Config {
   allowedOrigins: string[];
   launcher: LauncherName;
   runner: { url: string; token: string } | null;
+  /** Whether executions may be launched in containers. */
+  containers: boolean;
   publicUrl: string | null;
   /** `keys`: those of one tenant newest first; all of them sign. */
   callbacks: { keys: CallbackKey[]; allowPrivate: boolean };
@@ -64,6 +66,9 @@ export function readConfig(env: Env): ConfigResult {
   if (apiKeys.some(({ tenant, key }) => !isId(tenant) || key.length < API_KEY_CHARS_MIN)) {
     return refuse(`HOLDFAST_API_KEYS must be tenant=key pairs with keys of at least ${API_KEY_CHARS_MIN} characters`);
   }
+  if (apiKeys.some(({ key }) => key.length > CREDENTIAL_CHARS_MAX)) {
+    return refuse(`HOLDFAST_API_KEYS must have keys of at most ${CREDENTIAL_CHARS_MAX} characters: longer ones are not looked at`);
+  }
   if (new Set(apiKeys.map(({ key }) => key)).size < apiKeys.length) {
     return refuse('HOLDFAST_API_KEYS gives one key twice: a key belongs to one tenant');
   }
@@ -81,6 +86,11 @@ export function readConfig(env: Env): ConfigResult {
       : null;
   if (launcher === 'runner' && !runner)
     return refuse('HOLDFAST_LAUNCHER is runner, but HOLDFAST_RUNNER_URL or HOLDFAST_RUNNER_TOKEN is not set');
+  const containers = env.HOLDFAST_CONTAINERS || '0';
+  if (containers !== '0' && containers !== '1') return refuse('HOLDFAST_CONTAINERS must be 1 or 0');
+  if (containers === '1' && !env.CONTAINERS) return refuse('HOLDFAST_CONTAINERS is 1, but there is no binding CONTAINERS');
+  if (launcher === 'container' && containers !== '1')
+    return refuse('HOLDFAST_LAUNCHER is container, but HOLDFAST_CONTAINERS is not 1: deploy with wrangler.containers.toml');
   const callbackKeys = pairs(env.HOLDFAST_CALLBACK_KEYS);
   if (callbackKeys.some(({ tenant, key }) => !isId(tenant) || !isCallbackKey(key))) {
     return refuse(
@@ -101,6 +111,7 @@ export function readConfig(env: Env): ConfigResult {
       allowedOrigins: list(env.HOLDFAST_ALLOWED_ORIGINS),
       launcher: launcher as LauncherName,
       runner,
+      containers: containers === '1',
       publicUrl,
       callbacks: { keys: callbackKeys, allowPrivate: allowPrivate === '1' },
     },

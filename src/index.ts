@@ -8,8 +8,11 @@
  *   core/      the decisions, as pure functions
  *   storage/   a session's tables and queries
  *   launch/    how a wrapper is started
+ *   container/ the Durable Object of a session's container: starts it, and notices its end
  *   callbacks/ how somebody is told of a verdict: into the queue, and out of it as a signed request
+ *   log.ts     every line it writes · core/metrics.ts what is counted (docs/operations.md is for who reads both)
  *   tokens.ts  signed credentials · config.ts what a deployment must be given · calls.ts how a session is called
+ *   rate-limits.ts  who may ask how often · plain-input.ts  the form of what a caller hands in
  */
 
 import { app } from './api/app.ts';
@@ -17,6 +20,7 @@ import { deliverCallbacks } from './callbacks/consumer.ts';
 import type { CallbackMessage } from './callbacks/message.ts';
 import type { Env } from './env.ts';
 
+export { JobContainer } from './container/job-container.ts';
 export { TenantDirectory } from './directory/tenant-directory.ts';
 export { Holdfast } from './rpc.ts';
 export { SessionCoordinator } from './session/coordinator.ts';

@@ -5,10 +5,12 @@
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 import type { Failure, HoldfastRpc, ServiceVersion, StartRequest } from '../protocol/index.ts';
-import { isId, PROTOCOL_VERSION } from '../protocol/index.ts';
+import { isId, PROBLEMS, PROTOCOL_VERSION, type ProblemCode } from '../protocol/index.ts';
 import { failure } from './api/problem.ts';
 import { readConfig } from './config.ts';
 import type { Env } from './env.ts';
+import { logLine } from './log.ts';
+import { type RateKind, refusalByRate } from './rate-limits.ts';
 import * as service from './service.ts';
 import { VERSION } from './version.ts';
 
@@ -18,48 +20,78 @@ export interface HoldfastProps {
 
 export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements HoldfastRpc {
   async startExecution(session: string, request: StartRequest) {
-    return this.#call((caller) => service.startExecution(caller, session, request));
+    return this.#call({ method: 'startExecution', session }, (caller) => service.startExecution(caller, session, request));
   }
   async getExecution(session: string, execution: string, options: { waitSeconds?: number } = {}) {
-    return this.#call((caller) => service.getExecution(caller, session, execution, options));
+    return this.#call({ method: 'getExecution', session }, (caller) => service.getExecution(caller, session, execution, options));
   }
   async listExecutions(session: string, query: { status?: string; limit?: number; cursor?: string } = {}) {
-    return this.#call((caller) => service.listExecutions(caller, session, query));
+    return this.#call({ method: 'listExecutions', session }, (caller) => service.listExecutions(caller, session, query));
   }
   async interruptExecution(session: string, execution: string, options: { reason?: string; force?: boolean } = {}) {
-    return this.#call((caller) => service.interruptExecution(caller, session, execution, options));
+    return this.#call({ method: 'interruptExecution', session }, (caller) =>
+      service.interruptExecution(caller, session, execution, options),
+    );
   }
   async failExecution(session: string, execution: string, failed: { code: string; message: string }) {
-    return this.#call((caller) => service.failExecution(caller, session, execution, failed));
+    return this.#call({ method: 'failExecution', session }, (caller) => service.failExecution(caller, session, execution, failed));
   }
   async sendInput(session: string, execution: string, data: string) {
-    return this.#call((caller) => service.sendInput(caller, session, execution, { data }));
+    return this.#call({ method: 'sendInput', session }, (caller) => service.sendInput(caller, session, execution, { data }));
   }
   async readEvents(session: string, query: { after?: number; limit?: number } = {}) {
-    return this.#call((caller) => service.readEvents(caller, session, query));
+    return this.#call({ method: 'readEvents', session }, (caller) => service.readEvents(caller, session, query));
   }
   async createTicket(session: string, options: { execution?: string; types?: string[]; ttlSeconds?: number } = {}) {
-    return this.#call((caller) => service.createTicket(caller, session, options));
+    return this.#call({ method: 'createTicket', session }, (caller) => service.createTicket(caller, session, options));
   }
   async getSession(session: string) {
-    return this.#call((caller) => service.getSession(caller, session));
+    return this.#call({ method: 'getSession', session }, (caller) => service.getSession(caller, session));
   }
   async listSessions(query: { status?: string; limit?: number; cursor?: string } = {}) {
-    return this.#call((caller) => service.listSessions(caller, query));
+    return this.#call({ method: 'listSessions' }, (caller) => service.listSessions(caller, query));
   }
   async deleteSession(session: string) {
-    return this.#call((caller) => service.deleteSession(caller, session));
+    return this.#call({ method: 'deleteSession', session }, (caller) => service.deleteSession(caller, session));
   }
   /** What is deployed behind the binding. Needs no configuration, so that a caller can ask before anything else. */
   async version(): Promise<ServiceVersion> {
     return { protocol: PROTOCOL_VERSION, version: VERSION };
   }
 
-  async #call<T>(operation: (caller: service.Caller) => Promise<T>): Promise<T | Failure> {
+  async #call<T extends object>(
+    { method, session }: { method: keyof typeof RATE_KINDS; session?: string },
+    operation: (caller: service.Caller) => Promise<T>,
+  ): Promise<T | Failure> {
     const configured = readConfig(this.env);
     if (!configured.ok) return failure('not_configured', configured.message);
     const tenant = this.ctx.props?.tenant;
     if (!isId(tenant)) return failure('unauthorized', 'The service binding has no props.tenant.');
-    return operation({ env: this.env, config: configured.config, tenant, origin: null });
+    const limited = await refusalByRate(this.env, RATE_KINDS[method], tenant);
+    if (limited) return limited;
+    const result = await operation({ env: this.env, config: configured.config, tenant, origin: null });
+    const code = failedWith(result);
+    // What an HTTP request would have been answered 5xx.
+    if (code && PROBLEMS[code].status >= 500) {
+      logLine('error', 'rpc_failed', { method, tenant, session: isId(session) ? session : undefined, code });
+    }
+    return result;
   }
 }
+
+/** What each counts as, together with the tenant's requests over HTTP. */
+const RATE_KINDS = {
+  startExecution: 'change',
+  getExecution: 'read',
+  listExecutions: 'read',
+  interruptExecution: 'change',
+  failExecution: 'change',
+  sendInput: 'change',
+  readEvents: 'read',
+  createTicket: 'ticket',
+  getSession: 'read',
+  listSessions: 'read',
+  deleteSession: 'change',
+} as const satisfies Record<Exclude<keyof HoldfastRpc, 'version'>, RateKind>;
+
+const failedWith = (result: object): ProblemCode | null => ('code' in result ? (result as Failure).code : null);

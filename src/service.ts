@@ -10,9 +10,11 @@ import {
   type IngestAccess,
   isId,
   isTerminal,
+  type LauncherName,
   LIST_LIMIT_DEFAULT,
   type LoggedEvent,
   newExecutionId,
+  READ_LIMIT_MAX,
   type Result,
   resolvePolicy,
   type SessionEntry,
@@ -36,7 +38,8 @@ import { callDirectory, callSession } from './calls.ts';
 import type { Config } from './config.ts';
 import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
 import type { Env } from './env.ts';
-import { type NormalStart, READ_LIMIT_MAX } from './session/operations.ts';
+import { refusalOfForm } from './plain-input.ts';
+import type { NormalStart, StartResult } from './session/operations.ts';
 import { ingestTtlSeconds, signIngestToken, signTicket } from './tokens.ts';
 import { ingestUrl } from './urls.ts';
 import { waitForEnd } from './wait.ts';
@@ -52,6 +55,8 @@ export interface Caller {
 export type Started = Result<{ execution: Execution; ingest: IngestAccess; created: boolean }>;
 
 function parse<S extends z.ZodType>(schema: S, input: unknown): { ok: true; value: z.infer<S> } | Failure {
+  const malformed = refusalOfForm(input);
+  if (malformed) return malformed;
   const parsed = schema.safeParse(input);
   return parsed.success ? { ok: true, value: parsed.data } : badInput(parsed.error);
 }
@@ -76,11 +81,16 @@ export async function startExecution(caller: Caller, session: string, input: unk
   if (idempotencyKey !== undefined && !isId(idempotencyKey)) {
     return failure('bad_request', 'Idempotency-Key: is not a valid id', { field: 'idempotency-key' });
   }
-  const normal = await normalise(caller, { ...parsed.value, id: parsed.value.id ?? idempotencyKey });
+  const id = parsed.value.id ?? idempotencyKey;
+  const normal = await normalise(caller, { ...parsed.value, id });
   if (!normal.ok) return normal;
-  const { request } = normal;
+  // An id that is made up here was never started.
+  if (normal.refusal && id === undefined) return normal.refusal;
+  const { request, refusal } = normal;
 
-  const started = await callSession(env, tenant, session, (stub) => stub.startExecution(request));
+  const started = refusal
+    ? await findStart(caller, session, request, refusal)
+    : await callSession(env, tenant, session, (stub) => stub.startExecution(request));
   if (!started.ok) return started;
   const { execution, created } = started;
   const claims = { tenant, session, execution: execution.id };
@@ -88,18 +98,28 @@ export async function startExecution(caller: Caller, session: string, input: unk
   return { ok: true, created, execution, ingest: { url: ingestUrl(request.origin, session, execution.id), token } };
 }
 
+/** A start that this deployment would refuse now. One that it took before, with other settings, is there all the same (LIF28). */
+async function findStart(
+  { env, tenant }: Caller,
+  session: string,
+  { id, digest }: NormalStart,
+  refusal: Failure,
+): Promise<StartResult> {
+  const found = await callSession(env, tenant, session, (stub) => stub.findStart({ id, digest }));
+  const isNew = !found.ok && (found.code === 'session_not_found' || found.code === 'execution_not_found');
+  return isNew ? refusal : found;
+}
+
+/** `refusal`: why nothing new may be begun for it, by the settings of this deployment. */
 async function normalise(
   { env, config, tenant, origin }: Caller,
   body: StartBody,
-): Promise<{ ok: true; request: NormalStart } | Failure> {
+): Promise<{ ok: true; request: NormalStart; refusal: Failure | null } | Failure> {
   const policy = resolvePolicy(withoutUndefined(body.policy ?? {}));
   if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
   const launcher = body.launcher ?? config.launcher;
-  if (launcher === 'container' || (launcher === 'runner' && !config.runner)) {
-    return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
-  }
-  const refused = body.callback ? refusalOfCallback(env, config, tenant, body.callback.url) : null;
-  if (refused) return refused;
+  const refusal =
+    refusalOfLauncher(config, launcher) ?? (body.callback ? refusalOfCallback(env, config, tenant, body.callback.url) : null);
   const where = config.publicUrl ?? origin;
   if (where === null)
     return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers would not know where to dial in.');
@@ -117,6 +137,7 @@ async function normalise(
   };
   return {
     ok: true,
+    refusal,
     request: {
       ...work,
       id: body.id ?? newExecutionId(),
@@ -126,6 +147,11 @@ async function normalise(
       origin: where,
     },
   };
+}
+
+function refusalOfLauncher({ runner, containers }: Config, launcher: LauncherName): Failure | null {
+  if (launcher === 'none' || (launcher === 'runner' && runner) || (launcher === 'container' && containers)) return null;
+  return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
 }
 
 function withoutUndefined<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {

@@ -88,16 +88,13 @@ export async function verifyTicket(keys: readonly Uint8Array[], token: string, n
   if (!verified.ok) return verified;
   const { sub, sid, eid, types } = verified.claims;
   if (typeof sub !== 'string' || typeof sid !== 'string') return { ok: false, reason: 'invalid' };
-  return {
-    ok: true,
-    claims: {
-      tenant: sub,
-      session: sid,
-      execution: typeof eid === 'string' ? eid : undefined,
-      types: Array.isArray(types) ? types.filter((type) => typeof type === 'string') : undefined,
-    },
-  };
+  // A bound that can not be read is no reason to read without bounds.
+  if ((eid !== undefined && typeof eid !== 'string') || (types !== undefined && !isTexts(types)))
+    return { ok: false, reason: 'invalid' };
+  return { ok: true, claims: { tenant: sub, session: sid, execution: eid, types } };
 }
+
+const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');
 
 async function verify(
   keys: readonly Uint8Array[],

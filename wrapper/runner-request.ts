@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import {
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
+  CREDENTIAL_CHARS_MAX,
   CWD_BYTES_MAX,
   ENV_BYTES_MAX,
   ENV_VARS_MAX,
@@ -17,6 +18,12 @@ import {
 
 /** A start request of the greatest size must stay launchable: room for the ids, the ingest URL and the token that the coordinator adds. */
 export const RUNNER_BODY_BYTES_MAX = START_BODY_BYTES_MAX + 4 * 1024;
+
+/** The address of a deployment, with two ids behind it. */
+export const INGEST_URL_CHARS_MAX = 4096;
+
+/** A W3C traceparent has 55; what a later version of it adds fits. */
+export const TRACEPARENT_CHARS_MAX = 256;
 
 export interface LaunchRequest {
   id: string;
@@ -39,8 +46,8 @@ export type LaunchReading = { ok: true; request: LaunchRequest } | { ok: false; 
 const wrong = (field: string, message: string): LaunchReading => ({ ok: false, field, message });
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-/** The system ends a string at NUL; one inside would silently run something else. */
-const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0');
+/** The system ends a string at NUL, and half a surrogate pair becomes another character: either would silently run something else. */
+const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 
 export function readLaunchRequest(value: unknown): LaunchReading {
   if (!isObject(value)) return wrong('', 'The body must be a JSON object.');
@@ -90,7 +97,7 @@ export function readLaunchRequest(value: unknown): LaunchReading {
   }
   if (typeof openStdin !== 'boolean') return wrong('openStdin', 'openStdin must be true or false.');
   if (format !== 'text' && format !== 'jsonl') return wrong('format', 'format must be text or jsonl.');
-  if (traceparent !== null && (!isText(traceparent) || traceparent.length > 256)) {
+  if (traceparent !== null && (!isText(traceparent) || traceparent.length > TRACEPARENT_CHARS_MAX)) {
     return wrong('traceparent', 'traceparent must be a short string.');
   }
 
@@ -98,6 +105,12 @@ export function readLaunchRequest(value: unknown): LaunchReading {
     return wrong('ingest', 'ingest must be {url, token}.');
   }
   if (!isText(ingest.token) || ingest.token === '') return wrong('ingest.token', 'ingest.token must not be empty.');
+  if (ingest.token.length > CREDENTIAL_CHARS_MAX) {
+    return wrong('ingest.token', `ingest.token may have at most ${CREDENTIAL_CHARS_MAX} characters.`);
+  }
+  if (ingest.url.length > INGEST_URL_CHARS_MAX) {
+    return wrong('ingest.url', `ingest.url may have at most ${INGEST_URL_CHARS_MAX} characters.`);
+  }
   const protocol = URL.canParse(ingest.url) ? new URL(ingest.url).protocol : '';
   if (!['http:', 'https:', 'ws:', 'wss:'].includes(protocol)) {
     return wrong('ingest.url', 'ingest.url must be an absolute http(s) or ws(s) URL.');

@@ -1,17 +1,27 @@
 /** HTTP: routes and what they have in common. Every route but /healthz needs a configured deployment, and every one but that and /openapi.json a credential. */
 
 import { type Context, Hono } from 'hono';
-import { type Failure, isId, newRequestId, type Result, START_BODY_BYTES_MAX } from '../../protocol/index.ts';
+import { matchedRoutes } from 'hono/route';
+import {
+  type Failure,
+  isId,
+  newRequestId,
+  type Problem,
+  type Result,
+  START_BODY_BYTES_MAX,
+  URL_CHARS_MAX,
+} from '../../protocol/index.ts';
 import { type Config, readConfig } from '../config.ts';
 import type { Env } from '../env.ts';
-import { logLine, messageOf } from '../log.ts';
+import { logLine, messageOf, stackOf } from '../log.ts';
+import { type RateKind, refusalByRate } from '../rate-limits.ts';
 import * as service from '../service.ts';
 import { VERSION } from '../version.ts';
-import { bearerOf, tenantOf } from './auth.ts';
+import { authenticateKey } from './auth.ts';
 import { readText } from './body.ts';
 import { readStream } from './durable-streams.ts';
 import { describeApi } from './openapi/document.ts';
-import { failure, problemResponse } from './problem.ts';
+import { failure, problemResponse, urlTooLong } from './problem.ts';
 import { preflight, withCors } from './readers.ts';
 import { listParams, readExecution, readExecutions, readSession } from './session-reads.ts';
 import { streamEvents, wantsEventStream } from './sse.ts';
@@ -28,7 +38,19 @@ app.use(async (c, next) => {
   c.set('requestId', isId(given) ? given : newRequestId());
   await next();
   // The headers of an upgrade's answer belong to the runtime.
-  if (c.res.status !== 101) c.res.headers.set('x-request-id', c.get('requestId'));
+  if (c.res.status === 101) return;
+  c.res.headers.set('x-request-id', c.get('requestId'));
+  // HTTP20: a ticket in the address is no Authorization header, so nothing else would keep a shared cache from the answer.
+  if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
+  c.res.headers.set('x-content-type-options', 'nosniff');
+  if (c.res.status >= 500) await reportFailure(c);
+});
+
+/** LIM14. Of a viewer the stream itself says it (STR1). */
+app.use(async (c, next) => {
+  const { url } = c.req.raw;
+  if (url.length <= URL_CHARS_MAX || (wantsUpgrade(c.req.raw) && STREAM_PATH.test(new URL(url).pathname))) return next();
+  return problemResponse(urlTooLong(), c.get('requestId'));
 });
 
 app.get('/healthz', (c) => c.json({ status: 'ok', version: VERSION }));
@@ -41,7 +63,14 @@ app.use(async (c, next) => {
 });
 
 /** HTTP24: a deployment's interface is no secret, and tools that read it have no credential. */
-app.get('/openapi.json', (c) => c.json(describeApi(VERSION), 200, { 'cache-control': 'public, max-age=300' }));
+app.get('/openapi.json', (c) => {
+  // Anyone may ask, so it is made once.
+  description ??= JSON.stringify(describeApi(VERSION));
+  return c.body(description, 200, { 'content-type': 'application/json', 'cache-control': 'public, max-age=300' });
+});
+let description: string | null = null;
+
+const STREAM_PATH = /^\/v1\/sessions\/[^/]+\/stream$/;
 
 /** Paths that a page of another origin may read. */
 const READER_PATH = /^\/v1\/sessions\/[^/]+(\/(stream|events|executions(\/[^/]+(\/(log|events))?)?))?$/;
@@ -82,11 +111,11 @@ app.get(EXECUTION, async (c) => read(c, await readExecution(c.req.raw, c.env, c.
 /** Everything else needs an API key. */
 app.use(async (c, next) => {
   const config = c.get('config');
-  const key = bearerOf(c.req.raw);
-  const tenant = key === null ? null : await tenantOf(config, key);
-  if (tenant === null) {
-    return problemResponse(failure('unauthorized', 'An API key is needed: Authorization: Bearer <api key>.'), c.get('requestId'));
-  }
+  const authenticated = await authenticateKey(c.req.raw, c.env, config);
+  if (!authenticated.ok) return problemResponse(authenticated, c.get('requestId'));
+  const { tenant } = authenticated;
+  const limited = await refusalByRate(c.env, rateKindOf(c.req.raw), tenant);
+  if (limited) return problemResponse(limited, c.get('requestId'));
   c.set('caller', { env: c.env, config, tenant, origin: new URL(c.req.url).origin });
   return next();
 });
@@ -167,9 +196,29 @@ app.notFound((c) => problemResponse(failure('not_found', 'There is nothing at th
 
 app.onError((error, c) => {
   const requestId = c.get('requestId');
-  logLine('error', 'unexpected', { requestId, message: messageOf(error), stack: error.stack });
+  logLine('error', 'unexpected', { requestId, message: messageOf(error), stack: stackOf(error) });
   return problemResponse(failure('internal', 'An unexpected error happened. It was logged under this request id.'), requestId);
 });
+
+/** One line for each answer of 5xx, by which a caller's request id finds what went wrong. Of the path only its pattern: a query may hold a ticket. */
+async function reportFailure(c: Context<AppEnv>): Promise<void> {
+  const problem = /problem/.test(c.res.headers.get('content-type') ?? '') ? await c.res.clone().json<Partial<Problem>>() : {};
+  const route =
+    matchedRoutes(c)
+      .map(({ path }) => path)
+      .findLast((path) => !path.includes('*')) ?? 'none';
+  const { session, execution } = c.req.param() as { session?: string; execution?: string };
+  logLine('error', 'request_failed', {
+    requestId: c.get('requestId'),
+    method: c.req.method,
+    route,
+    httpStatus: c.res.status,
+    code: problem.code,
+    tenant: c.get('caller')?.tenant,
+    session: isId(session) ? session : undefined,
+    execution: isId(execution) ? execution : undefined,
+  });
+}
 
 /** A result, a failure, or a ready response, as a response. */
 function answer<T extends object>(
@@ -187,6 +236,14 @@ function answer<T extends object>(
 function read(c: Context<AppEnv>, result: Response | Failure): Response {
   return withCors(c.req.raw, c.get('config'), answer(c.get('requestId'), result));
 }
+
+/** What a request with an API key counts as. */
+function rateKindOf({ method, url }: Request): RateKind {
+  if (method === 'GET' || method === 'HEAD') return 'read';
+  return method === 'POST' && TICKETS_PATH.test(new URL(url).pathname) ? 'ticket' : 'change';
+}
+
+const TICKETS_PATH = /^\/v1\/sessions\/[^/]+\/tickets$/;
 
 /** A JSON body of bounded size. `whenEmpty` stands in for an absent one. */
 async function readJson(request: Request, whenEmpty?: unknown): Promise<{ ok: true; value: unknown } | Failure> {

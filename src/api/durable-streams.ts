@@ -48,7 +48,7 @@ interface StreamRequest {
 
 export async function readStream(request: Request, env: Env, config: Config, path: StreamPath): Promise<Response | Failure> {
   const { session, execution } = path;
-  const reader = await httpReader(request, config, session, execution);
+  const reader = await httpReader(request, env, config, session, execution);
   if (!reader.ok) return reader;
   const wanted = streamParams(new URL(request.url).searchParams);
   if ('code' in wanted) return wanted;
@@ -84,7 +84,7 @@ export async function readStream(request: Request, env: Env, config: Config, pat
   const { feed, hello } = opened;
   if (live === 'sse') {
     const events = new StreamEvents(position, execution !== undefined, cursor);
-    return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), session);
+    return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), { tenant: reader.tenant, session });
   }
   try {
     const from = typeof start === 'object' ? start.after : start === 'oldest' ? hello.earliest - 1 : hello.head;

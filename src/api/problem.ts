@@ -1,7 +1,7 @@
 /** Failures as RFC 9457 problem documents. The one place where codes become HTTP statuses. */
 
 import type * as z from 'zod';
-import { type Failure, PROBLEMS, type Problem, type ProblemCode } from '../../protocol/index.ts';
+import { type Failure, PROBLEMS, type Problem, type ProblemCode, URL_CHARS_MAX } from '../../protocol/index.ts';
 
 /** Seconds after which a saturated session may be asked again. */
 const RETRY_AFTER_SECONDS = 5;
@@ -21,7 +21,9 @@ export function problemResponse(failure: Omit<Failure, 'ok'>, requestId: string)
   const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'x-request-id': requestId };
   if (status === 401) headers['www-authenticate'] = 'Bearer';
   if (status === 426) headers.upgrade = 'websocket';
-  if (status === 429 || (status === 503 && retryable)) headers['retry-after'] = String(RETRY_AFTER_SECONDS);
+  if (status === 429 || (status === 503 && retryable)) {
+    headers['retry-after'] = String(failure.facts?.retryAfterSeconds ?? RETRY_AFTER_SECONDS);
+  }
   return Response.json(problem, { status, headers });
 }
 
@@ -31,6 +33,9 @@ export const failure = (code: ProblemCode, message: string, facts?: Failure['fac
   message,
   ...(facts ? { facts } : {}),
 });
+
+export const urlTooLong = (): Failure =>
+  failure('too_large', `A URL may have at most ${URL_CHARS_MAX} characters.`, { field: 'url', limit: URL_CHARS_MAX });
 
 /**
  * The first thing that is wrong with an input, by the name of its field, without repeating the input. A key that is no valid name may hold

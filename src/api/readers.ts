@@ -3,11 +3,13 @@
  * refusal is said differs, because a browser sees the status of an HTTP answer but not of a refused upgrade.
  */
 
-import { type Failure, isId, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
+import { CREDENTIAL_CHARS_MAX, type Failure, isId, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
 import type { Config } from '../config.ts';
+import type { Env } from '../env.ts';
+import { guessedTooOften, refusalByRate } from '../rate-limits.ts';
 import type { ViewerRequest } from '../session/viewers.ts';
 import { type TicketClaims, verifyTicket } from '../tokens.ts';
-import { bearerOf, originAllowed, tenantOf } from './auth.ts';
+import { bearerOf, originAllowed, tenantOf, tooManyGuesses } from './auth.ts';
 import { failure } from './problem.ts';
 
 export const offeredProtocols = (request: Request): string[] =>
@@ -16,9 +18,19 @@ export const offeredProtocols = (request: Request): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-export type Reader = { ok: true; tenant: string; ticket: TicketClaims | null } | { ok: false; reason: string };
+export type Reader =
+  | { ok: true; tenant: string; ticket: TicketClaims | null }
+  /** `limited`: it was not the credential, or not it alone. */
+  | { ok: false; reason: string; limited?: Failure };
 
-export async function authenticateReader(request: Request, config: Config, session: string): Promise<Reader> {
+/** Who reads; and that this is not one read too many (rate-limits.ts). */
+export async function authenticateReader(request: Request, env: Env, config: Config, session: string): Promise<Reader> {
+  const reader = await identifyReader(request, env, config, session);
+  const limited = reader.ok ? await refusalByRate(env, 'read', reader.tenant) : null;
+  return limited ? { ok: false, reason: limited.code, limited } : reader;
+}
+
+async function identifyReader(request: Request, env: Env, config: Config, session: string): Promise<Reader> {
   const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
   const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
   if (ticket !== undefined) return byTicket(config, session, ticket);
@@ -26,13 +38,19 @@ export async function authenticateReader(request: Request, config: Config, sessi
   if (bearer === null) return { ok: false, reason: 'credential_needed' };
   const tenant = await tenantOf(config, bearer);
   if (tenant !== null) return { ok: true, tenant, ticket: null };
-  return JWT_SHAPE.test(bearer) ? byTicket(config, session, bearer) : { ok: false, reason: 'credential_needed' };
+  const ticketed: Reader = JWT_SHAPE.test(bearer)
+    ? await byTicket(config, session, bearer)
+    : { ok: false, reason: 'credential_needed' };
+  // What was signed here, if long ago, is no guess.
+  if (ticketed.ok || ticketed.reason === 'ticket_expired') return ticketed;
+  return (await guessedTooOften(request, env)) ? { ok: false, reason: 'rate_limited', limited: tooManyGuesses() } : ticketed;
 }
 
 /** What is no API key but looks like this was meant as a ticket, and is told what is wrong with it as one. */
 const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 async function byTicket(config: Config, session: string, ticket: string): Promise<Reader> {
+  if (ticket.length > CREDENTIAL_CHARS_MAX) return { ok: false, reason: 'ticket_invalid' };
   const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
   if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
   if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
@@ -56,16 +74,24 @@ function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; v
 export type HttpReader = { ok: true; tenant: string; ticket: TicketClaims | null } | Failure;
 
 /** HTTP: ids before origin, origin before credential; nothing of it touches a session. */
-export async function httpReader(request: Request, config: Config, session: string, execution?: string): Promise<HttpReader> {
+export async function httpReader(
+  request: Request,
+  env: Env,
+  config: Config,
+  session: string,
+  execution?: string,
+): Promise<HttpReader> {
   if (!isId(session) || (execution !== undefined && !isId(execution))) {
     return failure('bad_request', 'The path holds an id that is not valid.');
   }
   if (!originAllowed(request, config)) return failure('forbidden_origin', 'Pages of this origin may not read here.');
-  const reader = await authenticateReader(request, config, session);
-  return reader.ok ? reader : credentialRefused(reader.reason);
+  const reader = await authenticateReader(request, env, config, session);
+  return reader.ok ? reader : readerRefused(reader);
 }
 
-export const credentialRefused = (reason: string): Failure =>
+export const readerRefused = ({ reason, limited }: Reader & { ok: false }): Failure => limited ?? credentialRefused(reason);
+
+const credentialRefused = (reason: string): Failure =>
   failure('unauthorized', 'A ticket or an API key is needed: Authorization: Bearer <ticket or api key>, or ?ticket=<ticket>.', {
     reason,
   });

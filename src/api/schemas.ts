@@ -2,10 +2,13 @@
 
 import * as z from 'zod';
 import {
+  CALLBACK_URL_CHARS_MAX,
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
+  CURSOR_CHARS_MAX,
   CWD_BYTES_MAX,
   ENV_BYTES_MAX,
+  ENV_NAME_PATTERN,
   ENV_VARS_MAX,
   ERROR_MESSAGE_CHARS_MAX,
   EVENT_TYPE_PATTERN,
@@ -23,13 +26,13 @@ import {
   OUTPUT_FORMATS,
   POLICY_BOUNDS,
   POLICY_KEYS,
+  READ_LIMIT_MAX,
   REASON_CHARS_MAX,
   STATUSES,
   STDIN_BYTES_MAX,
   TICKET_TTL_SECONDS_MAX,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
-import { READ_LIMIT_MAX } from '../session/operations.ts';
 
 export const idSchema = z
   .string()
@@ -38,9 +41,23 @@ export const idSchema = z
 const bytesMax = (limit: number) =>
   z.string().refine((text) => !exceedsUtf8Bytes(text, limit), { message: `must have at most ${limit} bytes` });
 
+/**
+ * UTF-16 units, as everywhere (PROTOCOL.md §9). zod counts whole characters, as JSON Schema does, so by itself it would take up to twice as much; what it
+ * says stays in the published description.
+ */
+const charsMax = (limit: number) =>
+  z
+    .string()
+    .max(limit)
+    .refine((text) => text.length <= limit, { message: `must have at most ${limit} UTF-16 units` });
+
+/** Half a surrogate pair has no UTF-8 form: the job would get another character without a word, so it is refused. */
+const exactText = (limit: number) =>
+  bytesMax(limit).refine((text) => text.isWellFormed(), { message: 'must not contain half a surrogate pair' });
+
 /** A NUL can be in no argument, path or variable of a process. */
 const processText = (limit: number) =>
-  bytesMax(limit).refine((text) => !text.includes('\0'), { message: 'must not contain a NUL character' });
+  exactText(limit).refine((text) => !text.includes('\0'), { message: 'must not contain a NUL character' });
 
 const sizeOf = (value: object): string => JSON.stringify(value);
 
@@ -61,17 +78,17 @@ const record = <K extends z.core.$ZodRecordKey, V extends z.ZodType>(key: K, val
     })
     .pipe(z.record(key, value));
 
-const env = record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,255}$/, 'is not a valid variable name'), processText(ENV_BYTES_MAX))
+const env = record(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable name'), processText(ENV_BYTES_MAX))
   .refine((vars) => Object.keys(vars).length <= ENV_VARS_MAX, { message: `must have at most ${ENV_VARS_MAX} variables` })
   .refine((vars) => !exceedsUtf8Bytes(sizeOf(vars), ENV_BYTES_MAX), { message: `must have at most ${ENV_BYTES_MAX} bytes in all` })
   .refine((vars) => !Object.keys(vars).some((name) => name.startsWith('HOLDFAST_')), {
     message: 'HOLDFAST_ variables belong to the wrapper',
   });
 
-const labels = record(
-  z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'),
-  z.string().max(LABEL_VALUE_CHARS_MAX),
-).refine((all) => Object.keys(all).length <= LABELS_MAX, { message: `must have at most ${LABELS_MAX} labels` });
+const labels = record(z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'), charsMax(LABEL_VALUE_CHARS_MAX)).refine(
+  (all) => Object.keys(all).length <= LABELS_MAX,
+  { message: `must have at most ${LABELS_MAX} labels` },
+);
 
 const policy = z.strictObject(
   Object.fromEntries(
@@ -84,14 +101,14 @@ export const startSchema = z.strictObject({
   command,
   cwd: processText(CWD_BYTES_MAX).min(1).optional(),
   env: env.optional(),
-  stdin: bytesMax(STDIN_BYTES_MAX).optional(),
+  stdin: exactText(STDIN_BYTES_MAX).optional(),
   openStdin: z.boolean().optional(),
   format: z.enum(OUTPUT_FORMATS).optional(),
   launcher: z.enum(LAUNCHERS).optional(),
   onBusy: z.enum(ON_BUSY).optional(),
   policy: policy.optional(),
   labels: labels.optional(),
-  callback: z.strictObject({ url: z.url({ protocol: /^https?$/ }).max(2048) }).optional(),
+  callback: z.strictObject({ url: z.url({ protocol: /^https?$/ }).max(CALLBACK_URL_CHARS_MAX) }).optional(),
   traceparent: z
     .string()
     .regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')
@@ -99,16 +116,16 @@ export const startSchema = z.strictObject({
 });
 
 export const interruptSchema = z.strictObject({
-  reason: z.string().max(REASON_CHARS_MAX).optional(),
+  reason: charsMax(REASON_CHARS_MAX).optional(),
   force: z.boolean().optional(),
 });
 
 export const failSchema = z.strictObject({
   code: z.string().regex(FAILURE_CODE_PATTERN, 'must be lower-case letters, digits and underscores, at most 64'),
-  message: z.string().max(ERROR_MESSAGE_CHARS_MAX),
+  message: charsMax(ERROR_MESSAGE_CHARS_MAX),
 });
 
-export const inputSchema = z.strictObject({ data: bytesMax(INPUT_BYTES_MAX) });
+export const inputSchema = z.strictObject({ data: exactText(INPUT_BYTES_MAX) });
 
 export const eventTypesSchema = z.array(z.string().regex(EVENT_TYPE_PATTERN, 'is not an event type')).min(1).max(FILTER_ITEMS_MAX);
 
@@ -124,7 +141,7 @@ export const waitSchema = z.strictObject({ waitSeconds: z.int().min(0).max(WAIT_
 export const listSchema = z.strictObject({
   status: z.enum(STATUSES).optional(),
   limit: z.int().min(1).max(LIST_LIMIT_MAX).optional(),
-  cursor: z.string().optional(),
+  cursor: charsMax(CURSOR_CHARS_MAX).optional(),
 });
 
 export const readSchema = z.strictObject({

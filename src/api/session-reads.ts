@@ -12,15 +12,15 @@ import type { TicketClaims } from '../tokens.ts';
 import { originAllowed } from './auth.ts';
 import { numberParam } from './params.ts';
 import { failure } from './problem.ts';
-import { authenticateReader, beyondTicket, credentialRefused } from './readers.ts';
+import { authenticateReader, beyondTicket, readerRefused } from './readers.ts';
 
 type Reading = { ok: true; caller: service.Caller; ticket: TicketClaims | null } | Failure;
 
 /** Credential before ids, as with every route that takes an API key: a stranger is told nothing about paths. */
 async function reading(request: Request, env: Env, config: Config, session: string): Promise<Reading> {
   if (!originAllowed(request, config)) return failure('forbidden_origin', 'Pages of this origin may not read here.');
-  const reader = await authenticateReader(request, config, session);
-  if (!reader.ok) return credentialRefused(reader.reason);
+  const reader = await authenticateReader(request, env, config, session);
+  if (!reader.ok) return readerRefused(reader);
   const { tenant, ticket } = reader;
   if (ticket?.types) return beyondTicket();
   return { ok: true, ticket, caller: { env, config, tenant, origin: new URL(request.url).origin } };

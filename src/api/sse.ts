@@ -44,7 +44,7 @@ export const SSE_HEADERS = {
 };
 
 export async function streamEvents(request: Request, env: Env, config: Config, session: string): Promise<Response | Failure> {
-  const reader = await httpReader(request, config, session);
+  const reader = await httpReader(request, env, config, session);
   if (!reader.ok) return reader;
   const query = new URL(request.url).searchParams;
   const params = readerParams(query);
@@ -69,7 +69,10 @@ export async function streamEvents(request: Request, env: Env, config: Config, s
     return new Response(null, { headers: SSE_HEADERS });
   }
   const text = new EventText(wanted.executions, wanted.after ?? 0);
-  return eventStreamOf(feed, `retry: ${retryMs()}\n\n`, SSE_RECYCLE_MS, (item) => text.of(item), session);
+  return eventStreamOf(feed, `retry: ${retryMs()}\n\n`, SSE_RECYCLE_MS, (item) => text.of(item), {
+    tenant: reader.tenant,
+    session,
+  });
 }
 
 type Said = Exclude<Awaited<ReturnType<Feed['next']>>, { type: 'quiet' } | { type: 'closed' }>;
@@ -86,11 +89,11 @@ export function eventStreamOf(
   preamble: string,
   recycleMs: number,
   render: (item: Said) => Rendered,
-  session: string,
+  names: { tenant: string; session: string },
 ): Response {
   const { readable, writable } = new IdentityTransformStream();
   void pump(feed, writable.getWriter(), preamble, recycleMs, render).catch((error) => {
-    logLine('info', 'sse_reader_left', { session, message: messageOf(error) });
+    logLine('info', 'sse_reader_left', { ...names, message: messageOf(error) });
   });
   return new Response(readable, { headers: SSE_HEADERS });
 }

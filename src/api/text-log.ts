@@ -28,7 +28,7 @@ export interface ExecutionPath {
 
 export async function readTextLog(request: Request, env: Env, config: Config, path: ExecutionPath): Promise<Response | Failure> {
   const { session, execution } = path;
-  const reader = await httpReader(request, config, session, execution);
+  const reader = await httpReader(request, env, config, session, execution);
   if (!reader.ok) return reader;
   const follow = new URL(request.url).searchParams.get('follow') ?? '0';
   if (follow !== '0' && follow !== '1') return failure('bad_request', 'follow: must be 0 or 1', { field: 'follow' });
@@ -54,7 +54,7 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
   // Types are chosen here and not in the object, which would have to parse every event for it.
   const showGaps = !ticket?.types || ticket.types.includes('gap');
   void pump(writable.getWriter(), first.feed, open, { follow: follow === '1', showGaps, signal: request.signal }).catch((error) => {
-    logLine('info', 'log_reader_left', { session, execution, message: messageOf(error) });
+    logLine('info', 'log_reader_left', { tenant: reader.tenant, session, execution, message: messageOf(error) });
   });
   return new Response(readable, { headers });
 }

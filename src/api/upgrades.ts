@@ -12,6 +12,7 @@ import {
   isId,
   POST_BODY_BYTES_MAX,
   STREAM_SUBPROTOCOL,
+  URL_CHARS_MAX,
 } from '../../protocol/index.ts';
 import { callSession } from '../calls.ts';
 import type { Config } from '../config.ts';
@@ -21,7 +22,7 @@ import { type IngestClaims, verifyIngestToken } from '../tokens.ts';
 import { bearerOf, originAllowed } from './auth.ts';
 import { readText } from './body.ts';
 import { readerParams } from './params.ts';
-import { failure } from './problem.ts';
+import { failure, urlTooLong } from './problem.ts';
 import { authenticateReader, narrowByTicket, offeredProtocols } from './readers.ts';
 
 export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';
@@ -90,10 +91,11 @@ export async function upgradeStream(request: Request, env: Env, config: Config, 
   if (!wantsUpgrade(request)) return failure('upgrade_required', `Connect by WebSocket with subprotocol ${STREAM_SUBPROTOCOL}.`);
   const protocol = offeredProtocols(request).includes(STREAM_SUBPROTOCOL) ? STREAM_SUBPROTOCOL : null;
   const refuse = (code: number, reason: string): Response => refusedSocket(code, reason, protocol);
+  if (request.url.length > URL_CHARS_MAX) return refuse(CLOSE.badFrame, `too_large: ${urlTooLong().message}`);
   if (!isId(session)) return refuse(CLOSE.badFrame, 'bad_request: the session id is not valid');
   if (!originAllowed(request, config)) return refuse(CLOSE.credentialRefused, 'forbidden_origin');
-  const reader = await authenticateReader(request, config, session);
-  if (!reader.ok) return refuse(CLOSE.credentialRefused, reader.reason);
+  const reader = await authenticateReader(request, env, config, session);
+  if (!reader.ok) return refuse(reader.limited ? CLOSE.tooManyConnections : CLOSE.credentialRefused, reader.reason);
   const params = readerParams(new URL(request.url).searchParams);
   if (!params.ok) return refuse(CLOSE.badFrame, `bad_request: ${params.message}`);
   const wanted = narrowByTicket(params.request, reader.ticket);

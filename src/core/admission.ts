@@ -9,6 +9,8 @@ export interface SessionLoad {
   active: ExecutionRecord | null;
   queueLength: number;
   lowestQueueRank: number;
+  /** SESSION_EXECUTIONS_MAX is reached. */
+  sessionFull: boolean;
 }
 
 export type Admission =
@@ -16,13 +18,22 @@ export type Admission =
   | { kind: 'conflict' }
   | { kind: 'begin' }
   | { kind: 'busy'; activeId: string }
+  | { kind: 'session_full' }
   | { kind: 'queue_full'; length: number }
   /** Waits; `interrupt` is the active one when the request replaces it. */
   | { kind: 'queue'; rank: number; position: number; interrupt: ExecutionRecord | null };
 
+/** LIF28: the same request finds what it made before. */
+export const admitAgain = (
+  existing: ExecutionRecord,
+  { digest }: { digest: string },
+): Admission & { kind: 'existing' | 'conflict' } =>
+  existing.requestDigest === digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
+
 export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBusy }): Admission {
-  const { existing, active, queueLength, lowestQueueRank } = load;
-  if (existing) return existing.requestDigest === request.digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
+  const { existing, active, queueLength, lowestQueueRank, sessionFull } = load;
+  if (existing) return admitAgain(existing, request);
+  if (sessionFull) return { kind: 'session_full' };
   if (!active) return { kind: 'begin' };
   if (request.onBusy === 'reject') return { kind: 'busy', activeId: active.id };
   if (queueLength >= QUEUE_LENGTH_MAX) return { kind: 'queue_full', length: queueLength };

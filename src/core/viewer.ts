@@ -8,6 +8,7 @@
 
 import type { TerminalStatus } from '../../protocol/index.ts';
 import { encodeStreamBatch, encodeStreamSelection, terminalStatusOf, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
+import { parseStored } from './stored.ts';
 
 export interface ViewerState {
   /** Null takes all. */
@@ -70,7 +71,7 @@ export function frameFor(batch: StoredBatch, after: number, filter: Pick<ViewerS
 }
 
 /** Lines in the log were checked when they came in, so they parse. */
-const typeOf = (line: string): string => (JSON.parse(line) as { type: string }).type;
+const typeOf = (line: string): string => parseStored<{ type: string }>(line).type;
 
 /** The status that a batch of the coordinator announces as the end of its execution, or null. Verdicts are the last event of their batch. */
 export function endAnnouncedBy(batch: Pick<StoredBatch, 'body'>): TerminalStatus | null {

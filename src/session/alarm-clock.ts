@@ -4,18 +4,20 @@
  */
 
 import { alarmToSet, type Horizon, nextWake } from '../core/deadlines.ts';
-import { logLine, messageOf } from '../log.ts';
+import { messageOf, type SessionLog } from '../log.ts';
 import type { SessionRuntime } from './ports.ts';
 
 export class AlarmClock {
   readonly #runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>;
   readonly #horizon: () => Horizon | null;
+  readonly #log: SessionLog;
   #current: number | null = null;
 
   /** `horizon` is null for a session that does not exist: it needs no wake. */
-  constructor(runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>, horizon: () => Horizon | null) {
+  constructor(runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>, horizon: () => Horizon | null, log: SessionLog) {
     this.#runtime = runtime;
     this.#horizon = horizon;
+    this.#log = log;
   }
 
   /** What the platform has. Asking is asynchronous, so it is done once per wake, before anything else runs. */
@@ -51,7 +53,7 @@ export class AlarmClock {
     // Part of the same turn as the change it belongs to, so the two are written together. A failed write resets the object.
     this.#runtime.setAlarm(at).catch((error: unknown) => {
       this.#current = null;
-      logLine('error', 'alarm_not_set', { message: messageOf(error) });
+      this.#log('error', 'alarm_not_set', { message: messageOf(error) });
     });
   }
 }

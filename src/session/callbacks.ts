@@ -7,7 +7,6 @@
 import type { Execution } from '../../protocol/index.ts';
 import { beforeAttempt, type CallbackRecord, isPast } from '../core/callback.ts';
 import { viewOf } from '../core/execution.ts';
-import { logLine } from '../log.ts';
 import type { SessionContext } from './context.ts';
 import { dropIfDone } from './outbox.ts';
 
@@ -37,7 +36,7 @@ async function handOver(context: SessionContext, record: CallbackRecord): Promis
   const execution = record.snapshot ?? lateSnapshot(context, record);
   if (!execution) return drop(context, record, 'its execution is no more');
   if (!(await context.enqueue(record, execution))) {
-    logLine('warn', 'callback_not_queued', { ...told(context, record), attempts: record.attempts });
+    context.log('warn', 'callback_not_queued', { ...told(record), attempt: record.attempts + 1 });
     return;
   }
   context.store.callbacks.remove(record.id);
@@ -51,10 +50,10 @@ function lateSnapshot({ store, session }: SessionContext, { execution }: Callbac
 }
 
 function drop(context: SessionContext, record: CallbackRecord, reason: string): void {
-  logLine('error', 'callback_given_up', { ...told(context, record), reason });
+  context.log('error', 'callback_given_up', { ...told(record), reason });
   context.store.callbacks.remove(record.id);
   context.runtime.waitUntil(dropIfDone(context));
 }
 
 /** Never where it goes: the address may hold a secret. */
-const told = ({ session }: SessionContext, { id, execution }: CallbackRecord) => ({ id, session, execution });
+const told = ({ id: callback, execution }: CallbackRecord) => ({ callback, execution });

@@ -9,10 +9,11 @@ import type { SessionContext } from './context.ts';
 import { noteForDirectory } from './outbox.ts';
 import { detachAndClose, ingestSockets } from './sockets.ts';
 
-/** False when there is no session to delete. A wrapper that is told 4404 stops its job (CLS5). */
-export function eraseSession(context: SessionContext, now: number): boolean {
-  const { store, runtime, viewers, alarm } = context;
+/** False when there is no session to delete. A wrapper that is told 4404 stops its job (CLS5). What had not ended has no verdict, and is in no count of them. */
+export function eraseSession(context: SessionContext, reason: 'requested' | 'expired', now: number): boolean {
+  const { store, runtime, viewers, alarm, log } = context;
   if (!store.exists) return false;
+  const open = store.executions.open().length;
   store.transact(() => {
     store.erase();
     noteForDirectory(context, now);
@@ -20,5 +21,6 @@ export function eraseSession(context: SessionContext, now: number): boolean {
   viewers.closeAll(CLOSE.notFound, 'session_not_found');
   for (const socket of ingestSockets(runtime)) detachAndClose(socket, CLOSE.notFound, 'the session was deleted');
   alarm.arm(now);
+  log('info', 'session_deleted', { reason, open });
   return true;
 }

@@ -45,6 +45,7 @@ export function acceptIngest(context: SessionContext, ws: SessionSocket, executi
   attach(ws, { role: 'ingest', execution, epoch: null, acceptedAt: now });
   const record = context.store.exists ? context.store.executions.get(execution) : null;
   if (!record) {
+    refuseWrapper(context, execution, CLOSE.notFound);
     closeSocket(ws, CLOSE.notFound, 'no such execution');
     return;
   }
@@ -54,6 +55,7 @@ export function acceptIngest(context: SessionContext, ws: SessionSocket, executi
   }
   const unbound = ingestSockets(context.runtime, execution).filter(({ attachment }) => attachment.epoch === null);
   for (const socket of unbound.slice(0, Math.max(0, unbound.length - UNBOUND_SOCKETS_MAX))) {
+    refuseWrapper(context, execution, CLOSE.tooManyConnections);
     detachAndClose(socket, CLOSE.tooManyConnections, 'too many connections without a hello');
   }
   context.alarm.arm(now);
@@ -130,6 +132,7 @@ function onHello(
   const answer = acceptHello(record, hello, ackedSeq, attachment.posted ? 'http' : 'socket', now);
   switch (answer.kind) {
     case 'claimed':
+      refuseWrapper(context, record.id, CLOSE.claimed);
       return detachAndClose(socket, CLOSE.claimed, 'another wrapper has this execution');
     case 'not_yet':
       return detachAndClose(socket, CLOSE.tryAgainLater, 'queued');
@@ -178,6 +181,8 @@ const ackText = (seq: number): string => `{"type":"ack","seq":${seq}}`;
 
 /** ING8: nothing is stored; the connection ends, which for a bound one is a disconnect like any other. */
 function refuseFrame(context: SessionContext, ws: SessionSocket, attachment: IngestAttachment, detail: string, now: number): void {
+  // A bound one is reported as lost.
+  if (attachment.epoch === null) refuseWrapper(context, attachment.execution, CLOSE.badFrame);
   loseIngest(context, ws, attachment, { reason: 'bad_frame', wsCloseCode: CLOSE.badFrame, wsCloseReason: detail }, now);
   detachAndClose({ ws, attachment }, CLOSE.badFrame, detail);
 }
@@ -200,11 +205,16 @@ export function loseIngest(
   commit(context, record.id, loseConnection(record, facts, now), now);
 }
 
+/** For operators: a wrapper that got in, but no further. */
+const refuseWrapper = ({ log }: SessionContext, execution: string, wsCloseCode: number): void =>
+  log('warn', 'wrapper_refused', { execution, wsCloseCode });
+
 /** ING1: sockets that never introduced themselves. */
 export function closeSilentStrangers(context: SessionContext, now: number): void {
   for (const socket of ingestSockets(context.runtime)) {
     const { ws, attachment } = socket;
     if (attachment.epoch === null && isOpen(ws) && attachment.acceptedAt + HELLO_TIMEOUT_MS <= now) {
+      refuseWrapper(context, attachment.execution, CLOSE.helloTimeout);
       detachAndClose(socket, CLOSE.helloTimeout, 'no hello in time');
     }
   }

@@ -4,7 +4,6 @@
  */
 
 import { afterLaunch, LAUNCH_LEASE_MS } from '../core/launching.ts';
-import { logLine } from '../log.ts';
 import { commit } from './commit.ts';
 import type { SessionContext } from './context.ts';
 
@@ -22,11 +21,8 @@ export async function launchDue(context: SessionContext, now: number, clock: () 
   const record = store.exists ? executions.get(leased.id) : null;
   if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts) return;
   const later = clock();
-  logLine(outcome.kind === 'launched' ? 'info' : 'warn', 'launch', {
-    session: context.session,
-    execution: record.id,
-    attempt: record.launchAttempts,
-    outcome: outcome.kind,
-  });
+  const told = { execution: record.id, launcher: record.launcher, attempt: record.launchAttempts };
+  if (outcome.kind === 'launched') context.log('info', 'launched', told);
+  else context.log('warn', 'launch_attempt_failed', { ...told, outcome: outcome.kind });
   commit(context, record.id, afterLaunch(record, outcome, later), later);
 }

@@ -1,6 +1,6 @@
 /**
  * Finds connections that are gone without a word. A dropped socket does not always produce a close event (a deploy or reset loses it silently), and a
- * half-open one stays open for ever; so beside the close handler there are two more ways to notice (DESIGN §3), both here.
+ * half-open one stays open for ever; so beside the close handler there are two more ways to notice (LIF22, LIF23), both here.
  */
 
 import { CLOSE } from '../../protocol/index.ts';

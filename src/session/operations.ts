@@ -1,6 +1,8 @@
 /** What a caller can ask of a session. Expected outcomes are tagged results; nothing is thrown for them. */
 
 import {
+  COMMANDS_WAITING_BYTES_MAX,
+  COMMANDS_WAITING_MAX,
   type Execution,
   type Failure,
   isTerminal,
@@ -8,13 +10,16 @@ import {
   type LoggedEvent,
   type OnBusy,
   type Result,
+  SESSION_EXECUTIONS_MAX,
   type SessionSummary,
   type Status,
+  utf8Bytes,
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
-import { admit } from '../core/admission.ts';
+import { type Admission, admit, admitAgain } from '../core/admission.ts';
 import { type ExecutionRecord, UNTOUCHED, viewOf } from '../core/execution.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
+import { parseStored } from '../core/stored.ts';
 import { announce, commit, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { lastActivityAt } from './outbox.ts';
@@ -60,6 +65,26 @@ export function findExecution({ store }: SessionContext, id: string): { ok: true
   return record ? { ok: true, record } : noExecution(id);
 }
 
+function startedBefore(
+  { session }: SessionContext,
+  id: string,
+  admission: Admission & { kind: 'existing' | 'conflict' },
+): StartResult {
+  if (admission.kind === 'existing') return { ok: true, created: false, execution: viewOf(session, admission.record) };
+  return {
+    ok: false,
+    code: 'execution_id_conflict',
+    message: `Execution ${id} was started with a different request. Use another id.`,
+    facts: { execution: id },
+  };
+}
+
+/** The half of a start that begins nothing, for a request that would not be taken today: whether it was before (LIF28). */
+export function findStart(context: SessionContext, { id, digest }: Pick<NormalStart, 'id' | 'digest'>): StartResult {
+  const found = findExecution(context, id);
+  return found.ok ? startedBefore(context, id, admitAgain(found.record, { digest })) : found;
+}
+
 /** Idempotent by id: the same request again finds the execution it made before, whatever became of it. */
 export function startExecution(context: SessionContext, request: NormalStart, now: number): StartResult {
   const { store, session } = context;
@@ -70,25 +95,27 @@ export function startExecution(context: SessionContext, request: NormalStart, no
       active: store.executions.active(),
       queueLength: store.executions.queued().length,
       lowestQueueRank: store.executions.lowestQueueRank(),
+      sessionFull: store.executions.hasAtLeast(SESSION_EXECUTIONS_MAX),
     },
     request,
   );
   switch (admission.kind) {
     case 'existing':
-      return { ok: true, created: false, execution: viewOf(session, admission.record) };
     case 'conflict':
-      return {
-        ok: false,
-        code: 'execution_id_conflict',
-        message: `Execution ${request.id} was started with a different request. Use another id.`,
-        facts: { execution: request.id },
-      };
+      return startedBefore(context, request.id, admission);
     case 'busy':
       return {
         ok: false,
         code: 'execution_in_progress',
         message: `Execution ${admission.activeId} is active. Wait for it, interrupt it, or start with onBusy queue or replace.`,
         facts: { activeExecutionId: admission.activeId },
+      };
+    case 'session_full':
+      return {
+        ok: false,
+        code: 'session_full',
+        message: `This session has had ${SESSION_EXECUTIONS_MAX} executions. Use another session, or delete this one.`,
+        facts: { limit: SESSION_EXECUTIONS_MAX },
       };
     case 'queue_full':
       return {
@@ -211,8 +238,18 @@ export function sendInput(context: SessionContext, id: string, text: string, now
   if (record.launcher !== 'none' && !record.openStdin) {
     return { ok: false, code: 'stdin_closed', message: `Execution ${id} was started without openStdin.`, facts: { execution: id } };
   }
+  const data = { text };
+  const waiting = context.store.commands.load(id);
+  if (waiting.count >= COMMANDS_WAITING_MAX || waiting.bytes + utf8Bytes(JSON.stringify(data)) > COMMANDS_WAITING_BYTES_MAX) {
+    return {
+      ok: false,
+      code: 'input_full',
+      message: `${waiting.count} commands wait for the wrapper of execution ${id} already.`,
+      facts: { execution: id, waiting: waiting.count },
+    };
+  }
   const written = context.store.transact(() =>
-    writeTransition(context, id, { patch: {}, events: [], commands: [{ command: 'input', data: { text } }] }, now),
+    writeTransition(context, id, { patch: {}, events: [], commands: [{ command: 'input', data }] }, now),
   );
   const [command] = written?.commands ?? [];
   if (!written || !command) return noExecution(id);
@@ -238,7 +275,6 @@ export function getSession({ store, session }: SessionContext): Result<{ session
 
 /** Pages of a few megabytes at most, so that an answer always fits a message between Workers. */
 const READ_BYTES_MAX = 4 * 1024 * 1024;
-export const READ_LIMIT_MAX = 1000;
 
 export function readEvents(
   { store }: SessionContext,
@@ -261,7 +297,7 @@ export function readEvents(
   return { ok: true, events, next: events.at(-1)?.offset ?? after, head: store.log.head };
 }
 
-const eventsOf = (row: LogRow): Omit<LoggedEvent, 'offset' | 'execution'>[] => JSON.parse(`[${row.body.replaceAll('\n', ',')}]`);
+const eventsOf = (row: LogRow): Omit<LoggedEvent, 'offset' | 'execution'>[] => parseStored(`[${row.body.replaceAll('\n', ',')}]`);
 
 /** §5: an offset that the log does not reach is never answered by a silent restart. */
 function checkOffset(log: { head: number; earliest: number }, after: number): Failure | null {

@@ -11,8 +11,7 @@ import type { SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../core/directory.ts';
 import { viewOf } from '../core/execution.ts';
 import { failed, isWaiting, lease, noteChange, type OutboxRecord, outrun, taken } from '../core/outbox.ts';
-import { logLine } from '../log.ts';
-import type { SessionContext } from './context.ts';
+import type { SessionContext, Teller } from './context.ts';
 
 /** Messages of one delivery. More than one is rare; a directory that never agrees must not keep the object busy. */
 const ROUNDS_MAX = 5;
@@ -27,7 +26,7 @@ export function noteIfNever(context: SessionContext, now: number): void {
   if (context.store.exists && !context.store.outbox.get('directory')) noteForDirectory(context, now);
 }
 
-export class Delivery {
+export class Delivery implements Teller {
   #current: Promise<void> | null = null;
 
   /** After a change: tells of it, if nothing is being told already (OB1). Resolves when there is nothing more to try now. */
@@ -63,7 +62,7 @@ async function deliver(context: SessionContext): Promise<void> {
     if (!record) return;
     if (answer === null) {
       store.outbox.put(failed(record, now));
-      logLine('warn', 'directory_not_told', { session: context.session, attempts: record.attempts + 1 });
+      context.log('warn', 'directory_not_told', { attempt: record.attempts + 1 });
       context.alarm.arm(now);
       return;
     }
@@ -84,6 +83,7 @@ function announcementOf({ store, session }: SessionContext, { version }: OutboxR
     id: session,
     lastActivityAt: lastActivityAt(store),
     execution: newest ? viewOf(session, newest) : null,
+    open: store.executions.openCounts(),
   };
   return { session, version, entry };
 }

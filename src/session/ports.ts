@@ -3,12 +3,13 @@
  * its own and runs the very same session over a seeded network, clock and disk.
  */
 
-import type { Command, Execution, Status } from '../../protocol/index.ts';
+import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../core/callback.ts';
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
+import type { Observation, Tally } from '../core/metrics.ts';
 import type { OutboxRecord, Topic } from '../core/outbox.ts';
 
 /** A hibernatable server socket. */
@@ -45,6 +46,12 @@ export type Announce = (announcement: Announcement) => Promise<AnnouncementAnswe
  * Gives a callback to the queue that delivers it. True when the queue has it; false when that is not known, so that it may have it all the same. Never throws.
  */
 export type Enqueue = (callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution) => Promise<boolean>;
+
+/** Counts something where others can ask for it. Never throws, and never waits. */
+export type Measure = (observation: Observation) => void;
+
+/** The session is no more: what its launcher keeps for it may go. Never throws. */
+export type Release = () => Promise<void>;
 
 /** Starts a wrapper somewhere. Never throws. */
 export type Launch = (record: ExecutionRecord, now: number) => Promise<LaunchOutcome>;
@@ -96,6 +103,10 @@ export interface ExecutionTable {
   /** Newest first. `before` is the ordinal of the last one of the page before; `only` leaves out every other id. */
   list(query: ExecutionQuery): ExecutionRecord[];
   counts(): Record<Status, number>;
+  /** Of those that are not terminal; `queued` at most QUEUE_LENGTH_MAX. */
+  openCounts(): Record<OpenStatus, number>;
+  /** Whether the session has had so many. */
+  hasAtLeast(count: number): boolean;
   /** Id and status of the newest ones, newest first. */
   newest(limit: number): { id: string; status: Status }[];
 }
@@ -105,6 +116,8 @@ export interface CommandTable {
   add(execution: string, command: NewCommand, now: number): Command;
   /** In the order they were given. */
   waiting(execution: string): Command[];
+  /** How many those are, and the bytes of their data as JSON text. */
+  load(execution: string): { count: number; bytes: number };
   ack(execution: string, id: number): void;
   /** A settled execution has nobody left to carry anything out. */
   drop(execution: string): void;
@@ -147,6 +160,8 @@ export interface LogTable {
    * behind it there are mostly rows of this execution, since only one is active at a time.
    */
   ackedSeq(execution: string, since: number): number;
+  /** What the log holds of an execution from the offset `since` on. Looks at each of its rows, so it is for its end, and only where somebody counts. */
+  tally(execution: string, since: number): Tally;
   /** A settled execution is not asked about again. */
   forgetAcked(execution: string): void;
   /**

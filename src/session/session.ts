@@ -8,7 +8,7 @@
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
-import { logLine } from '../log.ts';
+import type { SessionLog } from '../log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
@@ -19,7 +19,7 @@ import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
 import { admitViewer } from './operations.ts';
 import { Delivery, lastActivityAt, noteIfNever } from './outbox.ts';
-import type { Announce, Enqueue, Launch, SessionRuntime, SessionSocket, Store } from './ports.ts';
+import type { Announce, Enqueue, Launch, Measure, Release, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { type ViewerRequest, Viewers } from './viewers.ts';
 
@@ -28,15 +28,24 @@ export interface Surroundings {
   launch: Launch;
   announce: Announce;
   enqueue: Enqueue;
+  /** Left out where launchers keep nothing for a session. */
+  release?: Release;
+  /** Where its lines go; left out, nowhere. */
+  log?: SessionLog;
+  measure?: Measure | null;
 }
 
 export class Session {
   readonly context: SessionContext;
+  readonly #release: Release;
 
   constructor(runtime: SessionRuntime, store: Store, session: string, surroundings: Surroundings) {
-    const alarm = new AlarmClock(runtime, () => this.#horizon());
+    const { launch, announce, enqueue, release = async () => {}, log = () => {}, measure = null } = surroundings;
+    this.#release = release;
+    const alarm = new AlarmClock(runtime, () => this.#horizon(), log);
     const viewers = new Viewers(runtime, store, session);
-    this.context = { runtime, store, ...surroundings, session, alarm, viewers, delivery: new Delivery() };
+    const others = { launch, announce, enqueue, log, measure };
+    this.context = { runtime, store, ...others, session, alarm, viewers, delivery: new Delivery() };
   }
 
   /** Before anything else after every wake: the alarm is known again, and what was lost while asleep is noticed. */
@@ -102,12 +111,15 @@ export class Session {
   }
 
   /**
-   * Deletes all of it, and waits until the directory was told, or could not be for now. False when there is nothing to delete: it is deleted already, or never
-   * was.
+   * Deletes all of it, and waits until the directory was told, or could not be for now, and likewise until its container has ended. False when there is nothing
+   * to delete: it is deleted already, or never was. One that expires has had no use for a container for 90 days, and so has none.
    */
   async delete(now: number): Promise<boolean> {
-    if (!eraseSession(this.context, now)) return false;
+    if (!eraseSession(this.context, 'requested', now)) return false;
+    const released = this.#release();
+    this.context.runtime.waitUntil(released);
     await this.context.delivery.begin(this.context);
+    await released;
     return true;
   }
 
@@ -139,8 +151,7 @@ export class Session {
   }
 
   #expire(now: number): void {
-    logLine('info', 'session_expired', { session: this.context.session });
-    eraseSession(this.context, now);
+    eraseSession(this.context, 'expired', now);
     void this.context.delivery.begin(this.context);
   }
 

@@ -13,8 +13,10 @@ import {
   isTerminal,
   parseViewerFrame,
   REPLAY_ROUND_BYTES,
+  type Status,
   type TerminalStatus,
 } from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
 import { acknowledge, charge, endAnnouncedBy, frameFor, mayReceive, type ViewerFrame, type ViewerState } from '../core/viewer.ts';
 import type { LogRow, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from './sockets.ts';
@@ -31,6 +33,9 @@ export interface ViewerRequest {
 
 /** Executions named in the hello: enough for a page, not the history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;
+
+const statusOf = (record: ExecutionRecord | null): { id: string; status: Status }[] =>
+  record ? [{ id: record.id, status: record.status }] : [];
 
 export class Viewers {
   readonly #runtime: SessionRuntime;
@@ -74,7 +79,9 @@ export class Viewers {
         session: this.#session,
         earliest: log.earliest,
         head: log.head,
-        executions: records.newest(HELLO_EXECUTIONS_MAX),
+        // A filter may be the bound of a ticket, which then tells of no other execution (STR16).
+        executions:
+          executions === null ? records.newest(HELLO_EXECUTIONS_MAX) : executions.flatMap((id) => statusOf(records.get(id))),
       }),
     );
     this.#pump(ws, state);

@@ -1,6 +1,6 @@
 /** Commands that a wrapper has not acknowledged yet (ING9). Their ids rise and are never reused. */
 
-import { and, asc, eq } from 'drizzle-orm';
+import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Command } from '../../protocol/index.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
 import type { CommandTable } from '../session/ports.ts';
@@ -30,6 +30,18 @@ export class CommandStore implements CommandTable {
       .where(eq(commands.execution, execution))
       .orderBy(asc(commands.id))
       .all() as unknown as Command[];
+  }
+
+  load(execution: string): { count: number; bytes: number } {
+    const load = this.#db
+      .select({
+        count: sql<number>`count(*)`,
+        bytes: sql<number>`coalesce(sum(length(cast(${commands.data} as blob))), 0)`,
+      })
+      .from(commands)
+      .where(eq(commands.execution, execution))
+      .get();
+    return load ?? { count: 0, bytes: 0 };
   }
 
   ack(execution: string, id: number): void {

@@ -3,16 +3,16 @@
  * through here, so a remembered row is never older than the table. `forget()` after a transaction that was rolled back.
  */
 
-import { and, asc, desc, eq, inArray, lt, min } from 'drizzle-orm';
+import { and, asc, count, desc, eq, inArray, lt, max, min } from 'drizzle-orm';
 import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
-import { ACTIVE_STATUSES, STATUSES, type Status } from '../../protocol/index.ts';
+import { ACTIVE_STATUSES, OPEN_STATUSES, type OpenStatus, STATUSES, type Status } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
 import type { ExecutionQuery, ExecutionTable } from '../session/ports.ts';
 import { executions } from './schema.ts';
 
 export type Database = DrizzleSqliteDODatabase<Record<string, never>>;
 
-const OPEN_STATUSES: Status[] = ['queued', ...ACTIVE_STATUSES];
+const isOpen = (status: Status): boolean => (OPEN_STATUSES as readonly Status[]).includes(status);
 
 export class ExecutionStore implements ExecutionTable {
   readonly #db: Database;
@@ -32,7 +32,7 @@ export class ExecutionStore implements ExecutionTable {
     const row: ExecutionRecord | undefined = this.#db.select().from(executions).where(eq(executions.id, id)).limit(1).get();
     if (!row) return null;
     // Only what is still open is asked for again and again; the rest would only fill memory.
-    if (OPEN_STATUSES.includes(row.status)) this.#remembered.set(id, row);
+    if (isOpen(row.status)) this.#remembered.set(id, row);
     return row;
   }
 
@@ -45,16 +45,16 @@ export class ExecutionStore implements ExecutionTable {
   update(id: string, patch: ExecutionPatch): ExecutionRecord | null {
     if (Object.keys(patch).length === 0) {
       const same = this.get(id);
-      return same && OPEN_STATUSES.includes(same.status) ? same : null;
+      return same && isOpen(same.status) ? same : null;
     }
     this.#remembered.delete(id);
     const row: ExecutionRecord | undefined = this.#db
       .update(executions)
       .set(patch)
-      .where(and(eq(executions.id, id), inArray(executions.status, OPEN_STATUSES)))
+      .where(and(eq(executions.id, id), inArray(executions.status, [...OPEN_STATUSES])))
       .returning()
       .get();
-    if (row && OPEN_STATUSES.includes(row.status)) this.#remembered.set(id, row);
+    if (row && isOpen(row.status)) this.#remembered.set(id, row);
     return row ?? null;
   }
 
@@ -77,7 +77,7 @@ export class ExecutionStore implements ExecutionTable {
     return this.#db
       .select()
       .from(executions)
-      .where(inArray(executions.status, OPEN_STATUSES))
+      .where(inArray(executions.status, [...OPEN_STATUSES]))
       .orderBy(asc(executions.ordinal))
       .all();
   }
@@ -115,10 +115,29 @@ export class ExecutionStore implements ExecutionTable {
       .all();
   }
 
+  openCounts(): Record<OpenStatus, number> {
+    const counts: Record<OpenStatus, number> = { queued: 0, pending: 0, running: 0 };
+    const open = inArray(executions.status, [...OPEN_STATUSES]);
+    for (const { status } of this.#db.select({ status: executions.status }).from(executions).where(open).all())
+      counts[status as OpenStatus] += 1;
+    return counts;
+  }
+
   counts(): Record<Status, number> {
     const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
     for (const { status } of this.#db.select({ status: executions.status }).from(executions).all()) counts[status] += 1;
     return counts;
+  }
+
+  /** Ordinals rise by one at least, so below that there is nothing to count. */
+  hasAtLeast(wanted: number): boolean {
+    const newest = this.#db
+      .select({ ordinal: max(executions.ordinal) })
+      .from(executions)
+      .get();
+    if ((newest?.ordinal ?? 0) < wanted) return false;
+    const rows = this.#db.select({ count: count() }).from(executions).get();
+    return (rows?.count ?? 0) >= wanted;
   }
 
   newest(limit: number): { id: string; status: Status }[] {

@@ -524,6 +524,7 @@ describe('mistakes and failures', () => {
   test.each([
     ['not_configured', /HOLDFAST_API_KEYS.*HOLDFAST_SIGNING_KEYS/],
     ['stdin_closed', /run --open-stdin/],
+    ['session_full', /another --session/],
     ['execution_id_conflict', /another --id/],
     ['execution_in_progress', /--queue.*holdfast logs -f s1\/e9/],
   ] as const)('%s comes with the next step and the request id', async (problem, message) => {
@@ -532,6 +533,25 @@ describe('mistakes and failures', () => {
     expect([code, out]).toEqual([125, '']);
     expect(err).toMatch(message);
     expect(err).toContain(`(${problem}, request req_1)`);
+  });
+
+  test('asked too often: it waits as long as it is asked to, says so once, and then answers', async () => {
+    fake.addExecution('e1');
+    // More than the time after which a coordinator that is not there is given up.
+    for (const wait of ['1', '9'])
+      fake.overrides.push({ match: /GET/, override: { problem: 'rate_limited', headers: { 'retry-after': wait } } });
+    const began = Date.now();
+    const { code, err } = await result(['get', 's1/e1']);
+    expect(code).toBe(0);
+    expect(Date.now() - began).toBeGreaterThanOrEqual(10_000);
+    expect(err.match(/trying again/g)).toHaveLength(1);
+  }, 20_000);
+
+  test('asked too often for longer than a command waits: the next step', async () => {
+    fake.overrides.push({ match: /GET/, override: { problem: 'rate_limited', headers: { 'retry-after': '100' } } });
+    const { code, err } = await result(['get', 's1/e1']);
+    expect(code).toBe(125);
+    expect(err).toMatch(/too many requests in a few seconds/);
   });
 
   test('a coordinator that does not list sessions: the way out is not the same command again', async () => {

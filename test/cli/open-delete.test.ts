@@ -68,6 +68,15 @@ describe('delete', () => {
     expect(fake.deleted).toBe(true);
   });
 
+  test('whose answer was lost is asked again, and that there is nothing any more is what was wanted', async () => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /DELETE/, override: 'cut-after' });
+    const { code, err } = await result(['delete', '-y', 's1']);
+    expect([code, fake.deleted]).toEqual([0, true]);
+    expect(err).toContain('session s1 is deleted');
+    expect(fake.requests.filter(({ method }) => method === 'DELETE')).toHaveLength(2);
+  });
+
   test('with --yes it does not ask; what is not there can not be deleted', async () => {
     expect(JSON.parse((await result(['delete', '-y', '--json', 's1'])).out)).toEqual({ deleted: 's1' });
     expect(fake.requests.filter(({ method }) => method === 'DELETE')).toHaveLength(1);

@@ -1,6 +1,6 @@
 /**
  * Goal: one table says what a peer does after each close code and each HTTP status, and it is complete.
- * Method: the table of DESIGN §4 written out again here, then every other code, then the two functions that only shape what is sent.
+ * Method: the table of written out again here, then every other code, then the two functions that only shape what is sent.
  */
 
 import fc from 'fast-check';
@@ -161,6 +161,7 @@ describe('problem codes', () => {
       ['method_not_allowed', 405, false],
       ['execution_in_progress', 409, true],
       ['execution_id_conflict', 409, false],
+      ['session_full', 409, false],
       ['stdin_closed', 409, false],
       ['not_running', 409, false],
       ['offset_ahead', 409, false],
@@ -168,6 +169,8 @@ describe('problem codes', () => {
       ['too_large', 413, false],
       ['upgrade_required', 426, false],
       ['queue_full', 429, true],
+      ['input_full', 429, true],
+      ['rate_limited', 429, true],
       ['internal', 500, true],
       ['overloaded', 503, true],
       ['unavailable', 503, true],

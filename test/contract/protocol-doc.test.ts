@@ -13,7 +13,7 @@ import { OUTBOX_LEASE_MS, RETRY_CAP_MS } from '../../src/core/outbox.ts';
 
 const page = readFileSync(new URL('../../PROTOCOL.md', import.meta.url), 'utf8');
 const here = new URL('.', import.meta.url);
-const rules = [...page.matchAll(/\*\*((?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB)\d+)\*\*/g)].map(([, rule]) => rule as string);
+const rules = [...page.matchAll(/\*\*((?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB|VER)\d+)\*\*/g)].map(([, rule]) => rule as string);
 
 /** The messages of a fenced block: `→ ` and `← ` begin one, two spaces continue it. */
 const examples = (fence: string): { arrow: string; text: string }[] => {
@@ -27,7 +27,7 @@ const examples = (fence: string): { arrow: string; text: string }[] => {
 describe('rules', () => {
   it('each id stands once, and each family counts from 1 without holes', () => {
     expect(new Set(rules).size).toBe(rules.length);
-    for (const family of ['ING', 'STR', 'HTTP', 'LIF', 'CLS', 'LIM', 'SPL', 'DIR', 'CB']) {
+    for (const family of ['ING', 'STR', 'HTTP', 'LIF', 'CLS', 'LIM', 'SPL', 'DIR', 'CB', 'VER']) {
       const numbers = rules.filter((rule) => rule.replace(/\d+$/, '') === family).map((rule) => Number(rule.slice(family.length)));
       expect(numbers, family).toEqual(numbers.map((_, index) => index + 1));
       expect(numbers.length, family).toBeGreaterThan(0);
@@ -37,7 +37,8 @@ describe('rules', () => {
   it('every rule that a contract test cites is on the page, and so is every rule that the page refers to', () => {
     const texts = readdirSync(here).map((name) => readFileSync(new URL(name, here), 'utf8'));
     for (const text of [page, ...texts]) {
-      for (const [cited] of text.matchAll(/\b(?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB)[1-9]\d*\b/g)) expect(rules).toContain(cited);
+      for (const [cited] of text.matchAll(/\b(?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB|VER)[1-9]\d*\b/g))
+        expect(rules).toContain(cited);
     }
   });
 });

@@ -7,7 +7,14 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
-import { type Execution, POLICY_DEFAULTS, TERMINAL_STATUSES, type TerminalStatus, utf8Bytes } from '../../protocol/index.ts';
+import {
+  type CallbackPayload,
+  type Execution,
+  POLICY_DEFAULTS,
+  TERMINAL_STATUSES,
+  type TerminalStatus,
+  utf8Bytes,
+} from '../../protocol/index.ts';
 import { refusalOfAddress } from '../../src/callbacks/address.ts';
 import {
   type AttemptOutcome,
@@ -20,7 +27,6 @@ import {
 import {
   CALLBACK_MESSAGE_BYTES_MAX,
   CALLBACK_TEXT_CHARS_MAX,
-  type CallbackPayload,
   callbackMessage,
   isCallbackMessage,
   signedHeaders,

@@ -8,8 +8,8 @@ import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, sym
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import type { CallbackPayload } from '../../protocol/index.ts';
 import { ROOT } from '../../scripts/stack.ts';
-import type { CallbackPayload } from '../../src/callbacks/message.ts';
 import { CallbackReceiver } from '../support/callback-receiver.ts';
 import { RealStack, until } from '../support/real-stack.ts';
 

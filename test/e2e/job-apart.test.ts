@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -28,6 +28,15 @@ const runner = async (path = '/executions') => {
   };
 };
 
+let files = 0;
+/** A job that stays until the test lets it go: however slow the machine is, it neither ends too early nor keeps anyone waiting. */
+function held(script: string, then = 'true'): { command: string[]; release: () => void } {
+  files += 1;
+  const file = join(real.folder, `release-${files}`);
+  const command = ['sh', '-c', `${script}; until [ -e '${file}' ]; do sleep 0.05; done; ${then}`];
+  return { command, release: () => writeFileSync(file, '') };
+}
+
 /** The job's process, once it runs. */
 async function jobOf(session: string, execution: string): Promise<ProcessIdentity> {
   for await (const { type, data } of real.follow(session, execution)) {
@@ -50,7 +59,8 @@ async function serve(args: string[]): Promise<{ code: number | null; stderr: str
 }
 
 it('[S2] a second runner on the same spool, or on the same port, exits 0 with a message and disturbs neither runner nor job', async () => {
-  await real.client.start('twice', { id: 'e1', command: ['sh', '-c', 'echo one; sleep 3; echo two'] });
+  const { command, release } = held('echo one', 'echo two');
+  await real.client.start('twice', { id: 'e1', command });
   const job = await jobOf('twice', 'e1');
   const before = await runner();
 
@@ -61,11 +71,13 @@ it('[S2] a second runner on the same spool, or on the same port, exits 0 with a 
 
   expect(isAlive(job)).toBe(true);
   expect(await runner()).toEqual(before);
+  release();
   expect(await real.client.wait('twice', 'e1')).toMatchObject({ status: 'completed', epoch: 1 });
 });
 
 it('[S2] a client that goes away aborts nothing: neither a viewer, nor a killed terminal, nor a caller who did not wait for the answer', async () => {
-  await real.client.start('gone', { id: 'e1', command: ['sh', '-c', 'echo one; sleep 3; echo two'] });
+  const { command, release } = held('echo one', 'echo two');
+  await real.client.start('gone', { id: 'e1', command });
   const job = await jobOf('gone', 'e1'); // Its viewer has left by now.
 
   const terminal = spawn(process.execPath, [join(ROOT, 'cli', 'main.ts'), 'logs', 'e1', '--session', 'gone', '-f'], {
@@ -83,6 +95,7 @@ it('[S2] a client that goes away aborts nothing: neither a viewer, nor a killed 
   await expect(waiting).rejects.toThrow();
 
   expect(isAlive(job)).toBe(true);
+  release();
   expect(await real.client.wait('gone', 'e1')).toMatchObject({ status: 'completed', exitCode: 0 });
   const text = (await real.read('gone', 'e1')).filter(({ type }) => type === 'output').map(({ data }) => data.text);
   expect(text.join('')).toBe('one\ntwo\n');
@@ -111,7 +124,7 @@ it('[S2] a cancel is answered 202, however often, until the exit is proven; then
   expect(isAlive(job)).toBe(true);
   expect(await real.client.get('cancel', 'e1')).toMatchObject({ status: 'running' });
 
-  spawn('touch', [release]);
+  writeFileSync(release, '');
   expect(await real.client.wait('cancel', 'e1')).toMatchObject({ status: 'interrupted', exitCode: 7 });
   await until(() => !isAlive(job), 'the job has ended');
   const [status, body] = await cancel();
@@ -123,7 +136,8 @@ it('[S2] a cancel is answered 202, however often, until the exit is proven; then
 
 it('[S2] a dispatch is idempotent by its id and bound to its request: again is the same run, another request is 409', async () => {
   const marks = join(real.folder, 'marks');
-  const request = { id: 'e1', command: ['sh', '-c', `echo run >> '${marks}'; echo out; sleep 1`] };
+  const { command, release } = held(`echo run >> '${marks}'; echo out`);
+  const request = { id: 'e1', command };
   const answers = await Promise.all(Array.from({ length: 5 }, () => real.client.start('dispatch', request)));
   expect(answers.filter(({ created }) => created)).toHaveLength(1);
   expect(new Set(answers.map(({ execution }) => execution.id))).toEqual(new Set(['e1']));
@@ -131,6 +145,7 @@ it('[S2] a dispatch is idempotent by its id and bound to its request: again is t
     status: 409,
     code: 'execution_id_conflict',
   });
+  release();
   expect(await real.client.wait('dispatch', 'e1')).toMatchObject({ status: 'completed' });
   // Also after its end, and also when the coordinator was a new process in between.
   expect(await real.client.start('dispatch', request)).toMatchObject({ created: false, execution: { status: 'completed' } });
@@ -168,21 +183,20 @@ it('[S2] a full runner answers 429 with the facts, and the execution waits for a
 
 it('[S2] a source that ends without saying how is an error, never a success', async () => {
   const done = join(real.folder, 'done');
-  await real.client.start('silent', {
-    id: 'e1',
-    command: ['sh', '-c', `echo up; sleep 1; touch '${done}'; exit 0`],
-    policy: { disconnectGraceMs: 3000 },
-  });
+  // Held until its wrapper is dead, so that nobody is there to hear of its end.
+  const { command, release } = held('echo up', `touch '${done}'; exit 0`);
+  await real.client.start('silent', { id: 'e1', command, policy: { disconnectGraceMs: 3000 } });
   const job = await jobOf('silent', 'e1');
   // Without its runner nobody starts the wrapper again.
   await real.stack.killRunner();
   const [wrapper] = processesWith(done).filter(({ command }) => command.includes('--spool'));
   signalProcess(identityOf(wrapper?.pid ?? 0) as ProcessIdentity, 'SIGKILL');
+  release();
   try {
     expect(await real.client.wait('silent', 'e1')).toMatchObject({ status: 'failed', code: 'wrapper_disconnected' });
     // The job itself went well, and nobody heard of it.
+    await until(() => !isAlive(job), 'the job has ended');
     expect(existsSync(done)).toBe(true);
-    expect(isAlive(job)).toBe(false);
   } finally {
     await real.stack.startRunner();
   }

@@ -21,7 +21,8 @@ export class Directory {
   /** `answer` is called once: with null when the caller has given up waiting. */
   announce(announcement: Announcement, answer: (answer: AnnouncementAnswer | null) => void): void {
     const { faults, random, clock } = this.#world;
-    const text = JSON.stringify(announcement.entry?.execution ?? null);
+    const { execution = null, open = null } = announcement.entry ?? {};
+    const text = JSON.stringify({ execution, open });
     const said = this.#told.get(announcement.version);
     if (said !== undefined && said !== text) {
       this.#world.violation(`DIR2: version ${announcement.version} was told as ${said} and as ${text}`);

@@ -1,6 +1,6 @@
 /**
- * One process of a wrapper: the real sender (wrapper/sender.ts) in a small shell that makes the decisions of wrapper/supervisor.ts and
- * wrapper/connection.ts over the simulated network, disk and job.
+ * One process of a wrapper: the real sender (wrapper/sender.ts) in a small shell that makes the decisions of wrapper/supervisor.ts, wrapper/delivery.ts
+ * and wrapper/connection.ts over the simulated network, disk and job.
  *
  *   P1  The child starts after the first welcome, once per spool (SPL13). A boot that finds an earlier one reports a crash instead.
  *   P2  An event is in the spool before the sender hears of it (SPL1). The terminal fact is the last one (SPL14).

@@ -207,7 +207,7 @@ export class FakeCoordinator {
   }
 
   /** Resolves when the condition holds; looked at after everything that happens here. */
-  async until(condition: () => boolean, what: string, timeoutMs = 15_000): Promise<void> {
+  async until(condition: () => boolean, what: string, timeoutMs = 40_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!condition()) {
       const left = deadline - Date.now();

@@ -81,7 +81,7 @@ export class RealStack {
 export const processesWith = (text: string): ProcessInfo[] =>
   listProcesses().filter(({ pid, command }) => pid !== process.pid && command.includes(text));
 
-export async function until<T>(look: () => T | Promise<T>, what: string, ms = 30_000): Promise<NonNullable<T>> {
+export async function until<T>(look: () => T | Promise<T>, what: string, ms = 60_000): Promise<NonNullable<T>> {
   const end = Date.now() + ms;
   for (;;) {
     const value = await look();

@@ -71,9 +71,9 @@ export class TcpProxy {
     this.#target.host = host;
   }
 
-  /** Destroys every connection with a reset on both sides, as a crashed router would. New ones are welcome at once. */
-  cut(): number {
-    const links = [...this.#links];
+  /** Destroys every connection (or those that `choose` picks) with a reset on both sides, as a crashed router would. New ones are welcome at once. */
+  cut(choose: () => boolean = () => true): number {
+    const links = [...this.#links].filter(choose);
     for (const link of links) this.#destroy(link);
     this.cuts += links.length;
     return links.length;
@@ -102,9 +102,10 @@ export class TcpProxy {
    * The connections that are open now are dead for good but look alive, as behind a NAT that forgot them: in this direction bytes
    * are swallowed, and no end is ever passed on. New connections work. Only `cut()` or a peer's own timeout ends them.
    */
-  halfOpen(direction: Direction = 'both'): number {
+  halfOpen(direction: Direction = 'both', choose: () => boolean = () => true): number {
     let count = 0;
     for (const { near, far, frozen } of this.#links) {
+      if (!choose()) continue;
       const before = { ...frozen };
       if (direction !== 'down') frozen.up = true;
       if (direction !== 'up') frozen.down = true;

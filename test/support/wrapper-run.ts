@@ -1,7 +1,7 @@
 /** Starts wrappers for tests: inside this process (times can be shortened, the disk can be made to fail), or as a process of its own. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +24,26 @@ export function temporaryFolder(): string {
 
 export function removeTemporaryFolders(): void {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+}
+
+/**
+ * What a job waits at until the test opens it. `wait` is shell text. A job whose life were a duration would be over too early on a slow machine, and keep
+ * everyone waiting on a quick one.
+ */
+export interface Gate {
+  wait: string;
+  open: () => void;
+}
+
+export function gate(): Gate {
+  const file = join(temporaryFolder(), 'open');
+  return { wait: `until [ -e '${file}' ]; do sleep 0.05; done`, open: () => writeFileSync(file, '') };
+}
+
+/** A script of parts with a gate between each two, in the order of the gates. */
+export function gated(parts: readonly string[]): { script: string; gates: Gate[] } {
+  const gates = parts.slice(1).map(gate);
+  return { script: parts.map((part, index) => (index === 0 ? part : `${gates[index - 1]?.wait}; ${part}`)).join('; '), gates };
 }
 
 export interface KeptLog extends Log {
@@ -101,7 +121,7 @@ export function startWrapper(
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-export async function until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, timeoutMs = 40_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`timed out: ${what}`);

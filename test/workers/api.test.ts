@@ -3,7 +3,7 @@
  * Method: real requests into the Worker, and a wrapper that the test steers where an execution must run.
  */
 
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   type Execution,
@@ -25,6 +25,7 @@ import {
   newSession,
   ORIGIN,
   output,
+  putToSleep,
   type Run,
   readLog,
   start,
@@ -292,7 +293,7 @@ describe('get and list', () => {
       if (index === TOTAL - 1) continue;
       await (index % 3 === 0 ? interrupt(run, { reason: 'enough' }) : fail(run));
     }
-  });
+  }, 60_000);
 
   const list = async (query = '') => {
     const { status, body } = await ask('GET', `${executionsOf(session)}${query}`);
@@ -612,7 +613,7 @@ describe('input and openStdin', () => {
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
       storage.sql.exec("UPDATE executions SET launcher = 'runner'");
     });
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     return { run, peer: await WrapperPeer.welcomed(run) };
   };
   const send = (run: Run) => ask('POST', `${pathOf(run)}/input`, { body: { data: 'yes\n' } });

@@ -245,7 +245,7 @@ test('[CB11] the log names the callback and its execution, and holds neither add
   );
   expect(spoken).toHaveLength(5);
   for (const line of spoken) {
-    expect(JSON.parse(line)).toMatchObject({ id: 'cb_1', tenant: 'acme', session: 's1', execution: 'e of cb_1', attempts: 1 });
+    expect(JSON.parse(line)).toMatchObject({ callback: 'cb_1', tenant: 'acme', session: 's1', execution: 'e of cb_1', attempt: 1 });
     expect(line).not.toMatch(/secret|example\.com|10\.0\.0|whsec|wörth/);
   }
 });

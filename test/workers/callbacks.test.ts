@@ -3,16 +3,17 @@
  * watched, and made to fail; the storage is looked at; alarms are run by hand with the clock moved.
  */
 
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { settledCounts, watchAll } from '../../bench/counting/counters.ts';
-import type { CallbackMessage, CallbackPayload } from '../../src/callbacks/message.ts';
+import type { CallbackPayload } from '../../protocol/index.ts';
+import type { CallbackMessage } from '../../src/callbacks/message.ts';
 import { callbackQueueOf } from '../../src/callbacks/producer.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { OUTBOX_LEASE_MS, RETRY_CAP_MS, TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
 import type { Env } from '../../src/env.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
-import { api, exit, get, newSession, output, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
+import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 
 const URL_OF = (session: string): string => `https://caller.test/done/${session}?token=secret-in-the-address`;
 
@@ -205,7 +206,7 @@ describe('[CB6] until the queue has it', () => {
     const run = await asking(session);
     await fail(run);
     const [row] = await rowsOf(session);
-    await evictDurableObject(stubOf(session));
+    await putToSleep(stubOf(session));
     expect(await rowsOf(session)).toEqual([row]);
     await nextAlarm(session);
     await nothingWaits(session);
@@ -250,7 +251,7 @@ describe('[CB6] until the queue has it', () => {
     await runInDurableObject(stubOf(session), (_, { storage }) =>
       storage.sql.exec('UPDATE callbacks SET snapshot = NULL, due_at = 0'),
     );
-    await evictDurableObject(stubOf(session));
+    await putToSleep(stubOf(session));
     takes = ['take'];
     await runDurableObjectAlarm(stubOf(session));
     await nothingWaits(session);
@@ -266,7 +267,10 @@ describe('[CB6] until the queue has it', () => {
     at((row?.due_at ?? 0) - OUTBOX_LEASE_MS + RETENTION_MS);
     await runInDurableObject(stubOf(session), (instance) => instance.alarm());
     await vi.waitFor(async () => expect(await tablesOf(session)).toEqual([]));
-    expect(said.mock.calls.flat().join('\n')).toContain(`"event":"callback_given_up","id":"${row?.id}"`);
+    const lines = said.mock.calls.map(([line]) => JSON.parse(String(line)));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ event: 'callback_given_up', tenant: 'acme', session, callback: row?.id }),
+    );
     expect(queued).toEqual([]);
   });
 
@@ -309,7 +313,7 @@ describe('[CB7] a session that is deleted', () => {
     await runInDurableObject(stubOf(session), (_, { storage }) => {
       storage.sql.exec('UPDATE callbacks SET created_at = ?, due_at = 0', Date.now() - RETENTION_MS);
     });
-    await evictDurableObject(stubOf(session));
+    await putToSleep(stubOf(session));
     await runInDurableObject(stubOf(session), (instance) => instance.alarm());
     await vi.waitFor(async () => expect(await tablesOf(session)).toEqual([]));
     expect(await alarmOf(session)).toBeNull();
@@ -328,7 +332,7 @@ describe('[CB7] a session that is deleted', () => {
     expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
     expect(await rowsOf(session)).toHaveLength(1);
     await nextAlarm(session);
-    await evictDurableObject(stubOf(session));
+    await putToSleep(stubOf(session));
     expectProblem(await remove(session), 'session_not_found');
     takes = ['take'];
     await nextAlarm(session);
@@ -422,6 +426,33 @@ describe('[CB8] [CB9] a start that asks for what can not be delivered is refused
       field: 'callback',
       detail: expect.stringContaining('CALLBACKS'),
     });
+  });
+
+  test('[LIF28] [HTTP12] what was started before is found again, whatever has gone since; another request or a new id is not taken', async () => {
+    const session = newSession();
+    const path = `/v1/sessions/${session}/executions`;
+    const body = { id: 'e1', command: ['job'], callback: { url: 'https://example.com/hook' } };
+    const later = {
+      'no key': deployment({ HOLDFAST_CALLBACK_KEYS: undefined }),
+      'no queue': deployment({ CALLBACKS: undefined }),
+    };
+    // A session that is not there is not made by being asked.
+    for (const env of Object.values(later)) expectProblem(await ask('POST', path, { body, env }), 'bad_request');
+    expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
+
+    const first = await ask('POST', path, { body });
+    expect(first.status).toBe(201);
+    for (const [gone, env] of Object.entries(later)) {
+      const again = await ask('POST', path, { body, env });
+      expect([again.status, again.body.execution], gone).toEqual([200, first.body.execution]);
+      const { id: _id, ...unnamed } = body;
+      expect((await ask('POST', path, { body: unnamed, env, headers: { 'idempotency-key': 'e1' } })).status).toBe(200);
+      expectProblem(await ask('POST', path, { body: { ...body, command: ['other'] }, env }), 'execution_id_conflict');
+      // Before `execution_in_progress`: waiting would not help.
+      for (const id of ['e2', undefined])
+        expect(expectProblem(await ask('POST', path, { body: { ...body, id }, env }), 'bad_request').field).toBe('callback');
+    }
+    expect((await ask('GET', path)).body.data).toHaveLength(1);
   });
 
   test('what is allowed is taken; who asks for no callback needs neither key nor queue', async () => {

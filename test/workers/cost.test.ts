@@ -8,7 +8,19 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { billedRows, noCounts, settledCounts, watchAll } from '../../bench/counting/counters.ts';
 import { extrapolate } from '../../bench/prices.ts';
 import { type HoldfastEvent, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
-import { ACME_KEY, exit, newSession, ORIGIN, output, start, stubOf, upgrade, ViewerPeer, WrapperPeer } from './support.ts';
+import {
+  ACME_KEY,
+  exit,
+  newSession,
+  ORIGIN,
+  output,
+  putToSleep,
+  start,
+  stubOf,
+  upgrade,
+  ViewerPeer,
+  WrapperPeer,
+} from './support.ts';
 
 const MILLION = 1_000_000;
 const PER_FRAME = 100;
@@ -83,7 +95,7 @@ test('[G7] an idle hour with a running execution, its wrapper and three viewers:
   let alarms = 0;
   let beats = 0;
   for (let next = await alarmAt(); now < begun + HOUR_MS; next = await alarmAt()) {
-    await evictDurableObject(stubOf(session));
+    await putToSleep(stubOf(session));
     // Every heartbeat until the alarm.
     for (; beatAt + HEARTBEAT_MS <= Math.min(next, begun + HOUR_MS); beats += 1) {
       beatAt += HEARTBEAT_MS;

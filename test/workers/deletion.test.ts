@@ -3,10 +3,11 @@
  * itself is looked at, not only what the API says.
  */
 
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
+import { signIngestToken } from '../../src/tokens.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
 import { SseReader } from './readers.ts';
 import {
@@ -16,6 +17,7 @@ import {
   get,
   newSession,
   output,
+  putToSleep,
   type Run,
   readLog,
   start,
@@ -55,6 +57,33 @@ async function expectNothing(session: string): Promise<void> {
   expect(await listed(session)).toBe(false);
   expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
 }
+
+const ticketFor = async (session: string, wanted: object = {}): Promise<string> => {
+  const { body } = await ask('POST', `/v1/sessions/${session}/tickets`, { body: { ttlSeconds: 3600, ...wanted } });
+  return body.ticket as string;
+};
+/** Everything that a ticket of execution `e1`, or of its session, opens. */
+const readWith = (session: string, ticket: string) =>
+  Promise.all(
+    ['', '/executions', '/executions/e1', '/executions/e1/log', '/executions/e1/events', '/events'].map((path) =>
+      ask('GET', `/v1/sessions/${session}${path}?ticket=${ticket}`, { key: null }),
+    ),
+  );
+async function expectUseless(session: string, ticket: string): Promise<void> {
+  for (const answer of await readWith(session, ticket)) {
+    // What this ticket never opened stays that.
+    expect(['session_not_found', 'unauthorized'], answer.text).toContain(answer.body.code);
+  }
+  const viewer = await ViewerPeer.connect(session, `?ticket=${ticket}`, { key: '' });
+  expect((await viewer.closed).code).toBe(CLOSE.notFound);
+}
+
+/** As `start` gave it, but of today: the clock has gone on for 90 days. */
+const tokenOf = async ({ session, execution, ingest }: Run): Promise<Pick<Run, 'ingest'>> => {
+  const keys = [new TextEncoder().encode(testEnv.HOLDFAST_SIGNING_KEYS)];
+  const claims = { tenant: 'acme', session, execution: execution.id };
+  return { ingest: { ...ingest, token: await signIngestToken(keys, claims, 60, Date.now()) } };
+};
 
 const listedNow = (run: Run) => vi.waitFor(async () => expect(await listed(run.session)).toBe(true));
 
@@ -112,6 +141,31 @@ describe('HTTP23: DELETE', () => {
     expect(await tablesOf(run.session)).toEqual([]);
   });
 
+  test('[HTTP23] [STR17] its tickets open nothing any more, and bring nothing back', async () => {
+    const run = await start(newSession(), { id: 'e1' });
+    await (await WrapperPeer.welcomed(run)).deliver(1, [output('kept for nobody'), exit(0)]);
+    const tickets = await Promise.all([ticketFor(run.session), ticketFor(run.session, { execution: 'e1' })]);
+    for (const ticket of tickets) expect((await readWith(run.session, ticket)).map(({ status }) => status)).toContain(200);
+    expect((await remove(run.session)).status).toBe(204);
+    for (const ticket of tickets) await expectUseless(run.session, ticket);
+    await expectNothing(run.session);
+  });
+
+  test('[HTTP23] [G7] one that sleeps: its sockets are told 4404 all the same, and nothing is left', async () => {
+    const run = await start(newSession());
+    const wrapper = await WrapperPeer.welcomed(run);
+    const viewer = await ViewerPeer.connect(run.session);
+    await viewer.until('caught_up');
+    await listedNow(run);
+    await putToSleep(stubOf(run.session));
+    expect((await remove(run.session)).status).toBe(204);
+    expect((await wrapper.closed).code).toBe(CLOSE.notFound);
+    expect((await viewer.closed).code).toBe(CLOSE.notFound);
+    await expectNothing(run.session);
+    await putToSleep(stubOf(run.session));
+    await expectNothing(run.session);
+  });
+
   test('[HTTP23] what was on its way when it was deleted makes nothing and breaks nothing', async () => {
     const run = await start(newSession());
     const wrapper = await WrapperPeer.welcomed(run);
@@ -164,7 +218,7 @@ describe('HTTP23: DELETE', () => {
       }
       expect(await storage.getAlarm()).not.toBeNull();
     });
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     expectProblem(await ask('GET', `/v1/sessions/${run.session}`), 'session_not_found');
 
     await runInDurableObject(directory, (_, { storage }) => storage.sql.exec('ALTER TABLE taken_away RENAME TO sessions'));
@@ -207,6 +261,9 @@ describe('LIF30: the age of a session', () => {
     await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
     expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
     await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
+    // What was signed for it, this very moment.
+    await expectUseless(run.session, await ticketFor(run.session));
+    expect((await (await WrapperPeer.hello(await tokenOf(run))).closed).code).toBe(CLOSE.notFound);
     await expectNothing(run.session);
   });
 

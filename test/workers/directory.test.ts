@@ -3,7 +3,7 @@
  * late. Method: the real objects; the directory is broken by taking its tables away, or by a namespace that fails.
  */
 
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Execution, SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../../src/core/directory.ts';
@@ -12,12 +12,25 @@ import { OUTBOX_LEASE_MS, type OutboxRecord, REFRESH_MIN_MS } from '../../src/co
 import { directoryStub } from '../../src/directory/calls.ts';
 import type { TenantDirectory } from '../../src/directory/tenant-directory.ts';
 import { type Answer, ask, deployment, expectProblem, untouchable } from './http.ts';
-import { ACME_KEY, api, exit, GLOBEX_KEY, get, newSession, output, start, stubOf, testEnv, WrapperPeer } from './support.ts';
+import {
+  ACME_KEY,
+  api,
+  exit,
+  GLOBEX_KEY,
+  get,
+  newSession,
+  output,
+  putToSleep,
+  start,
+  stubOf,
+  testEnv,
+  WrapperPeer,
+} from './support.ts';
 
 afterEach(() => void vi.useRealTimers());
 
 const at = (now: number): void => void vi.useFakeTimers({ now, toFake: ['Date'] });
-const stub = (tenant = 'acme'): DurableObjectStub<TenantDirectory> => testEnv.DIRECTORY.getByName(tenant);
+const stub = (tenant = 'acme') => testEnv.DIRECTORY.getByName(tenant) as DurableObjectStub<TenantDirectory>;
 const list = (query = '', key = ACME_KEY): Promise<Answer> => ask('GET', `/v1/sessions${query}`, { key });
 
 interface Page {
@@ -89,6 +102,32 @@ describe('[DIR1] what is told', () => {
     await vi.waitFor(async () => expect((await entryOf(first.session))?.execution).toMatchObject({ id: 'e2', status: 'pending' }));
   });
 
+  test('[HTTP22] how many are not over, so that one that runs is not hidden behind one that waits', async () => {
+    const { session } = await start(newSession(), { id: 'e1' });
+    const open = async (counts: Record<string, number>) => {
+      await vi.waitFor(async () =>
+        expect((await entryOf(session))?.open).toEqual({ queued: 0, pending: 0, running: 0, ...counts }),
+      );
+    };
+    await open({ pending: 1 });
+    const peer = await WrapperPeer.welcomed(await start(session, { id: 'e1' }));
+    await open({ running: 1 });
+    await start(session, { id: 'e2', onBusy: 'queue' });
+    await start(session, { id: 'e3', onBusy: 'queue' });
+    await open({ running: 1, queued: 2 });
+    await api('POST', `/v1/sessions/${session}/executions/e3/interrupt`, { body: {} });
+    await open({ running: 1, queued: 1 });
+    expect((await entryOf(session))?.execution).toMatchObject({ id: 'e3', status: 'interrupted' });
+    await peer.deliver(1, [exit(0)]);
+    await open({ pending: 1 });
+  });
+
+  test('[HTTP22] an entry from before there were counts is there without them', async () => {
+    const id = newSession();
+    await announce({ session: id, version: 1, entry: { id, lastActivityAt: 1, execution: executionOf('e1') } });
+    expect(await entryOf(id)).toEqual({ id, lastActivityAt: 1, execution: executionOf('e1') });
+  });
+
   test('events of a running job write no further row, and tell nobody anything', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
@@ -145,7 +184,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
       storage.sql.exec('UPDATE outbox SET version = version + 1, due_at = ?', Date.now() + OUTBOX_LEASE_MS);
     });
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     const row = await outboxOf(run.session);
     expect(row.delivered).toBeLessThan(row.version);
     const alarm = await runInDurableObject(stubOf(run.session), (_, { storage }) => storage.getAlarm());
@@ -179,7 +218,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     await api('POST', `/v1/sessions/${run.session}/executions/e1/fail`, { body: { code: 'x', message: 'x' } });
     const { dueAt, version } = await told(run.session);
     await runInDurableObject(stub(), (_, { storage }) => storage.deleteAll());
-    await evictDurableObject(stub());
+    await putToSleep(stub());
     expect(await page()).toEqual({ data: [], next: null });
     at(dueAt);
     await runDurableObjectAlarm(stubOf(run.session));
@@ -194,7 +233,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     await told(run.session);
     await runInDurableObject(stubOf(run.session), (_, { storage }) => storage.sql.exec('DELETE FROM outbox'));
     await runInDurableObject(stub(), (_, { storage }) => storage.sql.exec('DELETE FROM sessions WHERE id = ?', run.session));
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     const { dueAt } = await outboxOf(run.session);
     at(dueAt);
     await runDurableObjectAlarm(stubOf(run.session));

@@ -4,7 +4,7 @@
  * each of its modes. What it got is compared with the log.
  */
 
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { runInDurableObject } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
 import { stream } from '@durable-streams/client';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -20,6 +20,7 @@ import {
   newSession,
   ORIGIN,
   output,
+  putToSleep,
   type Run,
   readLog,
   type Seen,
@@ -260,7 +261,7 @@ describe('long-poll', () => {
         ).toBeGreaterThanOrEqual(2),
       );
       await scheduler.wait(50);
-      await evictDurableObject(stubOf(run.session));
+      await putToSleep(stubOf(run.session));
       await peer.deliver(4 + index, [output('new\n')]);
       for (const poll of polls) {
         const answer = await poll;
@@ -317,7 +318,7 @@ describe('sse', () => {
     expect(sse.reader.response.headers.get('content-type')).toBe('text/event-stream');
     expect(sse.reader.response.headers.get('cache-control')).toContain('no-cache');
     await vi.waitFor(() => expect(controls(sse).at(-1)?.upToDate).toBe(true));
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     await peer.deliver(5, [output('b\n')]);
     await peer.deliver(6, [exit(0)]);
     expect(await sse.reader.ended).toBe('whole');
@@ -399,7 +400,7 @@ describe('the public client', () => {
       await peer.deliver(seq, [output(`line ${seq}\n`)]);
       if (seq % 3 === 0) {
         await vi.waitFor(() => expect(seen.at(-1)?.data.text).toBe(`line ${seq}\n`), { timeout: 10_000 });
-        await evictDurableObject(stubOf(run.session));
+        await putToSleep(stubOf(run.session));
       }
     }
     await peer.deliver(13, [exit(0)]);

@@ -4,6 +4,7 @@ import { listDurableObjectIds } from 'cloudflare:test';
 import { expect } from 'vitest';
 import { PROBLEMS, type Problem, type ProblemCode } from '../../protocol/index.ts';
 import { app } from '../../src/api/app.ts';
+import { OPERATIONS } from '../../src/api/openapi/operations.ts';
 import type { Env } from '../../src/env.ts';
 import { ACME_KEY, ORIGIN, testEnv } from './support.ts';
 
@@ -55,7 +56,24 @@ export async function ask(method: string, path: string, asking: Asking = {}): Pr
   const response = await app.fetch(request(method, path, asking), asking.env ?? testEnv);
   const text = new TextDecoder().decode(await response.arrayBuffer());
   const isJson = text !== '' && /json/.test(response.headers.get('content-type') ?? '');
-  return { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : {} };
+  const answer = { status: response.status, headers: response.headers, text, body: isJson ? JSON.parse(text) : {} };
+  expectDescribed(method, path, answer);
+  return answer;
+}
+
+const PATHS = OPERATIONS.map(({ path, ...operation }) => ({
+  ...operation,
+  pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
+}));
+
+/** HTTP24: a problem that any test is answered stands in the description of the operation that was asked. */
+function expectDescribed(method: string, path: string, { headers, body, text }: Answer): void {
+  if (headers.get('content-type') !== 'application/problem+json') return;
+  const { pathname: route } = new URL(path, ORIGIN);
+  const asked = method === 'HEAD' ? 'get' : method.toLowerCase();
+  const operation = PATHS.find((one) => one.method === asked && one.pattern.test(route));
+  // No route, or none of that method: what is answered there belongs to none.
+  if (operation && body.code !== undefined) expect(operation.problems, `${operation.id} answers ${text}`).toContain(body.code);
 }
 
 /** HTTP1: the answer is the problem document of this code, whole, and names its request. */

@@ -1,10 +1,24 @@
 /** Ingest by HTTP POST (PROTOCOL.md, ING18 and on): the same frames, the same rules, the same codes as over a socket. */
 
-import { evictDurableObject, runDurableObjectAlarm } from 'cloudflare:test';
+import { runDurableObjectAlarm } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
 import { afterEach, expect, test, vi } from 'vitest';
 import { CLOSE, encodeEventsFrame, type HoldfastEvent, POST_BODY_BYTES_MAX } from '../../protocol/index.ts';
-import { api, exit, get, newSession, output, type Run, readLog, start, stubOf, texts, typesOf, WrapperPeer } from './support.ts';
+import {
+  api,
+  exit,
+  get,
+  newSession,
+  output,
+  putToSleep,
+  type Run,
+  readLog,
+  start,
+  stubOf,
+  texts,
+  typesOf,
+  WrapperPeer,
+} from './support.ts';
 
 afterEach(() => void vi.useRealTimers());
 
@@ -43,7 +57,7 @@ test('[ING18] a whole run by POST: welcome, acks, and the good end', async () =>
     { type: 'ack', seq: 2 },
     { type: 'ack', seq: 3 },
   ]);
-  await evictDurableObject(stubOf(run.session));
+  await putToSleep(stubOf(run.session));
   const second = await post(run, [hello({ nextSeq: 5 }), events(3, [output('c\n'), output('d\n'), exit(0)])]);
   expect(second.lines).toMatchObject([
     { type: 'welcome', epoch: 1, ackedSeq: 3 },
@@ -59,7 +73,7 @@ test('[ING19] posts of one boot are one connection: no epoch, no event, and it o
   const run = await start(newSession());
   for (let round = 0; round < 3; round += 1) {
     expect((await post(run, [hello()])).lines).toMatchObject([{ type: 'welcome', epoch: 1 }]);
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
   }
   expect(await get(run)).toMatchObject({ status: 'running', connected: true, epoch: 1 });
   expect((await post(run, [hello({ bootId: 'b_2' })])).lines).toMatchObject([{ type: 'welcome', epoch: 2 }]);
@@ -97,7 +111,7 @@ test('[ING19] silence between posts begins the grace, a post ends it', async () 
   const at = (now: number): void => void vi.useFakeTimers({ now, toFake: ['Date'] });
   at(startedAt + 15_000);
   await post(run, [hello()]);
-  await evictDurableObject(stubOf(run.session));
+  await putToSleep(stubOf(run.session));
   at(startedAt + 34_000);
   await runDurableObjectAlarm(stubOf(run.session));
   expect(await get(run)).toMatchObject({ connected: true });

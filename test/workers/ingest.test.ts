@@ -6,7 +6,21 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE, FRAME_BYTES_MAX, UNBOUND_SOCKETS_MAX } from '../../protocol/index.ts';
-import { api, exit, get, newSession, output, readLog, start, stubOf, texts, typesOf, ViewerPeer, WrapperPeer } from './support.ts';
+import {
+  api,
+  exit,
+  get,
+  newSession,
+  output,
+  putToSleep,
+  readLog,
+  start,
+  stubOf,
+  texts,
+  typesOf,
+  ViewerPeer,
+  WrapperPeer,
+} from './support.ts';
 
 afterEach(() => void vi.useRealTimers());
 
@@ -30,7 +44,7 @@ describe('ING1: hello comes first, and soon', () => {
   test('[ING1] silence closes 4408 after ten seconds, also when the object slept meanwhile', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.connect(run);
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     const now = Date.now();
     vi.useFakeTimers({ now: now + 9_000, toFake: ['Date'] });
     await runDurableObjectAlarm(stubOf(run.session));
@@ -63,7 +77,7 @@ describe('ING2: the first hello binds the wrapper', () => {
     const first = await WrapperPeer.welcomed(run);
     first.close();
     await first.closed;
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     const second = await WrapperPeer.hello(run, { wrapperId: 'w_2' });
     expect(await second.closed).toMatchObject({ code: CLOSE.claimed });
     expect((await get(run)).status).toBe('running');
@@ -169,7 +183,7 @@ describe('ING5: what is stored, acked and refused by seq', () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await peer.deliver(1, [output('1\n'), output('2\n'), output('3\n')]);
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     expect(await peer.deliver(2, [output('2\n'), output('3\n'), output('4\n')])).toEqual({ type: 'ack', seq: 4 });
     expect(texts(await readLog(run.session))).toBe('1\n2\n3\n4\n');
   });
@@ -299,7 +313,7 @@ describe('ING9: commands are rows', () => {
       body: { data: 'yes\n' },
     });
     expect(input.status).toBe(202);
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     const second = await WrapperPeer.hello(run);
     expect(await second.next()).toMatchObject({
       type: 'welcome',
@@ -361,7 +375,7 @@ describe('ING20: invalid UTF-8', () => {
 test('a ping is answered with pong by the platform, without starting the object', async () => {
   const run = await start(newSession());
   const peer = await WrapperPeer.welcomed(run);
-  await evictDurableObject(stubOf(run.session));
+  await putToSleep(stubOf(run.session));
   peer.send('ping');
   expect(await peer.next()).toBe('pong');
   await expect(evictDurableObject(stubOf(run.session))).rejects.toThrow(/not currently running/);

@@ -3,9 +3,9 @@
  * runner; alarms are run by hand, with the clock moved to the row's `launchAt`.
  */
 
-import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { api, get, newSession, type Run, readLog, start, stubOf, WrapperPeer } from './support.ts';
+import { api, get, newSession, putToSleep, type Run, readLog, start, stubOf, WrapperPeer } from './support.ts';
 
 type Answer = Response | Error;
 
@@ -182,7 +182,7 @@ test('[G5] a promoted execution is launched from the turn that promoted it, also
   const first = await start(session);
   const second = await runner(session, { onBusy: 'queue', env: { KEPT: 'while it waits' } });
   expect(asked).toHaveLength(0);
-  await evictDurableObject(stubOf(session));
+  await putToSleep(stubOf(session));
   await api('POST', `/v1/sessions/${session}/executions/${first.execution.id}/fail`, { body: { code: 'done', message: '' } });
   await launched(second);
   expect(asked[0]?.body).toMatchObject({ id: second.execution.id, env: { KEPT: 'while it waits' } });

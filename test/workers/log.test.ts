@@ -3,12 +3,12 @@
  * concatenation of it, however the connection between the Worker and the session is cut.
  */
 
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test, vi } from 'vitest';
 import type { HoldfastEvent } from '../../protocol/index.ts';
 import { ask, expectProblem } from './http.ts';
 import { read, TextReader } from './readers.ts';
-import { api, exit, newSession, output, type Run, start, stubOf, WrapperPeer } from './support.ts';
+import { api, exit, newSession, output, putToSleep, type Run, start, stubOf, WrapperPeer } from './support.ts';
 
 const logOf = (run: Run, query = ''): string => `/v1/sessions/${run.session}/executions/${run.execution.id}/log${query}`;
 
@@ -76,7 +76,7 @@ describe('follow=1', () => {
     const peer = await WrapperPeer.welcomed(run);
     const reader = await TextReader.open(logOf(run, '?follow=1'));
     for (let seq = 1; seq <= 5; seq += 1) {
-      await evictDurableObject(stubOf(run.session));
+      await putToSleep(stubOf(run.session));
       await peer.deliver(seq, [output(`${seq}\n`)]);
     }
     await peer.deliver(6, [exit(0)]);
@@ -91,7 +91,7 @@ describe('follow=1', () => {
     for (let seq = 1; seq <= 6; seq += 1) {
       await peer.deliver(seq, [output(`${seq}\n`)]);
       if (seq % 2 === 1) continue;
-      await evictDurableObject(stubOf(run.session), { webSockets: 'close' });
+      await putToSleep(stubOf(run.session), { webSockets: 'close' });
       peer = await WrapperPeer.welcomed(run, { nextSeq: seq + 1 });
     }
     await peer.deliver(7, [exit(0)]);
@@ -107,7 +107,7 @@ describe('follow=1', () => {
     await vi.waitFor(() => expect(reader.text).toBe('some\n'));
     // The session is gone, as after a delete, and its sockets with it.
     await runInDurableObject(stubOf(run.session), (_, ctx) => ctx.storage.deleteAll());
-    await evictDurableObject(stubOf(run.session), { webSockets: 'close' });
+    await putToSleep(stubOf(run.session), { webSockets: 'close' });
     expect(await reader.ended).toBe('broken');
   });
 });
@@ -135,7 +135,7 @@ test('[STR24] a reader that takes nothing holds no more than the window; it gets
   expect(unacked).toHaveLength(1);
   expect(unacked[0]).toBeGreaterThan(512 * 1024);
   expect(unacked[0]).toBeLessThan(2 * 1024 * 1024);
-  await evictDurableObject(stubOf(run.session));
+  await putToSleep(stubOf(run.session));
   const text = await response.text();
   expect(text).toHaveLength(160 * (65_535 + 5));
   expect(text.match(/^\d{4}/gm)?.map(Number)).toEqual(Array.from({ length: 160 }, (_, index) => index + 1));

@@ -6,9 +6,15 @@
 import type { WorkerEntrypoint } from 'cloudflare:workers';
 import { expect, test } from 'vitest';
 import page from '../../docs/rpc.md?raw';
-import { type HoldfastRpc, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, PROBLEMS, WAIT_SECONDS_MAX } from '../../protocol/index.ts';
+import {
+  type HoldfastRpc,
+  LIST_LIMIT_DEFAULT,
+  LIST_LIMIT_MAX,
+  PROBLEMS,
+  READ_LIMIT_MAX,
+  WAIT_SECONDS_MAX,
+} from '../../protocol/index.ts';
 import { Holdfast } from '../../src/rpc.ts';
-import { READ_LIMIT_MAX } from '../../src/session/operations.ts';
 
 /** `implements` sees that the class has all of the interface; this, that the interface has all of the class. */
 type Offered = Exclude<keyof Holdfast, keyof WorkerEntrypoint | symbol>;
@@ -16,7 +22,7 @@ type Missing = Exclude<Offered, keyof HoldfastRpc>;
 const nothingMissing: [Missing] extends [never] ? true : Missing = true;
 
 /** What only HTTP can meet. */
-const HTTP_ONLY = ['forbidden_origin', 'not_found', 'method_not_allowed', 'too_large', 'upgrade_required'];
+const HTTP_ONLY = ['forbidden_origin', 'not_found', 'method_not_allowed', 'upgrade_required'];
 
 const rows = [...page.matchAll(/^\| `(\w+)\(([^|]*)\)` \| ([^|]*) \|([^|]*)\|$/gm)];
 const codesIn = (text: string): string[] => [...text.matchAll(/`([a-z_]+)`/g)].map(([, code]) => code as string);

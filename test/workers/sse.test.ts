@@ -3,7 +3,7 @@
  * connections, each resumed with the id it saw last, is compared with the log; and the object must be evictable at once while readers are connected.
  */
 
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
+import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { encodeEventsFrame } from '../../protocol/index.ts';
 import { app } from '../../src/api/app.ts';
@@ -11,7 +11,7 @@ import { Feed } from '../../src/api/feed.ts';
 import { eventStreamOf, SSE_PING_MS, SSE_RECYCLE_MS, SSE_STALL_MS } from '../../src/api/sse.ts';
 import { ask, deployment, expectProblem, request, untouchable } from './http.ts';
 import { read, SseReader } from './readers.ts';
-import { api, exit, newSession, output, type Run, readLog, start, stubOf, testEnv, WrapperPeer } from './support.ts';
+import { api, exit, newSession, output, putToSleep, type Run, readLog, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 
 afterEach(() => void vi.useRealTimers());
 
@@ -165,14 +165,14 @@ describe('resuming', () => {
     for (let seq = 1; seq <= 40; seq += 1) {
       if (seq % 4 === 0) {
         const before = Date.now();
-        await evictDurableObject(stubOf(run.session));
+        await putToSleep(stubOf(run.session));
         expect(Date.now() - before).toBeLessThan(5000);
       }
       await peer.deliver(seq, [output(`${seq}\n`)]);
       if (seq % 10 !== 0) continue;
       if (seq % 20 === 0) {
         // The object and all its sockets are gone, as at a deploy: the answer ends and the reader comes back.
-        await evictDurableObject(stubOf(run.session), { webSockets: 'close' });
+        await putToSleep(stubOf(run.session), { webSockets: 'close' });
         expect(await sse.reader.ended).toBe('whole');
         peer = await WrapperPeer.welcomed(run, { nextSeq: seq + 1 });
       } else {
@@ -205,7 +205,7 @@ describe('resuming', () => {
       await until(() => expect(sse.comments).toHaveLength(count));
     }
     vi.useRealTimers();
-    await evictDurableObject(stubOf(run.session));
+    await putToSleep(stubOf(run.session));
     await sse.reader.leave();
   });
 
@@ -213,7 +213,12 @@ describe('resuming', () => {
     const { 0: near, 1: far } = new WebSocketPair();
     far.accept();
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const sse = new SseReader(eventStreamOf(new Feed(near), ': hello\n\n', SSE_RECYCLE_MS, () => ({ text: '', last: false }), 's'));
+    const sse = new SseReader(
+      eventStreamOf(new Feed(near), ': hello\n\n', SSE_RECYCLE_MS, () => ({ text: '', last: false }), {
+        tenant: 'acme',
+        session: 's',
+      }),
+    );
     await until(() => expect(sse.comments).toEqual(['hello']));
     await scheduler.wait(20);
     vi.advanceTimersByTime(SSE_PING_MS);

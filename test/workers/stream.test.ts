@@ -3,7 +3,6 @@
  * log, offset by offset.
  */
 
-import { evictDurableObject } from 'cloudflare:test';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { CLOSE, encodeEventsFrame, STREAM_SUBPROTOCOL, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import {
@@ -12,6 +11,7 @@ import {
   newSession,
   ORIGIN,
   output,
+  putToSleep,
   type Run,
   readLog,
   type Seen,
@@ -115,7 +115,7 @@ describe('replay', () => {
     const bytes = () => viewer.events.reduce((sum, { data }) => sum + String(data.text ?? '').length, 0);
     expect(bytes()).toBeGreaterThan(VIEWER_WINDOW_BYTES / 2);
     expect(bytes()).toBeLessThan(VIEWER_WINDOW_BYTES + 7 * 41_000);
-    await evictDurableObject(stubOf(big));
+    await putToSleep(stubOf(big));
     await vi.waitFor(
       () => {
         viewer.send(JSON.stringify({ type: 'ack', offset: viewer.offsets.at(-1) }));
@@ -163,7 +163,7 @@ describe('live', () => {
     const flow = await ViewerPeer.connect(run.session, '?flow=ack&types=output');
     await Promise.all([plain.until('caught_up'), flow.until('caught_up')]);
     for (let seq = 1; seq <= 10; seq += 1) {
-      await evictDurableObject(stubOf(run.session));
+      await putToSleep(stubOf(run.session));
       expect(await peer.deliver(seq, [output(`${seq}\n`)])).toEqual({ type: 'ack', seq });
     }
     const log = await readLog(run.session);

@@ -1,5 +1,6 @@
 /** Peers that a test steers: an API caller, a wrapper and a viewer, over real sockets into the Worker. */
 
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import {
   type CoordinatorFrame,
@@ -29,7 +30,26 @@ let sessions = 0;
 export const newSession = (): string => `s${++sessions}`;
 
 export function stubOf(session: string, tenant = 'acme'): DurableObjectStub<SessionCoordinator> {
-  return testEnv.SESSIONS.getByName(`${tenant}/${session}`);
+  return testEnv.SESSIONS.getByName(`${tenant}/${session}`) as DurableObjectStub<SessionCoordinator>;
+}
+
+/**
+ * The object is not in memory from here on, its sockets kept or (`close`) lost. On a slow machine it may sleep by itself already, as it does after some ten
+ * idle seconds; that is as good, unless its sockets are to be lost: only one that runs can lose them.
+ */
+export async function putToSleep(
+  stub: DurableObjectStub,
+  { webSockets }: { webSockets?: 'close' | 'hibernate' } = {},
+): Promise<void> {
+  const options = webSockets === undefined ? {} : { webSockets };
+  try {
+    await evictDurableObject(stub, options);
+  } catch (error) {
+    if (!/not currently running/.test(String(error))) throw error;
+    if (webSockets !== 'close') return;
+    await runInDurableObject(stub, () => {});
+    await evictDurableObject(stub, options);
+  }
 }
 
 export async function api(

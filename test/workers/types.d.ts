@@ -4,7 +4,7 @@ type TestEnv = import('../../src/env.ts').Env;
 declare namespace Cloudflare {
   interface GlobalProps {
     mainModule: typeof import('../../src/index.ts');
-    durableNamespaces: 'SessionCoordinator' | 'TenantDirectory';
+    durableNamespaces: 'SessionCoordinator' | 'TenantDirectory' | 'JobContainer';
   }
   interface Env extends TestEnv {}
 }
@@ -13,4 +13,9 @@ declare namespace Cloudflare {
 declare module '*?raw' {
   const text: string;
   export default text;
+}
+
+/** Several files at once, as Vite gives them. */
+interface ImportMeta {
+  glob<T>(pattern: string, options: { query: '?raw'; import: 'default'; eager: true }): Record<string, T>;
 }

@@ -155,7 +155,7 @@ describe('[S4] --sse', () => {
       transport: 'websocket', // Else the run would go on by POST.
       times: { agentSilenceMs: 700 },
     });
-    await until(() => requests.length === 2, 'a new connection after silence', 3000);
+    await until(() => requests.length === 2, 'a new connection after silence');
     coordinator.refuse = () => ({ status: 503 });
     coordinator.last.cut();
     await sleep(100);
@@ -167,7 +167,7 @@ describe('[S4] --sse', () => {
     await sleep(100);
     coordinator.refuse = () => null;
     await coordinator.until(() => agent().length === 1, 'the event', 20_000);
-    await until(() => requests.length > before, 'the check is back', 3000);
+    await until(() => requests.length > before, 'the check is back');
     endJob();
     expect(await exitCode).toBe(0);
   });

@@ -188,7 +188,7 @@ describe('a connection that dies', () => {
     const cutAt = Date.now();
     coordinator.last.cut();
     await until(() => welcomes.length === 2, 'second welcome');
-    expect((coordinator.dials[1] as number) - cutAt).toBeLessThan(200);
+    expect((coordinator.dials[1] as number) - cutAt).toBeLessThan(IMMEDIATE_MS);
   });
 
   it('[S4] a half-open connection is noticed by the missing pong', async () => {

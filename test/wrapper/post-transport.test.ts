@@ -135,7 +135,8 @@ describe('[ING18] a run by POST', () => {
 
   it('[ING19] polls while there is nothing to say, and events leave at once', async () => {
     coordinator.policy.heartbeatMs = 300;
-    const { exitCode } = runInProcess(coordinator, sh('echo a; sleep 2; echo b; sleep 0.2'), http);
+    const { wait, open } = gate();
+    const { exitCode } = runInProcess(coordinator, sh(`echo a; ${wait}; echo b; sleep 0.2`), http);
     await coordinator.until(() => coordinator.text() === 'a\n', 'a');
     await sleep(50);
     const before = coordinator.posts.length;
@@ -146,7 +147,8 @@ describe('[ING18] a run by POST', () => {
     coordinator.policy.heartbeatMs = 60_000;
     const polled = coordinator.posts.length;
     await coordinator.until(() => coordinator.posts.length > polled, 'the poll that learns it');
-    await coordinator.until(() => coordinator.text() === 'a\nb\n', 'b, long before the next poll', 3000);
+    open();
+    await coordinator.until(() => coordinator.text() === 'a\nb\n', 'b, long before the next poll', 20_000);
     expect(await exitCode).toBe(0);
   });
 
@@ -218,9 +220,11 @@ describe('[ING18] a run by POST', () => {
 
   it('[SV6] a restarted wrapper goes on by POST where another left off', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
-    const first = runInProcess(coordinator, sh('echo done; sleep 0.3; exit 6'), { ...http, times: { drainBudgetMinMs: 300 } });
+    const { wait, open } = gate();
+    const first = runInProcess(coordinator, sh(`echo done; ${wait}; exit 6`), { ...http, times: { drainBudgetMinMs: 300 } });
     await coordinator.until(() => coordinator.text() === 'done\n', 'output');
     await coordinator.crash();
+    open();
     expect(await first.exitCode).toBe(125);
     await coordinator.start();
     const again = runInProcess(coordinator, sh('echo must not run'), { ...http, spoolDirectory: first.spool });
@@ -300,13 +304,15 @@ describe('which transport', () => {
 
   it('a coordinator that is down is not a network without WebSocket: no POST while the job runs', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
-    const { exitCode, log } = runInProcess(coordinator, sh('echo a; sleep 2.5; echo b'));
+    const { wait, open } = gate();
+    const { exitCode, log } = runInProcess(coordinator, sh(`echo a; ${wait}; echo b`));
     await coordinator.until(() => coordinator.text() === 'a\n', 'a');
     await coordinator.crash();
-    await sleep(1500);
-    expect(log.facts.filter(({ name }) => name === 'retry').length).toBeGreaterThan(UPGRADE_FAILURES_MAX);
+    await until(() => log.facts.filter(({ name }) => name === 'retry').length > UPGRADE_FAILURES_MAX, 'more retries than upgrades are tried');
+    await sleep(500);
     expect(log.facts.some(({ name }) => name === 'trying_post')).toBe(false);
     await coordinator.start();
+    open();
     expect(await exitCode).toBe(0);
     expect(coordinator.text()).toBe('a\nb\n');
     expect(facts(log)).toEqual([]);
@@ -364,11 +370,13 @@ describe('which transport', () => {
 
   it('[SPL20] [S4] the last flush goes by POST when the socket can not be had any more, whatever the cause', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
-    const { exitCode, log } = runInProcess(coordinator, sh('echo a; sleep 0.3; echo end; exit 4'));
+    const { wait, open } = gate();
+    const { exitCode, log } = runInProcess(coordinator, sh(`echo a; ${wait}; echo end; exit 4`));
     await coordinator.until(() => coordinator.text() === 'a\n', 'a');
     // An answer that says nothing about upgrades: while the job runs it is only retried.
     coordinator.refuse = () => ({ status: 504 });
     coordinator.last.cut();
+    open();
     expect(await exitCode).toBe(4);
     expect(facts(log)).toEqual(['http']);
     expect(coordinator.text()).toBe('a\nend\n');

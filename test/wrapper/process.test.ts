@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
+  gate,
+  gated,
   isRunning,
   removeTemporaryFolders,
   sleep,
@@ -35,6 +37,11 @@ const start: typeof startWrapper = (...given) => {
   return wrapper;
 };
 const sh = (script: string) => ['sh', '-c', script];
+const segments = (spool: string) =>
+  readdirSync(spool)
+    .filter((name) => name.endsWith('.ndjson'))
+    .map((name) => readFileSync(join(spool, name), 'utf8'));
+const spooledLines = (spool: string) => segments(spool).join('').split('\n').length - 1;
 const types = () => coordinator.events.map(({ type }) => type);
 const startedPid = () => coordinator.events.find(({ type }) => type === 'started')?.data.pid as number;
 
@@ -47,7 +54,8 @@ describe('[S4] a wrapper that is killed', () => {
     await coordinator.until(() => coordinator.ackedSeq > 30, 'output');
     // From here on it is sent, but not taken: only the spool has it.
     coordinator.onFrame = () => false;
-    await sleep(300);
+    const had = spooledLines(first.spool);
+    await until(() => spooledLines(first.spool) > had + 20, 'a backlog');
     first.process.kill('SIGKILL');
     await first.ended;
     const job = startedPid();
@@ -81,10 +89,7 @@ describe('[S4] a wrapper that is killed', () => {
     await coordinator.until(() => coordinator.connections.length === 1 && coordinator.ackedSeq > 3, 'output');
     await coordinator.crash();
     // The job ends offline; its end is in the spool.
-    await until(() => {
-      const segments = readdirSync(wrapper.spool).filter((name) => name.endsWith('.ndjson'));
-      return segments.some((name) => readFileSync(join(wrapper.spool, name), 'utf8').includes('"type":"exit"'));
-    }, 'the exit in the spool');
+    await until(() => segments(wrapper.spool).some((text) => text.includes('"type":"exit"')), 'the exit in the spool');
     await sleep(50);
     wrapper.process.kill('SIGKILL');
     await wrapper.ended;
@@ -117,7 +122,12 @@ describe('[S4] a wrapper that is killed', () => {
   });
 
   it('a coordinator that knows more than the spool (the host crashed) is followed', async () => {
-    const first = start(coordinator, sh('for n in 1 2 3; do echo $n; sleep 0.1; done; exec sleep 60'));
+    const { script, gates } = gated(['echo 1', 'echo 2', 'echo 3; exec sleep 60']);
+    const first = start(coordinator, sh(script));
+    for (const [index, { open }] of gates.entries()) {
+      await coordinator.until(() => coordinator.text().endsWith(`${index + 1}\n`), 'output');
+      open(); // Each is an event of its own.
+    }
     await coordinator.until(() => coordinator.text().endsWith('3\n'), 'output');
     await sleep(100);
     first.process.kill('SIGKILL');
@@ -148,10 +158,11 @@ describe('signals', () => {
   });
 
   it('what the job started and what ignores SIGTERM is not left behind', async () => {
-    const script = '(trap "" TERM; exec sleep 60) >/dev/null 2>&1 & echo $!; exec sleep 60';
+    const trapped = join(temporaryFolder(), 'trapped');
+    const script = `(trap "" TERM; : > '${trapped}'; exec sleep 60) >/dev/null 2>&1 & echo $!; exec sleep 60`;
     const wrapper = start(coordinator, sh(script));
     await coordinator.until(() => coordinator.text() !== '', 'the pid');
-    await sleep(100); // The trap is set.
+    await until(() => existsSync(trapped), 'the trap is set');
     wrapper.process.kill('SIGTERM');
     expect((await wrapper.ended).code).toBe(143);
     expect(isRunning(Number(coordinator.text()))).toBe(false);
@@ -190,10 +201,12 @@ describe('signals', () => {
   });
 
   it('while it drains to nobody: the second one ends it, and the spool keeps the rest', async () => {
-    const wrapper = start(coordinator, sh('echo out; sleep 0.4; exit 3'));
+    const { wait, open } = gate();
+    const wrapper = start(coordinator, sh(`echo out; ${wait}; exit 3`));
     await coordinator.until(() => coordinator.text() === 'out\n', 'output');
     await coordinator.crash();
-    await sleep(800);
+    open();
+    await until(() => segments(wrapper.spool).some((text) => text.includes('"type":"exit"')), 'the exit in the spool');
     wrapper.process.kill('SIGTERM');
     await sleep(200);
     expect(wrapper.process.exitCode).toBe(null);
@@ -225,8 +238,9 @@ describe('the command line', () => {
       .stderr()
       .trimEnd()
       .split('\n')
-      .map((line) => JSON.parse(line).fact);
-    expect(facts).toEqual(expect.arrayContaining(['dialing', 'welcome', 'started', 'settled']));
+      .map((line) => JSON.parse(line));
+    for (const fact of facts) expect(fact).toMatchObject({ at: expect.any(String), level: 'info', execution: expect.any(String) });
+    expect(facts.map(({ event }) => event)).toEqual(expect.arrayContaining(['dialing', 'welcome', 'started', 'settled']));
     expect(wrapper.stderr()).not.toMatch(/secret|payload/);
   });
 
@@ -257,11 +271,13 @@ describe('the command line', () => {
   );
 
   it('a second wrapper on the same spool is refused and disturbs nothing', async () => {
-    const first = start(coordinator, sh('echo ready; sleep 0.6'));
+    const { wait, open } = gate();
+    const first = start(coordinator, sh(`echo ready; ${wait}`));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
     const second = start(coordinator, sh('true'), { spool: first.spool });
     expect((await second.ended).code).toBe(125);
     expect(second.stderr()).toContain(`in use by process ${first.process.pid}`);
+    open();
     expect((await first.ended).code).toBe(0);
     expect(coordinator.connections.length).toBe(1);
   });

@@ -5,7 +5,7 @@
  */
 
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -13,7 +13,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeJobEnv } from '../../wrapper/job-env.ts';
 import { REDACTED } from '../../wrapper/redaction.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { removeTemporaryFolders, runInProcess, sleep, startWrapper, until, type WrapperProcess } from '../support/wrapper-run.ts';
+import {
+  removeTemporaryFolders,
+  runInProcess,
+  sleep,
+  startWrapper,
+  temporaryFolder,
+  until,
+  type WrapperProcess,
+} from '../support/wrapper-run.ts';
 
 const SECRET = 'ghp_0123456789abcdefghij';
 const env = { ...process.env, GITHUB_TOKEN: SECRET };
@@ -40,9 +48,12 @@ const agent = () => coordinator.events.filter(({ type }) => type === 'agent').ma
 
 describe('[SPL25] [S4] a run', () => {
   it('redacts stdout and stderr by default, and keeps the lines and their numbers', async () => {
-    const script =
-      'echo one; sleep 0.2; echo "token=$GITHUB_TOKEN." >&2; sleep 0.2; echo "$GITHUB_TOKEN$GITHUB_TOKEN"; sleep 0.2; echo last';
+    const { script, gates } = gated(['echo one', 'echo "token=$GITHUB_TOKEN." >&2', 'echo "$GITHUB_TOKEN$GITHUB_TOKEN"', 'echo last']);
     const wrapper = start(coordinator, sh(script), { env: { GITHUB_TOKEN: SECRET } });
+    for (const [index, { open }] of gates.entries()) {
+      await coordinator.until(() => coordinator.events.filter(({ type }) => type === 'output').length > index, 'output');
+      open();
+    }
     expect(await wrapper.ended).toEqual({ code: 0, signal: null });
     const output = coordinator.events.filter(({ type }) => type === 'output').map(({ data }) => [data.text, data.line]);
     expect(output).toEqual([
@@ -62,6 +73,28 @@ describe('[SPL25] [S4] a run', () => {
     expect(coordinator.text()).toContain(`db ${REDACTED}\n`);
     expect(coordinator.text()).toContain(`HOLDFAST_INGEST_TOKEN=${REDACTED}\n`);
     expect(sent()).not.toContain(coordinator.token);
+  });
+
+  it('redacts the wrapper’s own token also when it came as an argument or in a file', async () => {
+    // The variable is emptied, so that the token is nowhere but where the arguments say.
+    const env = { HOLDFAST_INGEST_TOKEN: '' };
+    const byArgument = start(coordinator, sh('tr "\\0" " " < /proc/$PPID/cmdline; env'), {
+      args: ['--token', coordinator.token],
+      env,
+    });
+    expect((await byArgument.ended).code).toBe(0);
+    expect(coordinator.text()).toContain(`--token ${REDACTED} `);
+    // It is the wrapper's, not the job's.
+    expect(coordinator.text()).not.toContain('HOLDFAST_');
+    expect(sent()).not.toContain(coordinator.token);
+  });
+
+  it('redacts the token of --token-file', async () => {
+    const file = join(temporaryFolder(), 'token');
+    writeFileSync(file, `${coordinator.token}\n`);
+    const wrapper = start(coordinator, ['cat', file], { args: ['--token-file', file], env: { HOLDFAST_INGEST_TOKEN: '' } });
+    expect((await wrapper.ended).code).toBe(0);
+    expect(coordinator.text()).toBe(`${REDACTED}\n`);
   });
 
   it('--redact adds a variable, and says so when that has nothing to redact', async () => {
@@ -110,9 +143,13 @@ describe('[SPL25] [S4] a run', () => {
   });
 
   it('jsonl: agent events stay events, also with an escaped secret; a secret over a cut of text is found', async () => {
+    const { wait, open } = gate();
     const script = `echo '{"token":"${SECRET}","n":1}'; echo '{"token":"\\u0067${SECRET.slice(1)}"}'
-      printf 'half ghp_012345'; sleep 0.4; echo '6789abcdefghij and on'; echo '{"last":1}'`;
-    await runInProcess(coordinator, sh(script), { env, format: 'jsonl' }).exitCode;
+      printf 'half ghp_012345'; ${wait}; echo '6789abcdefghij and on'; echo '{"last":1}'`;
+    const { exitCode } = runInProcess(coordinator, sh(script), { env, format: 'jsonl' });
+    await coordinator.until(() => coordinator.text() === 'half ', 'what stands before the half');
+    open();
+    await exitCode;
     expect(agent()).toEqual([{ token: REDACTED, n: 1 }, { token: REDACTED }, { last: 1 }]);
     expect(coordinator.text()).toBe(`half ${REDACTED} and on\n`);
   });
@@ -125,7 +162,11 @@ describe('[SPL25] [S4] a run', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const sse = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-    await runInProcess(coordinator, sh('sleep 1'), { env, sse }).exitCode;
+    const { wait, open } = gate();
+    const { exitCode } = runInProcess(coordinator, sh(wait), { env, sse });
+    await coordinator.until(() => agent().length >= 2, 'both messages');
+    open();
+    await exitCode;
     server.close();
     // The server repeats itself to each connection: its messages have no id.
     expect(agent().slice(0, 2)).toEqual([{ event: 'step', token: REDACTED }, { text: `it is ${REDACTED}` }]);
@@ -135,15 +176,14 @@ describe('[SPL25] [S4] a run', () => {
 
 describe('[SPL25] [RD6] [S4] text without a line end', () => {
   it('a prompt appears while the job waits; half a secret does not, until it is known to be none', async () => {
-    const { exitCode } = runInProcess(
-      coordinator,
-      sh('printf "Password: ghp_0123"; sleep 1.5; echo; printf ghp_01; sleep 0.3; echo no'),
-      { env },
-    );
+    const { wait, open } = gate();
+    const script = `printf "Password: ghp_0123"; ${wait}; echo; printf ghp_01; sleep 0.3; echo no`;
+    const { exitCode } = runInProcess(coordinator, sh(script), { env });
     await coordinator.until(() => coordinator.text() === 'Password: ', 'the prompt');
     expect(coordinator.events.at(-1)?.data).toEqual({ stream: 'stdout', text: 'Password: ', partial: true, line: 1 });
     await sleep(300);
     expect(coordinator.text()).toBe('Password: ');
+    open();
     await exitCode;
     expect(coordinator.text()).toBe('Password: ghp_0123\nghp_01no\n');
   });

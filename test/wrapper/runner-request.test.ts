@@ -1,8 +1,22 @@
 /** Goal: what a launch request may be, and which two requests are the same job. Method: tables. */
 
 import { describe, expect, it } from 'vitest';
-import { COMMAND_ARGS_MAX, ENV_VARS_MAX, STDIN_BYTES_MAX } from '../../protocol/index.ts';
-import { folderName, readLaunchRequest, requestDigest } from '../../wrapper/runner-request.ts';
+import {
+  COMMAND_ARGS_MAX,
+  COMMAND_BYTES_MAX,
+  CREDENTIAL_CHARS_MAX,
+  CWD_BYTES_MAX,
+  ENV_BYTES_MAX,
+  ENV_VARS_MAX,
+  STDIN_BYTES_MAX,
+} from '../../protocol/index.ts';
+import {
+  folderName,
+  INGEST_URL_CHARS_MAX,
+  readLaunchRequest,
+  requestDigest,
+  TRACEPARENT_CHARS_MAX,
+} from '../../wrapper/runner-request.ts';
 
 const good = {
   id: 'e1',
@@ -52,9 +66,44 @@ describe('readLaunchRequest', () => {
     expect(readLaunchRequest(value)).toMatchObject({ ok: false, field });
   });
 
-  it('takes what stands exactly at the limits', () => {
-    expect(readLaunchRequest({ ...good, command: Array(COMMAND_ARGS_MAX).fill('a') }).ok).toBe(true);
-    expect(readLaunchRequest({ ...good, stdin: 'x'.repeat(STDIN_BYTES_MAX) }).ok).toBe(true);
+  /** Text of so many bytes, mostly of characters that have three. */
+  const bytes = (count: number) => '漢'.repeat(Math.floor(count / 3)) + 'x'.repeat(count % 3);
+  const url = (chars: number) => 'https://example.com/'.padEnd(chars, 'x');
+
+  it.each<[string, string, number, (size: number) => object]>([
+    ['COMMAND_ARGS_MAX', 'command', COMMAND_ARGS_MAX, (size) => ({ command: Array(size).fill('a') })],
+    ['COMMAND_BYTES_MAX', 'command', COMMAND_BYTES_MAX, (size) => ({ command: ['a', bytes(size - 2)] })],
+    ['CWD_BYTES_MAX', 'cwd', CWD_BYTES_MAX, (size) => ({ cwd: bytes(size) })],
+    [
+      'ENV_VARS_MAX',
+      'env',
+      ENV_VARS_MAX,
+      (size) => ({ env: Object.fromEntries(Array.from({ length: size }, (_, index) => [`V${index}`, ''])) }),
+    ],
+    ['ENV_BYTES_MAX', 'env', ENV_BYTES_MAX, (size) => ({ env: { A: bytes(size - 3) } })],
+    ['STDIN_BYTES_MAX', 'stdin', STDIN_BYTES_MAX, (size) => ({ stdin: bytes(size) })],
+    ['TRACEPARENT_CHARS_MAX', 'traceparent', TRACEPARENT_CHARS_MAX, (size) => ({ traceparent: 'x'.repeat(size) })],
+    ['INGEST_URL_CHARS_MAX', 'ingest.url', INGEST_URL_CHARS_MAX, (size) => ({ ingest: { ...good.ingest, url: url(size) } })],
+    [
+      'CREDENTIAL_CHARS_MAX',
+      'ingest.token',
+      CREDENTIAL_CHARS_MAX,
+      (size) => ({ ingest: { ...good.ingest, token: 'x'.repeat(size) } }),
+    ],
+    ['an id', 'id', 128, (size) => ({ id: 'x'.repeat(size) })],
+    ['a session', 'session', 128, (size) => ({ session: 'x'.repeat(size) })],
+    ['a tenant', 'tenant', 128, (size) => ({ tenant: 'x'.repeat(size) })],
+  ])('%s: takes its edge, and refuses one past it', (_, field, edge, make) => {
+    expect(readLaunchRequest({ ...good, ...make(edge) })).toMatchObject({ ok: true });
+    expect(readLaunchRequest({ ...good, ...make(edge + 1) })).toMatchObject({ ok: false, field });
+  });
+
+  it.each([
+    ['command', { command: ['a', '\ud83e'] }],
+    ['cwd', { cwd: '/\ud83e' }],
+    ['env', { env: { A: '\ud83e' } }],
+  ])('half a surrogate pair in %s would reach the job as another character', (field, more) => {
+    expect(readLaunchRequest({ ...good, ...more })).toMatchObject({ ok: false, field });
   });
 });
 

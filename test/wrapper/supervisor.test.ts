@@ -138,17 +138,26 @@ describe('output', () => {
   });
 
   it('a line without an end is held back a moment, then sent as partial', async () => {
-    const { exitCode } = runInProcess(coordinator, sh('printf "Password: "; sleep 0.6; echo ok'));
+    const { wait, open } = gate();
+    const { exitCode } = runInProcess(coordinator, sh(`printf "Password: "; ${wait}; echo ok`));
     await coordinator.until(() => coordinator.text() === 'Password: ', 'the prompt');
     expect(coordinator.events.at(-1)?.data).toEqual({ stream: 'stdout', text: 'Password: ', partial: true, line: 1 });
+    open();
     await exitCode;
     expect(coordinator.text()).toBe('Password: ok\n');
   });
 
   it('[SPL24] numbers the lines of both streams together; agent events are none, what only ends an open line has no number', async () => {
-    const script = `echo one; sleep 0.1; echo oops >&2; sleep 0.1; printf 'Sure? '; sleep 0.6; echo more >&2; sleep 0.1; echo yes
-      sleep 0.1; echo '{"step":1}'; sleep 0.1; echo last`;
-    await runInProcess(coordinator, sh(script), { format: 'jsonl' }).exitCode;
+    // Two pipes have no common order: what is printed next waits until the one before has come.
+    const { script, gates } = gated([
+      ...['echo one', 'echo oops >&2', `printf 'Sure? '`, 'echo more >&2', 'echo yes', `echo '{"step":1}'; echo last`],
+    ]);
+    const { exitCode } = runInProcess(coordinator, sh(script), { format: 'jsonl' });
+    for (const [index, { open }] of gates.entries()) {
+      await coordinator.until(() => types().filter((type) => type === 'output').length > index, `output ${index + 1}`);
+      open();
+    }
+    await exitCode;
     const output = coordinator.events.filter(({ type }) => type === 'output').map(({ data }) => [data.text, data.line]);
     expect(output).toEqual([
       ['one\n', 1],
@@ -268,8 +277,12 @@ describe('who may run', () => {
 
   it('[SV1] [ING2] of two wrappers for one execution only the accepted one runs the command', async () => {
     const marker = join(temporaryFolder(), 'ran');
-    const command = sh(`echo x >> ${marker}; sleep 0.3`);
+    const { wait, open } = gate();
+    const command = sh(`echo x >> ${marker}; ${wait}`);
     const runs = [runInProcess(coordinator, command), runInProcess(coordinator, command)];
+    // The other one has its refusal before the job may end: one that comes later finds an execution that has ended.
+    expect(await Promise.race(runs.map(({ exitCode }) => exitCode))).toBe(125);
+    open();
     const codes = await Promise.all(runs.map(({ exitCode }) => exitCode));
     expect(codes.sort()).toEqual([0, 125]);
     expect(readFileSync(marker, 'utf8')).toBe('x\n');
@@ -331,7 +344,7 @@ describe('interrupt', () => {
     coordinator.sendCommand(interrupt(1));
     const askedAt = Date.now();
     expect(await exitCode).toBe(130);
-    expect(Date.now() - askedAt).toBeLessThan(4000); // It is not left to the last rung of the 10 s ladder.
+    expect(Date.now() - askedAt).toBeLessThan(9000); // It is not left to the last rung of the 10 s ladder.
     expect(isRunning(Number(coordinator.text()))).toBe(false);
     expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: null, signal: 'SIGINT' } });
     expect(coordinator.ackedCommands).toEqual([1]);
@@ -341,20 +354,23 @@ describe('interrupt', () => {
     const script = 'trap "echo int" INT; trap "echo term" TERM; echo ready; while :; do sleep 0.05; done';
     const { exitCode } = runInProcess(coordinator, sh(script));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
-    coordinator.sendCommand(interrupt(1, 800));
+    coordinator.sendCommand(interrupt(1, 4000));
     expect(await exitCode).toBe(137);
     expect(coordinator.text()).toBe('ready\nint\nterm\n');
   });
 
   it('[ING9] is carried out once, and acked again when it comes again', async () => {
-    const script = 'trap "echo int" INT; echo ready; for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.1; done';
-    const { exitCode } = runInProcess(coordinator, sh(script));
+    const { wait, open } = gate();
+    const { exitCode } = runInProcess(coordinator, sh(`trap "echo int" INT; echo ready; ${wait}`));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
-    coordinator.sendCommand(interrupt(7));
+    // So patient that nothing stronger follows.
+    coordinator.sendCommand(interrupt(7, 120_000));
     await coordinator.until(() => coordinator.ackedCommands.length === 1, 'ack');
-    coordinator.commands = [interrupt(7)];
+    coordinator.commands = [interrupt(7, 120_000)];
     coordinator.last.cut(); // The welcome brings it again.
     await coordinator.until(() => coordinator.ackedCommands.length === 2, 'second ack');
+    await coordinator.until(() => coordinator.text() === 'ready\nint\n', 'the trap');
+    open();
     expect(await exitCode).toBe(0);
     expect(coordinator.text()).toBe('ready\nint\n');
   });
@@ -396,9 +412,12 @@ describe('input', () => {
     expect(await runInProcess(coordinator, ['cat']).exitCode).toBe(0);
     await coordinator.stop();
     coordinator = await new FakeCoordinator().start();
-    const { exitCode } = runInProcess(coordinator, sh('echo ready; sleep 0.4'));
+    const { wait, open } = gate();
+    const { exitCode } = runInProcess(coordinator, sh(`echo ready; ${wait}`));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
     coordinator.sendCommand(input(1, 'hello\n'));
+    await coordinator.until(() => coordinator.ackedCommands.length === 1, 'ack');
+    open();
     expect(await exitCode).toBe(0);
     expect(coordinator.events.find(({ type }) => type === 'status')?.data.message).toContain('stdin of the job is closed');
     expect(coordinator.ackedCommands).toEqual([1]);
@@ -473,11 +492,15 @@ describe('[G8] when there is no room', () => {
 
   it('[CH2] [CH3] a grandchild that goes on writing after the job has ended is paused too', async () => {
     coordinator.acks = false;
-    const { exitCode, log, spool } = runInProcess(coordinator, sh('yes & echo $!; sleep 0.5; exit 0'), {
+    const { wait, open } = gate();
+    const { exitCode, log, spool } = runInProcess(coordinator, sh(`yes & echo $!; ${wait}; exit 0`), {
       spoolLimitBytes: 1_000_000,
       times: { ackStallMs: 1e9, pipesHoldMs: 200 },
     });
     await until(() => log.problems.some((problem) => problem.includes('spool is full')), 'full');
+    open();
+    const leader = coordinator.events.find(({ type }) => type === 'started')?.data.pid as number;
+    await until(() => !isRunning(leader), 'the job has ended');
     await sleep(1500);
     const stored = readdirSync(spool).filter((name) => name.endsWith('.ndjson'));
     const bytes = stored.reduce((sum, name) => sum + statSync(join(spool, name)).size, 0);
@@ -516,11 +539,13 @@ describe('[G8] when there is no room', () => {
 describe('when the end can not be delivered', () => {
   it('[SV6] gives up after its time, keeps the spool, and the next boot delivers it with the job’s exit code', async () => {
     coordinator.policy.disconnectGraceMs = 1000; // Twice that is more than the 300 ms below, and counts.
-    const { exitCode, spool, log } = runInProcess(coordinator, sh('echo done; sleep 0.3; exit 6'), {
+    const { wait, open } = gate();
+    const { exitCode, spool, log } = runInProcess(coordinator, sh(`echo done; ${wait}; exit 6`), {
       times: { drainBudgetMinMs: 300 },
     });
     await coordinator.until(() => coordinator.text() === 'done\n', 'output');
     await coordinator.crash();
+    open();
     expect(await exitCode).toBe(125);
     expect(log.problems.join()).toContain('exit code 6');
     expect(types()).toEqual(['started', 'output']);
@@ -562,7 +587,9 @@ describe('when the end can not be delivered', () => {
   it('a coordinator that has lost what it acknowledged is refused, not looped with', async () => {
     const { exitCode, log } = runInProcess(coordinator, sh('for n in 1 2 3 4 5; do echo $n; sleep 0.1; done; exec sleep 60'));
     await coordinator.until(() => coordinator.text().endsWith('5\n'), 'output');
-    await sleep(100);
+    // Frames come in order: a command that is acknowledged came after the acks of the output.
+    coordinator.sendCommand({ id: 1, command: 'input', data: { text: 'x' } });
+    await coordinator.until(() => coordinator.ackedCommands.length === 1, 'the acks have come');
     coordinator.lines.length = 1;
     coordinator.last.cut();
     expect(await exitCode).toBe(125);

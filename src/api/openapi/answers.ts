@@ -7,6 +7,7 @@ import * as z from 'zod';
 import {
   type Execution,
   LAUNCHERS,
+  OPEN_STATUSES,
   OUTPUT_FORMATS,
   POLICY_KEYS,
   PROBLEMS,
@@ -69,7 +70,15 @@ const page = <T extends z.ZodType>(item: T) =>
 export const executionsAnswer = page(executionAnswer).meta({ id: 'Executions' });
 
 export const sessionsAnswer = page(
-  z.looseObject({ id: idSchema, lastActivityAt: time, execution: executionAnswer.nullable().describe('The newest one.') }),
+  z.looseObject({
+    id: idSchema,
+    lastActivityAt: time,
+    execution: executionAnswer.nullable().describe('The newest one.'),
+    open: z
+      .looseObject(Object.fromEntries(OPEN_STATUSES.map((status) => [status, count])))
+      .optional()
+      .describe('How many of its executions are not over; absent when the session has not said so yet.'),
+  }),
 ).meta({ id: 'Sessions' });
 
 export const sessionAnswer = z

@@ -57,14 +57,16 @@ const durableStream: Parameter[] = [
 
 const READER_PROBLEMS: ProblemCode[] = ['bad_request', 'unauthorized', 'forbidden_origin', 'session_not_found'];
 
-export const OPERATIONS: readonly Operation[] = [
+const DESCRIBED: readonly Operation[] = [
   {
     id: 'startExecution',
     method: 'post',
     path: EXECUTIONS,
     tag: 'executions',
     summary: 'Start an execution',
-    description: 'Idempotent by execution id: the same id with the same request answers with the execution that exists.',
+    description:
+      'Idempotent by execution id: the same id with the same request answers with the execution that exists. A `callback` is refused (400, `field`) where its ' +
+      'address may not be called, where the tenant has no key to sign it with, and where the deployment has no queue for it.',
     credential: 'key',
     parameters: [
       {
@@ -79,7 +81,15 @@ export const OPERATIONS: readonly Operation[] = [
       201: { description: 'It was started.', schema: answers.startAnswer },
       200: { description: 'It had been started before.', schema: answers.startAnswer },
     },
-    problems: ['bad_request', 'unauthorized', 'execution_in_progress', 'execution_id_conflict', 'too_large', 'queue_full'],
+    problems: [
+      'bad_request',
+      'unauthorized',
+      'execution_in_progress',
+      'execution_id_conflict',
+      'session_full',
+      'too_large',
+      'queue_full',
+    ],
   },
   {
     id: 'listExecutions',
@@ -122,7 +132,7 @@ export const OPERATIONS: readonly Operation[] = [
       202: { description: 'It was asked.', schema: answers.interruptAnswer },
       200: { description: 'It had ended before.', schema: answers.interruptAnswer },
     },
-    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found'],
+    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
   },
   {
     id: 'failExecution',
@@ -133,7 +143,7 @@ export const OPERATIONS: readonly Operation[] = [
     credential: 'key',
     body: { schema: failSchema, required: true },
     answers: { 200: { description: 'Whether this call ended it.', schema: answers.failAnswer } },
-    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found'],
+    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
   },
   {
     id: 'sendInput',
@@ -152,6 +162,7 @@ export const OPERATIONS: readonly Operation[] = [
       'not_running',
       'stdin_closed',
       'too_large',
+      'input_full',
     ],
   },
   {
@@ -200,7 +211,7 @@ export const OPERATIONS: readonly Operation[] = [
       101: { description: 'The stream, as frames.' },
       200: { description: 'The stream, as events.', mediaType: 'text/event-stream' },
     },
-    problems: [...READER_PROBLEMS, 'offset_ahead', 'offset_expired', 'upgrade_required'],
+    problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired', 'upgrade_required'],
   },
   {
     id: 'dialIn',
@@ -220,7 +231,7 @@ export const OPERATIONS: readonly Operation[] = [
     summary: 'The same frames where no WebSocket gets through',
     credential: 'ingest',
     answers: { 200: { description: 'Frames, one JSON text a line.', mediaType: 'application/x-ndjson' } },
-    problems: ['bad_request', 'unauthorized', 'too_large'],
+    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
   },
   {
     id: 'listSessions',
@@ -262,7 +273,7 @@ export const OPERATIONS: readonly Operation[] = [
     credential: 'key',
     body: { schema: ticketSchema, required: false },
     answers: { 201: { description: 'The ticket.', schema: answers.ticketAnswer } },
-    problems: ['bad_request', 'unauthorized'],
+    problems: ['bad_request', 'unauthorized', 'too_large'],
   },
   {
     id: 'getHealth',
@@ -285,3 +296,15 @@ export const OPERATIONS: readonly Operation[] = [
     problems: ['not_configured'],
   },
 ];
+
+/** Beside what each operation has of its own. A ticket touches no object, and neither does what needs no credential. */
+export const OPERATIONS: readonly Operation[] = DESCRIBED.map((operation) => {
+  const { id, credential, problems } = operation;
+  // Any URL may be too long (LIM14).
+  if (credential === 'none') return { ...operation, problems: [...problems, 'too_large'] };
+  // Wherever a tenant asks, it may ask too often (HTTP25).
+  const limited: ProblemCode[] = credential === 'ingest' ? [] : ['rate_limited'];
+  const object: ProblemCode[] = id === 'createTicket' ? [] : ['overloaded', 'unavailable'];
+  const all: ProblemCode[] = [...problems, 'too_large', ...limited, 'internal', ...object, 'not_configured'];
+  return { ...operation, problems: [...new Set(all)] };
+});

@@ -1,0 +1,6 @@
+/** The cases of limit-edges.test.ts that are about a session and its readers. */
+
+import { tryEdges } from './limits/edges.ts';
+import { SESSIONS } from './limits/sessions.ts';
+
+tryEdges(SESSIONS);

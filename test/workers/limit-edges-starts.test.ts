@@ -1,0 +1,6 @@
+/** The cases of limit-edges.test.ts that are about what a caller sends. */
+
+import { tryEdges } from './limits/edges.ts';
+import { STARTS } from './limits/starts.ts';
+
+tryEdges(STARTS);

@@ -1,0 +1,30 @@
+/**
+ * Goal: every limit of the protocol holds where it says: what lies at its edge is taken, what is one past it is refused as documented, and by that nothing
+ * has changed. A limit without a case here fails the tests. The other cases are in limit-edges-starts.test.ts and limit-edges-sessions.test.ts.
+ * Method: the table of cases is compared with what protocol/ exports. Where the edge can be asked for it is, over HTTP and over RPC; bytes are counted with
+ * characters of three of them, UTF-16 units with characters of two. What is too many to be made (30,000 viewers) is asked of the function that decides.
+ */
+
+import { expect, test } from 'vitest';
+import * as protocol from '../../protocol/index.ts';
+import * as limits from '../../protocol/limits.ts';
+import { tryEdges } from './limits/edges.ts';
+import { FRAMES } from './limits/frames.ts';
+import { SESSIONS } from './limits/sessions.ts';
+import { STARTS } from './limits/starts.ts';
+
+const constants = (module: object): string[] =>
+  Object.entries(module)
+    .filter(([, value]) => typeof value === 'number' || value instanceof RegExp)
+    .map(([name]) => name);
+
+/** As PROTOCOL.md §9 has them, too (test/contract/protocol-doc.test.ts). */
+const isLimit = (name: string): boolean => /_(MAX|BYTES|DEFAULT|MS|PATTERN)$/.test(name);
+
+test('every limit has its case, once, and every case is of a limit', () => {
+  expect(constants(limits).filter((name) => !isLimit(name))).toEqual([]);
+  const cases = [STARTS, FRAMES, SESSIONS].flatMap((table) => Object.keys(table));
+  expect(cases.sort()).toEqual(constants(protocol).filter(isLimit).sort());
+});
+
+tryEdges(FRAMES);
