@@ -10,6 +10,7 @@ import type { LaunchOutcome } from '../core/launching.ts';
 import type { Env } from '../env.ts';
 import type { LaunchRequest } from '../launch/runner.ts';
 import { logLine, type SessionLog } from '../log.ts';
+import { splitName } from '../object-name.ts';
 import type { ContainerCalls, LaunchTerms } from './calls.ts';
 import { type ContainerPort, Keeper, type KeeperPorts } from './keeper.ts';
 
@@ -23,7 +24,7 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { tenant, session } = splitName(ctx.id.name ?? '');
+    const { tenant, session } = splitName(ctx.id.name);
     const log: SessionLog = (level, event, fields) => logLine(level, event, { tenant, session, ...fields });
     this.#keeper = new Keeper({
       container: this.containerPort(),
@@ -67,10 +68,4 @@ function newBoot(now: number): Boot {
   const random = crypto.getRandomValues(new Uint8Array(TOKEN_BYTES));
   const token = [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('');
   return { id: crypto.randomUUID(), token, startedAt: now };
-}
-
-/** Session ids may not contain a slash, so the first one divides. */
-function splitName(name: string): { tenant: string; session: string } {
-  const cut = name.indexOf('/');
-  return { tenant: name.slice(0, Math.max(0, cut)), session: name.slice(cut + 1) };
 }

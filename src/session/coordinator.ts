@@ -10,6 +10,7 @@ import type { Env } from '../env.ts';
 import { releaserOf } from '../launch/container.ts';
 import { launcherOf } from '../launch/launcher.ts';
 import { logLine, messageOf, type SessionLog } from '../log.ts';
+import { splitName } from '../object-name.ts';
 import { SessionStore } from '../storage/store.ts';
 import { postIngest } from './ingest-post.ts';
 import { measureTo } from './measure.ts';
@@ -34,7 +35,7 @@ export class SessionCoordinator extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const { tenant, session } = splitName(ctx.id.name ?? '');
+    const { tenant, session } = splitName(ctx.id.name);
     const store = new SessionStore(ctx.storage, Date.now());
     const log: SessionLog = (level, event, fields) => logLine(level, event, { tenant, session, ...fields });
     this.#session = new Session(runtimeOf(ctx), store, session, {
@@ -136,10 +137,4 @@ function runtimeOf(ctx: DurableObjectState): SessionRuntime {
     now: () => Date.now(),
     deleteAll: () => ctx.storage.deleteAll(),
   };
-}
-
-/** Session ids may not contain a slash, so the first one divides. */
-function splitName(name: string): { tenant: string; session: string } {
-  const cut = name.indexOf('/');
-  return { tenant: name.slice(0, Math.max(0, cut)), session: name.slice(cut + 1) };
 }
