@@ -7,10 +7,9 @@
  */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -49,6 +48,10 @@ export interface StackOptions {
   bundled?: boolean;
   /** A copy of this repository whose Worker and wrapper are run in place of its own, so that edits meanwhile change nothing. */
   root?: string;
+  /** The coordinator's program and arguments in place of `wrangler dev`, asked for at each start. It has no dashboard. */
+  coordinator?: (at: { port: number; data: string; variables: Readonly<Record<string, string>> }) => string[];
+  /** Program and first arguments in place of the wrapper's own, to which `serve …` is added. */
+  wrapper?: readonly string[];
   log?: (message: string) => void;
 }
 
@@ -73,15 +76,19 @@ async function isFree(port: number): Promise<boolean> {
   return true;
 }
 
-/** A port that is free now. Someone else may take it before it is used; the stack then says so. */
+/** Below what Linux (32768) and macOS (49152) give to those who ask for any port, and to the near end of each connection. */
+const PORT_RANGE = [20_000, 32_000] as const;
+
+/**
+ * A port that is free now, and that the system gives to nobody by itself: between this and the moment when a coordinator listens there, or listens there again
+ * after it was killed, seconds go by in which others on this machine open sockets. Whoever takes it all the same is noticed; the stack then says so.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const port = randomInt(...PORT_RANGE);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`no free port from ${PORT_RANGE[0]} to ${PORT_RANGE[1] - 1} in 100 attempts`);
 }
 
 export class Stack {
@@ -124,6 +131,11 @@ export class Stack {
   /** Leader of the coordinator's process group. */
   get coordinatorPid(): number | null {
     return this.#coordinator?.pid ?? null;
+  }
+
+  /** The same of the runner. Its wrappers lead groups of their own. */
+  get runnerPid(): number | null {
+    return this.#runner?.pid ?? null;
   }
 
   /** Resolves when one of the two ends without having been asked to. */
@@ -176,11 +188,12 @@ export class Stack {
   async #startRunner(): Promise<void> {
     const source = join(this.#options.root ?? ROOT, WRAPPER_SOURCE);
     const bundled = this.#options.bundled ?? !existsSync(source);
-    const port = this.runnerUrl === '' ? (this.#options.runnerPort ?? 0) : Number(new URL(this.runnerUrl).port);
+    const port = this.runnerUrl === '' ? (this.#options.runnerPort ?? (await freePort())) : Number(new URL(this.runnerUrl).port);
     const max = this.#options.runnerMax === undefined ? [] : ['--max', String(this.#options.runnerMax)];
+    const program = this.#options.wrapper ?? [process.execPath, bundled ? WRAPPER_BUNDLE : source];
     const kept = new Kept(
       [
-        ...[process.execPath, bundled ? WRAPPER_BUNDLE : source, 'serve', '--json', '--stop-jobs'],
+        ...[...program, 'serve', '--json', '--stop-jobs'],
         ...['--port', String(port), '--spool', join(this.data, 'runner'), ...max],
       ],
       { logFile: join(this.data, 'runner.log'), env: { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken }, readStdout: true },
@@ -207,7 +220,8 @@ export class Stack {
     // Another program on the port would answer in place of ours.
     if (!(await isFree(this.port)))
       throw new Error(`127.0.0.1:${this.port} is in use. Choose another port, or stop what listens there.`);
-    await this.#provideDashboard();
+    const { coordinator } = this.#options;
+    if (!coordinator) await this.#provideDashboard();
     const envFile = join(this.data, 'coordinator.env');
     const variables: Record<string, string> = {
       HOLDFAST_API_KEYS: `local=${this.#keys.apiKey}`,
@@ -224,8 +238,9 @@ export class Stack {
     };
     const lines = Object.entries(variables).map(([name, value]) => `${name}="${value}"\n`);
     writeFileSync(envFile, lines.join(''), { mode: 0o600 });
+    const command = coordinator?.({ port: this.port, data: this.data, variables });
     const kept = new Kept(
-      [
+      command ?? [
         ...[process.execPath, WRANGLER, 'dev', '--config', join(this.#options.root ?? ROOT, 'wrangler.toml'), '--local'],
         ...['--ip', '127.0.0.1', '--port', String(this.port), '--inspector-port', '0'],
         ...['--persist-to', join(this.data, 'coordinator'), '--env-file', envFile],

@@ -51,7 +51,7 @@ it.each([
   ['a request to elsewhere', "navigator.sendBeacon('http://elsewhere.test/x')", /connect-src|elsewhere/],
 ])('a page is failed for %s', async (_name, script, problem) => {
   const { page, watch } = await pageWith(html(script));
-  await until(() => watch.unexpected.some((text) => problem.test(text)), 'the problem is noted', 5000);
+  await until(() => watch.unexpected.some((text) => problem.test(text)), 'the problem is noted');
   watch.allow([/./]);
   expect(watch.unexpected).toEqual([]);
   await page.close();

@@ -51,7 +51,7 @@ describe('logs -f never hangs', () => {
     fake.newest.socket.close(4404, 'session_not_found');
     expect(await called.done).toBe(125);
     expect(called.err()).toContain('it was deleted');
-    expect(Date.now() - before).toBeLessThan(5000);
+    expect(Date.now() - before).toBeLessThan(20_000);
     raw.destroy();
   }, 40_000);
 

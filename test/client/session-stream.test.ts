@@ -19,7 +19,13 @@ import {
 import { type LoggedEvent, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 
-const TIMINGS = { connectMs: 400, pingMs: 60, pongMs: 60, probeMs: 60, staleMs: 200, retryBaseMs: 10, retryCapMs: 40, soundMs: 80 };
+/** Reconnects at once; finds nothing silent within a test, however slow the machine is. */
+const TIMINGS = {
+  ...{ connectMs: 20_000, pingMs: 60_000, pongMs: 20_000, probeMs: 20_000, staleMs: 60_000 },
+  ...{ retryBaseMs: 10, retryCapMs: 40, soundMs: 80 },
+};
+/** For the tests of silence: what is answered is answered by then. */
+const QUICK = { ...TIMINGS, pingMs: 60, pongMs: 1000, probeMs: 1000 };
 const WebSocketImpl = WebSocket as unknown as WebSocketConstructor;
 
 let fake: FakeSession;
@@ -415,13 +421,14 @@ describe('reconnecting', () => {
   test('a connection that died without a close is found out by the missing pong', async () => {
     fake.lines('e1', 2);
     fake.behaviours.push('half-open');
-    expect(offsets(await take(follow(), 2))).toEqual([1, 2]);
+    expect(offsets(await take(follow({ timings: QUICK }), 2))).toEqual([1, 2]);
     expect(fake.viewers[0]?.pings).toBe(1);
     expect(fake.viewers.length).toBe(2);
   });
 
   test('a quiet connection that answers pings is kept', async () => {
-    const stream = follow();
+    const stream = follow({ timings: QUICK });
+    await new Promise((resolve) => setTimeout(resolve, QUICK.pongMs + 500));
     await until('several pings', () => (fake.viewers[0]?.pings ?? 0) >= 4);
     expect(fake.viewers.length).toBe(1);
     expect(stream.state.status).toBe('live');
@@ -572,12 +579,12 @@ describe('reconnecting', () => {
   });
 
   test('probe() keeps a sound connection and replaces a dead one', async () => {
-    const timings = { ...TIMINGS, pingMs: 60_000 };
+    const timings = { ...QUICK, pingMs: 60_000 };
     const stream = follow({ timings });
     await until('live', () => stream.state.status === 'live');
     stream.probe();
     await until('the ping', () => fake.newest.pings === 1);
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    await new Promise((resolve) => setTimeout(resolve, QUICK.probeMs + 500));
     expect(fake.viewers.length).toBe(1);
     fake.newest.pongs = false;
     stream.probe();

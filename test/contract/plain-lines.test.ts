@@ -154,7 +154,7 @@ describe('plain output lines', () => {
       'not_json',
     );
     // Anything but linear would take minutes.
-    expect(performance.now() - begun).toBeLessThan(5_000);
+    expect(performance.now() - begun).toBeLessThan(20_000);
   });
 
   it('[ING7] a terminal fact is still seen as the last event, and refused before it', () => {

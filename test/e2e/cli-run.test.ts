@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ROOT } from '../../scripts/stack.ts';
-import { RealStack } from '../support/real-stack.ts';
+import { RealStack, until } from '../support/real-stack.ts';
 
 let real: RealStack;
 beforeAll(async () => {
@@ -12,7 +12,10 @@ beforeAll(async () => {
 });
 afterAll(() => real?.close());
 
-function holdfast(args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+function holdfast(
+  args: string[],
+  onOutput: (stdout: string) => void = () => {},
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((done) => {
     const child = spawn(process.execPath, [join(ROOT, 'bin', 'holdfast.mjs'), ...args], {
       env: real.userEnv,
@@ -22,6 +25,7 @@ function holdfast(args: string[]): Promise<{ code: number | null; stdout: string
     let stderr = '';
     child.stdout.on('data', (chunk) => {
       stdout += chunk;
+      onOutput(stdout);
     });
     child.stderr.on('data', (chunk) => {
       stderr += chunk;
@@ -103,10 +107,12 @@ it('a shared link reads its run and no other, and a deleted session is gone for 
   expect(await read('shared')).toEqual([200, 'shared\n']);
   expect((await read('private'))[0]).toBe(401);
 
-  await holdfast(['run', '--detach', '--session', 's5', '--id', 'active', '--', 'sleep', '600']);
-  for await (const { type } of real.follow('s5', 'active')) if (type === 'started') break;
-  const following = holdfast(['logs', '-f', 's5/active']);
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await holdfast(['run', '--detach', '--session', 's5', '--id', 'active', '--', 'sh', '-c', 'echo up; exec sleep 600']);
+  let shown = '';
+  const following = holdfast(['logs', '-f', 's5/active'], (stdout) => {
+    shown = stdout;
+  });
+  await until(() => shown === 'up\n', 'it follows');
   expect(await holdfast(['delete', 's5'])).toMatchObject({ code: 2, stdout: '' });
   expect(await holdfast(['delete', '--yes', 's5'])).toMatchObject({ code: 0, stdout: '' });
   const followed = await following;

@@ -67,7 +67,7 @@ describe('a run of many lines', () => {
 });
 
 test('a session that is deleted is gone for its readers, and deleting it again is refused', async () => {
-  await real.client.start('short', { command: [process.execPath, '-e', 'setTimeout(() => {}, 60_000)'] });
+  await real.client.start('short', { command: [process.execPath, '-e', 'setInterval(() => {}, 60_000)'] });
   const stream = real.client.events('short');
   const reading = (async () => {
     for await (const _event of stream);

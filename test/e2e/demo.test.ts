@@ -1,14 +1,25 @@
 /** Goal: `npm run demo` keeps its promise. Method: it runs, and its last lines and its leftovers are looked at. */
 
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { expect, it } from 'vitest';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ROOT } from '../../scripts/stack.ts';
 import { processesWith } from '../support/real-stack.ts';
 
+/** What the demo leaves is looked for here, so that another demo on this machine does not matter. */
+let temporary: string;
+beforeEach(() => {
+  temporary = mkdtempSync(join(tmpdir(), 'holdfast-of-demo-'));
+});
+afterEach(() => rmSync(temporary, { recursive: true, force: true, maxRetries: 5 }));
+
 it('ends 0 with at least 300 lines, none lost, none repeated, and leaves nothing behind', { timeout: 240_000 }, async () => {
-  const child = spawn('npm', ['run', '--silent', 'demo'], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn('npm', ['run', '--silent', 'demo'], {
+    ...{ cwd: ROOT, env: { ...process.env, TMPDIR: temporary } },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let stdout = '';
   child.stdout.on('data', (chunk) => {
     stdout += chunk;
@@ -26,6 +37,6 @@ it('ends 0 with at least 300 lines, none lost, none repeated, and leaves nothing
   const numbers = lines.map((line) => /^ *│ +(\d{4,}) /.exec(line)?.[1]).filter((number) => number !== undefined);
   expect(numbers.map(Number)).toEqual(Array.from({ length: Number(total) }, (_, i) => i + 1));
 
-  expect(processesWith('holdfast-demo-')).toEqual([]);
-  expect(readdirSync(tmpdir()).filter((name) => name.startsWith('holdfast-demo-'))).toEqual([]);
+  expect(processesWith(join(temporary, 'holdfast-demo-'))).toEqual([]);
+  expect(readdirSync(temporary).filter((name) => name.startsWith('holdfast-demo-'))).toEqual([]);
 });

@@ -67,7 +67,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await chromium?.close();
   for (const each of opened.reverse()) await each.stop(`no mark ${randomUUID()}`);
-  await until(() => processesWith(folder).length === 0, 'nothing is left running', 30_000).catch((error) => {
+  await until(() => processesWith(folder).length === 0, 'nothing is left running', 60_000).catch((error) => {
     for (const { pid } of processesWith(folder)) process.kill(pid, 'SIGKILL');
     throw error;
   });

@@ -1,5 +1,7 @@
 /** Goal: what becomes of a job when its wrapper or its runner dies. Method: the real stack, and SIGKILL. */
 
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/runner-process.ts';
 import { RealStack, until } from '../support/real-stack.ts';
@@ -54,11 +56,16 @@ it('a wrapper that is killed is restarted, reports its own crash, and the orphan
 });
 
 it('a runner that is killed takes no job with it; the next one adopts the job and sees its end', async () => {
-  const { id, wrapper } = await startJob('adopt', 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done');
+  const release = join(real.folder, 'adopt-release');
+  const { id, wrapper } = await startJob(
+    'adopt',
+    `for i in 1 2 3 4; do echo line $i; sleep 0.2; done; until [ -e '${release}' ]; do sleep 0.05; done; for i in 5 6 7 8; do echo line $i; done`,
+  );
   await real.stack.killRunner();
   expect(isAlive(wrapper)).toBe(true);
   await real.stack.startRunner();
   expect((await runs()).find((run) => run.id === id)).toMatchObject({ pid: wrapper.pid, state: 'running', restarts: 0 });
+  writeFileSync(release, '');
   expect(await real.client.wait('adopt', id)).toMatchObject({ status: 'completed' });
   const text = (await real.read('adopt', id)).filter(({ type }) => type === 'output').map(({ data }) => data.text);
   expect(text.join('')).toBe('line 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\n');

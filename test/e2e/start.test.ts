@@ -63,7 +63,7 @@ describe('npm start', () => {
     const ended = once(started.child, 'exit');
     started.child.kill('SIGTERM');
     await ended;
-    await until(() => processesWith(data).length === 0, 'no process is left', 20_000);
+    await until(() => processesWith(data).length === 0, 'no process is left', 60_000);
     expect(started.stdout().trim().split('\n')).toHaveLength(1);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
   });
@@ -80,7 +80,7 @@ describe('npm start', () => {
     const second = start(process.execPath, script);
     expect((await second.ready()).apiKey).toBe(apiKey);
     second.child.kill('SIGKILL');
-    await until(() => processesWith(data).length === 0, 'no process is left', 30_000);
+    await until(() => processesWith(data).length === 0, 'no process is left', 60_000);
   });
 
   it('exits 1 and says why when the port or the data belong to another one, which goes on', async () => {

@@ -20,7 +20,15 @@ function fault<K>(kind: K, atMs: number, forMs = 0): Fault<K> {
 }
 
 const late: RunPlan['late'] = { atMs: 1200, execution: true, types: false, ticket: false, flow: true, resumes: false };
-const plan = { index: 0, events: EVENTS, durationMs: DURATION_MS, ending: fault('exit' as const, DURATION_MS), next: true, late };
+const plan = {
+  index: 0,
+  events: EVENTS,
+  durationMs: DURATION_MS,
+  ending: fault('exit' as const, DURATION_MS),
+  next: true,
+  late,
+  waits: true,
+};
 
 const PLANS: Record<string, RunPlan> = {
   'cuts on both sides, and the coordinator killed': {
@@ -78,7 +86,7 @@ afterAll(() => stage?.close());
 
 describe('[G1] [G2] [G3] each event once and in order, one verdict each', () => {
   for (const [index, [name, runPlan]] of Object.entries(PLANS).entries()) {
-    it(name, { timeout: 180_000 }, async () => {
+    it(name, { timeout: 300_000 }, async () => {
       const result = await performRun(stage, { ...runPlan, index }, 'set');
       expect(result.problems).toEqual([]);
       expect(result.difference).toEqual(NO_DIFFERENCE);

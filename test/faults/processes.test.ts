@@ -34,7 +34,7 @@ async function startCut(session: string): Promise<string> {
     id: 'e1',
     command: [process.execPath, JOB, truth, '10000', '30000'],
     format: 'jsonl',
-    policy: { heartbeatMs: 500, silenceTimeoutMs: 3000, disconnectGraceMs: 30_000 },
+    policy: { heartbeatMs: 500, silenceTimeoutMs: 5000, disconnectGraceMs: 120_000 },
   });
   for await (const { type } of real.follow(session, 'e1')) if (type === 'agent') break;
   real.proxy.refuse();
@@ -86,13 +86,17 @@ it('[SPL17] a wrapper that its runner stops while cut off passes the signal on, 
 it('[LIF3] the next execution is promoted while no runner is there, and runs once when it is back', async () => {
   const marks = join(real.folder, 'promoted');
   appendFileSync(marks, '');
-  const { execution: first } = await real.client.start('away', { command: ['sh', '-c', 'sleep 2; echo done'] });
+  const release = join(real.folder, 'away-release');
+  const { execution: first } = await real.client.start('away', {
+    command: ['sh', '-c', `until [ -e '${release}' ]; do sleep 0.05; done; echo done`],
+  });
   for await (const { type } of real.follow('away', first.id)) if (type === 'started') break;
   const { execution: next } = await real.client.start('away', {
     command: ['sh', '-c', `echo run >> '${marks}'; echo next`],
     onBusy: 'queue',
   });
   await real.stack.killRunner();
+  appendFileSync(release, '');
   expect(await real.client.wait('away', first.id)).toMatchObject({ status: 'completed' });
   expect(await real.client.get('away', next.id)).toMatchObject({ status: 'pending' });
   await real.stack.startRunner();

@@ -482,7 +482,7 @@ function send(response: ServerResponse, { status, body }: Answer, headers: Recor
 }
 
 /** Waits until `condition` holds; fails with what was waited for. */
-export async function until(what: string, condition: () => boolean, timeoutMs = 5000): Promise<void> {
+export async function until(what: string, condition: () => boolean, timeoutMs = 30_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain until ${what}`);

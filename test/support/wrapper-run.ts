@@ -46,6 +46,35 @@ export function gated(parts: readonly string[]): { script: string; gates: Gate[]
   return { script: parts.map((part, index) => (index === 0 ? part : `${gates[index - 1]?.wait}; ${part}`)).join('; '), gates };
 }
 
+/**
+ * 20,000 numbered lines in about a second, so that faults fall into the middle; then it goes on, a few at a time, until the gate opens, and says `end`. So however
+ * few events a slow machine makes of the first lines, there are as many as the test needs.
+ */
+export function numberedLines(): { command: string[]; open: () => void } {
+  const file = join(temporaryFolder(), 'open');
+  const script = `const { existsSync } = require('node:fs');
+    let n = 0;
+    const print = (count) => { for (let k = 0; k < count; k += 1) process.stdout.write('line ' + (++n) + '\\n'); };
+    let tick = 0;
+    const timer = setInterval(() => {
+      tick += 1;
+      if (n < ${NUMBERED_LINES_MIN}) print(200);
+      else if (existsSync(process.argv[1])) { clearInterval(timer); process.stdout.write('end\\n'); }
+      else if (tick % 4 === 0) print(3);
+    }, 8);`;
+  return { command: [process.execPath, '-e', script, file], open: () => writeFileSync(file, '') };
+}
+export const NUMBERED_LINES_MIN = 20_000;
+
+/** Throws unless this is all that `numberedLines` prints, once and in order. */
+export function expectNumberedLines(text: string): void {
+  const lines = text.split('\n');
+  const rest = lines.splice(-2);
+  if (rest.join('\n') !== 'end\n') throw new Error(`it ends with ${JSON.stringify(rest)}`);
+  if (lines.length < NUMBERED_LINES_MIN) throw new Error(`${lines.length} lines`);
+  for (const [index, line] of lines.entries()) if (line !== `line ${index + 1}`) throw new Error(`line ${index + 1} is "${line}"`);
+}
+
 export interface KeptLog extends Log {
   problems: string[];
   facts: { name: string; [key: string]: unknown }[];

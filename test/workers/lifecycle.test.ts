@@ -612,7 +612,7 @@ describe('[G7] nothing pins the object', () => {
     for (const viewer of viewers) await viewer.until('caught_up');
     const began = Date.now();
     await putToSleep(stubOf(run.session));
-    expect(Date.now() - began).toBeLessThan(5_000);
+    expect(Date.now() - began).toBeLessThan(20_000);
     for (let beat = 0; beat < 20; beat += 1) {
       peer.send('ping');
       expect(await peer.next()).toBe('pong');

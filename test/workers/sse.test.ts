@@ -166,7 +166,7 @@ describe('resuming', () => {
       if (seq % 4 === 0) {
         const before = Date.now();
         await putToSleep(stubOf(run.session));
-        expect(Date.now() - before).toBeLessThan(5000);
+        expect(Date.now() - before).toBeLessThan(20_000);
       }
       await peer.deliver(seq, [output(`${seq}\n`)]);
       if (seq % 10 !== 0) continue;

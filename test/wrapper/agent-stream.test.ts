@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX } from '../../protocol/index.ts';
 import { agentData } from '../../wrapper/agent-stream.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { removeTemporaryFolders, runInProcess, sleep, startWrapper, until } from '../support/wrapper-run.ts';
+import { gate, removeTemporaryFolders, runInProcess, sleep, startWrapper, until } from '../support/wrapper-run.ts';
 
 let coordinator: FakeCoordinator;
 let server: Server;
@@ -77,7 +77,8 @@ describe('[S4] what becomes of a message', () => {
 describe('[S4] --sse', () => {
   it('follows the stream from the start of the job to its end, and the exit is the last event', async () => {
     const sse = await listen();
-    const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin });
+    // Far more than the pauses between the last messages.
+    const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin, times: { agentQuietMs: 4000 } });
     await until(() => open.length === 1, 'the request');
     expect(types()).toContain('started');
     last().write('event: a\nid: 1\ndata: {"n":1}\n\n: comment\n\ndata: plain\n\n');
@@ -264,10 +265,10 @@ describe('[S4] --sse', () => {
       begin(response);
       response.write('data: {"seen":true}\n\n');
     };
-    const variable = startWrapper(coordinator, sh('sleep 0.5'), {
-      args: ['--verbose'],
-      env: { HOLDFAST_SSE: `${sse}?key=hidden` },
-    });
+    const { wait, open: release } = gate();
+    const variable = startWrapper(coordinator, sh(wait), { args: ['--verbose'], env: { HOLDFAST_SSE: `${sse}?key=hidden` } });
+    await coordinator.until(() => agent().length === 1, 'the event');
+    release();
     expect((await variable.ended).code).toBe(0);
     expect(agent()).toEqual([{ seen: true }]);
     expect(variable.stderr()).toContain('agent_stream');

@@ -142,8 +142,9 @@ describe('[S4] what is left of a job whose wrapper was killed', () => {
     const { spool, leader, member } = await killedWrapper('sleep 60 >/dev/null 2>&1');
     await kill(leader);
     await sleep(200);
-    context.skip(!existsSync(`/proc/${leader}`), 'someone collects orphans here');
     await recover(spool);
+    // Whoever collects orphans may do so at any moment, also late; then this was the case below.
+    context.skip(!existsSync(`/proc/${leader}`), 'someone collects orphans here');
     expect(isRunning(member)).toBe(false);
   });
 

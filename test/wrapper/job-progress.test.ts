@@ -12,7 +12,7 @@ import { REDACTED } from '../../wrapper/redaction.ts';
 import { TerminalProgress } from '../../wrapper/terminal-progress.ts';
 import { JsonLineSplitter } from '../../wrapper/text-splitter.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
+import { gate, removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
 
 describe('[SPL26] a JSON line', () => {
   it.each([
@@ -227,8 +227,12 @@ describe('[SPL26] a run', () => {
 
   it('in text has its lines as they are: only the sequence says progress, and the bytes stay', async () => {
     const line = '{"holdfast":"progress","current":1}\n';
-    const script = `echo '{"holdfast":"progress","current":1}'; printf '\\033]9;4;1;30\\a'; sleep 0.4; printf '\\033]9;4;1;60\\033\\\\' >&2`;
-    expect(await runInProcess(coordinator, sh(script)).exitCode).toBe(0);
+    const { wait, open } = gate();
+    const script = `echo '{"holdfast":"progress","current":1}'; printf '\\033]9;4;1;30\\a'; ${wait}; printf '\\033]9;4;1;60\\033\\\\' >&2`;
+    const { exitCode } = runInProcess(coordinator, sh(script));
+    await coordinator.until(() => said().some(([type]) => type === 'progress'), 'the first');
+    open();
+    expect(await exitCode).toBe(0);
     const events = said();
     expect(events.filter(([type]) => type === 'progress')).toEqual([
       ['progress', { current: 30, total: 100 }],

@@ -14,6 +14,8 @@ import { encodeJobEnv } from '../../wrapper/job-env.ts';
 import { REDACTED } from '../../wrapper/redaction.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
+  gate,
+  gated,
   removeTemporaryFolders,
   runInProcess,
   sleep,
@@ -48,7 +50,12 @@ const agent = () => coordinator.events.filter(({ type }) => type === 'agent').ma
 
 describe('[SPL25] [S4] a run', () => {
   it('redacts stdout and stderr by default, and keeps the lines and their numbers', async () => {
-    const { script, gates } = gated(['echo one', 'echo "token=$GITHUB_TOKEN." >&2', 'echo "$GITHUB_TOKEN$GITHUB_TOKEN"', 'echo last']);
+    const { script, gates } = gated([
+      'echo one',
+      'echo "token=$GITHUB_TOKEN." >&2',
+      'echo "$GITHUB_TOKEN$GITHUB_TOKEN"',
+      'echo last',
+    ]);
     const wrapper = start(coordinator, sh(script), { env: { GITHUB_TOKEN: SECRET } });
     for (const [index, { open }] of gates.entries()) {
       await coordinator.until(() => coordinator.events.filter(({ type }) => type === 'output').length > index, 'output');

@@ -99,7 +99,7 @@ const traces = (): Trace[] =>
         .map((line) => JSON.parse(line) as Trace)
     : [];
 
-async function until<T>(look: () => T | Promise<T>, what = 'condition', ms = 8000): Promise<NonNullable<T>> {
+async function until<T>(look: () => T | Promise<T>, what = 'condition', ms = 40_000): Promise<NonNullable<T>> {
   const end = Date.now() + ms;
   for (;;) {
     const value = await look();

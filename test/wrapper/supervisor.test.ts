@@ -8,7 +8,18 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Writev } from '../../wrapper/spool.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { isRunning, removeTemporaryFolders, runInProcess, sleep, temporaryFolder, until } from '../support/wrapper-run.ts';
+import {
+  expectNumberedLines,
+  gate,
+  gated,
+  isRunning,
+  numberedLines,
+  removeTemporaryFolders,
+  runInProcess,
+  sleep,
+  temporaryFolder,
+  until,
+} from '../support/wrapper-run.ts';
 
 let coordinator: FakeCoordinator;
 
@@ -27,17 +38,8 @@ const lastEvent = () => coordinator.events.at(-1);
 const interrupt = (id: number, forceAfterMs = 10_000, signal: 'SIGINT' | 'SIGKILL' = 'SIGINT') =>
   ({ id, command: 'interrupt', data: { signal, forceAfterMs, reason: 'asked to' } }) as const;
 
-/** 20,000 numbered lines in about a second, so that cuts fall into the middle. */
-const LINES = 20_000;
-const manyLines = node(`let n = 0;
-  const timer = setInterval(() => {
-    for (let k = 0; k < 200; k += 1) process.stdout.write('line ' + (++n) + '\\n');
-    if (n >= ${LINES}) clearInterval(timer);
-  }, 8);`);
 function expectAllLines() {
-  const lines = coordinator.text().trimEnd().split('\n');
-  expect(lines.length).toBe(LINES);
-  for (const [index, line] of lines.entries()) if (line !== `line ${index + 1}`) throw new Error(`line ${index + 1} is "${line}"`);
+  expectNumberedLines(coordinator.text());
   expect(coordinator.faults).toEqual([]);
 }
 
@@ -196,7 +198,11 @@ describe('[G1] [S4] 20,000 lines, 0 lost, 0 repeated', () => {
       }
       return true;
     };
-    expect(await runInProcess(coordinator, manyLines).exitCode).toBe(0);
+    const { command, open } = numberedLines();
+    const { exitCode } = runInProcess(coordinator, command);
+    await coordinator.until(() => cuts === 5, 'five cuts');
+    open();
+    expect(await exitCode).toBe(0);
     expect(cuts).toBe(5);
     expectAllLines();
   });
@@ -205,7 +211,8 @@ describe('[G1] [S4] 20,000 lines, 0 lost, 0 repeated', () => {
     let cuts = 0;
     coordinator.acks = false;
     coordinator.policy.disconnectGraceMs = 1000;
-    const { exitCode } = runInProcess(coordinator, manyLines);
+    const { command, open } = numberedLines();
+    const { exitCode } = runInProcess(coordinator, command);
     while (cuts < 4) {
       await coordinator.until(() => {
         const last = coordinator.connections.at(-1);
@@ -215,17 +222,20 @@ describe('[G1] [S4] 20,000 lines, 0 lost, 0 repeated', () => {
       coordinator.last.cut();
       await sleep(100);
     }
+    open();
     expect(await exitCode).toBe(0);
     expectAllLines();
   });
 
   it('through a crash of the coordinator, with a slow one before and after', async () => {
     coordinator.ackDelayMs = 30;
-    const { exitCode } = runInProcess(coordinator, manyLines);
+    const { command, open } = numberedLines();
+    const { exitCode } = runInProcess(coordinator, command);
     await coordinator.until(() => coordinator.ackedSeq > 15, 'some events');
     await coordinator.crash();
     await sleep(700);
     await coordinator.start();
+    open();
     expect(await exitCode).toBe(0);
     expectAllLines();
   });
@@ -255,7 +265,10 @@ describe('[G1] [S4] 20,000 lines, 0 lost, 0 repeated', () => {
       stalled ||= frame.seq > 10;
       return !stalled || coordinator.connections.length > 1;
     };
-    const { exitCode, log } = runInProcess(coordinator, manyLines, { times: { ackStallMs: 600 } });
+    const { command, open } = numberedLines();
+    const { exitCode, log } = runInProcess(coordinator, command, { times: { ackStallMs: 600 } });
+    await coordinator.until(() => stalled && coordinator.connections.length > 1, 'another connection');
+    open();
     expect(await exitCode).toBe(0);
     expect(log.facts.some(({ why }) => why === 'no ack within 600 ms')).toBe(true);
     expectAllLines();
@@ -529,7 +542,10 @@ describe('[G8] when there is no room', () => {
         if (calls >= 3 && calls <= 5) return reject(new Error('ENOSPC: no space left on device'));
         writev(file, buffers, position, (error, count) => (error ? reject(error) : resolve(count)));
       });
-    const { exitCode, log } = runInProcess(coordinator, manyLines, { writev: flaky });
+    const { command, open } = numberedLines();
+    const { exitCode, log } = runInProcess(coordinator, command, { writev: flaky });
+    await until(() => calls > 5, 'the disk has room again');
+    open();
     expect(await exitCode).toBe(0);
     expectAllLines();
     expect(log.problems).toEqual([expect.stringContaining('ENOSPC'), 'the spool can be written again']);

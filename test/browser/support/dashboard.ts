@@ -99,12 +99,12 @@ export class Dashboard {
   }
 
   /** Waits until a line with this text is in view. */
-  async shows(text: string, ms = 15_000): Promise<void> {
+  async shows(text: string, ms = 60_000): Promise<void> {
     await until(async () => (await this.inView()).some((line) => line.text.includes(text)), `a line with "${text}" in view`, ms);
   }
 
   /** Waits until the last line in view is one of so high a number. */
-  async reaches(number: number, ms = 20_000): Promise<number> {
+  async reaches(number: number, ms = 60_000): Promise<number> {
     return until(
       async () => {
         const last = (await this.inView()).findLast((line) => line.number !== null)?.number ?? 0;

@@ -73,7 +73,7 @@ export class Stage {
 
   async open({ origins = [], beside, ...options }: PageOptions = {}): Promise<WatchedPage> {
     const context = beside ?? (await this.#chromium.browser.newContext({ viewport: DESKTOP, reducedMotion: 'reduce', ...options }));
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(60_000);
     const page = await context.newPage();
     const opened = { page, context, watch: await PageWatch.begin(page, [this.url, this.url.replace(/^http/, 'ws'), ...origins]) };
     this.#pages.push(opened);

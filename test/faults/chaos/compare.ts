@@ -7,6 +7,8 @@ export interface Seen {
   offset: number;
   execution: string;
   type: string;
+  /** When it was made, where that was kept. Milliseconds since the epoch. */
+  at?: number;
   text: string;
 }
 

@@ -1,13 +1,13 @@
 /** Carries out one fault: begins it, holds it for its time, and takes it back. The answer says whether it hit anything. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TcpProxy } from '../../support/tcp-proxy.ts';
+import type { Direction, TcpProxy } from '../../support/tcp-proxy.ts';
 import type { Fault, ProcessFault, ViewerFault, WrapperFault } from './plan.ts';
 import type { Recorder } from './recorder.ts';
 import type { Stage } from './stage.ts';
 
-/** A link between two connections has nothing to be hit; the next one is on its way. */
-const LINK_WAIT_MS = 4000;
+/** A link between two connections has nothing to be hit; the next one is on its way, on a slow machine behind a coordinator that takes long to start. */
+const LINK_WAIT_MS = 90_000;
 
 /** Ends early, without an error, when the run is over. */
 export async function pause(ms: number, over: AbortSignal): Promise<void> {
@@ -20,7 +20,23 @@ async function connected(link: TcpProxy, over: AbortSignal): Promise<boolean> {
   return link.open > 0;
 }
 
-async function spoil(link: TcpProxy, fault: Fault<WrapperFault | ViewerFault>, over: AbortSignal): Promise<boolean> {
+/** Connections that are dead already are none to be hit: then too the next one is waited for. */
+async function freeze(link: TcpProxy, direction: Direction, over: AbortSignal): Promise<boolean> {
+  const end = Date.now() + LINK_WAIT_MS;
+  while (link.halfOpen(direction) === 0) {
+    if (Date.now() > end || over.aborted) return false;
+    await pause(20, over);
+  }
+  return true;
+}
+
+/** `begun` is called at the moment of the hit. */
+async function spoil(
+  link: TcpProxy,
+  fault: Fault<WrapperFault | ViewerFault>,
+  over: AbortSignal,
+  begun: () => void,
+): Promise<boolean> {
   const { kind, forMs, direction, bytesPerSecond } = fault;
   if (!(await connected(link, over)) || over.aborted) return false;
   switch (kind) {
@@ -29,6 +45,7 @@ async function spoil(link: TcpProxy, fault: Fault<WrapperFault | ViewerFault>, o
       try {
         link.refuse();
         const hit = link.cut() > 0;
+        begun();
         await pause(forMs, over);
         return hit;
       } finally {
@@ -38,6 +55,7 @@ async function spoil(link: TcpProxy, fault: Fault<WrapperFault | ViewerFault>, o
     case 'viewer-stall':
       try {
         link.stall(direction);
+        begun();
         await pause(forMs, over);
         return true;
       } finally {
@@ -47,6 +65,7 @@ async function spoil(link: TcpProxy, fault: Fault<WrapperFault | ViewerFault>, o
     case 'viewer-trickle':
       try {
         link.trickle(bytesPerSecond);
+        begun();
         await pause(forMs, over);
         return true;
       } finally {
@@ -54,13 +73,13 @@ async function spoil(link: TcpProxy, fault: Fault<WrapperFault | ViewerFault>, o
       }
     case 'wrapper-half-open':
     case 'viewer-half-open':
-      return link.halfOpen() > 0;
+      return freeze(link, 'both', over);
     case 'wrapper-half-open-up':
     case 'viewer-half-open-up':
-      return link.halfOpen('up') > 0;
+      return freeze(link, 'up', over);
     case 'wrapper-half-open-down':
     case 'viewer-half-open-down':
-      return link.halfOpen('down') > 0;
+      return freeze(link, 'down', over);
     case 'viewer-pause':
       return false;
     default:
@@ -68,19 +87,25 @@ async function spoil(link: TcpProxy, fault: Fault<WrapperFault | ViewerFault>, o
   }
 }
 
-export const spoilWrapperLink = (stage: Stage, fault: Fault<WrapperFault>, over: AbortSignal): Promise<boolean> =>
-  spoil(stage.wrapperLink, fault, over);
+export const spoilWrapperLink = (
+  stage: Stage,
+  fault: Fault<WrapperFault>,
+  over: AbortSignal,
+  begun: () => void,
+): Promise<boolean> => spoil(stage.wrapperLink, fault, over, begun);
 
 export async function spoilViewers(
   stage: Stage,
   viewers: Recorder[],
   fault: Fault<ViewerFault>,
   over: AbortSignal,
+  begun: () => void,
 ): Promise<boolean> {
-  if (fault.kind !== 'viewer-pause') return spoil(stage.viewerLink, fault, over);
+  if (fault.kind !== 'viewer-pause') return spoil(stage.viewerLink, fault, over, begun);
   const paused = [...viewers];
   try {
     for (const viewer of paused) viewer.pause();
+    begun();
     await pause(fault.forMs, over);
     return paused.length > 0;
   } finally {
@@ -89,16 +114,23 @@ export async function spoilViewers(
 }
 
 /** What was killed is started again also when the run is over meanwhile. */
-export async function killProcess({ stack }: Stage, { kind, forMs }: Fault<ProcessFault>, over: AbortSignal): Promise<boolean> {
+export async function killProcess(
+  { stack }: Stage,
+  { kind, forMs }: Fault<ProcessFault>,
+  over: AbortSignal,
+  begun: () => void,
+): Promise<boolean> {
   if (over.aborted) return false;
   switch (kind) {
     case 'coordinator-kill':
       await stack.kill();
+      begun();
       await pause(forMs, over);
       await stack.restart();
       return true;
     case 'runner-kill':
       await stack.killRunner();
+      begun();
       await pause(forMs, over);
       await stack.startRunner();
       return true;

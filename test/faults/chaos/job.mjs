@@ -1,19 +1,25 @@
 // The job of a chaos run: numbered JSON lines at a steady pace, each written to the truth file before it is printed.
 //
-//   node job.mjs TRUTH_FILE LINES DURATION_MS
+//   node job.mjs TRUTH_FILE LINES DURATION_MS [RELEASE_FILE]
 //
+// With a RELEASE_FILE it does not come to its end before that is there: it keeps some lines back, and goes on slower and slower with them.
 // On SIGINT or SIGTERM it prints no more and exits 130, so that everything in the truth file was printed. One that is told nothing ends by
 // itself long after its time.
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 
 const TEXTS = ['größe', '時計', 'naïve', 'a "quoted" \\ word', '\ufffd', 'tab\there', 'x'.repeat(40), '', 'line\nend', '🦀'];
 
-const [truthFile, lines, durationMs] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const [truthFile, lines, durationMs, releaseFile] = [
+  process.argv[2],
+  Number(process.argv[3]),
+  Number(process.argv[4]),
+  process.argv[5],
+];
 const truth = openSync(truthFile, 'a');
 const begun = Date.now();
 let written = 0;
 
-const lateEnd = setTimeout(() => process.exit(3), durationMs + 120_000);
+const lateEnd = setTimeout(() => process.exit(3), durationMs + 300_000);
 
 function finish(code) {
   clearInterval(timer);
@@ -22,9 +28,15 @@ function finish(code) {
   process.stdout.write('', () => process.exit(code));
 }
 
+let released = releaseFile === undefined;
+
 const timer = setInterval(() => {
+  const spent = (Date.now() - begun) / durationMs;
+  released ||= existsSync(releaseFile);
+  // A tenth of them at the end of the time, half of that after twice the time, and never none.
+  const most = released ? lines : lines - Math.ceil((lines / 10) * Math.min(1, 1 / spent));
   // A pace kept over the whole time: what a full pipe held up is caught up with.
-  const due = Math.min(lines, Math.floor(((Date.now() - begun) / durationMs) * lines) + 1);
+  const due = Math.min(most, Math.floor(spent * lines) + 1);
   let text = '';
   while (written < due) {
     written += 1;

@@ -80,10 +80,15 @@ export interface RunPlan {
   process: Fault<ProcessFault>[];
   /** Another execution waits in the queue meanwhile. */
   next: boolean;
+  /**
+   * The job does not end before each fault of the plan has begun, and a forced end waits for them too. Then a slow machine misses none; without it a fault
+   * may come too late and meet nothing, and the end may come at any point of the others.
+   */
+  waits?: boolean;
   late: LateViewer;
 }
 
-class Deck<K> {
+export class Deck<K> {
   readonly #kinds: readonly K[];
   readonly #random: Random;
   #rest: K[] = [];

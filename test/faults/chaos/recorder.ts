@@ -1,7 +1,13 @@
 /** A viewer that writes down what it gets, by the client that browsers use. */
 
 import { WebSocket } from 'ws';
-import { connectSession, type SessionStream, type SessionStreamOptions, type WebSocketConstructor } from '../../../client/index.ts';
+import {
+  connectSession,
+  type SessionStream,
+  type SessionStreamOptions,
+  type StreamTimings,
+  type WebSocketConstructor,
+} from '../../../client/index.ts';
 import type { TerminalStatus } from '../../../protocol/index.ts';
 import type { Seen } from './compare.ts';
 
@@ -11,6 +17,9 @@ const TIMINGS = { connectMs: 5000, pingMs: 1500, pongMs: 2000, retryBaseMs: 200,
 export interface RecorderOptions extends Omit<SessionStreamOptions, 'WebSocketImpl' | 'timings' | 'onState' | 'onControl'> {
   /** It is done when each of these has ended. */
   until: readonly string[];
+  timings?: Partial<StreamTimings>;
+  /** Told of each event when it is taken. */
+  onEvent?: (event: Seen) => void;
 }
 
 export class Recorder {
@@ -25,12 +34,12 @@ export class Recorder {
   #paused: Promise<void> | null = null;
   #resume: () => void = () => {};
 
-  constructor({ until, ...options }: RecorderOptions) {
+  constructor({ until, timings = TIMINGS, onEvent, ...options }: RecorderOptions) {
     this.after = options.after ?? 0;
     this.#stream = connectSession({
       ...options,
       WebSocketImpl: WebSocket as unknown as WebSocketConstructor,
-      timings: TIMINGS,
+      timings,
       onState: ({ status }) => {
         if (status === 'reconnecting') this.reconnects += 1;
       },
@@ -40,7 +49,7 @@ export class Recorder {
         if (until.every((execution) => this.ends.has(execution))) this.#stream.close();
       },
     });
-    this.done = this.#record();
+    this.done = this.#record(onEvent);
     // Its failure is looked at where it is awaited.
     this.done.catch(() => {});
   }
@@ -70,9 +79,11 @@ export class Recorder {
     this.#paused = null;
   }
 
-  async #record(): Promise<void> {
-    for await (const { offset, execution, type, data } of this.#stream) {
-      this.seen.push({ offset, execution, type, text: JSON.stringify(data) });
+  async #record(onEvent: RecorderOptions['onEvent']): Promise<void> {
+    for await (const { offset, execution, type, at, data } of this.#stream) {
+      const event = { offset, execution, type, at, text: JSON.stringify(data) };
+      this.seen.push(event);
+      onEvent?.(event);
       if (this.#paused) await this.#paused;
     }
   }

@@ -5,7 +5,7 @@
  * each execution as the API tells it.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -25,12 +25,12 @@ const FAIL_CODE = 'asked_by_chaos';
 const POLICY: Partial<Policy> = {
   heartbeatMs: 1000,
   silenceTimeoutMs: 4000,
-  disconnectGraceMs: 40_000,
-  interruptGraceMs: 40_000,
-  pendingTimeoutMs: 60_000,
+  disconnectGraceMs: 90_000,
+  interruptGraceMs: 90_000,
+  pendingTimeoutMs: 120_000,
 };
 /** Everything heals within some 20 s of the last fault; a machine that is much slower still gets an answer. */
-export const RUN_WATCHDOG_MS = 150_000;
+export const RUN_WATCHDOG_MS = 240_000;
 
 const FIRST = 'first';
 const NEXT = 'next';
@@ -70,8 +70,13 @@ interface Scene {
   begunAt: number;
   injected: RunResult['injected'];
   missed: FaultKind[];
+  /** Faults, the forced end left out, that have not begun yet. */
+  notBegun: Set<Fault>;
   killed: Killed | null;
 }
+
+/** Makes the job of a plan that `waits` come to its end. */
+const releaseFile = (scene: Scene): string => `${truthFile(scene, FIRST)}-release`;
 
 const truthFile = ({ stage, session }: Scene, execution: string): string => join(stage.folder, `${session}-${execution}.truth`);
 
@@ -93,6 +98,7 @@ export async function performRun(stage: Stage, plan: RunPlan, label: string): Pr
     begunAt: 0,
     injected: [],
     missed: [],
+    notBegun: new Set<Fault>([...plan.wrapper, ...plan.viewer, ...plan.process]),
     killed: null,
   };
   const result: RunResult = {
@@ -134,7 +140,7 @@ export async function performRun(stage: Stage, plan: RunPlan, label: string): Pr
 /** From the start to the moment when both viewers have everything, and all faults are taken back. */
 async function play(scene: Scene): Promise<void> {
   const { stage, plan, session, executions, viewers, over } = scene;
-  await start(scene, FIRST, plan.events, plan.durationMs);
+  await start(scene, FIRST, plan.events, plan.durationMs, plan.waits ? [releaseFile(scene)] : []);
   const whole = new Recorder({
     url: stage.viewerLink.url,
     apiKey: stage.stack.apiKey,
@@ -143,14 +149,18 @@ async function play(scene: Scene): Promise<void> {
     until: executions,
   });
   viewers.push(whole);
-  await until(() => existsSync(truthFile(scene, FIRST)), 'the job begins');
+  await until(() => existsSync(truthFile(scene, FIRST)), 'the job begins', 90_000);
   scene.begunAt = Date.now();
 
   const faults = [
-    lane(scene, plan.wrapper, (fault) => spoilWrapperLink(stage, fault, over.signal)),
-    lane(scene, plan.viewer, (fault) => spoilViewers(stage, viewers, fault, over.signal)),
-    lane(scene, plan.process, (fault) => killProcess(stage, fault, over.signal)),
-    lane(scene, forcedEnd(plan), ({ kind }) => end(scene, kind)),
+    lane(scene, plan.wrapper, (fault, begun) => spoilWrapperLink(stage, fault, over.signal, begun)),
+    lane(scene, plan.viewer, (fault, begun) => spoilViewers(stage, viewers, fault, over.signal, begun)),
+    lane(scene, plan.process, (fault, begun) => killProcess(stage, fault, over.signal, begun)),
+    lane(scene, forcedEnd(plan), async ({ kind }) => {
+      if (plan.waits) await allBegun(scene);
+      return !over.signal.aborted && end(scene, kind);
+    }),
+    releaseJob(scene),
   ];
   // A fault that could not be carried out is a problem at once; nobody waits for the viewers then.
   const broken = Promise.all(faults).then(() => new Promise<never>(() => {}));
@@ -169,10 +179,20 @@ async function play(scene: Scene): Promise<void> {
   }
 }
 
-async function start(scene: Scene, execution: string, events: number, durationMs: number): Promise<void> {
+async function allBegun({ notBegun, over }: Scene): Promise<void> {
+  while (notBegun.size > 0 && !over.signal.aborted) await pause(20, over.signal);
+}
+
+async function releaseJob(scene: Scene): Promise<void> {
+  if (!scene.plan.waits || scene.plan.ending.kind !== 'exit') return;
+  await allBegun(scene);
+  writeFileSync(releaseFile(scene), '');
+}
+
+async function start(scene: Scene, execution: string, events: number, durationMs: number, more: string[] = []): Promise<void> {
   await scene.stage.client.start(scene.session, {
     id: execution,
-    command: [process.execPath, JOB, truthFile(scene, execution), String(events), String(durationMs)],
+    command: [process.execPath, JOB, truthFile(scene, execution), String(events), String(durationMs), ...more],
     format: 'jsonl',
     policy: POLICY,
     onBusy: 'queue',
@@ -203,12 +223,18 @@ async function at({ begunAt, over }: Scene, ms: number): Promise<void> {
 }
 
 /** One after the other, each at its moment or as soon as the one before has been taken back. */
-async function lane<F extends Fault>(scene: Scene, faults: readonly F[], carryOut: (fault: F) => Promise<boolean>): Promise<void> {
+async function lane<F extends Fault>(
+  scene: Scene,
+  faults: readonly F[],
+  carryOut: (fault: F, begun: () => void) => Promise<boolean>,
+): Promise<void> {
   for (const fault of faults) {
     await at(scene, fault.atMs);
     const atMs = Date.now() - scene.begunAt;
-    if (!scene.over.signal.aborted && (await carryOut(fault))) scene.injected.push({ kind: fault.kind, atMs });
+    const begun = () => void scene.notBegun.delete(fault);
+    if (!scene.over.signal.aborted && (await carryOut(fault, begun))) scene.injected.push({ kind: fault.kind, atMs });
     else scene.missed.push(fault.kind);
+    begun(); // Also one that met nothing: nobody waits for it.
   }
 }
 

@@ -45,7 +45,7 @@ export class Stage {
       url: viewerLink.url,
       apiKey: stack.apiKey,
       attemptTimeoutMs: 4000,
-      retryBudgetMs: 60_000,
+      retryBudgetMs: 120_000,
     });
   }
 
