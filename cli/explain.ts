@@ -94,7 +94,7 @@ function hintFor(
     case 'stdin_closed':
       return 'a job takes input only when it was started for it: holdfast run --open-stdin';
     case 'not_running':
-      return 'a job takes input only while it runs: holdfast get says its status';
+      return 'a job takes input only while it runs: one that is queued or pending will in a while; holdfast get says its status';
     case 'offset_ahead':
       return 'the log does not go that far: leave --after out, or use --tail';
     case 'offset_expired':

@@ -64,7 +64,9 @@ export async function runCli(args: string[], io: Io): Promise<number> {
 
   /** Adds the flags of all commands, and turns an action into one that is given its context and gives an exit code. */
   const add = (name: string, aliases: string[], description: string): Command =>
-    common(program.command(name).aliases(aliases).description(description)).exitOverride();
+    common(program.command(name).aliases(aliases).description(description))
+      .showHelpAfterError(`(see: holdfast help ${name})`)
+      .exitOverride();
   const contextOf = (command: Command): Context => {
     const outer: Flags = program.opts();
     const own: Flags = command.opts();
@@ -87,7 +89,10 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--id <id>', 'execution id; the same id and request start nothing new')
     .option('-d, --detach', 'print session/execution and leave the job to itself')
     .option('--queue', 'wait behind an active run of the session instead of failing')
-    .option('--cwd <dir>', 'working directory of the job')
+    .option(
+      '--cwd <dir>',
+      "working directory of the job, on its host; its runner's when left out, and a relative one counts from there",
+    )
     .option('-e, --env <KEY=VALUE>', "variable of the job; KEY alone takes this shell's (repeatable)", collect)
     .option('-l, --label <key=value>', 'label of the run, kept with it and shown by `holdfast get` (repeatable)', collect)
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`; it is at its end otherwise")

@@ -99,6 +99,8 @@ export function pairs(
     const at = item.indexOf('=');
     const key = at === -1 ? item : item.slice(0, at);
     const value = at === -1 ? whenBare(item) : item.slice(at + 1);
+    if (key !== '' && value === undefined)
+      throw new UsageError(`${flag}: this shell exports no ${JSON.stringify(key)}; export it, or give KEY=VALUE`);
     if (key === '' || value === undefined) throw new UsageError(`${flag} must be KEY=VALUE, not ${JSON.stringify(item)}`);
     found[key] = value;
   }

@@ -9,7 +9,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, cpSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -326,12 +326,15 @@ class Kept {
   /** Its end was asked for. */
   asked = false;
   readonly #child: ChildProcess;
+  /** Bytes that earlier starts left in the log. */
+  readonly #logBefore: number;
 
   constructor(command: string[], { logFile, env, readStdout = false }: KeptOptions) {
     this.logFile = logFile;
     // A proxy setting for the outside world must not come between two processes of this machine.
     const { HOLDFAST_URL: _url, HOLDFAST_API_KEY: _key, NODE_OPTIONS: _options, ...inherited } = process.env;
     const log = openSync(logFile, 'a', 0o600);
+    this.#logBefore = fstatSync(log).size;
     this.#child = spawn(process.execPath, [KEEPER, ...command], {
       cwd: ROOT,
       detached: true,
@@ -368,7 +371,7 @@ class Kept {
   }
 
   logTail(): string {
-    return readFileSync(this.logFile, 'utf8').slice(-3000);
+    return readFileSync(this.logFile).subarray(this.#logBefore).toString('utf8').slice(-3000);
   }
 
   async stop(): Promise<void> {

@@ -1,12 +1,14 @@
 /** `npm start [-- --port N --runner-port N --data DIR --json]`: coordinator and runner on this machine, until a signal ends them. */
 
 import { execFileSync } from 'node:child_process';
-import { join, relative, resolve } from 'node:path';
+import { delimiter, join, relative, resolve, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ROOT, Stack } from './stack.ts';
 
 const PORT_DEFAULT = 8787;
 const RUNNER_PORT_DEFAULT = 8788;
+/** Where npm puts the programs of a package's dependencies. */
+const TOOLS = join(sep, 'node_modules', '.bin');
 
 /** What the coordinator takes from the environment of `npm start`: all else of it is made here. */
 const PASSED_ON = ['HOLDFAST_ALLOWED_ORIGINS', 'HOLDFAST_CALLBACK_KEYS', 'HOLDFAST_CALLBACK_ALLOW_PRIVATE'];
@@ -22,6 +24,27 @@ Starts a coordinator with its dashboard, and a runner, on this machine.
 
 ${PASSED_ON.join(', ')} of the environment are passed on to the coordinator.
 `;
+
+/** npm's own marks on an environment: what it runs, and with which tools. How it is configured is the user's affair, and stays. */
+const OF_NPM = /^(npm_(?!config_).*|npm_config_local_prefix|INIT_CWD)$/;
+
+/**
+ * The runner's environment becomes that of every job: it is the reader's, without what npm and this repository add for themselves. Else `node` in a job were
+ * the Node of this repository, and `npm` in a job would take itself for a part of `npm start`.
+ */
+function leaveNpm(env: NodeJS.ProcessEnv): void {
+  for (const name of Object.keys(env)) if (OF_NPM.test(name)) delete env[name];
+  const above = (folder: string) => ROOT === folder || ROOT.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
+  const added = (entry: string) =>
+    entry.endsWith('node-gyp-bin') || (entry.endsWith(TOOLS) && above(entry.slice(0, -TOOLS.length) || sep));
+  env.PATH = (env.PATH ?? '')
+    .split(delimiter)
+    .filter((entry) => !added(entry))
+    .join(delimiter);
+}
+
+/** What a shell takes for the one program at `path`. */
+const asAlias = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'"${path}"'`);
 
 const note = (text: string): void => {
   process.stderr.write(`${text}\n`);
@@ -64,6 +87,8 @@ async function main(): Promise<number> {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => done('signal'));
   });
 
+  leaveNpm(process.env);
+
   // `bin/holdfast.mjs` runs the bundle. Of the dashboard, which is built with it, the stack looks for itself.
   try {
     execFileSync(process.execPath, [join(ROOT, 'scripts', 'build.mjs')], { cwd: ROOT, stdio: ['ignore', 2, 2] });
@@ -79,7 +104,10 @@ async function main(): Promise<number> {
   try {
     stack = await starting;
   } catch (error) {
-    note((error as Error).message);
+    const { message } = error as Error;
+    note(message.trimEnd());
+    if (/is in use|already (serves|listens)/.test(message))
+      note('Another `npm start` may be up. A second one beside it: npm start -- --port 0 --runner-port 0 --data ANOTHER_FOLDER');
     return 1;
   }
 
@@ -100,7 +128,9 @@ async function main(): Promise<number> {
   Run a first command in another terminal:
 
     export HOLDFAST_URL=${url} HOLDFAST_API_KEY=${apiKey}
-    ./bin/holdfast.mjs run -- sh -c 'for i in 1 2 3; do echo line $i; sleep 1; done'
+    alias holdfast=${asAlias(join(ROOT, 'bin', 'holdfast.mjs'))}
+    holdfast run -- sh -c 'for i in 1 2 3; do echo line $i; sleep 1; done'
+    holdfast run --cwd "$PWD" -- npm test      # a job runs in this repository unless --cwd names another folder
 
   Ctrl-C ends everything that was started here.
 `);

@@ -241,7 +241,10 @@ export class Child {
   /** "spawn sh ENOENT" is what Node says for a missing folder too. */
   #explain(error: Error): string {
     const { cwd } = this.#options;
-    return cwd !== null && !existsSync(cwd) ? `the working directory ${cwd} does not exist` : error.message;
+    if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+      ? `the command or its interpreter was not found: ${error.message}`
+      : error.message;
   }
 }
 

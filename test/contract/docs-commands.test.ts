@@ -51,6 +51,7 @@ const WRAPPER = ['holdfast-wrapper', './bin/holdfast-wrapper.mjs', 'holdfast-wra
 const COMMON = [
   'git',
   'cd',
+  'alias',
   'curl',
   'jq',
   'openssl',

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -45,8 +45,8 @@ beforeAll(async () => {
   holdfastUrl = `http://127.0.0.1:${port}`;
   apiUrl = `http://127.0.0.1:${apiPort}`;
   blocks = blocksOf('examples/api-worker/README.md', [
-    ['./.holdfast', folder],
-    ['.holdfast', folder],
+    // As relative as the page has it: what a program looks for in another folder than the reader's is not found here either.
+    ['.holdfast', relative(ROOT, folder)],
     ['127.0.0.1:8790', `127.0.0.1:${apiPort}`],
     ['--port 8790', `--port ${apiPort} --inspector-port 0 --var PUBLIC_URL:${apiUrl} --var HOLDFAST_URL:${holdfastUrl}`],
     ['npm start', `npm start -- --port ${port} --runner-port 0 --data ${folder}`],

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ROOT } from '../../scripts/stack.ts';
 import { processesWith, until } from '../support/real-stack.ts';
@@ -60,6 +60,19 @@ describe('npm start', () => {
     }, 'the job runs');
     expect(processesWith(data).length).toBeGreaterThan(3);
 
+    // The environment of a job is the user's: no tools of this repository, and nothing of npm's word about itself.
+    const words = 'echo "$PATH"; env | grep -E "^(npm_(lifecycle|package)_|INIT_CWD)" || echo none';
+    const asked = JSON.stringify({ id: 'e1', command: ['sh', '-c', words] });
+    expect((await fetch(`${url}/v1/sessions/s2/executions`, { ...authorized, method: 'POST', body: asked })).status).toBe(201);
+    const log = await until(async () => {
+      const text = await (await fetch(`${url}/v1/sessions/s2/executions/e1/log`, authorized)).text();
+      return text.split('\n').length > 2 ? text : null;
+    }, 'what the job sees');
+    const [path = '', ...marks] = log.trim().split('\n');
+    expect(path.split(delimiter)).not.toContain(join(ROOT, 'node_modules', '.bin'));
+    expect(path).not.toContain('node-gyp-bin');
+    expect(marks).toEqual(['none']);
+
     const ended = once(started.child, 'exit');
     started.child.kill('SIGTERM');
     await ended;
@@ -95,6 +108,7 @@ describe('npm start', () => {
       const second = start(process.execPath, [script, ...args]);
       expect(await once(second.child, 'exit')).toEqual([1, null]);
       expect(second.stderr()).toContain(reason);
+      expect(second.stderr()).toContain('npm start -- --port 0 --runner-port 0 --data');
       expect(second.stdout()).toBe('');
     }
     expect((await fetch(`${url}/healthz`)).status).toBe(200);

@@ -137,7 +137,10 @@ describe('[SPL25] [S4] a run', () => {
   it('redacts it in the reason why the command could not be started', async () => {
     const run = runInProcess(coordinator, [`/nowhere/${SECRET}`], { env });
     expect(await run.exitCode).toBe(127);
-    expect(coordinator.events.at(-1)?.data).toMatchObject({ error: `spawn /nowhere/${REDACTED} ENOENT`, code: 'spawn_failed' });
+    expect(coordinator.events.at(-1)?.data).toMatchObject({
+      error: `the command or its interpreter was not found: spawn /nowhere/${REDACTED} ENOENT`,
+      code: 'spawn_failed',
+    });
     expect(run.log.problems.join()).not.toContain(SECRET);
   });
 
