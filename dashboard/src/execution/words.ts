@@ -1,7 +1,6 @@
 /** What a person is told: failures, verdicts, refusals. Pure. */
 
 import { statusKind, statusWord } from '../ui/index.ts';
-import type { Facts } from './facts.ts';
 import type { Execution } from './model.ts';
 
 export interface FailureWords {
@@ -129,5 +128,10 @@ export function errorWords(error: unknown): string {
 }
 
 /** The status in one word, as the badge has it. */
-export const statusWords = ({ execution: { status }, wrapper }: Facts): string =>
-  statusWord(statusKind(status, wrapper.state !== 'disconnected'));
+export const statusWords = ({
+  execution: { status },
+  wrapper,
+}: {
+  execution: Pick<Execution, 'status'>;
+  wrapper: { state: string };
+}): string => statusWord(statusKind(status, wrapper.state !== 'disconnected'));

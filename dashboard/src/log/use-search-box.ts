@@ -4,12 +4,12 @@ import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Query } from './match.ts';
 import type { LogModel } from './model.ts';
+import type { Page } from './page.ts';
 import { SHOWN_CHARS_MAX } from './pieces.ts';
 import type { Rows } from './rows.ts';
 import type { Search } from './search.ts';
 import type { ScrollerParts } from './use-scroller.ts';
 import { useSearch } from './use-search.ts';
-import type { Page } from './view.tsx';
 
 /** The address gets the text when typing rests. */
 const TYPING_MS = 300;

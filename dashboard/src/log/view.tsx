@@ -5,7 +5,7 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } fr
 import { ShownLines } from './carry.ts';
 import { clicked } from './line-hash.ts';
 import type { LogModel } from './model.ts';
-import type { OpenWorker } from './regex-port.ts';
+import type { KeyBinding, Page } from './page.ts';
 import { LogRow, type RowActions } from './row.tsx';
 import { maskOf, namesOf, Rows } from './rows.ts';
 import { TIME_MODES, timeModeOf, timeOf } from './times.ts';
@@ -33,22 +33,6 @@ export interface LogPanelProps {
   onDownload(kind: 'text' | 'jsonl'): void;
   /** In place of the lines while there is none. */
   empty: ComponentChildren;
-}
-
-export interface KeyBinding {
-  keys: string[];
-  label: string;
-  run(): void;
-}
-
-/** The address bar and the keyboard, as the shell offers them. */
-export interface Page {
-  query: URLSearchParams;
-  setQuery(change: Record<string, string | null>, options?: { replace?: boolean }): void;
-  hash: string;
-  setHash(hash: string): void;
-  registerKeys(keys: KeyBinding[]): () => void;
-  openWorker: OpenWorker | null;
 }
 
 /** Older lines are asked for when so few are left above. */

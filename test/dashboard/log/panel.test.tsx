@@ -8,7 +8,8 @@ import { render } from 'preact';
 import { act } from 'preact/test-utils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LogModel } from '../../../dashboard/src/log/model.ts';
-import { type KeyBinding, type LogPanelProps, LogView } from '../../../dashboard/src/log/view.tsx';
+import type { KeyBinding } from '../../../dashboard/src/log/page.ts';
+import { type LogPanelProps, LogView } from '../../../dashboard/src/log/view.tsx';
 import { event, output } from './lines.ts';
 
 let root: HTMLElement;

@@ -1,0 +1,19 @@
+/** What the log needs of the page around it. */
+
+import type { OpenWorker } from './regex-port.ts';
+
+export interface KeyBinding {
+  keys: string[];
+  label: string;
+  run(): void;
+}
+
+/** The address bar and the keyboard, as the shell offers them. */
+export interface Page {
+  query: URLSearchParams;
+  setQuery(change: Record<string, string | null>, options?: { replace?: boolean }): void;
+  hash: string;
+  setHash(hash: string): void;
+  registerKeys(keys: KeyBinding[]): () => void;
+  openWorker: OpenWorker | null;
+}
