@@ -178,6 +178,8 @@ async function serveLocked(settings: Settings): Promise<number> {
   let stopping = false;
   const server = createServer({ requestTimeout: 30_000 }, runnerListener({ runs, token, isStopping: () => stopping, log }));
 
+  // Before anyone can know that it is there: who ends it at once means what he would mean later.
+  const asked = firstSignal();
   const listening = await listen(server, settings);
   if (listening.kind === 'held') {
     say(`a runner already listens on ${settings.host}:${settings.port}. Nothing to do.`); // S1
@@ -200,7 +202,7 @@ async function serveLocked(settings: Settings): Promise<number> {
     if (settings.token === null) process.stdout.write(`no token was given; made one for this run: ${token}\n`);
   }
 
-  const signal = await firstSignal();
+  const signal = await asked;
   stopping = true;
   if (settings.drainMs !== null) {
     // S4. The port stays open meanwhile: who asks for a launch is told to ask again, and who looks sees what still runs.
