@@ -8,7 +8,7 @@
  */
 
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { failureLines } from './failures.ts';
 import { run } from './run.ts';
@@ -31,7 +31,9 @@ const ofProjects = (...names: string[]): string[] => [
 ];
 
 const FIRST_LANE = [ofProjects('e2e')];
-const SECOND_LANE = [ofProjects('browser'), ofProjects('node', 'workers', 'dashboard')];
+/** Most of these wait as well, so even two cores have room for two; left to itself vitest keeps one core back. */
+const BESIDE_STACKS = `--maxWorkers=${Math.max(2, availableParallelism() - 1)}`;
+const SECOND_LANE = [ofProjects('browser'), [...ofProjects('node', 'workers', 'dashboard'), BESIDE_STACKS]];
 
 /** All steps, also behind one that failed; the worst exit code. */
 async function lane(steps: string[][], output?: number): Promise<number> {
