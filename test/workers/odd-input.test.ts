@@ -40,7 +40,6 @@ describe('[HTTP29] startExecution', () => {
     ['a regular expression', () => /x/, 'bad_request'],
     ['an error', () => new Error('x'), 'bad_request'],
     ['bytes', () => new Uint8Array(10), 'bad_request'],
-    ['a stream', () => new Blob(['x']).stream(), 'bad_request'],
     ['a request', () => new Request('https://example.com'), 'bad_request'],
     ['a function of the caller', () => () => ({ command: ['job'] }), 'bad_request'],
     ['a bigint', () => 7n, 'bad_request'],
@@ -87,6 +86,8 @@ describe('[HTTP29] startExecution', () => {
 
   test('few objects that are held in very many places are counted as often, and no longer than it takes to be too many', () => {
     expect(refusalOfForm(doubled(40))).toMatchObject({ code: 'too_large' });
+    // A stream that nobody reads keeps the call open; the runtime then takes the whole test run for hung, and now and then ends it.
+    expect(refusalOfForm(new Blob(['x']).stream())).toMatchObject({ code: 'bad_request' });
   });
 
   test('what is plain is taken, whatever it was made by', async () => {
