@@ -31,7 +31,7 @@ const ofProjects = (...names: string[]): string[] => [
   ...reported(names.join('-')),
 ];
 
-const FIRST_LANE = [ofProjects('e2e'), ofProjects('node')];
+const FIRST_LANE = [ofProjects('e2e'), [...ofProjects('node'), '--maxWorkers=2']];
 // One file at a time, as vitest does by itself on two cores: with two runtimes at once the runner of these tests has waited for ever for a file that had ended.
 const SECOND_LANE = [ofProjects('browser'), [...ofProjects('workers', 'dashboard'), '--maxWorkers=1']];
 
