@@ -147,34 +147,27 @@ async function demo(folder: string, onCleanup: (step: () => Promise<void>) => vo
       }
     }
   };
-  const connections = async (): Promise<number> => (await client.get(SESSION, EXECUTION)).epoch;
-  const reconnected = async (epoch: number): Promise<void> => {
-    while ((await connections()) < epoch) await sleep(100);
-  };
-
   const problems: string[] = [];
   const cutOnce = async (which: number): Promise<void> => {
-    const before = await connections();
     proxy.refuse();
     if (proxy.cut() === 0) problems.push(`at cut ${which} there was no connection to cut`);
     note(yellow(`✂ network cut (${which} of 2): the wrapper's connection is reset, and down for ${seconds(OUTAGE_MS)}`));
     await sleep(OUTAGE_MS);
     proxy.accept();
-    await reconnected(before + 1);
+    // Lines are the proof that it is back. Its connection need not be a new one: a wrapper that has turned to HTTP goes on where it was.
+    await received(lines.all.length + 1);
   };
 
   await received(60);
   await cutOnce(1);
   await received(lines.all.length + 60);
 
-  const before = await connections();
   const killedAt = Date.now();
   await stack.kill();
   note(red('☠ coordinator killed (SIGKILL, with every process it had); the job knows nothing of it'));
   await sleep(DEATH_MS);
   await stack.restart();
   note(dim(`↻ coordinator started again on the same data, ${seconds(Date.now() - killedAt)} after its death`));
-  await reconnected(before + 1);
   await received(lines.all.length + 60);
 
   await cutOnce(2);
@@ -198,7 +191,6 @@ async function demo(folder: string, onCleanup: (step: () => Promise<void>) => vo
   if (JSON.stringify(replayed) !== JSON.stringify(events)) problems.push('the second reading differs from the first');
   if (execution.status !== 'completed') problems.push(`the execution ended as ${execution.status} (${execution.error ?? ''})`);
   if (truth.length < LINES_MIN) problems.push(`the job wrote only ${truth.length} lines`);
-  if (execution.epoch < 4) problems.push(`the wrapper connected only ${execution.epoch} times`);
 
   print(`
   status       ${execution.status}, exit code ${execution.exitCode ?? '–'}
