@@ -5,7 +5,7 @@ export interface WrapperTimes {
   connectWatchdogMs: number;
   /** A post of at most a megabyte and its answer. Longer for the next one when this was not enough. */
   postTimeoutMs: number;
-  /** While POST is in use because WebSocket did not get through: how often that is tried again. */
+  /** While POST is in use because WebSocket did not get through: the longest time until that is tried again (SW5). */
   websocketRetryMs: number;
   /** How long such an attempt may take. Nothing else is sent meanwhile. */
   websocketProbeMs: number;

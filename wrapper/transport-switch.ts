@@ -5,7 +5,7 @@
  *                 attempts look refused by the network          an answer of the coordinator
  *     websocket ──────────────────────────────────► trying_post ────────────────────────────► http
  *         ▲  ▲                                          │                                     │  ▲
- *         │  └──────────────────── no such answer ──────┘                every few minutes    ▼  │ nothing within 5 s
+ *         │  └──────────────────── no such answer ──────┘              soon, then rarely      ▼  │ nothing within 5 s
  *         └────────────────────────────────────── a welcome ──────────────────────────── trying_websocket
  *
  *   SW1  One of the two speaks at a time. A POST while a socket is being welcomed would supersede it, so posts are held meanwhile.
@@ -13,12 +13,15 @@
  *        any failure counts.
  *   SW3  What the coordinator itself said is never doubted: it is followed as by any transport.
  *   SW4  What neither has confirmed to be the coordinator's does not end a run while the other one may still get through.
+ *   SW5  That the POST got through proves little about upgrades: the line, or the coordinator, may have come back between the two. So WebSocket is tried again soon
+ *        after the turn, and then less and less often.
  */
 
 import type { WelcomeFrame } from '../protocol/index.ts';
 import { Connection } from './connection.ts';
 import { describe, isCoordinators, type Loss, looksLikeNoUpgrades, tableStep } from './loss.ts';
 import { PostTransport } from './post-transport.ts';
+import type { WrapperTimes } from './times.ts';
 import {
   type ConnectionEnd,
   type ConnectionHandlers,
@@ -32,6 +35,14 @@ export const TRANSPORT_KINDS = ['auto', 'websocket', 'http'] as const;
 export type TransportKind = (typeof TRANSPORT_KINDS)[number];
 
 export const UPGRADE_FAILURES_MAX = 3;
+
+/** SW5: 2 s, 8 s, 32 s, 128 s, and from then on as rarely as it gets. An attempt holds the posts, for 5 s where upgrades hang. */
+const SOCKET_RETRY_FIRST_MS = 2000;
+const SOCKET_RETRY_FACTOR = 4;
+
+/** How long after the turn to POST, or after attempt `tried`, the next attempt at a socket is made. */
+export const socketRetryMs = (tried: number, { websocketRetryMs }: Pick<WrapperTimes, 'websocketRetryMs'>): number =>
+  Math.min(websocketRetryMs, SOCKET_RETRY_FIRST_MS * SOCKET_RETRY_FACTOR ** tried);
 
 type Mode =
   | { kind: 'websocket'; connection: Connection }
@@ -58,6 +69,8 @@ export class TransportSwitch implements Transport {
   #mode: Mode;
   /** Attempts in a row that ended in a way that POST may not share. */
   #failures = 0;
+  /** Attempts at a socket since the turn to POST (SW5). */
+  #socketsTried = 0;
   #flushing = false;
 
   constructor(options: TransportOptions) {
@@ -186,17 +199,19 @@ export class TransportSwitch implements Transport {
     if (mode.kind !== 'trying_post') return;
     void mode.connection.close();
     this.#options.log.fact('transport', { kind: 'http' });
+    this.#socketsTried = 0;
     this.#mode = { kind: 'http', post: mode.post, retry: this.#retryTimer() };
   }
 
   #retryTimer(): NodeJS.Timeout {
-    return setTimeout(() => this.#trySocket(), this.#options.times.websocketRetryMs);
+    return setTimeout(() => this.#trySocket(), socketRetryMs(this.#socketsTried, this.#options.times));
   }
 
   #trySocket(): void {
     const mode = this.#mode;
     if (mode.kind !== 'http') return;
     const { post } = mode;
+    this.#socketsTried += 1;
     this.#mode = { kind: 'http', post, retry: null };
     post.hold(() => {
       if (this.#mode.kind !== 'http') return;

@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { POST_BODY_BYTES_MAX } from '../../protocol/index.ts';
-import { UPGRADE_FAILURES_MAX } from '../../wrapper/transport-switch.ts';
+import { socketRetryMs, UPGRADE_FAILURES_MAX } from '../../wrapper/transport-switch.ts';
 import { FakeCoordinator, type Refusal } from '../support/fake-coordinator.ts';
 import {
   expectNumberedLines,
@@ -370,6 +370,25 @@ describe('which transport', () => {
     expect(coordinator.connections.length).toBe(1);
     expect(coordinator.last.frames.length).toBeGreaterThan(0);
     expectAllLines();
+  });
+
+  it('[SPL20] an outage that ended between the last socket and the first post does not keep it from WebSocket for minutes', async () => {
+    coordinator.refuse = (dial) => (dial <= UPGRADE_FAILURES_MAX ? { status: 502 } : null);
+    const { command, open } = numberedLines();
+    const { exitCode, log } = runInProcess(coordinator, command);
+    await coordinator.until(() => facts(log).includes('websocket') && coordinator.connections.length > 0, 'a socket again');
+    open();
+    expect(await exitCode).toBe(0);
+    expect(facts(log)).toEqual(['http', 'websocket']);
+    expectAllLines();
+  });
+
+  it('[SPL20] sockets are tried again soon, then ever more rarely, and at last every so often', () => {
+    const times = { websocketRetryMs: 180_000 };
+    expect([0, 1, 2, 3, 4, 100, 10_000].map((tried) => socketRetryMs(tried, times))).toEqual([
+      2000, 8000, 32_000, 128_000, 180_000, 180_000, 180_000,
+    ]);
+    expect(socketRetryMs(0, { websocketRetryMs: 300 })).toBe(300);
   });
 
   it('[SPL20] an upgrade that hangs while it is tried again holds the posts up for a moment only', async () => {
