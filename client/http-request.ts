@@ -82,8 +82,11 @@ export function requester(options: RequestOptions, credential: Credential): Requ
         },
         body: call.body === undefined ? null : JSON.stringify(call.body),
         ...(inPage() ? { cache: 'no-store' as const } : {}),
+        // `follow` would send the body and our own headers to any address that the answer names.
+        redirect: 'manual',
         signal: ends,
       });
+      if (isRedirect(response)) throw redirected(response, url);
       return readAnswer(response.status, await response.text(), response.headers);
     };
     try {
@@ -144,6 +147,22 @@ export function requester(options: RequestOptions, credential: Credential): Requ
  * the old pages. Elsewhere there is no such cache, and some runtimes refuse the option.
  */
 const inPage = (): boolean => 'document' in globalThis;
+
+/** A browser hides the status and the target of a redirect that was not followed. */
+const isRedirect = ({ type, status }: Response): boolean => type === 'opaqueredirect' || (status >= 300 && status < 400);
+
+/** Not repeated where the target is known: it says what to set. A browser meets one when the login in front of the deployment has ended, which may pass. */
+function redirected({ status, headers }: Response, asked: URL): HoldfastError {
+  const location = headers.get('location');
+  const target = location !== null && URL.canParse(location, asked.href) ? new URL(location, asked.href).origin : null;
+  const to = target === null ? '' : ` to ${target}`;
+  return new HoldfastError({
+    code: 'bad_answer',
+    message: `${asked.origin} answered with a redirect${to}, which is not followed: use the URL of the deployment itself`,
+    retryable: target === null,
+    status,
+  });
+}
 
 function readAnswer(status: number, text: string, headers: Headers): Answer {
   const value = parseJson(text);

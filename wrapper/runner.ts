@@ -249,7 +249,7 @@ async function isRunner(host: string, port: number): Promise<boolean> {
   // An address that means "all of them" is reached by loopback.
   const reach = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
   try {
-    const answer = await fetch(`http://${reach}:${port}/health`, { signal: AbortSignal.timeout(3000) });
+    const answer = await fetch(`http://${reach}:${port}/health`, { redirect: 'manual', signal: AbortSignal.timeout(3000) });
     const health = (await answer.json()) as { program?: unknown };
     return health.program === RUNNER_PROGRAM;
   } catch {

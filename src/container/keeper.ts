@@ -176,6 +176,7 @@ export class Keeper {
         const answer = await withTimeLimit(Math.max(1, Math.min(PROBE_TIMEOUT_MS, deadline - now())), async (signal) => {
           const given = await send(`${RUNNER_URL}/executions/${encodeURIComponent(execution)}`, {
             headers: { authorization: `Bearer ${boot.token}` },
+            redirect: 'manual',
             signal,
           });
           await given.body?.cancel();
@@ -218,7 +219,7 @@ export class Keeper {
     const boot = this.#record.boot?.id;
     try {
       const { inFlight } = await withTimeLimit(PROBE_TIMEOUT_MS, async (signal) => {
-        const answer = await this.#send(container)(`${RUNNER_URL}/health`, { signal });
+        const answer = await this.#send(container)(`${RUNNER_URL}/health`, { redirect: 'manual', signal });
         return (await answer.json()) as { inFlight?: unknown };
       });
       if (typeof inFlight !== 'number' || this.#record.boot?.id !== boot) return;

@@ -7,7 +7,7 @@ import type { Env } from '../env.ts';
 import { ingestTtlSeconds, signIngestToken } from '../tokens.ts';
 import { ingestUrl } from '../urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
-import { type LaunchRequest, launchOnRunner } from './runner.ts';
+import { type LaunchRequest, launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
 
 export function launcherOf(
   env: Env,
@@ -24,6 +24,8 @@ export function launcherOf(
     if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
       return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
     }
+    const unsafe = record.launcher === 'runner' && runner ? refusalOfRunnerUrl(runner.url) : null;
+    if (unsafe) return { kind: 'refused', message: unsafe };
     const claims = { tenant, session, execution: record.id };
     const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);
     const request: LaunchRequest = {

@@ -1,4 +1,9 @@
-/** Launcher `runner`: asks a `holdfast-wrapper serve` over HTTP to start a wrapper. Idempotent there by execution id, so asking twice is safe. */
+/**
+ * Launcher `runner`: asks a `holdfast-wrapper serve` over HTTP to start a wrapper. Idempotent there by execution id, so asking twice is safe.
+ *
+ * The request carries the job's env and stdin, the runner's token and the ingest token. It goes to the configured address only: redirects are not followed,
+ * and outside loopback it is encrypted (HTTP30).
+ */
 
 import { retryAfterMs } from '../../protocol/index.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
@@ -24,6 +29,18 @@ export type Send = (url: string, init: RequestInit) => Promise<Response>;
 
 const overNetwork: Send = (url, init) => fetch(url, init);
 
+/** Why a launch may not be sent to this address; null when it may. Not for containers, whose port is reached without a network. */
+export function refusalOfRunnerUrl(text: string): string | null {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url?.protocol === 'https:') return null;
+  if (url?.protocol === 'http:' && isLoopbackHost(url.hostname)) return null;
+  return 'HOLDFAST_RUNNER_URL must begin with https:// (http:// is for loopback only): a launch carries env, stdin and tokens';
+}
+
+/** `hostname` of a parsed URL, which has made every spelling of an IPv4 address four decimal numbers. */
+const isLoopbackHost = (hostname: string): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname);
+
 export async function launchOnRunner(
   runner: { url: string; token: string },
   request: LaunchRequest,
@@ -36,6 +53,7 @@ export async function launchOnRunner(
         method: 'POST',
         headers: { authorization: `Bearer ${runner.token}`, 'content-type': 'application/json' },
         body: JSON.stringify(request),
+        redirect: 'manual',
         signal,
       });
       return { response: given, answer: await given.text() };
@@ -46,6 +64,12 @@ export async function launchOnRunner(
         kind: 'refused',
         message: 'the runner had started this execution before, and its wrapper has ended without connecting',
       };
+    if (response.status >= 300 && response.status < 400) {
+      return {
+        kind: 'failed',
+        message: `the runner's address answered ${response.status}, a redirect, which is not followed: a launch carries env, stdin and tokens. Set HOLDFAST_RUNNER_URL to the runner itself`,
+      };
+    }
     const message = `the runner answered ${response.status}: ${withoutSecrets(detailOf(answer), runner.token, request)}`;
     const retryAfter = response.headers.get('retry-after');
     // A runner that is stopping says when to ask again; whoever takes over there will then be asked.

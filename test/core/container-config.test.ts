@@ -49,6 +49,21 @@ describe('wrangler.containers.toml', () => {
   });
 });
 
+describe('every configuration of this Worker', () => {
+  const FILES = ['wrangler.toml', 'wrangler.containers.toml', 'test/workers/wrangler.toml', 'bench/floor/wrangler.toml'];
+  const termsOf = (name: string): string[] => read(name).match(/^compatibility_(date|flags) = .*$/gm) ?? [];
+
+  it.each(FILES)('%s has the same compatibility date and flags as wrangler.toml', (name) => {
+    expect(termsOf(name)).toEqual(termsOf('wrangler.toml'));
+    expect(termsOf(name)).toHaveLength(2);
+  });
+
+  it.each(FILES)('%s sends its requests through the front of its own zone, Access and WAF included', (name) => {
+    // Without the flag the platform gives such a request to the origin behind them. No date implies it.
+    expect(termsOf(name)[1]).toContain('"global_fetch_strictly_public"');
+  });
+});
+
 describe('container/Dockerfile', () => {
   const image = read('container/Dockerfile');
 

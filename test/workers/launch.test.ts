@@ -57,7 +57,7 @@ test('[LIF1] a start asks the runner at once, with everything the job needs, and
   await launched(run);
   expect(asked).toHaveLength(1);
   expect(asked[0]).toMatchObject({
-    url: 'http://runner.test/executions',
+    url: 'https://runner.test/executions',
     authorization: 'Bearer runner-token-0123456789',
     body: {
       id: run.execution.id,

@@ -53,6 +53,7 @@ async function textBlob(port: DownloadPort): Promise<Blob | null> {
   const reading = new AbortController();
   const response = await port.fetch(`${pathOf(port)}/log`, {
     headers: { authorization: `Bearer ${port.bearer}` },
+    redirect: 'error',
     signal: AbortSignal.any([port.signal, reading.signal]),
   });
   if (!response.ok || !response.body) throw await problemOf(response);

@@ -1,0 +1,198 @@
+/**
+ * Goal: what carries a credential, a job's variables or its stdin goes to the address that was configured and nowhere else: no redirect is followed.
+ * Method: two real HTTP servers on two ports, which are two origins. The first answers with a redirect to the second; the second must never be asked.
+ * Callbacks are in workers/callback-delivery.test.ts and, against a real receiver, in e2e/callbacks.test.ts; a wrapper's POST is in wrapper/post-transport.test.ts.
+ */
+
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { connectWithWs } from '../../cli/web-socket.ts';
+import { createClient, HoldfastError } from '../../client/index.ts';
+import { freePort } from '../../scripts/stack.ts';
+import { type LaunchRequest, launchOnRunner, refusalOfRunnerUrl } from '../../src/launch/runner.ts';
+import { Connection } from '../../wrapper/connection.ts';
+import { fixedCredential } from '../../wrapper/credential.ts';
+import { WRAPPER_TIMES } from '../../wrapper/times.ts';
+import { websocketUrl } from '../../wrapper/transport.ts';
+import { keptLog } from '../support/wrapper-run.ts';
+
+const REDIRECTS = [301, 302, 303, 307, 308];
+
+const request: LaunchRequest = {
+  id: 'e1',
+  tenant: 'acme',
+  session: 's1',
+  command: ['job'],
+  env: { SECRET: 'sesame-open' },
+  stdin: 'the stdin of the job',
+  openStdin: false,
+  format: 'text',
+  ingest: { url: 'https://holdfast.test/v1/sessions/s1/executions/e1/ingest', token: 'the-ingest-token' },
+};
+
+let status = 307;
+let redirecting: Server;
+let elsewhere: Server;
+let asked: string[] = [];
+let elsewhereAsked: { method: string | undefined; headers: Record<string, unknown>; body: string }[] = [];
+
+const urlOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+async function listening(server: Server): Promise<Server> {
+  server.listen(await freePort(), '127.0.0.1');
+  await once(server, 'listening');
+  return server;
+}
+
+beforeEach(async () => {
+  asked = [];
+  elsewhereAsked = [];
+  elsewhere = await listening(
+    createServer((incoming, response) => {
+      let body = '';
+      incoming.on('data', (chunk: Buffer) => {
+        body += chunk.toString();
+      });
+      incoming.on('end', () => {
+        elsewhereAsked.push({ method: incoming.method, headers: incoming.headers, body });
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":[],"next":null}');
+      });
+    }),
+  );
+  redirecting = await listening(
+    createServer((incoming, response) => {
+      asked.push(incoming.url ?? '');
+      incoming.resume();
+      incoming.on('end', () => response.writeHead(status, { location: `${urlOf(elsewhere)}/elsewhere` }).end());
+    }),
+  );
+});
+
+afterEach(() => {
+  for (const server of [redirecting, elsewhere]) {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+describe('[HTTP30] a launch', () => {
+  it.each(REDIRECTS)('that is answered %i goes no further, and the failure says so', async (answer) => {
+    status = answer;
+    const outcome = await launchOnRunner({ url: urlOf(redirecting), token: 'the-runner-token' }, request, Date.now());
+    expect(elsewhereAsked).toEqual([]);
+    expect(asked).toEqual(['/executions']);
+    expect(outcome).toMatchObject({ kind: 'failed', message: expect.stringContaining(`answered ${answer}, a redirect`) });
+    expect(outcome).toMatchObject({ message: expect.stringContaining('HOLDFAST_RUNNER_URL') });
+    expect(JSON.stringify(outcome)).not.toContain(urlOf(elsewhere));
+  });
+
+  it.each([
+    'http://runner.example.com',
+    'http://10.0.0.7:8788',
+    'http://localhost.example.com',
+    'http://127.0.0.1.example.com',
+    'http://128.0.0.1',
+    'http://[::2]:1',
+    'ftp://127.0.0.1',
+    'ws://127.0.0.1',
+    'no url',
+  ])('is not made to %s, where it could be read on the way', (url) => {
+    expect(refusalOfRunnerUrl(url)).toContain('HOLDFAST_RUNNER_URL');
+  });
+
+  it.each([
+    'https://runner.example.com',
+    'https://10.0.0.7:8788/base/',
+    'http://127.0.0.1:8788',
+    'http://127.1.2.3',
+    'http://localhost:8788',
+    'http://[::1]:8788',
+  ])('may be made to %s', (url) => {
+    expect(refusalOfRunnerUrl(url)).toBeNull();
+  });
+});
+
+/** Upgrades are answered with a redirect by the first server, and counted by the second. */
+function redirectUpgrades(): { elsewhere: number } {
+  const seen = { elsewhere: 0 };
+  redirecting.on('upgrade', (_, socket) => {
+    socket.end(`HTTP/1.1 ${status} Moved\r\nlocation: ${websocketUrl(urlOf(elsewhere))}/\r\ncontent-length: 0\r\n\r\n`);
+  });
+  elsewhere.on('upgrade', (_, socket) => {
+    seen.elsewhere += 1;
+    socket.destroy();
+  });
+  return seen;
+}
+
+describe('a WebSocket', () => {
+  it.each(REDIRECTS)('of the command line that is answered %i goes no further', async (answer) => {
+    status = answer;
+    const seen = redirectUpgrades();
+    const end = await new Promise((resolve) => {
+      connectWithWs(
+        { url: websocketUrl(urlOf(redirecting)), protocols: [], headers: { authorization: 'Bearer the-api-key' } },
+        { open: () => resolve('open'), message: () => {}, close: resolve },
+      );
+    });
+    expect(end).toMatchObject({ refusal: { status: answer } });
+    expect(seen.elsewhere).toBe(0);
+  });
+
+  it.each(REDIRECTS)('of a wrapper that is answered %i goes no further', async (answer) => {
+    status = answer;
+    const seen = redirectUpgrades();
+    const why = await new Promise((resolve) => {
+      const connection = new Connection({
+        url: websocketUrl(urlOf(redirecting)),
+        credential: fixedCredential('the-ingest-token'),
+        times: WRAPPER_TIMES,
+        log: keptLog(),
+        detour: (loss) => {
+          connection.close().then(() => resolve(loss));
+          return true;
+        },
+        handlers: {
+          hello: () => ({ type: 'hello', protocol: 1, wrapperId: 'w_1', bootId: 'b_1', nextSeq: 1, lost: 0 }),
+          welcome: () => {},
+          frame: () => {},
+          down: () => {},
+          ended: resolve,
+        },
+      });
+      connection.open();
+    });
+    expect(why).toMatchObject({ kind: 'status', status: answer });
+    expect(seen.elsewhere).toBe(0);
+  });
+});
+
+describe('a call of the client', () => {
+  it.each(REDIRECTS)('that is answered %i goes no further, and the error says what to set', async (answer) => {
+    status = answer;
+    const client = createClient({ url: urlOf(redirecting), apiKey: 'the-api-key' });
+    const error = await client.start('s1', { command: ['job'], env: { SECRET: 'sesame-open' } }).then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+    expect(elsewhereAsked).toEqual([]);
+    expect(error).toBeInstanceOf(HoldfastError);
+    expect(error).toMatchObject({ code: 'bad_answer', status: answer, retryable: false });
+    expect((error as HoldfastError).message).toContain(`redirect to ${urlOf(elsewhere)}`);
+    // A repeat would get the same answer.
+    expect(asked).toHaveLength(1);
+  });
+
+  it('is not redirected in a browser either, which does not tell where to', async () => {
+    const given: RequestInit[] = [];
+    const opaque = async (_: unknown, init?: RequestInit): Promise<Response> => {
+      given.push(init ?? {});
+      return Object.defineProperties(new Response(null), { type: { value: 'opaqueredirect' }, status: { value: 0 } });
+    };
+    const client = createClient({ url: 'https://holdfast.test', apiKey: 'the-api-key', fetch: opaque, retryBudgetMs: 0 });
+    await expect(client.sessions()).rejects.toMatchObject({ code: 'bad_answer', message: expect.stringContaining('redirect') });
+    expect(given).toMatchObject([{ redirect: 'manual' }]);
+  });
+});
