@@ -1,10 +1,11 @@
 /**
- * Four kinds of tests, by what they run on:
+ * Five kinds of tests, by what they run on:
  *   node     protocol, pure cores, wrapper, runner, CLI: plain Node, no coordinator
  *   workers  the Durable Object and the API inside workerd (@cloudflare/vitest-plugin, formerly vitest-pool-workers)
  *   dashboard  the page's parts in happy-dom, against a fake API
  *   e2e      the real stack: `wrangler dev`, a real runner, real child processes
  *   browser  the same, seen through Chromium
+ * `*.long.test.ts` are left out by `npm test` (scripts/test.ts).
  */
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
@@ -12,8 +13,6 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     teardownTimeout: 30_000,
-    // The Worker's own lines of everyday life; warnings and errors are shown.
-    onConsoleLog: (line) => (line.startsWith('{"level":"info",') ? false : undefined),
     projects: [
       {
         test: {
@@ -25,7 +24,15 @@ export default defineConfig({
       },
       {
         plugins: [cloudflareTest({ wrangler: { configPath: './test/workers/wrangler.toml' } })],
-        test: { name: 'workers', include: ['test/workers/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
+        test: {
+          name: 'workers',
+          // Lines that are forwarded to vitest from an object that is being aborted or evicted can keep a file from ever ending.
+          disableConsoleIntercept: true,
+          setupFiles: ['./test/workers/quiet.ts'],
+          include: ['test/workers/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },

@@ -1,64 +1,70 @@
 /**
- * `npm test [-- vitest arguments]`: builds what the tests run as a user would, then runs every test.
+ * `npm test`: builds what the tests run as a user would, then runs the quick tests. `--long` (`npm run test:long`) runs the others, which are named
+ * `*.long.test.ts`, and `--all` both. With arguments of vitest it runs what they choose, quick or long.
  *
- * Without arguments in two lanes side by side. The tests on real stacks wait for most of their time, and may not run beside each other, since each measures
- * its own machine; so one lane has the stacks and then what needs neither of the two runtimes, and the other the browser and then workerd.
- * The second lane's output follows when it is done.
+ * Without such arguments in two lanes side by side. The tests on real stacks wait for most of their time, and do not run beside each other, since each
+ * measures its own machine; so one lane has the stacks and the browser, and the other what needs a processor. A line is printed for each file that ended,
+ * and the output of a part when it is done.
  *
- * `HOLDFAST_TEST_REPORTS` names a folder for the reports in JSON; without it the failures are told again at the end.
+ * `HOLDFAST_TEST_SUMMARY` names a file that gets the last lines too.
  */
 
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { failureLines } from './failures.ts';
 import { run } from './run.ts';
 import { ROOT } from './stack.ts';
+import { runTests, type TestRunResult } from './test-run.ts';
+import { summaryLines } from './test-summary.ts';
 
-const asked = process.env.HOLDFAST_TEST_REPORTS;
-const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
-const reports = asked ?? join(folder, 'reports');
+const LONG = '.long.test.';
 
-const VITEST = [join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'), 'run'];
-const reported = (name: string): string[] => [
-  '--reporter=default',
-  '--reporter=json',
-  `--outputFile.json=${join(reports, `${name}.json`)}`,
-];
-const ofProjects = (...names: string[]): string[] => [
-  ...VITEST,
-  ...names.flatMap((name) => ['--project', name]),
-  ...reported(names.join('-')),
-];
-
-const FIRST_LANE = [ofProjects('e2e'), [...ofProjects('node'), '--maxWorkers=2']];
-// One file at a time, as vitest does by itself on two cores: with two runtimes at once the runner of these tests has waited for ever for a file that had ended.
-const SECOND_LANE = [ofProjects('browser'), [...ofProjects('workers', 'dashboard'), '--maxWorkers=1']];
-
-/** All steps, also behind one that failed; the worst exit code. */
-async function lane(steps: string[][], output?: number): Promise<number> {
-  let worst = 0;
-  for (const step of steps) worst = Math.max(worst, await run(process.execPath, step, output));
-  return worst;
+interface Part {
+  name: string;
+  args: string[];
 }
 
-async function inLanes(): Promise<number> {
-  const file = join(folder, 'second-lane.log');
-  const output = openSync(file, 'a');
-  try {
-    const codes = await Promise.all([lane(FIRST_LANE), lane(SECOND_LANE, output)]);
-    process.stdout.write(`\n── browser, workers, dashboard\n${readFileSync(file, 'utf8')}`);
-    return Math.max(...codes);
-  } finally {
-    closeSync(output);
+const part = (projects: string[], choice: string[], ...args: string[]): Part => ({
+  name: projects.join(', '),
+  args: [...projects.flatMap((project) => ['--project', project]), ...choice, ...args],
+});
+
+const lanesOf = (choice: string[]): Part[][] => [
+  [part(['e2e'], choice), part(['browser'], choice)],
+  [part(['workers', 'dashboard'], choice, '--maxWorkers=2'), part(['node'], choice, '--maxWorkers=2')],
+];
+
+/** All parts, also after one that failed. */
+async function runLane(parts: Part[]): Promise<TestRunResult[]> {
+  const results: TestRunResult[] = [];
+  for (const { name, args } of parts) {
+    const output: Buffer[] = [];
+    results.push(
+      await runTests(args, {
+        onOutput: (chunk) => output.push(chunk),
+        onFileEnded: ({ project, file, passed, tests, ms }) =>
+          say(`${passed ? '✓' : '✗'} ${project.padEnd(9)}  ${file} (${tests} tests) ${(ms / 1000).toFixed(1)} s`),
+      }),
+    );
+    process.stdout.write(`\n── ${name}\n${Buffer.concat(output).toString()}`);
   }
+  return results;
 }
 
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+const begun = performance.now();
 const built = await run(process.execPath, [join(ROOT, 'scripts', 'build.mjs')]);
 if (built !== 0) process.exit(built);
+
+const CHOICES: Record<string, string[]> = { '--quick': [`--exclude=**/*${LONG}*`], '--long': [LONG], '--all': [] };
 const args = process.argv.slice(2);
-const code = args.length > 0 ? await run(process.execPath, [...VITEST, ...args]) : await inLanes();
-if (code !== 0 && args.length === 0 && asked === undefined)
-  for (const line of failureLines(reports)) process.stdout.write(`  ${line}\n`);
-rmSync(folder, { recursive: true, force: true });
-process.exit(code);
+const choice = args.length > 1 ? undefined : CHOICES[args[0] ?? '--quick'];
+const color = process.stdout.isTTY ? ['--color'] : [];
+const results = choice
+  ? (await Promise.all(lanesOf([...choice, ...color]).map(runLane))).flat()
+  : [await runTests([...args, ...color], { onOutput: (chunk) => process.stdout.write(chunk) })];
+
+const lines = summaryLines(results, performance.now() - begun);
+say(`\n${lines.join('\n')}`);
+if (process.env.HOLDFAST_TEST_SUMMARY) writeFileSync(process.env.HOLDFAST_TEST_SUMMARY, `${lines.join('\n')}\n`);
+process.exit(Math.max(...results.map(({ code }) => code)));

@@ -1,0 +1,147 @@
+/**
+ * One run of vitest under a watchdog. It cannot hang: when neither output nor progress of a test came for `silenceMs`, the run is ended with every process
+ * that came from it, and what it was doing is named. Afterwards nothing that it started is left.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OwnedProcesses } from './owned-processes.ts';
+import { ROOT } from './stack.ts';
+import type { Progress } from './test-progress.ts';
+
+/** No test may be silent for so long. vitest's own time limits are shorter or the test prints what it is doing. */
+export const SILENCE_MS = Number(process.env.HOLDFAST_TEST_SILENCE_MS) || 120_000;
+/** What a test leaves to end by itself: a keeper gives its program 12 s (keeper.mjs). */
+const LEFTOVER_PATIENCE_MS = 20_000;
+/** Of the pipes of a process that ended; a process that it left behind may hold them open. */
+const DRAIN_MS = 2000;
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+export interface Failure {
+  file: string;
+  test: string | null;
+  message: string;
+}
+
+export interface TestRunResult {
+  /** 0 only when every test passed and nothing else went wrong. */
+  code: number;
+  passed: number;
+  skipped: number;
+  failures: Failure[];
+  files: { file: string; passed: boolean; ms: number }[];
+}
+
+export interface TestRunOptions {
+  silenceMs?: number;
+  leftoverMs?: number;
+  cwd?: string;
+  onOutput(chunk: Buffer): void;
+  onFileEnded?(ended: Extract<Progress, { kind: 'file_ended' }>): void;
+}
+
+/** What runs now, and what ended last: a worker may hang after its last test. */
+class Activity {
+  readonly #running = new Map<string, string>();
+  #lastEnded = '';
+  #at = performance.now();
+
+  touch(): void {
+    this.#at = performance.now();
+  }
+
+  take(progress: Progress): void {
+    if (progress.kind === 'run_ended') return;
+    if (progress.kind === 'file_ended') {
+      this.#running.delete(progress.file);
+      this.#lastEnded = progress.file;
+    } else if (progress.kind === 'file_queued') this.#running.set(progress.file, '');
+    else if (progress.kind === 'test_begun') this.#running.set(progress.file, progress.test);
+    else this.#running.set(progress.file, ` (after ${progress.test})`);
+  }
+
+  get silentMs(): number {
+    return performance.now() - this.#at;
+  }
+
+  /** The suspects, one for each file that runs, or else the file that ended last. */
+  suspects(message: string): Failure[] {
+    const running = [...this.#running].map(([file, test]) => ({ file, test: test === '' ? null : test, message }));
+    if (running.length > 0) return running;
+    const file = this.#lastEnded || 'before the first file';
+    return [{ file, test: null, message: this.#lastEnded ? `${message} It came after the last test of this file.` : message }];
+  }
+}
+
+export async function runTests(args: readonly string[], options: TestRunOptions): Promise<TestRunResult> {
+  const { silenceMs = SILENCE_MS, leftoverMs = LEFTOVER_PATIENCE_MS, cwd = ROOT, onOutput, onFileEnded } = options;
+  const result: TestRunResult = { code: 1, passed: 0, skipped: 0, failures: [], files: [] };
+  const activity = new Activity();
+  const owned = new OwnedProcesses(randomUUID());
+  const fail = (file: string, message: string): void => void result.failures.push({ file, test: null, message });
+
+  const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+  const reporters = ['--reporter=default', `--reporter=${join(ROOT, 'scripts', 'test-progress.ts')}`];
+  const child = spawn(process.execPath, [vitest, 'run', ...args, ...reporters], {
+    cwd,
+    env: { ...process.env, ...owned.env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const gone = once(child, 'exit');
+  const drained = once(child, 'close');
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on('data', (chunk: Buffer) => {
+      activity.touch();
+      onOutput(chunk);
+    });
+  child.on('message', (progress: Progress) => {
+    activity.touch();
+    activity.take(progress);
+    if (progress.kind === 'test_passed') result.passed += 1;
+    else if (progress.kind === 'test_skipped') result.skipped += 1;
+    else if (progress.kind === 'test_failed') result.failures.push(progress);
+    else if (progress.kind === 'run_ended') for (const message of progress.unhandled) fail('outside of all tests', message);
+    else if (progress.kind === 'file_ended') {
+      result.files.push({ file: progress.file, passed: progress.passed, ms: progress.ms });
+      if (progress.error !== null) fail(progress.file, progress.error);
+      onFileEnded?.(progress);
+    }
+  });
+
+  const stopPassing = passSignals(child);
+  const watch = setInterval(
+    () => {
+      if (child.pid !== undefined) owned.add(child.pid);
+      if (activity.silentMs < silenceMs) return;
+      clearInterval(watch);
+      const message = `No output and no progress for ${silenceMs / 1000} s; the run was ended.`;
+      result.failures.push(...activity.suspects(message));
+      void owned.end();
+    },
+    Math.min(2000, silenceMs / 4),
+  );
+  const [code] = (await gone) as [number | null];
+  clearInterval(watch);
+  stopPassing();
+  await Promise.race([drained, sleep(DRAIN_MS)]);
+  result.code = code ?? 143;
+
+  if (!(await owned.ended(leftoverMs))) {
+    fail('left behind', `processes of the tests did not end by themselves: ${owned.describe().join('; ')}`);
+    if (!(await owned.end())) fail('left behind', `processes cannot be ended: ${owned.describe().join('; ')}`);
+  }
+  if (result.failures.length > 0 || result.files.some(({ passed }) => !passed)) result.code ||= 1;
+  return result;
+}
+
+/** Until the returned function is called. */
+function passSignals(child: ChildProcess): () => void {
+  const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+  for (const signal of SIGNALS) process.on(signal, pass);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, pass);
+  };
+}
