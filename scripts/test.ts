@@ -11,6 +11,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { describeBrowser, findBrowser } from './browser.ts';
 import { run } from './run.ts';
 import { ROOT } from './stack.ts';
 import { runTests, type TestRunResult } from './test-run.ts';
@@ -55,6 +56,12 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const begun = performance.now();
 const built = await run(process.execPath, [join(ROOT, 'scripts', 'build.mjs')]);
 if (built !== 0) process.exit(built);
+
+try {
+  say(describeBrowser(findBrowser()));
+} catch (error) {
+  say((error as Error).message); // Each test that needs one fails with this, and the others are run.
+}
 
 const CHOICES: Record<string, string[]> = { '--quick': [`--exclude=**/*${LONG}*`], '--long': [LONG], '--all': [] };
 const args = process.argv.slice(2);

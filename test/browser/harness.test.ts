@@ -4,9 +4,10 @@
 
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { findBrowser } from '../../scripts/browser.ts';
 import { processesWith, until } from '../support/real-stack.ts';
 import { axeViolations } from './support/axe.ts';
-import { chromiumPath, launchChromium, type OwnBrowser } from './support/chromium.ts';
+import { launchChromium, type OwnBrowser } from './support/chromium.ts';
 import { PageWatch } from './support/page-watch.ts';
 
 const ORIGIN = 'http://watched.test';
@@ -36,10 +37,12 @@ async function pageWith(body: string): Promise<{ page: Page; watch: PageWatch }>
 const html = (script: string, rest = ''): string =>
   `<!doctype html><html lang="en"><head><title>t</title><link rel="icon" href="data:,"></head><body><main><h1>t</h1>${rest}</main><script nonce="ours">${script}</script></body></html>`;
 
-it('says how to install Chromium when there is none', () => {
-  expect(() => chromiumPath({ CHROMIUM_PATH: '/nowhere/chromium' })).toThrow(
-    /no Chromium at \/nowhere\/chromium.*apt-get install chromium.*CHROMIUM_PATH/,
+it('says what to do when CHROMIUM_PATH names no program, or a machine has no browser and no package brings one', () => {
+  const machine = { env: { PATH: '' }, platform: 'linux', arch: 'arm64' } as const;
+  expect(() => findBrowser({ ...machine, env: { CHROMIUM_PATH: '/nowhere/chromium' } })).toThrow(
+    /CHROMIUM_PATH names \/nowhere\/chromium.*Correct the path/,
   );
+  expect(() => findBrowser(machine)).toThrow(/no Chrome or Chromium.*linux on arm64.*Install Chrome or Chromium.*CHROMIUM_PATH/);
 });
 
 it.each([

@@ -1,17 +1,16 @@
 /**
- * Chromium for the tests and the screenshots: found, started with a profile of its own, and gone afterwards.
+ * Chromium for the tests and the screenshots: started with a profile of its own, and gone afterwards.
  *
  * Every browser carries a mark among its arguments. When `close()` does not end it, it is ended by the pid that has the mark, so a failed test leaves nothing
  * behind; when this process is killed, Chromium ends itself because the pipe to it is closed.
  */
 
 import { randomUUID } from 'node:crypto';
-import { accessSync, constants } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium } from 'playwright-core';
+import { findBrowser } from '../../../scripts/browser.ts';
 import { processesWith } from '../../support/real-stack.ts';
 
-const CHROMIUM_DEFAULT = '/usr/bin/chromium';
 const CLOSE_TIMEOUT_MS = 10_000;
 
 /** No GPU, no updates, no phoning home; the sandbox needs a kernel feature that containers often lack, and the pages are our own. */
@@ -19,19 +18,6 @@ const ARGUMENTS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ];
-
-/** Throws with what to do when there is none: a browser test that does not run must not look like one that passed. */
-export function chromiumPath(env: NodeJS.ProcessEnv = process.env): string {
-  const path = env.CHROMIUM_PATH || CHROMIUM_DEFAULT;
-  try {
-    accessSync(path, constants.X_OK);
-    return path;
-  } catch {
-    throw new Error(
-      `There is no Chromium at ${path}. Install it (Debian, Ubuntu: apt-get install chromium), or set CHROMIUM_PATH to the program.`,
-    );
-  }
-}
 
 export interface OwnBrowser {
   browser: Browser;
@@ -44,8 +30,10 @@ export interface OwnBrowser {
 
 export async function launchChromium(extraArguments: readonly string[] = []): Promise<OwnBrowser> {
   const mark = `--holdfast-test=${randomUUID()}`;
+  const { path, env } = findBrowser();
   const browser = await chromium.launch({
-    executablePath: chromiumPath(),
+    executablePath: path,
+    env: { ...process.env, ...env },
     headless: true,
     args: [...ARGUMENTS, ...extraArguments, mark],
     // Signals are for whoever runs the tests to act on; vitest ends its files in order.
