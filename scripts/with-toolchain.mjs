@@ -29,7 +29,7 @@ function isInstalled() {
 }
 
 function install() {
-  say('installing dependencies (about 200 MB to download, once) …');
+  say('installing dependencies (about 270 MB to download, once) …');
   // Warnings are left out: the newer Node that some packages ask for is among what is installed here.
   // `npm run` names its own npm; that one is used again, whatever else is on the PATH.
   const npmScript = process.env.npm_execpath?.endsWith('.js') ? process.env.npm_execpath : null;
