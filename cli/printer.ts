@@ -17,6 +17,7 @@ export const HUMAN_TYPES = [
   'execution_queued',
   'wrapper_disconnected',
   'wrapper_reconnected',
+  'execution_deadline_renewed',
   'execution_failed',
   'execution_interrupted',
 ] as const;
@@ -112,6 +113,8 @@ function remarkOn(type: string, data: Record<string, unknown>): string | null {
       return Number(data.eventsLost) > 0
         ? `the job is connected again; ${data.eventsLost} events were lost`
         : 'the job is connected again';
+    case 'execution_deadline_renewed':
+      return 'the coordinator was away itself; it waits for the job again';
     case 'execution_failed':
     case 'execution_interrupted':
       return describeEnding({ ...data, status: type.slice('execution_'.length) });

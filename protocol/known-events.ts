@@ -63,6 +63,14 @@ export interface WrapperDisconnectedData {
   /** When the execution fails unless the wrapper returns. Milliseconds since the epoch. */
   graceUntil: number;
 }
+export interface DeadlineRenewedData {
+  /** `pending`, `grace` or `interrupt`. */
+  deadline: string;
+  /** When it is over now. Milliseconds since the epoch. */
+  until: number;
+  /** How long it had been over when the coordinator found it. */
+  lateMs: number;
+}
 export interface InterruptRequestedData {
   reason: string;
   force: boolean;
@@ -84,6 +92,7 @@ export interface KnownEventData {
   execution_queued: QueuedData;
   execution_pending: PendingData;
   execution_running: JsonObject;
+  execution_deadline_renewed: DeadlineRenewedData;
   execution_completed: ProcessEnd;
   execution_failed: FailedData;
   execution_interrupted: InterruptedVerdictData;
@@ -118,6 +127,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   execution_queued: { position: 'number' },
   execution_pending: { launcher: 'string' },
   execution_running: {},
+  execution_deadline_renewed: { deadline: 'string', until: 'number', lateMs: 'number' },
   execution_completed: { exitCode: 'number?', signal: 'string?' },
   execution_failed: { code: 'string', error: 'string', exitCode: 'number?', signal: 'string?', reason: 'string?' },
   execution_interrupted: { reason: 'string?', exitCode: 'number?', signal: 'string?', forced: 'boolean?' },

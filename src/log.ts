@@ -23,6 +23,7 @@ export const LOG_EVENTS = {
   wrapper_reconnected: 'info',
   wrapper_disconnected: 'warn',
   wrapper_refused: 'warn',
+  deadline_renewed: 'warn',
   launched: 'info',
   launch_attempt_failed: 'warn',
   session_deleted: 'info',
@@ -82,6 +83,10 @@ export interface LogFields {
   forced?: boolean | undefined;
   runMs?: number | undefined;
   downMs?: number | undefined;
+  /** `pending`, `grace` or `interrupt`. */
+  deadline?: string | undefined;
+  /** How long it had been over. */
+  lateMs?: number | undefined;
   eventsLost?: number | undefined;
   /** Executions that had not ended. */
   open?: number | undefined;

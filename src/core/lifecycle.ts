@@ -301,6 +301,12 @@ export interface Deadline {
   at: number;
 }
 
+/**
+ * A deadline that is found over by more than this was not watched: the object was down, or its alarm was late. The platform's alarms come within milliseconds
+ * as a rule; five seconds are far above that and below every outage that an execution must survive.
+ */
+export const DOWNTIME_MS = 5_000;
+
 /** The deadlines of a record, earliest first. At the same moment the one listed first below wins. */
 export function deadlinesOf(record: ExecutionRecord): Deadline[] {
   const all: { kind: DeadlineKind; at: number | null }[] = [
@@ -312,10 +318,47 @@ export function deadlinesOf(record: ExecutionRecord): Deadline[] {
   return all.filter((deadline): deadline is Deadline => deadline.at !== null).sort((a, b) => a.at - b.at);
 }
 
+/**
+ * LIF33. When a deadline began and how long it lasts, for those that bound a wait for somebody else. The runtime limit bounds the job, which went on meanwhile.
+ * A deadline that was renewed lies behind `since + lengthMs`, so the row itself says that it was: no further column can disagree.
+ */
+function termOf(record: ExecutionRecord, kind: DeadlineKind): { since: number; lengthMs: number } | null {
+  const { policy } = record;
+  const term = (since: number | null, lengthMs: number) => (since === null ? null : { since, lengthMs });
+  switch (kind) {
+    case 'pending':
+      return term(record.pendingAt, policy.pendingTimeoutMs);
+    case 'grace':
+      return term(record.disconnectedAt, policy.disconnectGraceMs);
+    case 'interrupt':
+      return term(record.interruptRequestedAt, policy.interruptGraceMs);
+    case 'runtime':
+      return null;
+    default:
+      return kind satisfies never;
+  }
+}
+
+const UNTIL = { pending: 'pendingUntil', grace: 'graceUntil', interrupt: 'interruptUntil' } as const;
+
+/** LIF33: the downtime of the coordinator is not the absence of a wrapper, so a deadline that passed unwatched gets its full length once more. */
+function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Transition | null {
+  const term = termOf(record, kind);
+  if (kind === 'runtime' || !term || now - at <= DOWNTIME_MS || at > term.since + term.lengthMs) return null;
+  const until = now + term.lengthMs;
+  return {
+    patch: { [UNTIL[kind]]: until },
+    events: [{ type: 'execution_deadline_renewed', data: { deadline: kind, until, lateMs: now - at } }],
+    commands: [],
+  };
+}
+
 /** What the earliest overdue deadline leads to, or null when none is due. After an ending there are no more deadlines. */
 export function expire(record: ExecutionRecord, now: number): Transition | null {
   const due = deadlinesOf(record)[0];
   if (!due || due.at > now) return null;
+  const renewed = renew(record, due, now);
+  if (renewed) return renewed;
   switch (due.kind) {
     case 'pending':
       return fail(record, 'wrapper_never_connected', `no wrapper connected within ${record.policy.pendingTimeoutMs} ms`, now);

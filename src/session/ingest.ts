@@ -201,8 +201,9 @@ export function loseIngest(
   if (attachment.detached || attachment.epoch === null) return;
   const record = context.store.executions.get(attachment.execution);
   if (record?.status !== 'running' || !record.connected || record.epoch !== attachment.epoch) return;
-  attach(ws, { ...attachment, detached: true });
+  // Written first: a write that fails leaves the connection as it was, and not open and unheard.
   commit(context, record.id, loseConnection(record, facts, now), now);
+  attach(ws, { ...attachment, detached: true });
 }
 
 /** For operators: a wrapper that got in, but no further. */

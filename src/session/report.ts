@@ -41,6 +41,8 @@ function reportOne(context: SessionContext, record: ExecutionRecord, { type, dat
         wsCloseCode: record.wsCloseCode ?? undefined,
       });
       return measure?.(observeDisconnect(record, store.log.ackedSeq(execution, record.firstOffset)));
+    case 'execution_deadline_renewed':
+      return log('warn', 'deadline_renewed', { execution, deadline: String(data.deadline), lateMs: Number(data.lateMs) });
     case `execution_${record.status}`:
       if (!isTerminal(record.status)) return;
       log('info', 'execution_ended', {

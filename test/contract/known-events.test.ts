@@ -31,6 +31,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   execution_queued: { position: 1 },
   execution_pending: { launcher: 'runner' },
   execution_running: {},
+  execution_deadline_renewed: { deadline: 'grace', until: 1_763_650_060_000, lateMs: 9_000 },
   execution_completed: { exitCode: 0 },
   execution_failed: { code: 'exit_nonzero', error: 'exit code 3', fatal: true, exitCode: 3 },
   execution_interrupted: { reason: 'enough', forced: true },

@@ -5,6 +5,7 @@ import type { Random } from './random.ts';
 export const FAULTS = [
   'cut',
   'object_crash',
+  'object_down',
   'crash_at_write',
   'hibernation',
   'slow_accept',

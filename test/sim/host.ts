@@ -7,6 +7,7 @@
  * H3  Hibernation takes the memory only. Sockets and their attachments stay; the next event makes a new incarnation.
  * H4  One alarm; a fired one is used up. It may come late, twice or never.
  * H5  While an incarnation wakes, events wait.
+ * H6  An object that is down takes nothing: what comes is lost, and its alarm waits.
  */
 
 import { type Execution, PING, PONG } from '../../protocol/index.ts';
@@ -68,6 +69,8 @@ export class Host {
   #alarmRunning = false;
   /** After a crash the platform takes a moment before it repeats an alarm, or crashes would follow each other without time passing. */
   #alarmNotBefore = 0;
+  /** H6 */
+  #downUntil = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -134,6 +137,16 @@ export class Host {
     this.#followAlarm();
   }
 
+  /** H6: it crashes, and is not there again for so long. */
+  goDown(ms: number): void {
+    this.crash(`for ${ms} ms`);
+    this.#downUntil = Math.max(this.#downUntil, this.#world.now + ms);
+    this.#alarmNotBefore = Math.max(this.#alarmNotBefore, this.#downUntil);
+    this.#alarmTimer = this.#world.clock.cancel(this.#alarmTimer);
+    this.#alarmAt = null;
+    this.#followAlarm();
+  }
+
   /** H3. Only an object that does nothing hibernates. */
   hibernate(): boolean {
     const incarnation = this.#incarnation;
@@ -165,6 +178,7 @@ export class Host {
 
   /** H5 */
   #deliver(lost: () => void, event: (incarnation: Incarnation) => void): void {
+    if (this.#world.now < this.#downUntil) return lost();
     const incarnation = this.#incarnation ?? this.#wake();
     if (incarnation.awake) event(incarnation);
     else this.#inbox.push({ event, lost });
@@ -300,8 +314,9 @@ export class Host {
   }
 
   #fireAlarm(): void {
-    const lost = () => {};
-    this.#deliver(lost, (incarnation) => {
+    // H6: one that the platform repeats after a crash.
+    const again = () => void this.#world.clock.after(this.#downUntil - this.#world.now, () => this.#fireAlarm());
+    this.#deliver(again, (incarnation) => {
       if (this.#alarmRunning) return;
       this.#alarmRunning = true;
       this.#world.trace(() => 'alarm');

@@ -98,6 +98,25 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: 'the downtime of the coordinator counts as the absence of a wrapper',
+    edits: [{ file: lifecycle, find: 'now - at <= DOWNTIME_MS', replace: 'now > at' }],
+  },
+  {
+    name: 'a deadline that passed unwatched is renewed again and again',
+    edits: [{ file: lifecycle, find: ' || at > term.since + term.lengthMs', replace: '' }],
+  },
+  {
+    name: 'the limit of a run starts again after a downtime',
+    edits: [
+      {
+        file: lifecycle,
+        find: "    case 'runtime': {\n      // Interrupt first.",
+        replace:
+          "    case 'runtime': {\n      if (now - due.at > DOWNTIME_MS) return { patch: { runtimeUntil: now + record.policy.maxRuntimeMs }, events: [], commands: [] };\n      // Interrupt first.",
+      },
+    ],
+  },
+  {
     name: 'a resumed viewer gets its last event again',
     edits: [
       {

@@ -38,6 +38,7 @@ export function checkHistory(record: ExecutionRecord, log: readonly Logged[], wo
   if (record.env !== null || record.stdin !== null) fail('HTTP20', `${record.id} is over and still has its env or stdin`);
 
   honest(record, verdict, own, facts, world, fail);
+  renewedOnce(record, verdict, own, fail);
   inTime(record, own, world, fail);
 }
 
@@ -64,10 +65,16 @@ function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Ev
   };
   switch (said) {
     case 'execution_failed launch_failed':
+      return allowed(!ran);
     case 'execution_failed wrapper_never_connected':
       return allowed(!ran);
-    case 'execution_failed wrapper_disconnected':
-      return allowed(connection?.type === 'wrapper_disconnected' && verdict.at >= (connection.data.graceUntil as number));
+    case 'execution_failed wrapper_disconnected': {
+      const renewed = own.findLast(({ type, data }) => type === RENEWED && data.deadline === 'grace');
+      const until = (
+        own.indexOf(renewed as Event) > own.indexOf(connection as Event) ? renewed?.data.until : connection?.data.graceUntil
+      ) as number;
+      return allowed(connection?.type === 'wrapper_disconnected' && verdict.at >= until);
+    }
     case 'execution_failed runtime_exceeded':
       return allowed(asked?.data.cause === 'runtime');
     case 'execution_failed asked_to_fail':
@@ -77,6 +84,51 @@ function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Ev
     default:
       return allowed(false);
   }
+}
+
+const RENEWED = 'execution_deadline_renewed';
+/** LIF33: later than this after its time a deadline is not believed at first. */
+const UNWATCHED_MS = 5_000;
+
+/**
+ * LIF33: a wait that passed unwatched starts again, once, with its full length; and no verdict comes from one that was found late and was not renewed.
+ * The waits of an execution, as its events tell them: each begins with one event, and ends with another or with the verdict.
+ */
+function renewedOnce({ id, policy }: ExecutionRecord, verdict: Event, own: Event[], fail: Fail): void {
+  const open = new Map<string, { until: number; lengthMs: number; renewed: boolean }>();
+  const begin = (kind: string, at: number, lengthMs: number) => open.set(kind, { until: at + lengthMs, lengthMs, renewed: false });
+  for (const { type, at, data } of own) {
+    if (type === 'execution_pending') begin('pending', at, policy.pendingTimeoutMs);
+    if (type === 'execution_running') open.delete('pending');
+    if (type === 'wrapper_disconnected') begin('grace', at, policy.disconnectGraceMs);
+    if (type === 'wrapper_reconnected') open.delete('grace');
+    if (type === 'interrupt_requested' && !open.has('interrupt')) begin('interrupt', at, policy.interruptGraceMs);
+    if (type !== RENEWED) continue;
+    const wait = open.get(String(data.deadline));
+    if (
+      !wait ||
+      wait.renewed ||
+      at - wait.until <= UNWATCHED_MS ||
+      data.until !== at + wait.lengthMs ||
+      data.lateMs !== at - wait.until
+    ) {
+      fail('LIF33', `${data.deadline} of ${id} was renewed to ${data.until}, which was not due (${JSON.stringify(wait)})`);
+      return;
+    }
+    Object.assign(wait, { until: data.until, renewed: true });
+  }
+  const { code, forced } = verdict.data;
+  const by =
+    code === 'wrapper_never_connected'
+      ? 'pending'
+      : code === 'wrapper_disconnected'
+        ? 'grace'
+        : forced === true
+          ? 'interrupt'
+          : null;
+  const wait = by === null ? undefined : open.get(by);
+  if (wait && !wait.renewed && verdict.at - wait.until > UNWATCHED_MS)
+    fail('LIF33', `${id} ended by its ${by} deadline, which passed ${verdict.at - wait.until} ms before anyone looked`);
 }
 
 /** Every deadline was kept, as far as the schedule left the coordinator an alarm (LIF27). */
@@ -95,7 +147,14 @@ function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail)
         overdue(
           'pendingTimeoutMs',
           at + policy.pendingTimeoutMs,
-          after(index, (next) => next === 'execution_running' || isEnd(next)),
+          after(index, (next) => next === 'execution_running' || next === RENEWED || isEnd(next)),
+        );
+        break;
+      case RENEWED:
+        overdue(
+          `the renewed ${data.deadline} deadline`,
+          data.until as number,
+          after(index, (next) => next === RENEWED || isEnd(next) || next === 'execution_running' || next === 'wrapper_reconnected'),
         );
         break;
       case 'execution_running':
@@ -110,11 +169,16 @@ function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail)
         overdue(
           'disconnectGraceMs',
           at + policy.disconnectGraceMs,
-          after(index, (next) => next === 'wrapper_reconnected' || isEnd(next)),
+          after(index, (next) => next === 'wrapper_reconnected' || next === RENEWED || isEnd(next)),
         );
         break;
       case 'interrupt_requested':
-        if (!interrupted) overdue('interruptGraceMs', at + policy.interruptGraceMs, after(index, isEnd));
+        if (!interrupted)
+          overdue(
+            'interruptGraceMs',
+            at + policy.interruptGraceMs,
+            after(index, (next) => next === RENEWED || isEnd(next)),
+          );
         interrupted = true;
         break;
       default:

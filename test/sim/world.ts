@@ -29,6 +29,8 @@ const ALARM_LATE_MS = 60_000;
 const LAUNCH_BLOCKS_MS = 21_000;
 /** Slowest disk, and retries after a failed write. */
 const TURN_SLACK_MS = 6_000;
+/** Longer than some graces and waits, so that they pass while the object is down. */
+const DOWN_MS = [3_000, 30_000] as const;
 const STEPS_MAX = 200_000;
 
 export interface Result {
@@ -124,7 +126,9 @@ export class World {
     for (const [index, id] of ids.entries()) {
       const policy = this.#drawPolicy();
       const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
-      this.#limit += pendingTimeoutMs + maxRuntimeMs + interruptGraceMs + silenceTimeoutMs + disconnectGraceMs + LAUNCH_BLOCKS_MS;
+      // LIF33: each wait may be renewed once.
+      const waits = 2 * (pendingTimeoutMs + interruptGraceMs + disconnectGraceMs);
+      this.#limit += waits + maxRuntimeMs + silenceTimeoutMs + LAUNCH_BLOCKS_MS;
       this.#jobs.set(id, drawJob(random, bulky && index === 0));
       const wish = {
         policy,
@@ -161,6 +165,7 @@ export class World {
     }
     this.#often('cut', 10, sometime, () => this.#cut());
     this.#often('object_crash', 4, sometime, () => this.host.crash('out of the blue'));
+    this.#often('object_down', 2, sometime, () => this.#goDown());
     this.#often('hibernation', 12, sometime, () => void this.host.hibernate());
     this.#often('wrapper_killed', 3, sometime, () => this.#kill());
     this.#often('wrapper_frozen', 2, sometime, () => this.#living()?.freeze(random.pick([500, 5_000, 30_000])));
@@ -231,6 +236,14 @@ export class World {
   }
 
   // ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #goDown(): void {
+    const ms = this.random.int(...DOWN_MS);
+    this.note('object_down', () => `the object is down for ${ms} ms`);
+    this.#downMs += ms;
+    this.host.goDown(ms);
+  }
+  #downMs = 0;
 
   #cut(): void {
     const links = this.#links.filter(({ whole }) => whole);
@@ -330,7 +343,7 @@ export class World {
   /** When something that is due at `at` must have happened. Without an alarm it waits until someone looks. */
   latest(at: number): number {
     const from = this.#alarmGone ? Math.max(at, this.#lookedAt ?? this.#limit) : at;
-    return from + LAUNCH_BLOCKS_MS + TURN_SLACK_MS + (this.faults.counts.has('alarm_late') ? ALARM_LATE_MS : 0);
+    return from + this.#downMs + LAUNCH_BLOCKS_MS + TURN_SLACK_MS + (this.faults.counts.has('alarm_late') ? ALARM_LATE_MS : 0);
   }
 
   // ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────────────

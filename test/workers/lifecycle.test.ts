@@ -120,7 +120,7 @@ describe('deadlines', () => {
 
   test('[S4] a second alarm after the failure emits nothing', async () => {
     const run = await start(newSession(), { policy: SHORT });
-    at(Date.now() + 60_000);
+    at((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     await alarm(run);
     const before = await readLog(run.session);
     await alarm(run);
@@ -162,11 +162,21 @@ describe('deadlines', () => {
     await alarm(run);
     // Interrupt first, however late: the wrapper gets its time to answer. It is silent, too, and so in its grace.
     expect(await get(run)).toMatchObject({ status: 'running', connected: false, interruptRequestedAt: late });
+    // It could not answer while the coordinator was down, so that deadline starts again (LIF33), once.
     at(late + 7_200_000);
     await alarm(run);
+    expect(await get(run)).toMatchObject({ status: 'running' });
+    at(late + 14_400_000);
+    await alarm(run);
     expect(await verdictOf(run)).toMatchObject({ data: { code: 'runtime_exceeded' } });
-    const types = typesOf(await readLog(run.session)).slice(-3);
-    expect(types).toEqual(['interrupt_requested', 'wrapper_disconnected', 'execution_failed']);
+    const types = typesOf(await readLog(run.session)).slice(-5);
+    expect(types).toEqual([
+      'interrupt_requested',
+      'wrapper_disconnected',
+      'execution_deadline_renewed',
+      'execution_deadline_renewed',
+      'execution_failed',
+    ]);
   });
 
   test('[LIF] maxRuntimeMs asks by interrupt first; the exit that follows is a failure', async () => {
@@ -249,7 +259,7 @@ describe('at the boundary', () => {
 
   test('[S3] resuming an expired one is final: every later hello meets 4000', async () => {
     const run = await start(newSession(), { policy: SHORT });
-    at(Date.now() + 60_000);
+    at((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     await alarm(run);
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const peer = await WrapperPeer.connect(run);

@@ -154,6 +154,8 @@ function withEvent(facts: Facts, event: LoggedEvent): Facts {
     case 'wrapper_disconnected':
     case 'wrapper_reconnected':
       return withConnection(facts, event);
+    case 'execution_deadline_renewed':
+      return event.data.deadline === 'grace' ? withGrace(facts, numberOf(event.data.until)) : facts;
     case 'interrupt_requested':
       return { ...facts, interrupt: interruptOf(event) };
     case 'progress': {
@@ -218,6 +220,14 @@ function withConnection(facts: Facts, event: LoggedEvent): Facts {
           downMs: numberOf(data.downMs),
           reconnects: Math.max(before.reconnects, (numberOf(data.epoch) ?? 1) - 1),
         };
+  return facts.caughtUp ? { ...facts, wrapper: now } : { ...facts, replayed: now };
+}
+
+/** The coordinator was away when the grace ended, and has begun it again. */
+function withGrace(facts: Facts, graceUntil: number | null): Facts {
+  const before = facts.replayed ?? facts.wrapper;
+  if (before.state !== 'disconnected' || graceUntil === null) return facts;
+  const now: Wrapper = { ...before, graceUntil };
   return facts.caughtUp ? { ...facts, wrapper: now } : { ...facts, replayed: now };
 }
 

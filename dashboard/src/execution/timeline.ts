@@ -49,6 +49,7 @@ export const TIMELINE_TYPES = [
   'wrapper_connected',
   'wrapper_disconnected',
   'wrapper_reconnected',
+  'execution_deadline_renewed',
   'interrupt_requested',
   'interrupted',
   'started',
@@ -152,6 +153,15 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
       const down = number('downMs');
       const said = [down ? `after ${duration(down)}` : null, lost > 0 ? `${lost} events were lost` : null];
       return make('connection', lost > 0 ? 'danger' : 'ok', 'Wrapper reconnected', said.filter((part) => part).join(', ') || null);
+    }
+    case 'execution_deadline_renewed': {
+      const late = number('lateMs');
+      return make(
+        'connection',
+        'info',
+        'Deadline renewed',
+        late === null ? null : `It passed ${duration(late)} before the coordinator was back`,
+      );
     }
     case 'interrupt_requested': {
       const title = data.force === true ? 'Force asked for' : 'Interrupt asked for';

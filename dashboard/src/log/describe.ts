@@ -21,6 +21,9 @@ function ended(data: JsonObject): string {
   return `The job exited with code ${typeof data.exitCode === 'number' ? data.exitCode : 'unknown'}`;
 }
 
+/** What the coordinator waits for until that deadline. */
+const waited = (deadline: unknown): string => (deadline === 'interrupt' ? 'answer to the interrupt' : 'wrapper');
+
 const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> = {
   status: (data) => text(data.message) ?? JSON.stringify(data),
   // The bar shows it. A job that says it four times a second would bury what it prints.
@@ -43,6 +46,7 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
   execution_queued: () => 'queued',
   execution_pending: () => 'preparing',
   execution_running: () => 'running',
+  execution_deadline_renewed: ({ deadline }) => `the coordinator was away; its wait for the ${waited(deadline)} starts again`,
   execution_completed: () => 'completed',
   execution_failed: ({ error, code, reason }) =>
     `failed: ${text(error) ?? text(reason) ?? 'no reason was given'}${text(code) === null ? '' : ` (${code})`}`,
