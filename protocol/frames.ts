@@ -138,7 +138,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const strictUtf8 = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Bytes to text, or a refusal: too long, or not UTF-8. A string with a lone surrogate has no UTF-8 form, so it could not be kept as received. */
 export function decodeFrameText(

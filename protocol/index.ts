@@ -10,6 +10,9 @@
  *   reconnect-policy  when the next attempt is made
  *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: what a receiver is sent
  *   limits            every bound
+ *
+ * A page gets the parts that it uses and no others: a call or `new` at the top of a module is marked `@__PURE__`, or a bundler
+ * would have to keep it.
  */
 
 export * from './api.ts';

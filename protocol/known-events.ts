@@ -143,7 +143,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   interrupt_requested: { reason: 'string', force: 'boolean', cause: 'string' },
 };
 
-export const KNOWN_TYPES = Object.keys(FIELDS) as readonly KnownType[];
+export const KNOWN_TYPES = /* @__PURE__ */ Object.keys(FIELDS) as readonly KnownType[];
 
 /** The same event, typed; null when its type is not known, or its data is not what that type says. */
 export function asKnown(event: LoggedEvent): KnownEvent | null {

@@ -116,9 +116,9 @@ export function exceedsUtf8Bytes(text: string, limit: number): boolean {
   return utf8Bytes(text) > limit;
 }
 
-const encoder = new TextEncoder();
+const encoder = /* @__PURE__ */ new TextEncoder();
 /** Encoded into and never read: only the length is wanted, and a buffer for each text would be garbage of the same size. */
-const encoded = new Uint8Array(64 * 1024);
+const encoded = /* @__PURE__ */ new Uint8Array(64 * 1024);
 
 export function utf8Bytes(text: string): number {
   let bytes = 0;

@@ -43,7 +43,7 @@ export const POLICY_BOUNDS: Readonly<Record<PolicyKey, { minMs: number; maxMs: n
   maxRuntimeMs: { minMs: SECOND, maxMs: 30 * DAY },
 };
 
-export const POLICY_KEYS = Object.keys(POLICY_DEFAULTS) as PolicyKey[];
+export const POLICY_KEYS = /* @__PURE__ */ Object.keys(POLICY_DEFAULTS) as PolicyKey[];
 
 /**
  * Fills in the defaults. A silence limit below two heartbeats would call every healthy wrapper dead, so it is refused here,
