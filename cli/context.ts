@@ -66,7 +66,7 @@ export async function printJson({ io }: Pick<Context, 'io'>, value: unknown): Pr
 export function openStream(
   context: Context,
   { session, execution }: Reference,
-  options: Pick<SessionStreamOptions, 'after' | 'types' | 'signal' | 'onControl' | 'giveUpAfterMs'>,
+  options: Pick<SessionStreamOptions, 'after' | 'generation' | 'types' | 'signal' | 'onControl' | 'giveUpAfterMs'>,
 ): SessionStream {
   // One notice per drop, and none for a cut that the first retry mends. A terminal is told in its status line, which goes by itself.
   let told = false;

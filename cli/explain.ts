@@ -1,7 +1,7 @@
 /** Errors as a person needs them: what happened, and what to do next. */
 
 import { HoldfastError, StreamFailure } from '../client/index.ts';
-import type { Reference } from './settings.ts';
+import { formatReference, type Reference } from './settings.ts';
 
 export interface Explanation {
   code: string;
@@ -29,8 +29,8 @@ export function explain(error: unknown, { url, reference }: ErrorContext): Expla
 
 type About = ErrorContext['reference'];
 
-/** A stream failed with this because its session is not there (any more). */
-export const isGone = (code: string): boolean => code === 'not_found' || code === 'session_not_found';
+/** A stream failed with this because its session is not there any more, or was made again under its name. */
+export const isGone = (code: string): boolean => ['not_found', 'session_not_found', 'log_replaced'].includes(code);
 
 /** The reason of a close is a word for programs; here it becomes a sentence. */
 function streamMessage({ code, reason }: StreamFailure, url: string, reference: About): string {
@@ -38,6 +38,8 @@ function streamMessage({ code, reason }: StreamFailure, url: string, reference: 
     case 'not_found':
     case 'session_not_found':
       return `session ${reference?.session ?? ''} is not there any more: it was deleted, and its runs were stopped`;
+    case 'log_replaced':
+      return `session ${reference?.session ?? ''} was deleted and made again: its old log is gone, and it has another one now`;
     case 'unreachable':
       return `no connection to ${url} for too long (--give-up-after): ${reason}`;
     case 'unauthorized':
@@ -48,7 +50,7 @@ function streamMessage({ code, reason }: StreamFailure, url: string, reference: 
 }
 
 const streamHint = (code: string, url: string, reference: About): string | undefined =>
-  isGone(code) ? 'see what there is: holdfast list' : hintFor(code, {}, url, reference);
+  isGone(code) && code !== 'log_replaced' ? 'see what there is: holdfast list' : hintFor(code, {}, url, reference);
 
 const withHint = (explanation: Explanation, hint: string | undefined): Explanation =>
   hint ? { ...explanation, hint } : explanation;
@@ -97,6 +99,10 @@ function hintFor(
       return 'a job takes input only while it runs: one that is queued or pending will in a while; holdfast get says its status';
     case 'offset_ahead':
       return 'the log does not go that far: leave --after out, or use --tail';
+    case 'log_replaced':
+      return reference && 'execution' in reference
+        ? `read the new log from its beginning: holdfast logs ${formatReference(reference)}`
+        : 'read the new log from its beginning';
     case 'offset_expired':
       return 'the log no longer goes back that far: leave --after out';
     default:

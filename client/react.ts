@@ -60,7 +60,19 @@ function numberOf(client: object): number {
 }
 
 /** What decides whether two askings are the same. */
-function keyOf({ client, url, session, execution, types, after, tail, flow, maxEvents, scope }: UseSessionOptions): string {
+function keyOf({
+  client,
+  url,
+  session,
+  execution,
+  types,
+  after,
+  tail,
+  generation,
+  flow,
+  maxEvents,
+  scope,
+}: UseSessionOptions): string {
   return JSON.stringify([
     client ? numberOf(client) : url,
     session,
@@ -68,16 +80,21 @@ function keyOf({ client, url, session, execution, types, after, tail, flow, maxE
     types ?? [],
     after ?? null,
     tail ?? null,
+    generation ?? null,
     flow ?? null,
     maxEvents ?? null,
     scope ?? null,
   ]);
 }
 
-/** The credential is asked of whoever asked last. */
-function open(asked: () => UseSessionOptions, hooks: StreamHooks): SessionStream {
+/** The credential is asked of whoever asked last. `fresh`: the place that was asked for is one of a log that is gone. */
+function open(asked: () => UseSessionOptions, hooks: StreamHooks, fresh: boolean): SessionStream {
   const { client, url, getTicket, session, maxEvents: _max, enabled: _enabled, scope: _scope, ...rest } = asked();
   const options = { ...rest, ...hooks };
+  if (fresh) {
+    delete options.after;
+    delete options.generation;
+  }
   if (client) return client.events(session, options);
   return connectSession({ ...options, url, session, getTicket: () => (asked().getTicket ?? getTicket)() });
 }

@@ -7,10 +7,12 @@
  * T2  At most `maxEvents` are kept, the newest ones. What was dropped is counted.
  * T3  A status is the newest that is known: what the hello said, then what came after it. Replaying an old log does not run through the old
  *     statuses again.
+ * T4  A snapshot holds events of one log. What a session that was made again has is another log.
  */
 
 import { isStatus, type LoggedEvent, type Status } from '../protocol/index.ts';
 import type { SessionStream } from './session-stream.ts';
+import { LOG_REPLACED } from './stream-loss.ts';
 import { type StreamControl, StreamFailure, type StreamState } from './stream-types.ts';
 
 export interface SessionSnapshot {
@@ -46,7 +48,8 @@ export interface StreamHooks {
 
 export class SessionStore {
   readonly #maxEvents: number;
-  readonly #stream: SessionStream;
+  #stream: SessionStream;
+  readonly #open: (fresh: boolean) => SessionStream;
   readonly #listeners = new Set<() => void>();
   #snapshot: SessionSnapshot = INITIAL_SNAPSHOT;
   #fresh: LoggedEvent[] = [];
@@ -59,16 +62,18 @@ export class SessionStore {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #notifiedAt = 0;
 
-  /** Opens the stream. */
-  constructor(open: (hooks: StreamHooks) => SessionStream, maxEvents: number) {
+  /** Opens the stream. `open` is called again, with `fresh`, for the log of a session that was made again: from its beginning. */
+  constructor(open: (hooks: StreamHooks, fresh: boolean) => SessionStream, maxEvents: number) {
     this.#maxEvents = maxEvents;
-    this.#stream = open({
+    const hooks: StreamHooks = {
       onState: ({ status }) => {
         if (status === 'replaying') this.#onHello();
         this.#notify();
       },
       onControl: (control) => this.#onControl(control),
-    });
+    };
+    this.#open = (fresh) => open(hooks, fresh);
+    this.#stream = this.#open(false);
     void this.#read();
   }
 
@@ -81,8 +86,10 @@ export class SessionStore {
     return () => this.#listeners.delete(listener);
   }
 
+  /** After `log_replaced` it begins anew, with the log that is there now and nothing of the old one (T4). */
   reconnect(): void {
-    this.#stream.reconnect();
+    if (this.#error?.code === LOG_REPLACED) this.#restart();
+    else this.#stream.reconnect();
     if (!this.#reading) void this.#read();
   }
 
@@ -91,6 +98,17 @@ export class SessionStore {
     this.#timer = null;
     this.#listeners.clear();
     this.#stream.close();
+  }
+
+  #restart(): void {
+    this.#stream.close();
+    this.#snapshot = INITIAL_SNAPSHOT;
+    this.#fresh = [];
+    this.#droppedFresh = 0;
+    this.#caughtUp = false;
+    this.#statuses = new Map();
+    this.#head = 0;
+    this.#stream = this.#open(true);
   }
 
   async #read(): Promise<void> {

@@ -3,7 +3,7 @@
  *
  *   stream-types     options, states, controls, the failure: what the caller sees
  *   stream-request   the options, checked, and the address of a connection
- *   stream-cursor    what was received: repeats, gaps, the place of a tail          R1 R2
+ *   stream-cursor    what was received: repeats, gaps, the place of a tail          R1 R2 R7
  *   stream-buffer    what was received and not taken, with its acks                 R5
  *   stream-ends      which executions have ended
  *   stream-intake    a frame, through the three above
@@ -49,9 +49,9 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
   });
 
   constructor(options: SessionStreamOptions) {
-    const { after, tail, signal } = options;
+    const { after, tail, generation, signal } = options;
     const request = requestOf(options);
-    const cursor = new StreamCursor({ after, tail, ...request });
+    const cursor = new StreamCursor({ after, tail, generation, ...request });
     this.#intake = { cursor, buffer: new StreamBuffer(cursor.received), ends: new StreamEnds(request.executions) };
     this.#consumer = new StreamConsumer(this.#intake, {
       tell: (control) => guarded(options.onControl, control),
@@ -68,7 +68,10 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
     return this.#attempts.state;
   }
 
-  /** Newest offset that the consumer has taken, or that was filtered out before it: the place to resume from. Null until a tail has begun. */
+  /**
+   * Newest offset that the consumer has taken, or that was filtered out before it: the place to resume from, together with
+   * `hello.generation`. Null until a tail has begun.
+   */
   get lastOffset(): number | null {
     return this.#intake.buffer.taken;
   }

@@ -6,12 +6,14 @@
  * R1  An event is passed on once, in the order of offsets. Only offsets decide what is a repeat, never text.
  * R2  A connection resumes after the last offset that was received; `tail` counts for the first one only. A tail's place is known
  *     from its hello when nothing is filtered, else from the first events or `caught_up`; until then the tail is asked for again.
+ * R7  An offset belongs to one log. A session that was deleted and made again has another log, which its generation tells; the
+ *     stream never goes on in that one.
  */
 
 import { offsetOf, type StreamEvents, type StreamHello } from '../protocol/index.ts';
 
 /** Where a connection begins. */
-export type Place = { after: number } | { tail: number };
+export type Place = ({ after: number } | { tail: number }) & { generation?: string };
 
 /** What an `events` frame brings, before anything is done about it. */
 export type EventsVerdict =
@@ -25,6 +27,7 @@ export type EventsVerdict =
 export interface CursorOptions {
   after?: number | undefined;
   tail?: number | undefined;
+  generation?: string | undefined;
   filtered: boolean;
   /** Every offset comes, so a hole is a fault. */
   complete: boolean;
@@ -40,8 +43,11 @@ export class StreamCursor {
   #tailHead: number | null = null;
   #tailAsks = 0;
   #gapAfter: number | null = null;
+  /** R7: empty until a hello or the options named it. */
+  #log: { generation?: string } = {};
 
-  constructor({ after, tail, filtered, complete }: CursorOptions) {
+  constructor({ after, tail, generation, filtered, complete }: CursorOptions) {
+    if (generation !== undefined) this.#log = { generation };
     this.#filtered = filtered;
     this.#complete = complete;
     this.#tail = tail ?? 0;
@@ -54,7 +60,15 @@ export class StreamCursor {
 
   /** R2. */
   get place(): Place {
-    return this.#received === null ? { tail: this.#tail } : { after: this.#received };
+    return { ...(this.#received === null ? { tail: this.#tail } : { after: this.#received }), ...this.#log };
+  }
+
+  /** R7. The coordinator refuses another log itself, unless its object is older than the question. */
+  isOtherLog({ generation }: StreamHello): boolean {
+    if (generation === undefined) return false;
+    const known = this.#log.generation;
+    this.#log = { generation: known ?? generation };
+    return this.#log.generation !== generation;
   }
 
   /** The offset after which the stream now begins, when the hello has settled that; else null. */

@@ -8,6 +8,7 @@ import type { StreamEvents, StreamFrame, StreamHello } from '../protocol/index.t
 import type { StreamBuffer } from './stream-buffer.ts';
 import type { StreamCursor } from './stream-cursor.ts';
 import type { StreamEnds } from './stream-ends.ts';
+import { LOG_REPLACED, LOG_REPLACED_REASON } from './stream-loss.ts';
 
 export interface Intake {
   readonly cursor: StreamCursor;
@@ -28,6 +29,7 @@ export function takeIn(intake: Intake, frame: StreamFrame, hello: StreamHello | 
   const { cursor, buffer, ends } = intake;
   switch (frame.type) {
     case 'hello': {
+      if (cursor.isOtherLog(frame)) return { kind: 'fail', code: LOG_REPLACED, reason: LOG_REPLACED_REASON };
       const begun = cursor.hello(frame);
       if (begun !== null) buffer.begin(begun);
       return { kind: 'hello' };

@@ -142,6 +142,11 @@ function failureCode({ code, reason, refusal }: SocketEnd): string {
   }
 }
 
-const saidBy = ({ reason, refusal }: SocketEnd): string => refusal?.detail || reason;
+/** R7: the code by which the coordinator refuses a place in a log that is gone, and what it means to a person. */
+export const LOG_REPLACED = 'log_replaced';
+export const LOG_REPLACED_REASON = 'the session was deleted and made again; start from the beginning of its new log';
+
+const saidBy = ({ reason, refusal }: SocketEnd): string =>
+  refusal?.detail || (reason === LOG_REPLACED ? LOG_REPLACED_REASON : reason);
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -17,7 +17,7 @@ export const LINGER_MS = 2_000;
 export const MAX_EVENTS_DEFAULT = 5_000;
 
 /** `source` gives what the newest holder asked with: a credential function is needed long after the stream was opened. */
-export type OpenStream<S> = (source: () => S, hooks: StreamHooks) => SessionStream;
+export type OpenStream<S> = (source: () => S, hooks: StreamHooks, fresh: boolean) => SessionStream;
 
 interface Entry<S> {
   source: S;
@@ -76,7 +76,10 @@ export class StreamRegistry<S extends { maxEvents?: number }> {
 
   #add(key: string, source: S): Entry<S> {
     const ask = { source };
-    const store = new SessionStore((hooks) => this.#open(() => ask.source, hooks), source.maxEvents ?? MAX_EVENTS_DEFAULT);
+    const store = new SessionStore(
+      (hooks, fresh) => this.#open(() => ask.source, hooks, fresh),
+      source.maxEvents ?? MAX_EVENTS_DEFAULT,
+    );
     const entry: Entry<S> = Object.assign(ask, { store, holders: 0, linger: null });
     this.#entries.set(key, entry);
     return entry;

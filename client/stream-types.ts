@@ -60,6 +60,8 @@ export interface SessionStreamOptions {
   after?: number;
   /** Begin with the last so many offsets of the session. */
   tail?: number;
+  /** The log that `after` belongs to: `hello.generation` of the stream that it is from. Another log fails with `log_replaced`. */
+  generation?: string | undefined;
   /** With one or more executions the stream ends when all of them have. */
   execution?: string | readonly string[];
   types?: readonly string[];
@@ -81,7 +83,7 @@ export interface SessionStreamOptions {
 /** Thrown by the iteration when the stream failed, after everything that was received has been taken. */
 export class StreamFailure extends Error {
   override readonly name = 'StreamFailure';
-  /** `offset_expired`, `offset_ahead`, `unauthorized`, `not_found`, `unreachable`, `gap`, a problem code, or `closed_<code>`. */
+  /** `offset_expired`, `offset_ahead`, `log_replaced`, `unauthorized`, `not_found`, `unreachable`, `gap`, a problem code, or `closed_<code>`. */
   readonly code: string;
   readonly reason: string;
   constructor(code: string, reason: string) {

@@ -126,6 +126,7 @@ export const PROBLEMS = {
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
   offset_expired: { status: 410, retryable: false, title: 'The log no longer goes back that far' },
+  log_replaced: { status: 410, retryable: false, title: 'The session was deleted and made again: this is another log' },
   too_large: { status: 413, retryable: false, title: 'The request is too large' },
   upgrade_required: { status: 426, retryable: false, title: 'This path speaks WebSocket' },
   queue_full: { status: 429, retryable: true, title: 'Too many executions are waiting in this session' },

@@ -49,11 +49,14 @@ export interface HoldfastRpc {
     failed: { code: string; message: string },
   ): Promise<Result<{ execution: Execution; settled: boolean }>>;
   sendInput(session: string, execution: string, data: string): Promise<Result<{ commandId: number }>>;
-  /** Events after the offset `after`; `next` is the `after` of the next page, which is empty when it is the `head`. At most 1000. */
+  /**
+   * Events after the offset `after`; `next` is the `after` of the next page, which is empty when it is the `head`. At most 1000.
+   * Hand `generation` of the page before to the next call: `log_replaced` when the session was deleted and made again since.
+   */
   readEvents(
     session: string,
-    query?: { after?: number; limit?: number },
-  ): Promise<Result<{ events: LoggedEvent[]; next: number; head: number }>>;
+    query?: { after?: number; limit?: number; generation?: string },
+  ): Promise<Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }>>;
   createTicket(session: string, request?: TicketRequest): Promise<Result<{ ticket: string; expiresAt: number }>>;
   getSession(session: string): Promise<Result<{ session: SessionSummary }>>;
   listSessions(query?: ListQuery): Promise<Result<{ data: SessionEntry[]; next: string | null }>>;

@@ -11,6 +11,8 @@ export interface StreamHello {
   earliest: number;
   /** Newest offset at the time of the hello; 0 for an empty log. */
   head: number;
+  /** Which log of this name it is. A coordinator of 0.1.0 does not say. */
+  generation?: string;
   executions: { id: string; status: Status }[];
 }
 /** Either `offset` (event i has offset + i) or `offsets` (a filter left holes) is given. */
@@ -54,6 +56,15 @@ export function encodeStreamFrame(frame: StreamHello | StreamCaughtUp | StreamEn
   return JSON.stringify(frame);
 }
 
+/**
+ * The generation of a log: the time at which its session was made, in base 36. A session that is deleted and made again under
+ * its name has another one, so that a reader of the old log does not go on in the new one.
+ */
+export const generationOf = (createdAt: number): string => createdAt.toString(36);
+
+/** The largest safe integer has 11 digits in base 36. */
+export const GENERATION_PATTERN = /^[0-9a-z]{1,11}$/;
+
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -92,6 +103,7 @@ export function parseStreamFrame(text: string): StreamFrame | null {
       return typeof frame.session === 'string' &&
         isCount(frame.earliest) &&
         isCount(frame.head) &&
+        (frame.generation ?? '') === `${frame.generation ?? ''}` &&
         Array.isArray(frame.executions) &&
         frame.executions.every((item) => isObject(item) && typeof item.id === 'string' && isStatus(item.status))
         ? (frame as unknown as StreamHello)

@@ -39,7 +39,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async sendInput(session: string, execution: string, data: string) {
     return this.#call({ method: 'sendInput', session }, (caller) => service.sendInput(caller, session, execution, { data }));
   }
-  async readEvents(session: string, query: { after?: number; limit?: number } = {}) {
+  async readEvents(session: string, query: { after?: number; limit?: number; generation?: string } = {}) {
     return this.#call({ method: 'readEvents', session }, (caller) => service.readEvents(caller, session, query));
   }
   async createTicket(session: string, options: { execution?: string; types?: string[]; ttlSeconds?: number } = {}) {

@@ -275,13 +275,13 @@ export async function readEvents(
   { env, tenant }: Caller,
   session: string,
   query: unknown,
-): Promise<Result<{ events: LoggedEvent[]; next: number; head: number }>> {
+): Promise<Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }>> {
   const bad = checkIds(session);
   if (bad) return bad;
   const parsed = parse(readSchema, query);
   if (!parsed.ok) return parsed;
-  const { after = 0, limit = READ_LIMIT_MAX } = parsed.value;
-  return callSession(env, tenant, session, (stub) => stub.readEvents({ after, limit }));
+  const { after = 0, limit = READ_LIMIT_MAX, generation } = parsed.value;
+  return callSession(env, tenant, session, (stub) => stub.readEvents({ after, limit, generation }));
 }
 
 /** Needs no session: a ticket says what may be read, not that it is there. */

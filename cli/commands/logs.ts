@@ -25,6 +25,8 @@ interface Reading {
   reference: Reference;
   types: readonly string[] | undefined;
   giveUpAfterMs: number;
+  /** The log that is read, once it is known: what was read of it is not continued with another one. */
+  log: { generation?: string | undefined };
   /** What to do with an event. */
   show: (event: LoggedEvent) => Promise<void>;
 }
@@ -53,6 +55,7 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
     reference,
     types: asked ?? (json ? undefined : draws ? [...HUMAN_TYPES, 'progress'] : HUMAN_TYPES),
     giveUpAfterMs,
+    log: {},
     show: json ? (event) => io.stdout.write(`${JSON.stringify(event)}\n`) : (event) => printer.print(event),
   };
   // Also says at once, and clearly, that there is no such run.
@@ -81,12 +84,13 @@ interface Range {
 
 /** Shows what is after `from`. Not following, it ends where the log ended when it was reached; following, with the run. */
 async function read(context: Context, reading: Reading, { from, follow, exact = false }: Range): Promise<SessionStream> {
-  const { reference, types, giveUpAfterMs, show } = reading;
+  const { reference, types, giveUpAfterMs, log, show } = reading;
   let stream = open(from);
   function open(after: number): SessionStream {
     const opened = openStream(context, reference, {
       after,
       giveUpAfterMs,
+      ...log,
       ...(types ? { types } : {}),
       onControl: (control) => {
         if (control.type === 'caught_up' && !follow) opened.close();
@@ -98,6 +102,7 @@ async function read(context: Context, reading: Reading, { from, follow, exact = 
   for (;;) {
     try {
       for await (const event of stream) await show(event);
+      log.generation ??= stream.hello?.generation;
       return stream;
     } catch (error) {
       if (!(error instanceof StreamFailure) || error.code !== 'offset_expired' || exact) throw error;

@@ -146,8 +146,9 @@ async function follow(
   if (io.stdout.broken && !verdict) return EXIT.brokenPipe;
 
   // The status has a second source: a stream that failed says nothing about the job.
-  const unreachable = failure !== null && (failure.code === 'unreachable' || failure.code === 'unauthorized');
-  const found = unreachable ? null : await client.get(reference.session, reference.execution).catch(() => null);
+  // A session that was made again may have a run of this name, which is another one.
+  const unknowable = failure !== null && ['unreachable', 'unauthorized', 'log_replaced'].includes(failure.code);
+  const found = unknowable ? null : await client.get(reference.session, reference.execution).catch(() => null);
   const ended = found && isTerminal(found.status) ? found : null;
   if (failure) {
     const { message, hint } = explain(failure, { url: context.settings.url, reference });

@@ -2,16 +2,19 @@
  * The read side of the Durable Streams protocol (STR22), in JSON mode: the log of a session, or of one execution, as a stream of JSON messages. An execution
  * that has settled is a closed stream. Nothing is written by this way, so the protocol's other half is answered 405.
  *
- * D1  An offset on the wire is the log's offset of the last event before it, in 16 digits, so that offsets sort as text.
+ * D1  An offset on the wire is the log's offset of the last event before it, in 16 digits, so that offsets sort as text, and the generation of the log
+ *     (STR32). Digits alone are taken too, and then no generation is checked: the client of 0.1.0 keeps and sends those.
  * D2  The end of a closed stream is the offset of its verdict, for all who come after it, though the session's log goes on behind it.
  * D3  `Stream-Closed` is said only beside the last event, or after it. What is known to have settled before its log was read, was read to its end.
  */
 
-import { type Execution, type Failure, isTerminal } from '../../protocol/index.ts';
+import { type Execution, type Failure, generationOf, isTerminal } from '../../protocol/index.ts';
 import { callSession } from '../calls.ts';
 import type { Config } from '../config.ts';
+import { refusalOfGeneration } from '../core/generation.ts';
 import type { Env } from '../env.ts';
 import { type FeedRequest, openFeed, type StoredEvent } from './feed.ts';
+import { generationParam } from './params.ts';
 import { failure } from './problem.ts';
 import { beyondTicket, httpReader, narrowByTicket } from './readers.ts';
 import { eventStreamOf, type Rendered } from './sse.ts';
@@ -30,7 +33,7 @@ const CURSOR_EPOCH_MS = Date.UTC(2024, 9, 9);
 const CURSOR_INTERVAL_MS = 20_000;
 const CURSOR_JITTER_MAX = 180;
 
-const OFFSET = /^\d{16}$/;
+const OFFSET = /^(\d{16})(?:_([0-9a-z]{1,11}))?$/;
 
 export interface StreamPath {
   session: string;
@@ -38,11 +41,13 @@ export interface StreamPath {
 }
 
 /** Where to begin: after an offset, at the oldest event there is, or at the tail. */
-type Start = { after: number } | 'oldest' | 'tail';
+type Start = { after: number; generation: string | null } | 'oldest' | 'tail';
 
 interface StreamRequest {
   start: Start;
   live: 'long-poll' | 'sse' | null;
+  /** The log that the reader means; null: the one that is there. */
+  generation: string | null;
   cursor: string | null;
 }
 
@@ -52,18 +57,19 @@ export async function readStream(request: Request, env: Env, config: Config, pat
   if (!reader.ok) return reader;
   const wanted = streamParams(new URL(request.url).searchParams);
   if ('code' in wanted) return wanted;
-  const { start, live, cursor } = wanted;
+  const { start, live, cursor, generation } = wanted;
   const filter: FeedRequest = {
     after: typeof start === 'object' ? start.after : null,
     tail: start === 'oldest' ? Number.MAX_SAFE_INTEGER : start === 'tail' ? 0 : null,
     executions: execution === undefined ? null : [execution],
     types: null,
+    generation,
   };
   const narrowed = narrowByTicket({ ...filter, flow: true }, reader.ticket);
   if (!narrowed) return beyondTicket();
 
   // D3: this is asked first.
-  const settled = execution === undefined ? null : await verdictOffset(env, reader.tenant, session, execution);
+  const settled = execution === undefined ? null : await verdictOffset(env, reader.tenant, session, execution, generation);
   if (settled !== null && typeof settled === 'object') return settled;
   const position = (offset: number): number => {
     if (settled === null) return offset;
@@ -73,17 +79,24 @@ export async function readStream(request: Request, env: Env, config: Config, pat
   if (request.method === 'HEAD') {
     const found = await callSession(env, reader.tenant, session, (stub) => stub.getSession());
     if (!found.ok) return found;
+    const { createdAt } = found.session;
+    const replaced = refusalOfGeneration(createdAt, generation);
+    if (replaced) return replaced;
     const tail = settled ?? found.session.head;
     return new Response(null, {
-      headers: { ...headersOf({ next: tail, upToDate: true, closed: settled !== null }), 'cache-control': 'no-store' },
+      headers: {
+        ...headersOf({ next: tail, upToDate: true, closed: settled !== null }, suffixOf(request, wanted, generationOf(createdAt))),
+        'cache-control': 'no-store',
+      },
     });
   }
 
   const opened = await openFeed(env, reader.tenant, session, narrowed, request.signal);
   if (!opened.ok) return opened;
   const { feed, hello } = opened;
+  const suffix = suffixOf(request, wanted, hello.generation);
   if (live === 'sse') {
-    const events = new StreamEvents(position, execution !== undefined, cursor);
+    const events = new StreamEvents(position, suffix, execution !== undefined, cursor);
     return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), { tenant: reader.tenant, session });
   }
   try {
@@ -105,7 +118,7 @@ export async function readStream(request: Request, env: Env, config: Config, pat
       upToDate: chunk.upToDate,
       closed: chunk.upToDate && (settled !== null || chunk.ended),
     };
-    return answerOf(request, chunk, state, wanted);
+    return answerOf(request, chunk, state, wanted, suffix);
   } finally {
     feed.close();
   }
@@ -119,25 +132,44 @@ function streamParams(query: URLSearchParams): StreamRequest | Failure {
     return failure('bad_request', 'live: must be long-poll or sse', { field: 'live' });
   }
   if (live !== null && offset === undefined) return failure('bad_request', 'offset: is needed with live', { field: 'offset' });
+  const generation = generationParam(query);
+  if (!generation.ok) return generation;
   const start = startOf(offset ?? '-1');
   if (!start) return failure('bad_request', 'offset: must be -1, now, or one that this stream gave', { field: 'offset' });
-  return { start, live, cursor: query.get('cursor') };
+  const named = typeof start === 'object' ? start.generation : null;
+  return { start, live, generation: named ?? generation.value, cursor: query.get('cursor') };
 }
 
 function startOf(offset: string): Start | null {
   if (offset === '-1') return 'oldest';
   if (offset === 'now') return 'tail';
-  const after = Number(offset);
-  return OFFSET.test(offset) && Number.isSafeInteger(after) ? { after } : null;
+  const [, digits, generation = null] = OFFSET.exec(offset) ?? [];
+  const after = Number(digits);
+  return Number.isSafeInteger(after) ? { after, generation } : null;
 }
 
 /** D1 */
-const offsetText = (offset: number): string => String(offset).padStart(16, '0');
+const offsetText = (offset: number, suffix: string): string => String(offset).padStart(16, '0') + suffix;
+
+/**
+ * What stands behind the digits of an offset. Nothing for the client of 0.1.0, which is told by two things: it asks for JSON alone, and names no generation
+ * (VER1). Nothing either when an object of 0.1.0 did not say which log it is.
+ */
+function suffixOf(request: Request, { generation }: StreamRequest, made: string | undefined): string {
+  const isOld = generation === null && request.headers.get('accept') === 'application/json';
+  return isOld || made === undefined ? '' : `_${made}`;
+}
 
 /** Offset of the verdict of an execution that has settled, or null. */
-async function verdictOffset(env: Env, tenant: string, session: string, id: string): Promise<number | null | Failure> {
+async function verdictOffset(
+  env: Env,
+  tenant: string,
+  session: string,
+  id: string,
+  generation: string | null,
+): Promise<number | null | Failure> {
   const found: { ok: true; execution: Execution } | Failure = await callSession(env, tenant, session, (stub) =>
-    stub.getExecution(id),
+    stub.getExecution(id, generation),
   );
   if (!found.ok) return found;
   return isTerminal(found.execution.status) ? (found.execution.lastOffset ?? null) : null;
@@ -203,9 +235,9 @@ interface StreamState {
   closed: boolean;
 }
 
-const headersOf = ({ next, upToDate, closed }: StreamState): Record<string, string> => ({
+const headersOf = ({ next, upToDate, closed }: StreamState, suffix: string): Record<string, string> => ({
   'content-type': 'application/json',
-  'stream-next-offset': offsetText(next),
+  'stream-next-offset': offsetText(next, suffix),
   ...(upToDate ? { 'stream-up-to-date': 'true' } : {}),
   ...(closed ? { 'stream-closed': 'true' } : {}),
   'x-content-type-options': 'nosniff',
@@ -217,8 +249,9 @@ async function answerOf(
   chunk: Chunk,
   state: StreamState,
   { start, live, cursor }: StreamRequest,
+  suffix: string,
 ): Promise<Response> {
-  const headers = headersOf(state);
+  const headers = headersOf(state, suffix);
   if (live !== null) headers['stream-cursor'] = cursorAfter(cursor);
   if (live !== null && chunk.empty) {
     delete headers['content-type'];
@@ -228,7 +261,7 @@ async function answerOf(
   // answer is asked for again, and the tag is made of what it holds.
   headers['cache-control'] = start === 'tail' ? 'no-store' : 'private, no-cache';
   headers.vary = 'Authorization';
-  headers.etag = await tagOf(`${state.next}${state.closed ? ' closed' : ''}\n${chunk.text}`);
+  headers.etag = await tagOf(`${state.next}${suffix}${state.closed ? ' closed' : ''}\n${chunk.text}`);
   const known = (request.headers.get('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
   if (live === null && start !== 'tail' && known.includes(headers.etag)) {
     delete headers['content-type'];
@@ -246,6 +279,7 @@ async function tagOf(content: string): Promise<string> {
 /** A stream in the protocol's own event stream: after each `data` a `control` that says where the reader is. */
 class StreamEvents {
   readonly #position: (offset: number) => number;
+  readonly #suffix: string;
   readonly #endIsClose: boolean;
   readonly #cursor: string | null;
   /** What is replayed is held back until the next thing comes, so that the last of it can say that it is up to date. */
@@ -253,8 +287,9 @@ class StreamEvents {
   #upToDate = false;
   #reached = 0;
 
-  constructor(position: (offset: number) => number, endIsClose: boolean, cursor: string | null) {
+  constructor(position: (offset: number) => number, suffix: string, endIsClose: boolean, cursor: string | null) {
     this.#position = position;
+    this.#suffix = suffix;
     this.#endIsClose = endIsClose;
     this.#cursor = cursor;
   }
@@ -290,12 +325,12 @@ class StreamEvents {
 
   #control(offset: number): string {
     this.#reached = this.#position(offset);
-    const control = { streamNextOffset: offsetText(this.#reached), streamCursor: cursorAfter(this.#cursor) };
+    const control = { streamNextOffset: offsetText(this.#reached, this.#suffix), streamCursor: cursorAfter(this.#cursor) };
     return controlText(this.#upToDate ? { ...control, upToDate: true } : control);
   }
 
   #close(): string {
-    return controlText({ streamNextOffset: offsetText(this.#reached), upToDate: true, streamClosed: true });
+    return controlText({ streamNextOffset: offsetText(this.#reached, this.#suffix), upToDate: true, streamClosed: true });
   }
 }
 

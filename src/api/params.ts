@@ -1,6 +1,6 @@
 /** Query parameters of the readers. One way to read a number, so that no route takes `1e3`, ` 5` or `-0`. */
 
-import { EVENT_TYPE_PATTERN, type Failure, FILTER_ITEMS_MAX, isId } from '../../protocol/index.ts';
+import { EVENT_TYPE_PATTERN, type Failure, FILTER_ITEMS_MAX, GENERATION_PATTERN, isId } from '../../protocol/index.ts';
 import type { ViewerRequest } from '../session/viewers.ts';
 import { failure } from './problem.ts';
 
@@ -24,6 +24,15 @@ function listParam(query: URLSearchParams, name: string, isItem: (item: string) 
     : failure('bad_request', `${name}: must be a comma list of at most ${FILTER_ITEMS_MAX} valid names`, { field: name });
 }
 
+/** STR30. */
+export function generationParam(query: URLSearchParams): { ok: true; value: string | null } | Failure {
+  const value = query.get('generation');
+  if (value === null || GENERATION_PATTERN.test(value)) return { ok: true, value };
+  return failure('bad_request', 'generation: must be one that a hello, an offset or an id of this session named', {
+    field: 'generation',
+  });
+}
+
 /** What a reader asks for: where to begin, and what to leave out. */
 export function readerParams(query: URLSearchParams): { ok: true; request: ViewerRequest } | Failure {
   const after = numberParam(query.get('after'));
@@ -38,9 +47,12 @@ export function readerParams(query: URLSearchParams): { ok: true; request: Viewe
   if (!types.ok) return types;
   const flow = query.get('flow');
   if (flow !== null && flow !== 'ack') return failure('bad_request', 'flow: must be ack', { field: 'flow' });
+  const generation = generationParam(query);
+  if (!generation.ok) return generation;
   return {
     ok: true,
     request: {
+      generation: generation.value,
       after: after ?? (tail === undefined ? 0 : null),
       tail: tail ?? null,
       executions: executions.value,

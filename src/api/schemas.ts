@@ -15,6 +15,7 @@ import {
   exceedsUtf8Bytes,
   FAILURE_CODE_PATTERN,
   FILTER_ITEMS_MAX,
+  GENERATION_PATTERN,
   ID_PATTERN,
   INPUT_BYTES_MAX,
   LABEL_KEY_PATTERN,
@@ -147,6 +148,7 @@ export const listSchema = z.strictObject({
 export const readSchema = z.strictObject({
   after: z.int().min(0).optional(),
   limit: z.int().min(1).max(READ_LIMIT_MAX).optional(),
+  generation: z.string().regex(GENERATION_PATTERN, 'is not a generation').optional(),
 });
 
 export type StartBody = z.infer<typeof startSchema>;

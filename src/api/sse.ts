@@ -28,8 +28,8 @@ const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 3000;
 const retryMs = (): number => RETRY_MIN_MS + Math.floor(Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
 
-/** Id of the last `end`: who comes back with it has seen all. */
-const COMPLETE_ID = /^(0|[1-9][0-9]*)\.end$/;
+/** `<offset>@<generation>`, and `.end` behind it in the last `end`: a reader that comes back with that has seen all. 0.1.0 gave no generation. */
+const EVENT_ID = /^(\d+)(?:@([0-9a-z]{1,11}))?(\.end)?$/;
 
 export const wantsEventStream = (request: Request): boolean => {
   const accepted = (request.headers.get('accept') ?? '').toLowerCase().split(',');
@@ -54,21 +54,26 @@ export async function streamEvents(request: Request, env: Env, config: Config, s
   if (!asked) return beyondTicket();
   // Browsers send an empty one when there was none.
   const lastEventId = request.headers.get('last-event-id') || null;
-  if (lastEventId !== null && asked.executions && COMPLETE_ID.test(lastEventId)) return new Response(null, { status: 204 });
-  const resumeAfter = numberParam(lastEventId?.replace(COMPLETE_ID, '$1'));
-  if (resumeAfter === null) {
+  const [, offset, generation, complete] = EVENT_ID.exec(lastEventId ?? '') ?? [];
+  const resumeAfter = numberParam(offset);
+  if (lastEventId !== null && typeof resumeAfter !== 'number') {
     return failure('bad_request', 'Last-Event-ID: must be an id of this stream', { field: 'last-event-id' });
   }
-  const { flow: _, ...wanted } = resumeAfter === undefined ? asked : { ...asked, after: resumeAfter, tail: null };
+  if (complete !== undefined && asked.executions) return new Response(null, { status: 204 });
+  const { flow: _, ...rest } = asked;
+  const wanted =
+    typeof resumeAfter === 'number'
+      ? { ...rest, after: resumeAfter, tail: null, generation: generation ?? asked.generation ?? null }
+      : rest;
 
   const opened = await openFeed(env, reader.tenant, session, wanted, request.signal);
   if (!opened.ok) return opened;
-  const { feed } = opened;
+  const { feed, hello } = opened;
   if (request.method === 'HEAD') {
     feed.close();
     return new Response(null, { headers: SSE_HEADERS });
   }
-  const text = new EventText(wanted.executions, wanted.after ?? 0);
+  const text = new EventText(wanted.executions, wanted.after ?? 0, hello.generation);
   return eventStreamOf(feed, `retry: ${retryMs()}\n\n`, SSE_RECYCLE_MS, (item) => text.of(item), {
     tenant: reader.tenant,
     session,
@@ -137,9 +142,12 @@ async function pump(
 /** STR20: an event of the log has its offset as id; what is no event of the log has no `at` in its data. */
 class EventText {
   readonly #waitingFor: Set<string> | null;
+  /** What stands behind the offset in an id: nothing, when an object of 0.1.0 did not say it. */
+  readonly #of: string;
   #reached: number;
 
-  constructor(executions: readonly string[] | null, after: number) {
+  constructor(executions: readonly string[] | null, after: number, generation: string | undefined) {
+    this.#of = generation === undefined ? '' : `@${generation}`;
     this.#waitingFor = executions && new Set(executions);
     this.#reached = after;
   }
@@ -148,20 +156,20 @@ class EventText {
     switch (item.type) {
       case 'events':
         this.#reached = item.last;
-        return { text: item.events.map(eventText).join(''), last: false };
+        return { text: item.events.map((event) => eventText(event, this.#of)).join(''), last: false };
       case 'caught_up':
         this.#reached = item.offset;
-        return { text: `id: ${item.offset}\nevent: caught_up\ndata: {"offset":${item.offset}}\n\n`, last: false };
+        return { text: `id: ${item.offset}${this.#of}\nevent: caught_up\ndata: {"offset":${item.offset}}\n\n`, last: false };
       case 'end': {
         this.#waitingFor?.delete(item.execution);
         const last = this.#waitingFor?.size === 0;
         const data = JSON.stringify({ execution: item.execution, status: item.status });
-        return { text: `${last ? `id: ${this.#reached}.end\n` : ''}event: end\ndata: ${data}\n\n`, last };
+        return { text: `${last ? `id: ${this.#reached}${this.#of}.end\n` : ''}event: end\ndata: ${data}\n\n`, last };
       }
     }
   }
 }
 
 /** Ids are plain words, so the envelope needs no encoding; what is stored goes through as it is. */
-const eventText = ({ offset, execution, type, at, data }: StoredEvent): string =>
-  `id: ${offset}\nevent: ${type}\ndata: {"offset":${offset},"execution":"${execution}","at":${at},"data":${data}}\n\n`;
+const eventText = ({ offset, execution, type, at, data }: StoredEvent, of: string): string =>
+  `id: ${offset}${of}\nevent: ${type}\ndata: {"offset":${offset},"execution":"${execution}","at":${at},"data":${data}}\n\n`;

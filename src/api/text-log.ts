@@ -10,6 +10,7 @@ import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { logLine, messageOf } from '../log.ts';
 import { type Feed, type OpenFeed, openFeed, type StoredEvent } from './feed.ts';
+import { generationParam } from './params.ts';
 import { failure } from './problem.ts';
 import { beyondTicket, httpReader } from './readers.ts';
 
@@ -32,13 +33,15 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
   if (!reader.ok) return reader;
   const follow = new URL(request.url).searchParams.get('follow') ?? '0';
   if (follow !== '0' && follow !== '1') return failure('bad_request', 'follow: must be 0 or 1', { field: 'follow' });
+  const generation = generationParam(new URL(request.url).searchParams);
+  if (!generation.ok) return generation;
   const { ticket } = reader;
   if (ticket?.execution !== undefined && ticket.execution !== execution) return beyondTicket();
   if (ticket?.types && !ticket.types.includes('output')) return beyondTicket();
 
-  const open = (after: number): Promise<OpenFeed | Failure> =>
-    openFeed(env, reader.tenant, session, { after, tail: null, executions: [execution], types: null }, request.signal);
-  const first = await open(0);
+  const open = (after: number, generation: string | null): Promise<OpenFeed | Failure> =>
+    openFeed(env, reader.tenant, session, { after, tail: null, executions: [execution], types: null, generation }, request.signal);
+  const first = await open(0, generation.value);
   if (!first.ok) return first;
   const headers = {
     'content-type': 'text/plain; charset=utf-8',
@@ -53,9 +56,13 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
   const { readable, writable } = new IdentityTransformStream();
   // Types are chosen here and not in the object, which would have to parse every event for it.
   const showGaps = !ticket?.types || ticket.types.includes('gap');
-  void pump(writable.getWriter(), first.feed, open, { follow: follow === '1', showGaps, signal: request.signal }).catch((error) => {
-    logLine('info', 'log_reader_left', { tenant: reader.tenant, session, execution, message: messageOf(error) });
-  });
+  // STR30: whatever is opened later is this log, or the answer is broken off.
+  const again = (after: number) => open(after, first.hello.generation ?? generation.value);
+  void pump(writable.getWriter(), first.feed, again, { follow: follow === '1', showGaps, signal: request.signal }).catch(
+    (error) => {
+      logLine('info', 'log_reader_left', { tenant: reader.tenant, session, execution, message: messageOf(error) });
+    },
+  );
   return new Response(readable, { headers });
 }
 

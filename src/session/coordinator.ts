@@ -96,8 +96,8 @@ export class SessionCoordinator extends DurableObject<Env> {
   findStart(start: Pick<operations.NormalStart, 'id' | 'digest'>) {
     return operations.findStart(this.#session.context, start);
   }
-  getExecution(id: string) {
-    return operations.getExecution(this.#session.context, id);
+  getExecution(id: string, generation?: string | null) {
+    return operations.getExecution(this.#session.context, id, generation);
   }
   listExecutions(query: operations.ListQuery) {
     return operations.listExecutions(this.#session.context, query);
@@ -120,7 +120,7 @@ export class SessionCoordinator extends DurableObject<Env> {
   getSession() {
     return operations.getSession(this.#session.context);
   }
-  readEvents(query: { after: number; limit: number }) {
+  readEvents(query: { after: number; limit: number; generation?: string | undefined }) {
     return operations.readEvents(this.#session.context, query);
   }
 }

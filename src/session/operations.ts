@@ -5,6 +5,7 @@ import {
   COMMANDS_WAITING_MAX,
   type Execution,
   type Failure,
+  generationOf,
   isTerminal,
   LIST_LIMIT_MAX,
   type LoggedEvent,
@@ -18,6 +19,7 @@ import {
 } from '../../protocol/index.ts';
 import { type Admission, admit, admitAgain } from '../core/admission.ts';
 import { type ExecutionRecord, UNTOUCHED, viewOf } from '../core/execution.ts';
+import { refusalOfGeneration } from '../core/generation.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
 import { parseStored } from '../core/stored.ts';
 import { announce, commit, type Written, writeTransition } from './commit.ts';
@@ -165,7 +167,10 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
   });
 }
 
-export function getExecution(context: SessionContext, id: string): Result<{ execution: Execution }> {
+/** `generation`: the log that a reader means, where it names one. */
+export function getExecution(context: SessionContext, id: string, generation?: string | null): Result<{ execution: Execution }> {
+  const replaced = context.store.exists ? refusalOfGeneration(context.store.createdAt, generation) : null;
+  if (replaced) return replaced;
   const found = findExecution(context, id);
   return found.ok ? { ok: true, execution: viewOf(context.session, found.record) } : found;
 }
@@ -278,10 +283,10 @@ const READ_BYTES_MAX = 4 * 1024 * 1024;
 
 export function readEvents(
   { store }: SessionContext,
-  { after, limit }: { after: number; limit: number },
-): Result<{ events: LoggedEvent[]; next: number; head: number }> {
+  { after, limit, generation }: { after: number; limit: number; generation?: string | undefined },
+): Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }> {
   if (!store.exists) return noSession;
-  const bad = checkOffset(store.log, after);
+  const bad = refusalOfGeneration(store.createdAt, generation) ?? checkOffset(store.log, after);
   if (bad) return bad;
   const events: LoggedEvent[] = [];
   let bytes = 0;
@@ -294,7 +299,8 @@ export function readEvents(
       if (offset > after && events.length < limit) events.push({ offset, execution: row.execution, type, at, data });
     }
   }
-  return { ok: true, events, next: events.at(-1)?.offset ?? after, head: store.log.head };
+  const next = events.at(-1)?.offset ?? after;
+  return { ok: true, events, next, head: store.log.head, generation: generationOf(store.createdAt) };
 }
 
 const eventsOf = (row: LogRow): Omit<LoggedEvent, 'offset' | 'execution'>[] => parseStored(`[${row.body.replaceAll('\n', ',')}]`);
@@ -314,6 +320,8 @@ function checkOffset(log: { head: number; earliest: number }, after: number): Fa
 export function admitViewer(context: SessionContext, request: ViewerRequest): { ok: true } | Failure {
   const { store, viewers } = context;
   if (!store.exists) return noSession;
+  const replaced = refusalOfGeneration(store.createdAt, request.generation);
+  if (replaced) return replaced;
   const missing = request.executions?.find((id) => store.executions.get(id) === null);
   if (missing !== undefined) return noExecution(missing);
   if (viewers.count >= VIEWERS_MAX)

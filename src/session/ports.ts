@@ -181,6 +181,7 @@ export interface Store {
   readonly outbox: OutboxTable;
   /** Whether the session was ever started, and not deleted since. Its tables, but for the outbox and the callbacks, may only be asked when it was. */
   readonly exists: boolean;
+  /** Differs from that of every earlier session of this name: the generation of the log is made of it (`generationOf`). */
   readonly createdAt: number;
   create(now: number): void;
   /** Deletes every row but those of the outbox and the callbacks: from here on the session does not exist. Part of a transaction. */

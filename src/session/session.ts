@@ -184,6 +184,7 @@ function closeCodeOf({ code }: Failure): number {
   switch (code) {
     case 'offset_ahead':
     case 'offset_expired':
+    case 'log_replaced':
       return CLOSE.offsetUnavailable;
     case 'overloaded':
       return CLOSE.tooManyConnections;

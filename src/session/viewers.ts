@@ -10,6 +10,7 @@
 import {
   CLOSE,
   encodeStreamFrame,
+  generationOf,
   isTerminal,
   parseViewerFrame,
   REPLAY_ROUND_BYTES,
@@ -29,6 +30,8 @@ export interface ViewerRequest {
   executions: string[] | null;
   types: string[] | null;
   flow: boolean;
+  /** The log that the reader means; absent: the one that is there. */
+  generation?: string | null;
 }
 
 /** Executions named in the hello: enough for a page, not the history of a session. */
@@ -79,6 +82,7 @@ export class Viewers {
         session: this.#session,
         earliest: log.earliest,
         head: log.head,
+        generation: generationOf(this.#store.createdAt),
         // A filter may be the bound of a ticket, which then tells of no other execution (STR16).
         executions:
           executions === null ? records.newest(HELLO_EXECUTIONS_MAX) : executions.flatMap((id) => statusOf(records.get(id))),

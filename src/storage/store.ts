@@ -5,6 +5,7 @@
  */
 
 import { drizzle } from 'drizzle-orm/durable-sqlite';
+import { createdAtAfter } from '../core/generation.ts';
 import type { Store } from '../session/ports.ts';
 import { CallbackStore } from './callbacks.ts';
 import { CommandStore } from './commands.ts';
@@ -27,6 +28,8 @@ export class SessionStore implements Store {
   /** Null when it is not known. */
   #hasTables: boolean | null = null;
   #createdAt: number | null = null;
+  /** Of the newest session that this instance made or read, deleted or not. */
+  #lastCreatedAt = 0;
 
   /** Migrates tables that are there. A session that was never started gets none: being asked about it must not create it. */
   constructor(storage: DurableObjectStorage, now: number) {
@@ -53,13 +56,14 @@ export class SessionStore implements Store {
 
   get createdAt(): number {
     this.#createdAt ??= this.#tables ? Number(this.meta.get('created_at')) : 0;
+    this.#lastCreatedAt = Math.max(this.#lastCreatedAt, this.#createdAt);
     return this.#createdAt;
   }
 
   create(now: number): void {
     if (this.exists) return;
     migrate(this.#storage, now);
-    this.meta.set('created_at', String(now));
+    this.meta.set('created_at', String(createdAtAfter(this.#lastCreatedAt, this.outbox.get('directory'), now)));
     this.forget();
   }
 

@@ -23,6 +23,12 @@ describe('logs -f never hangs', () => {
     ['the session is deleted', 4404, 'session_not_found', /session s1 is not there any more: it was deleted/],
     ['the key is withdrawn', 4401, 'ticket_expired', /no longer takes this API key/],
     ['the place has expired', 4410, 'offset_expired', /expired/],
+    [
+      'the session is made again',
+      4410,
+      'log_replaced',
+      /session s1 was deleted and made again[\s\S]*read the new log from its beginning: holdfast logs s1\/e1/,
+    ],
   ])('when %s it ends with 125 and says so', async (_name, close, reason, message) => {
     fake.addExecution('e1');
     fake.behaviours.push({ close, reason, afterHello: true }, { close, reason }, { close, reason });

@@ -220,6 +220,23 @@ describe('what a component sees', () => {
     await until('three', () => seen?.events.length === 3);
   });
 
+  test('[STR30] after the session was made again reconnect() begins with the new log, and keeps nothing of the old one', async () => {
+    fake.generation = 'g1';
+    fake.lines('e1', 5);
+    put(createElement(View, { after: 2 }));
+    await until('old', () => seen?.events.length === 3);
+    fake.generation = 'g2';
+    fake.log.length = 0;
+    fake.cut();
+    fake.lines('e1', 2);
+    await until('failed', () => seen?.error?.code === 'log_replaced');
+    expect(offsets(seen)).toEqual([3, 4, 5]);
+    seen?.reconnect();
+    await until('new', () => seen?.state.status === 'live' && seen.events.length === 2);
+    expect(offsets(seen)).toEqual([1, 2]);
+    expect([seen?.error, seen?.dropped]).toEqual([null, 0]);
+  });
+
   test('statuses: what the coordinator says now, not what an old log said then', async () => {
     fake.append('e1', [
       { type: 'execution_pending', data: {} },

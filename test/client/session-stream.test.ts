@@ -280,6 +280,66 @@ describe('tail', () => {
   });
 });
 
+describe('the generation of the log', () => {
+  test('[STR30] every connection after the first names the log that the first hello named', async () => {
+    fake.generation = 'g1';
+    fake.lines('e1', 6);
+    fake.behaviours.push({ cutAfterFrames: 1 });
+    fake.batchEvents = 3;
+    const stream = follow();
+    expect((await take(stream, 6)).map(({ offset }) => offset)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(fake.viewers.map(({ query }) => query.get('generation'))).toEqual([null, 'g1']);
+    expect(stream.hello?.generation).toBe('g1');
+  });
+
+  test('[STR30] a session that was deleted and made again ends the stream with the cause and the next step', async () => {
+    fake.generation = 'g1';
+    fake.lines('e1', 10);
+    const stream = follow();
+    await take(stream, 10);
+    fake.generation = 'g2';
+    fake.cut();
+    const failure = await takeAll(stream).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(StreamFailure);
+    expect(failure).toMatchObject({
+      code: 'log_replaced',
+      reason: 'the session was deleted and made again; start from the beginning of its new log',
+    });
+    // It asks for the old log as often as it is told to, and never goes on in the new one.
+    stream.reconnect();
+    await expect(takeAll(stream)).rejects.toMatchObject({ code: 'log_replaced' });
+    expect(fake.viewers.map(({ query }) => query.get('generation'))).toEqual([null, 'g1', 'g1']);
+  });
+
+  test('[STR30] so does a hello of another log, from a coordinator that did not check', async () => {
+    fake.generation = 'g1';
+    fake.lines('e1', 10);
+    const stream = follow();
+    await take(stream, 10);
+    fake.checksGeneration = false;
+    fake.generation = 'g2';
+    fake.cut();
+    fake.lines('e1', 5, 11);
+    await expect(takeAll(stream)).rejects.toMatchObject({ code: 'log_replaced' });
+    expect(stream.lastOffset).toBe(10);
+  });
+
+  test('[STR30] a place that was kept is given together with its log', async () => {
+    fake.generation = 'g2';
+    fake.lines('e1', 12);
+    await expect(takeAll(follow({ after: 10, generation: 'g1' }))).rejects.toMatchObject({ code: 'log_replaced' });
+    expect((await take(follow({ after: 10, generation: 'g2' }), 2)).map(({ offset }) => offset)).toEqual([11, 12]);
+  });
+
+  test('[VER2] a coordinator of 0.1.0 says no generation, and is asked for none', async () => {
+    fake.lines('e1', 6);
+    fake.behaviours.push({ cutAfterFrames: 1 });
+    fake.batchEvents = 3;
+    expect(await take(follow(), 6)).toHaveLength(6);
+    expect(fake.viewers.map(({ query }) => query.has('generation'))).toEqual([false, false]);
+  });
+});
+
 describe('flow', () => {
   test('acks follow the consumer: a stalled one stops the coordinator at its window, a resumed one gets all', async () => {
     const text = `${'x'.repeat(10_000)}\n`;

@@ -166,6 +166,7 @@ describe('problem codes', () => {
       ['not_running', 409, false],
       ['offset_ahead', 409, false],
       ['offset_expired', 410, false],
+      ['log_replaced', 410, false],
       ['too_large', 413, false],
       ['upgrade_required', 426, false],
       ['queue_full', 429, true],

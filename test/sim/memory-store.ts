@@ -6,6 +6,7 @@
 import { type Command, isActive, isTerminal, type OpenStatus, STATUSES, type Status, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../../src/core/execution.ts';
+import { createdAtAfter } from '../../src/core/generation.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Tally } from '../../src/core/metrics.ts';
 import type {
@@ -28,6 +29,7 @@ export class MemoryStore implements Store {
   readonly log: LogTable;
   readonly outbox: OutboxTable;
   readonly #disk: Disk;
+  #lastCreatedAt = 0;
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -47,7 +49,9 @@ export class MemoryStore implements Store {
   }
 
   create(now: number): void {
-    if (!this.exists) this.#disk.create(now);
+    if (this.exists) return;
+    this.#lastCreatedAt = createdAtAfter(this.#lastCreatedAt, this.#disk.outbox, now);
+    this.#disk.create(this.#lastCreatedAt);
   }
 
   erase(): void {

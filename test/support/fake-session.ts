@@ -86,6 +86,9 @@ export class FakeSession {
   batchEvents = 50;
   windowBytes = 1024 * 1024;
   ticketsMade = 0;
+  /** Which log it is. Undefined: it does not say, as version 0.1.0. */
+  generation: string | undefined;
+  checksGeneration = true;
   deleted = false;
   /** Whether `end` frames are sent at all: a viewer has to find out by other means. */
   tellsEnds = true;
@@ -250,6 +253,9 @@ export class FakeSession {
       if (behaviour.afterHello) this.#hello(viewer);
       return socket.close(behaviour.close, behaviour.reason ?? '');
     }
+    const wanted = query.get('generation');
+    if (this.checksGeneration && wanted !== null && wanted !== (this.generation ?? wanted))
+      return socket.close(CLOSE.offsetUnavailable, 'log_replaced');
     const head = this.log.length;
     const tail = query.get('tail');
     viewer.sent = tail === null ? Number(query.get('after')) : Math.max(this.earliest - 1, head - Number(tail));
@@ -262,9 +268,8 @@ export class FakeSession {
 
   #hello({ socket }: Viewer): void {
     const executions = [...this.executions.values()].map(({ id, status }) => ({ id, status }));
-    socket.send(
-      JSON.stringify({ type: 'hello', session: this.session, earliest: this.earliest, head: this.log.length, executions }),
-    );
+    const { session, earliest, generation } = this;
+    socket.send(JSON.stringify({ type: 'hello', session, earliest, head: this.log.length, generation, executions }));
   }
 
   #onMessage(viewer: Viewer, text: string): void {
@@ -424,7 +429,9 @@ export class FakeSession {
   #readEvents(id: string | undefined, query: URLSearchParams): Answer {
     const execution = id === undefined ? undefined : this.executions.get(id);
     if (id !== undefined && !execution) return problemOf('execution_not_found');
-    const offset = query.get('offset') ?? '-1';
+    const [offset = '-1', named = query.get('generation')] = (query.get('offset') ?? '-1').split('_');
+    const { generation } = this;
+    if (named !== null && generation !== undefined && named !== generation) return problemOf('log_replaced', { generation });
     if (offset !== '-1' && offset !== 'now' && !/^\d{16}$/.test(offset)) return problemOf('bad_request');
     const after = offset === '-1' ? this.earliest - 1 : offset === 'now' ? this.log.length : Number(offset);
     if (after > this.log.length) return problemOf('offset_ahead', { head: this.log.length });
@@ -439,7 +446,7 @@ export class FakeSession {
       status: 200,
       body,
       headers: {
-        'stream-next-offset': String(next).padStart(16, '0'),
+        'stream-next-offset': String(next).padStart(16, '0') + (generation === undefined ? '' : `_${generation}`),
         ...(upToDate ? { 'stream-up-to-date': 'true' } : {}),
         ...(upToDate && settled !== null ? { 'stream-closed': 'true' } : {}),
       },

@@ -42,6 +42,8 @@ const messages = ({ text }: Answer): Seen[] =>
     expect(at).toEqual(expect.any(Number));
     return { offset, execution, type, data };
   });
+/** The place alone: behind it stands the log that it belongs to (STR32; log-generation.test.ts). */
+const digits = (answer: Pick<Answer, 'headers'>): string => next(answer).split('_')[0] ?? '';
 const next = ({ headers }: Pick<Answer, 'headers'>): string => headers.get('stream-next-offset') ?? '';
 const upToDate = ({ headers }: Pick<Answer, 'headers'>): boolean => headers.get('stream-up-to-date') === 'true';
 const closed = ({ headers }: Pick<Answer, 'headers'>): boolean => headers.get('stream-closed') === 'true';
@@ -76,7 +78,7 @@ describe('catch-up', () => {
         expect(answer.headers.get('content-type')).toBe('application/json');
         expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
         expect(messages(answer)).toEqual(log);
-        expect([next(answer), upToDate(answer), closed(answer)]).toEqual([String(log.length).padStart(16, '0'), true, false]);
+        expect([digits(answer), upToDate(answer), closed(answer)]).toEqual([String(log.length).padStart(16, '0'), true, false]);
       }
     }
   });
@@ -104,7 +106,7 @@ describe('catch-up', () => {
       expect(answer).toMatchObject({ status: 200, text: '' });
       expect(answer.headers.get('content-type')).toBe('application/json');
       expect(answer.headers.get('cache-control')).toContain('no-store');
-      expect(next(answer)).toBe(String(log.length).padStart(16, '0'));
+      expect(digits(answer)).toBe(String(log.length).padStart(16, '0'));
       expect(closed(answer)).toBe(false);
     }
     await vi.waitFor(async () =>
@@ -170,7 +172,7 @@ describe('catch-up', () => {
     const old = await fill('old\n');
     expect((await ask('DELETE', `/v1/sessions/${session}`)).status).toBe(204);
     const anew = await fill('new\n');
-    expect(next(anew)).toBe(next(old));
+    expect(digits(anew)).toBe(digits(old));
     const asked = { headers: { 'if-none-match': String(old.headers.get('etag')) } };
     const answer = await ask('GET', `/v1/sessions/${session}/executions/exec_same/events`, asked);
     expect([answer.status, answer.text]).toEqual([200, anew.text]);
@@ -219,11 +221,11 @@ describe('an execution that has settled is closed', () => {
     const tail = String(log.length).padStart(16, '0');
     for (const query of ['', '?offset=-1', `?offset=${tail}`, '?offset=now', '?offset=-1&live=long-poll']) {
       const answer = await ask('GET', ofExecution(run) + query);
-      expect([answer.status, next(answer), upToDate(answer), closed(answer)]).toEqual([200, tail, true, true]);
+      expect([answer.status, digits(answer), upToDate(answer), closed(answer)]).toEqual([200, tail, true, true]);
       expect(messages(answer)).toEqual(/now|0/.test(query) ? [] : log);
     }
     const head = await ask('HEAD', ofExecution(run));
-    expect([next(head), closed(head)]).toEqual([tail, true]);
+    expect([digits(head), closed(head)]).toEqual([tail, true]);
     expect(closed(await ask('GET', ofSession(run)))).toBe(false);
   });
 
@@ -369,7 +371,7 @@ describe('sse', () => {
     await peer.deliver(4, [exit(0)]);
     const tail = next(await ask('HEAD', ofExecution(run)));
     for (const [offset, count] of [
-      ['-1', Number(tail)],
+      ['-1', Number(tail.split('_')[0])],
       [tail, 0],
       ['now', 0],
     ]) {

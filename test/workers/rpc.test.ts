@@ -10,6 +10,7 @@ import packageJson from '../../package.json?raw';
 import {
   type Execution,
   type Failure,
+  GENERATION_PATTERN,
   type LoggedEvent,
   PROBLEMS,
   PROTOCOL_VERSION,
@@ -259,7 +260,13 @@ describe('readEvents', () => {
         await readLog(run.session),
       );
     }
-    expect(granted(await acme.readEvents(run.session, { after: head }))).toEqual({ ok: true, events: [], next: head, head });
+    expect(granted(await acme.readEvents(run.session, { after: head }))).toEqual({
+      ok: true,
+      events: [],
+      next: head,
+      head,
+      generation: expect.stringMatching(GENERATION_PATTERN),
+    });
     expect(granted(await acme.readEvents(run.session)).events).toHaveLength(head);
   });
 

@@ -5,7 +5,7 @@
 
 import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { encodeEventsFrame } from '../../protocol/index.ts';
+import { encodeEventsFrame, generationOf } from '../../protocol/index.ts';
 import { app } from '../../src/api/app.ts';
 import { Feed } from '../../src/api/feed.ts';
 import { eventStreamOf, SSE_PING_MS, SSE_RECYCLE_MS, SSE_STALL_MS } from '../../src/api/sse.ts';
@@ -47,8 +47,14 @@ describe('events', () => {
     await peer.deliver(3, [exit(0)]);
     await vi.waitFor(() => expect(sse.names.at(-1)).toBe('end'));
     const log = await readLog(run.session);
+    const { body } = await ask('GET', `/v1/sessions/${run.session}`);
+    const generation = generationOf(Number(body.createdAt));
     expect(sse.events.filter(({ data }) => 'at' in data).map(({ id, event, data }) => [id, event, data])).toEqual(
-      log.map(({ offset, execution, type, data }) => [String(offset), type, { offset, execution, at: expect.any(Number), data }]),
+      log.map(({ offset, execution, type, data }) => [
+        `${offset}@${generation}`,
+        type,
+        { offset, execution, at: expect.any(Number), data },
+      ]),
     );
     expect(sse.events.at(-1)).toEqual({
       id: undefined,
@@ -103,7 +109,10 @@ describe('events', () => {
     await peer.deliver(1, [output('a\n'), exit(0)]);
     expect(await one.reader.ended).toBe('whole');
     expect(one.names).toEqual(['caught_up', 'output', 'end']);
-    expect(one.events.at(-1)).toMatchObject({ id: `${one.offsets.at(-1)}.end`, data: { status: 'completed' } });
+    expect(one.events.at(-1)).toMatchObject({
+      id: expect.stringMatching(new RegExp(`^${one.offsets.at(-1)}@\\w+\\.end$`)),
+      data: { status: 'completed' },
+    });
     const second = await WrapperPeer.welcomed(next);
     await second.deliver(1, [output('b\n'), exit(2)]);
     expect(await both.reader.ended).toBe('whole');
@@ -122,7 +131,7 @@ describe('events', () => {
     const sse = await SseReader.open(streamOf(run, '?execution=e1'));
     await sse.reader.ended;
     const last = sse.events.at(-1)?.id ?? '';
-    expect(last).toMatch(/^\d+\.end$/);
+    expect(last).toMatch(/^\d+@\w+\.end$/);
     const { SESSIONS } = untouchable();
     const again = await ask('GET', streamOf(run, '?execution=e1'), {
       headers: { ...asEvents, 'last-event-id': last },

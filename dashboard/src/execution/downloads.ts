@@ -16,6 +16,8 @@ export interface DownloadPort {
   url: string;
   session: string;
   execution: string;
+  /** The log that the page shows: another one is not downloaded in its place. */
+  generation?: string | undefined;
   client: Pick<HoldfastClient, 'readEvents'>;
   fetch: typeof globalThis.fetch;
   /** An API key or a ticket, for the Authorization header. */
@@ -31,6 +33,11 @@ export interface DownloadPort {
 export const fileName = (session: string, execution: string, extension: string): string =>
   `${session}-${execution}`.replaceAll(/[^A-Za-z0-9._-]/g, '_') + extension;
 
+const logPathOf = (port: DownloadPort): string => {
+  const { generation } = port;
+  return `${pathOf(port)}/log${generation === undefined ? '' : `?generation=${generation}`}`;
+};
+
 const pathOf = ({ url, session, execution }: DownloadPort): string =>
   `${url}/v1/sessions/${encodeURIComponent(session)}/executions/${encodeURIComponent(execution)}`;
 
@@ -44,14 +51,15 @@ export async function downloadText(port: DownloadPort, offsets: number): Promise
     }
   }
   const ticket = await port.getTicket();
-  port.open(`${pathOf(port)}/log?ticket=${encodeURIComponent(ticket)}`, name);
+  const path = logPathOf(port);
+  port.open(`${path}${path.includes('?') ? '&' : '?'}ticket=${encodeURIComponent(ticket)}`, name);
   return 'handed_over';
 }
 
 /** The whole text, or null when it is too large to be held. */
 async function textBlob(port: DownloadPort): Promise<Blob | null> {
   const reading = new AbortController();
-  const response = await port.fetch(`${pathOf(port)}/log`, {
+  const response = await port.fetch(logPathOf(port), {
     headers: { authorization: `Bearer ${port.bearer}` },
     redirect: 'error',
     signal: AbortSignal.any([port.signal, reading.signal]),
@@ -75,13 +83,15 @@ async function textBlob(port: DownloadPort): Promise<Blob | null> {
 /** Every event that is kept, in order. The parts of a Blob may lie on the disk, so the size of the log is not bounded by the page's memory. */
 export async function downloadJsonl(port: DownloadPort, bottom: number): Promise<'saved'> {
   const { client, session, execution, signal } = port;
+  let { generation } = port;
   const parts: Blob[] = [];
   let after = bottom;
   let bytes = 0;
   for (;;) {
     let page: Awaited<ReturnType<typeof client.readEvents>>;
     try {
-      page = await client.readEvents(session, { execution, after, signal });
+      page = await client.readEvents(session, { execution, after, generation, signal });
+      generation ??= page.generation;
     } catch (error) {
       const earliest = earliestOf(error);
       if (earliest === null || earliest - 1 <= after) throw error;

@@ -9,13 +9,14 @@ import { errorWords } from './words.ts';
 interface Props {
   session: string;
   execution: string;
+  generation: string | undefined;
   offset: number | null;
   onClose(): void;
 }
 
 type Loaded = { state: 'loading' } | { state: 'there'; event: LoggedEvent } | { state: 'failed'; error: unknown };
 
-export function EventDialog({ session, execution, offset, onClose }: Props) {
+export function EventDialog({ session, execution, generation, offset, onClose }: Props) {
   const { client } = useApp();
   const [loaded, setLoaded] = useState<Loaded>({ state: 'loading' });
 
@@ -24,7 +25,7 @@ export function EventDialog({ session, execution, offset, onClose }: Props) {
     const control = new AbortController();
     setLoaded({ state: 'loading' });
     client
-      .readEvents(session, { execution, after: offset - 1, limit: 1, signal: control.signal })
+      .readEvents(session, { execution, after: offset - 1, limit: 1, generation, signal: control.signal })
       .then(({ events: [event] }) => {
         if (event?.offset !== offset) throw new Error('This event is not kept any more.');
         setLoaded({ state: 'there', event });
@@ -33,7 +34,7 @@ export function EventDialog({ session, execution, offset, onClose }: Props) {
         if (!control.signal.aborted) setLoaded({ state: 'failed', error });
       });
     return () => control.abort();
-  }, [client, session, execution, offset]);
+  }, [client, session, execution, generation, offset]);
 
   const text = loaded.state === 'there' ? JSON.stringify(loaded.event, null, 2) : '';
   return (

@@ -222,6 +222,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
         snapshot={snapshot}
         facts={facts}
         onReconnect={reconnect}
+        onRestart={onRestart}
         onCancelLoading={() => feed.cancelLoading()}
         onRetryOlder={() => feed.retryOlder()}
       />
@@ -252,6 +253,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
                 download.start(kind, execution, {
                   earliest: snapshot.expiredBefore ?? 1,
                   head: snapshot.newest,
+                  generation: snapshot.generation,
                 })
               }
               empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
@@ -300,7 +302,13 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
           <ShareDialog session={session} execution={id} open={open === 'share'} onClose={() => setOpen(null)} />
         </>
       )}
-      <EventDialog session={session} execution={id} offset={inspected} onClose={() => setInspected(null)} />
+      <EventDialog
+        session={session}
+        execution={id}
+        generation={snapshot.generation}
+        offset={inspected}
+        onClose={() => setInspected(null)}
+      />
     </div>
   );
 }

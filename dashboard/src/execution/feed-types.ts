@@ -17,6 +17,7 @@ export interface LogSink {
 
 export interface StreamLike {
   readonly state: StreamState;
+  readonly hello?: { generation?: string } | null;
   batches(): AsyncIterable<LoggedEvent[]>;
   reconnect(): void;
   probe(): void;
@@ -54,6 +55,10 @@ export interface FeedSnapshot {
   readonly streamSince: number;
   /** It was there, and is not any more. */
   readonly gone: boolean;
+  /** It is gone, and its session was made again with another log. */
+  readonly replaced: boolean;
+  /** Which log this is, once that is known. A coordinator of 0.1.0 does not say. */
+  readonly generation: string | undefined;
   readonly caughtUp: boolean;
   /** Newest offset that was loaded, or that the log was known to have at the beginning. */
   readonly newest: number;
@@ -71,6 +76,8 @@ export const startingSnapshot = (now: number): FeedSnapshot => ({
   stream: null,
   streamSince: now,
   gone: false,
+  replaced: false,
+  generation: undefined,
   caughtUp: false,
   newest: 0,
   older: { state: 'none', goal: null, share: 1, error: null },

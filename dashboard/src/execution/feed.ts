@@ -8,12 +8,23 @@
  * F4  Status has a second source: the object is asked for again when the stream fails or ends, when a grace or a pause makes its silence
  *     doubtful, and when the page comes back to the front. A page never shows "running" for ever.
  * F5  After close() nothing of it changes any more, and nothing is open.
+ * F6  A page shows one log. Every read and every stream names its generation once it is known, and what belongs to another log (the session was deleted
+ *     and made again) is not taken: the page says so and offers the new one.
  */
 
-import { connectSession, type LoggedEvent, type StreamControl, StreamFailure, type StreamState } from '../../../client/index.ts';
+import {
+  connectSession,
+  type EventPage,
+  type LoggedEvent,
+  type ReadEventsOptions,
+  type StreamControl,
+  StreamFailure,
+  type StreamState,
+} from '../../../client/index.ts';
+import { generationOf } from '../../../protocol/index.ts';
 import { factsOf, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './facts.ts';
 import { type FeedOptions, type FeedSnapshot, loadFailure, type StreamLike, startingSnapshot } from './feed-types.ts';
-import { afterLoss, boundsOf, placeOf } from './log-place.ts';
+import { afterLoss, boundsOf, placeOf, type ReadLog } from './log-place.ts';
 import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
 import { OlderLoader } from './older.ts';
@@ -24,6 +35,8 @@ const DOUBT_MS = 15_000;
 
 export class ExecutionFeed {
   readonly #options: FeedOptions;
+  /** F6. */
+  readonly #source: ReadLog;
   readonly #now: () => number;
   readonly #listeners = new Set<() => void>();
   readonly #life = new AbortController();
@@ -42,6 +55,7 @@ export class ExecutionFeed {
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#source = (asked) => this.#read(asked);
     this.#now = options.now ?? Date.now;
     this.#snapshot = startingSnapshot(this.#now());
   }
@@ -64,7 +78,7 @@ export class ExecutionFeed {
       this.#change({ facts: factsOf(execution) });
       const summary = await this.#summary();
       if (signal.aborted) return;
-      await this.#open(await boundsOf(this.#options, execution, summary, signal), line);
+      await this.#open(await boundsOf(this.#source, execution, summary, signal), line);
       this.#change({ summary });
     } catch (error) {
       if (!signal.aborted) this.#change({ load: loadFailure(error) });
@@ -73,8 +87,8 @@ export class ExecutionFeed {
 
   /** True when there was something to reconnect; false when the page has to begin anew. */
   reconnect(): boolean {
-    const { load, stream } = this.#snapshot;
-    if (load.state !== 'ready' || !this.#stream) return false;
+    const { load, stream, gone } = this.#snapshot;
+    if (load.state !== 'ready' || !this.#stream || gone) return false;
     if (stream?.status === 'failed') {
       // A place that is gone, or a run that is: only a new beginning finds out what there is.
       if (stream.code.startsWith('offset_') || stream.code.endsWith('not_found') || stream.code === 'gap') return false;
@@ -188,13 +202,13 @@ export class ExecutionFeed {
   async #open(bounds: LogBounds, line: number | null): Promise<void> {
     const bottom = bottomOf(bounds);
     const { signal } = this.#life;
-    const after = await placeOf(this.#options, line, bounds, signal, () =>
+    const after = await placeOf(this.#source, line, bounds, signal, () =>
       this.#change({ load: { state: 'loading', searching: true } }),
     );
     if (this.#life.signal.aborted) return;
-    const { client, session, execution: id, model } = this.#options;
+    const { model } = this.#options;
     this.#older = new OlderLoader(windowFrom(after, bottom), newestOf(bounds), {
-      read: (from, signal) => client.readEvents(session, { execution: id, after: from, signal }),
+      read: (after, signal) => this.#read({ after, signal }),
       prepend: (events) => {
         model.prepend(events);
         const { facts } = this.#snapshot;
@@ -235,6 +249,7 @@ export class ExecutionFeed {
       execution,
       getTicket,
       signal: this.#life.signal,
+      ...(this.#snapshot.generation === undefined ? {} : { generation: this.#snapshot.generation }),
       ...place,
       onControl,
       ...(onState ? { onState } : {}),
@@ -245,7 +260,9 @@ export class ExecutionFeed {
     const { client, session, readsSession } = this.#options;
     if (!readsSession) return null;
     try {
-      return await client.session(session, { signal: this.#life.signal });
+      const summary = await client.session(session, { signal: this.#life.signal });
+      this.#isOf(generationOf(summary.createdAt));
+      return summary;
     } catch {
       return null;
     }
@@ -286,6 +303,7 @@ export class ExecutionFeed {
       streamSince: this.#now(),
       ...(facts && state.status === 'replaying' ? { facts: withReplay(facts) } : {}),
     });
+    if (state.status === 'replaying') this.#isOf(this.#stream?.hello?.generation);
     if (state.status === 'failed') void this.#onFailed(state.code);
     if (state.status === 'ended') void this.refresh();
   }
@@ -297,14 +315,15 @@ export class ExecutionFeed {
   }
 
   async #onFailed(code: string): Promise<void> {
+    if (code === 'log_replaced') this.#onReplaced();
     await this.refresh();
     const { facts } = this.#snapshot;
     // Between the look at the log and the connection some of it expired. Nothing was shown yet, so the page just begins where the log does.
     if (code !== 'offset_expired' || this.#replanned || this.#newest > (this.#older?.window.floor ?? 0) || !facts) return;
     this.#replanned = true;
     const { signal } = this.#life;
-    const bounds = await boundsOf(this.#options, facts.execution, await this.#summary(), signal);
-    const now = await afterLoss(this.#options, bounds, signal);
+    const bounds = await boundsOf(this.#source, facts.execution, await this.#summary(), signal);
+    const now = await afterLoss(this.#source, bounds, signal);
     if (this.#life.signal.aborted) return;
     this.#stream = null;
     await this.#open(now, null);
@@ -337,7 +356,9 @@ export class ExecutionFeed {
       const execution = await client.get(session, id, { signal });
       const summary = execution.status === 'queued' ? await this.#summary() : null;
       if (signal.aborted) return;
-      const { facts } = this.#snapshot;
+      const { facts, replaced } = this.#snapshot;
+      // F6: the same name, and another run.
+      if (replaced || (facts && facts.execution.createdAt !== execution.createdAt)) return this.#onReplaced();
       this.#change({
         facts: facts ? withObject(facts, execution) : factsOf(execution),
         gone: false,
@@ -348,8 +369,34 @@ export class ExecutionFeed {
       if ((error as { status?: unknown } | null)?.status !== 404) return;
       // Deleted while it was watched: what was loaded stays readable.
       this.#stream?.close();
-      this.#change({ gone: true });
+      this.#change({ gone: true, replaced: false });
     }
+  }
+
+  // ── which log ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** F6. */
+  async #read(asked: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage> {
+    const { client, session, execution } = this.#options;
+    try {
+      const page = await client.readEvents(session, { ...asked, execution, generation: this.#snapshot.generation });
+      this.#isOf(page.generation);
+      return page;
+    } catch (error) {
+      if ((error as { code?: unknown } | null)?.code === 'log_replaced') this.#onReplaced();
+      throw error;
+    }
+  }
+
+  #isOf(generation: string | undefined): void {
+    if (this.#snapshot.generation === undefined && generation !== undefined) this.#change({ generation });
+  }
+
+  /** What was loaded stays readable, and nothing of the new log is mixed with it. */
+  #onReplaced(): void {
+    this.#stream?.close();
+    this.#older?.cancel();
+    this.#change({ gone: true, replaced: true });
   }
 
   #lookAtDoubts(): void {

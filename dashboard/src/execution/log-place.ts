@@ -1,6 +1,6 @@
 /** Where to begin reading: the bounds of a run's log, and the place of a line in it. Asks; what the answers mean is in `log-window` and `line-search`. */
 
-import type { HoldfastClient } from '../../../client/index.ts';
+import type { EventPage, ReadEventsOptions } from '../../../client/index.ts';
 import { beginSearch, nextProbe, takeProbe } from './line-search.ts';
 import { bottomOf, type LogBounds, newestOf, TAIL_OFFSETS, tailAfter } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
@@ -9,36 +9,33 @@ import { earliestOf } from './older.ts';
 /** Lines above one that was linked to, so that it is read in its context. */
 const CONTEXT_OFFSETS = 200;
 
-export interface LogSource {
-  readonly client: Pick<HoldfastClient, 'readEvents'>;
-  readonly session: string;
-  readonly execution: string;
-}
+/** Reads a page of the log of one run. */
+export type ReadLog = (asked: Omit<ReadEventsOptions, 'execution'>) => Promise<EventPage>;
 
 /**
  * Who may read one run only does not get the session's summary. The head is then known from where the log's end is, and the oldest offset is
  * taken to be the first until a read is refused for it.
  */
 export async function boundsOf(
-  source: LogSource,
+  read: ReadLog,
   { firstOffset, lastOffset }: Execution,
   summary: SessionSummary | null,
   signal: AbortSignal,
 ): Promise<LogBounds> {
   if (summary) return { firstOffset, lastOffset, earliest: summary.earliest, head: summary.head };
-  const head = lastOffset ?? (await headOf(source, signal));
+  const head = lastOffset ?? (await headOf(read, signal));
   return { firstOffset, lastOffset, earliest: 1, head };
 }
 
 /** The same bounds, after a read was refused because something of the run has expired. */
-export async function afterLoss(source: LogSource, bounds: LogBounds, signal: AbortSignal): Promise<LogBounds> {
-  const earliest = earliestOf(await refusalOf(source, Math.max(1, bounds.firstOffset - 1), signal));
+export async function afterLoss(read: ReadLog, bounds: LogBounds, signal: AbortSignal): Promise<LogBounds> {
+  const earliest = earliestOf(await refusalOf(read, Math.max(1, bounds.firstOffset - 1), signal));
   return { ...bounds, earliest: Math.max(earliest ?? 1, bounds.earliest) };
 }
 
 /** Near the tail, or, for a line that lies far above it, near the line. `onSearch` is called when that takes a search. */
 export async function placeOf(
-  { client, session, execution }: LogSource,
+  read: ReadLog,
   line: number | null,
   bounds: LogBounds,
   signal: AbortSignal,
@@ -52,7 +49,7 @@ export async function placeOf(
   try {
     let search = beginSearch(line, bottom, newestOf(bounds));
     for (let at = nextProbe(search); at !== null; at = nextProbe(search)) {
-      search = takeProbe(search, await client.readEvents(session, { execution, after: at, signal }));
+      search = takeProbe(search, await read({ after: at, signal }));
     }
     if (search.outcome?.kind !== 'found') return bottom;
     return Math.max(bottom, Math.min(tail, search.outcome.after - CONTEXT_OFFSETS));
@@ -63,16 +60,16 @@ export async function placeOf(
 }
 
 /** Why the log can not be read after this offset; null when it can. */
-async function refusalOf({ client, session, execution }: LogSource, after: number, signal: AbortSignal): Promise<unknown> {
+async function refusalOf(read: ReadLog, after: number, signal: AbortSignal): Promise<unknown> {
   try {
-    await client.readEvents(session, { execution, after, limit: 1, signal });
+    await read({ after, limit: 1, signal });
     return null;
   } catch (error) {
     return error;
   }
 }
 
-async function headOf({ client, session, execution }: LogSource, signal: AbortSignal): Promise<number> {
-  const { next } = await client.readEvents(session, { execution, after: 'tail', signal });
+async function headOf(read: ReadLog, signal: AbortSignal): Promise<number> {
+  const { next } = await read({ after: 'tail', signal });
   return next;
 }

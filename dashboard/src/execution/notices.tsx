@@ -13,17 +13,27 @@ interface Props {
   snapshot: FeedSnapshot;
   facts: Facts;
   onReconnect(): void;
+  /** Begins with what there is now. */
+  onRestart(): void;
   onCancelLoading(): void;
   onRetryOlder(): void;
 }
 
-export function Notices({ snapshot, facts, onReconnect, onCancelLoading, onRetryOlder }: Props) {
-  const { stream, gone, expiredBefore, older } = snapshot;
+export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoading, onRetryOlder }: Props) {
+  const { stream, gone, replaced, expiredBefore, older } = snapshot;
   const outcome = outcomeOf(facts.execution);
   const lost = lostIn(facts.timeline);
   return (
     <div class="exec-notices">
-      {gone ? (
+      {replaced ? (
+        <Notice
+          tone="danger"
+          title="This session was deleted and made again"
+          actions={<Button onClick={onRestart}>Show the new log</Button>}
+        >
+          What was loaded of the old log stays readable on this page. The new log is another one and begins at its start.
+        </Notice>
+      ) : gone ? (
         <Notice tone="danger" title="This run was deleted while you were watching">
           What was loaded until then stays readable on this page.
         </Notice>

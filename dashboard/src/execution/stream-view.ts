@@ -63,6 +63,8 @@ export function failureReason(code: string, reason: string): string {
       return 'this run does not exist any more';
     case 'offset_expired':
       return 'the place where reading stopped is no longer kept';
+    case 'log_replaced':
+      return 'the session was deleted and made again, and has another log now';
     case 'offset_ahead':
       return 'the log is shorter than what was read of it';
     default:

@@ -27,7 +27,11 @@ function save(blob: Blob, name: string): void {
 
 export interface Download extends Work {
   readonly bytes: number;
-  start(kind: 'text' | 'jsonl', execution: Execution, bounds: { earliest: number; head: number }): void;
+  start(
+    kind: 'text' | 'jsonl',
+    execution: Execution,
+    bounds: { earliest: number; head: number; generation: string | undefined },
+  ): void;
 }
 
 export function useDownload(): Download {
@@ -37,7 +41,7 @@ export function useDownload(): Download {
   return {
     ...work,
     bytes,
-    start(kind, execution, { earliest, head }) {
+    start(kind, execution, { earliest, head, generation }) {
       const { session, id, firstOffset, lastOffset } = execution;
       setBytes(0);
       void work.run(async (signal) => {
@@ -45,6 +49,7 @@ export function useDownload(): Download {
           url: location.origin,
           session,
           execution: id,
+          generation,
           client,
           fetch: (...call) => fetch(...call),
           bearer: credential.kind === 'key' ? credential.apiKey : credential.ticket,

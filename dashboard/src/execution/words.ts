@@ -120,6 +120,8 @@ export function errorWords(error: unknown): string {
     case 'unreachable':
     case 'timeout':
       return 'The coordinator could not be reached. Check the connection and try again.';
+    case 'log_replaced':
+      return 'The session was deleted and made again. Reload the page to see its new log.';
     case 'too_large':
       return 'That is more than one request may carry.';
     default:

@@ -52,6 +52,7 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'not_running':
     case 'offset_ahead':
     case 'offset_expired':
+    case 'log_replaced':
     case 'too_large':
     case 'upgrade_required':
     case 'not_configured':

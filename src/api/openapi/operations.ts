@@ -1,7 +1,7 @@
 /** Every route of the API, described: what it takes, what it answers, who may ask. A test holds this list against the routes that exist. */
 
 import type * as z from 'zod';
-import { type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
+import { GENERATION_PATTERN, type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
 import { failSchema, inputSchema, interruptSchema, listSchema, startSchema, ticketSchema } from '../schemas.ts';
 import * as answers from './answers.ts';
 
@@ -33,6 +33,14 @@ const EXECUTION = `${EXECUTIONS}/{execution}`;
 
 const query = (name: string, description: string, schema: object): Parameter => ({ name, in: 'query', description, schema });
 
+const GENERATION = query(
+  'generation',
+  'The log that is meant, as a hello, an id or an offset named it; another one is refused `log_replaced`.',
+  {
+    type: 'string',
+    pattern: GENERATION_PATTERN.source,
+  },
+);
 const AFTER = query('after', 'Events behind this offset; 0 for all that is kept.', { type: 'integer', minimum: 0 });
 const TAIL = query('tail', 'The last so many offsets. Excludes `after`.', { type: 'integer', minimum: 0 });
 const TYPES = query('types', 'Comma list of event types.', { type: 'string' });
@@ -52,6 +60,7 @@ const durableStream: Parameter[] = [
   query('offset', 'Where to begin: a `Stream-Next-Offset`, `-1` for the oldest, `now` for the tail.', { type: 'string' }),
   query('live', 'Wait for what comes.', { enum: ['long-poll', 'sse'] }),
   query('cursor', '`Stream-Cursor` of the answer before.', { type: 'string' }),
+  GENERATION,
   TICKET,
 ];
 
@@ -172,9 +181,9 @@ const DESCRIBED: readonly Operation[] = [
     tag: 'reading',
     summary: 'Output as plain text',
     credential: 'reader',
-    parameters: [query('follow', '1 keeps the answer open until the run has ended.', { enum: ['0', '1'] }), TICKET],
+    parameters: [query('follow', '1 keeps the answer open until the run has ended.', { enum: ['0', '1'] }), GENERATION, TICKET],
     answers: { 200: { description: 'stdout and stderr in the order of the log.', mediaType: 'text/plain' } },
-    problems: [...READER_PROBLEMS, 'execution_not_found'],
+    problems: [...READER_PROBLEMS, 'execution_not_found', 'log_replaced'],
   },
   {
     id: 'readExecutionEvents',
@@ -185,7 +194,7 @@ const DESCRIBED: readonly Operation[] = [
     credential: 'reader',
     parameters: durableStream,
     answers: { 200: { description: 'Events.', schema: answers.loggedEvents }, 204: { description: 'Nothing came in time.' } },
-    problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired'],
+    problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired', 'log_replaced'],
   },
   {
     id: 'readEvents',
@@ -196,7 +205,7 @@ const DESCRIBED: readonly Operation[] = [
     credential: 'reader',
     parameters: durableStream,
     answers: { 200: { description: 'Events.', schema: answers.loggedEvents }, 204: { description: 'Nothing came in time.' } },
-    problems: [...READER_PROBLEMS, 'offset_ahead', 'offset_expired'],
+    problems: [...READER_PROBLEMS, 'offset_ahead', 'offset_expired', 'log_replaced'],
   },
   {
     id: 'followSession',
@@ -206,12 +215,12 @@ const DESCRIBED: readonly Operation[] = [
     summary: 'Follow a session',
     description: 'A WebSocket (subprotocol `holdfast.stream.v1`), or with `Accept: text/event-stream` Server-Sent Events.',
     credential: 'reader',
-    parameters: [AFTER, TAIL, query('execution', 'Comma list of execution ids.', { type: 'string' }), TYPES, TICKET],
+    parameters: [AFTER, TAIL, query('execution', 'Comma list of execution ids.', { type: 'string' }), TYPES, GENERATION, TICKET],
     answers: {
       101: { description: 'The stream, as frames.' },
       200: { description: 'The stream, as events.', mediaType: 'text/event-stream' },
     },
-    problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired', 'upgrade_required'],
+    problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired', 'log_replaced', 'upgrade_required'],
   },
   {
     id: 'dialIn',

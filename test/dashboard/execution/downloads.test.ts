@@ -104,6 +104,23 @@ describe('JSON lines', () => {
     expect((await saved[0]?.[0].text())?.trimEnd().split('\n')).toHaveLength(100);
   });
 
+  test('[STR30] are not put together of two logs', async () => {
+    const made = run();
+    made.saysGeneration = true;
+    made.sessionMadeAt = 1_000;
+    const { port, saved } = portOf(made, () => new Response(''));
+    const read = port.client.readEvents;
+    port.client = {
+      readEvents: async (...call) => {
+        const page = await read(...call);
+        made.sessionMadeAt = 2_000;
+        return page;
+      },
+    };
+    await expect(downloadJsonl(port, 0)).rejects.toMatchObject({ code: 'log_replaced' });
+    expect(saved).toEqual([]);
+  });
+
   test('are not saved in part', async () => {
     const made = run();
     made.readErrors.push(null, problem(0, 'unreachable'));

@@ -8,6 +8,7 @@ import { StreamFailure } from '../../../client/index.ts';
 import type { FeedOptions, StreamLike } from '../../../dashboard/src/execution/feed-types.ts';
 import { lineOf } from '../../../dashboard/src/execution/line-search.ts';
 import type { Execution } from '../../../dashboard/src/execution/model.ts';
+import { generationOf } from '../../../protocol/index.ts';
 
 export class FakeModel {
   readonly offsets: number[] = [];
@@ -109,6 +110,11 @@ export class FakeRun {
   /** The credential is a ticket of this run alone. */
   ticketOnly = false;
   sessionReads = 0;
+  /** When the session was made. Its log's generation is made of this. */
+  sessionMadeAt = 0;
+  /** Whether reads say their generation, and check the one that is named. */
+  saysGeneration = false;
+  readonly generations: (string | undefined)[] = [];
   readonly streams: FakeStream[] = [];
   readonly model = new FakeModel();
   /** Thrown by the next calls, in turn; null answers as usual. */
@@ -159,7 +165,7 @@ export class FakeRun {
           if (this.ticketOnly) throw problem(401, 'ticket_scope');
           return {
             id: 's1',
-            createdAt: 0,
+            createdAt: this.sessionMadeAt,
             lastActivityAt: 0,
             earliest: this.earliest,
             head: this.head,
@@ -167,19 +173,22 @@ export class FakeRun {
             counts: { queued: 0, pending: 0, running: 1, completed: 0, failed: 0, interrupted: 0 },
           };
         },
-        readEvents: async (_session, { after, signal }) => {
+        readEvents: async (_session, { after, generation, signal }) => {
           this.reads.push(after);
+          this.generations.push(generation);
           await Promise.resolve();
           signal?.throwIfAborted();
           const error = this.readErrors.shift();
           if (error) throw error;
-          if (after === 'tail') return { events: [], next: this.head, upToDate: true, closed: false };
+          const now = this.saysGeneration ? { generation: generationOf(this.sessionMadeAt) } : {};
+          if (generation !== undefined && (now.generation ?? generation) !== generation) throw problem(410, 'log_replaced', now);
+          if (after === 'tail') return { events: [], next: this.head, upToDate: true, closed: false, ...now };
           if (after > this.head) throw problem(409, 'offset_ahead', { head: this.head });
           if (after !== 0 && after < this.earliest - 1) throw problem(410, 'offset_expired', { earliest: this.earliest });
           const kept = this.log.filter(({ offset }) => offset > after && offset >= this.earliest);
           const events = kept.slice(0, this.pageEvents);
           const upToDate = events.length === kept.length;
-          return { events, next: upToDate ? this.head : (events.at(-1)?.offset ?? after), upToDate, closed: false };
+          return { events, next: upToDate ? this.head : (events.at(-1)?.offset ?? after), upToDate, closed: false, ...now };
         },
       },
     };

@@ -266,6 +266,78 @@ describe('[F4] the second source of the status', () => {
   });
 });
 
+describe('a session that is deleted and made again', () => {
+  const shown = async (): Promise<{ run: FakeRun; feed: ExecutionFeed }> => {
+    const run = new FakeRun(madeExecution(), numbered(5_000));
+    run.saysGeneration = true;
+    run.sessionMadeAt = 1_000;
+    const feed = await opened(run);
+    run.replay();
+    await settle();
+    run.catchUp();
+    return { run, feed };
+  };
+  /** The same names, another run, another log. */
+  const makeAgain = (run: FakeRun): void => {
+    run.sessionMadeAt = 2_000;
+    run.execution = madeExecution({ createdAt: run.execution.createdAt + 60_000 });
+    run.log = run.log.map((one) => ({ ...one, data: { ...one.data, text: 'new\n' } }));
+  };
+
+  test('[STR30] every read and every stream names the log', async () => {
+    const { run, feed } = await shown();
+    expect(run.stream.options.generation).toBe('rs');
+    feed.loadAll();
+    await settle();
+    await feed.loadHistory();
+    expect(new Set(run.generations)).toEqual(new Set(['rs']));
+    expect(run.streams.map(({ options }) => options.generation)).toEqual(run.streams.map(() => 'rs'));
+  });
+
+  test('[STR30] with a ticket of the run alone the first page says which log it is', async () => {
+    const run = new FakeRun(madeExecution(), numbered(5_000));
+    run.ticketOnly = true;
+    run.saysGeneration = true;
+    run.sessionMadeAt = 1_000;
+    await opened(run);
+    expect(run.stream.options.generation).toBe('rs');
+  });
+
+  test('[STR30] older events of the new log are not put before those of the old one', async () => {
+    const { run, feed } = await shown();
+    makeAgain(run);
+    feed.loadAll();
+    await settle();
+    expect(run.model.offsets).toEqual(range(4_001, 5_000));
+    expect(feed.snapshot).toMatchObject({ gone: true, replaced: true, older: { error: null } });
+    expect(feed.reconnect()).toBe(false);
+  });
+
+  test('[STR30] a stream that is refused for it, and an object that is another run, say the same', async () => {
+    for (const find of [
+      (run: FakeRun) => run.stream.setState({ status: 'failed', code: 'log_replaced', reason: 'x' }),
+      (_run: FakeRun, feed: ExecutionFeed) => void feed.refresh(),
+    ]) {
+      const { run, feed } = await shown();
+      const { facts } = feed.snapshot;
+      makeAgain(run);
+      find(run, feed);
+      await settle();
+      expect(feed.snapshot).toMatchObject({ gone: true, replaced: true });
+      expect(feed.snapshot.facts?.execution).toEqual(facts?.execution);
+      expect(run.stream.closed).toBe(true);
+    }
+  });
+
+  test('[STR30] where the new session has no such run, it was deleted', async () => {
+    const { run, feed } = await shown();
+    run.getErrors.push(problem(404, 'execution_not_found'));
+    run.stream.setState({ status: 'failed', code: 'log_replaced', reason: 'x' });
+    await settle();
+    expect(feed.snapshot).toMatchObject({ gone: true, replaced: false });
+  });
+});
+
 describe('reconnecting', () => {
   test('after a failure the same stream goes on where it stopped', async () => {
     const run = new FakeRun(madeExecution(), numbered(20));
