@@ -1,47 +1,50 @@
 /**
  * Keeps the values of secret variables out of what a job says: they become `[redacted]` before anything is spooled or sent (SPL25).
  *
- *   RD1  Secret is the value of a variable whose name says so (`isSecretName`), or that is named by `--redact`: of the wrapper's own environment,
- *        which the job mostly shares, and of the job's.
+ *   RD1  Secret is the value of a variable whose name says so (`isSecretName`), or that is named by `--redact` or by the start (`secretNames`): of the wrapper's
+ *        own environment, which the job mostly shares, and of the job's. Whatever the variable is called, the password of an address in its value is secret.
  *   RD2  A value counts by its lines, each without the white space around it: so a key that is printed line by line, indented or as one string of
  *        JSON is found, and no secret goes over a line end. A line shorter than `SECRET_BYTES_MIN` is left alone.
- *   RD3  In text a secret is found as it is, and as a string of JSON has it. In an `agent` event it is found however the JSON is written.
+ *   RD3  In text a secret is found in each of its forms (redaction-forms): as it is, in a string of JSON, in a URL, in base64. In an `agent` event it is found
+ *        however the JSON is written.
  *   RD4  Secrets that overlap or touch become one marker. None is searched for before another, so their order can not matter.
  *
  * RD5 and RD6: redaction-stream.
  *
- * Accepted weakness: what the job changes is not found (base64, URL-encoded, coloured in the middle, wrapped to a width, spread over several events).
- * It protects from accidents, not from a job that wants to tell.
+ * Accepted weakness: what the job changes in another way is not found (coloured in the middle, wrapped to a width, spread over several events). It protects from
+ * accidents, not from a job that wants to tell.
  */
 
+import { formsOf } from './redaction-forms.ts';
 import { redactTokens } from './redaction-json.ts';
+import { isSecretName, passwordsIn } from './redaction-names.ts';
 import { PatternSearch, SEARCH_START } from './redaction-search.ts';
 import { RedactedStream } from './redaction-stream.ts';
 
 export const REDACTED = '[redacted]';
 /** Shorter ones ("true", "admin", "8080") are ordinary words of the output. Six is Buildkite's number too. */
 export const SECRET_BYTES_MIN = 6;
-/** Of all that is searched for. The search takes some 20 bytes of memory per byte; an environment has 2 MiB at most on Linux. */
-export const SECRETS_BYTES_MAX = 1024 * 1024;
+/**
+ * Of all forms of all secrets. The search takes some 25 bytes of memory per byte. A secret has about five times its length in forms, and an environment has
+ * 2 MiB at most on Linux, of which little is secret.
+ */
+export const SECRETS_BYTES_MAX = 4 * 1024 * 1024;
 
 export type RedactionReading =
   /** `redaction` is null when there is nothing to redact. `unused`: what was named, but has no value that can be redacted. */
   { kind: 'read'; redaction: Redaction | null; unused: string[] } | { kind: 'too_much'; bytes: number };
-
-/** `PASSWORD` also without an underscore in front of it, because of `PGPASSWORD`; a `MONKEY` is no key. */
-export const isSecretName = (name: string): boolean => /(?:PASSWORD|(?:^|_)(?:TOKEN|SECRET|KEY))$/i.test(name);
 
 /** What is to be redacted in a job with these variables. `named`: further names, as they are spelled. */
 export function readRedaction(environments: readonly NodeJS.ProcessEnv[], named: readonly string[]): RedactionReading {
   const secrets = new Set<string>();
   const unused = new Set(named);
   for (const [name, value = ''] of environments.flatMap((each) => Object.entries(each))) {
-    if (!named.includes(name) && !isSecretName(name)) continue;
-    const lines = secretLines(value);
+    const texts = [...(named.includes(name) || isSecretName(name) ? [value] : []), ...passwordsIn(value)];
+    const lines = texts.flatMap(secretLines);
     for (const line of lines) secrets.add(line);
     if (lines.length > 0) unused.delete(name);
   }
-  const patterns = [...new Set([...secrets].flatMap(spellings))].map((text) => Buffer.from(text));
+  const patterns = [...new Set([...secrets].flatMap(formsOf))].map((text) => Buffer.from(text));
   const bytes = patterns.reduce((sum, { length }) => sum + length, 0);
   if (bytes > SECRETS_BYTES_MAX) return { kind: 'too_much', bytes };
   const redaction = patterns.length === 0 ? null : new Redaction(patterns);
@@ -54,13 +57,6 @@ const secretLines = (value: string): string[] =>
     .split(/[\r\n]+/)
     .map((line) => line.trim())
     .filter((line) => Buffer.byteLength(line) >= SECRET_BYTES_MIN && !REDACTED.includes(line));
-
-/** A secret as itself, and as JavaScript, Python and Go write it in a string of JSON (RD3). */
-function spellings(secret: string): string[] {
-  const json = JSON.stringify(secret).slice(1, -1);
-  return [secret, json, json.replace(/[^ -~]/g, unicodeEscape), json.replace(/[<>&\u2028\u2029]/g, unicodeEscape)];
-}
-const unicodeEscape = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 export class Redaction {
   readonly #search: PatternSearch;

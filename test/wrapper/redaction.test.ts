@@ -9,14 +9,9 @@ import { describe, expect, it } from 'vitest';
 import { EVENT_BYTES_MAX, type JsonObject } from '../../protocol/index.ts';
 import { agentData, redactedData } from '../../wrapper/agent-stream.ts';
 import { LineNumbers } from '../../wrapper/line-numbers.ts';
-import {
-  isSecretName,
-  REDACTED,
-  type Redaction,
-  readRedaction,
-  SECRET_BYTES_MIN,
-  SECRETS_BYTES_MAX,
-} from '../../wrapper/redaction.ts';
+import { REDACTED, type Redaction, readRedaction, SECRET_BYTES_MIN, SECRETS_BYTES_MAX } from '../../wrapper/redaction.ts';
+import { formsOf } from '../../wrapper/redaction-forms.ts';
+import { isSecretName } from '../../wrapper/redaction-names.ts';
 import { JSON_LINE_BYTES_MAX, JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../../wrapper/text-splitter.ts';
 
 const environment = (values: readonly string[]): NodeJS.ProcessEnv =>
@@ -39,8 +34,35 @@ function spellings(value: string): string[] {
       const ascii = [...json]
         .map((unit) => (unit > '~' ? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}` : unit))
         .join('');
-      return [line, json, ascii, json.replaceAll('<', '\\u003c')];
+      return [line, json, ascii, json.replaceAll('<', '\\u003c'), ...escaped(line), ...base64s(line)];
     });
+}
+
+/** Byte by byte, and not by a function of the platform: what each of the common encoders leaves as it is. */
+function escaped(line: string): string[] {
+  const UNESCAPED = ["A-Za-z0-9._~!'()*-", 'A-Za-z0-9._~-', 'A-Za-z0-9._~/-', 'A-Za-z0-9._*-'];
+  return UNESCAPED.flatMap((kept, index) => {
+    const as = (hex: (byte: number) => string) =>
+      [...Buffer.from(line)]
+        .map((byte) => (new RegExp(`[${kept}]`).test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : hex(byte)))
+        .join('');
+    const upper = as((byte) => `%${byte.toString(16).padStart(2, '0').toUpperCase()}`);
+    const lower = as((byte) => `%${byte.toString(16).padStart(2, '0')}`);
+    // The last one is a form's: a space is a plus there.
+    return index === 3 ? [upper.replaceAll('%20', '+'), lower.replaceAll('%20', '+')] : [upper, lower];
+  });
+}
+
+/** What is the same whatever stands before and behind: tried with bytes whose bits all differ. */
+function base64s(line: string): string[] {
+  const forms = [0, 1, 2].flatMap((before) => {
+    const encode = (fill: number, after: number) =>
+      Buffer.concat([Buffer.alloc(before, fill), Buffer.from(line), Buffer.alloc(after, fill)]).toString('base64');
+    const same = (a: string, b: string) => [...a].filter((unit, at) => unit === b[at] && unit !== '=').join('');
+    const atTheEnd = same(encode(0, 0), encode(255, 0));
+    return [same(encode(0, 3), encode(255, 3)), atTheEnd, atTheEnd + encode(0, 0).replace(/^[^=]*/, '')];
+  });
+  return forms.flatMap((form) => [form, form.replace(/[+/]/g, (unit) => (unit === '+' ? '-' : '_'))]);
 }
 
 function reference(text: string, values: readonly string[]): string {
@@ -245,13 +267,39 @@ describe('[SPL25] text', () => {
 });
 
 describe('[SPL25] [RD1] which values', () => {
-  it.each(['GITHUB_TOKEN', 'TOKEN', 'npm_token', 'A_SECRET', 'SECRET', 'DB_PASSWORD', 'PGPASSWORD', 'PASSWORD', 'API_KEY', 'KEY'])(
-    '%s',
-    (name) => {
-      expect(isSecretName(name)).toBe(true);
-    },
-  );
-  it.each(['MONKEY', 'TOKENS', 'TOKEN_FILE', 'SECRETARY', 'PATH', 'KEYBOARD', 'PASSWORD_FILE', 'NONSECRET'])('not %s', (name) => {
+  it.each([
+    ...[
+      'GITHUB_TOKEN',
+      'TOKEN',
+      'npm_token',
+      'A_SECRET',
+      'SECRET',
+      'CI_SECRETS',
+      'API_KEY',
+      'KEY',
+      'API_KEYS',
+      'APIKEY',
+      'OPENAI_APIKEY',
+    ],
+    ...['DB_PASSWORD', 'PGPASSWORD', 'PASSWORD', 'MYSQL_PASSWD', 'DB_PASS', 'PASS', 'MYSQL_PWD', 'PASSPHRASE', 'GPG_PASSPHRASE'],
+    ...[
+      'GH_PAT',
+      'PAT',
+      'AWS_CREDENTIALS',
+      'CREDENTIALS',
+      'GIT_CREDENTIAL',
+      'SLACK_WEBHOOK',
+      'SLACK_WEBHOOK_URL',
+      'SESSION_COOKIE',
+    ],
+    ...['DATABASE_URL', 'MY_DATABASE_URL', 'DB_URL', 'REDIS_URL', 'MONGODB_URI', 'SENTRY_DSN', 'CONNECTION_STRING', 'DB_CONNSTR'],
+  ])('%s', (name) => {
+    expect(isSecretName(name)).toBe(true);
+  });
+  it.each([
+    ...['MONKEY', 'TOKENS', 'MAX_TOKENS', 'TOKEN_FILE', 'SECRETARY', 'PATH', 'KEYBOARD', 'PASSWORD_FILE', 'NONSECRET', 'BYPASS'],
+    ...['PWD', 'OLDPWD', 'COMPAT', 'PATTERN', 'URL', 'PUBLIC_URL', 'WEBHOOK_PORT', 'LANG', 'HOME', 'PASSES'],
+  ])('not %s', (name) => {
     expect(isSecretName(name)).toBe(false);
   });
 
@@ -261,8 +309,8 @@ describe('[SPL25] [RD1] which values', () => {
   };
 
   it('also those that are named, and the value that the job does not get', () => {
-    expect(redacts([{ DSN: 'mysql://me:pw' }], ['DSN'], 'at mysql://me:pw')).toBe(`at ${REDACTED}`);
-    expect(redacts([{ DSN: 'mysql://me:pw' }], [], 'at mysql://me:pw')).toBe('at mysql://me:pw');
+    expect(redacts([{ SITE: 'mysql://me:pw' }], ['SITE'], 'at mysql://me:pw')).toBe(`at ${REDACTED}`);
+    expect(redacts([{ SITE: 'mysql://me:pw' }], [], 'at mysql://me:pw')).toBe('at mysql://me:pw');
     expect(redacts([{ A_KEY: 'of-the-host' }, { A_KEY: 'of-the-job' }], [], 'of-the-host of-the-job')).toBe(
       `${REDACTED} ${REDACTED}`,
     );
@@ -281,10 +329,84 @@ describe('[SPL25] [RD1] which values', () => {
       expect(readRedaction([{ A_KEY: value }], [])).toEqual({ kind: 'read', redaction: null, unused: [] });
   });
 
-  it('takes 1 MiB, and not one byte more; the same value twice counts once', () => {
-    const value = 'x'.repeat(SECRETS_BYTES_MAX);
+  it('the password of an address counts by itself, whatever the variable is called; one that is the user’s name does not', () => {
+    const pip = { PIP_INDEX_URL: 'https://build:hunter22%2Fq@pypi.example.com/simple' };
+    expect(redacts([pip], [], 'user build, password hunter22/q, as hunter22%2Fq at pypi.example.com')).toBe(
+      `user build, password ${REDACTED}, as ${REDACTED} at pypi.example.com`,
+    );
+    expect(redacts([{ DATABASE_URL: 'postgres://app:s3cr3t-pw@db:5432/app' }], [], 'FATAL: s3cr3t-pw is wrong for app@db')).toBe(
+      `FATAL: ${REDACTED} is wrong for app@db`,
+    );
+    expect(redacts([{ A: 'mongodb://:p@ss:w@rd@a.example,b.example/x' }], [], 'p@ss:w@rd')).toBe(REDACTED);
+    expect(redacts([{ A: 'see http://a:first-one@x and http://b:second-one@y' }], [], 'first-one second-one')).toBe(
+      `${REDACTED} ${REDACTED}`,
+    );
+    // The database that every example uses: the word would be everywhere.
+    expect(redacts([{ SITE: 'postgres://postgres:postgres@localhost' }], [], 'postgres is up')).toBe('postgres is up');
+    // Short ones are left alone, as everywhere; a value that is no address has no password.
+    for (const value of ['http://a:short@x', 'http://example.com:80800@', 'mailto:somebody@example.com', 'a:hunter22@x'])
+      expect(redacts([{ SITE: value }], [], 'short 80800 hunter22')).toBe('short 80800 hunter22');
+  });
+
+  it('a value of 128 KiB is looked through in time that is linear in it', () => {
+    const begun = performance.now();
+    for (const part of ['a', '://', '://a:', '://a:b@', '%25', 'a:'])
+      readRedaction([{ SITE: part.repeat((128 * 1024) / part.length) }], []);
+    expect(performance.now() - begun).toBeLessThan(10_000);
+  });
+
+  it('takes SECRETS_BYTES_MAX of all forms together, and not one byte more; the same value twice counts once', () => {
+    const bytesOf = (length: number): number =>
+      [...new Set(formsOf('x'.repeat(length)))].reduce((sum, { length }) => sum + length, 0);
+    // Three bytes at a time, the bytes of all forms grow alike.
+    let length = 3 * Math.floor(SECRETS_BYTES_MAX / 3 / 17);
+    for (; bytesOf(length) < SECRETS_BYTES_MAX; length += 3 * Math.ceil((SECRETS_BYTES_MAX - bytesOf(length)) / 100));
+    while (bytesOf(length) > SECRETS_BYTES_MAX) length -= 1;
+    const value = 'x'.repeat(length);
     expect(readRedaction([{ A_KEY: value, B_KEY: value }], []).kind).toBe('read');
-    expect(readRedaction([{ A_KEY: `${value}x` }], [])).toEqual({ kind: 'too_much', bytes: SECRETS_BYTES_MAX + 1 });
+    expect(readRedaction([{ A_KEY: `${value}x` }], [])).toEqual({ kind: 'too_much', bytes: bytesOf(length + 1) });
+  });
+});
+
+describe('[SPL25] [RD3] the forms of a secret', () => {
+  const SECRET = 'p&ss/wörd+~?*="1';
+  const bytes = Buffer.from(SECRET);
+
+  it.each([
+    ['base64', bytes.toString('base64')],
+    ['base64url', bytes.toString('base64url')],
+    ['an encoded URL of JavaScript', encodeURIComponent(SECRET)],
+    ['lower-case escapes', encodeURIComponent(SECRET).replace(/%../g, (each) => each.toLowerCase())],
+    ['a form', new URLSearchParams({ a: SECRET }).toString().slice(2)],
+    ['quote() of Python', 'p%26ss/w%C3%B6rd%2B~%3F%2A%3D%221'],
+    ['QueryEscape of Go', 'p%26ss%2Fw%C3%B6rd%2B~%3F%2A%3D%221'],
+  ])('%s', (_, text) => {
+    expect(redactionOf(SECRET).text(`<${text}>`)).toBe(`<${REDACTED}>`);
+  });
+
+  it('a basic-auth header, with every length of the user’s name, shows no more than the user', () => {
+    for (let length = 0; length < 12; length += 1) {
+      const header = Buffer.from(`${'u'.repeat(length)}:${SECRET}`).toString('base64');
+      const said = redactionOf(SECRET).text(`Authorization: Basic ${header}`);
+      const [shown = ''] = said.slice('Authorization: Basic '.length).split('[');
+      expect(said).toBe(`Authorization: Basic ${shown}${REDACTED}`);
+      // At most the first four bits of the secret stand in the last character that is left.
+      expect(shown.length).toBeLessThanOrEqual(Math.ceil(((length + 1) * 8) / 6));
+    }
+  });
+
+  it('anywhere within something longer that was made base64', () => {
+    for (let before = 0; before < 3; before += 1) {
+      const config = `${'{'.repeat(before)}{"password":"hunter-22-hunter"}`;
+      const said = redactionOf('hunter-22-hunter').text(Buffer.from(config).toString('base64'));
+      expect(said).toContain(REDACTED);
+      const rest = said.split(REDACTED).map((part) => Buffer.from(part, 'base64').toString());
+      expect(rest.join('')).not.toMatch(/unter|22|hunte/);
+    }
+  });
+
+  it('the least secret has forms long enough to be no accident', () => {
+    for (const form of formsOf('x7!q/z')) expect(Buffer.byteLength(form)).toBeGreaterThanOrEqual(SECRET_BYTES_MIN);
   });
 });
 
