@@ -94,6 +94,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       "working directory of the job, on its host; its runner's when left out, and a relative one counts from there",
     )
     .option('-e, --env <KEY=VALUE>', "variable of the job; KEY alone takes this shell's (repeatable)", collect)
+    .option('--secret <NAME>', 'redact the value of this variable in what the job prints (repeatable)', collect)
     .option('-l, --label <key=value>', 'label of the run, kept with it and shown by `holdfast get` (repeatable)', collect)
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`; it is at its end otherwise")
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')

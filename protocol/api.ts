@@ -30,6 +30,8 @@ export interface StartRequest {
   labels?: Record<string, string>;
   callback?: { url: string };
   traceparent?: string;
+  /** Names of variables, of the job's or of its host's, whose values are redacted in what the job says, besides those whose name says so. */
+  secretNames?: string[];
 }
 
 /** An execution as anyone may see it. It never carries `env`, `stdin` or a credential. Times are milliseconds since the epoch. */
@@ -69,6 +71,8 @@ export interface Execution {
   /** An interrupt that the wrapper did not answer in time. */
   forced?: boolean;
   traceparent?: string;
+  /** The names, never the values. */
+  secretNames?: string[];
 }
 
 export interface SessionSummary {

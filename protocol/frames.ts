@@ -14,6 +14,8 @@ import { POLICY_KEYS, type Policy } from './policy.ts';
 
 export const PROTOCOL_VERSION = 1;
 export const INGEST_SUBPROTOCOL = 'holdfast.ingest.v1';
+/** In `hello.features`: the values of the variables that `welcome.job.secretNames` names are redacted. */
+export const FEATURE_SECRET_NAMES = 'secretNames';
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
 /** A browser can not set headers on a WebSocket: the ticket may travel as a second subprotocol with this prefix. */
 export const TICKET_SUBPROTOCOL_PREFIX = 'holdfast.ticket.';
@@ -33,6 +35,8 @@ export interface HelloFrame {
   nextSeq: number;
   /** Events that this wrapper had to give up since its last welcome. */
   lost: number;
+  /** What this wrapper can do besides what every wrapper of this protocol can. Absent: nothing. */
+  features?: readonly string[];
 }
 
 export interface EventsFrame {
@@ -79,6 +83,17 @@ export interface WelcomeFrame {
   policy: Policy;
   limits: { frameBytes: number; windowBytes: number };
   commands: Command[];
+  /** What the job is told about itself, and what of its variables is secret. Absent: the coordinator is older. */
+  job?: JobTerms;
+}
+export interface JobTerms {
+  session: string;
+  execution: string;
+  /** Address of the run's page. */
+  url: string;
+  /** When the run is interrupted, in milliseconds since the epoch. */
+  deadline?: number;
+  secretNames?: string[];
 }
 export interface AckFrame {
   type: 'ack';
@@ -211,13 +226,17 @@ export function parseWrapperFrame(input: string | Uint8Array): Parsed<WrapperFra
 
 function parseHello(header: Header): Parsed<HelloFrame> {
   const { protocol, wrapperId, bootId, nextSeq } = header;
+  const features = Array.isArray(header.features) ? header.features.filter((each) => typeof each === 'string') : [];
   const lost = header.lost ?? 0;
   if (!isPositive(protocol)) return refuse('wrong_shape', 'hello.protocol must be a positive integer');
   if (!isId(wrapperId)) return refuse('wrong_shape', 'hello.wrapperId is not a valid id');
   if (!isId(bootId)) return refuse('wrong_shape', 'hello.bootId is not a valid id');
   if (!isPositive(nextSeq)) return refuse('wrong_shape', 'hello.nextSeq must be a positive integer');
   if (!isCount(lost)) return refuse('wrong_shape', 'hello.lost must be a count');
-  return { ok: true, frame: { type: 'hello', protocol, wrapperId, bootId, nextSeq, lost } };
+  return {
+    ok: true,
+    frame: { type: 'hello', protocol, wrapperId, bootId, nextSeq, lost, ...(features.length > 0 ? { features } : {}) },
+  };
 }
 
 function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
@@ -341,6 +360,7 @@ function parseWelcome(header: Header): Parsed<WelcomeFrame> {
   }
   if (!Array.isArray(commands)) return refuse('wrong_shape', 'welcome.commands must be a list');
   const known = commands.map(asCommand).filter((command) => command !== null);
+  const job = asJobTerms(header.job);
   return {
     ok: true,
     frame: {
@@ -351,7 +371,21 @@ function parseWelcome(header: Header): Parsed<WelcomeFrame> {
       policy: Object.fromEntries(POLICY_KEYS.map((key) => [key, policy[key]])) as unknown as Policy,
       limits: { frameBytes: limits.frameBytes, windowBytes: limits.windowBytes },
       commands: known,
+      ...(job ? { job } : {}),
     },
+  };
+}
+
+/** What is not as it should be is as if it was not there: a newer coordinator may say more, and an older one says nothing. */
+function asJobTerms(value: unknown): JobTerms | null {
+  if (!isObject(value) || typeof value.url !== 'string' || !isId(value.session) || !isId(value.execution)) return null;
+  const { session, execution, url, deadline, secretNames } = value;
+  return {
+    session,
+    execution,
+    url,
+    ...(isPositive(deadline) ? { deadline } : {}),
+    ...(Array.isArray(secretNames) ? { secretNames: secretNames.filter((name) => typeof name === 'string') } : {}),
   };
 }
 

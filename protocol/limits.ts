@@ -92,6 +92,8 @@ export const REASON_CHARS_MAX = 1024;
 export const ERROR_MESSAGE_CHARS_MAX = 4096;
 /** What the programs of a host agree on as a variable's name, and far longer than any. */
 export const ENV_NAME_PATTERN = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
+/** As many as a start may have variables. */
+export const SECRET_NAMES_MAX = ENV_VARS_MAX;
 /** Of an address: longer ones are refused by common servers, and it is kept in a row and in a message of the queue. */
 export const CALLBACK_URL_CHARS_MAX = 2048;
 /** Failure codes are identifiers: `wrapper_disconnected`, `exit_nonzero`, or one of the caller's own. */

@@ -135,13 +135,16 @@ async function normalise(
     policy: policy.policy,
     callbackUrl: body.callback?.url ?? null,
   };
+  const secretNames = [...new Set(body.secretNames)].sort();
   return {
     ok: true,
     refusal,
     request: {
       ...work,
       id: body.id ?? newExecutionId(),
-      digest: await digestOf(work),
+      // Without names it is the digest that a version without this field makes, so that a start is repeatable across a deploy.
+      digest: await digestOf(secretNames.length === 0 ? work : { ...work, secretNames }),
+      secretNames: secretNames.length === 0 ? null : secretNames,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,
       origin: where,

@@ -2,3 +2,7 @@
 
 export const ingestUrl = (origin: string, session: string, execution: string): string =>
   `${origin}/v1/sessions/${session}/executions/${execution}/ingest`;
+
+/** The run's page in the dashboard. */
+export const pageUrl = (origin: string, session: string, execution: string): string =>
+  `${origin}/sessions/${encodeURIComponent(session)}/executions/${encodeURIComponent(execution)}`;

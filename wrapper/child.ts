@@ -18,7 +18,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createReadStream, existsSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import type { OutputFormat } from '../protocol/index.ts';
+import type { JobTerms, OutputFormat } from '../protocol/index.ts';
 import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
 import { encodePiece, type StreamName } from './event-lines.ts';
 import type { LineNumbers } from './line-numbers.ts';
@@ -72,10 +72,22 @@ export type ChildExit =
 
 export type PauseReason = 'spool' | 'tee_stdout' | 'tee_stderr';
 
-/** The wrapper's environment as the job may see it (CH4), and over it what was given for the job alone. */
-export function jobEnvironment(env: NodeJS.ProcessEnv, jobEnv: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
-  return { ...Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'))), ...jobEnv };
+/** The wrapper's environment as the job may see it (CH4), over it what was given for the job alone, and what the job is told about itself. */
+export function jobEnvironment(
+  env: NodeJS.ProcessEnv,
+  jobEnv: Readonly<Record<string, string>>,
+  terms: JobTerms | null,
+): NodeJS.ProcessEnv {
+  const own = Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'));
+  return { ...Object.fromEntries(own), ...jobEnv, ...aboutTheJob(terms) };
 }
+
+/** SPL28. None of it opens anything. */
+const aboutTheJob = (terms: JobTerms | null): Record<string, string> => ({
+  HOLDFAST: '1',
+  ...(terms && { HOLDFAST_SESSION: terms.session, HOLDFAST_EXECUTION: terms.execution, HOLDFAST_RUN_URL: terms.url }),
+  ...(terms?.deadline !== undefined && { HOLDFAST_DEADLINE: String(terms.deadline) }),
+});
 
 export class Child {
   readonly #options: ChildOptions;
@@ -157,6 +169,8 @@ export class Child {
     if (this.pid === undefined) return false;
     try {
       process.kill(-this.pid, signal); // CH5
+      // A stopped process (SIGSTOP, ^Z) gets no other signal before it goes on.
+      if (signal !== 0) process.kill(-this.pid, 'SIGCONT');
       return true;
     } catch {
       return false;

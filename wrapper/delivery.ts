@@ -14,7 +14,9 @@
 import {
   type Command,
   encodeFrame,
+  FEATURE_SECRET_NAMES,
   type HelloFrame,
+  type JobTerms,
   POLICY_DEFAULTS,
   PROTOCOL_VERSION,
   type WelcomeFrame,
@@ -34,8 +36,8 @@ import { makeTransport } from './transport-switch.ts';
 export interface DeliveryHandlers {
   /** There is a connection, or there is none any more. */
   connected(up: boolean): void;
-  /** Once, at the first welcome, after the commands that came with it. */
-  begin(): void;
+  /** Once, at the first welcome, after the commands that came with it. Null: the coordinator tells nothing of the job. */
+  begin(terms: JobTerms | null): void;
   /** Of each command id once, also across boots (SV5). */
   carryOut(command: Command): void;
   /** The coordinator has told how far it is; `complete` may have become true. */
@@ -145,7 +147,15 @@ export class Delivery implements ConnectionHandlers {
 
   hello(): HelloFrame {
     const { wrapperId, bootId } = this.#spool.state;
-    return { type: 'hello', protocol: PROTOCOL_VERSION, wrapperId, bootId, nextSeq: this.#spool.nextSeq, lost: 0 };
+    return {
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      wrapperId,
+      bootId,
+      nextSeq: this.#spool.nextSeq,
+      lost: 0,
+      features: [FEATURE_SECRET_NAMES],
+    };
   }
 
   welcome(frame: WelcomeFrame): void {
@@ -176,7 +186,7 @@ export class Delivery implements ConnectionHandlers {
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {
       this.#welcomed = true;
-      this.#handlers.begin();
+      this.#handlers.begin(frame.job ?? null);
     }
     this.#pump();
     this.#handlers.acked();

@@ -79,6 +79,11 @@ export function endByCrash(begun: boolean, leftovers: string | null): TerminalFa
   return { type: 'error', data: { error, code: 'wrapper_crashed', fatal: true }, exitCode: WRAPPER_FAILED };
 }
 
+/** The wrapper could not do what the start asks of it, and nothing was run. */
+export function endNotBegun(error: string): TerminalFact {
+  return { type: 'error', data: { error, code: 'not_begun', fatal: true }, exitCode: WRAPPER_FAILED };
+}
+
 /**
  * The execution is settled and this boot has not come to run anything. An earlier boot may have noted the job's exit code (`noted`). Without one, the status
  * that the coordinator told (null: none) is all there is to know.

@@ -8,6 +8,7 @@
  *   SV7  Its command, and why it could not be started, may hold a secret: both are redacted before anyone hears of them.
  */
 
+import type { JobTerms } from '../protocol/index.ts';
 import { AgentStream } from './agent-stream.ts';
 import { Child, type ChildExit, jobEnvironment } from './child.ts';
 import { openOutputPipes } from './child-pipes.ts';
@@ -24,6 +25,8 @@ export interface JobOptions {
   run: RunOptions;
   times: WrapperTimes;
   redaction: Redaction | null;
+  /** What the job is told about itself. */
+  terms: JobTerms | null;
   spool: Spool;
   report: Report;
   /** Once, after the last event of the job has been appended. */
@@ -47,7 +50,7 @@ export class Job {
 
   private constructor(options: JobOptions) {
     this.#options = options;
-    const { run, times, redaction, spool, report } = options;
+    const { run, times, redaction, terms, spool, report } = options;
     const { command, cwd, env, jobEnv, format, stdin, tee, log } = run;
     const pipes = openOutputPipes(spool.directory, log);
     spool.state.job.pipes = pipes ? [pipes.stdout.id, pipes.stderr.id] : [];
@@ -55,7 +58,7 @@ export class Job {
     this.#child = new Child({
       command,
       cwd,
-      env: jobEnvironment(env, jobEnv),
+      env: jobEnvironment(env, jobEnv ?? {}, terms),
       format,
       // With events before the job's first there is no telling which lines they held: a spool that a crash of the host took back in time.
       lines: spool.nextSeq === 1 ? new LineNumbers() : null,

@@ -34,12 +34,21 @@ export type RedactionReading =
   /** `redaction` is null when there is nothing to redact. `unused`: what was named, but has no value that can be redacted. */
   { kind: 'read'; redaction: Redaction | null; unused: string[] } | { kind: 'too_much'; bytes: number };
 
-/** What is to be redacted in a job with these variables. `named`: further names, as they are spelled. */
-export function readRedaction(environments: readonly NodeJS.ProcessEnv[], named: readonly string[]): RedactionReading {
+/**
+ * What is to be redacted in a job with these variables. `named`: further names, as they are spelled. `usual` false: those alone, and not what is secret by its
+ * name or by its value.
+ */
+export function readRedaction(
+  environments: readonly NodeJS.ProcessEnv[],
+  named: readonly string[],
+  { usual = true }: { usual?: boolean } = {},
+): RedactionReading {
   const secrets = new Set<string>();
   const unused = new Set(named);
   for (const [name, value = ''] of environments.flatMap((each) => Object.entries(each))) {
-    const texts = [...(named.includes(name) || isSecretName(name) ? [value] : []), ...passwordsIn(value)];
+    const isNamed = named.includes(name);
+    if (!isNamed && !usual) continue;
+    const texts = [...(isNamed || isSecretName(name) ? [value] : []), ...passwordsIn(value)];
     const lines = texts.flatMap(secretLines);
     for (const line of lines) secrets.add(line);
     if (lines.length > 0) unused.delete(name);
@@ -50,6 +59,9 @@ export function readRedaction(environments: readonly NodeJS.ProcessEnv[], named:
   const redaction = patterns.length === 0 ? null : new Redaction(patterns);
   return { kind: 'read', redaction, unused: [...unused] };
 }
+
+export const tooMuchToRedact = (bytes: number): string =>
+  `the secrets to redact have ${bytes} bytes in all their forms, and ${SECRETS_BYTES_MAX} at most are possible: give the job fewer or shorter secret variables, or start its wrapper with --no-redact`;
 
 /** RD2. What the marker itself contains would only make it longer. */
 const secretLines = (value: string): string[] =>

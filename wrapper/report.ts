@@ -13,14 +13,18 @@ import type { Spool } from './spool.ts';
 
 export class Report {
   readonly #spool: Spool;
-  readonly #redaction: Redaction | null;
+  /** Null: nothing is secret. */
+  #redaction: Redaction | null = null;
   readonly #log: Log;
 
-  /** `redaction` null: nothing is secret. */
-  constructor(spool: Spool, redaction: Redaction | null, log: Log) {
+  constructor(spool: Spool, log: Log) {
     this.#spool = spool;
-    this.#redaction = redaction;
     this.#log = log;
+  }
+
+  /** Before anything of the job is put down. */
+  redactWith(redaction: Redaction | null): void {
+    this.#redaction = redaction;
   }
 
   event(type: string, data: Record<string, unknown>): void {

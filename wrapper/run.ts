@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { newBootId } from '../protocol/index.ts';
 import { removePipesFolder } from './child-pipes.ts';
 import { WRAPPER_FAILED } from './job-end.ts';
-import { readRedaction, SECRETS_BYTES_MAX } from './redaction.ts';
+import { readRedaction, tooMuchToRedact } from './redaction.ts';
 import type { RunOptions } from './run-options.ts';
 import { Sender } from './sender.ts';
 import { Spool } from './spool.ts';
@@ -22,15 +22,15 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /** Runs the command to its reported end. Resolves with the exit code; throws when the spool directory can not be used at all. */
 export async function run(options: RunOptions): Promise<number> {
   const { env, jobEnv = {}, redact = [], log } = options;
-  const secrets = redact && readRedaction([env, jobEnv], redact);
-  if (secrets?.kind === 'too_much') {
+  /** The names of a start are redacted whatever this wrapper was told: who started the job may not know its host. */
+  const redactionOf = (names: readonly string[]) =>
+    readRedaction([env, jobEnv], [...(redact ?? []), ...names], { usual: redact !== null });
+  const secrets = redactionOf([]);
+  if (secrets.kind === 'too_much') {
     // To run it all the same would be to tell some of them.
-    log.problem(
-      `there are ${secrets.bytes} bytes of secrets to redact, and ${SECRETS_BYTES_MAX} at most are possible (--no-redact: none)`,
-    );
+    log.problem(tooMuchToRedact(secrets.bytes));
     return WRAPPER_FAILED;
   }
-  for (const name of secrets?.unused ?? []) log.problem(`--redact ${name}: it has no value that is long enough to be redacted`);
   const directory = options.spoolDirectory ?? mkdtempSync(join(tmpdir(), 'holdfast-spool-'));
   const opening = Spool.open({
     directory,
@@ -61,7 +61,7 @@ export async function run(options: RunOptions): Promise<number> {
   }
   const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
   for (const chunk of recovered.chunks) sender.appended(chunk);
-  const supervisor = new Supervisor({ run: options, redaction: secrets?.redaction ?? null, spool, sender, crashed });
+  const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, crashed });
   const onSignal = (signal: NodeJS.Signals) => supervisor.signalled(signal);
   if (options.handleSignals) for (const signal of SIGNALS) process.on(signal, onSignal);
   const exitCode = await supervisor.start();

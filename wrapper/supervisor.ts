@@ -18,17 +18,25 @@
  *   SV7  Nothing that may hold a secret is spooled or logged as it is: the job's output (child, agent-stream), and its command (job).
  */
 
-import type { Command, TerminalStatus } from '../protocol/index.ts';
+import type { Command, JobTerms, TerminalStatus } from '../protocol/index.ts';
 import { decideAtBoot } from './boot.ts';
 import { drainBudgetMs, isDrainOverdue, isStartOverdue } from './budgets.ts';
 import type { ChildExit } from './child.ts';
 import { Delivery, type DeliveryHandlers } from './delivery.ts';
 import type { StopSignal } from './interrupt.ts';
 import { Job } from './job.ts';
-import { type EarlyStop, endOfChild, exitCodeOf, exitCodeWhenSettled, type TerminalFact, WRAPPER_FAILED } from './job-end.ts';
+import {
+  type EarlyStop,
+  endNotBegun,
+  endOfChild,
+  exitCodeOf,
+  exitCodeWhenSettled,
+  type TerminalFact,
+  WRAPPER_FAILED,
+} from './job-end.ts';
 import { killLeftovers } from './leftovers.ts';
 import type { Log } from './log.ts';
-import type { Redaction } from './redaction.ts';
+import { type RedactionReading, tooMuchToRedact } from './redaction.ts';
 import { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Sender } from './sender.ts';
@@ -53,7 +61,8 @@ type Phase =
 
 export interface SupervisorOptions {
   run: RunOptions;
-  redaction: Redaction | null;
+  /** What is secret in the job, with these further names of variables. */
+  redactionOf(names: readonly string[]): RedactionReading;
   spool: Spool;
   /** Knows the chunks that an earlier boot left in the spool. */
   sender: Sender;
@@ -81,12 +90,12 @@ export class Supervisor implements DeliveryHandlers {
   #resolve: (exitCode: number) => void = () => {};
 
   constructor(options: SupervisorOptions) {
-    const { run, redaction, spool, sender } = options;
+    const { run, spool, sender } = options;
     this.#options = options;
     this.#times = { ...WRAPPER_TIMES, ...run.times };
     this.#log = run.log;
     this.#spool = spool;
-    this.#report = new Report(spool, redaction, run.log);
+    this.#report = new Report(spool, run.log);
     this.#delivery = new Delivery({ run, times: this.#times, spool, sender, report: this.#report, handlers: this });
   }
 
@@ -121,7 +130,7 @@ export class Supervisor implements DeliveryHandlers {
   }
 
   /** After the first welcome (SV1): what this boot has to do. */
-  begin(): void {
+  begin(terms: JobTerms | null): void {
     const { crashed, run } = this.#options;
     const { begun, exitCode } = this.#spool.state.job;
     const task = decideAtBoot({
@@ -146,7 +155,7 @@ export class Supervisor implements DeliveryHandlers {
         this.#conclude(task.end);
         return;
       case 'run':
-        this.#beginJob();
+        this.#beginJob(terms);
         return;
       default:
         task satisfies never;
@@ -219,12 +228,22 @@ export class Supervisor implements DeliveryHandlers {
 
   // ── the job ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #beginJob(): void {
-    const { run, redaction, spool } = this.#options;
+  #beginJob(terms: JobTerms | null): void {
+    const { run, spool, redactionOf } = this.#options;
+    const secrets = redactionOf(terms?.secretNames ?? []);
+    if (secrets.kind === 'too_much') {
+      const message = tooMuchToRedact(secrets.bytes);
+      this.#log.problem(message);
+      return this.#conclude(endNotBegun(message)); // SV7: to run it all the same would be to tell some of them.
+    }
+    const { redaction } = secrets;
+    for (const name of secrets.unused) this.#log.problem(`${name} is to be redacted, but has no value that is long enough`);
+    this.#report.redactWith(redaction);
     const job = Job.begin({
       run,
       times: this.#times,
       redaction,
+      terms,
       spool,
       report: this.#report,
       exited: (ended, exit) => this.#exited(ended, exit),
@@ -232,7 +251,7 @@ export class Supervisor implements DeliveryHandlers {
     if (!job) {
       // SV2: a job that is not noted as begun would be run again after a crash. It begins when the disk can be written.
       setTimeout(() => {
-        if (this.#phase.kind === 'connecting') this.begin();
+        if (this.#phase.kind === 'connecting') this.begin(terms);
       }, BEGIN_RETRY_MS);
       return;
     }

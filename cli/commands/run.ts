@@ -34,6 +34,7 @@ export interface RunFlags {
   env?: string[];
   label?: string[];
   openStdin?: boolean;
+  secret?: string[];
   format?: string;
   launcher?: string;
   timeout?: string;
@@ -47,7 +48,7 @@ export function readRunFlags(
   env: Record<string, string | undefined>,
 ): { reference: Reference; request: StartRequest; giveUpAfterMs: number } {
   if (flags.detach && flags.interruptOnExit) throw new UsageError('--detach and --interrupt-on-exit exclude each other');
-  const session = checkId(flags.session ?? (env.HOLDFAST_SESSION || `s_${ulid()}`), 'session');
+  const session = checkId(flags.session ?? (sessionOf(env) || `s_${ulid()}`), 'session');
   const id = checkId(flags.id ?? newExecutionId(), 'execution');
   const request: StartRequest = { id, command };
   if (flags.queue) request.onBusy = 'queue';
@@ -55,6 +56,7 @@ export function readRunFlags(
   if (flags.env) request.env = pairs(flags.env, '--env', (key) => env[key]);
   if (flags.label) request.labels = pairs(flags.label, '--label', () => '');
   if (flags.openStdin) request.openStdin = true;
+  if (flags.secret) request.secretNames = flags.secret;
   if (flags.format !== undefined) request.format = oneOf(flags.format, OUTPUT_FORMATS, '--format');
   if (flags.launcher !== undefined) request.launcher = oneOf(flags.launcher, LAUNCHERS, '--launcher');
   if (flags.timeout !== undefined) {
@@ -65,6 +67,10 @@ export function readRunFlags(
   }
   return { reference: { session, execution: id }, request, giveUpAfterMs: duration(flags.giveUpAfter, '--give-up-after') };
 }
+
+/** Within a job the variable names the job's own session, which is busy with that job. */
+const sessionOf = ({ HOLDFAST_EXECUTION, HOLDFAST_SESSION }: Record<string, string | undefined>): string | undefined =>
+  HOLDFAST_EXECUTION ? undefined : HOLDFAST_SESSION;
 
 export async function run(context: Context, command: string[], flags: RunFlags): Promise<number> {
   const { reference, request, giveUpAfterMs } = readRunFlags(flags, command, context.io.env);

@@ -29,6 +29,7 @@ import {
   POLICY_KEYS,
   READ_LIMIT_MAX,
   REASON_CHARS_MAX,
+  SECRET_NAMES_MAX,
   STATUSES,
   STDIN_BYTES_MAX,
   TICKET_TTL_SECONDS_MAX,
@@ -86,6 +87,12 @@ const env = record(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable n
     message: 'HOLDFAST_ variables belong to the wrapper',
   });
 
+/** A set: in which order they are given, and how often, says nothing. */
+const secretNames = z
+  .array(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable name'))
+  .max(SECRET_NAMES_MAX)
+  .refine((names) => !names.some((name) => name.startsWith('HOLDFAST_')), { message: 'HOLDFAST_ variables belong to the wrapper' });
+
 const labels = record(z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'), charsMax(LABEL_VALUE_CHARS_MAX)).refine(
   (all) => Object.keys(all).length <= LABELS_MAX,
   { message: `must have at most ${LABELS_MAX} labels` },
@@ -114,6 +121,7 @@ export const startSchema = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')
     .optional(),
+  secretNames: secretNames.optional(),
 });
 
 export const interruptSchema = z.strictObject({

@@ -25,6 +25,8 @@ export interface ExecutionRecord {
   policy: Policy;
   callbackUrl: string | null;
   traceparent: string | null;
+  /** Null: none. */
+  secretNames: string[] | null;
   origin: string;
   createdAt: number;
   pendingAt: number | null;
@@ -140,6 +142,7 @@ export function viewOf(session: string, record: ExecutionRecord): Execution {
       forced: record.forced,
       openStdin: record.openStdin,
       traceparent: record.traceparent,
+      secretNames: record.secretNames,
     }),
   };
 }

@@ -16,7 +16,7 @@
  * C3  Settling clears every deadline, `env` and `stdin`; the verdict event is the last one of the transition (G3).
  */
 
-import type { Command, HoldfastEvent, Policy, TerminalStatus } from '../../protocol/index.ts';
+import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
 
 export interface CoordinatorEvent {
@@ -265,6 +265,15 @@ export function fail(
   facts: Omit<Verdict, 'status'> = {},
 ): Transition {
   return settle(record, { ...facts, status: 'failed', code, error }, now);
+}
+
+/** ING21: what this execution needs and its first wrapper cannot do. Null: nothing. */
+export function refuseOldWrapper(record: ExecutionRecord, features: readonly string[], now: number): Transition | null {
+  const needed = (record.secretNames ?? []).length > 0;
+  if (record.status !== 'pending' || !needed || features.includes(FEATURE_SECRET_NAMES)) return null;
+  const error =
+    'the wrapper is of a version that does not know secretNames, and would have shown what is to be redacted. Upgrade the runner, the image or the wrapper. The command was not run';
+  return fail(record, 'wrapper_too_old', error, now);
 }
 
 /** The verdict that a terminal fact of the wrapper leads to (G9: `completed` needs an exit with code 0). */

@@ -12,6 +12,7 @@ import {
   type HelloFrame,
   isTerminal,
   isTerminalFact,
+  type JobTerms,
   lastEventOf,
   PROTOCOL_VERSION,
   parseWrapperFrame,
@@ -21,8 +22,9 @@ import {
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
-import { acceptHello, continuesByPost, type Disconnect, loseConnection, settleByFact } from '../core/lifecycle.ts';
+import { acceptHello, continuesByPost, type Disconnect, loseConnection, refuseOldWrapper, settleByFact } from '../core/lifecycle.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
+import { pageUrl } from '../urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { expireDue } from './expiry.ts';
@@ -125,9 +127,16 @@ function onHello(
       policy: record.policy,
       limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
       commands: store.commands.waiting(record.id),
+      job: jobTermsOf(context.session, store.executions.get(record.id) ?? record),
     };
     sendText(ws, encodeFrame(welcome));
   };
+  const tooOld = refuseOldWrapper(record, hello.features ?? [], now);
+  if (tooOld) {
+    commit(context, record.id, tooOld, now);
+    const ended = store.executions.get(record.id);
+    return detachAndClose(socket, CLOSE.settled, ended ? settledReason(ended) : 'settled');
+  }
   if (attachment.posted && continuesByPost(record, hello)) return sayWelcome(record.epoch);
   const answer = acceptHello(record, hello, ackedSeq, attachment.posted ? 'http' : 'socket', now);
   switch (answer.kind) {
@@ -151,6 +160,14 @@ function onHello(
       return answer satisfies never;
   }
 }
+
+const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames }: ExecutionRecord): JobTerms => ({
+  session,
+  execution: id,
+  url: pageUrl(origin, session, id),
+  ...(runtimeUntil === null ? {} : { deadline: runtimeUntil }),
+  ...(secretNames === null ? {} : { secretNames }),
+});
 
 /** ING5, ING6, and the end of the run when the last event says so. */
 function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionRecord, frame: EventsFrame, now: number): void {

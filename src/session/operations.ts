@@ -44,6 +44,7 @@ export type NormalStart = Pick<
   | 'callbackUrl'
   | 'traceparent'
   | 'origin'
+  | 'secretNames'
 > & { digest: string; onBusy: OnBusy };
 
 export type StartResult = Result<{ execution: Execution; created: boolean }>;

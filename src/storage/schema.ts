@@ -36,6 +36,8 @@ export const executions = sqliteTable(
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),
     callbackUrl: text('callback_url'),
     traceparent: text(),
+    /** Variables whose values the wrapper redacts besides the usual ones. Null: none. */
+    secretNames: text('secret_names', { mode: 'json' }).$type<string[]>(),
     /** Where wrappers reach this deployment, e.g. `https://holdfast.example.com`. */
     origin: text().notNull(),
 

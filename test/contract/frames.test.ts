@@ -511,6 +511,23 @@ describe('coordinator frames', () => {
   };
   const parsed = (change: object) => codeOf(parseCoordinatorFrame(JSON.stringify({ ...welcome, ...change })));
 
+  it('[ING21] [SPL28] what the job is told comes as it was said; what is not understood of it is as if it was not there', () => {
+    const job = { session: 's1', execution: 'e1', url: 'https://h.test/', deadline: 5, secretNames: ['A'] };
+    const read = (value: unknown) => {
+      const parsed = parseCoordinatorFrame(JSON.stringify({ ...welcome, job: value }));
+      return parsed.ok && parsed.frame.type === 'welcome' ? parsed.frame.job : parsed;
+    };
+    expect(read(job)).toEqual(job);
+    expect(read({ ...job, more: 1, deadline: 'soon', secretNames: 'A' })).toEqual({
+      session: 's1',
+      execution: 'e1',
+      url: 'https://h.test/',
+    });
+    expect(read({ ...job, secretNames: ['A', 7] })).toEqual({ ...job, secretNames: ['A'] });
+    for (const wrong of [undefined, null, 7, [], {}, { ...job, url: 7 }, { ...job, session: '' }])
+      expect(read(wrong)).toBeUndefined();
+  });
+
   it('[ING10] unknown fields of a welcome are dropped, at every level', () => {
     const more = {
       ...welcome,

@@ -16,7 +16,15 @@ import {
 const record = (fields: Partial<ExecutionRecord>): ExecutionRecord => ({
   ...{ ordinal: 1, id: 'e1', status: 'running', requestDigest: 'd', command: ['MARK'], cwd: 'MARK', env: { A: 'MARK' } },
   ...{ stdin: 'MARK', openStdin: false, format: 'text', launcher: 'runner', labels: { MARK: 'MARK' }, policy: POLICY_DEFAULTS },
-  ...{ callbackUrl: 'https://MARK', traceparent: 'MARK', origin: 'https://MARK', createdAt: 1000, firstOffset: 1, queueRank: 0 },
+  ...{
+    callbackUrl: 'https://MARK',
+    traceparent: 'MARK',
+    origin: 'https://MARK',
+    secretNames: ['MARK'],
+    createdAt: 1000,
+    firstOffset: 1,
+    queueRank: 0,
+  },
   ...UNTOUCHED,
   ...fields,
 });

@@ -52,9 +52,9 @@ it('holdfast run shows each stream as it is and ends as the job did', async () =
   expect(events.at(-1)).toMatchObject({ type: 'execution_failed', data: { code: 'exit_nonzero', exitCode: 7 } });
 });
 
-it('the job gets its env, cwd and stdin, and nothing of the wrapper', async () => {
+it('the job gets its env, cwd and stdin, knows which run it is, and has nothing of the wrapper', async () => {
   const { execution } = await real.client.start('s2', {
-    command: ['sh', '-c', 'pwd; echo "$COLOUR"; cat; env | grep -c ^HOLDFAST_'],
+    command: ['sh', '-c', 'pwd; echo "$COLOUR"; cat; env | grep ^HOLDFAST | sort; exit 3'],
     cwd: '/',
     env: { COLOUR: 'green' },
     stdin: 'given\n',
@@ -64,8 +64,12 @@ it('the job gets its env, cwd and stdin, and nothing of the wrapper', async () =
     .filter(({ type }) => type === 'output')
     .map(({ data }) => data.text)
     .join('');
-  expect(text).toBe('/\ngreen\ngiven\n0\n');
-  expect(ended.status).toBe('failed'); // grep found none.
+  const page = `${real.stack.url}/sessions/s2/executions/${execution.id}`;
+  const deadline = (ended.startedAt ?? 0) + ended.policy.maxRuntimeMs;
+  expect(text).toBe(
+    `/\ngreen\ngiven\nHOLDFAST=1\nHOLDFAST_DEADLINE=${deadline}\nHOLDFAST_EXECUTION=${execution.id}\nHOLDFAST_RUN_URL=${page}\nHOLDFAST_SESSION=s2\n`,
+  );
+  expect(ended.exitCode).toBe(3);
 });
 
 it('an interrupt ends the job and is not a failure', async () => {

@@ -32,6 +32,7 @@ export class Caller {
       env: { KEY: 'value' },
       stdin: null,
       openStdin: false,
+      secretNames: null,
       format: 'text',
       launcher,
       labels: {},

@@ -17,6 +17,7 @@ import {
   type HoldfastEvent,
   INGEST_SUBPROTOCOL,
   isTerminalFact,
+  type JobTerms,
   PING,
   POLICY_DEFAULTS,
   PONG,
@@ -99,6 +100,8 @@ export class FakeCoordinator {
   // What the test decides.
   token = 'secret';
   policy: Policy = { ...POLICY_DEFAULTS };
+  /** In each welcome. Null, as a coordinator of 0.1.0 does: nothing. */
+  job: JobTerms | null = null;
   limits = { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES };
   commands: Command[] = [];
   /** Answer to an upgrade instead of accepting it. */
@@ -324,6 +327,7 @@ export class FakeCoordinator {
         policy: this.policy,
         limits: this.limits,
         commands: this.commands,
+        ...(this.job ? { job: this.job } : {}),
       }),
     );
   }

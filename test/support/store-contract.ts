@@ -27,6 +27,7 @@ export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
   env: { KEY: 'wörth' },
   stdin: null,
   openStdin: false,
+  secretNames: null,
   format: 'text',
   launcher: 'none',
   labels: { team: 'a' },

@@ -136,6 +136,13 @@ export async function upgrade(url: string, headers: Record<string, string>): Pro
   return exports.default.fetch(url, { headers: { upgrade: 'websocket', ...headers } });
 }
 
+export interface Hello {
+  wrapperId?: string;
+  nextSeq?: number;
+  lost?: number;
+  features?: readonly string[];
+}
+
 export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
   static async connect({ ingest }: Pick<Run, 'ingest'>): Promise<WrapperPeer> {
     const response = await upgrade(ingest.url, {
@@ -152,20 +159,14 @@ export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
   }
 
   /** Connects and says hello; the welcome is the next frame. */
-  static async hello(
-    run: Pick<Run, 'ingest'>,
-    hello: { wrapperId?: string; nextSeq?: number; lost?: number } = {},
-  ): Promise<WrapperPeer> {
+  static async hello(run: Pick<Run, 'ingest'>, hello: Hello = {}): Promise<WrapperPeer> {
     const peer = await WrapperPeer.connect(run);
     peer.sayHello(hello);
     return peer;
   }
 
   /** Connects, says hello and takes the welcome. */
-  static async welcomed(
-    run: Pick<Run, 'ingest'>,
-    hello: { wrapperId?: string; nextSeq?: number; lost?: number } = {},
-  ): Promise<WrapperPeer> {
+  static async welcomed(run: Pick<Run, 'ingest'>, hello: Hello = {}): Promise<WrapperPeer> {
     const peer = await WrapperPeer.hello(run, hello);
     const welcome = await peer.next();
     if (welcome === null || welcome === 'pong' || welcome.type !== 'welcome') {
@@ -174,8 +175,8 @@ export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
     return peer;
   }
 
-  sayHello({ wrapperId = 'w_1', nextSeq = 1, lost = 0 }: { wrapperId?: string; nextSeq?: number; lost?: number } = {}): void {
-    this.send(JSON.stringify({ type: 'hello', protocol: 1, wrapperId, bootId: 'b_1', nextSeq, lost }));
+  sayHello({ wrapperId = 'w_1', nextSeq = 1, lost = 0, features }: Hello = {}): void {
+    this.send(JSON.stringify({ type: 'hello', protocol: 1, wrapperId, bootId: 'b_1', nextSeq, lost, features }));
   }
 
   events(seq: number, events: HoldfastEvent[]): void {

@@ -19,11 +19,11 @@ it('[SV2] a job whose beginning can not be noted is not begun, and nothing that 
   if (opening.kind !== 'opened') throw new Error(opening.kind);
   const { spool } = opening;
   const log = keptLog();
-  const report = new Report(spool, null, log);
+  const report = new Report(spool, log);
   // Where the state would be written there is a folder now.
   mkdirSync(join(directory, 'state.json.tmp'));
   const run = { command: ['true'], log } as unknown as RunOptions;
-  expect(Job.begin({ run, times: WRAPPER_TIMES, redaction: null, spool, report, exited: () => {} })).toBeNull();
+  expect(Job.begin({ run, times: WRAPPER_TIMES, redaction: null, terms: null, spool, report, exited: () => {} })).toBeNull();
   expect(log.problems).toEqual([expect.stringContaining('can not be written')]);
   rmdirSync(join(directory, 'state.json.tmp'));
   expect(report.save()).toBe(true);

@@ -244,6 +244,25 @@ describe('the command line', () => {
     expect(wrapper.stderr()).not.toMatch(/secret|payload/);
   });
 
+  it('[SPL28] the job is told which run it is, where that is shown and when it ends; nothing of it opens anything', async () => {
+    const url = 'https://holdfast.test/sessions/s1/executions/e1';
+    coordinator.job = { session: 's1', execution: 'e1', url, deadline: 1_790_000_000_000 };
+    const wrapper = start(coordinator, sh('env | grep ^HOLDFAST | sort'), {
+      env: { HOLDFAST_SESSION: 'another', HOLDFAST_OTHER: 'x' },
+    });
+    expect((await wrapper.ended).code).toBe(0);
+    expect(coordinator.text()).toBe(
+      `HOLDFAST=1\nHOLDFAST_DEADLINE=1790000000000\nHOLDFAST_EXECUTION=e1\nHOLDFAST_RUN_URL=${url}\nHOLDFAST_SESSION=s1\n`,
+    );
+    expect(coordinator.text()).not.toContain(coordinator.token);
+  });
+
+  it('[SPL28] [VER2] a coordinator that tells nothing of the job has one that knows only that it is run by Holdfast', async () => {
+    const wrapper = start(coordinator, sh('env | grep ^HOLDFAST'), { env: { HOLDFAST_SESSION: 'another' } });
+    expect((await wrapper.ended).code).toBe(0);
+    expect(coordinator.text()).toBe('HOLDFAST=1\n');
+  });
+
   it('[R6] [CH4] HOLDFAST_JOB_ENV is for the job alone, over what it inherits, and none of our variables reaches it', async () => {
     const jobEnv = { NODE_OPTIONS: '--nonsense', INHERITED: 'by the job', ADDED: 'two\nlines', EMPTY: '' };
     const wrapper = start(coordinator, sh('env; echo "[$ADDED]"'), {

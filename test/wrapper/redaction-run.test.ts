@@ -104,12 +104,48 @@ describe('[SPL25] [S4] a run', () => {
     expect(coordinator.text()).toBe(`${REDACTED}\n`);
   });
 
+  it('[SPL25] the start names further variables, of the job or of its host, before anything of the job is said', async () => {
+    coordinator.job = {
+      ...{ session: 's1', execution: 'e1', url: 'https://holdfast.test/sessions/s1/executions/e1' },
+      secretNames: ['DEPLOY', 'OF_THE_HOST', 'MISSING'],
+    };
+    const env = { ...encodeJobEnv({ DEPLOY: 'deploy-value' }), OF_THE_HOST: 'host-value', PLAIN: 'plain-value' };
+    const wrapper = start(coordinator, sh('echo "$DEPLOY $OF_THE_HOST $PLAIN" # deploy-value'), { env });
+    expect((await wrapper.ended).code).toBe(0);
+    expect(coordinator.text()).toBe(`${REDACTED} ${REDACTED} plain-value\n`);
+    expect(sent()).not.toMatch(/deploy-value|host-value/);
+    expect(wrapper.stderr()).toBe('holdfast-wrapper: MISSING is to be redacted, but has no value that is long enough\n');
+  });
+
+  it('what the start names is redacted by a wrapper with --no-redact, and nothing else', async () => {
+    coordinator.job = { session: 's1', execution: 'e1', url: 'https://holdfast.test/', secretNames: ['DEPLOY'] };
+    const env = { DEPLOY: 'deploy-value', A_TOKEN: 'token-value', SITE: 'http://a:password-1@x' };
+    const wrapper = start(coordinator, sh('echo "$DEPLOY $A_TOKEN $SITE"'), { args: ['--no-redact'], env });
+    expect((await wrapper.ended).code).toBe(0);
+    expect(coordinator.text()).toBe(`${REDACTED} token-value http://a:password-1@x\n`);
+  });
+
+  it('more than can be searched for is an error by name, and nothing is run', async () => {
+    // The forms of one value of 128 KiB less a little, the most that the system takes, are a tenth of what is possible.
+    const names = Array.from({ length: 12 }, (_, index) => `LARGE_${index}`);
+    coordinator.job = { session: 's1', execution: 'e1', url: 'https://holdfast.test/', secretNames: names };
+    const env = Object.fromEntries(names.map((name, index) => [name, `${index}${'0123456789abcdef'.repeat(8000)}`]));
+    const folder = temporaryFolder();
+    const wrapper = start(coordinator, sh('touch ran'), { args: ['--cwd', folder], env });
+    expect((await wrapper.ended).code).toBe(125);
+    expect(coordinator.events.at(-1)).toMatchObject({
+      type: 'error',
+      data: { code: 'not_begun', fatal: true, error: expect.stringContaining('4194304 at most') },
+    });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('--redact adds a variable, and says so when that has nothing to redact', async () => {
     const args = ['--redact', 'DSN', '--redact', 'MISSING'];
     const wrapper = start(coordinator, sh('echo "$DSN $PLAIN"'), { args, env: { DSN: 'mysql://me:pw', PLAIN: 'plain-value' } });
     expect((await wrapper.ended).code).toBe(0);
     expect(coordinator.text()).toBe(`${REDACTED} plain-value\n`);
-    expect(wrapper.stderr()).toBe('holdfast-wrapper: --redact MISSING: it has no value that is long enough to be redacted\n');
+    expect(wrapper.stderr()).toBe('holdfast-wrapper: MISSING is to be redacted, but has no value that is long enough\n');
   });
 
   it('--no-redact reports all as it is', async () => {

@@ -24,6 +24,11 @@ const FAILURES: Readonly<Record<string, FailureWords>> = {
     title: 'The launch failed',
     meaning: 'The launcher could not start a wrapper for this run, so the command never started.',
   },
+  wrapper_too_old: {
+    title: 'The wrapper is too old',
+    meaning:
+      'The run names variables to redact, and the process that should run the command is of a version that cannot do that. The command never started.',
+  },
   container_stopped: {
     title: 'The container stopped',
     meaning:

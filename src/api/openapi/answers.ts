@@ -51,6 +51,7 @@ export const executionAnswer = z
     reason: z.string().optional().describe('Why it was interrupted.'),
     forced: z.boolean().optional(),
     traceparent: z.string().optional(),
+    secretNames: z.array(z.string()).optional().describe('Variables whose values are redacted besides those whose name says so.'),
   })
   .meta({ id: 'Execution', description: 'One run of one command. It never carries env, stdin or a credential.' });
 

@@ -387,6 +387,14 @@ describe('running again', () => {
     expect(visited).toEqual(['/sessions/s1/executions/e2']);
   });
 
+  test('what is secret in the first is secret in the next: the names are kept, the values are not', async () => {
+    await live(await show(ended('completed', { secretNames: ['DEPLOY'], exitCode: 0 })));
+    press('r');
+    await settle();
+    await click(button('Queue it', dialog()));
+    expect(asked[0]?.body).toEqual(['s1', expect.objectContaining({ secretNames: ['DEPLOY'] }), expect.anything()]);
+  });
+
   test('what is wrong is said at its field, and nothing is started', async () => {
     await live(await show(original));
     await click(button('Rerun'));

@@ -6,7 +6,7 @@ import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dash
 import { CONTAINER_STOPPED } from '../../../src/core/container.ts';
 import { type ExecutionRecord, UNTOUCHED } from '../../../src/core/execution.ts';
 import { afterLaunch } from '../../../src/core/launching.ts';
-import { expire, settleByFact } from '../../../src/core/lifecycle.ts';
+import { expire, refuseOldWrapper, settleByFact } from '../../../src/core/lifecycle.ts';
 import { ended, madeExecution, T0 } from './made.ts';
 
 const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
@@ -23,6 +23,7 @@ const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
     openStdin: false,
     callbackUrl: null,
     traceparent: null,
+    secretNames: null,
     origin: '',
     firstOffset: 1,
     queueRank: 0,
@@ -40,6 +41,7 @@ describe('failures', () => {
       settleByFact(recordOf({ status: 'running' }), { type: 'exit', at: 0, data: { exitCode: 3, signal: null } }, 2),
       settleByFact(recordOf({ status: 'running' }), { type: 'error', at: 0, data: { error: 'x', fatal: true } }, 2),
       afterLaunch(recordOf({ status: 'pending' }), { kind: 'refused', message: 'x' }, 2),
+      refuseOldWrapper(recordOf({ status: 'pending', secretNames: ['A'] }), [], 2),
     ].map((transition) => String(transition?.patch.code));
     expect(codes).toEqual([
       'wrapper_never_connected',
@@ -48,6 +50,7 @@ describe('failures', () => {
       'exit_nonzero',
       'wrapper_error',
       'launch_failed',
+      'wrapper_too_old',
     ]);
     for (const code of [...codes, CONTAINER_STOPPED]) expect(failureWords(code), code).not.toEqual(failureWords('something_else'));
   });
