@@ -22,7 +22,14 @@ import {
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
-import { acceptHello, continuesByPost, type Disconnect, loseConnection, refuseOldWrapper, settleByFact } from '../core/lifecycle.ts';
+import {
+  acceptHello,
+  continuesByPost,
+  type Disconnect,
+  loseConnection,
+  refuseOldWrapper,
+  settleByFact,
+} from '../core/lifecycle.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { pageUrl } from '../urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
