@@ -45,6 +45,8 @@ export interface TicketRequest {
   execution?: string;
   types?: readonly string[];
   ttlSeconds?: number;
+  /** How long a connection that is made with it may last: not below `ttlSeconds`, an hour more when left out. */
+  untilSeconds?: number;
 }
 
 /** What `connectSession` takes, without what the client knows. */

@@ -110,6 +110,9 @@ export const WAIT_SECONDS_MAX = 55;
 
 export const TICKET_TTL_SECONDS_DEFAULT = 60;
 export const TICKET_TTL_SECONDS_MAX = 3600;
+/** How long after its expiry a ticket's connections last that does not say so itself: a page that follows a run renews its ticket once an hour. */
+export const TICKET_UNTIL_SECONDS_DEFAULT = 3600;
+export const TICKET_UNTIL_SECONDS_MAX = TICKET_TTL_SECONDS_MAX + TICKET_UNTIL_SECONDS_DEFAULT;
 
 /** UTF-8 length without encoding where the bounds already decide: a UTF-16 unit is 1 to 3 bytes. */
 export function exceedsUtf8Bytes(text: string, limit: number): boolean {

@@ -21,8 +21,10 @@ export interface ListQuery {
 export interface TicketRequest {
   execution?: string;
   types?: string[];
-  /** 60 when left out, 3600 at most. */
+  /** 60 when left out, 3600 at most. After that no connection can be made with it. */
   ttlSeconds?: number;
+  /** After that a connection that was made with it ends. Not below `ttlSeconds`; an hour more when left out. */
+  untilSeconds?: number;
 }
 
 /**
@@ -57,7 +59,7 @@ export interface HoldfastRpc {
     session: string,
     query?: { after?: number; limit?: number; generation?: string },
   ): Promise<Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }>>;
-  createTicket(session: string, request?: TicketRequest): Promise<Result<{ ticket: string; expiresAt: number }>>;
+  createTicket(session: string, request?: TicketRequest): Promise<Result<{ ticket: string; expiresAt: number; until?: number }>>;
   getSession(session: string): Promise<Result<{ session: SessionSummary }>>;
   listSessions(query?: ListQuery): Promise<Result<{ data: SessionEntry[]; next: string | null }>>;
   deleteSession(session: string): Promise<Result<object>>;

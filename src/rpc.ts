@@ -4,7 +4,7 @@
  */
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
-import type { Failure, HoldfastRpc, ServiceVersion, StartRequest } from '../protocol/index.ts';
+import type { Failure, HoldfastRpc, ServiceVersion, StartRequest, TicketRequest } from '../protocol/index.ts';
 import { isId, PROBLEMS, PROTOCOL_VERSION, type ProblemCode } from '../protocol/index.ts';
 import { failure } from './api/problem.ts';
 import { readConfig } from './config.ts';
@@ -42,7 +42,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async readEvents(session: string, query: { after?: number; limit?: number; generation?: string } = {}) {
     return this.#call({ method: 'readEvents', session }, (caller) => service.readEvents(caller, session, query));
   }
-  async createTicket(session: string, options: { execution?: string; types?: string[]; ttlSeconds?: number } = {}) {
+  async createTicket(session: string, options: TicketRequest = {}) {
     return this.#call({ method: 'createTicket', session }, (caller) => service.createTicket(caller, session, options));
   }
   async getSession(session: string) {

@@ -292,13 +292,18 @@ export async function createTicket(
   { config, tenant }: Caller,
   session: string,
   input: unknown,
-): Promise<Result<{ ticket: string; expiresAt: number }>> {
+): Promise<Result<{ ticket: string; expiresAt: number; until?: number }>> {
   const bad = checkIds(session);
   if (bad) return bad;
   const parsed = parse(ticketSchema, input);
   if (!parsed.ok) return parsed;
-  const { execution, types, ttlSeconds = TICKET_TTL_SECONDS_DEFAULT } = parsed.value;
+  const { execution, types, ttlSeconds = TICKET_TTL_SECONDS_DEFAULT, untilSeconds } = parsed.value;
+  if (untilSeconds !== undefined && untilSeconds < ttlSeconds) {
+    return failure('bad_request', 'untilSeconds: must not be below ttlSeconds', { field: 'untilSeconds' });
+  }
   const now = Date.now();
-  const ticket = await signTicket(config.signingKeys, { tenant, session, execution, types }, ttlSeconds, now);
-  return { ok: true, ticket, expiresAt: (Math.floor(now / 1000) + ttlSeconds) * 1000 };
+  const ticket = await signTicket(config.signingKeys, { tenant, session, execution, types }, ttlSeconds, now, untilSeconds);
+  const after = (seconds: number): number => (Math.floor(now / 1000) + seconds) * 1000;
+  const until = untilSeconds === undefined ? {} : { until: after(untilSeconds) };
+  return { ok: true, ticket, expiresAt: after(ttlSeconds), ...until };
 }

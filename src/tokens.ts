@@ -3,8 +3,8 @@
  * signing key signs, all verify, so that keys can be rotated without cutting anyone off.
  */
 
-import { errors, jwtVerify, SignJWT } from 'jose';
-import type { Policy } from '../protocol/index.ts';
+import { decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
+import { type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../protocol/index.ts';
 
 const ISSUER = 'holdfast';
 const INGEST_AUDIENCE = 'holdfast.ingest';
@@ -43,12 +43,20 @@ export function signIngestToken(
   return sign(keys, INGEST_AUDIENCE, claims.tenant, { sid: claims.session, eid: claims.execution }, ttlSeconds, now);
 }
 
-export function signTicket(keys: readonly Uint8Array[], claims: TicketClaims, ttlSeconds: number, now: number): Promise<string> {
+/** `untilSeconds`: how long from now a connection may last that was made with it. */
+export function signTicket(
+  keys: readonly Uint8Array[],
+  claims: TicketClaims,
+  ttlSeconds: number,
+  now: number,
+  untilSeconds = ttlSeconds + TICKET_UNTIL_SECONDS_DEFAULT,
+): Promise<string> {
+  const until = Math.floor(now / 1000) + untilSeconds;
   return sign(
     keys,
     TICKET_AUDIENCE,
     claims.tenant,
-    { sid: claims.session, eid: claims.execution, types: claims.types },
+    { sid: claims.session, eid: claims.execution, types: claims.types, until },
     ttlSeconds,
     now,
   );
@@ -92,6 +100,15 @@ export async function verifyTicket(keys: readonly Uint8Array[], token: string, n
   if ((eid !== undefined && typeof eid !== 'string') || (types !== undefined && !isTexts(types)))
     return { ok: false, reason: 'invalid' };
   return { ok: true, claims: { tenant: sub, session: sid, execution: eid, types } };
+}
+
+/**
+ * When connections end that are made with this ticket, in milliseconds: its claim `until`, in seconds like `exp`, which itself limits connecting. A ticket of
+ * 0.1.0 has none. Null for a claim that can not be read. Of a ticket that was verified.
+ */
+export function untilOf(ticket: string): number | null {
+  const { exp = 0, until = exp + TICKET_UNTIL_SECONDS_DEFAULT } = decodeJwt(ticket);
+  return typeof until === 'number' && Number.isSafeInteger(until * 1000) ? until * 1000 : null;
 }
 
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');

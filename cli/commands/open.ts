@@ -1,5 +1,6 @@
 /** `holdfast open`: the page of a run, a session or the whole deployment; and a link that lets somebody else read one run for a while. */
 
+import { type HoldfastClient, HoldfastError, type Ticket } from '../../client/index.ts';
 import { TICKET_TTL_SECONDS_MAX } from '../../protocol/index.ts';
 import { type Context, note, printJson } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
@@ -37,7 +38,7 @@ export async function open(context: Context, id: string | undefined, flags: Open
     const ttlSeconds = Math.floor(duration(ttl, '--ttl') / 1000);
     if (ttlSeconds < 1 || ttlSeconds > TICKET_TTL_SECONDS_MAX)
       throw new UsageError(`--ttl must be from 1s to ${TICKET_TTL_SECONDS_MAX / 60}m, not ${ttl}`);
-    const made = await client.createTicket(target.session, { execution: target.execution, ttlSeconds });
+    const made = await createLinkTicket(client, target as Reference, ttlSeconds);
     url += `#ticket=${made.ticket}`; // A fragment is sent to no server, so it is in no access log.
     expiresAt = made.expiresAt;
     await note(
@@ -58,4 +59,14 @@ export async function open(context: Context, id: string | undefined, flags: Open
   const problem = await io.openInBrowser(url);
   if (problem !== null) await note(context, `no browser was opened (${problem}): open the address yourself`);
   return EXIT.ok;
+}
+
+/** What was opened with the link ends with it (STR33). A coordinator of 0.1.0 does not know `untilSeconds`, and lets it go on for as long as it likes. */
+async function createLinkTicket(client: HoldfastClient, { session, execution }: Reference, ttlSeconds: number): Promise<Ticket> {
+  try {
+    return await client.createTicket(session, { execution, ttlSeconds, untilSeconds: ttlSeconds });
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'bad_request') throw error;
+    return client.createTicket(session, { execution, ttlSeconds });
+  }
 }

@@ -20,6 +20,7 @@ import { VERSION } from '../version.ts';
 import { authenticateKey } from './auth.ts';
 import { readText } from './body.ts';
 import { readStream } from './durable-streams.ts';
+import { hstsFor } from './hsts.ts';
 import { describeApi } from './openapi/document.ts';
 import { failure, problemResponse, urlTooLong } from './problem.ts';
 import { preflight, withCors } from './readers.ts';
@@ -43,6 +44,8 @@ app.use(async (c, next) => {
   // HTTP20: a ticket in the address is no Authorization header, so nothing else would keep a shared cache from the answer.
   if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
   c.res.headers.set('x-content-type-options', 'nosniff');
+  const hsts = hstsFor(c.req.url);
+  if (hsts !== null) c.res.headers.set('strict-transport-security', hsts);
   if (c.res.status >= 500) await reportFailure(c);
 });
 
@@ -177,7 +180,7 @@ app.post('/v1/sessions/:session/tickets', async (c) => {
   const body = await readJson(c.req.raw, {});
   if (!body.ok) return problemResponse(body, c.get('requestId'));
   const result = await service.createTicket(c.get('caller'), c.req.param('session'), body.value);
-  return answer(c.get('requestId'), result, ({ ticket, expiresAt }) => c.json({ ticket, expiresAt }, 201));
+  return answer(c.get('requestId'), result, ({ ok: _, ...made }) => c.json(made, 201));
 });
 
 /** HTTP4: what is left of a known path is a method that it does not take. HEAD is answered wherever GET is. */
@@ -234,7 +237,13 @@ function answer<T extends object>(
 
 /** The answer to a reader, which pages of allowed origins may see. */
 function read(c: Context<AppEnv>, result: Response | Failure): Response {
-  return withCors(c.req.raw, c.get('config'), answer(c.get('requestId'), result));
+  const response = answer(c.get('requestId'), result);
+  const caching = response.headers.get('cache-control');
+  // HTTP20: a cache would keep the ticket in the address, and what it opened, for longer than the ticket lasts.
+  if (c.req.query('ticket') !== undefined && caching !== null) {
+    response.headers.set('cache-control', /no-transform/.test(caching) ? 'no-store, no-transform' : 'no-store');
+  }
+  return withCors(c.req.raw, c.get('config'), response);
 }
 
 /** What a request with an API key counts as. */

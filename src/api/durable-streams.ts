@@ -16,7 +16,7 @@ import type { Env } from '../env.ts';
 import { type FeedRequest, openFeed, type StoredEvent } from './feed.ts';
 import { generationParam } from './params.ts';
 import { failure } from './problem.ts';
-import { beyondTicket, httpReader, narrowByTicket } from './readers.ts';
+import { beyondTicket, httpReader, narrowByTicket, ticketOver } from './readers.ts';
 import { eventStreamOf, type Rendered } from './sse.ts';
 
 /** A catch-up answer has about so much; the rest is for the next. */
@@ -106,6 +106,7 @@ export async function readStream(request: Request, env: Env, config: Config, pat
     for (;;) {
       const item = await feed.next(chunk.upToDate ? (chunk.empty ? until - Date.now() : 0) : undefined);
       if (item.type === 'quiet') break;
+      if (item.type === 'closed' && item.ticketOver && !chunk.upToDate) return ticketOver();
       if (item.type === 'closed' && !chunk.upToDate && !item.complete) {
         return failure('unavailable', 'The session could not be reached. Try again.');
       }

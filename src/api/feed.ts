@@ -47,8 +47,8 @@ export type FeedItem =
   | StreamEnd
   /** Nothing came in the time that was given. */
   | { type: 'quiet' }
-  /** The connection is gone. `complete`: the object said all that there is to say. */
-  | { type: 'closed'; complete: boolean };
+  /** The connection is gone. `complete`: the object said all that there is to say. `ticketOver`: what the reader's ticket allows has ended (STR33). */
+  | { type: 'closed'; complete: boolean; ticketOver: boolean };
 
 export class Feed {
   readonly #ws: WebSocket;
@@ -80,7 +80,11 @@ export class Feed {
   async next(timeoutMs?: number): Promise<FeedItem> {
     for (;;) {
       const text = await this.#text(timeoutMs);
-      if (text === null) return this.#closed ? { type: 'closed', complete: this.#closed.code === CLOSE.done } : { type: 'quiet' };
+      if (text === null) {
+        const code = this.#closed?.code;
+        if (code === undefined) return { type: 'quiet' };
+        return { type: 'closed', complete: code === CLOSE.done, ticketOver: code === CLOSE.credentialRefused };
+      }
       const item = itemOf(text);
       if (!item) continue;
       if (item.type === 'events') this.#take(item.last, text.length);

@@ -7,8 +7,8 @@ import { CREDENTIAL_CHARS_MAX, type Failure, isId, TICKET_SUBPROTOCOL_PREFIX } f
 import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { guessedTooOften, refusalByRate } from '../rate-limits.ts';
-import type { ViewerRequest } from '../session/viewers.ts';
-import { type TicketClaims, verifyTicket } from '../tokens.ts';
+import { TICKET_EXPIRED, type ViewerRequest } from '../session/viewers.ts';
+import { type TicketClaims, untilOf, verifyTicket } from '../tokens.ts';
 import { bearerOf, originAllowed, tenantOf, tooManyGuesses } from './auth.ts';
 import { failure } from './problem.ts';
 
@@ -18,8 +18,11 @@ export const offeredProtocols = (request: Request): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
+/** What a ticket allows, and when a connection ends that is made with it. */
+export type ReadingTicket = TicketClaims & { until: number };
+
 export type Reader =
-  | { ok: true; tenant: string; ticket: TicketClaims | null }
+  | { ok: true; tenant: string; ticket: ReadingTicket | null }
   /** `limited`: it was not the credential, or not it alone. */
   | { ok: false; reason: string; limited?: Failure };
 
@@ -51,18 +54,22 @@ const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 async function byTicket(config: Config, session: string, ticket: string): Promise<Reader> {
   if (ticket.length > CREDENTIAL_CHARS_MAX) return { ok: false, reason: 'ticket_invalid' };
-  const verified = await verifyTicket(config.signingKeys, ticket, Date.now());
+  const now = Date.now();
+  const verified = await verifyTicket(config.signingKeys, ticket, now);
   if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
-  if (verified.claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
-  return { ok: true, tenant: verified.claims.tenant, ticket: verified.claims };
+  const { claims } = verified;
+  const until = untilOf(ticket);
+  if (until === null || claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
+  if (until <= now) return { ok: false, reason: TICKET_EXPIRED };
+  return { ok: true, tenant: claims.tenant, ticket: { ...claims, until } };
 }
 
 /** What the ticket allows of what was asked, or null when more was asked than it allows. */
-export function narrowByTicket(request: ViewerRequest, ticket: TicketClaims | null): ViewerRequest | null {
+export function narrowByTicket(request: ViewerRequest, ticket: ReadingTicket | null): ViewerRequest | null {
   if (!ticket) return request;
   const executions = narrow(request.executions, ticket.execution === undefined ? null : [ticket.execution]);
   const types = narrow(request.types, ticket.types ?? null);
-  return executions.ok && types.ok ? { ...request, executions: executions.value, types: types.value } : null;
+  return executions.ok && types.ok ? { ...request, executions: executions.value, types: types.value, until: ticket.until } : null;
 }
 
 function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; value: string[] | null } | { ok: false } {
@@ -71,7 +78,7 @@ function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; v
   return asked.every((item) => allowed.includes(item)) ? { ok: true, value: asked } : { ok: false };
 }
 
-export type HttpReader = { ok: true; tenant: string; ticket: TicketClaims | null } | Failure;
+export type HttpReader = { ok: true; tenant: string; ticket: ReadingTicket | null } | Failure;
 
 /** HTTP: ids before origin, origin before credential; nothing of it touches a session. */
 export async function httpReader(
@@ -90,6 +97,9 @@ export async function httpReader(
 }
 
 export const readerRefused = ({ reason, limited }: Reader & { ok: false }): Failure => limited ?? credentialRefused(reason);
+
+/** The reader's ticket is over, though it was good when the answer began. */
+export const ticketOver = (): Failure => credentialRefused(TICKET_EXPIRED);
 
 const credentialRefused = (reason: string): Failure =>
   failure('unauthorized', 'A ticket or an API key is needed: Authorization: Bearer <ticket or api key>, or ?ticket=<ticket>.', {

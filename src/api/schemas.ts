@@ -33,6 +33,7 @@ import {
   STATUSES,
   STDIN_BYTES_MAX,
   TICKET_TTL_SECONDS_MAX,
+  TICKET_UNTIL_SECONDS_MAX,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
 
@@ -142,6 +143,7 @@ export const ticketSchema = z.strictObject({
   execution: idSchema.optional(),
   types: eventTypesSchema.optional(),
   ttlSeconds: z.int().min(1).max(TICKET_TTL_SECONDS_MAX).optional(),
+  untilSeconds: z.int().min(1).max(TICKET_UNTIL_SECONDS_MAX).optional(),
 });
 
 /** What the readers may ask for beside ids. HTTP makes these of its query parameters. */

@@ -8,13 +8,12 @@ import { WAIT_SECONDS_MAX } from '../../protocol/index.ts';
 import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import * as service from '../service.ts';
-import type { TicketClaims } from '../tokens.ts';
 import { originAllowed } from './auth.ts';
 import { numberParam } from './params.ts';
 import { failure } from './problem.ts';
-import { authenticateReader, beyondTicket, readerRefused } from './readers.ts';
+import { authenticateReader, beyondTicket, type ReadingTicket, readerRefused } from './readers.ts';
 
-type Reading = { ok: true; caller: service.Caller; ticket: TicketClaims | null } | Failure;
+type Reading = { ok: true; caller: service.Caller; ticket: ReadingTicket | null } | Failure;
 
 /** Credential before ids, as with every route that takes an API key: a stranger is told nothing about paths. */
 async function reading(request: Request, env: Env, config: Config, session: string): Promise<Reading> {
@@ -71,7 +70,10 @@ export async function readExecution(
   if (waitSeconds === null || waitSeconds === undefined || waitSeconds > WAIT_SECONDS_MAX) {
     return failure('bad_request', `wait: must be 0 to ${WAIT_SECONDS_MAX} seconds`, { field: 'wait' });
   }
-  return json(await service.getExecution(reader.caller, session, execution, { waitSeconds }), (result) => result.execution);
+  // STR33: the answer is not held past the end of what the ticket allows.
+  const left = reader.ticket ? Math.ceil((reader.ticket.until - Date.now()) / 1000) : WAIT_SECONDS_MAX;
+  const held = { waitSeconds: Math.max(0, Math.min(waitSeconds, left)) };
+  return json(await service.getExecution(reader.caller, session, execution, held), (result) => result.execution);
 }
 
 export interface ListParams {

@@ -40,7 +40,13 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
   if (ticket?.types && !ticket.types.includes('output')) return beyondTicket();
 
   const open = (after: number, generation: string | null): Promise<OpenFeed | Failure> =>
-    openFeed(env, reader.tenant, session, { after, tail: null, executions: [execution], types: null, generation }, request.signal);
+    openFeed(
+      env,
+      reader.tenant,
+      session,
+      { after, tail: null, executions: [execution], types: null, generation, until: ticket?.until ?? null },
+      request.signal,
+    );
   const first = await open(0, generation.value);
   if (!first.ok) return first;
   const headers = {
@@ -58,17 +64,22 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
   const showGaps = !ticket?.types || ticket.types.includes('gap');
   // STR30: whatever is opened later is this log, or the answer is broken off.
   const again = (after: number) => open(after, first.hello.generation ?? generation.value);
-  void pump(writable.getWriter(), first.feed, again, { follow: follow === '1', showGaps, signal: request.signal }).catch(
-    (error) => {
-      logLine('info', 'log_reader_left', { tenant: reader.tenant, session, execution, message: messageOf(error) });
-    },
-  );
+  void pump(writable.getWriter(), first.feed, again, {
+    follow: follow === '1',
+    showGaps,
+    until: ticket?.until ?? null,
+    signal: request.signal,
+  }).catch((error) => {
+    logLine('info', 'log_reader_left', { tenant: reader.tenant, session, execution, message: messageOf(error) });
+  });
   return new Response(readable, { headers });
 }
 
 interface Reading {
   follow: boolean;
   showGaps: boolean;
+  /** When the reader's ticket is over; null for an API key. */
+  until: number | null;
   signal: AbortSignal;
 }
 
@@ -76,7 +87,7 @@ async function pump(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   first: Feed,
   open: (after: number) => Promise<OpenFeed | Failure>,
-  { follow, showGaps, signal }: Reading,
+  { follow, showGaps, until, signal }: Reading,
 ): Promise<void> {
   const encoder = new TextEncoder();
   const text = new LogText(showGaps);
@@ -96,6 +107,8 @@ async function pump(
         return await writer.close();
       } else if (item.type === 'closed') {
         if (signal.aborted) return await writer.abort('the reader left');
+        // STR33: not opened again, and not ended as if it were whole.
+        if (item.ticketOver || (until !== null && until <= Date.now())) throw new Error('the ticket is over');
         if (Date.now() - openedAt >= SOUND_AFTER_MS) failures = 0;
         let again: OpenFeed | Failure;
         do {

@@ -25,6 +25,8 @@ export interface Horizon {
   unboundSince: readonly number[];
   /** Viewers that are behind the log and are not waiting for their own acks. */
   replaying: boolean;
+  /** When the next connection of a viewer ends with its ticket; null when none does. */
+  ticketUntil: number | null;
   /** Null for a session that was deleted and has yet to say so. */
   lastActivityAt: number | null;
   /** When somebody outside is to be told of this session (again); null when nobody is. */
@@ -33,7 +35,10 @@ export interface Horizon {
 
 export const silenceDeadline = (record: ExecutionRecord, heardAt: number): number => heardAt + record.policy.silenceTimeoutMs;
 
-export function nextWake({ open, heardAt, unboundSince, replaying, lastActivityAt, outboxDueAt }: Horizon, now: number): number {
+export function nextWake(
+  { open, heardAt, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: Horizon,
+  now: number,
+): number {
   const times = open.flatMap((record) => [
     ...deadlinesOf(record).map(({ at }) => at),
     ...(record.launchAt === null ? [] : [record.launchAt]),
@@ -41,6 +46,7 @@ export function nextWake({ open, heardAt, unboundSince, replaying, lastActivityA
   ]);
   for (const since of unboundSince) times.push(since + HELLO_TIMEOUT_MS);
   if (replaying) times.push(now + REPLAY_CHECK_MS);
+  if (ticketUntil !== null) times.push(ticketUntil);
   if (outboxDueAt !== null) times.push(outboxDueAt);
   if (open.length === 0 && lastActivityAt !== null) times.push(lastActivityAt + RETENTION_MS);
   // An open execution always has a deadline of its own, or waits behind one that has.

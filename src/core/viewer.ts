@@ -15,6 +15,8 @@ export interface ViewerState {
   executions: string[] | null;
   types: string[] | null;
   flow: boolean;
+  /** When its credential is over and the connection with it; null, or absent in what an earlier version wrote down: never. */
+  until?: number | null;
   live: boolean;
   /** Offset up to which everything was sent or filtered out, while not live. */
   sent: number;
@@ -80,6 +82,10 @@ export function endAnnouncedBy(batch: Pick<StoredBatch, 'body'>): TerminalStatus
 
 export const unackedBytes = ({ unacked }: Pick<ViewerState, 'unacked'>): number =>
   unacked.reduce((sum, [, bytes]) => sum + bytes, 0);
+
+/** At the very moment it is over. */
+export const isOver = ({ until }: Pick<ViewerState, 'until'>, now: number): boolean =>
+  until !== null && until !== undefined && until <= now;
 
 export const mayReceive = (state: ViewerState): boolean => !state.flow || unackedBytes(state) < VIEWER_WINDOW_BYTES;
 

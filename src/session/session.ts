@@ -73,6 +73,7 @@ export class Session {
     this.context.runtime.acceptWebSocket(ws, [VIEWER_TAG]);
     if (admitted.ok) {
       this.context.viewers.begin(ws, request);
+      if (request.until) this.context.alarm.arm(this.context.runtime.now());
     } else {
       closeSocket(ws, closeCodeOf(admitted), admitted.code);
     }
@@ -132,6 +133,7 @@ export class Session {
         for (const { id } of store.executions.open()) expireDue(this.context, id, now);
         findSilent(this.context, now);
         closeSilentStrangers(this.context, now);
+        viewers.endOver(now);
         viewers.resume();
         if (this.#expired(now)) this.#expire(now);
       }
@@ -168,6 +170,7 @@ export class Session {
       heardAt: running ? (heardAt(this.context, running) ?? 0) : null,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,
+      ticketUntil: viewers.nextUntil,
       lastActivityAt: lastActivityAt(store),
       outboxDueAt,
     };
@@ -177,7 +180,15 @@ export class Session {
 const earliest = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : Math.min(a, b));
 
 /** What a deleted session waits for. */
-const NOTHING: Horizon = { open: [], heardAt: null, unboundSince: [], replaying: false, lastActivityAt: null, outboxDueAt: null };
+const NOTHING: Horizon = {
+  open: [],
+  heardAt: null,
+  unboundSince: [],
+  replaying: false,
+  ticketUntil: null,
+  lastActivityAt: null,
+  outboxDueAt: null,
+};
 
 /** A browser can not read the status of a refused upgrade, so refusals are close codes. */
 function closeCodeOf({ code }: Failure): number {

@@ -5,6 +5,7 @@
  * R1  A batch is broadcast after it was written; the output gate holds it until it is durable (G2).
  * R2  A live viewer gets each batch as it is appended; any other gets it from the log. The switch to live happens in the turn that reads the last row.
  * R3  Replay goes in rounds, so that ten thousand rows to one viewer do not keep the object from the others.
+ * R4  The connection of a ticket ends with what the ticket allows, by the alarm (STR33). When the alarm is late nothing is sent meanwhile.
  */
 
 import {
@@ -18,7 +19,16 @@ import {
   type TerminalStatus,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
-import { acknowledge, charge, endAnnouncedBy, frameFor, mayReceive, type ViewerFrame, type ViewerState } from '../core/viewer.ts';
+import {
+  acknowledge,
+  charge,
+  endAnnouncedBy,
+  frameFor,
+  isOver,
+  mayReceive,
+  type ViewerFrame,
+  type ViewerState,
+} from '../core/viewer.ts';
 import type { LogRow, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from './sockets.ts';
 
@@ -32,7 +42,12 @@ export interface ViewerRequest {
   flow: boolean;
   /** The log that the reader means; absent: the one that is there. */
   generation?: string | null;
+  /** When the reader's ticket is over, in milliseconds; absent for an API key. */
+  until?: number | null;
 }
+
+/** Reason of the 4401 with which such a connection ends, as of one that is refused. */
+export const TICKET_EXPIRED = 'ticket_expired';
 
 /** Executions named in the hello: enough for a page, not the history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;
@@ -60,14 +75,35 @@ export class Viewers {
     return this.#all().some(({ state }) => !state.live && mayReceive(state));
   }
 
+  /** When the next connection ends with its ticket; null when none does. */
+  get nextUntil(): number | null {
+    let next: number | null = null;
+    for (const { state } of this.#all()) {
+      if (typeof state.until === 'number' && (next === null || state.until < next)) next = state.until;
+    }
+    return next;
+  }
+
+  /** R4: at the alarm. */
+  endOver(now: number): void {
+    for (const { ws, state } of this.#all()) this.#endIfOver(ws, state, now);
+  }
+
+  #endIfOver(ws: SessionSocket, state: ViewerState, now: number): boolean {
+    if (!isOver(state, now)) return false;
+    closeSocket(ws, CLOSE.credentialRefused, TICKET_EXPIRED);
+    return true;
+  }
+
   /** Greets an accepted socket and begins its replay. The request was checked before. */
-  begin(ws: SessionSocket, { after, tail, executions, types, flow }: ViewerRequest): void {
+  begin(ws: SessionSocket, { after, tail, executions, types, flow, until = null }: ViewerRequest): void {
     const { log, executions: records } = this.#store;
     const sent = tail === null ? (after ?? 0) : log.tailOffset(tail);
     const state: ViewerState = {
       executions,
       types,
       flow,
+      until,
       live: false,
       sent,
       caughtUp: false,
@@ -93,11 +129,12 @@ export class Viewers {
 
   /** R1: a batch that was just appended. */
   broadcast(row: LogRow): void {
+    const now = this.#runtime.now();
     const before = row.firstOffset - 1;
     let whole: ViewerFrame | null = null;
     let end: TerminalStatus | null | undefined;
     for (const { ws, state } of this.#all()) {
-      if (!state.live) continue;
+      if (!state.live || this.#endIfOver(ws, state, now)) continue;
       if (!mayReceive(state)) {
         // V2: from here on this viewer reads from the log, when its acks come.
         state.live = false;
@@ -120,6 +157,7 @@ export class Viewers {
       closeSocket(ws, CLOSE.badFrame, 'a viewer may send {"type":"ack","offset":N} with an offset it was sent');
       return;
     }
+    if (this.#endIfOver(ws, state, this.#runtime.now())) return;
     acknowledge(state, frame.offset);
     attach(ws, { role: 'viewer', state });
     if (!state.live) this.#pump(ws, state);
@@ -156,6 +194,7 @@ export class Viewers {
   }
 
   #round(ws: SessionSocket, state: ViewerState): Round {
+    if (this.#endIfOver(ws, state, this.#runtime.now())) return 'gone';
     let bytes = 0;
     let outcome: Round = 'live';
     for (const row of this.#store.log.rowsAfter(state.sent, state.executions)) {

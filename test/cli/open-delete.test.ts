@@ -48,9 +48,9 @@ describe('open', () => {
     const { code, out, err, opened } = await result(['open', 's1/e1', '--share', '--ttl', '5m'], { tty: true });
     expect([code, out, opened]).toEqual([0, `${fake.url}/sessions/s1/executions/e1#ticket=t1\n`, []]);
     expect(err).toContain('whoever has this link can read s1/e1, and nothing else, until 1970-01-01T00:00:00.000Z');
-    expect(fake.requests.at(-1)?.body).toEqual({ execution: 'e1', ttlSeconds: 300 });
+    expect(fake.requests.at(-1)?.body).toEqual({ execution: 'e1', ttlSeconds: 300, untilSeconds: 300 });
     await result(['open', 's1/e1', '--share']);
-    expect(fake.requests.at(-1)?.body).toEqual({ execution: 'e1', ttlSeconds: 900 });
+    expect(fake.requests.at(-1)?.body).toEqual({ execution: 'e1', ttlSeconds: 900, untilSeconds: 900 });
   });
 });
 

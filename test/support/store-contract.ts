@@ -278,6 +278,23 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         }
       });
 
+      it('[STR29] a session that is made again is later than the one before, in the same moment and by a clock that went back', (store, open) => {
+        const times = [store.createdAt];
+        const makeAgain = (one: Store, version: number, now: number): void => {
+          one.transact(() => {
+            one.erase();
+            one.outbox.put({ ...record, version });
+          });
+          one.create(now);
+          times.push(one.createdAt);
+        };
+        makeAgain(store, 1, NOW);
+        // Another object has no memory of it, but the row of the outbox, which every change and the end have raised.
+        makeAgain(open(), (times.at(-1) ?? 0) + 1, NOW - 5);
+        expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+        expect(times).toHaveLength(3);
+      });
+
       it('[DIR6] an end that is undone leaves all as it was', (store, open) => {
         const row = store.executions.insert(newRow('e1'));
         append(store, 'e1', 1, 3);

@@ -19,6 +19,9 @@ import {
   type Credential,
   type CredentialStorage,
   dropCredential,
+  dropLeftTicket,
+  dropTickets,
+  hasKey,
   keepCredential,
   memoryStorage,
   readCredential,
@@ -122,6 +125,7 @@ export function App() {
       <Layout
         route={route}
         credential={credential}
+        hasKey={hasKey(storage)}
         onKeys={openSheet}
         onSignOut={() => {
           if (credential) signOut(credential);
@@ -175,13 +179,15 @@ function useCredential(storage: CredentialStorage, location: Place, route: Route
     taken.current = location;
     takeTicketFromAddress(storage);
   }
+  const known = useRef<Credential | null>(null);
+  dropLeftTicket(storage, known.current, session); // K3
   const found = readCredential(storage, session);
   // The same credential is the same object, so that going from page to page keeps the client and what it has loaded.
-  const known = useRef<Credential | null>(null);
   if (!sameCredential(known.current, found)) known.current = found;
 
   const signIn = useCallback(
     (apiKey: string) => {
+      dropTickets(storage); // K3
       keepCredential(storage, { kind: 'key', apiKey });
       setSignedOut(null);
       setVersion((version) => version + 1);

@@ -4,15 +4,18 @@
  *
  * K1  A ticket counts for the session it was opened for, and there it goes before the key: who follows a ticket link asks for what it shows.
  * K2  A ticket is in the address bar only until it is read: the address is shared and kept in the history.
+ * K3  A ticket shows another's session in the place of one's own. So with a key in the tab it goes when its session is left, and a key that is entered
+ *     drops every ticket.
  */
 
 export type Credential = { kind: 'key'; apiKey: string } | { kind: 'ticket'; ticket: string; session: string };
 
 /** What is used of a Storage. */
-export type CredentialStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+export type CredentialStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
 
 const KEY_ITEM = 'holdfast.apiKey';
-const ticketItem = (session: string): string => `holdfast.ticket.${session}`;
+const TICKET_ITEMS = 'holdfast.ticket.';
+const ticketItem = (session: string): string => TICKET_ITEMS + session;
 
 /** `session`: the one that the page is about, if any. */
 export function readCredential(storage: CredentialStorage, session: string | null): Credential | null {
@@ -31,6 +34,20 @@ export function dropCredential(storage: CredentialStorage, credential: Credentia
   if (credential.kind === 'key') storage.removeItem(KEY_ITEM);
   else storage.removeItem(ticketItem(credential.session));
 }
+
+/** K3: `left` is what the page before this one was shown with. */
+export function dropLeftTicket(storage: CredentialStorage, left: Credential | null, session: string | null): void {
+  if (left?.kind === 'ticket' && left.session !== session && hasKey(storage)) dropCredential(storage, left);
+}
+
+/** K3. */
+export function dropTickets(storage: CredentialStorage): void {
+  const names = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? '');
+  for (const name of names) if (name.startsWith(TICKET_ITEMS)) storage.removeItem(name);
+}
+
+/** The tab's user has an API key, too. */
+export const hasKey = (storage: CredentialStorage): boolean => storage.getItem(KEY_ITEM) !== null;
 
 export const sameCredential = (a: Credential | null, b: Credential | null): boolean => JSON.stringify(a) === JSON.stringify(b);
 
@@ -54,7 +71,7 @@ export function cleanKey(text: string): string {
 export const isSendableKey = (key: string): boolean => /^[\x21-\x7e]+$/.test(key);
 
 /** What a ticket says of itself. It is not checked here; the coordinator does that. */
-function claimsOf(ticket: string): { exp?: unknown; eid?: unknown } {
+function claimsOf(ticket: string): { exp?: unknown; eid?: unknown; sub?: unknown } {
   try {
     const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
     return Object(JSON.parse(atob(payload)));
@@ -67,6 +84,12 @@ function claimsOf(ticket: string): { exp?: unknown; eid?: unknown } {
 export function ticketExpiry(ticket: string): number | null {
   const { exp } = claimsOf(ticket);
   return typeof exp === 'number' ? exp * 1000 : null;
+}
+
+/** Whose session it shows; null when it does not say. */
+export function ticketTenant(ticket: string): string | null {
+  const { sub } = claimsOf(ticket);
+  return typeof sub === 'string' ? sub : null;
 }
 
 /** The only execution that it reads. Null: all of its session. */
@@ -92,5 +115,9 @@ export function memoryStorage(): CredentialStorage {
     getItem: (name) => items.get(name) ?? null,
     setItem: (name, value) => void items.set(name, value),
     removeItem: (name) => void items.delete(name),
+    key: (index) => [...items.keys()][index] ?? null,
+    get length() {
+      return items.size;
+    },
   };
 }

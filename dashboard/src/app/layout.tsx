@@ -1,12 +1,14 @@
 import type { ComponentChildren } from 'preact';
 import { Ago, Button, Icon, Menu, useNow, wholeSeconds } from '../ui/index.ts';
-import { type Credential, ticketExpiry } from './credential.ts';
+import { type Credential, ticketExpiry, ticketTenant } from './credential.ts';
 import { type Theme, useTheme } from './preferences.ts';
 import { executionPath, type Route, SESSIONS_PATH, sessionPath } from './router.ts';
 
 export interface LayoutProps {
   route: Route;
   credential: Credential | null;
+  /** An API key is in this tab, whatever the page is shown with. */
+  hasKey: boolean;
   onKeys(): void;
   onSignOut(): void;
   children: ComponentChildren;
@@ -18,7 +20,7 @@ const THEMES: readonly { theme: Theme; label: string; icon: 'monitor' | 'sun' | 
   { theme: 'dark', label: 'Dark', icon: 'moon' },
 ];
 
-export function Layout({ route, credential, onKeys, onSignOut, children }: LayoutProps) {
+export function Layout({ route, credential, hasKey, onKeys, onSignOut, children }: LayoutProps) {
   const [theme, setTheme] = useTheme();
   return (
     <>
@@ -48,7 +50,7 @@ export function Layout({ route, credential, onKeys, onSignOut, children }: Layou
           </div>
         </div>
       </header>
-      {credential?.kind === 'ticket' ? <TicketBanner ticket={credential.ticket} onSignOut={onSignOut} /> : null}
+      {credential?.kind === 'ticket' ? <TicketBanner {...credential} hasKey={hasKey} onSignOut={onSignOut} /> : null}
       <main id="main" class={`page page-${route.page}`} tabIndex={-1}>
         {children}
       </main>
@@ -84,8 +86,16 @@ function Breadcrumb({ route, readOnly }: { route: Route; readOnly: boolean }) {
   );
 }
 
-/** Says what a link like this allows, and how long. */
-function TicketBanner({ ticket, onSignOut }: { ticket: string; onSignOut(): void }) {
+interface BannerProps {
+  ticket: string;
+  session: string;
+  hasKey: boolean;
+  onSignOut(): void;
+}
+
+/** Says whose session a link shows, what it allows, and how long. */
+function TicketBanner({ ticket, session, hasKey, onSignOut }: BannerProps) {
+  const tenant = ticketTenant(ticket);
   const expiresAt = ticketExpiry(ticket);
   const now = useNow(expiresAt !== null);
   return (
@@ -93,7 +103,15 @@ function TicketBanner({ ticket, onSignOut }: { ticket: string; onSignOut(): void
       <div class="banner-inner">
         <Icon name="lock" />
         <p>
-          A shared link: you can read here, and change nothing.
+          A shared link to the session <b>{session}</b>
+          {tenant === null ? null : (
+            <>
+              {' '}
+              of <b>{tenant}</b>
+            </>
+          )}
+          : you can read here, and change nothing.
+          {hasKey ? ' It takes the place of what your API key shows, until you go to another page.' : null}
           {expiresAt === null ? null : now < expiresAt ? (
             <>
               {' '}
@@ -102,12 +120,13 @@ function TicketBanner({ ticket, onSignOut }: { ticket: string; onSignOut(): void
           ) : (
             <>
               {' '}
-              It expired <Ago at={expiresAt} />.
+              It expired <Ago at={expiresAt} />: what is loaded stays here, and nothing new can be read. Ask for a new link, or use
+              an API key.
             </>
           )}
         </p>
         <Button size="small" onClick={onSignOut}>
-          Use an API key
+          {hasKey ? 'Use my API key' : 'Use an API key'}
         </Button>
       </div>
     </section>

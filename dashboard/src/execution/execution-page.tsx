@@ -12,7 +12,7 @@
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useApp, useHash } from '../app/context.ts';
-import { ticketExecution } from '../app/credential.ts';
+import { ticketExecution, ticketExpiry } from '../app/credential.ts';
 import { LogModel, LogPanel } from '../log/index.ts';
 import { Button, bytes as bytesWords } from '../ui/index.ts';
 import { Connection } from './connection.tsx';
@@ -60,6 +60,9 @@ export function ExecutionPage({ session, execution, ...rest }: Props) {
   );
 }
 
+/** Of the page's clock behind the expiry of its link: not so early that the coordinator still takes it. */
+const AFTER_EXPIRY_MS = 500;
+
 const lineOfHash = (hash: string): number | null => {
   const line = Number(/^#L(\d{1,9})/.exec(hash)?.[1] ?? 0);
   return line >= 1 ? line : null;
@@ -104,6 +107,19 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
       feed.close();
     };
   }, [feed]);
+
+  // When the link expires the coordinator is asked, whose clock counts: its refusal is what ends the page. All of a log that is here stays.
+  const expiresAt = credential.kind === 'ticket' ? ticketExpiry(credential.ticket) : null;
+  useEffect(() => {
+    if (expiresAt === null) return;
+    const timer = setTimeout(
+      () => {
+        if (feed.snapshot.stream?.status !== 'ended') void feed.refresh();
+      },
+      Math.max(0, expiresAt - Date.now()) + AFTER_EXPIRY_MS,
+    );
+    return () => clearTimeout(timer);
+  }, [feed, expiresAt]);
 
   const { load, facts } = snapshot;
   if (load.state !== 'ready' || !facts) return <Unavailable load={load} session={session} onRetry={onRestart} />;

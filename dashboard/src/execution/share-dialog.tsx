@@ -35,7 +35,12 @@ export function ShareDialog({ session, execution, open, onClose }: Props) {
 
   const make = () =>
     work.run(async (signal) => {
-      const { ticket, expiresAt } = await client.createTicket(session, { execution, ttlSeconds }, { signal });
+      // A page that was opened with the link ends with it, too (STR33).
+      const { ticket, expiresAt } = await client.createTicket(
+        session,
+        { execution, ttlSeconds, untilSeconds: ttlSeconds },
+        { signal },
+      );
       setLink({ url: `${location.origin}${executionPath(session, execution)}#ticket=${ticket}`, expiresAt });
     });
 
@@ -54,8 +59,8 @@ export function ShareDialog({ session, execution, open, onClose }: Props) {
       }
     >
       <p>
-        Whoever has the link can read this run and its log until the link expires. They can not stop it, send it input, or see other
-        runs.
+        Anyone who has the link can read this run and its log until the link expires. A page that is open then stops as well. The
+        link does not allow them to stop the run, to send it input, or to see other runs.
       </p>
       <Field id="share-ttl" label="Valid for">
         <select

@@ -1,6 +1,7 @@
 /** What a row is drawn from: the spans of its line, cut where it is too long, and cut again where matches begin and end. */
 
 import type { ShownLine, Span } from './line.ts';
+import { hostToShow } from './link-host.ts';
 
 /** A row shows so many characters; the rest is one button away. Browsers draw a few thousand smoothly, and a megabyte not at all. */
 export const SHOWN_CHARS_MAX = 5000;
@@ -15,6 +16,8 @@ export interface Piece extends Span {
   /** Where it starts in the shown text. */
   at: number;
   mark: 'none' | 'match' | 'current';
+  /** At the end of a link: the host that it goes to, when its text does not say that. */
+  host?: string;
 }
 
 export const lengthOf = ({ spans }: ShownLine): number => spans.reduce((length, { text }) => length + text.length, 0);
@@ -37,6 +40,24 @@ export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = 
       at = to;
     }
     if (at >= charsMax) break;
+  }
+  return withHosts(made);
+}
+
+/** A link may be cut into several pieces, by styles and by matches: it is the text of all of them that is read. */
+function withHosts(made: Piece[]): Piece[] {
+  for (let first = 0; first < made.length; ) {
+    const href = made[first]?.href ?? null;
+    let end = first + 1;
+    while (end < made.length && made[end]?.href === href) end++;
+    const last = made[end - 1];
+    const text = made
+      .slice(first, end)
+      .map((piece) => piece.text)
+      .join('');
+    const host = href === null ? null : hostToShow(href, text);
+    if (host !== null && last) last.host = host;
+    first = end;
   }
   return made;
 }

@@ -26,12 +26,12 @@ export interface RowProps {
   actions: RowActions;
 }
 
-function PieceView({ text, style, href, mark }: Piece): JSX.Element {
+function PieceView({ text, style, href, mark, host }: Piece): JSX.Element {
   const look = lookOf(style);
   let inner: JSX.Element | string = text;
   if (href !== null)
     inner = (
-      <a class="log-link" href={href} rel="noopener noreferrer" target="_blank">
+      <a class="log-link" href={href} rel="noopener noreferrer" target="_blank" {...(host === undefined ? {} : { title: host })}>
         {text}
       </a>
     );

@@ -102,7 +102,7 @@ export const failAnswer = z.looseObject({ settled: z.boolean(), execution: execu
 
 export const inputAnswer = z.looseObject({ commandId: count }).meta({ id: 'InputAccepted' });
 
-export const ticketAnswer = z.looseObject({ ticket: z.string(), expiresAt: time }).meta({ id: 'Ticket' });
+export const ticketAnswer = z.looseObject({ ticket: z.string(), expiresAt: time, until: time.optional() }).meta({ id: 'Ticket' });
 
 export const healthAnswer = z.looseObject({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
 

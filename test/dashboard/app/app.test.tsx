@@ -154,6 +154,38 @@ describe('a ticket link', () => {
     await until(() => expect(text()).toContain('not valid for this page'));
   });
 
+  it('[K3] says whose session it shows, and is gone when the reader who has a key comes back to it', async () => {
+    const globex = `a.${btoa(JSON.stringify({ sub: 'globex', sid: 's1', exp: 4_000_000_000 }))}.c`;
+    api.ticket = { text: globex, session: 's1', state: 'good' };
+    open(`/sessions/s1#ticket=${globex}`);
+    await until(() => expect(text()).toContain('A shared link to the session s1 of globex'));
+    expect(text()).toContain('It takes the place of what your API key shows');
+    link('Holdfast').click();
+    await until(() => expect(location.pathname).toBe('/'));
+    await until(() => expect(names()).toEqual(['s1']));
+    expect(sessionStorage.getItem('holdfast.ticket.s1')).toBeNull();
+    link('s1').click();
+    await until(() => expect(names()).toEqual(['e1']));
+    expect(text()).not.toContain('A shared link');
+    expect(text()).toContain('Delete');
+  });
+
+  it('[K3] without a key it stays, and an API key that is entered elsewhere takes its place', async () => {
+    open('/sessions/s1#ticket=a.b.c', { signedIn: false });
+    await until(() => expect(names()).toEqual(['e1']));
+    link('Holdfast').click();
+    await until(() => expect(document.activeElement?.id).toBe('api-key'));
+    history.back();
+    await until(() => expect(names()).toEqual(['e1']));
+    expect(text()).toContain('A shared link');
+    link('Holdfast').click();
+    await enterKey('hf_good');
+    await until(() => expect(names()).toEqual(['s1']));
+    link('s1').click();
+    await until(() => expect(names()).toEqual(['e1']));
+    expect(text()).not.toContain('A shared link');
+  });
+
   it('pasted over the address of the open page is taken, too', async () => {
     open('/sessions/s1', { signedIn: false });
     await until(() => expect(document.activeElement?.id).toBe('api-key'));

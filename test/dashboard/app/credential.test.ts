@@ -6,6 +6,9 @@ import { refusalOf, signInProblem } from '../../../dashboard/src/app/access.ts';
 import {
   cleanKey,
   dropCredential,
+  dropLeftTicket,
+  dropTickets,
+  hasKey,
   isSendableKey,
   keepCredential,
   memoryStorage,
@@ -13,6 +16,7 @@ import {
   takeTicket,
   ticketExecution,
   ticketExpiry,
+  ticketTenant,
 } from '../../../dashboard/src/app/credential.ts';
 
 const key = { kind: 'key', apiKey: 'hf_1' } as const;
@@ -31,6 +35,34 @@ describe('keeping', () => {
     expect(readCredential(storage, 's1')).toEqual(ticket);
     expect(readCredential(storage, 's2')).toEqual(key);
     expect(readCredential(storage, null)).toEqual(key);
+  });
+
+  it('[K3] a ticket goes when its session is left, where a key is there to read on with', () => {
+    keepCredential(storage, ticket);
+    dropLeftTicket(storage, ticket, null);
+    expect(readCredential(storage, 's1')).toEqual(ticket);
+    keepCredential(storage, key);
+    dropLeftTicket(storage, key, null);
+    dropLeftTicket(storage, null, null);
+    dropLeftTicket(storage, ticket, 's1');
+    expect(readCredential(storage, 's1')).toEqual(ticket);
+    dropLeftTicket(storage, ticket, 's2');
+    expect(readCredential(storage, 's1')).toEqual(key);
+    expect(hasKey(storage)).toBe(true);
+  });
+
+  it('[K3] all tickets go together, and nothing else does', () => {
+    storage.setItem('other', 'x');
+    keepCredential(storage, key);
+    for (const session of ['s1', 's2', 's3']) keepCredential(storage, { ...ticket, session });
+    dropTickets(storage);
+    expect(['s1', 's2', 's3'].map((session) => readCredential(storage, session))).toEqual([key, key, key]);
+    expect(storage.getItem('other')).toBe('x');
+  });
+
+  it('a ticket says whose session it shows', () => {
+    const of = (claims: object): string => `a.${btoa(JSON.stringify(claims))}.c`;
+    expect([ticketTenant(of({ sub: 'globex' })), ticketTenant(of({})), ticketTenant('x')]).toEqual(['globex', null, null]);
   });
 
   it('dropping one leaves the other', () => {

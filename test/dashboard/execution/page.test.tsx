@@ -425,7 +425,7 @@ test('a link that is shared carries the ticket behind the #, for the time that w
   await live(await show(madeExecution()));
   await click(button('Share'));
   await click(button('Make a link', dialog()));
-  expect(asked[0]?.body).toEqual(['s1', { execution: 'e1', ttlSeconds: 3600 }, expect.anything()]);
+  expect(asked[0]?.body).toEqual(['s1', { execution: 'e1', ttlSeconds: 3600, untilSeconds: 3600 }, expect.anything()]);
   expect(field<HTMLInputElement>('share-link').value).toMatch(/\/sessions\/s1\/executions\/e1#ticket=jwt$/);
 });
 
@@ -454,4 +454,46 @@ test('[F5] leaving the page closes what it opened', async () => {
   await act(() => render(null, root));
   expect(run.stream.closed).toBe(true);
   expect(keys).toEqual([]);
+});
+
+describe('a shared link', () => {
+  const linkOf = (expiresAt: number): string => `a.${btoa(JSON.stringify({ sid: 's1', eid: 'e1', exp: expiresAt / 1000 }))}.c`;
+
+  test('[STR33] when it expires the coordinator is asked at once, also while the connection still says that it lives', async () => {
+    const expiresAt = Math.ceil(Date.now() / 1000) * 1000;
+    const run = await show(
+      madeExecution(),
+      (made) => {
+        made.ticketOnly = true;
+      },
+      linkOf(expiresAt),
+    );
+    await live(run);
+    const before = run.gets;
+    await vi.waitFor(() => expect(run.gets).toBe(before + 1), { timeout: 10_000 });
+    expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
+  });
+
+  test('[STR33] the page that shares asks that the link and what it opens end together', async () => {
+    await show(madeExecution());
+    act(() => button('Share').click());
+    expect(dialog().textContent).toContain('until the link expires. A page that is open then stops as well.');
+  });
+});
+
+describe('a session that is made again', () => {
+  test('[STR30] the page says so, offers the new log, and acts on the old run no more', async () => {
+    const run = await show(madeExecution());
+    await live(run);
+    act(() => run.stream.setState({ status: 'failed', code: 'log_replaced', reason: 'x' }));
+    run.execution = madeExecution({ createdAt: run.execution.createdAt + 1 });
+    await settle();
+    expect(text()).toContain('This session was deleted and made again');
+    expect(() => button('Interrupt')).toThrow('there is no button');
+    const streams = run.streams.length;
+    await act(async () => button('Show the new log').click());
+    await settle();
+    expect(run.streams.length).toBe(streams + 1);
+    expect(text()).not.toContain('This session was deleted and made again');
+  });
 });
