@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { ConnectSocket, Refusal, SocketEnd } from '../client/index.ts';
+import { describeConnectionFailure, describeForeignAnswer, readProblem } from '../protocol/index.ts';
 
 /** A peer that does not answer a close frame, or that said one and then does not hang up (the platform does not), is not waited for: `ws` would, for 30 s. */
 const CLOSE_TIMEOUT_MS = 500;
@@ -28,7 +29,7 @@ export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events
     if (!isBinary) events.message(String(data));
   });
   socket.on('error', (error) => {
-    problem = 'code' in error && typeof error.code === 'string' ? error.code : error.message;
+    problem = describeConnectionFailure(error);
   });
   socket.on('close', (code, reason) => end({ code, reason: String(reason) || problem }));
   socket.on('unexpected-response', (request, response) => {
@@ -55,16 +56,12 @@ function readRefusal(response: IncomingMessage, done: (refusal: Refusal) => void
     if (text.length < REFUSAL_BODY_CHARS_MAX) text += chunk;
   });
   const finish = () => {
-    const refusal: Refusal = { status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] ?? null };
-    try {
-      const { code, detail, retryable } = JSON.parse(text) as Record<string, unknown>;
-      if (typeof code === 'string') refusal.code = code;
-      if (typeof detail === 'string') refusal.detail = detail;
-      if (typeof retryable === 'boolean') refusal.retryable = retryable;
-    } catch {
-      // No problem document: the status speaks for itself.
-    }
-    done(refusal);
+    const { statusCode: status = 0, headers } = response;
+    const problem = readProblem(status, headers['content-type'], text);
+    const retryAfter = headers['retry-after'] ?? null;
+    if (!problem) return done({ status, retryAfter, detail: describeForeignAnswer(status, headers['content-type']) });
+    const { code, detail, retryable } = problem;
+    done({ status, retryAfter, code, detail, retryable });
   };
   response.on('end', finish);
   response.on('close', finish);

@@ -13,6 +13,7 @@
  * H3  Probes that come together are one, or each would put off the verdict of the one before.
  */
 
+import { monotonicNow } from '../protocol/index.ts';
 import type { StreamTimings } from './stream-types.ts';
 
 /** Other traffic may hold up a pong on a slow line, but not for ever: the way up may be dead while the way down works. */
@@ -40,7 +41,7 @@ export class Heartbeat {
   readonly #port: HeartbeatPort;
   readonly #timings: Readonly<StreamTimings>;
   #timer: ReturnType<typeof setTimeout> | null = null;
-  #lastMessageAt = Date.now();
+  #lastMessageAt = monotonicNow();
   #probing = false;
 
   constructor(port: HeartbeatPort, timings: Readonly<StreamTimings>) {
@@ -50,7 +51,7 @@ export class Heartbeat {
 
   /** Any message, pong or not. */
   heard(): void {
-    this.#lastMessageAt = Date.now();
+    this.#lastMessageAt = monotonicNow();
   }
 
   /** After the hello and after every pong: the next ping is a while off. */
@@ -70,7 +71,7 @@ export class Heartbeat {
   }
 
   get quietMs(): number {
-    return Date.now() - this.#lastMessageAt;
+    return monotonicNow() - this.#lastMessageAt;
   }
 
   stop(): void {
@@ -79,13 +80,13 @@ export class Heartbeat {
 
   #ask(pongMs: number): void {
     this.#port.sendPing();
-    this.#awaitPong(Date.now(), pongMs, pongMs);
+    this.#awaitPong(monotonicNow(), pongMs, pongMs);
   }
 
   #awaitPong(pingedAt: number, delayMs: number, pongMs: number): void {
-    const dueAt = Date.now() + delayMs;
+    const dueAt = monotonicNow() + delayMs;
     this.#set(() => {
-      const verdict = judgeSilence({ now: Date.now(), dueAt, pingedAt, lastMessageAt: this.#lastMessageAt }, pongMs);
+      const verdict = judgeSilence({ now: monotonicNow(), dueAt, pingedAt, lastMessageAt: this.#lastMessageAt }, pongMs);
       switch (verdict.kind) {
         case 'slept':
           this.#ask(pongMs); // H2

@@ -6,7 +6,15 @@
  *     calls that may not be repeated, too.
  */
 
-import { nextStepAfterStatus, type ProblemCode, retryAfterMs, retryDelayMs, withinBudget } from '../protocol/index.ts';
+import {
+  delayWithinBudget,
+  describeForeignAnswer,
+  monotonicNow,
+  type ProblemCode,
+  readProblem,
+  retryAfterMs,
+  retryDelayMs,
+} from '../protocol/index.ts';
 import type { Credential } from './credential.ts';
 import { firstAnswer } from './first-answer.ts';
 import { HoldfastError } from './http-error.ts';
@@ -107,17 +115,18 @@ export function requester(options: RequestOptions, credential: Credential): Requ
   }
 
   return async (call, signal) => {
-    let startedAt = Date.now();
+    let startedAt = monotonicNow();
     let replaced = false;
     for (let failures = 0; ; ) {
       signal?.throwIfAborted();
       let bearer: string | null = null;
+      const attemptBeganAt = monotonicNow();
       try {
         bearer = await credential.current(signal);
         return await attempt(call, bearer, signal);
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
-        if (error.status === 401 && bearer !== null && !replaced && credential.refused(bearer)) {
+        if (error.code === 'unauthorized' && bearer !== null && !replaced && credential.refused(bearer)) {
           replaced = true; // Q2
           continue;
         }
@@ -125,16 +134,17 @@ export function requester(options: RequestOptions, credential: Credential): Requ
           return { status: error.status, headers: new Headers(), value: null, body: {} };
         failures += 1;
         if (!mayRepeat(error, call)) throw error;
-        const now = Date.now();
+        const now = monotonicNow();
         // A poll that was held for a minute before it broke has not used up the budget of an outage.
         if (failures === 1 && call.heldMs) startedAt = now;
-        const delayMs = retryDelayMs(
-          failures,
-          { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random },
-          error.retryAfterMs,
-        );
+        // Nobody but the coordinator may put a caller off for longer than the curve does.
+        const asked = error.retryAfterMs;
+        const leastMs = asked !== null && error.code === 'bad_answer' ? Math.min(asked, retryCapMs) : asked;
+        const curve = { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random };
         const budgetMs = error.code === 'rate_limited' ? (options.rateLimitBudgetMs ?? retryBudgetMs) : retryBudgetMs;
-        if (!withinBudget(startedAt, now, delayMs, budgetMs)) throw error; // Q1
+        const budget = { startedAt, attemptBeganAt: Math.max(startedAt, attemptBeganAt), now, budgetMs };
+        const delayMs = delayWithinBudget(budget, retryDelayMs(failures, curve, leastMs), leastMs ?? 0);
+        if (delayMs === null) throw error; // Q1
         options.onRetry?.(error, delayMs);
         await pause(delayMs, signal);
       }
@@ -151,7 +161,7 @@ const inPage = (): boolean => 'document' in globalThis;
 /** A browser hides the status and the target of a redirect that was not followed. */
 const isRedirect = ({ type, status }: Response): boolean => type === 'opaqueredirect' || (status >= 300 && status < 400);
 
-/** Not repeated where the target is known: it says what to set. A browser meets one when the login in front of the deployment has ended, which may pass. */
+/** Where the target is known it says what to set. */
 function redirected({ status, headers }: Response, asked: URL): HoldfastError {
   const location = headers.get('location');
   const target = location !== null && URL.canParse(location, asked.href) ? new URL(location, asked.href).origin : null;
@@ -159,7 +169,8 @@ function redirected({ status, headers }: Response, asked: URL): HoldfastError {
   return new HoldfastError({
     code: 'bad_answer',
     message: `${asked.origin} answered with a redirect${to}, which is not followed: use the URL of the deployment itself`,
-    retryable: target === null,
+    // A sign-in page in front of the network redirects too, and passes.
+    retryable: true,
     status,
   });
 }
@@ -169,7 +180,7 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
   const body = isObject(value) ? value : null;
   const ok = status >= 200 && status < 300;
   if (ok && (typeof value === 'object' || text.trim() === '')) return { status, headers, value: value ?? null, body: body ?? {} };
-  const isProblem = !ok && body !== null && typeof body.code === 'string';
+  const problem = ok ? null : readProblem(status, headers.get('content-type'), text);
   const {
     type: _type,
     title,
@@ -179,15 +190,16 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
     retryable,
     requestId,
     ...facts
-  } = isProblem ? body : ({} as Record<string, unknown>);
+  } = problem ?? ({} as Record<string, unknown>);
   throw new HoldfastError({
-    code: isProblem ? (code as ProblemCode) : 'bad_answer',
-    message: isProblem
+    code: problem ? (code as ProblemCode) : 'bad_answer',
+    message: problem
       ? String(detail || title || code)
       : ok
         ? 'the answer is not JSON: is this the URL of a Holdfast deployment?'
-        : `HTTP ${status} without a problem document: something between here and the coordinator answered`,
-    retryable: isProblem ? retryable === true : !ok && nextStepAfterStatus(status) === 'retry',
+        : describeForeignAnswer(status, headers.get('content-type')),
+    // Of what somebody in between answered nothing is known, so the next attempt may reach the coordinator.
+    retryable: retryable !== false,
     status,
     requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
     facts,
@@ -200,7 +212,7 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
  * again only when it is known that nothing was done with it.
  */
 function mayRepeat({ status, code, retryable }: HoldfastError, { repeatable }: Call): boolean {
-  if (!retryable || status === 409) return false;
+  if (!retryable || (status === 409 && code !== 'bad_answer')) return false;
   return repeatable || status === 429 || code === 'no_ticket';
 }
 
@@ -222,7 +234,7 @@ function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
   };
 }
 
-/** `fetch` says only "fetch failed"; the cause has the reason. */
+/** `fetch` says only "fetch failed"; the cause has the reason. The command line says more (cli/explain.ts). */
 function transportMessage(error: unknown): string {
   const cause = error instanceof Error ? (error.cause as { code?: string; message?: string } | undefined) : undefined;
   return cause?.code ?? cause?.message ?? (error instanceof Error ? error.message : String(error));

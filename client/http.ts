@@ -9,6 +9,7 @@ import {
   type Execution,
   type IngestAccess,
   isTerminal,
+  monotonicNow,
   newExecutionId,
   type SessionSummary,
   WAIT_SECONDS_MAX,
@@ -76,11 +77,11 @@ export function createClient(options: ClientOptions): HoldfastClient {
 
     async wait(session, execution, { signal } = {}) {
       for (;;) {
-        const askedAt = Date.now();
+        const askedAt = monotonicNow();
         const found = await client.get(session, execution, { waitSeconds: WAIT_SECONDS_MAX, ...(signal ? { signal } : {}) });
         if (isTerminal(found.status)) return found;
         // A server that does not hold its answer must not be asked in a hot loop.
-        if (Date.now() - askedAt < 1000) await pause(1000, signal);
+        if (monotonicNow() - askedAt < 1000) await pause(1000, signal);
       }
     },
 

@@ -10,7 +10,7 @@
  * T4  A snapshot holds events of one log. What a session that was made again has is another log.
  */
 
-import { isStatus, type LoggedEvent, type Status } from '../protocol/index.ts';
+import { isStatus, type LoggedEvent, monotonicNow, type Status } from '../protocol/index.ts';
 import type { SessionStream } from './session-stream.ts';
 import { LOG_REPLACED } from './stream-loss.ts';
 import { type StreamControl, StreamFailure, type StreamState } from './stream-types.ts';
@@ -60,7 +60,7 @@ export class SessionStore {
   #error: StreamFailure | null = null;
   #reading = false;
   #timer: ReturnType<typeof setTimeout> | null = null;
-  #notifiedAt = 0;
+  #notifiedAt = Number.NEGATIVE_INFINITY;
 
   /** Opens the stream. `open` is called again, with `fresh`, for the log of a session that was made again: from its beginning. */
   constructor(open: (hooks: StreamHooks, fresh: boolean) => SessionStream, maxEvents: number) {
@@ -157,10 +157,10 @@ export class SessionStore {
   /** T1: at once when it was quiet, else with all that comes until the next frame. */
   #notify(): void {
     if (this.#timer) return;
-    const waitMs = Math.max(0, this.#notifiedAt + NOTIFY_MS - Date.now());
+    const waitMs = Math.max(0, this.#notifiedAt + NOTIFY_MS - monotonicNow());
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      this.#notifiedAt = Date.now();
+      this.#notifiedAt = monotonicNow();
       this.#snapshot = this.#take();
       for (const listener of [...this.#listeners]) listener();
     }, waitMs);

@@ -14,7 +14,7 @@ export interface SocketRequest {
 export interface Refusal {
   status: number;
   retryAfter: string | null;
-  /** From the problem document, when there was one. */
+  /** Of the problem document, when the coordinator sent one (`readProblem` tells). Without it the answer counts as the network's, and is retried. */
   code?: string;
   detail?: string;
   retryable?: boolean;

@@ -24,7 +24,7 @@
  * A listener of the state may end the stream or begin it anew: after telling it, nothing is taken for granted.
  */
 
-import { CLOSE, encodeStreamFrame, type StreamFrame, type StreamHello } from '../protocol/index.ts';
+import { CLOSE, encodeStreamFrame, monotonicNow, type StreamFrame, type StreamHello } from '../protocol/index.ts';
 import { guarded } from './listener.ts';
 import { pageOf } from './page-lifecycle.ts';
 import type { SocketEnd } from './socket.ts';
@@ -67,7 +67,7 @@ export class StreamAttempts {
   #hello: StreamHello | null = null;
   #retry: ReturnType<typeof setTimeout> | null = null;
   #connectWhenDrained = false;
-  #history: LossHistory = cleanHistory(Date.now());
+  #history: LossHistory = cleanHistory(monotonicNow());
 
   /** `wake`: there may be something to take, or to end with. */
   constructor(options: SessionStreamOptions, request: StreamRequest, intake: Intake, wake: () => void) {
@@ -113,7 +113,7 @@ export class StreamAttempts {
   reconnect(): void {
     if (this.#link && !this.#link.hello && this.#link.quietMs < SHARED_ATTEMPT_MS) return;
     this.#letGo('reconnecting');
-    this.#history = cleanHistory(Date.now());
+    this.#history = cleanHistory(monotonicNow());
     this.#intake.cursor.forgetGap();
     this.#page.watch();
     if (this.#intake.buffer.drained) this.#connect();
@@ -145,7 +145,7 @@ export class StreamAttempts {
     if (drained && this.#connectWhenDrained) {
       this.#connectWhenDrained = false;
       // The consumer's time is not the connection's.
-      this.#history = afterWaiting(this.#history, Date.now());
+      this.#history = afterWaiting(this.#history, monotonicNow());
       this.#begin();
     }
   }
@@ -239,7 +239,7 @@ export class StreamAttempts {
   /** P2. */
   #comeBack(): void {
     this.#letGo('the page is back');
-    if (this.#state.status === 'paused') this.#history = afterWaiting(this.#history, Date.now());
+    if (this.#state.status === 'paused') this.#history = afterWaiting(this.#history, monotonicNow());
     this.#history = { ...this.#history, attempt: 0 };
     this.#connectOnceDrained();
   }
@@ -265,7 +265,7 @@ export class StreamAttempts {
   }
 
   #lost(link: StreamLink, end: SocketEnd): void {
-    const now = Date.now();
+    const now = monotonicNow();
     const { progressed } = link;
     this.#history = afterConnection(this.#history, { helloAt: link.hello?.at ?? null, progressed }, now, this.#timings.soundMs);
     this.#letGo('lost');
@@ -278,12 +278,12 @@ export class StreamAttempts {
     }
     // A stream whose end is already in the buffer is complete; the consumer has yet to come to it.
     if (this.#intake.ends.complete(this.#intake.buffer.endedExecutions())) return;
-    this.#replace(end, now);
+    this.#replace(end, now, link.beganAt);
   }
 
-  #replace(end: SocketEnd, now: number): void {
+  #replace(end: SocketEnd, now: number, beganAt: number): void {
     const { hidden } = this.#page;
-    const after = decideAfterLoss(this.#history, end, { now, hidden }, this.#options, this.#timings);
+    const after = decideAfterLoss(this.#history, end, { now, beganAt, hidden }, this.#options, this.#timings);
     switch (after.kind) {
       case 'fail':
         this.#fail(after.code, after.reason);

@@ -10,6 +10,7 @@
 
 import {
   CLOSE,
+  monotonicNow,
   PING,
   PONG,
   parseStreamFrame,
@@ -36,6 +37,7 @@ export interface LinkOwner {
 }
 
 export class StreamLink {
+  readonly beganAt = monotonicNow();
   readonly #owner: LinkOwner;
   readonly #heartbeat: Heartbeat;
   readonly #watchdog: ReturnType<typeof setTimeout>;
@@ -151,7 +153,7 @@ export class StreamLink {
     this.#end = frame.type === 'end' ? frame : null;
     if (frame.type === 'hello') {
       if (this.#hello) return;
-      this.#hello = { at: Date.now(), frame };
+      this.#hello = { at: monotonicNow(), frame };
       clearTimeout(this.#watchdog);
       this.#heartbeat.rest();
     }

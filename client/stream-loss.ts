@@ -9,12 +9,14 @@
 
 import {
   CLOSE,
-  type NextStep,
-  nextStepAfterClose,
-  nextStepAfterStatus,
+  DELETED_REASON,
+  delayWithinBudget,
+  nextStepAfter,
   retryAfterMs,
   retryDelayMs,
-  withinBudget,
+  type Word,
+  wordOfClose,
+  wordOfStatus,
 } from '../protocol/index.ts';
 import type { SocketEnd } from './socket.ts';
 import type { SessionStreamOptions, StreamTimings } from './stream-types.ts';
@@ -57,12 +59,12 @@ export type AfterLoss =
 export function decideAfterLoss(
   history: LossHistory,
   end: SocketEnd,
-  { now, hidden }: { now: number; hidden: boolean },
+  { now, beganAt, hidden }: { now: number; beganAt: number; hidden: boolean },
   options: SessionStreamOptions,
   timings: Readonly<StreamTimings>,
 ): AfterLoss {
-  const step = nextStepAfter(end);
-  switch (step) {
+  const word = wordOf(end);
+  switch (nextStepAfter(word)) {
     case 'stop':
       return { kind: 'fail', code: failureCode(end), reason: saidBy(end) || `closed with ${end.code}` };
     case 'refresh_credential':
@@ -73,30 +75,32 @@ export function decideAfterLoss(
         : { kind: 'refresh_credential', history: { ...history, refreshed: true } };
     default:
       if (hidden) return { kind: 'pause', history, reason: reasonOf(end) }; // L4
-      return decideRetry({ ...history, attempt: history.attempt + 1 }, end, now, options, timings);
+      return decideRetry({ ...history, attempt: history.attempt + 1 }, end, { now, beganAt, word }, options, timings);
   }
 }
 
 function decideRetry(
   history: LossHistory,
   end: SocketEnd,
-  now: number,
+  { now, beganAt, word }: { now: number; beganAt: number; word: Word },
   { random, giveUpAfterMs = Number.POSITIVE_INFINITY }: SessionStreamOptions,
   { retryBaseMs, retryCapMs }: Readonly<StreamTimings>,
 ): AfterLoss {
   const { refusal } = end;
-  const delayMs = retryDelayMs(
-    history.attempt + history.barren,
-    { baseMs: retryBaseMs, capMs: retryCapMs, ...(random ? { random } : {}) },
-    retryAfterMs(refusal?.retryAfter, now),
-  );
+  const asked = retryAfterMs(refusal?.retryAfter, Date.now());
+  // Nobody but the coordinator may put a reader off for longer than the curve does.
+  const leastMs = asked !== null && word === 'network' ? Math.min(asked, retryCapMs) : asked;
+  const curve = { baseMs: retryBaseMs, capMs: retryCapMs, ...(random ? { random } : {}) };
+  const wantedMs = retryDelayMs(history.attempt + history.barren, curve, leastMs);
   const reason = reasonOf(end);
-  if (!withinBudget(history.downSince, now, delayMs, giveUpAfterMs)) return { kind: 'fail', code: 'unreachable', reason };
+  const budget = { startedAt: history.downSince, attemptBeganAt: beganAt, now, budgetMs: giveUpAfterMs };
+  const delayMs = delayWithinBudget(budget, wantedMs, leastMs ?? 0);
+  if (delayMs === null) return { kind: 'fail', code: 'unreachable', reason };
   return { kind: 'retry', history, delayMs, reason };
 }
 
 const reasonOf = ({ reason, refusal }: SocketEnd): string =>
-  refusal?.detail || (refusal ? `HTTP ${refusal.status}` : reason) || 'the connection was lost';
+  refusal?.detail || reason || (refusal ? `HTTP ${refusal.status}` : '') || 'the connection was lost';
 
 /** L3, L4: the time that a connection had to wait for something else is not its own. */
 export const afterWaiting = (history: LossHistory, now: number): LossHistory => ({ ...history, downSince: now });
@@ -111,11 +115,10 @@ export function afterTicketError(
   return { kind: 'lost', end: { code: 1006, reason } };
 }
 
-function nextStepAfter({ code, refusal }: SocketEnd): NextStep {
-  if (!refusal) return nextStepAfterClose(code);
-  // The coordinator's own word goes before the table: 503 not_configured will not cure itself.
-  if (refusal.retryable === false && refusal.status !== 401) return 'stop';
-  return nextStepAfterStatus(refusal.status);
+function wordOf({ code, reason, refusal }: SocketEnd): Word {
+  if (!refusal) return wordOfClose(code, reason);
+  const { status, code: problem, retryable = false } = refusal;
+  return wordOfStatus(status, problem === undefined ? null : { retryable });
 }
 
 /** With code 1000 right after an `end` frame. Another 1000 may be a proxy's polite way to close an idle connection. */
@@ -129,6 +132,7 @@ const REASON_IS_CODE = /^[a-z][a-z0-9_]{0,63}$/;
 /** A close reason that is itself a code (`offset_expired`) says more than the number. */
 function failureCode({ code, reason, refusal }: SocketEnd): string {
   if (refusal) return refusal.code ?? `http_${refusal.status}`;
+  if (code === CLOSE.notFound && reason === DELETED_REASON) return 'session_not_found';
   if (REASON_IS_CODE.test(reason)) return reason;
   switch (code) {
     case CLOSE.badFrame:

@@ -144,6 +144,9 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
+/** The `type` of a problem document is this and the code. By it our documents are told from those of other services. */
+export const PROBLEM_TYPE_PREFIX = 'https://holdfast.dev/problems/';
+
 export interface Failure {
   ok: false;
   code: ProblemCode;

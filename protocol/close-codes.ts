@@ -1,7 +1,4 @@
-/**
- * Close codes of /ingest and /stream, and the one table that decides what a peer does next.
- * Both ends read it, so a code can not mean "retry" to one and "stop" to the other.
- */
+/** Close codes of /ingest and /stream. What a peer does after each of them is in next-step.ts. */
 
 import { CLOSE_REASON_BYTES_MAX, RETRY_AFTER_MS_MAX, utf8Bytes } from './limits.ts';
 
@@ -24,27 +21,10 @@ export const CLOSE = {
   tooManyConnections: 4429,
 } as const;
 
-export type NextStep = 'retry' | 'refresh_credential' | 'stop';
-
-const RETRY_CLOSE_CODES: ReadonlySet<number> = new Set([
-  // 1000 is in no table of refusals: a proxy that closes an idle connection politely must not end a job.
-  1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 4408, 4413, 4429,
-]);
-
-/** What to do after a connection closed with this code. Codes that are in no table are refusals: retrying a deterministic failure amplifies it. */
-export function nextStepAfterClose(code: number): NextStep {
-  if (code === CLOSE.credentialRefused) return 'refresh_credential';
-  return RETRY_CLOSE_CODES.has(code) ? 'retry' : 'stop';
-}
-
-/** What to do after an HTTP answer that is not the wanted one; also the answer to a refused upgrade. */
-export function nextStepAfterStatus(status: number): NextStep {
-  if (status === 401) return 'refresh_credential';
-  if (status === 408 || status === 425 || status === 429) return 'retry';
-  if (status >= 400 && status < 500) return 'stop';
-  // 5xx, and what no coordinator answers (1xx to 3xx): something in between spoke, the next attempt may reach us.
-  return 'retry';
-}
+/** The reason of a 4404 when the object itself knows that its session was deleted. Without it, 4404 may come from a coordinator with other data. */
+export const DELETED_REASON = 'deleted';
+/** The reason of a 1013 to a wrapper whose execution waits behind another. */
+export const QUEUED_REASON = 'queued';
 
 /** `Sun, 06 Nov 1994 08:49:37 GMT` or the older `Sunday, 06-Nov-94 08:49:37 GMT`. Date.parse alone would take "-5" or "soon 1" for a date. */
 const HTTP_DATE = /^[A-Z][a-z]{2,8}, \d{2}[ -][A-Z][a-z]{2}[ -]\d{2,4} \d{2}:\d{2}:\d{2} GMT$/;

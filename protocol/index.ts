@@ -6,8 +6,11 @@
  *   events, frames    what a wrapper sends, what the coordinator answers; strict parsers for both
  *   stream            what a viewer gets
  *   known-events      the events of a log as types
- *   close-codes       close codes, HTTP statuses, and what a peer does next
+ *   close-codes       close codes
+ *   next-step         whose word counts, and what a peer does next
  *   reconnect-policy  when the next attempt is made
+ *   clock             the clock of every budget
+ *   connection-failure  why a connection could not be made, in words
  *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: what a receiver is sent
  *   limits            every bound
  *
@@ -17,12 +20,15 @@
 
 export * from './api.ts';
 export * from './callback.ts';
+export * from './clock.ts';
 export * from './close-codes.ts';
+export * from './connection-failure.ts';
 export * from './events.ts';
 export * from './frames.ts';
 export * from './ids.ts';
 export * from './known-events.ts';
 export * from './limits.ts';
+export * from './next-step.ts';
 export * from './policy.ts';
 export * from './reconnect-policy.ts';
 export * from './rpc.ts';

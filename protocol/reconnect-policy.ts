@@ -111,9 +111,27 @@ export function retryDelayMs(
   return Math.max(asked, Math.floor(full / 2 + random() * (full / 2)));
 }
 
-/** True when another attempt after `delayMs` would still begin within the total budget that began at `startedAt`. */
-export function withinBudget(startedAt: number, now: number, delayMs: number, budgetMs: number): boolean {
-  return now + delayMs - startedAt <= budgetMs;
+export interface Budget {
+  /** When the budget began, and when the attempt that failed did: of the monotonic clock, as `now` is. */
+  startedAt: number;
+  attemptBeganAt: number;
+  now: number;
+  budgetMs: number;
+}
+
+/**
+ * The delay before the next attempt within a total budget, or null when there is none. The last attempt begins when the budget ends, so a budget is over only after
+ * an attempt that began then: a machine that slept, or a timer that was late, gets one more attempt first. `leastMs` is what the other side asked for
+ * (Retry-After); when that alone is more than the budget leaves, there is no use in waiting.
+ */
+export function delayWithinBudget(
+  { startedAt, attemptBeganAt, now, budgetMs }: Budget,
+  delayMs: number,
+  leastMs = 0,
+): number | null {
+  const leftAtAttempt = startedAt + budgetMs - attemptBeganAt;
+  if (leftAtAttempt <= 0 || leastMs > leftAtAttempt) return null;
+  return Math.max(leastMs, Math.min(delayMs, Math.max(0, startedAt + budgetMs - now)));
 }
 
 /** The wrapper's reconnect curve. The cap shrinks with a short grace, so that several attempts always fit into it. */

@@ -19,7 +19,7 @@
  *   CN4  The watchdog covers upgrade and welcome together: a peer that accepts and says nothing is not a connection.
  *   CN5  The attempt count is reset by the first ack, or by the first pong after a welcome. Neither `open` nor the welcome alone do:
  *        a coordinator that welcomes and then falls over each time would be called without any pause.
- *   CN6  What a close code or a status means is decided by the table in protocol/close-codes.ts alone.
+ *   CN6  Whose word counts, and what follows, is decided by the table in protocol/next-step.ts and by loss.ts alone.
  *   CN7  A slow connection is not a dead one. Whatever arrives is as good as a pong, and while events are sent an ack arrives for each
  *        frame. For a line on which a single frame takes longer than the wait, each connection that ended by a missing pong makes the
  *        next one more patient, and each pong less.
@@ -30,15 +30,17 @@ import { type RawData, WebSocket } from 'ws';
 import {
   CLOSE,
   COORDINATOR_FRAME_BYTES_MAX,
+  describeConnectionFailure,
   encodeFrame,
   INGEST_SUBPROTOCOL,
+  monotonicNow,
   PING,
   PONG,
   parseCoordinatorFrame,
   retryAfterMs,
   type WelcomeFrame,
 } from '../protocol/index.ts';
-import { Attempts, describe, type Loss, readProblem } from './loss.ts';
+import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
 import type { ConnectionEnd, Transport, TransportOptions } from './transport.ts';
 
 export interface ConnectionOptions extends TransportOptions {
@@ -73,13 +75,15 @@ export class Connection implements Transport {
   readonly #attempts: Attempts;
   #phase: Phase = { kind: 'idle' };
   #generation = 0;
+  /** When the newest attempt began. */
+  #beganAt = 0;
   /** Factor of the wait for a pong: 1, 2, 4 (CN7). */
   #patience = 1;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#attempts = new Attempts(options.credential, options.random);
+    this.#now = options.now ?? monotonicNow;
+    this.#attempts = options.attempts ?? new Attempts(options.credential, options.times, options.random);
   }
 
   get up(): boolean {
@@ -102,7 +106,7 @@ export class Connection implements Transport {
   }
 
   proven(): void {
-    this.#attempts.proven(); // CN5
+    this.#attempts.proven(this.#now()); // CN5
   }
 
   /** Nothing changes: it waits for the ack of the last event like for any other. */
@@ -131,6 +135,7 @@ export class Connection implements Transport {
   #dial(): void {
     const { url, credential, times, log, handlers } = this.#options;
     const generation = ++this.#generation;
+    this.#beganAt = this.#now();
     const current = (): boolean => generation === this.#generation; // CN1
     log.fact('dialing', { attempt: this.#attempts.count, generation });
 
@@ -166,7 +171,7 @@ export class Connection implements Transport {
       if (current()) this.#lost({ kind: 'closed', code, reason: reason.toString() });
     });
     socket.on('unexpected-response', (request, response) => {
-      readRefusal(response, this.#now(), (loss) => {
+      readRefusal(response, (loss) => {
         request.destroy();
         if (current()) this.#lost(loss);
       });
@@ -175,7 +180,7 @@ export class Connection implements Transport {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (!current() || this.#phase.kind !== 'dialing') return;
       const cut = error.code === 'ECONNRESET' || error.code === 'EPIPE';
-      this.#lost({ kind: 'transport', message: error.message, ...(cut ? { sign: 'cut' } : {}) });
+      this.#lost({ kind: 'transport', message: describeConnectionFailure(error), ...(cut ? { sign: 'cut' } : {}) });
     });
   }
 
@@ -208,7 +213,7 @@ export class Connection implements Transport {
 
   #welcomed(socket: WebSocket, watchdog: NodeJS.Timeout, frame: WelcomeFrame): void {
     clearTimeout(watchdog);
-    this.#attempts.graceMs = frame.policy.disconnectGraceMs;
+    this.#attempts.welcomed(frame.policy, this.#now());
     const pongWaitMs = this.#options.times.pongWaitMs * this.#patience;
     const heartbeat = new Heartbeat(socket, frame.policy.heartbeatMs, pongWaitMs, (why) => {
       this.#patience = Math.min(PATIENCE_MAX, this.#patience * 2);
@@ -232,7 +237,8 @@ export class Connection implements Transport {
     const { log, handlers } = this.#options;
     const why = describe(loss);
     log.fact('lost', { why, wasUp });
-    const next = this.#attempts.after(loss);
+    const beganAt = this.#beganAt;
+    const next = this.#attempts.after(loss, { beganAt, now: this.#now() });
     switch (next.kind) {
       case 'ended':
         this.#end(next.end);
@@ -242,6 +248,7 @@ export class Connection implements Transport {
         this.#phase = { kind: 'waiting', timer: setTimeout(() => this.#dial(), next.delayMs) };
         if (next.askedToWait) handlers.askedToWait?.(why);
         if (wasUp) handlers.down(why);
+        handlers.failed?.({ kind: wasUp ? 'lost' : isQueued(loss) ? 'queued' : 'failed', why, beganAt });
         return;
       default:
         next satisfies never;
@@ -319,16 +326,16 @@ class Heartbeat {
 }
 
 /** Status, Retry-After and what a problem document says, from the answer to a refused upgrade. */
-function readRefusal(response: IncomingMessage, now: number, done: (loss: Loss) => void): void {
-  const status = response.statusCode ?? 0;
-  const retryAfter = retryAfterMs(response.headers['retry-after'], now);
+function readRefusal(response: IncomingMessage, done: (loss: Loss) => void): void {
+  const { statusCode = 0, headers } = response;
+  const retryAfter = retryAfterMs(headers['retry-after'], Date.now());
   let body = '';
   let finished = false;
   const finish = () => {
     if (finished) return;
     finished = true;
     clearTimeout(timer);
-    done({ kind: 'status', status, retryAfter, ...readProblem(body) });
+    done(lossOfAnswer(statusCode, headers['content-type'] ?? null, body, retryAfter));
   };
   const timer = setTimeout(finish, REFUSAL_BODY_WAIT_MS);
   response.setEncoding('utf8');

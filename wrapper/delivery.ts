@@ -17,6 +17,7 @@ import {
   FEATURE_SECRET_NAMES,
   type HelloFrame,
   type JobTerms,
+  monotonicNow,
   POLICY_DEFAULTS,
   PROTOCOL_VERSION,
   type WelcomeFrame,
@@ -24,12 +25,13 @@ import {
 import { isAckOverdue } from './budgets.ts';
 import { encodeFrames } from './frame-encoding.ts';
 import type { Log } from './log.ts';
+import { Outage } from './outage.ts';
 import type { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
 import { type Chunk, lastSeqOf, type Sender } from './sender.ts';
 import type { Spool } from './spool.ts';
 import type { WrapperTimes } from './times.ts';
-import type { ConnectionEnd, ConnectionHandlers, Transport } from './transport.ts';
+import type { ConnectionEnd, ConnectionHandlers, FailedAttempt, Transport } from './transport.ts';
 import { makeTransport } from './transport-switch.ts';
 
 /** The run's side. */
@@ -69,13 +71,16 @@ export class Delivery implements ConnectionHandlers {
   #numberingLost = false;
   #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
   #frameBytes = 0;
-  #unheardSince = Date.now();
-  #ackAwaitedSince = 0;
-  #ackedAt = 0;
+  #unheardSince = monotonicNow();
+  #ackAwaitedSince = monotonicNow();
+  #ackedAt: number | null = null;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  readonly #outage: Outage;
 
   constructor({ run, times, spool, sender, report, handlers }: DeliveryOptions) {
     this.#times = times;
     this.#log = run.log;
+    this.#outage = new Outage(times.outageNoticeMs);
     this.#spool = spool;
     this.#sender = sender;
     this.#report = report;
@@ -97,8 +102,12 @@ export class Delivery implements ConnectionHandlers {
   get unheardSince(): number {
     return this.#unheardSince;
   }
-  /** The last sign that events get through; 0: none so far. */
-  get ackedAt(): number {
+  /** When the last attempt that failed began; long ago when none has. */
+  get triedAt(): number {
+    return this.#triedAt;
+  }
+  /** The last sign that events get through; null: none so far. */
+  get ackedAt(): number | null {
     return this.#ackedAt;
   }
   /** Of this execution, once it is known. */
@@ -180,8 +189,10 @@ export class Delivery implements ConnectionHandlers {
     }
     this.#graceMs = frame.policy.disconnectGraceMs;
     this.#frameBytes = frame.limits.frameBytes;
-    this.#ackAwaitedSince = Date.now();
+    this.#ackAwaitedSince = monotonicNow();
     this.#spool.release(this.#sender.ackedSeq, outcome.releasedBytes); // DL1
+    const notice = this.#outage.over(monotonicNow());
+    if (notice) this.#log.problem(notice);
     this.#handlers.connected(true);
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {
@@ -198,7 +209,7 @@ export class Delivery implements ConnectionHandlers {
         const outcome = this.#sender.ack(frame.seq);
         if (outcome.kind === 'fault') return this.#connection.restart(outcome.why);
         if (outcome.kind === 'stale') return;
-        this.#ackedAt = Date.now();
+        this.#ackedAt = monotonicNow();
         this.#ackAwaitedSince = this.#ackedAt;
         this.#connection.proven();
         this.#spool.release(frame.seq, outcome.releasedBytes); // DL1
@@ -221,6 +232,14 @@ export class Delivery implements ConnectionHandlers {
     }
   }
 
+  /** What people need to know of an outage: its cause at the first failed attempt and every minute, and its end. */
+  failed({ kind, why, beganAt }: FailedAttempt): void {
+    this.#triedAt = Math.max(this.#triedAt, beganAt);
+    // A connection that is lost is mended by the next attempt, as a rule.
+    const notice = kind === 'failed' ? this.#outage.failed(why, monotonicNow()) : null;
+    if (notice) this.#log.problem(notice);
+  }
+
   down(why: string): void {
     this.#log.fact('down', { why });
     this.#handlers.connected(false);
@@ -230,7 +249,7 @@ export class Delivery implements ConnectionHandlers {
   /** Queued behind others, or the coordinator has too much to do: it is there, and says when the first welcome will come. */
   askedToWait(why: string): void {
     this.#log.fact('asked_to_wait', { why });
-    this.#unheardSince = Date.now();
+    this.#unheardSince = monotonicNow();
   }
 
   ended(end: ConnectionEnd): void {
@@ -260,7 +279,7 @@ export class Delivery implements ConnectionHandlers {
       const idle = this.#sender.inflightBytes === 0;
       const plan = this.#sender.next();
       if (!plan) return;
-      if (idle) this.#ackAwaitedSince = Date.now();
+      if (idle) this.#ackAwaitedSince = monotonicNow();
       let lines: Buffer;
       try {
         lines = this.#spool.read(plan.chunks);

@@ -20,14 +20,16 @@
 import {
   COORDINATOR_FRAME_BYTES_MAX,
   type CoordinatorFrame,
+  describeConnectionFailure,
   encodeFrame,
+  monotonicNow,
   POST_BODY_BYTES_MAX,
   parseCoordinatorFrame,
   retryAfterMs,
   type WelcomeFrame,
 } from '../protocol/index.ts';
 import { REFUSAL_BODY_BYTES_MAX } from './connection.ts';
-import { Attempts, describe, type Loss, readProblem } from './loss.ts';
+import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
 import type { ConnectionEnd, Transport, TransportOptions } from './transport.ts';
 
 export interface PostTransportOptions extends TransportOptions {
@@ -57,6 +59,8 @@ export class PostTransport implements Transport {
   readonly #attempts: Attempts;
   #phase: Phase = { kind: 'idle' };
   #generation = 0;
+  /** When the newest post began. */
+  #beganAt = 0;
   #up = false;
   #everUp = false;
   #queue: Buffer[] = [];
@@ -67,8 +71,8 @@ export class PostTransport implements Transport {
 
   constructor(options: PostTransportOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#attempts = new Attempts(options.credential, options.random);
+    this.#now = options.now ?? monotonicNow;
+    this.#attempts = options.attempts ?? new Attempts(options.credential, options.times, options.random);
   }
 
   get up(): boolean {
@@ -92,7 +96,7 @@ export class PostTransport implements Transport {
   }
 
   proven(): void {
-    this.#attempts.proven();
+    this.#attempts.proven(this.#now());
   }
 
   /** Nothing changes: a post is as short-lived as can be. */
@@ -135,6 +139,7 @@ export class PostTransport implements Transport {
   #post(): void {
     const { times, handlers, log, credential } = this.#options;
     const generation = ++this.#generation;
+    this.#beganAt = this.#now();
     const current = (): boolean => generation === this.#generation; // PO7
     const abort = new AbortController();
     this.#phase = { kind: 'posting', abort };
@@ -156,7 +161,7 @@ export class PostTransport implements Transport {
     }, waitMs);
     log.fact('posting', { generation, bytes: body.length });
     this.#exchange(headers, body, abort.signal)
-      .catch((error: Error): Answer => ({ kind: 'loss', loss: { kind: 'transport', message: reasonOf(error) } }))
+      .catch((error: Error): Answer => ({ kind: 'loss', loss: { kind: 'transport', message: describeConnectionFailure(error) } }))
       .then((answer) => {
         clearTimeout(watchdog);
         if (!current()) return;
@@ -195,9 +200,9 @@ export class PostTransport implements Transport {
     });
     const { status } = response;
     if (status !== 200) {
-      const retryAfter = retryAfterMs(response.headers.get('retry-after'), this.#now());
+      const retryAfter = retryAfterMs(response.headers.get('retry-after'), Date.now());
       const text = await readText(response, REFUSAL_BODY_BYTES_MAX);
-      return { kind: 'loss', loss: { kind: 'status', status, retryAfter, ...readProblem(text ?? '') } };
+      return { kind: 'loss', loss: lossOfAnswer(status, response.headers.get('content-type'), text ?? '', retryAfter) };
     }
     const text = await readText(response, ANSWER_BYTES_MAX);
     const frames: CoordinatorFrame[] = [];
@@ -241,7 +246,7 @@ export class PostTransport implements Transport {
   #welcomed(frame: WelcomeFrame, current: () => boolean): void {
     const { handlers, log } = this.#options;
     const { policy, epoch, ackedSeq, commands } = frame;
-    this.#attempts.graceMs = policy.disconnectGraceMs;
+    this.#attempts.welcomed(policy, this.#now());
     // PO5: an interrupt must be taken up before the coordinator gives up waiting for that.
     this.#pollMs = Math.min(policy.heartbeatMs, policy.interruptGraceMs / 2);
     if (!this.#up) {
@@ -271,7 +276,8 @@ export class PostTransport implements Transport {
     const { log, handlers } = this.#options;
     const why = describe(loss);
     log.fact('lost', { why, wasUp });
-    const next = this.#attempts.after(loss);
+    const beganAt = this.#beganAt;
+    const next = this.#attempts.after(loss, { beganAt, now: this.#now() });
     switch (next.kind) {
       case 'ended':
         this.#end(next.end);
@@ -283,6 +289,7 @@ export class PostTransport implements Transport {
         this.#phase = quiet ? { kind: 'held' } : { kind: 'waiting', timer: setTimeout(() => this.#post(), next.delayMs) };
         if (next.askedToWait) handlers.askedToWait?.(why);
         if (wasUp) handlers.down(why);
+        handlers.failed?.({ kind: wasUp ? 'lost' : isQueued(loss) ? 'queued' : 'failed', why, beganAt });
         quiet?.();
         return;
       }
@@ -333,10 +340,4 @@ async function readText(response: Response, limit: number): Promise<string | nul
     parts.push(part);
   }
   return Buffer.concat(parts).toString('utf8');
-}
-
-/** "fetch failed" is all that fetch itself says. */
-function reasonOf(error: Error): string {
-  const { cause } = error;
-  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
 }

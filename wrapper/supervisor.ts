@@ -18,7 +18,7 @@
  *   SV7  Nothing that may hold a secret is spooled or logged as it is: the job's output (child, agent-stream), and its command (job).
  */
 
-import type { Command, JobTerms, TerminalStatus } from '../protocol/index.ts';
+import { type Command, type JobTerms, monotonicNow, type TerminalStatus } from '../protocol/index.ts';
 import { decideAtBoot } from './boot.ts';
 import { drainBudgetMs, isDrainOverdue, isStartOverdue } from './budgets.ts';
 import type { ChildExit } from './child.ts';
@@ -284,7 +284,7 @@ export class Supervisor implements DeliveryHandlers {
 
   #drain(exitCode: number): void {
     if (this.#phase.kind === 'stopping') return;
-    this.#phase = { kind: 'draining', since: Date.now(), exitCode };
+    this.#phase = { kind: 'draining', since: monotonicNow(), exitCode };
     this.#delivery.lastFlush();
   }
 
@@ -352,7 +352,7 @@ export class Supervisor implements DeliveryHandlers {
 
   /** The first one who asks for the end of a job that has not begun gives the reason. */
   #stopEarly(reason: string, signal: NodeJS.Signals): void {
-    this.#earlyStop ??= { reason, exitCode: exitCodeOf(null, signal), at: Date.now() };
+    this.#earlyStop ??= { reason, exitCode: exitCodeOf(null, signal), at: monotonicNow() };
   }
 
   // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -366,18 +366,20 @@ export class Supervisor implements DeliveryHandlers {
 
   /** Looks whether a budget is over. */
   #tick(): void {
-    const now = Date.now();
+    const now = monotonicNow();
     const phase = this.#phase;
     this.#delivery.checkStall(now);
+    const { unheardSince, welcomed, triedAt } = this.#delivery;
     if (phase.kind === 'connecting') {
-      const { unheardSince, welcomed } = this.#delivery;
-      if (!isStartOverdue({ unheardSince, stopAskedAt: this.#earlyStop?.at ?? null }, now, this.#times)) return;
+      // After the welcome the disk is waited for, and no further attempt is made.
+      const judgedAt = welcomed ? now : triedAt;
+      if (!isStartOverdue({ unheardSince, stopAskedAt: this.#earlyStop?.at ?? null }, judgedAt, this.#times)) return;
       const why = welcomed ? 'the spool could not be written' : 'the coordinator could not be reached';
       this.#log.problem(`${why}; the command was not run`);
       void this.#finish(this.#earlyStop?.exitCode ?? WRAPPER_FAILED, this.#options.crashed || this.#spool.nextSeq > 1);
     } else if (phase.kind === 'draining' && !this.#settling) {
       const budgetMs = drainBudgetMs(this.#delivery.graceMs, this.#times);
-      if (!isDrainOverdue({ since: phase.since, ackedAt: this.#delivery.ackedAt }, now, budgetMs)) return;
+      if (!isDrainOverdue({ since: phase.since, ackedAt: this.#delivery.ackedAt }, triedAt, budgetMs)) return;
       this.#log.problem(
         `the coordinator did not take the end of the job (exit code ${phase.exitCode}) within ${budgetMs} ms; it is kept in ${this.#spool.directory}`,
       );

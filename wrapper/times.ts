@@ -15,6 +15,12 @@ export interface WrapperTimes {
   ackStallMs: number;
   /** How long a wrapper that was never welcomed goes on trying. */
   firstWelcomeBudgetMs: number;
+  /** How long the coordinator must go on refusing a wrapper that it never welcomed. Covers a restart with another key or folder. */
+  refusedBudgetMs: number;
+  /** Beside the grace, before a refusal of a run that was welcomed is believed: alarms are late, clocks run at different speeds. */
+  graceMarginMs: number;
+  /** While attempts fail, the cause is said again this often. */
+  outageNoticeMs: number;
   /** The least time a finished job's report is kept being delivered. */
   drainBudgetMinMs: number;
   /** How long a wrapper that was told to stop before its job began tries to report that. */
@@ -43,6 +49,9 @@ export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
   pongWaitMs: 10_000,
   ackStallMs: 60_000,
   firstWelcomeBudgetMs: 10 * 60_000,
+  refusedBudgetMs: 10_000,
+  graceMarginMs: 15_000,
+  outageNoticeMs: 60_000,
   drainBudgetMinMs: 5 * 60_000,
   signalledBudgetMs: 10_000,
   agentSilenceMs: 60_000,

@@ -9,17 +9,16 @@
  *         └────────────────────────────────────── a welcome ──────────────────────────── trying_websocket
  *
  *   SW1  One of the two speaks at a time. A POST while a socket is being welcomed would supersede it, so posts are held meanwhile.
- *   SW2  POST is tried after UPGRADE_FAILURES_MAX such attempts in a row, and at once where the alternative is to give up. For the last flush
- *        any failure counts.
+ *   SW2  POST is tried after UPGRADE_FAILURES_MAX such attempts in a row. For the last flush any failure counts.
  *   SW3  What the coordinator itself said is never doubted: it is followed as by any transport.
- *   SW4  What neither has confirmed to be the coordinator's does not end a run while the other one may still get through.
+ *   SW4  Both share one account of their failures (Attempts), so that what was heard over one counts for the other.
  *   SW5  That the POST got through proves little about upgrades: the line, or the coordinator, may have come back between the two. So WebSocket is tried again soon
  *        after the turn, and then less and less often.
  */
 
 import type { WelcomeFrame } from '../protocol/index.ts';
 import { Connection } from './connection.ts';
-import { describe, isCoordinators, type Loss, looksLikeNoUpgrades, tableStep } from './loss.ts';
+import { Attempts, describe, isCoordinators, type Loss, looksLikeNoUpgrades } from './loss.ts';
 import { PostTransport } from './post-transport.ts';
 import type { WrapperTimes } from './times.ts';
 import {
@@ -46,7 +45,7 @@ export const socketRetryMs = (tried: number, { websocketRetryMs }: Pick<WrapperT
 
 type Mode =
   | { kind: 'websocket'; connection: Connection }
-  | { kind: 'trying_post'; connection: Connection; post: PostTransport; loss: Loss }
+  | { kind: 'trying_post'; connection: Connection; post: PostTransport }
   | { kind: 'http'; post: PostTransport; retry: NodeJS.Timeout | null }
   | { kind: 'trying_websocket'; post: PostTransport; connection: Connection; deadline: NodeJS.Timeout }
   | { kind: 'ended' };
@@ -74,7 +73,8 @@ export class TransportSwitch implements Transport {
   #flushing = false;
 
   constructor(options: TransportOptions) {
-    this.#options = options;
+    // SW4
+    this.#options = { ...options, attempts: options.attempts ?? new Attempts(options.credential, options.times, options.random) };
     this.#mode = { kind: 'websocket', connection: this.#newConnection() };
   }
 
@@ -159,8 +159,7 @@ export class TransportSwitch implements Transport {
     if (mode.kind !== 'websocket') return true;
     const counts = looksLikeNoUpgrades(loss) || (this.#flushing && !isCoordinators(loss));
     this.#failures = counts ? this.#failures + 1 : 0;
-    const final = tableStep(loss) === 'stop';
-    if (!counts || (!final && this.#failures % UPGRADE_FAILURES_MAX !== 0)) return false; // SW2
+    if (!counts || this.#failures % UPGRADE_FAILURES_MAX !== 0) return false; // SW2
     this.#options.log.fact('trying_post', { why: describe(loss), failures: this.#failures });
     const post: PostTransport = new PostTransport({
       ...this.#options,
@@ -168,7 +167,7 @@ export class TransportSwitch implements Transport {
       handlers: this.#handlers((frame) => this.#welcomedByPost(frame)),
       detour: (postLoss) => this.#noPost(postLoss),
     });
-    this.#mode = { kind: 'trying_post', connection, post, loss };
+    this.#mode = { kind: 'trying_post', connection, post };
     post.open();
     return true;
   }
@@ -190,7 +189,7 @@ export class TransportSwitch implements Transport {
     this.#options.log.fact('no_post', { why: describe(loss) });
     void mode.post.close();
     this.#mode = { kind: 'websocket', connection: mode.connection };
-    mode.connection.goOn(tableStep(loss) === 'retry' ? loss : mode.loss); // SW4
+    mode.connection.goOn(loss);
     return true;
   }
 
@@ -241,6 +240,7 @@ export class TransportSwitch implements Transport {
       welcome,
       frame: (frame) => handlers.frame(frame),
       down: (why) => handlers.down(why),
+      failed: (failure) => handlers.failed?.(failure),
       askedToWait: (why) => handlers.askedToWait?.(why),
       ended: (end) => this.#ended(end),
     };

@@ -9,6 +9,7 @@
 
 import type { CloseFrame, CoordinatorFrame, HelloFrame, TerminalStatus, WelcomeFrame } from '../protocol/index.ts';
 import type { Log } from './log.ts';
+import type { Attempts } from './loss.ts';
 import type { WrapperTimes } from './times.ts';
 
 export interface Transport {
@@ -32,6 +33,13 @@ export type ConnectionEnd =
   | { kind: 'settled'; status: TerminalStatus | null }
   | { kind: 'refused'; why: string; wsCloseCode?: number; httpStatus?: number };
 
+/** `lost`: it was up. `queued`: the coordinator answered, and the execution waits behind another. `beganAt` is of the monotonic clock. */
+export interface FailedAttempt {
+  kind: 'lost' | 'queued' | 'failed';
+  why: string;
+  beganAt: number;
+}
+
 export interface ConnectionHandlers {
   hello(): HelloFrame;
   welcome(frame: WelcomeFrame): void;
@@ -39,6 +47,8 @@ export interface ConnectionHandlers {
   frame(frame: Exclude<CoordinatorFrame, WelcomeFrame | CloseFrame>): void;
   /** An installed connection is gone; the next attempt is on its way. Only after a welcome. */
   down(why: string): void;
+  /** An attempt failed, or a connection was lost; another attempt is on its way. */
+  failed?(failure: FailedAttempt): void;
   /** The coordinator itself asked to come again later (queued, overloaded): it is there. */
   askedToWait?(why: string): void;
   ended(end: ConnectionEnd): void;
@@ -57,6 +67,9 @@ export interface TransportOptions {
   handlers: ConnectionHandlers;
   times: WrapperTimes;
   log: Log;
+  /** What all transports of a run know together of their failures. Left out: one of its own. */
+  attempts?: Attempts;
+  /** The monotonic clock. */
   now?: () => number;
   random?: () => number;
 }

@@ -1,7 +1,14 @@
 /** Failures as RFC 9457 problem documents. The one place where codes become HTTP statuses. */
 
 import type * as z from 'zod';
-import { type Failure, PROBLEMS, type Problem, type ProblemCode, URL_CHARS_MAX } from '../../protocol/index.ts';
+import {
+  type Failure,
+  PROBLEM_TYPE_PREFIX,
+  PROBLEMS,
+  type Problem,
+  type ProblemCode,
+  URL_CHARS_MAX,
+} from '../../protocol/index.ts';
 
 /** Seconds after which a saturated session may be asked again. */
 const RETRY_AFTER_SECONDS = 5;
@@ -10,7 +17,7 @@ export function problemResponse(failure: Omit<Failure, 'ok'>, requestId: string)
   const { status, retryable, title } = PROBLEMS[failure.code];
   const problem: Problem = {
     ...failure.facts,
-    type: `https://holdfast.dev/problems/${failure.code}`,
+    type: `${PROBLEM_TYPE_PREFIX}${failure.code}`,
     title,
     status,
     detail: failure.message,

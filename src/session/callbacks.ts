@@ -41,7 +41,7 @@ async function handOver(context: SessionContext, record: CallbackRecord): Promis
   }
   context.store.callbacks.remove(record.id);
   context.alarm.release(record.dueAt, context.runtime.now());
-  await dropIfDone(context);
+  await dropIfDone(context, context.runtime.now());
 }
 
 function lateSnapshot({ store, session }: SessionContext, { execution }: CallbackRecord): Execution | null {
@@ -52,7 +52,7 @@ function lateSnapshot({ store, session }: SessionContext, { execution }: Callbac
 function drop(context: SessionContext, record: CallbackRecord, reason: string): void {
   context.log('error', 'callback_given_up', { ...told(record), reason });
   context.store.callbacks.remove(record.id);
-  context.runtime.waitUntil(dropIfDone(context));
+  context.runtime.waitUntil(dropIfDone(context, context.runtime.now()));
 }
 
 /** Never where it goes: the address may hold a secret. */

@@ -7,6 +7,7 @@
 import { CLOSE, isTerminal, type Result, splitFrames } from '../../protocol/index.ts';
 import { settledReason } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import { goneFailure } from './deletion.ts';
 import { onIngestMessage } from './ingest.ts';
 import { findExecution } from './operations.ts';
 import type { SessionSocket } from './ports.ts';
@@ -44,7 +45,7 @@ const WEBSOCKET_CLOSED = 3;
 export function postIngest(context: SessionContext, execution: string, body: string, now: number): Result<{ lines: string[] }> {
   const { store } = context;
   const found = findExecution(context, execution);
-  if (!found.ok) return found;
+  if (!found.ok) return goneFailure(context, found, now);
   const connection = new PostedConnection();
   attach(connection, { role: 'ingest', execution, epoch: null, acceptedAt: now, posted: true });
   for (const frame of splitFrames(body)) {

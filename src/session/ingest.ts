@@ -34,6 +34,7 @@ import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { pageUrl } from '../urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import { goneReason } from './deletion.ts';
 import { expireDue } from './expiry.ts';
 import type { SessionSocket } from './ports.ts';
 import {
@@ -55,7 +56,7 @@ export function acceptIngest(context: SessionContext, ws: SessionSocket, executi
   const record = context.store.exists ? context.store.executions.get(execution) : null;
   if (!record) {
     refuseWrapper(context, execution, CLOSE.notFound);
-    closeSocket(ws, CLOSE.notFound, 'no such execution');
+    closeSocket(ws, CLOSE.notFound, goneReason(context, now));
     return;
   }
   if (isTerminal(record.status)) {
@@ -81,7 +82,7 @@ export function onIngestMessage(
   if (typeof message !== 'string') return refuseFrame(context, ws, attachment, 'a frame must be text, not binary', now);
   // A session that was never started refused this socket already; what was on its way then finds no tables to be looked up in.
   const record = context.store.exists ? context.store.executions.get(attachment.execution) : null;
-  if (!record) return closeSocket(ws, CLOSE.notFound, 'no such execution');
+  if (!record) return closeSocket(ws, CLOSE.notFound, goneReason(context, now));
   // ING4: of a fenced connection nothing counts any more, not even its mistakes.
   if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;
 

@@ -3,8 +3,8 @@
  *
  * OB1  One delivery at a time. Changes that come meanwhile are told by the next, which follows at once.
  * OB2  After each answer everything is read anew: the session may have changed, ended, been deleted, or been deleted and begun again.
- * OB3  A deleted session keeps nothing but its outbox and the callbacks that the queue has yet to get: until the directory knows, and the queue has them. Then
- *      the rest goes.
+ * OB3  A deleted session keeps nothing but its outbox, the callbacks that the queue has yet to get, and its tombstone: until the directory knows, the queue
+ *      has them, and the tombstone is over. Then the rest goes.
  */
 
 import type { SessionEntry } from '../../protocol/index.ts';
@@ -67,7 +67,7 @@ async function deliver(context: SessionContext): Promise<void> {
       return;
     }
     const done = answer.taken && record.version === before.version && store.callbacks.nextDueAt === null;
-    if (done && !store.exists) return dropAll(context);
+    if (done && !store.exists && now >= store.tombstoneUntil) return dropAll(context);
     const next = answer.taken ? taken(record, before.version, idleMs(context, now), now) : outrun(record, answer.held, now);
     store.outbox.put(next);
     context.alarm.release(record.dueAt, now);
@@ -92,10 +92,10 @@ export const lastActivityAt = ({ createdAt, log }: SessionContext['store']): num
 
 const idleMs = ({ store }: SessionContext, now: number): number => (store.exists ? Math.max(0, now - lastActivityAt(store)) : 0);
 
-/** OB3: after the last callback of a deleted session. */
-export async function dropIfDone(context: SessionContext): Promise<void> {
+/** OB3: after the last callback of a deleted session, and when its tombstone is over. */
+export async function dropIfDone(context: SessionContext, now: number): Promise<void> {
   const { store } = context;
-  if (store.exists || store.callbacks.nextDueAt !== null) return;
+  if (store.exists || store.callbacks.nextDueAt !== null || now < store.tombstoneUntil) return;
   const record = store.outbox.get('directory');
   if (record && !isWaiting(record)) await dropAll(context);
 }

@@ -184,8 +184,13 @@ export interface Store {
   /** Differs from that of every earlier session of this name: the generation of the log is made of it (`generationOf`). */
   readonly createdAt: number;
   create(now: number): void;
-  /** Deletes every row but those of the outbox and the callbacks: from here on the session does not exist. Part of a transaction. */
-  erase(): void;
+  /**
+   * Deletes every row but those of the outbox and the callbacks: from here on the session does not exist. `tombstoneUntil` is kept; null: none is needed. Part of a
+   * transaction.
+   */
+  erase(tombstoneUntil: number | null): void;
+  /** Until when the object remembers that a session of this name was deleted; 0 when it does not. A session that is begun again keeps it. */
+  readonly tombstoneUntil: number;
   /** Nothing that is remembered of the rows is true any more. */
   forget(): void;
   /** All or nothing: a throw rolls back, and with it everything that was remembered of the rows. */

@@ -8,19 +8,20 @@
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
+import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
 import type { SessionLog } from '../log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
-import { eraseSession } from './deletion.ts';
+import { eraseSession, goneReason } from './deletion.ts';
 import { expireDue } from './expiry.ts';
 import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage } from './ingest.ts';
 import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
 import { admitViewer } from './operations.ts';
-import { Delivery, lastActivityAt, noteIfNever } from './outbox.ts';
+import { Delivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
 import type { Announce, Enqueue, Launch, Measure, Release, SessionRuntime, SessionSocket, Store } from './ports.ts';
-import { answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
+import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { type ViewerRequest, Viewers } from './viewers.ts';
 
 /** Others, whom it tells things or asks for something. */
@@ -82,7 +83,7 @@ export class Session {
   onMessage(ws: SessionSocket, message: string | ArrayBuffer, now: number): void {
     const attachment = attachmentOf(ws);
     // What was on its way when the session was deleted finds no tables to be looked up in.
-    if (!this.context.store.exists) return closeSocket(ws, CLOSE.notFound, 'session_not_found');
+    if (!this.context.store.exists) return this.#refuseGone(ws, attachment, now);
     if (attachment?.role === 'ingest') {
       onIngestMessage(this.context, ws, attachment, message, now);
     } else if (attachment?.role === 'viewer') {
@@ -90,6 +91,10 @@ export class Session {
     } else {
       closeSocket(ws, CLOSE.badFrame, 'this connection was refused');
     }
+  }
+
+  #refuseGone(ws: SessionSocket, attachment: Attachment | null, now: number): void {
+    closeSocket(ws, CLOSE.notFound, attachment?.role === 'ingest' ? goneReason(this.context, now) : 'session_not_found');
   }
 
   onClose(ws: SessionSocket, code: number, reason: string, now: number): void {
@@ -139,6 +144,7 @@ export class Session {
       }
       delivery.beginDue(this.context, now);
       beginDueCallbacks(this.context, now);
+      if (!store.exists) this.context.runtime.waitUntil(dropIfDone(this.context, now));
     } finally {
       alarm.arm(now);
     }
@@ -159,7 +165,7 @@ export class Session {
 
   #horizon(): Horizon | null {
     const { store, runtime, viewers } = this.context;
-    const outboxDueAt = earliest(store.outbox.get('directory')?.dueAt ?? null, store.callbacks.nextDueAt);
+    const outboxDueAt = earliest(dueOf(store.outbox.get('directory'), store), store.callbacks.nextDueAt);
     if (!store.exists) return outboxDueAt === null ? null : { ...NOTHING, outboxDueAt };
     const open = store.executions.open();
     const running = open.find(({ status, connected }) => status === 'running' && connected);
@@ -178,6 +184,12 @@ export class Session {
 }
 
 const earliest = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : Math.min(a, b));
+
+/** A deleted session that has told everyone waits for the end of its tombstone. */
+function dueOf(record: OutboxRecord | null, { exists, callbacks, tombstoneUntil }: Store): number | null {
+  const told = record && !exists && !isWaiting(record) && callbacks.nextDueAt === null;
+  return told && tombstoneUntil > 0 ? tombstoneUntil : (record?.dueAt ?? null);
+}
 
 /** What a deleted session waits for. */
 const NOTHING: Horizon = {

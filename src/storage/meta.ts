@@ -4,7 +4,7 @@ import { eq } from 'drizzle-orm';
 import type { Database } from './executions.ts';
 import { meta } from './schema.ts';
 
-export type MetaKey = 'created_at';
+export type MetaKey = 'created_at' | 'tombstone_until';
 
 export class MetaStore {
   readonly #db: Database;

@@ -67,9 +67,14 @@ export class SessionStore implements Store {
     this.forget();
   }
 
-  erase(): void {
+  erase(tombstoneUntil: number | null): void {
     for (const table of [executions, commands, log, meta]) this.#db.delete(table).run();
+    if (tombstoneUntil !== null) this.meta.set('tombstone_until', String(tombstoneUntil));
     this.forget();
+  }
+
+  get tombstoneUntil(): number {
+    return this.#tables ? Number(this.meta.get('tombstone_until')) : 0;
   }
 
   forget(): void {

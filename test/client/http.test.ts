@@ -120,9 +120,28 @@ describe('[S1] what is tried again', () => {
     },
   );
 
-  test('not an answer that is no API at all', async () => {
-    fake.overrides.push({ match: /GET/, override: { status: 200, body: '<html>hello' } });
-    expect(await refusal(client.get('s1', 'e1'))).toMatchObject({ code: 'bad_answer', retryable: false });
+  test.each([200, 400, 401, 403, 404, 409, 418, 451])(
+    '[CLS16] a page with %i of something in between is tried again, and its cause is told when the budget is over',
+    async (status) => {
+      const page = { status, headers: { 'content-type': 'text/html' }, body: '<html>hello' };
+      fake.addExecution('e1');
+      fake.overrides.push({ match: /GET/, override: page }, { match: /GET/, override: page });
+      expect((await client.get('s1', 'e1')).id).toBe('e1');
+      for (let index = 0; index < 100; index += 1) fake.overrides.push({ match: /GET/, override: page });
+      const brief = createClient({ url: fake.url, apiKey: 'key', retryBudgetMs: 300 });
+      const error = await refusal(brief.get('s1', 'e1'));
+      expect(error).toMatchObject({ code: 'bad_answer', retryable: true, status });
+      expect(error.message).toContain(
+        status === 200 ? 'the answer is not JSON' : `HTTP ${status} (text/html), which is no answer of the coordinator`,
+      );
+    },
+  );
+
+  test('[CLS16] not input that something in between answered: the job may have read it', async () => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /input/, override: { status: 403, body: '<html>' } });
+    expect((await refusal(client.sendInput('s1', 'e1', 'yes\n'))).code).toBe('bad_answer');
+    expect(fake.requests.length).toBe(1);
   });
 
   test('not input whose answer was lost: the job must not read it twice', async () => {

@@ -510,7 +510,6 @@ describe('reconnecting', () => {
     [4410, 'offset_expired', 'offset_expired'],
     [4410, 'offset_ahead', 'offset_ahead'],
     [4999, '', 'closed_4999'],
-    [1008, 'policy', 'policy'],
   ])('[S1] close %i (%s) is final: %s', async (close, reason, code) => {
     fake.behaviours.push({ close, reason });
     const stream = follow();

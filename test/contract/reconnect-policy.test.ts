@@ -11,13 +11,12 @@ import {
   BackoffController,
   backoffDelayMs,
   classifyUpgradeError,
-  nextStepAfterStatus,
+  delayWithinBudget,
   POLICY_BOUNDS,
   POLICY_DEFAULTS,
   RETRY_AFTER_MS_MAX,
   retryDelayMs,
   WRAPPER_RECONNECT,
-  withinBudget,
   wrapperReconnectCapMs,
 } from '../../protocol/index.ts';
 
@@ -292,11 +291,8 @@ describe('[S1] classifyUpgradeError', () => {
     expect(classifyUpgradeError({})).toBe('transient');
   });
 
-  it('[S1] 408, 425 and 429 are permanent here, and retryable in our own table', () => {
-    for (const status of [408, 425, 429]) {
-      expect(classifyUpgradeError({ code: status })).toBe('permanent');
-      expect(nextStepAfterStatus(status)).toBe('retry');
-    }
+  it('[S1] 408, 425 and 429 are permanent here; our own connections do not ask it, but the table of next-step.ts', () => {
+    for (const status of [408, 425, 429]) expect(classifyUpgradeError({ code: status })).toBe('permanent');
   });
 });
 
@@ -354,12 +350,27 @@ describe('retryDelayMs', () => {
   });
 });
 
-describe('withinBudget', () => {
-  it('[S1] a total-time budget: an attempt that begins at its end is within it, one later is not', () => {
-    expect(withinBudget(1000, 1000, 0, 0)).toBe(true);
-    expect(withinBudget(1000, 5000, 6000, 10_000)).toBe(true);
-    expect(withinBudget(1000, 5000, 6001, 10_000)).toBe(false);
-    expect(withinBudget(1000, 5000, 1e12, Number.POSITIVE_INFINITY)).toBe(true);
+describe('delayWithinBudget', () => {
+  const budget = { startedAt: 1000, attemptBeganAt: 5000, now: 5000, budgetMs: 10_000 };
+  it('[S1] a total-time budget: the last attempt begins when it ends', () => {
+    expect(delayWithinBudget(budget, 5999)).toBe(5999);
+    expect(delayWithinBudget(budget, 9000)).toBe(6000);
+    expect(delayWithinBudget({ ...budget, attemptBeganAt: 10_999, now: 10_999 }, 500)).toBe(1);
+    expect(delayWithinBudget({ ...budget, attemptBeganAt: 11_000, now: 11_000 }, 500)).toBeNull();
+    expect(delayWithinBudget({ ...budget, budgetMs: Number.POSITIVE_INFINITY }, 1e12)).toBe(1e12);
+  });
+  it('[S1] a budget of 0 allows one attempt', () => {
+    expect(delayWithinBudget({ startedAt: 1000, attemptBeganAt: 1000, now: 1000, budgetMs: 0 }, 0)).toBeNull();
+  });
+  it('after a sleep in the middle of an attempt there is one more attempt', () => {
+    const slept = { ...budget, now: 5000 + 11 * 60_000 };
+    expect(delayWithinBudget(slept, 500)).toBe(0);
+    expect(delayWithinBudget({ ...slept, attemptBeganAt: slept.now }, 500)).toBeNull();
+  });
+  it('what the other side asks for is a lower bound, and ends it when that is more than the budget leaves', () => {
+    expect(delayWithinBudget(budget, 500, 2000)).toBe(2000);
+    expect(delayWithinBudget(budget, 500, 6000)).toBe(6000);
+    expect(delayWithinBudget(budget, 500, 6001)).toBeNull();
   });
 });
 

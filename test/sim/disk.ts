@@ -42,6 +42,7 @@ export class Disk {
   lastCommandId = 0;
   lastOrdinal = 0;
   createdAt: number | null = null;
+  tombstoneUntil = 0;
   alarm: number | null = null;
   outbox: OutboxRecord | null = null;
 
@@ -107,23 +108,23 @@ export class Disk {
   }
 
   /** Every row but those of the outbox and the callbacks. */
-  erase(): void {
-    const { commands, createdAt } = this;
+  erase(tombstoneUntil: number | null): void {
+    const { commands, createdAt, tombstoneUntil: before } = this;
     const executions = [...this.executions];
     const log = this.log.slice();
     this.write(() => {
       for (const [id, record] of executions) this.executions.set(id, record);
       this.log.push(...log);
-      Object.assign(this, { commands, createdAt });
+      Object.assign(this, { commands, createdAt, tombstoneUntil: before });
     });
     this.executions.clear();
     this.log.length = 0;
-    Object.assign(this, { commands: [], createdAt: null });
+    Object.assign(this, { commands: [], createdAt: null, tombstoneUntil: tombstoneUntil ?? 0 });
   }
 
   /** All that the platform keeps for the object. */
   deleteAll(): void {
-    this.erase();
+    this.erase(null);
     this.setAlarm(null);
     this.setCallbacks([]);
     const before = this.outbox;

@@ -54,8 +54,12 @@ export class MemoryStore implements Store {
     this.#disk.create(this.#lastCreatedAt);
   }
 
-  erase(): void {
-    this.#disk.erase();
+  erase(tombstoneUntil: number | null): void {
+    this.#disk.erase(tombstoneUntil);
+  }
+
+  get tombstoneUntil(): number {
+    return this.#disk.tombstoneUntil;
   }
 
   forget(): void {}

@@ -56,7 +56,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: 'src/session/session.ts',
-        find: "if (!this.context.store.exists) return closeSocket(ws, CLOSE.notFound, 'session_not_found');",
+        find: 'if (!this.context.store.exists) return this.#refuseGone(ws, attachment, now);',
         replace: '',
       },
     ],

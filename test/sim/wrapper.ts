@@ -15,7 +15,6 @@ import {
   encodeEventsFrame,
   encodeFrame,
   nextStepAfterClose,
-  nextStepAfterStatus,
   PING,
   POLICY_DEFAULTS,
   PONG,
@@ -176,7 +175,7 @@ export class WrapperProcess {
           }),
         message: (text) => current(() => this.#received(text)),
         closed: (code, reason) => current(() => this.#closed(code, reason)),
-        refused: (status) => current(() => this.#lost(`HTTP ${status}`, status === 0 ? 'retry' : nextStepAfterStatus(status))),
+        refused: (status) => current(() => this.#lost(`HTTP ${status}`, 'retry')),
       },
     );
     this.link = link;

@@ -23,6 +23,8 @@ import {
   PONG,
   POST_BODY_BYTES_MAX,
   type Policy,
+  PROBLEMS,
+  type ProblemCode,
   parseWrapperFrame,
   splitFrames,
   WINDOW_BYTES,
@@ -33,6 +35,24 @@ export interface Refusal {
   headers?: Record<string, string>;
   body?: string;
 }
+
+/** An answer of the coordinator itself: a problem document as `src/api/problem.ts` makes it. */
+export function problemAnswer(code: ProblemCode, detail = 'some detail', facts: Record<string, unknown> = {}): Refusal {
+  const { status, retryable, title } = PROBLEMS[code];
+  const type = `https://holdfast.dev/problems/${code}`;
+  return {
+    status,
+    headers: { 'content-type': 'application/problem+json' },
+    body: JSON.stringify({ ...facts, type, title, status, detail, code, retryable, requestId: 'req_1' }),
+  };
+}
+
+/** What a proxy, a captive portal or a firewall answers in the place of the coordinator. */
+export const pageAnswer = (status: number): Refusal => ({
+  status,
+  headers: { 'content-type': 'text/html; charset=utf-8' },
+  body: '<!doctype html><title>No</title>',
+});
 
 /** What a fake connection needs of its socket; the body of a post has it too. */
 type FakeSocket = Pick<WebSocket, 'send' | 'close' | 'terminate'>;
@@ -171,10 +191,10 @@ export class FakeCoordinator {
         this.#hanging.push(socket);
         return;
       }
-      const answer = refusal ?? (token === this.token ? null : { status: 401 });
+      const answer = refusal ?? (token === this.token ? null : problemAnswer('unauthorized', 'The ingest token is invalid.'));
       if (answer) {
         const headers = Object.entries({
-          'content-length': String(answer.body?.length ?? 0),
+          'content-length': String(Buffer.byteLength(answer.body ?? '')),
           connection: 'close',
           ...answer.headers,
         });
@@ -242,7 +262,10 @@ export class FakeCoordinator {
         this.#hanging.push(request.socket);
         return;
       }
-      const answer = refusal === 'lost' ? null : (refusal ?? (token === this.token ? null : { status: 401 }));
+      const answer =
+        refusal === 'lost'
+          ? null
+          : (refusal ?? (token === this.token ? null : problemAnswer('unauthorized', 'The ingest token is invalid.')));
       if (answer) {
         response.writeHead(answer.status, answer.headers).end(answer.body ?? '');
         return;

@@ -168,7 +168,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         store.executions.insert(newRow('e3', { status: 'failed' }));
         for (const { executions } of [store, open()])
           expect([1, 2, 3].map((count) => executions.hasAtLeast(count))).toEqual([true, true, false]);
-        store.erase();
+        store.erase(null);
         store.create(NOW + 1);
         store.executions.insert(newRow('e4'));
         expect([1, 2].map((count) => store.executions.hasAtLeast(count))).toEqual([true, false]);
@@ -261,7 +261,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         store.commands.add('e1', input('x'), NOW);
         store.callbacks.add(callback('cb_1', NOW + 5));
         store.transact(() => {
-          store.erase();
+          store.erase(null);
           store.outbox.put(record);
         });
         for (const one of [store, open()]) {
@@ -300,7 +300,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         append(store, 'e1', 1, 3);
         const fails = () =>
           store.transact(() => {
-            store.erase();
+            store.erase(null);
             throw new Error('no');
           });
         expect(fails).toThrow('no');

@@ -7,6 +7,7 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
+import { TOMBSTONE_MS } from '../../src/session/deletion.ts';
 import { signIngestToken } from '../../src/tokens.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
 import { SseReader } from './readers.ts';
@@ -58,6 +59,29 @@ async function expectNothing(session: string): Promise<void> {
   expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
 }
 
+/** All is gone but the word that it was deleted, for wrappers that were away; and that goes too, after a day. */
+async function expectTombstoneOnly(session: string): Promise<void> {
+  await vi.waitFor(async () => expect(await listed(session)).toBe(false));
+  const dropAt = await runInDurableObject(stubOf(session), async (_, { storage }) => {
+    for (const table of ['executions', 'commands', 'callbacks', 'log'])
+      expect(storage.sql.exec(`SELECT * FROM ${table}`).toArray(), table).toEqual([]);
+    const [kept, ...others] = storage.sql.exec<{ key: string; value: string }>('SELECT key, value FROM meta').toArray();
+    expect([kept?.key, others]).toEqual(['tombstone_until', []]);
+    // An alarm from before may come first; it sets the next.
+    expect(await storage.getAlarm()).toBeLessThanOrEqual(Number(kept?.value));
+    return Number(kept?.value);
+  });
+  expect(await socketsOf(session)).toBe(0);
+  expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
+  expect(dropAt - Date.now()).toBeGreaterThan(TOMBSTONE_MS - 5 * 60_000);
+  expect(dropAt - Date.now()).toBeLessThanOrEqual(TOMBSTONE_MS);
+  at(dropAt);
+  await runDurableObjectAlarm(stubOf(session));
+  await vi.waitFor(async () => expect(await tablesOf(session)).toEqual([]));
+  await expectNothing(session);
+  vi.useRealTimers();
+}
+
 const ticketFor = async (session: string, wanted: object = {}): Promise<string> => {
   const { body } = await ask('POST', `/v1/sessions/${session}/tickets`, { body: { ttlSeconds: 3600, ...wanted } });
   return body.ticket as string;
@@ -104,11 +128,11 @@ describe('HTTP23: DELETE', () => {
 
     const answer = await remove(run.session);
     expect([answer.status, answer.text]).toEqual([204, '']);
-    expect(await wrapper.closed).toEqual({ code: CLOSE.notFound, reason: 'the session was deleted' });
+    expect(await wrapper.closed).toEqual({ code: CLOSE.notFound, reason: 'deleted' });
     expect((await stranger.closed).code).toBe(CLOSE.notFound);
     for (const viewer of viewers) expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
     await reader.reader.ended;
-    await expectNothing(run.session);
+    await expectTombstoneOnly(run.session);
   });
 
   test('[HTTP23] the second time there is nothing to delete, as of a session that never was; a bad id reaches none', async () => {
@@ -141,6 +165,31 @@ describe('HTTP23: DELETE', () => {
     expect(await tablesOf(run.session)).toEqual([]);
   });
 
+  test('[HTTP23] [CLS17] a wrapper that was away when its session was deleted is told `deleted`, by socket and by post, also when its name is used again', async () => {
+    const run = await start(newSession(), { id: 'e1' });
+    const wrapper = await WrapperPeer.welcomed(run);
+    wrapper.close(1001, 'away');
+    expect((await remove(run.session)).status).toBe(204);
+    const post = () => ask('POST', new URL(run.ingest.url).pathname, { key: run.ingest.token, body: '{"type":"hello"}' });
+    const expectDeleted = async (): Promise<void> => {
+      expect(await (await WrapperPeer.hello(run)).closed).toEqual({ code: CLOSE.notFound, reason: 'deleted' });
+      const answer = await post();
+      expectProblem(answer, 'session_not_found');
+      expect(answer.body.deleted).toBe(true);
+    };
+    await expectDeleted();
+    await putToSleep(stubOf(run.session));
+    await expectDeleted();
+    await start(run.session, { id: 'e2' });
+    await expectDeleted();
+    at(Date.now() + TOMBSTONE_MS);
+    expect(await (await WrapperPeer.hello(await tokenOf(run))).closed).toEqual({
+      code: CLOSE.notFound,
+      reason: 'no such execution',
+    });
+    vi.useRealTimers();
+  });
+
   test('[HTTP23] [STR17] its tickets open nothing any more, and bring nothing back', async () => {
     const run = await start(newSession(), { id: 'e1' });
     await (await WrapperPeer.welcomed(run)).deliver(1, [output('kept for nobody'), exit(0)]);
@@ -161,7 +210,7 @@ describe('HTTP23: DELETE', () => {
     expect((await remove(run.session)).status).toBe(204);
     expect((await wrapper.closed).code).toBe(CLOSE.notFound);
     expect((await viewer.closed).code).toBe(CLOSE.notFound);
-    await expectNothing(run.session);
+    await expectTombstoneOnly(run.session);
     await putToSleep(stubOf(run.session));
     await expectNothing(run.session);
   });
@@ -184,7 +233,7 @@ describe('HTTP23: DELETE', () => {
       await instance.alarm();
     });
     await wrapper.closed;
-    await expectNothing(run.session);
+    await expectTombstoneOnly(run.session);
   });
 
   test('[HTTP23] a session of the same name is another: empty, from offset 1, and listed again', async () => {
@@ -213,7 +262,7 @@ describe('HTTP23: DELETE', () => {
     expect(await (await ViewerPeer.connect(run.session)).closed).toMatchObject({ code: CLOSE.notFound });
     expect(await callsOf(run.session).readEvents({ after: 0, limit: 10 })).toMatchObject({ code: 'session_not_found' });
     await runInDurableObject(stubOf(run.session), async (_, { storage }) => {
-      for (const table of ['executions', 'commands', 'callbacks', 'log', 'meta']) {
+      for (const table of ['executions', 'commands', 'callbacks', 'log']) {
         expect(storage.sql.exec(`SELECT * FROM ${table}`).toArray()).toEqual([]);
       }
       expect(await storage.getAlarm()).not.toBeNull();
@@ -225,8 +274,7 @@ describe('HTTP23: DELETE', () => {
     expect(await listed(run.session)).toBe(true);
     at(Date.now() + 60_000);
     await runDurableObjectAlarm(stubOf(run.session));
-    await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
-    await expectNothing(run.session);
+    await expectTombstoneOnly(run.session);
   });
 
   test('[HTTP23] [DIR6] begun anew while its removal waits to be told: it stays, and is listed', async () => {

@@ -1,7 +1,7 @@
 /** Goal: a wrapper goes on trying for exactly as long as its times say, and no longer. Method: each budget at its end and a millisecond past it. */
 
 import { describe, expect, it } from 'vitest';
-import { drainBudgetMs, isAckOverdue, isDrainOverdue, isStartOverdue } from '../../wrapper/budgets.ts';
+import { drainBudgetMs, isAckOverdue, isDrainOverdue, isRefusalBelieved, isStartOverdue } from '../../wrapper/budgets.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
 
 describe('an ack', () => {
@@ -31,6 +31,27 @@ describe('the start', () => {
   });
 });
 
+describe('a refusal', () => {
+  const { refusedBudgetMs, graceMarginMs } = WRAPPER_TIMES;
+  it('[SPL30] before the first welcome is believed when it has lasted for its time', () => {
+    const refusal = { refusedSince: 1000, connectedAt: 0, policy: null };
+    expect(isRefusalBelieved(refusal, 1000 + refusedBudgetMs, WRAPPER_TIMES)).toBe(false);
+    expect(isRefusalBelieved(refusal, 1001 + refusedBudgetMs, WRAPPER_TIMES)).toBe(true);
+  });
+  const policy = { disconnectGraceMs: 60_000, silenceTimeoutMs: 40_000 };
+  it('[SPL29] after it is believed when the silence limit and twice the grace are over since the connection was sound', () => {
+    const refusal = { refusedSince: 1000, connectedAt: 1000, policy };
+    const over = 1000 + 40_000 + 2 * 60_000 + graceMarginMs;
+    expect(isRefusalBelieved(refusal, over, WRAPPER_TIMES)).toBe(false);
+    expect(isRefusalBelieved(refusal, over + 1, WRAPPER_TIMES)).toBe(true);
+  });
+  it('[SPL29] and when the coordinator has refused for a whole grace: before that it may have been down', () => {
+    const refusal = { refusedSince: 3_600_000, connectedAt: 1000, policy };
+    expect(isRefusalBelieved(refusal, 3_600_000 + 60_000 + graceMarginMs, WRAPPER_TIMES)).toBe(false);
+    expect(isRefusalBelieved(refusal, 3_600_001 + 60_000 + graceMarginMs, WRAPPER_TIMES)).toBe(true);
+  });
+});
+
 describe('the delivery of the end', () => {
   const { drainBudgetMinMs } = WRAPPER_TIMES;
   it('has twice the grace, and never less than its least time', () => {
@@ -38,8 +59,8 @@ describe('the delivery of the end', () => {
     expect(drainBudgetMs(1, WRAPPER_TIMES)).toBe(drainBudgetMinMs);
   });
   it('is given up when neither its begin nor an ack is recent', () => {
-    expect(isDrainOverdue({ since: 1000, ackedAt: 0 }, 1500, 500)).toBe(false);
-    expect(isDrainOverdue({ since: 1000, ackedAt: 0 }, 1501, 500)).toBe(true);
+    expect(isDrainOverdue({ since: 1000, ackedAt: null }, 1500, 500)).toBe(false);
+    expect(isDrainOverdue({ since: 1000, ackedAt: null }, 1501, 500)).toBe(true);
     expect(isDrainOverdue({ since: 1000, ackedAt: 1400 }, 1900, 500)).toBe(false);
     expect(isDrainOverdue({ since: 1000, ackedAt: 1400 }, 1901, 500)).toBe(true);
     // An ack from before the job's end does not shorten it.

@@ -9,7 +9,7 @@ import { Connection } from '../../wrapper/connection.ts';
 import { fixedCredential } from '../../wrapper/credential.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from '../../wrapper/times.ts';
 import { type ConnectionEnd, type Credential, websocketUrl } from '../../wrapper/transport.ts';
-import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { FakeCoordinator, problemAnswer } from '../support/fake-coordinator.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { type KeptLog, keptLog, sleep, until } from '../support/wrapper-run.ts';
 
@@ -109,33 +109,35 @@ describe('handshake', () => {
 });
 
 describe('refusals', () => {
-  it.each([400, 403, 404, 409])('[CN6] HTTP %i is final: one attempt', async (status) => {
-    coordinator.refuse = () => ({ status, body: JSON.stringify({ code: 'some_code', detail: 'some detail' }) });
-    const { ends } = connect();
+  it.each([
+    ['bad_request', 400],
+    ['unauthorized', 401],
+    ['execution_not_found', 404],
+    ['not_configured', 503],
+  ] as const)('[SPL30] a refusal of the coordinator (%s) is believed when it has lasted', async (code, status) => {
+    coordinator.refuse = () => problemAnswer(code);
+    const { ends } = connect({ refusedBudgetMs: 200 });
     await until(() => ends.length > 0, 'end');
-    await sleep(100);
-    expect(coordinator.dials.length).toBe(1);
-    expect(ends).toEqual([{ kind: 'refused', why: `HTTP ${status} (some_code: some detail)`, httpStatus: status }]);
+    const { dials } = coordinator;
+    expect((dials.at(-1) as number) - (dials[0] as number)).toBeGreaterThanOrEqual(190);
+    expect(dials.length).toBeGreaterThanOrEqual(3);
+    expect(ends).toEqual([{ kind: 'refused', why: `HTTP ${status} (${code}: some detail)`, httpStatus: status }]);
   });
 
-  it.each([408, 425, 429, 500, 503])('[CN6] HTTP %i is tried again', async (status) => {
-    coordinator.refuse = (dial) => (dial === 1 ? { status } : null);
-    const { connection } = connect();
-    await until(() => connection.up, 'up');
-  });
+  it.each([200, 302, 400, 401, 403, 404, 408, 418, 425, 429, 451, 500, 503])(
+    '[CN6] HTTP %i of something in between is tried again',
+    async (status) => {
+      coordinator.refuse = (dial) => (dial === 1 ? { status } : null);
+      const { connection } = connect();
+      await until(() => connection.up, 'up');
+    },
+  );
 
   it('[S1] honours Retry-After, also where the first retry would be immediate', async () => {
     coordinator.refuse = (dial) => (dial === 1 ? { status: 503, headers: { 'retry-after': '1' } } : null);
     const { connection } = connect();
     await until(() => connection.up, 'up');
     expect(gaps()[0]).toBeGreaterThanOrEqual(990);
-  });
-
-  it('[CN6] 401 is tried once more and then final', async () => {
-    const { ends } = connect({}, fixedCredential('wrong'));
-    await until(() => ends.length > 0, 'end');
-    expect(coordinator.dials.length).toBe(2);
-    expect(ends[0]).toMatchObject({ kind: 'refused', httpStatus: 401 });
   });
 
   it('401 with a credential that can be read anew goes on with the new one', async () => {
@@ -149,19 +151,33 @@ describe('refusals', () => {
     expect(coordinator.last.token).toBe('secret');
   });
 
-  it.each([4001, 4400, 4404, 4409, 4410, 4999])('[CN6] close code %i is final', async (code) => {
+  it.each([4001, 4400, 4401, 4404, 4410, 4999])('[SPL30] close code %i is believed when it has lasted', async (code) => {
     coordinator.onHello = (connection) => {
       connection.socket.close(code, 'because');
+      return false;
+    };
+    const { ends } = connect({ refusedBudgetMs: 200 });
+    await until(() => ends.length > 0, 'end');
+    expect(coordinator.dials.length).toBeGreaterThanOrEqual(3);
+    expect(ends).toEqual([{ kind: 'refused', why: `closed with ${code} (because)`, wsCloseCode: code }]);
+  });
+
+  it.each([
+    [4409, 'because'],
+    [4404, 'deleted'],
+  ])('[CLS17] close code %i (%s) is final at once', async (code, reason) => {
+    coordinator.onHello = (connection) => {
+      connection.socket.close(code, reason);
       return false;
     };
     const { ends } = connect();
     await until(() => ends.length > 0, 'end');
     await sleep(100);
     expect(coordinator.dials.length).toBe(1);
-    expect(ends).toEqual([{ kind: 'refused', why: `closed with ${code} (because)`, wsCloseCode: code }]);
+    expect(ends).toEqual([{ kind: 'refused', why: `closed with ${code} (${reason})`, wsCloseCode: code }]);
   });
 
-  it.each([1000, 1001, 1011, 1012, 1013, 4408, 4413, 4429])('[CN6] close code %i is tried again', async (code) => {
+  it.each([1000, 1001, 1008, 1011, 1012, 1013, 4408, 4413, 4429])('[CN6] close code %i is tried again', async (code) => {
     coordinator.onHello = (connection) => {
       if (coordinator.connections.length > 1) return true;
       connection.socket.close(code);

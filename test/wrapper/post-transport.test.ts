@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { POST_BODY_BYTES_MAX } from '../../protocol/index.ts';
 import { socketRetryMs, UPGRADE_FAILURES_MAX } from '../../wrapper/transport-switch.ts';
-import { FakeCoordinator, type Refusal } from '../support/fake-coordinator.ts';
+import { FakeCoordinator, pageAnswer, problemAnswer, type Refusal } from '../support/fake-coordinator.ts';
 import {
   expectNumberedLines,
   gate,
@@ -175,32 +175,42 @@ describe('[ING18] a run by POST', () => {
     expect(coordinator.faults).toEqual([]);
   });
 
-  it.each([4001, 4400, 4404, 4409])('[CLS12] a close line with %i is final', async (code) => {
+  it('[CLS17] a close line with 4409 is final at once', async () => {
     coordinator.onHello = (connection) => {
-      connection.socket.close(code, 'because');
+      connection.socket.close(4409, 'because');
       return false;
     };
     const { exitCode, log } = runInProcess(coordinator, sh('true'), http);
     expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain(`closed with ${code} (because)`);
+    expect(log.problems.join()).toContain('closed with 4409 (because)');
     expect(coordinator.posts.length).toBe(1);
   });
 
-  it.each([400, 403, 404, 413])('[HTTP17] HTTP %i is final', async (status) => {
-    coordinator.refusePost = () => ({ status, body: '{"code":"bad_request","detail":"some detail"}' });
-    const { exitCode, log } = runInProcess(coordinator, sh('true'), http);
+  it.each([4001, 4400, 4404])('[SPL30] a close line with %i is believed when it has lasted', async (code) => {
+    coordinator.onHello = (connection) => {
+      connection.socket.close(code, 'because');
+      return false;
+    };
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), { ...http, times: { refusedBudgetMs: 200 } });
     expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain(`HTTP ${status} (bad_request: some detail)`);
+    expect(log.problems.join()).toContain(`refused by the coordinator: closed with ${code} (because)`);
+    expect(coordinator.posts.length).toBeGreaterThanOrEqual(3);
   });
 
-  it('[CLS15] 401 is tried once more and then final', async () => {
+  it.each([
+    ['bad_request', 400],
+    ['unauthorized', 401],
+    ['too_large', 413],
+  ] as const)('[SPL30] a refusal of the coordinator (%s) is believed when it has lasted', async (code, status) => {
     let posts = 0;
     coordinator.refusePost = (post) => {
       posts = post;
-      return { status: 401 };
+      return problemAnswer(code);
     };
-    expect(await runInProcess(coordinator, sh('true'), http).exitCode).toBe(125);
-    expect(posts).toBe(2);
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), { ...http, times: { refusedBudgetMs: 200 } });
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain(`refused by the coordinator: HTTP ${status} (${code}: some detail)`);
+    expect(posts).toBeGreaterThanOrEqual(3);
   });
 
   it('[CLS13] Retry-After is honoured', async () => {
@@ -222,7 +232,8 @@ describe('[ING18] a run by POST', () => {
     const { exitCode, log } = runInProcess(coordinator, sh('echo in'), http);
     expect(await exitCode).toBe(0);
     const lost = log.facts.filter(({ name }) => name === 'lost').map(({ why }) => why);
-    expect(lost.slice(0, 2)).toEqual(['the answer to a post is not that of a coordinator', 'HTTP 302']);
+    expect(lost[0]).toBe('the answer to a post is not that of a coordinator');
+    expect(lost[1]).toMatch(/^HTTP 302, which is no answer of the coordinator/);
     expect(coordinator.text()).toBe('in\n');
   });
 
@@ -246,24 +257,25 @@ describe('[ING18] a run by POST', () => {
 describe('which transport', () => {
   const facts = (log: { facts: { name: string; kind?: unknown }[] }) =>
     log.facts.filter(({ name }) => name === 'transport').map(({ kind }) => kind);
-  const upgradeRequired = { status: 426, body: '{"code":"upgrade_required","detail":"Connect by WebSocket."}' };
+  const upgradeRequired = problemAnswer('upgrade_required');
 
   it.each([
-    ['answered 403', { status: 403 }, 1],
-    ['answered 404 by a page', { status: 404, body: '<html>' }, 1],
-    ['answered 426 by the coordinator: the header was taken out on the way', upgradeRequired, 1],
-    ['answered 200', { status: 200, body: '<html>' }, UPGRADE_FAILURES_MAX],
-    ['answered 501', { status: 501 }, UPGRADE_FAILURES_MAX],
-    ['answered 502', { status: 502 }, UPGRADE_FAILURES_MAX],
-    ['never answered', 'hang' as const, UPGRADE_FAILURES_MAX],
-  ])('[SPL20] upgrades that are %s: POST carries the run', async (_how, refusal, dials) => {
+    ['answered 401 by a page', pageAnswer(401)],
+    ['answered 403', { status: 403 }],
+    ['answered 404 by a page', pageAnswer(404)],
+    ['answered 426 by the coordinator: the header was taken out on the way', upgradeRequired],
+    ['answered 200', pageAnswer(200)],
+    ['answered 501', { status: 501 }],
+    ['answered 502', { status: 502 }],
+    ['never answered', 'hang' as const],
+  ])('[SPL20] upgrades that are %s: POST carries the run', async (_how, refusal) => {
     coordinator.refuse = () => refusal;
     const { exitCode, log } = runInProcess(coordinator, sh('echo out; exit 3'), {
       times: { connectWatchdogMs: refusal === 'hang' ? 200 : 20_000 },
     });
     expect(await exitCode).toBe(3);
     expect(coordinator.text()).toBe('out\n');
-    expect(coordinator.dials.length).toBe(dials);
+    expect(coordinator.dials.length).toBe(UPGRADE_FAILURES_MAX);
     expect(facts(log)).toEqual(['http']);
     expect(coordinator.faults).toEqual([]);
   });
@@ -283,20 +295,26 @@ describe('which transport', () => {
   });
 
   it('[SPL20] what the coordinator itself refuses is not tried by POST', async () => {
-    coordinator.refuse = () => ({ status: 404, body: '{"code":"execution_not_found","detail":"none"}' });
-    const { exitCode, log } = runInProcess(coordinator, sh('true'));
+    coordinator.refuse = () => problemAnswer('execution_not_found');
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), { times: { refusedBudgetMs: 200 } });
     expect(await exitCode).toBe(125);
     expect(log.problems.join()).toContain('execution_not_found');
     expect(coordinator.posts.length).toBe(0);
   });
 
-  it('[SPL20] when neither gets through, and both answers are final, that is the end', async () => {
+  it('[SPL20] when neither gets through, both are tried until the time for the first welcome is over', async () => {
+    let posts = 0;
     coordinator.refuse = () => ({ status: 403 });
-    coordinator.refusePost = () => ({ status: 405 });
-    const { exitCode, log } = runInProcess(coordinator, sh('true'));
+    coordinator.refusePost = (post) => {
+      posts = post;
+      return { status: 405 };
+    };
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), { times: { firstWelcomeBudgetMs: 3000 } });
     expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain('HTTP 403');
-    expect(coordinator.dials.length).toBe(1);
+    expect(log.problems[0]).toContain('HTTP 403');
+    expect(log.problems.at(-1)).toContain('could not be reached');
+    expect(posts).toBeGreaterThan(0);
+    expect(coordinator.dials.length).toBeGreaterThan(UPGRADE_FAILURES_MAX);
   });
 
   it('[SPL20] a refused upgrade is not the end while a POST may still get through', async () => {
@@ -348,7 +366,7 @@ describe('which transport', () => {
 
   it('[SPL20] comes back to WebSocket when that works again, and is never superseded by its own posts', async () => {
     coordinator.policy.heartbeatMs = 250;
-    coordinator.refuse = (dial) => (dial <= 2 ? { status: 403 } : null);
+    coordinator.refuse = (dial) => (dial <= UPGRADE_FAILURES_MAX + 1 ? { status: 403 } : null);
     let postsMeanwhile = Number.NaN;
     coordinator.onHello = (connection) => {
       if (connection.posted !== null) return true;
@@ -393,7 +411,7 @@ describe('which transport', () => {
 
   it('[SPL20] an upgrade that hangs while it is tried again holds the posts up for a moment only', async () => {
     coordinator.policy.heartbeatMs = 250;
-    coordinator.refuse = (dial) => (dial === 1 ? { status: 403 } : 'hang');
+    coordinator.refuse = (dial) => (dial <= UPGRADE_FAILURES_MAX ? { status: 403 } : 'hang');
     const { wait, open } = gate();
     const { exitCode, log } = runInProcess(coordinator, sh(`for n in 1 2 3 4 5 6 7 8 9; do echo $n; sleep 0.15; done; ${wait}`), {
       times: { websocketRetryMs: 200, websocketProbeMs: 150 },
@@ -423,7 +441,10 @@ describe('which transport', () => {
 
   it('--transport websocket never posts', async () => {
     coordinator.refuse = () => ({ status: 403 });
-    const { exitCode, log } = runInProcess(coordinator, sh('true'), { transport: 'websocket' });
+    const { exitCode, log } = runInProcess(coordinator, sh('true'), {
+      transport: 'websocket',
+      times: { firstWelcomeBudgetMs: 1000 },
+    });
     expect(await exitCode).toBe(125);
     expect(log.problems.join()).toContain('HTTP 403');
     expect(coordinator.posts.length).toBe(0);
@@ -451,7 +472,6 @@ describe('which transport', () => {
 
 describe('[ING15] [SPL21] a coordinator that asks to wait', () => {
   const facts = (log: KeptLog, name: string) => log.facts.filter((fact) => fact.name === name);
-  const problem = (status: number, code: string) => ({ status, body: JSON.stringify({ code, detail: 'wait' }) });
   const asked = async (transport: 'websocket' | 'http', prepare: (fake: FakeCoordinator) => void) => {
     const fake = await new FakeCoordinator().start();
     prepare(fake);
@@ -471,7 +491,7 @@ describe('[ING15] [SPL21] a coordinator that asks to wait', () => {
     };
   };
   const saturated = (attempt: number) =>
-    [problem(503, 'overloaded'), problem(429, 'queue_full'), problem(503, 'unavailable')][attempt - 1] ?? null;
+    [problemAnswer('overloaded'), problemAnswer('queue_full'), problemAnswer('unavailable')][attempt - 1] ?? null;
 
   it('queued or saturated: the waits are long, and do not use up the time for the first welcome', { timeout: 45_000 }, async () => {
     const runs = await Promise.all([

@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { FakeCoordinator, problemAnswer } from '../support/fake-coordinator.ts';
 import {
   gate,
   gated,
@@ -314,7 +314,7 @@ describe('the command line', () => {
     coordinator.refuse = (dial) => {
       if (dial > 1) return null;
       writeFileSync(file, 'secret\n');
-      return { status: 401 };
+      return problemAnswer('unauthorized');
     };
     const wrapper = start(coordinator, sh('exit 9'), { env: { HOLDFAST_INGEST_TOKEN: '', HOLDFAST_INGEST_TOKEN_FILE: file } });
     expect((await wrapper.ended).code).toBe(9);

@@ -339,12 +339,12 @@ describe('[S4] when the coordinator no longer wants it', () => {
     expect(await exitCode).toBe(137);
   });
 
-  it('a refusal while the job runs stops it, says why, and keeps the spool', async () => {
+  it('[CLS17] a deleted session stops the job while it runs, says why, and keeps the spool', async () => {
     const { exitCode, log, spool } = runInProcess(coordinator, sh('echo ready; exec sleep 60'));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
-    coordinator.last.socket.close(4404, 'no such execution');
+    coordinator.last.socket.close(4404, 'deleted');
     expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain('closed with 4404 (no such execution)');
+    expect(log.problems.join()).toContain('closed with 4404 (deleted)');
     expect(readdirSync(spool)).toContain('state.json');
   });
 });

@@ -1,0 +1,107 @@
+/**
+ * Whose word counts. One table for wrapper, command line and client: who sent the end of a connection or an HTTP answer, and
+ * what the receiver does next.
+ *
+ * Only the coordinator knows the state of an execution. It speaks in two ways: close codes from 4000 to 4999, and problem
+ * documents of its own. Everything else comes from the network: a proxy's error page, a redirect, a sign-in page, JSON of
+ * another service, a close with 1008. It says nothing about the execution, so the next attempt may reach the coordinator.
+ */
+
+import { PROBLEM_TYPE_PREFIX, type Problem } from './api.ts';
+import { CLOSE, DELETED_REASON, QUEUED_REASON } from './close-codes.ts';
+
+export type Word =
+  /** Not the coordinator: nothing is known. */
+  | 'network'
+  /** The coordinator asks to come again: busy, queued, too many connections. */
+  | 'later'
+  /** The execution has its verdict. */
+  | 'settled'
+  /** The session was deleted, and its object knows it. */
+  | 'deleted'
+  /** Another wrapper owns the execution. */
+  | 'claimed'
+  /** The credential is not accepted. */
+  | 'unauthorized'
+  /** Any other refusal. It may come from a coordinator with a wrong key or the wrong data, so a running job does not believe it at once. */
+  | 'refused';
+
+export type NextStep = 'retry' | 'refresh_credential' | 'stop';
+
+/** What a peer does that has nothing to lose by stopping: a reader, or a wrapper whose job has not begun. */
+export function nextStepAfter(word: Word): NextStep {
+  switch (word) {
+    case 'network':
+    case 'later':
+      return 'retry';
+    case 'unauthorized':
+      return 'refresh_credential';
+    case 'settled':
+    case 'deleted':
+    case 'claimed':
+    case 'refused':
+      return 'stop';
+    default:
+      return word satisfies never;
+  }
+}
+
+const WORDS: Readonly<Record<number, Word>> = {
+  [CLOSE.settled]: 'settled',
+  [CLOSE.claimed]: 'claimed',
+  [CLOSE.credentialRefused]: 'unauthorized',
+  [CLOSE.helloTimeout]: 'later',
+  [CLOSE.tooSlow]: 'later',
+  [CLOSE.tooManyConnections]: 'later',
+};
+
+export function wordOfClose(code: number, reason = ''): Word {
+  if (code === CLOSE.notFound && reason === DELETED_REASON) return 'deleted';
+  if (code === CLOSE.tryAgainLater && reason === QUEUED_REASON) return 'later';
+  // A code of a later version is a refusal (VER5). Below 4000 a platform or a proxy speaks.
+  return WORDS[code] ?? (code >= 4000 && code <= 4999 && Number.isInteger(code) ? 'refused' : 'network');
+}
+
+/** What an HTTP answer that is not the wanted one says. `problem` is null when it is no problem document of ours. */
+export function wordOfStatus(status: number, problem: ProblemFacts | null): Word {
+  if (!problem) return 'network';
+  if (problem.deleted) return 'deleted';
+  // A proxy took the `Upgrade` header out of the request.
+  if (status === 426) return 'network';
+  if (status === 401) return 'unauthorized';
+  return problem.retryable ? 'later' : 'refused';
+}
+
+export const nextStepAfterClose = (code: number, reason = ''): NextStep => nextStepAfter(wordOfClose(code, reason));
+
+export const nextStepAfterStatus = (status: number, problem: ProblemFacts | null): NextStep =>
+  nextStepAfter(wordOfStatus(status, problem));
+
+/** The part of a problem document that decides. Its own word about trying again goes before its status (VER5). */
+export interface ProblemFacts {
+  retryable: boolean;
+  /** The session was deleted. */
+  deleted?: boolean;
+}
+
+export type OwnProblem = Problem & { deleted?: true };
+
+/**
+ * The problem document of an answer, or null when the answer is not the coordinator's. Other services use RFC 9457 too: ours have `code`, `retryable` and the
+ * status of the answer, and no `type` that is the address of another service. A code of ours fits its status by HTTP1; one of a later version is not known here.
+ * `deleted` counts only with our `type`.
+ */
+export function readProblem(status: number, contentType: string | null | undefined, body: string): OwnProblem | null {
+  try {
+    const { deleted, ...problem }: Partial<Problem> = Object(
+      /^application\/problem\+json\b/i.test(contentType ?? '') ? JSON.parse(body) : null,
+    );
+    const { code, type } = problem;
+    if (typeof code !== 'string' || typeof problem.retryable !== 'boolean' || problem.status !== status) return null;
+    const isOurs = type === PROBLEM_TYPE_PREFIX + code;
+    if (!isOurs && /^https?:/i.test(String(type))) return null;
+    return { ...problem, ...(isOurs && deleted === true ? { deleted } : {}) } as OwnProblem;
+  } catch {
+    return null;
+  }
+}

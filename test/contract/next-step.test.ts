@@ -1,0 +1,107 @@
+/**
+ * Goal: one table says whose word counts, and what a peer does next, for every HTTP answer and every close.
+ * Method: every problem code of ours with its true document, then each way in which a document can fail to be ours.
+ */
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  nextStepAfter,
+  nextStepAfterStatus,
+  PROBLEMS,
+  type ProblemCode,
+  readProblem,
+  type Word,
+  wordOfClose,
+  wordOfStatus,
+} from '../../protocol/index.ts';
+
+const TYPE = 'application/problem+json';
+const documentOf = (code: ProblemCode, facts: Record<string, unknown> = {}) => ({
+  type: `https://holdfast.dev/problems/${code}`,
+  title: PROBLEMS[code].title,
+  status: PROBLEMS[code].status,
+  detail: 'some detail',
+  code,
+  retryable: PROBLEMS[code].retryable,
+  requestId: 'req_1',
+  ...facts,
+});
+const read = (status: number, body: unknown, type: string | null = TYPE) => readProblem(status, type, JSON.stringify(body));
+
+describe('who speaks', () => {
+  it.each(Object.keys(PROBLEMS) as ProblemCode[])('[CLS16] the problem document %s is the coordinator’s', (code) => {
+    const { status, retryable } = PROBLEMS[code];
+    const problem = read(status, documentOf(code), `${TYPE}; charset=utf-8`);
+    expect(problem).toMatchObject({ code, retryable, detail: 'some detail' });
+    // A proxy that took the `Upgrade` header away is what 426 tells of.
+    const word: Word = code === 'upgrade_required' ? 'network' : status === 401 ? 'unauthorized' : retryable ? 'later' : 'refused';
+    expect(wordOfStatus(status, problem)).toBe(word);
+  });
+
+  it.each([
+    ['no problem document', 404, documentOf('not_found'), 'application/json'],
+    ['no content type', 404, documentOf('not_found'), null],
+    ['the type of another service', 404, documentOf('not_found', { type: 'https://example.com/problems/not_found' }), TYPE],
+    ['a code that is not ours', 404, { type: 'about:blank', status: 404, code: 'no_such_pod' }, TYPE],
+    ['another status inside', 404, documentOf('not_found', { status: 410 }), TYPE],
+    ['no code', 404, documentOf('not_found', { code: undefined }), TYPE],
+    ['text', 404, 'not found', TYPE],
+    ['null', 404, null, TYPE],
+    ['a code without `retryable`', 409, { type: 'https://holdfast.dev/problems/new', status: 409, code: 'new' }, TYPE],
+  ])('[CLS16] an answer with %s is the network’s', (_what, status, body, type) => {
+    const problem = read(status, body, type);
+    expect(problem).toBeNull();
+    expect(wordOfStatus(status, problem)).toBe('network');
+  });
+
+  it('[CLS16] a page is the network’s, whatever its status', () => {
+    for (let status = 100; status < 600; status += 1) {
+      expect(readProblem(status, 'text/html', '<!doctype html>')).toBeNull();
+      expect(nextStepAfterStatus(status, null)).toBe('retry');
+    }
+  });
+
+  it('[CLS16] no text of any kind makes it throw', () => {
+    fc.assert(
+      fc.property(fc.nat(600), fc.anything(), (status, body) => void readProblem(status, TYPE, JSON.stringify(body) ?? '')),
+    );
+    expect(readProblem(404, TYPE, '{')).toBeNull();
+  });
+
+  it('[VER5] a code of a later version is judged by its `retryable`', () => {
+    const later = (retryable: boolean) =>
+      read(409, { type: 'https://holdfast.dev/problems/new_code', status: 409, code: 'new_code', retryable });
+    expect(wordOfStatus(409, later(true))).toBe('later');
+    expect(wordOfStatus(409, later(false))).toBe('refused');
+  });
+
+  it('[CLS17] `deleted` is told by the object that knows: by its document, and by the reason of 4404', () => {
+    expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: true })))).toBe('deleted');
+    expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: 'true' })))).toBe('refused');
+    expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: true, type: 'about:blank' })))).toBe('refused');
+    expect(wordOfClose(4404, 'deleted')).toBe('deleted');
+    expect(wordOfClose(4404, 'session_not_found')).toBe('refused');
+    expect(wordOfClose(4404)).toBe('refused');
+    expect(wordOfClose(4001, 'deleted')).toBe('refused');
+  });
+
+  it('[CLS11] 1013 is the coordinator’s only with the reason `queued`', () => {
+    expect(wordOfClose(1013, 'queued')).toBe('later');
+    expect(wordOfClose(1013, 'service restart')).toBe('network');
+  });
+});
+
+describe('what a peer does that has nothing to lose by stopping', () => {
+  it.each([
+    ['network', 'retry'],
+    ['later', 'retry'],
+    ['unauthorized', 'refresh_credential'],
+    ['settled', 'stop'],
+    ['deleted', 'stop'],
+    ['claimed', 'stop'],
+    ['refused', 'stop'],
+  ] as const)('[HTTP17] %s: %s', (word, step) => {
+    expect(nextStepAfter(word)).toBe(step);
+  });
+});
