@@ -28,7 +28,7 @@ export default defineConfig({
           name: 'workers',
           // Lines that are forwarded to vitest from an object that is being aborted or evicted can keep a file from ever ending.
           disableConsoleIntercept: true,
-          setupFiles: ['./test/workers/quiet.ts'],
+          setupFiles: ['./test/workers/quiet.ts', './test/support/patient-waits.ts'],
           include: ['test/workers/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -38,6 +38,7 @@ export default defineConfig({
         oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
         test: {
           name: 'dashboard',
+          setupFiles: ['./test/support/patient-waits.ts'],
           include: ['test/dashboard/**/*.test.{ts,tsx}'],
           environment: 'happy-dom',
           testTimeout: 30_000,

@@ -62,6 +62,8 @@ const rows = () => [...root.querySelectorAll<HTMLElement>('.log-row')];
 const texts = () => rows().map((row) => row.querySelector('.log-text')?.textContent);
 const button = (label: string) =>
   [...root.querySelectorAll('button')].find((found) => found.textContent === label || found.getAttribute('aria-label') === label);
+/** The search goes in slices, so its outcome may come after the drawing. */
+const says = (outcome: string) => vi.waitFor(() => expect(root.querySelector('.log-outcome')?.textContent).toBe(outcome));
 const type = async (text: string): Promise<void> => {
   const field = root.querySelector<HTMLInputElement>('input[type=search]');
   if (field === null) throw new Error('no field');
@@ -206,25 +208,24 @@ describe('the panel', () => {
     model.append([output(1, 'needle one\nhay\nneedle two\n')]);
     await draw({ older: 'available', onLoadAll });
     await type('needle');
-    const outcome = () => root.querySelector('.log-outcome')?.textContent;
-    expect(outcome()).toBe('1 of 2 in the 3 lines loaded; load all');
+    await says('1 of 2 in the 3 lines loaded; load all');
     expect([...root.querySelectorAll('mark')].map((mark) => [mark.textContent, mark.className])).toEqual([
       ['needle', 'log-match log-current'],
       ['needle', 'log-match'],
     ]);
     await act(async () => model.append([output(2, '\u001b[31mneed\u001b[1mle\u001b[0m three\n')]));
     await draw();
-    expect(outcome()).toBe('1 of 3 in the 4 lines loaded; load all');
+    await says('1 of 3 in the 4 lines loaded; load all');
     await press('N');
-    expect(outcome()).toBe('3 of 3 in the 4 lines loaded; load all');
+    await says('3 of 3 in the 4 lines loaded; load all');
     await press('n');
-    expect(outcome()).toBe('1 of 3 in the 4 lines loaded; load all');
+    await says('1 of 3 in the 4 lines loaded; load all');
     await act(async () => button('load all')?.click());
     expect(onLoadAll).toHaveBeenCalledOnce();
     await draw({ older: 'none' });
-    expect(outcome()).toBe('1 of 3');
+    await says('1 of 3');
     await type('nothing');
-    expect(outcome()).toBe('no match');
+    await says('no match');
     await vi.waitFor(() => expect(query.get('q')).toBe('nothing'));
   });
 
@@ -256,18 +257,17 @@ describe('the panel', () => {
     model.append([output(9, 'hay\n')]);
     await draw({ older: 'available' });
     await type('needle');
-    const outcome = () => root.querySelector('.log-outcome')?.textContent;
-    expect(outcome()).toBe('no match in the 1 lines loaded; load all');
+    await says('no match in the 1 lines loaded; load all');
     await act(async () => model.prepend([output(1, 'needle\nneedle\n')]));
     await draw({ older: 'none' });
-    expect(outcome()).toBe('2 matches');
+    await says('2 matches');
     await press('N');
-    expect(outcome()).toBe('2 of 2');
+    await says('2 of 2');
     // Of what is printed now, and of a new search, the first match is gone to as ever.
     await type('thread');
     await act(async () => model.append([output(10, 'thread\n')]));
     await draw();
-    expect(outcome()).toBe('1 of 1');
+    await says('1 of 1');
   });
 
   it('searches for what the address says when the reader goes back, and writes nothing over it', async () => {
