@@ -31,7 +31,8 @@ const part = (projects: string[], choice: string[], ...args: string[]): Part => 
 
 const lanesOf = (choice: string[]): Part[][] => [
   [part(['e2e'], choice), part(['browser'], choice)],
-  [part(['workers', 'dashboard'], choice, '--maxWorkers=2'), part(['node'], choice, '--maxWorkers=2')],
+  // Node's own wait for most of their time, so more of them than processors run at once.
+  [part(['workers', 'dashboard'], choice, '--maxWorkers=2'), part(['node'], choice, '--maxWorkers=4')],
 ];
 
 /** All parts, also after one that failed. */

@@ -1,7 +1,7 @@
 /**
  * Goal: whoever asks too often is told so, by everything that can be asked, before it costs an object anything; nobody else is, and no wrapper ever.
  * Method: limiters of small limits in the place of the platform's, which count as those do (per key, and do not tell how much is left). Sessions fail the
- * test when they are touched. That the platform's own binding is reached as well is seen here once, and over the real stack in test/e2e/rate-limits.test.ts.
+ * test when they are touched. That the platform's own binding is reached as well is seen here once, and over the real stack in test/e2e/rate-limits.long.test.ts.
  */
 
 import { createExecutionContext } from 'cloudflare:test';

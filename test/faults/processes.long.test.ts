@@ -1,6 +1,6 @@
 /**
  * Goal: what becomes of a run when its wrapper is killed or stopped with a backlog, and of the next one when its runner is away. Method: the
- * real stack. What a plain SIGKILL does is in test/e2e/runner-faults.test.ts; random moments are in chaos.test.ts.
+ * real stack. What a plain SIGKILL does is in test/e2e/runner-faults.test.ts; random moments are in chaos.long.test.ts.
  */
 
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';

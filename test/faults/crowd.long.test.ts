@@ -22,19 +22,24 @@ afterAll(() => stage?.close());
 
 it('[G1] [G2] [G3] [G4] [G9] six sessions of three executions, with faults', { timeout: 180_000 }, async () => {
   const plan = planCrowd(SEED, { sessions: SESSIONS, executions: EXECUTIONS });
-  const result = await performCrowd(stage, plan, {
-    policy: {
-      heartbeatMs: 1000,
-      silenceTimeoutMs: 6000,
-      disconnectGraceMs: 40_000,
-      interruptGraceMs: 9000,
-      pendingTimeoutMs: 60_000,
+  const result = await performCrowd(
+    stage,
+    plan,
+    {
+      policy: {
+        heartbeatMs: 1000,
+        silenceTimeoutMs: 6000,
+        disconnectGraceMs: 40_000,
+        interruptGraceMs: 9000,
+        pendingTimeoutMs: 60_000,
+      },
+      startsPerSecond: 20,
+      watchdogMs: 150_000,
+      // The runner's heap is looked at every three seconds.
+      settleMs: 3500,
     },
-    startsPerSecond: 20,
-    watchdogMs: 150_000,
-    // The runner's heap is looked at every three seconds.
-    settleMs: 3500,
-  });
+    console.log,
+  );
   expect(result.problems).toEqual([]);
   expect(result.atOnce.sessions).toBe(SESSIONS);
   expect(Object.values(result.verdicts).reduce((a, b) => a + b, 0)).toBe(SESSIONS * EXECUTIONS);
