@@ -1,6 +1,6 @@
 /** Events as output: the job's text goes to the stream it came from, what Holdfast has to say goes to stderr, JSON goes to stdout. */
 
-import type { LoggedEvent } from '../protocol/index.ts';
+import { gapText, type LoggedEvent } from '../protocol/index.ts';
 import { describeEnding } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { LineSplitter, type Piece, type StreamName } from './lines.ts';
@@ -96,11 +96,13 @@ export class Printer {
   }
 }
 
+const withReason = (text: string | null, reason: unknown): string | null => (text === null ? null : `${text}: ${reason}`);
+
 /** What Holdfast itself has to say about an event, or null when nothing. */
 function remarkOn(type: string, data: Record<string, unknown>): string | null {
   switch (type) {
     case 'gap':
-      return `${data.events} events (${data.bytes} bytes) are missing here: ${data.reason}`;
+      return withReason(gapText(data), data.reason);
     case 'status':
       return String(data.message ?? '');
     case 'error':

@@ -17,6 +17,7 @@ export {
   asKnown,
   type EventOf,
   type Execution,
+  gapText,
   isEvent,
   isTerminal,
   type JsonObject,

@@ -39,7 +39,25 @@ export interface InterruptedData {
 export interface GapData {
   events: number;
   bytes: number;
+  /** `placeholder`: an event that an earlier gap counts; it only keeps its number. */
   reason: string;
+  /** There may be more than the two counts say. */
+  unknown?: boolean;
+}
+
+/**
+ * What a gap says, without its reason. Null for a placeholder, which readers do not show. A wrapper of 0.1.0 that died said 0 events and 0 bytes and meant that it
+ * did not know.
+ */
+export function gapText(data: JsonObject): string | null {
+  const { events, bytes, reason } = data;
+  if (reason === 'placeholder') return null;
+  const none = events === 0 && bytes === 0;
+  if (none && (data.unknown === true || reason === 'wrapper_crashed')) return 'an unknown amount of output is missing here';
+  const verb = events === 1 ? 'event is' : 'events are';
+  return data.unknown === true
+    ? `at least ${events} ${verb} missing here`
+    : `${events} ${verb.replace(' ', ` (${bytes} bytes) `)} missing here`;
 }
 
 /** Event types that only the coordinator writes. A wrapper that sends one is refused, or it could forge a verdict. */
@@ -102,9 +120,10 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
     null,
   interrupted: ({ reason }) => (typeof reason !== 'string' && 'interrupted.reason must be a string') || null,
   started: ({ pid }) => (pid !== undefined && !Number.isSafeInteger(pid) && 'started.pid must be an integer') || null,
-  gap: ({ events, bytes, reason }) =>
+  gap: ({ events, bytes, reason, unknown }) =>
     (!isTime(events) && 'gap.events must be a count') ||
     (!isTime(bytes) && 'gap.bytes must be a count') ||
+    (unknown !== undefined && typeof unknown !== 'boolean' && 'gap.unknown must be a boolean') ||
     (typeof reason !== 'string' && 'gap.reason must be a string') ||
     null,
 };

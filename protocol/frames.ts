@@ -287,6 +287,22 @@ function lineCount(text: string): number {
   return lines;
 }
 
+/**
+ * What `parseWrapperFrame` would say of one event line, without its line end. `event` is null for plain output, which is not read in full. A wrapper checks with this
+ * what it reads back from its disk: a frame with one bad line is refused as a whole.
+ */
+export function checkEventLine(line: Uint8Array): { ok: true; event: HoldfastEvent | null } | FrameRefusal {
+  const decoded = decodeFrameText(line, Number.MAX_SAFE_INTEGER);
+  if (!decoded.ok) return decoded;
+  if (decoded.text.includes('\ufffd')) return refuse('not_utf8', 'U+FFFD itself is written as an escape (ING20)');
+  PLAIN_OUTPUT.lastIndex = 0;
+  if (PLAIN_OUTPUT.test(decoded.text) && PLAIN_OUTPUT.lastIndex === decoded.text.length) return { ok: true, event: null };
+  const value = parseJson(decoded.text);
+  if (value === undefined) return refuse('not_json', 'an event line is not JSON');
+  const checked = checkFact(value);
+  return checked.ok ? checked : refuse('bad_event', checked.detail);
+}
+
 function refusalOfLine(line: string, isLast: boolean): FrameRefusal | null {
   const value = parseJson(line);
   if (value === undefined) return refuse('not_json', 'an event line is not JSON');

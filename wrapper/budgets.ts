@@ -67,3 +67,22 @@ export const isDrainOverdue = (
   triedAt: number,
   budgetMs: number,
 ): boolean => triedAt - Math.max(since, ackedAt ?? since) > budgetMs;
+
+export interface SpoolWait {
+  /** Since when nothing at all could be written. */
+  stuckSince: number;
+  /** The coordinator has all that was written, so no ack will make room. */
+  drained: boolean;
+  /** The job has ended, or was told to. */
+  stopping: boolean;
+}
+
+/**
+ * The spool takes nothing, and is not waited for any longer. While acks may still make room it is waited for without a limit: then the coordinator's grace
+ * counts. Whoever asked for the end of the job gets it in any case.
+ */
+export const isSpoolOverdue = (
+  { stuckSince, drained, stopping }: SpoolWait,
+  now: number,
+  { spoolStuckMs, spoolStuckStoppingMs }: Pick<WrapperTimes, 'spoolStuckMs' | 'spoolStuckStoppingMs'>,
+): boolean => (stopping && now - stuckSince > spoolStuckStoppingMs) || (drained && now - stuckSince > spoolStuckMs);

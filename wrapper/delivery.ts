@@ -67,6 +67,7 @@ export class Delivery implements ConnectionHandlers {
   readonly #handlers: DeliveryHandlers;
   readonly #connection: Transport;
   #welcomed = false;
+  #spoolWasBehind = false;
   /** The coordinator has events under numbers that this boot had not given yet: somebody else writes from the same spool (DL2). */
   #numberingLost = false;
   #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
@@ -97,6 +98,10 @@ export class Delivery implements ConnectionHandlers {
   /** There was a first welcome. */
   get welcomed(): boolean {
     return this.#welcomed;
+  }
+  /** At the first welcome the coordinator had events that the spool has not: an earlier boot had made them. */
+  get spoolWasBehind(): boolean {
+    return this.#spoolWasBehind;
   }
   /** Since when the first welcome is waited for without a word from the coordinator. */
   get unheardSince(): number {
@@ -168,6 +173,7 @@ export class Delivery implements ConnectionHandlers {
   }
 
   welcome(frame: WelcomeFrame): void {
+    if (!this.#welcomed) this.#settleLosses(frame.ackedSeq);
     const outcome = this.#sender.welcome(frame.ackedSeq, frame.limits);
     switch (outcome.kind) {
       case 'resumed':
@@ -178,6 +184,7 @@ export class Delivery implements ConnectionHandlers {
           this.#fatal(`the coordinator has ${frame.ackedSeq} events, but there are only ${this.#spool.nextSeq - 1}`);
           return;
         }
+        this.#spoolWasBehind = true;
         this.#spool.skipTo(outcome.nextSeq); // SV3
         break;
       case 'history_lost':
@@ -255,6 +262,13 @@ export class Delivery implements ConnectionHandlers {
   ended(end: ConnectionEnd): void {
     this.#sender.disconnected();
     this.#handlers.ended(end);
+  }
+
+  /** Before the first welcome is taken: what the coordinator has is not lost, and what it asks for and is not here is. */
+  #settleLosses(ackedSeq: number): void {
+    this.#spool.knownAtStart(ackedSeq);
+    const { earliestSeq } = this.#sender;
+    if (ackedSeq < earliestSeq - 1) this.#sender.prepended(this.#spool.lostBefore(ackedSeq + 1, earliestSeq - 1));
   }
 
   // ── what follows from it ────────────────────────────────────────────────────────────────────────────────────────

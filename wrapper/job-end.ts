@@ -8,12 +8,13 @@
  *                                                   otherwise        interrupted                 its own, or 128 + signal
  *     its end was asked for before it had begun                      interrupted                 128 + signal
  *     its wrapper died, and this one finds what that left            error (wrapper_crashed)     125
+ *     its output could not be kept, so it was stopped                error (spool_failed)        125
  *
  * An interrupt that the coordinator asked for is an `exit` like any other: what it means for the execution is the coordinator's to say.
  */
 
 import { constants } from 'node:os';
-import type { TerminalStatus } from '../protocol/index.ts';
+import type { HoldfastEvent, TerminalStatus } from '../protocol/index.ts';
 import type { ChildExit } from './child.ts';
 import { signalAsReason } from './stop-reason.ts';
 
@@ -90,4 +91,19 @@ export function endNotBegun(error: string): TerminalFact {
  */
 export function exitCodeWhenSettled(noted: number | null, status: TerminalStatus | null): number {
   return noted ?? (status === 'completed' ? 0 : WRAPPER_FAILED);
+}
+
+/** `why`: what the disk says. */
+export function endBySpool(why: string): TerminalFact {
+  const error = `the job was stopped, because its output could not be written to the spool: ${why}`;
+  return { type: 'error', data: { error, code: 'spool_failed', fatal: true }, exitCode: WRAPPER_FAILED };
+}
+
+/** A terminal fact that is read back from the spool. Null: its exit code is not in it. */
+export function endOfEvent({ type, data }: HoldfastEvent): Omit<TerminalFact, 'exitCode'> & { exitCode: number | null } {
+  const end = { type: type as TerminalFact['type'], data };
+  if (type === 'error') return { ...end, exitCode: data.code === 'spawn_failed' ? COMMAND_NOT_FOUND : WRAPPER_FAILED };
+  const { exitCode, signal } = data as { exitCode?: number | null; signal?: NodeJS.Signals | null };
+  const isKnown = typeof exitCode === 'number' || typeof signal === 'string';
+  return { ...end, exitCode: isKnown ? exitCodeOf(exitCode ?? null, signal ?? null) : null };
 }

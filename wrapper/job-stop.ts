@@ -25,6 +25,7 @@ export class JobStop {
   #timer: NodeJS.Timeout | null = null;
   #passed: NodeJS.Signals | null = null;
   #unwanted = false;
+  #asked = false;
 
   constructor(target: StopTarget, times: Pick<WrapperTimes, 'killAfterMs' | 'leftoverKillMs'>) {
     this.#target = target;
@@ -36,6 +37,11 @@ export class JobStop {
     return this.#passed;
   }
 
+  /** Someone asked for its end, in whichever way. */
+  get asked(): boolean {
+    return this.#asked;
+  }
+
   /** Signals are still to come, and someone is there to get them. */
   get lingers(): boolean {
     return this.#ladder.length > 0 && this.#target.groupAlive();
@@ -43,6 +49,7 @@ export class JobStop {
 
   /** Someone asked for the job's end, with this signal first. */
   interrupt(signal: StopSignal, forceAfterMs: number): void {
+    this.#asked = true;
     this.#climb(interruptLadder(signal, forceAfterMs, Date.now()));
   }
 
@@ -54,6 +61,7 @@ export class JobStop {
 
   /** A signal that this process got. The second one, whichever it is, kills. */
   pass(signal: NodeJS.Signals): void {
+    this.#asked = true;
     this.#target.signal(this.#passed ? 'SIGKILL' : signal);
     this.#passed ??= signal;
   }

@@ -3,7 +3,7 @@
  *
  * Owns: the child, the agent stream, how it is made to stop (job-stop). Does not own: when it begins or ends, and what follows from that (supervisor).
  *
- *   SV2  That it begins is on disk before there is a process.
+ *   SV2  That it begins is on the medium before there is a process: not even a loss of power makes a later boot run the command again.
  *   SV4  The terminal fact is the last event: what the agent still says comes before `exited`.
  *   SV7  Its command, and why it could not be started, may hold a secret: both are redacted before anyone hears of them.
  */
@@ -43,7 +43,7 @@ export class Job {
   static begin(options: JobOptions): Job | null {
     const { job } = options.spool.state;
     job.begun = true;
-    if (options.report.save()) return new Job(options);
+    if (options.report.save({ durable: true })) return new Job(options);
     job.begun = false;
     return null;
   }

@@ -12,7 +12,9 @@
  *       connection        one WebSocket at a time
  *       post-transport    a row of POSTs       loss: what follows when one of them is lost, and when to try again
  *     sender        what to send next (pure)         frame-encoding   stored lines to frames (pure)
- *     spool         events on disk until acked       spool-lock, spool-state, spool-recovery, line-ring
+ *     spool         events on disk until acked       spool-home: where it lies; spool-state: who it is; spool-lock
+ *       spool-segments  its files                    recent-bytes, line-ring; spool-files: the file system
+ *       spool-recovery  what an earlier boot left    spool-lines: which lines are whole (pure); spool-lost: what stands for the others (pure)
  *   job             the job from its begin on
  *     child         its process                      child-pipes, text-splitter (pure), event-lines, line-numbers (pure)
  *     agent-stream  its agent's events

@@ -38,13 +38,13 @@ export class Report {
     this.save();
   }
 
-  /** Writes the spool's state as it is now. False when the disk does not take it. */
-  save(): boolean {
+  /** Writes the spool's state as it is now. `durable`: it survives a loss of power. False when the disk does not take it. */
+  save(options: { durable?: boolean } = {}): boolean {
     try {
-      this.#spool.saveState();
+      this.#spool.saveState(options);
       return true;
     } catch (error) {
-      this.#log.problem(`the wrapper's state can not be written: ${(error as Error).message}`);
+      this.#log.problem(`the wrapper's state cannot be written: ${(error as Error).message}`);
       return false;
     }
   }

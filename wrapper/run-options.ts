@@ -8,7 +8,7 @@ import type { StdinSource } from './child.ts';
 import { fileCredential, fixedCredential } from './credential.ts';
 import { decodeJobEnv } from './job-env.ts';
 import { type Log, stderrLog } from './log.ts';
-import type { Writev } from './spool.ts';
+import type { SpoolFiles } from './spool-files.ts';
 import { STOP_REASON_VARIABLE } from './stop-reason.ts';
 import type { WrapperTimes } from './times.ts';
 import type { Credential } from './transport.ts';
@@ -20,7 +20,7 @@ export interface RunOptions {
   url: string;
   credential: Credential;
   transport?: TransportKind;
-  /** Null: a new one in the system's folder for temporary files, removed at the end. */
+  /** Null: a new one (spool-home), removed at the end. */
   spoolDirectory: string | null;
   spoolLimitBytes?: number;
   format: OutputFormat;
@@ -44,7 +44,7 @@ export interface RunOptions {
   stopReasonFile?: string | undefined;
   times?: Partial<WrapperTimes>;
   /** Tests make the disk fail here. */
-  writev?: Writev;
+  spoolFiles?: SpoolFiles;
 }
 
 export const RUN_USAGE = `Usage: holdfast-wrapper run [options] -- command [argument…]
@@ -58,6 +58,7 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
   --transport T           auto, websocket or http (auto: HTTP only   HOLDFAST_TRANSPORT
                           where WebSocket does not get through)
   --spool DIR             where events are kept until acknowledged   HOLDFAST_SPOOL
+                          (a new folder in ~/.local/state/holdfast/spools)
   --spool-limit-bytes N   then the job has to wait (1 GiB)           HOLDFAST_SPOOL_LIMIT_BYTES
   --format text|jsonl     jsonl: JSON lines of stdout become agent events, or progress and status (text)
   --sse URL               event stream of an agent server that the   HOLDFAST_SSE

@@ -5,9 +5,7 @@
  * redact, a spool that is not its own) says why and touches nothing.
  */
 
-import { mkdtempSync, rmdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rmdirSync } from 'node:fs';
 import { newBootId } from '../protocol/index.ts';
 import { removePipesFolder } from './child-pipes.ts';
 import { WRAPPER_FAILED } from './job-end.ts';
@@ -15,6 +13,8 @@ import { readRedaction, tooMuchToRedact } from './redaction.ts';
 import type { RunOptions } from './run-options.ts';
 import { Sender } from './sender.ts';
 import { Spool } from './spool.ts';
+import { isMissing } from './spool-files.ts';
+import { newSpoolFolder } from './spool-home.ts';
 import { Supervisor } from './supervisor.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
@@ -31,13 +31,13 @@ export async function run(options: RunOptions): Promise<number> {
     log.problem(tooMuchToRedact(secrets.bytes));
     return WRAPPER_FAILED;
   }
-  const directory = options.spoolDirectory ?? mkdtempSync(join(tmpdir(), 'holdfast-spool-'));
+  const directory = options.spoolDirectory ?? newSpoolFolder(env, Date.now());
   const opening = Spool.open({
     directory,
     execution: new URL(options.url).pathname,
     bootId: newBootId(),
     ...(options.spoolLimitBytes === undefined ? {} : { limitBytes: options.spoolLimitBytes }),
-    ...(options.writev ? { writev: options.writev } : {}),
+    ...(options.spoolFiles ? { files: options.spoolFiles } : {}),
   });
   switch (opening.kind) {
     case 'locked':
@@ -54,14 +54,14 @@ export async function run(options: RunOptions): Promise<number> {
       opening satisfies never;
       return WRAPPER_FAILED;
   }
-  const { spool, recovered, crashed } = opening;
+  const { spool, recovered, crashed, damage } = opening;
   removePipesFolder(directory);
-  if (recovered.cutBytes > 0 || recovered.filledEvents > 0) {
-    log.fact('spool_repaired', { cutBytes: recovered.cutBytes, filledEvents: recovered.filledEvents });
-  }
+  for (const what of damage) log.problem(`the spool ${directory} is damaged: ${what}`);
+  const lostEvents = recovered.lost.reduce((sum, { firstSeq, lastSeq }) => sum + lastSeq - firstSeq + 1, 0);
+  if (recovered.cutBytes > 0 || lostEvents > 0) log.fact('spool_repaired', { cutBytes: recovered.cutBytes, lostEvents });
   const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
   for (const chunk of recovered.chunks) sender.appended(chunk);
-  const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, crashed });
+  const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, recovered, crashed });
   const onSignal = (signal: NodeJS.Signals) => supervisor.signalled(signal);
   if (options.handleSignals) for (const signal of SIGNALS) process.on(signal, onSignal);
   const exitCode = await supervisor.start();
@@ -69,8 +69,8 @@ export async function run(options: RunOptions): Promise<number> {
   if (options.spoolDirectory === null) {
     try {
       rmdirSync(directory);
-    } catch {
-      log.problem(`what was not delivered is kept in ${directory}`);
+    } catch (error) {
+      if (!isMissing(error)) log.problem(`what was not delivered is kept in ${directory}`);
     }
   }
   return exitCode;

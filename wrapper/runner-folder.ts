@@ -28,7 +28,8 @@ import {
 import { join } from 'node:path';
 import type { IngestAccess } from '../protocol/index.ts';
 import type { RunRecord } from './runner-record.ts';
-import { readSpoolState } from './spool-state.ts';
+import { listSegments } from './spool-recovery.ts';
+import { readSpoolIdentity, readSpoolState } from './spool-state.ts';
 
 const RECORD_FILE = 'run.json';
 const INGEST_FILE = 'ingest.json';
@@ -62,8 +63,11 @@ export function isDirectory(path: string): boolean {
 /** A wrapper has come to life in this folder. */
 export const hasSpool = (folder: string): boolean => existsSync(spoolOf(folder));
 
-/** A wrapper removes its state when the coordinator has all of it. */
-export const hasSpoolState = (folder: string): boolean => readSpoolState(spoolOf(folder)) !== null;
+/** A wrapper removes its state when the coordinator has all of it. Where that is damaged, events or the identity say that there is something to be delivered. */
+export function hasSpoolState(folder: string): boolean {
+  const spool = spoolOf(folder);
+  return readSpoolState(spool) !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
+}
 
 function writeWhole(path: string, text: string): void {
   const beside = `${path}.tmp`;

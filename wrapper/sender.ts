@@ -27,7 +27,8 @@ export interface Chunk {
   count: number;
   /** Length with the line end of each event. */
   bytes: number;
-  segment: number;
+  /** Null: nothing of it is on disk any more, and something else is sent for its events. */
+  segment: number | null;
   position: number;
 }
 
@@ -121,8 +122,24 @@ export class Sender {
     else this.#chunks.push(chunk);
   }
 
+  /** First seq of what there is; `nextSeq` when there is nothing. */
+  get earliestSeq(): number {
+    return this.#chunks[this.#head]?.firstSeq ?? this.#nextSeq;
+  }
+
+  /** Puts something in the place of events that are lost, right before all there is. To be called before the first welcome. */
+  prepended(chunks: readonly Chunk[]): void {
+    const [first] = chunks;
+    if (!first) return;
+    if (lastSeqOf(chunks.at(-1) as Chunk) !== this.earliestSeq - 1) throw new Error(`chunks do not end before ${this.earliestSeq}`); // SND1
+    this.#chunks = [...chunks, ...this.#chunks.slice(this.#head)];
+    this.#head = 0;
+    this.#unsentBytes += chunks.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.#ackedSeq = first.firstSeq - 1;
+  }
+
   welcome(ackedSeq: number, limits: { frameBytes: number; windowBytes: number }): WelcomeOutcome {
-    const earliest = this.#chunks[this.#head]?.firstSeq ?? this.#nextSeq;
+    const earliest = this.earliestSeq;
     if (ackedSeq < earliest - 1) return { kind: 'history_lost', ackedSeq, earliest }; // SND2
     this.disconnected();
     this.#connected = true;

@@ -1,15 +1,21 @@
 /**
- * What a restarted wrapper must know beside the events: who it is, and how far the job got. One small file, replaced as a whole.
+ * What a restarted wrapper must know beside the events: who it is, and how far the job got. Two small files.
  *
- *   ST1  `job.begun` is on disk before the process exists: a crash in between must not run the command a second time.
+ *     state.json      all of it; replaced as a whole with each change
+ *     identity.json   who it is; written once, when the spool is made
+ *
+ *   ST1  `job.begun` is on the medium before the process exists: neither a crash of this process nor a loss of power in between makes a later boot run
+ *        the command a second time. Making the spool, and this one change, are synced; no other promise depends on the medium.
  *   ST2  A command's id is on disk before the command is carried out: once at most, also across a restart.
+ *   ST3  A state that is missing or damaged is taken from the identity: the job counts as begun, because that is not known any more.
  */
 
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isId, newWrapperId } from '../protocol/index.ts';
+import { nodeFiles, replaceFile, type SpoolFiles } from './spool-files.ts';
 
 export const STATE_FILE = 'state.json';
+export const IDENTITY_FILE = 'identity.json';
 /** Ids rise, so the newest ones are enough: what is older was acked long ago. */
 const COMMAND_IDS_MAX = 1024;
 
@@ -32,6 +38,8 @@ export interface SpoolState {
   commandsDone: number[];
 }
 
+export type SpoolIdentity = Pick<SpoolState, 'version' | 'wrapperId' | 'execution'>;
+
 export const newSpoolState = (execution: string, bootId: string): SpoolState => ({
   version: 1,
   wrapperId: newWrapperId(),
@@ -41,25 +49,61 @@ export const newSpoolState = (execution: string, bootId: string): SpoolState => 
   commandsDone: [],
 });
 
-/** Null when there is none, or none that can be used. A state is written by rename, so a torn one is not ours. */
-export function readSpoolState(directory: string): SpoolState | null {
+/** ST3 */
+export const stateOfIdentity = ({ wrapperId, execution }: SpoolIdentity, bootId: string): SpoolState => {
+  const state = newSpoolState(execution, bootId);
+  return { ...state, wrapperId, job: { ...state.job, begun: true } };
+};
+
+function readJson(files: SpoolFiles, path: string): { [key: string]: unknown } | null {
   try {
-    const state = JSON.parse(readFileSync(join(directory, STATE_FILE), 'utf8')) as SpoolState;
-    const sound =
-      state.version === 1 &&
-      isId(state.wrapperId) &&
-      typeof state.execution === 'string' &&
-      typeof state.job?.begun === 'boolean' &&
-      Array.isArray(state.commandsDone);
-    return sound ? state : null;
+    const value: unknown = JSON.parse(files.readWhole(path).toString('utf8'));
+    return typeof value === 'object' && value !== null ? (value as { [key: string]: unknown }) : null;
   } catch {
     return null;
   }
 }
 
-export function writeSpoolState(directory: string, state: SpoolState): void {
-  const path = join(directory, STATE_FILE);
+const isSoundIdentity = ({ version, wrapperId, execution }: { [key: string]: unknown }): boolean =>
+  version === 1 && isId(wrapperId) && typeof execution === 'string';
+
+const isSoundJob = (job: unknown): boolean => {
+  if (typeof job !== 'object' || job === null) return false;
+  const { begun, pid, start, pipes, exitCode } = job as { [key: string]: unknown };
+  const isInteger = (value: unknown) => value === null || Number.isSafeInteger(value);
+  return (
+    typeof begun === 'boolean' &&
+    isInteger(pid) &&
+    isInteger(exitCode) &&
+    (start === null || typeof start === 'string') &&
+    (pipes === undefined || (Array.isArray(pipes) && pipes.every((pipe) => typeof pipe === 'string')))
+  );
+};
+
+/** Null when there is none, or none that can be used. */
+export function readSpoolState(directory: string, files: SpoolFiles = nodeFiles): SpoolState | null {
+  const state = readJson(files, join(directory, STATE_FILE));
+  if (!state || !isSoundIdentity(state) || !isSoundJob(state.job)) return null;
+  if (!Array.isArray(state.commandsDone) || !state.commandsDone.every(Number.isSafeInteger)) return null;
+  return state as unknown as SpoolState;
+}
+
+/** Null when there is none, as in a spool of 0.1.0, or none that can be used. */
+export function readSpoolIdentity(directory: string, files: SpoolFiles = nodeFiles): SpoolIdentity | null {
+  const identity = readJson(files, join(directory, IDENTITY_FILE));
+  return identity && isSoundIdentity(identity) ? (identity as unknown as SpoolIdentity) : null;
+}
+
+/** `durable`: it is on the medium when this returns (ST1). */
+export function writeSpoolState(
+  directory: string,
+  state: SpoolState,
+  { files = nodeFiles, durable = false }: { files?: SpoolFiles; durable?: boolean } = {},
+): void {
   const kept = { ...state, commandsDone: state.commandsDone.slice(-COMMAND_IDS_MAX) };
-  writeFileSync(`${path}.tmp`, `${JSON.stringify(kept)}\n`, { mode: 0o600 });
-  renameSync(`${path}.tmp`, path);
+  replaceFile(files, join(directory, STATE_FILE), JSON.stringify(kept), { durable });
+}
+
+export function writeSpoolIdentity(directory: string, { version, wrapperId, execution }: SpoolIdentity, files: SpoolFiles): void {
+  replaceFile(files, join(directory, IDENTITY_FILE), JSON.stringify({ version, wrapperId, execution }), { durable: true });
 }

@@ -20,15 +20,17 @@
 
 import { type Command, type JobTerms, monotonicNow, type TerminalStatus } from '../protocol/index.ts';
 import { decideAtBoot } from './boot.ts';
-import { drainBudgetMs, isDrainOverdue, isStartOverdue } from './budgets.ts';
+import { drainBudgetMs, isDrainOverdue, isSpoolOverdue, isStartOverdue } from './budgets.ts';
 import type { ChildExit } from './child.ts';
 import { Delivery, type DeliveryHandlers } from './delivery.ts';
 import type { StopSignal } from './interrupt.ts';
 import { Job } from './job.ts';
 import {
   type EarlyStop,
+  endBySpool,
   endNotBegun,
   endOfChild,
+  endOfEvent,
   exitCodeOf,
   exitCodeWhenSettled,
   type TerminalFact,
@@ -41,6 +43,7 @@ import { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
 import type { Sender } from './sender.ts';
 import type { Spool, SpoolPressure } from './spool.ts';
+import type { Recovered } from './spool-recovery.ts';
 import { stopReason } from './stop-reason.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from './times.ts';
 import type { ConnectionEnd } from './transport.ts';
@@ -48,6 +51,9 @@ import type { ConnectionEnd } from './transport.ts';
 const TICK_MS = 250;
 const GROUP_CHECK_MS = 100;
 const BEGIN_RETRY_MS = 1000;
+const FAILURE_SAID_MS = 60_000;
+/** How soon a removed spool folder is noticed while nothing is written to it. */
+const FOLDER_CHECK_MS = 1000;
 /** When the disk can not be written, the end does not wait for it for ever. */
 const CLOSE_WAIT_MS = 2000;
 
@@ -66,6 +72,8 @@ export interface SupervisorOptions {
   spool: Spool;
   /** Knows the chunks that an earlier boot left in the spool. */
   sender: Sender;
+  /** What an earlier boot left. */
+  recovered: Pick<Recovered, 'end' | 'displacedEnd'>;
   /** An earlier boot has begun the job or left events. */
   crashed: boolean;
 }
@@ -81,6 +89,12 @@ export class Supervisor implements DeliveryHandlers {
   /** From its start on; what it started may outlive it. */
   #job: Job | null = null;
   #pressure: SpoolPressure = 'none';
+  /** Since when nothing at all could be written to the spool, and why. */
+  #stuck: { since: number; why: string } | null = null;
+  /** Why the job was stopped, if it was for its spool. */
+  #spoolFailed: string | null = null;
+  #failureSaid = { at: Number.NEGATIVE_INFINITY, open: false };
+  #folderCheckedAt = 0;
   #leftovers: string | null = null;
   #earlyInputs: string[] = [];
   #earlyStop: EarlyStop | null = null;
@@ -107,12 +121,8 @@ export class Supervisor implements DeliveryHandlers {
     this.#spool.attach({
       onStored: (chunk) => this.#delivery.stored(chunk),
       onPressure: (pressure) => this.#pressed(pressure),
-      onWriteFailure: (message) =>
-        this.#log.problem(
-          message === null
-            ? 'the spool can be written again'
-            : `the spool can not be written (${message}): the job's output is paused`,
-        ),
+      onWriteFailure: (message) => this.#writeFailed(message),
+      onDamage: (message) => this.#log.problem(message),
     });
     if (this.#options.crashed) {
       this.#leftovers = killLeftovers(this.#spool.state.job);
@@ -131,13 +141,17 @@ export class Supervisor implements DeliveryHandlers {
 
   /** After the first welcome (SV1): what this boot has to do. */
   begin(terms: JobTerms | null): void {
-    const { crashed, run } = this.#options;
-    const { begun, exitCode } = this.#spool.state.job;
+    const { run, recovered } = this.#options;
+    const { spoolWasBehind } = this.#delivery;
+    const { job } = this.#spool.state;
+    const end = recovered.end && endOfEvent(recovered.end);
+    const displaced = recovered.displacedEnd && endOfEvent(recovered.displacedEnd);
     const task = decideAtBoot({
       terminal: this.#spool.terminal,
-      exitCode,
-      crashed,
-      begun,
+      exitCode: job.exitCode ?? end?.exitCode ?? null,
+      displacedEnd: displaced && { ...displaced, exitCode: job.exitCode ?? displaced.exitCode ?? WRAPPER_FAILED },
+      crashed: this.#options.crashed || spoolWasBehind,
+      begun: job.begun || spoolWasBehind,
       leftovers: this.#leftovers,
       recoverOnly: run.recoverOnly,
       earlyStop: this.#earlyStop,
@@ -147,10 +161,12 @@ export class Supervisor implements DeliveryHandlers {
         this.#drain(task.exitCode);
         return;
       case 'report_crash':
-        this.#report.event('gap', { events: 0, bytes: 0, reason: 'wrapper_crashed' });
+        // How much of the output had not been written down when the wrapper died, nobody knows.
+        this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
         this.#log.problem(`${task.error}; it is not run again`); // SV2
         this.#conclude(task.end);
         return;
+      case 'report_end':
       case 'report_stop':
         this.#conclude(task.end);
         return;
@@ -270,7 +286,8 @@ export class Supervisor implements DeliveryHandlers {
         message: 'the job has ended, but something it started keeps its output open; no more of that is read',
       });
     }
-    const end = endOfChild(exit, job.stop.passedSignal, (signal) => this.#reasonOf(signal));
+    const ownEnd = endOfChild(exit, job.stop.passedSignal, (signal) => this.#reasonOf(signal));
+    const end = this.#spoolFailed === null ? ownEnd : endBySpool(this.#spoolFailed);
     this.#conclude(end);
     this.#log.fact('child_exited', { exitCode: end.exitCode, pid: job.pid ?? null });
     if (phase.kind === 'stopping') void this.#finish(phase.exitCode ?? end.exitCode, phase.keepSpool);
@@ -364,12 +381,48 @@ export class Supervisor implements DeliveryHandlers {
     this.#job?.pause(pressure !== 'none');
   }
 
+  /** On a small disk it fails and goes on many times a second. Both are said once in a while, and always together. */
+  #writeFailed(message: string | null): void {
+    const now = monotonicNow();
+    this.#stuck = message === null ? null : { since: now, why: message };
+    this.#log.fact('spool_write', { failure: message });
+    if (message === null) {
+      if (this.#failureSaid.open) this.#log.problem('the spool can be written again');
+      this.#failureSaid.open = false;
+    } else if (now - this.#failureSaid.at >= FAILURE_SAID_MS) {
+      this.#failureSaid = { at: now, open: true };
+      this.#log.problem(
+        `the spool ${this.#spool.directory} cannot be written (${message}): the job's output waits until there is room`,
+      );
+    }
+  }
+
+  /** The spool takes nothing: whether that is waited for any longer. */
+  #checkSpool(now: number): void {
+    if (now - this.#folderCheckedAt >= FOLDER_CHECK_MS) {
+      this.#folderCheckedAt = now;
+      this.#spool.checkFolder();
+    }
+    if (!this.#stuck || !this.#job) return;
+    const { stop, ended } = this.#job;
+    const stopping = ended || stop.asked;
+    const { since, why } = this.#stuck;
+    if (!isSpoolOverdue({ stuckSince: since, drained: this.#spool.drained, stopping }, now, this.#times)) return;
+    this.#stuck = null;
+    this.#log.problem(`the spool ${this.#spool.directory} still cannot be written (${why}); what waits for it is given up`);
+    this.#spool.giveUp();
+    if (stopping) return;
+    this.#spoolFailed = why;
+    this.#job.stop.unwanted();
+  }
+
   /** Looks whether a budget is over. */
   #tick(): void {
     const now = monotonicNow();
     const phase = this.#phase;
     this.#delivery.checkStall(now);
     const { unheardSince, welcomed, triedAt } = this.#delivery;
+    this.#checkSpool(now);
     if (phase.kind === 'connecting') {
       // After the welcome the disk is waited for, and no further attempt is made.
       const judgedAt = welcomed ? now : triedAt;

@@ -25,6 +25,10 @@ export interface WrapperTimes {
   drainBudgetMinMs: number;
   /** How long a wrapper that was told to stop before its job began tries to report that. */
   signalledBudgetMs: number;
+  /** A spool to which nothing can be written although the coordinator has all of it: then the job is stopped. Long enough for somebody to free the disk. */
+  spoolStuckMs: number;
+  /** The same when the job has ended or was told to: then what waits is given up. */
+  spoolStuckStoppingMs: number;
   /** An agent server's stream (--sse) without a byte for this long is connected to anew. */
   agentSilenceMs: number;
   /** After the job's end: how long its agent's stream must be quiet to count as over. */
@@ -54,6 +58,8 @@ export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
   outageNoticeMs: 60_000,
   drainBudgetMinMs: 5 * 60_000,
   signalledBudgetMs: 10_000,
+  spoolStuckMs: 10 * 60_000,
+  spoolStuckStoppingMs: 10_000,
   agentSilenceMs: 60_000,
   agentQuietMs: 500,
   partialHoldMs: 100,

@@ -5,7 +5,7 @@
  * and the reader sees neither a gap nor a repeat. When that fails the answer is broken off, so that a part is never taken for the whole.
  */
 
-import type { Failure, GapData, OutputData } from '../../protocol/index.ts';
+import { type Failure, type GapData, gapText, type OutputData } from '../../protocol/index.ts';
 import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { logLine, messageOf } from '../log.ts';
@@ -150,11 +150,11 @@ class LogText {
     return text;
   }
 
-  #gap({ events, bytes, reason }: GapData): string {
+  #gap(data: GapData): string {
+    const said = gapText({ ...data });
+    if (said === null) return '';
     const before = this.#lineOpen ? '\n' : '';
-    return (
-      before + this.#add(`[holdfast: ${events} events (${bytes} bytes) are missing here: ${reason.replaceAll(/\s+/g, ' ')}]\n`)
-    );
+    return before + this.#add(`[holdfast: ${said}: ${data.reason.replaceAll(/\s+/g, ' ')}]\n`);
   }
 
   #add(text: string): string {

@@ -355,6 +355,17 @@ describe('logs', () => {
     fake.append('e1', [{ type: 'gap', data: { events: 4, bytes: 99, reason: 'spool_full' } }]);
     expect((await result(['logs', 's1/e1'])).err).toContain('4 events (99 bytes) are missing here: spool_full');
   });
+
+  test('[SPL33] a gap of unknown size is called that, and a placeholder is not shown', async () => {
+    fake.addExecution('e1');
+    fake.append('e1', [
+      { type: 'gap', data: { events: 0, bytes: 0, reason: 'placeholder' } },
+      { type: 'gap', data: { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' } },
+    ]);
+    const { err } = await result(['logs', 's1/e1']);
+    expect(err).toContain('an unknown amount of output is missing here: wrapper_crashed');
+    expect(err).not.toContain('placeholder');
+  });
 });
 
 describe('list, get, wait', () => {

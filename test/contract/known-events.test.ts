@@ -7,7 +7,9 @@ import fc from 'fast-check';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import {
   asKnown,
+  checkFact,
   type EventOf,
+  gapText,
   isEvent,
   type JsonObject,
   KNOWN_TYPES,
@@ -103,5 +105,26 @@ describe('known events', () => {
     expectTypeOf<KnownEvent>().toExtend<LoggedEvent>();
     expect(other.data.events + other.data.bytes).toBe(122);
     expect(isEvent(logged('gap', {}), 'gap')).toBe(false);
+  });
+});
+
+describe('[SPL33] what a gap says', () => {
+  test.each([
+    [{ events: 3, bytes: 120, reason: 'x' }, '3 events (120 bytes) are missing here'],
+    [{ events: 1, bytes: 0, reason: 'x' }, '1 event (0 bytes) is missing here'],
+    [{ events: 3, bytes: 0, unknown: true, reason: 'spool_damaged' }, 'at least 3 events are missing here'],
+    [{ events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' }, 'an unknown amount of output is missing here'],
+    // As 0.1.0 said it.
+    [{ events: 0, bytes: 0, reason: 'wrapper_crashed' }, 'an unknown amount of output is missing here'],
+    [{ events: 0, bytes: 0, reason: 'placeholder' }, null],
+  ])('%j', (data, text) => {
+    expect(gapText(data)).toBe(text);
+    expect(checkFact({ type: 'gap', at: 1, data })).toMatchObject({ ok: true });
+  });
+
+  test('`unknown` is a boolean', () => {
+    expect(checkFact({ type: 'gap', at: 1, data: { events: 1, bytes: 1, reason: 'x', unknown: 'yes' } })).toMatchObject({
+      ok: false,
+    });
   });
 });

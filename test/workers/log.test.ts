@@ -53,7 +53,17 @@ test('[STR24] a gap is a line of its own', async () => {
   const peer = await WrapperPeer.welcomed(run);
   await peer.deliver(1, [output('cut'), gap(3, 120, 'spool\nlost'), output('next\n'), gap(1, 5, 'again')]);
   expect(await (await read(logOf(run))).text()).toBe(
-    'cut\n[holdfast: 3 events (120 bytes) are missing here: spool lost]\nnext\n[holdfast: 1 events (5 bytes) are missing here: again]\n',
+    'cut\n[holdfast: 3 events (120 bytes) are missing here: spool lost]\nnext\n[holdfast: 1 event (5 bytes) is missing here: again]\n',
+  );
+});
+
+test('[STR23] [SPL33] a gap of unknown size is called that, and a placeholder has no line', async () => {
+  const run = await start(newSession());
+  const peer = await WrapperPeer.welcomed(run);
+  const crashed: HoldfastEvent = { type: 'gap', at: 1, data: { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' } };
+  await peer.deliver(1, [output('a\n'), gap(0, 0, 'placeholder'), crashed]);
+  expect(await (await read(logOf(run))).text()).toBe(
+    'a\n[holdfast: an unknown amount of output is missing here: wrapper_crashed]\n',
   );
 });
 

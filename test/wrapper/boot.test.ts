@@ -9,6 +9,7 @@ import { type BootFacts, decideAtBoot } from '../../wrapper/boot.ts';
 const NEW: BootFacts = {
   terminal: false,
   exitCode: null,
+  displacedEnd: null,
   crashed: false,
   begun: false,
   leftovers: null,

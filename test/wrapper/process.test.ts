@@ -70,7 +70,7 @@ describe('[S4] a wrapper that is killed', () => {
     expect(coordinator.ackedSeq).toBeGreaterThan(acked + 10);
     expect(types().filter((type) => type === 'started').length).toBe(1);
     expect(coordinator.events.slice(-2)).toMatchObject([
-      { type: 'gap', data: { events: 0, bytes: 0, reason: 'wrapper_crashed' } },
+      { type: 'gap', data: { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' } },
       { type: 'error', data: { code: 'wrapper_crashed', fatal: true } },
     ]);
     const lines = coordinator.text().trimEnd().split('\n');

@@ -3,11 +3,14 @@
  * Method: the real spool on a real folder; a "crash" opens the folder again without having closed it (its lock is removed by hand).
  */
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Chunk, lastSeqOf, Sender } from '../../wrapper/sender.ts';
-import { Spool, type SpoolOptions, type SpoolPressure, type Writev } from '../../wrapper/spool.ts';
+import { Spool, type SpoolOptions, type SpoolPressure } from '../../wrapper/spool.ts';
+import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
 import { LOCK_FILE } from '../../wrapper/spool-lock.ts';
 import { removeTemporaryFolders, sleep, temporaryFolder, until } from '../support/wrapper-run.ts';
 
@@ -24,12 +27,23 @@ function open(directory: string, options: Partial<SpoolOptions> = {}) {
   const chunks: Chunk[] = [...opening.recovered.chunks];
   const pressures: SpoolPressure[] = [];
   const failures: (string | null)[] = [];
+  const damages: string[] = [];
   opening.spool.attach({
     onStored: (chunk) => chunks.push(chunk),
     onPressure: (pressure) => pressures.push(pressure),
     onWriteFailure: (message) => failures.push(message),
+    onDamage: (message) => damages.push(message),
   });
-  return { spool: opening.spool, recovered: opening.recovered, crashed: opening.crashed, chunks, pressures, failures };
+  return {
+    spool: opening.spool,
+    recovered: opening.recovered,
+    crashed: opening.crashed,
+    damage: opening.damage,
+    chunks,
+    pressures,
+    failures,
+    damages,
+  };
 }
 
 /** As after a SIGKILL: nothing was closed, and the process of the lock is gone. */
@@ -91,7 +105,7 @@ describe('what is stored', () => {
     await spool.stored();
     crash(directory);
     const again = open(directory);
-    expect(again.recovered.terminal).toBe(true);
+    expect(again.recovered.end).toMatchObject({ type: 'exit' });
     expect(again.spool.append(line(2))).toBe(false);
     expect(again.recovered.nextSeq).toBe(2);
   });
@@ -126,26 +140,27 @@ describe('recovery', () => {
     expect(readFileSync(segment, 'utf8').split('\n').length).toBe(7);
   });
 
-  it('[RC1] cut inside the last record at every byte, the records before it are kept', async () => {
+  it('[RC1] cut inside the last line at every byte: the lines before it are kept, and its number stays taken', async () => {
     const { directory, segment } = await crashed(3);
     const whole = readFileSync(segment);
     const lastStart = whole.lastIndexOf(10, whole.length - 2) + 1;
     for (let length = lastStart; length < whole.length; length += 1) {
       truncateSync(segment, 0);
       writeFileSync(segment, whole.subarray(0, length));
-      const { spool, recovered } = open(directory);
-      expect(recovered.nextSeq).toBe(3);
+      const { spool, recovered, chunks } = open(directory);
+      expect(recovered).toMatchObject({ nextSeq: 4, lost: [{ firstSeq: 3, lastSeq: 3 }] });
+      expect(readBack(spool, chunks).slice(0, 2)).toEqual([1, 2]);
       await spool.close();
     }
   });
 
-  it('[RC3] fills what a segment in the middle has lost with gaps, one for each seq', async () => {
+  it('[RC4] [LO1] a segment in the middle that lost its end: one gap counts what is missing, and the numbers behind it stay', async () => {
     const { directory, segment } = await crashed(5);
     writeFileSync(join(directory, '6.ndjson'), line(6));
     const whole = readFileSync(segment, 'utf8').split('\n');
     writeFileSync(segment, `${whole.slice(0, 3).join('\n')}\n`);
     const { spool, recovered, chunks } = open(directory);
-    expect(recovered).toMatchObject({ nextSeq: 7, filledEvents: 2 });
+    expect(recovered).toMatchObject({ nextSeq: 7, lost: [{ firstSeq: 4, lastSeq: 5 }] });
     const events = chunks.flatMap((chunk) =>
       spool
         .read([chunk])
@@ -155,6 +170,8 @@ describe('recovery', () => {
         .map((text) => JSON.parse(text)),
     );
     expect(events.map(({ type }) => type)).toEqual(['status', 'status', 'status', 'gap', 'gap', 'status']);
+    expect(events[3].data).toEqual({ events: 2, bytes: 2 * line(4).length, reason: 'spool_damaged' });
+    expect(events[4].data).toEqual({ events: 0, bytes: 0, reason: 'placeholder' });
   });
 
   it('[SP6] goes on after an acked head was deleted', async () => {
@@ -241,7 +258,7 @@ describe('bounds', () => {
     let full = true;
     let calls = 0;
     // Also writes less than asked: the rest must follow at the right place.
-    const flaky: Writev = (file, buffers, position) =>
+    const writevFlaky: SpoolFiles['writev'] = (file, buffers, position) =>
       new Promise((resolve, reject) => {
         calls += 1;
         if (full) return reject(Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }));
@@ -249,7 +266,7 @@ describe('bounds', () => {
         const part = calls % 2 === 0 ? [first.subarray(0, Math.ceil(first.length / 2))] : buffers;
         writev(file, part, position, (error, written) => (error ? reject(error) : resolve(written)));
       });
-    const { spool, chunks, pressures, failures } = open(temporaryFolder(), { writev: flaky });
+    const { spool, chunks, pressures, failures } = open(temporaryFolder(), { files: { ...nodeFiles, writev: writevFlaky } });
     for (const n of numbers(300)) spool.append(line(n, 5000));
     await until(() => calls >= 2, 'a second attempt');
     expect(pressures.at(-1)).toBe('write_failure');
@@ -284,11 +301,26 @@ describe('the lock', () => {
     expect(Spool.open({ directory, execution: '/e1', bootId: 'b_1' }).kind).toBe('opened');
   });
 
-  it('[LK2] leaves a lock alone that it can not read', () => {
+  it.each(['', 'what is this', '{"pid":1'])(
+    '[LK2] takes over a lock that it cannot read (%j) when no process uses the folder',
+    (text) => {
+      const directory = temporaryFolder();
+      writeFileSync(join(directory, LOCK_FILE), text);
+      expect(Spool.open({ directory, execution: '/e1', bootId: 'b_1' }).kind).toBe('opened');
+      expect(readdirSync(directory).filter((name) => name.startsWith(LOCK_FILE))).toEqual([LOCK_FILE]);
+    },
+  );
+
+  it('[LK2] leaves a lock alone that it cannot read while a process has a file of the folder open', async () => {
     const directory = temporaryFolder();
-    writeFileSync(join(directory, LOCK_FILE), 'what is this');
-    expect(Spool.open({ directory, execution: '/e1', bootId: 'b_1' })).toEqual({ kind: 'locked', pid: null });
-    expect(readFileSync(join(directory, LOCK_FILE), 'utf8')).toBe('what is this');
+    writeFileSync(join(directory, '1.ndjson'), line(1));
+    const holder = spawn('tail', ['-f', join(directory, '1.ndjson')], { stdio: ['ignore', 'pipe', 'ignore'] });
+    await once(holder.stdout, 'data');
+    writeFileSync(join(directory, LOCK_FILE), '');
+    // Where there is no /proc, a wrapper is known by its arguments only.
+    const expected = existsSync('/proc/self/fd') ? { kind: 'locked', pid: holder.pid } : { kind: 'opened' };
+    expect(Spool.open({ directory, execution: '/e1', bootId: 'b_1' })).toMatchObject(expected);
+    holder.kill();
   });
 
   it('refuses the spool of another execution, and lets go of it', async () => {

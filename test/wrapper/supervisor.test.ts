@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Writev } from '../../wrapper/spool.ts';
+import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
   expectNumberedLines,
@@ -536,14 +536,14 @@ describe('[G8] when there is no room', () => {
   it('a disk that is full for a while is waited for', async () => {
     const { writev } = await import('node:fs');
     let calls = 0;
-    const flaky: Writev = (file, buffers, position) =>
+    const flaky: SpoolFiles['writev'] = (file, buffers, position) =>
       new Promise((resolve, reject) => {
         calls += 1;
         if (calls >= 3 && calls <= 5) return reject(new Error('ENOSPC: no space left on device'));
         writev(file, buffers, position, (error, count) => (error ? reject(error) : resolve(count)));
       });
     const { command, open } = numberedLines();
-    const { exitCode, log } = runInProcess(coordinator, command, { writev: flaky });
+    const { exitCode, log } = runInProcess(coordinator, command, { spoolFiles: { ...nodeFiles, writev: flaky } });
     await until(() => calls > 5, 'the disk has room again');
     open();
     expect(await exitCode).toBe(0);

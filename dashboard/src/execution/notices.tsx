@@ -6,7 +6,7 @@ import { isEnded } from './facts.ts';
 import type { FeedSnapshot } from './feed-types.ts';
 import { Moment, Notice, timeOfDay } from './parts.tsx';
 import { failureReason } from './stream-view.ts';
-import { lostIn } from './timeline.ts';
+import { type Lost, lostIn } from './timeline.ts';
 import { errorWords, outcomeOf } from './words.ts';
 
 interface Props {
@@ -17,6 +17,11 @@ interface Props {
   onRestart(): void;
   onCancelLoading(): void;
   onRetryOlder(): void;
+}
+
+function lostWords({ events, unknown }: Lost): string {
+  if (unknown && events === 0) return 'An unknown amount of output';
+  return `${unknown ? 'At least ' : ''}${count(events)} ${events === 1 ? 'event' : 'events'}`;
 }
 
 export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoading, onRetryOlder }: Props) {
@@ -58,7 +63,7 @@ export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoadi
       {!isEnded(facts) && !gone && facts.wrapper.state === 'disconnected' ? <Disconnected facts={facts} /> : null}
       {lost ? (
         <Notice tone="danger" title="A part of this log is missing">
-          {count(lost.events)} {lost.events === 1 ? 'event' : 'events'} could not be kept. The log says where.
+          {lostWords(lost)} could not be kept. The log says where.
         </Notice>
       ) : null}
       {expiredBefore !== null ? (

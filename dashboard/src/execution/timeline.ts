@@ -6,12 +6,19 @@
  * T2  Bounded: a job that reports progress every second for a day is one bar, not 86,400 entries.
  */
 
-import type { LoggedEvent } from '../../../client/index.ts';
+import { gapText, type LoggedEvent } from '../../../client/index.ts';
 import { duration } from '../ui/index.ts';
 import type { Execution } from './model.ts';
 import { verdictWords } from './words.ts';
 
 export type Tone = 'info' | 'ok' | 'warn' | 'danger' | 'muted';
+/** `unknown`: it may be more. */
+export interface Lost {
+  events: number;
+  bytes: number;
+  unknown: boolean;
+}
+
 export type EntryKind = 'lifecycle' | 'connection' | 'progress' | 'status' | 'error' | 'gap' | 'interrupt';
 
 export interface TimelineEntry {
@@ -24,7 +31,7 @@ export interface TimelineEntry {
   readonly title: string;
   readonly detail: string | null;
   /** Events and bytes that the log says it lacks. */
-  readonly lost: { events: number; bytes: number } | null;
+  readonly lost: Lost | null;
 }
 
 export interface Timeline {
@@ -199,8 +206,14 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
     case 'gap': {
       const events = number('events') ?? 0;
       const bytes = number('bytes') ?? 0;
-      const entry = make('gap', 'danger', `${events} ${events === 1 ? 'event is' : 'events are'} missing here`, text('reason'));
-      return { ...entry, lost: { events, bytes } };
+      const said = gapText(data);
+      if (said === null) return null;
+      const title = said.replace(/ \(\d+ bytes\)/, '');
+      const unknown = data.unknown === true || said.includes('unknown');
+      return {
+        ...make('gap', 'danger', `${title[0]?.toUpperCase()}${title.slice(1)}`, text('reason')),
+        lost: { events, bytes, unknown },
+      };
     }
     default:
       return null;
@@ -208,12 +221,12 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
 }
 
 /** Everything that the timeline knows to be missing. */
-export function lostIn({ entries }: Timeline): { events: number; bytes: number } | null {
-  let events = 0;
-  let bytes = 0;
+export function lostIn({ entries }: Timeline): Lost | null {
+  const total: Lost = { events: 0, bytes: 0, unknown: false };
   for (const { lost } of entries) {
-    events += lost?.events ?? 0;
-    bytes += lost?.bytes ?? 0;
+    total.events += lost?.events ?? 0;
+    total.bytes += lost?.bytes ?? 0;
+    total.unknown ||= lost?.unknown ?? false;
   }
-  return events > 0 || bytes > 0 ? { events, bytes } : null;
+  return total.events > 0 || total.bytes > 0 || total.unknown ? total : null;
 }

@@ -3,7 +3,7 @@
  * what an agent says. The reason of an abnormal end stands in the log itself, where whoever reads it looks first.
  */
 
-import type { LoggedEvent } from '../../../client/index.ts';
+import { gapText, type LoggedEvent } from '../../../client/index.ts';
 import { AGENT, type Kind, STATUS } from './chunk.ts';
 
 type JsonObject = LoggedEvent['data'];
@@ -35,7 +35,10 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
     const words = Array.isArray(command) ? command.filter((word) => typeof word === 'string').join(' ') : text(command);
     return `started${words ? `: ${words}` : ''}${typeof pid === 'number' ? ` (pid ${pid})` : ''}`;
   },
-  gap: ({ events, bytes, reason }) => `${events} events (${bytes} bytes) are missing here${also(reason)}`,
+  gap: (data) => {
+    const said = gapText(data);
+    return said === null ? null : `${said}${also(data.reason)}`;
+  },
   interrupt_requested: ({ reason, force }) => `${force === true ? 'stop by force' : 'interrupt'} requested${also(reason)}`,
   wrapper_connected: () => 'wrapper connected',
   wrapper_reconnected: () => 'wrapper connected again',

@@ -147,7 +147,14 @@ describe('other facts', () => {
       event(2, 'gap', { events: 3, bytes: 100, reason: 'the spool was damaged' }),
       event(8, 'gap', { events: 1, bytes: 20, reason: 'x' }),
     ]);
-    expect(lostIn(facts.timeline)).toEqual({ events: 4, bytes: 120 });
+    expect(lostIn(facts.timeline)).toEqual({ events: 4, bytes: 120, unknown: false });
+    const more = withEvents(facts, [
+      event(9, 'gap', { events: 0, bytes: 0, reason: 'placeholder' }),
+      event(10, 'gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' }),
+    ]);
+    expect(lostIn(more.timeline)).toEqual({ events: 4, bytes: 120, unknown: true });
+    expect(more.timeline.entries.at(-1)?.title).toBe('An unknown amount of output is missing here');
+    expect(more.timeline.entries.length).toBe(facts.timeline.entries.length + 1);
     expect(lostIn(EMPTY_TIMELINE)).toBeNull();
   });
 });
