@@ -59,3 +59,6 @@ export function describeEnding(execution: Described): string {
   ].filter((fact) => fact !== undefined);
   return facts.length > 0 ? `${status} (${facts.join(', ')})` : status;
 }
+
+/** The job ran, and its exit code or signal says it all. */
+export const endedByItself = (code: unknown): boolean => code === undefined || code === 'exit_nonzero';

@@ -13,6 +13,8 @@ export interface Piece {
   /** Number of the line it is part of, in the order in which lines begin. */
   line: number;
   startsLine: boolean;
+  /** Not the job's: what Holdfast says. `error`: it is said with --quiet too. */
+  remark?: 'note' | 'error';
 }
 
 export class LineSplitter {
@@ -41,8 +43,8 @@ export class LineSplitter {
   }
 
   /** A remark that is no line of the job's: it stands and falls with the line before it. */
-  remark(text: string, at: number): Piece {
-    return { stream: 'stderr', text, at, line: this.lines, startsLine: true };
+  remark(text: string, at: number, remark: 'note' | 'error'): Piece {
+    return { stream: 'stderr', text, at, line: this.lines, startsLine: true, remark };
   }
 }
 

@@ -1,7 +1,7 @@
 /** Events as output: the job's text goes to the stream it came from, what Holdfast has to say goes to stderr, JSON goes to stdout. */
 
 import { gapText, type LoggedEvent } from '../protocol/index.ts';
-import { describeEnding } from './exit-code.ts';
+import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { LineSplitter, type Piece, type StreamName } from './lines.ts';
 import { progressText, type StatusLine } from './status-line.ts';
@@ -60,9 +60,12 @@ export class Printer {
       case 'agent':
         return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
       default: {
-        const remark = remarkOn(type, data);
-        if (remark !== null) return [this.#splitter.remark(`holdfast: ${visible(remark)}\n`, at)];
-        if (!this.#options.types?.includes(type)) return [];
+        // The verdict says a fatal error once more; where that was not asked for, this is all there is.
+        const repeats = type === 'error' && data.fatal === true && !this.#options.types?.includes(type);
+        const remark = repeats ? null : remarkOn(type, data);
+        if (remark !== null)
+          return [this.#splitter.remark(`holdfast: ${visible(remark)}\n`, at, isTrouble(type, data) ? 'error' : 'note')];
+        if (repeats || !this.#options.types?.includes(type)) return [];
         return this.#splitter.split('stdout', `${offset} ${type} ${visible(JSON.stringify(data))}\n`, at);
       }
     }
@@ -78,11 +81,12 @@ export class Printer {
   }
 
   async write(pieces: readonly Piece[], stream?: StreamName): Promise<void> {
+    const shown = this.#options.quiet ? pieces.filter(({ remark }) => remark !== 'note') : pieces;
     if (stream) {
-      await this.#writeTo(stream, pieces.map((piece) => this.#render(piece)).join(''));
+      await this.#writeTo(stream, shown.map((piece) => this.#render(piece)).join(''));
       return;
     }
-    for (const piece of pieces) await this.#writeTo(piece.stream, this.#render(piece));
+    for (const piece of shown) await this.#writeTo(piece.stream, this.#render(piece));
   }
 
   #render({ text, at, startsLine }: Piece): string {
@@ -90,13 +94,17 @@ export class Printer {
   }
 
   async #writeTo(stream: StreamName, text: string): Promise<void> {
-    if (this.#options.quiet && stream === 'stderr' && text.startsWith('holdfast: ')) return;
+    if (text === '') return;
     const output = stream === 'stderr' || this.#options.outputTo === 'stderr' ? this.#io.stderr : this.#io.stdout;
     await output.write(text);
   }
 }
 
 const withReason = (text: string | null, reason: unknown): string | null => (text === null ? null : `${text}: ${reason}`);
+
+/** What a reader must know of even with --quiet: what is missing, and an end that is not the job's own. */
+const isTrouble = (type: string, data: Record<string, unknown>): boolean =>
+  type === 'gap' || type === 'error' || (type === 'execution_failed' && !endedByItself(data.code));
 
 /** What Holdfast itself has to say about an event, or null when nothing. */
 function remarkOn(type: string, data: Record<string, unknown>): string | null {

@@ -24,6 +24,7 @@ import { encodePiece, type StreamName } from './event-lines.ts';
 import type { LineNumbers } from './line-numbers.ts';
 import { ProgressEvents } from './progress.ts';
 import type { Redaction } from './redaction.ts';
+import { isDirectory } from './runner-folder.ts';
 import { listProcesses } from './runner-process.ts';
 import { TerminalProgress } from './terminal-progress.ts';
 import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from './text-splitter.ts';
@@ -256,6 +257,7 @@ export class Child {
   #explain(error: Error): string {
     const { cwd } = this.#options;
     if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
+    if (cwd !== null && !isDirectory(cwd)) return `the working directory ${cwd} is not a directory`;
     return (error as NodeJS.ErrnoException).code === 'ENOENT'
       ? `the command or its interpreter was not found: ${error.message}`
       : error.message;

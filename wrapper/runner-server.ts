@@ -3,6 +3,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { isId } from '../protocol/index.ts';
+import { Lockout } from './runner-lockout.ts';
 import { RUNNER_BODY_BYTES_MAX, readLaunchRequest } from './runner-request.ts';
 import type { Runs } from './runner-runs.ts';
 
@@ -21,6 +22,7 @@ const PROBLEMS = {
   method_not_allowed: [405, false, 'This path does not take that method'],
   execution_id_conflict: [409, false, 'This execution id belongs to a different request'],
   too_large: [413, false, 'The request is too large'],
+  too_many_wrong_tokens: [429, true, 'Too many wrong tokens came from this address'],
   runner_full: [429, true, 'Every slot of this runner is taken'],
   internal: [500, true, 'Something went wrong here'],
   launch_failed: [503, true, 'The wrapper could not be started'],
@@ -35,10 +37,19 @@ export interface RunnerServerOptions {
   token: string;
   isStopping: () => boolean;
   log?: (message: string) => void;
+  /** Milliseconds that only go forward. */
+  now?: () => number;
 }
 
-export function runnerListener({ runs, token, isStopping, log = () => {} }: RunnerServerOptions): RequestListener {
+export function runnerListener({
+  runs,
+  token,
+  isStopping,
+  log = () => {},
+  now = () => performance.now(),
+}: RunnerServerOptions): RequestListener {
   const expected = sha256(token);
+  const lockout = new Lockout();
 
   const authorized = (request: IncomingMessage): boolean => {
     const [, given] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
@@ -65,7 +76,17 @@ export function runnerListener({ runs, token, isStopping, log = () => {} }: Runn
       const { inFlight, max } = runs;
       return send(response, 200, { ok: true, program: RUNNER_PROGRAM, version: RUNNER_VERSION, inFlight, max });
     }
+    const address = request.socket.remoteAddress ?? '';
+    const lockedMs = lockout.remainingMs(address, now());
+    if (lockedMs !== null) {
+      response.setHeader('Connection', 'close');
+      response.setHeader('Retry-After', String(Math.ceil(lockedMs / 1000)));
+      return problem(response, 'too_many_wrong_tokens', 'No token from this address is looked at until that time is over.');
+    }
     if (!authorized(request)) {
+      lockout.noteWrong(address, now());
+      if (lockout.remainingMs(address, now()) !== null) log(`${address} sent too many wrong tokens and is locked out for a while`);
+      response.setHeader('Connection', 'close'); // Its body is not read.
       response.setHeader('WWW-Authenticate', 'Bearer');
       return problem(response, 'unauthorized', 'Send the token of this runner as Authorization: Bearer.');
     }

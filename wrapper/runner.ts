@@ -9,6 +9,7 @@
  *     runner-folder   its files
  *     runner-wrapper  its process: started, and found again
  *   runner-request  the launch request and its digest
+ *   runner-lockout  who has sent wrong tokens too often (pure)
  *   runner-lock     one runner per spool directory
  *   runner-process  who a process is
  *
@@ -30,6 +31,14 @@ import { acquireLock } from './runner-lock.ts';
 import { Runs } from './runner-runs.ts';
 import { RUNNER_PROGRAM, runnerListener } from './runner-server.ts';
 
+/** As random as base64 or hex makes it, this is beyond guessing. On loopback any token will do: who is there could read the runner's memory too. */
+export const TOKEN_CHARS_MIN = 16;
+const HOW_TO_MAKE_ONE = 'Make one with `openssl rand -hex 32`, and give it as HOLDFAST_RUNNER_TOKEN';
+/** A coordinator has a handful of launches under way. The rest is room for people who look, and a bound on what strangers can hold open. */
+export const CONNECTIONS_MAX = 256;
+/** Slow or silent peers: a head takes one packet, the largest body a moment. Looked at every `connectionsCheckingInterval`. */
+const SERVER_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 } as const;
+
 const PORT_DEFAULT = 8788;
 const MAX_DEFAULT = 64;
 /** With --stop-jobs: how long jobs may take to end after SIGTERM before they are killed. */
@@ -45,6 +54,7 @@ Starts a wrapper for each execution that a coordinator asks for.
   --port N        port to listen on (8788; 0 picks a free one)      HOLDFAST_RUNNER_PORT
   --host H        address to listen on (127.0.0.1)                  HOLDFAST_RUNNER_HOST
   --token T       what callers must know; better given by variable  HOLDFAST_RUNNER_TOKEN
+                  (beyond loopback at least 16 characters)
   --spool DIR     where runs are kept (~/.holdfast/runner)          HOLDFAST_RUNNER_SPOOL
   --max N         wrappers at the same time (64)                    HOLDFAST_RUNNER_MAX
   --stop-jobs     at SIGTERM stop all jobs too; else they go on
@@ -141,7 +151,13 @@ export async function serve(argv: string[]): Promise<number> {
   }
   const { settings } = read;
   if (settings.token === null && !isLoopback(settings.host)) {
-    say(`refusing to listen on ${settings.host} without a token: anyone there could run commands here. Set HOLDFAST_RUNNER_TOKEN.`);
+    say(`refusing to listen on ${settings.host} without a token: anyone there could run commands here. ${HOW_TO_MAKE_ONE}.`);
+    return 1;
+  }
+  if (settings.token !== null && settings.token.length < TOKEN_CHARS_MIN && !isLoopback(settings.host)) {
+    say(
+      `refusing to listen on ${settings.host} with a token of ${settings.token.length} characters, which can be guessed: ${TOKEN_CHARS_MIN} are needed. ${HOW_TO_MAKE_ONE}, to the coordinator as well.`,
+    );
     return 1;
   }
 
@@ -176,7 +192,8 @@ async function serveLocked(settings: Settings): Promise<number> {
     log,
   });
   let stopping = false;
-  const server = createServer({ requestTimeout: 30_000 }, runnerListener({ runs, token, isStopping: () => stopping, log }));
+  const server = createServer(SERVER_LIMITS, runnerListener({ runs, token, isStopping: () => stopping, log }));
+  server.maxConnections = CONNECTIONS_MAX;
 
   // Before anyone can know that it is there: who ends it at once means what he would mean later.
   const asked = firstSignal();

@@ -17,7 +17,7 @@ import {
   terminalStatusOf,
 } from '../../protocol/index.ts';
 import { type Context, note, openStream, printJson } from '../context.ts';
-import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
+import { describeEnding, type Ending, EXIT, endedByItself, exitCodeOf } from '../exit-code.ts';
 import { explain, isGone } from '../explain.ts';
 import type { StopSignal } from '../io.ts';
 import { Printer } from '../printer.ts';
@@ -173,7 +173,13 @@ async function follow(
   }
   stop.settled();
   const exitCode = exitCodeOf(ending);
-  if (ending.status !== 'completed') await note(context, describeEnding(ended ?? ending));
+  if (ending.status !== 'completed') {
+    const told: Parameters<typeof describeEnding>[0] = ended ?? ending;
+    // With --quiet too where the exit code alone would leave a person guessing.
+    if (ending.status === 'failed' && !endedByItself(told.code))
+      await io.stderr.write(`holdfast: ${visible(describeEnding(told))}\n`);
+    else await note(context, describeEnding(told));
+  }
   if (context.json)
     await printJson(context, {
       reference: formatReference(reference),

@@ -56,6 +56,36 @@ describe('run', () => {
     expect(err).toContain(`holdfast: ${status} (`);
   });
 
+  test('a fatal error of the wrapper is said once, and with --quiet too', async () => {
+    jobThat(({ id }) => {
+      const error = 'the command or its interpreter was not found: spawn nope ENOENT';
+      fake.append(id, [{ type: 'error', data: { error, code: 'spawn_failed', fatal: true } }]);
+      fake.settle(id, 'failed', { code: 'wrapper_error', reason: 'spawn_failed', error });
+    });
+    for (const args of [
+      ['run', '-s', 's1', '--', 'nope'],
+      ['run', '-q', '-s', 's1', '--', 'nope'],
+    ]) {
+      const { code, err } = await result(args);
+      expect(code).toBe(125);
+      expect(err.split('spawn nope ENOENT')).toHaveLength(2);
+    }
+    const logs = await result(['logs', '-q', `s1/${[...fake.executions.keys()].at(-1)}`]);
+    expect(logs.err).toMatch(/^to stderr\nholdfast: failed .*spawn nope ENOENT\)\n$/);
+  });
+
+  test('with --quiet a job that failed by itself says it by its exit code, and a line of its own is shown whatever it begins with', async () => {
+    fake.onStart = ({ id }) => {
+      fake.output(id, 'holdfast: a line of the job\n', 'stderr');
+      fake.append(id, [{ type: 'status', data: { message: 'a remark' } }]);
+      fake.append(id, [{ type: 'gap', data: { events: 3, bytes: 9, reason: 'spool_full' } }]);
+      fake.settle(id, 'failed', { code: 'exit_nonzero', exitCode: 3 });
+    };
+    const { code, err } = await result(['run', '-q', '--', 'job']);
+    expect(code).toBe(3);
+    expect(err).toBe('holdfast: a line of the job\nholdfast: 3 events (9 bytes) are missing here: spool_full\n');
+  });
+
   test('the exit code is known from the stream when the coordinator goes away right after the verdict', async () => {
     jobThat(({ id }) => fake.settle(id, 'failed', { exitCode: 7 }));
     fake.overrides.push({ match: /GET/, override: { problem: 'not_found' } });

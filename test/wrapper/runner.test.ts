@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENV_BYTES_MAX } from '../../protocol/index.ts';
 import { decodeJobEnv } from '../../wrapper/job-env.ts';
+import { CONNECTIONS_MAX, TOKEN_CHARS_MIN } from '../../wrapper/runner.ts';
 import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/runner-process.ts';
 import { RUNNER_BODY_BYTES_MAX } from '../../wrapper/runner-request.ts';
 import { Runs } from '../../wrapper/runner-runs.ts';
@@ -450,6 +451,40 @@ describe('the life of the runner', () => {
     expect(open.stderr()).toContain('without a token');
     const local = await startRunner([], { HOLDFAST_RUNNER_TOKEN: '' });
     expect((await call(local, 'GET', '/executions', undefined, null)).status).toBe(401);
+  });
+
+  it('[S3] refuses to listen beyond loopback with a token that can be guessed, and says how to make one', async () => {
+    const listen = (token: string) =>
+      spawnServe(['--port', '0', '--json', '--spool', spool, '--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: token });
+    for (const token of ['x', 'x'.repeat(TOKEN_CHARS_MIN - 1)]) {
+      const refused = listen(token);
+      expect(await refused.exit).toBe(1);
+      expect(refused.stderr()).toContain(`a token of ${token.length} characters`);
+      expect(refused.stderr()).toContain('openssl rand -hex 32');
+    }
+    const taken = await startRunner(['--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: 'x'.repeat(TOKEN_CHARS_MIN) });
+    expect(taken.url).toContain('0.0.0.0');
+  });
+
+  it('[S3] holds as many connections as it says, and not one more; those that send nothing end by themselves', async () => {
+    const runner = await startRunner();
+    const { port } = new URL(runner.url);
+    const sockets = Array.from({ length: CONNECTIONS_MAX }, () => connect({ host: '127.0.0.1', port: Number(port) }));
+    const gone = new Set<Socket>();
+    for (const socket of sockets)
+      socket
+        .on('close', () => gone.add(socket))
+        .on('error', () => {})
+        .resume();
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    for (const socket of sockets) socket.write('GET /health HTTP/1.1\r\nhost: x\r\nx-slow: ');
+    const extra = connect({ host: '127.0.0.1', port: Number(port) });
+    extra.on('error', () => {}).resume();
+    await once(extra, 'close');
+    expect(gone.size).toBe(0);
+    // Each of them has half a head.
+    await until(() => gone.size === sockets.length, 'the end of the slow ones');
+    expect((await call(runner, 'GET', '/health', undefined, null)).status).toBe(200);
   });
 
   it('says what is wrong with its arguments', async () => {
