@@ -9,7 +9,18 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { closeSync, cpSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -109,7 +120,7 @@ export class Stack {
     this.data = resolve(options.data);
     this.port = port;
     this.url = `http://127.0.0.1:${port}`;
-    this.#keys = readKeys(this.data);
+    this.#keys = readKeys(this.data, options.log ?? ((message) => process.stderr.write(`${message}\n`)));
     this.apiKey = this.#keys.apiKey;
     this.runnerToken = this.#keys.runnerToken;
     this.callbackKey = this.#keys.callbackKey;
@@ -296,9 +307,25 @@ async function isHealthy(url: string): Promise<boolean> {
   }
 }
 
-function readKeys(data: string): Keys {
+/** A folder or file of keys that others of this machine may open is closed to them, also when it was there before. Where that is not ours to change, it is said. */
+export function keepForOwner(path: string, log: (message: string) => void): void {
+  if (!existsSync(path)) return;
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & 0o077) === 0) return;
+  try {
+    chmodSync(path, mode & 0o700);
+    log(
+      `${path} could be opened by other users of this machine, and keys are in it: its mode is ${(mode & 0o700).toString(8)} now`,
+    );
+  } catch (error) {
+    log(`${path} can be opened by other users of this machine, and keys are in it: ${(error as Error).message}`);
+  }
+}
+
+function readKeys(data: string, log: (message: string) => void): Keys {
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const file = join(data, 'keys.json');
+  for (const path of [data, file]) keepForOwner(path, log);
   const known: Partial<Keys> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
   // Keys that are there stay. A folder from before there were callbacks has none for them.
   const keys: Keys = {

@@ -123,7 +123,7 @@ export class Child {
     } catch (error) {
       if (pipes) for (const pipe of [pipes.stdout, pipes.stderr]) readPipe(pipe).destroy();
       // Arguments that no process can have; asynchronous like every other failure to start.
-      queueMicrotask(() => this.#finish({ kind: 'not_started', message: (error as Error).message }));
+      queueMicrotask(() => this.#finish({ kind: 'not_started', message: this.#explain(error as Error) }));
       return;
     } finally {
       if (pipes) closeWriters(pipes);

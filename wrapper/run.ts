@@ -19,6 +19,12 @@ import { Supervisor } from './supervisor.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
+/**
+ * Node sets every signal back to its default before any of this runs, so that a SIGHUP was ignored can not be seen. Shells leave in `_` what they started, which
+ * is `nohup` then, and stays it when nohup becomes this process.
+ */
+const startedByNohup = ({ _: started = '' }: NodeJS.ProcessEnv): boolean => /(^|\/)nohup$/.test(started);
+
 /** Runs the command to its reported end. Resolves with the exit code; throws when the spool directory can not be used at all. */
 export async function run(options: RunOptions): Promise<number> {
   const { env, jobEnv = {}, redact = [], log } = options;
@@ -62,7 +68,9 @@ export async function run(options: RunOptions): Promise<number> {
   const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
   for (const chunk of recovered.chunks) sender.appended(chunk);
   const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, recovered, crashed });
-  const onSignal = (signal: NodeJS.Signals) => supervisor.signalled(signal);
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (signal !== 'SIGHUP' || !startedByNohup(env)) supervisor.signalled(signal);
+  };
   if (options.handleSignals) for (const signal of SIGNALS) process.on(signal, onSignal);
   const exitCode = await supervisor.start();
   for (const signal of SIGNALS) process.off(signal, onSignal);

@@ -177,6 +177,35 @@ describe('signals', () => {
     expect(coordinator.events.at(-1)).toMatchObject({ type: 'exit', data: { exitCode: 0 } });
   });
 
+  it('started by nohup it goes on when its terminal is closed, and SIGTERM still ends it', async () => {
+    const { script, gates } = gated(['echo one', 'echo two']);
+    const wrapper = start(coordinator, sh(script), { env: { _: '/usr/bin/nohup' } });
+    await coordinator.until(() => coordinator.text() === 'one\n', 'output');
+    wrapper.process.kill('SIGHUP');
+    // In the order in which they came: what follows would be cut off by an interrupt.
+    for (const { open } of gates) open();
+    expect(await wrapper.ended).toEqual({ code: 0, signal: null });
+    expect(coordinator.text()).toBe('one\ntwo\n');
+  });
+
+  it('without nohup a closed terminal interrupts the job', async () => {
+    const wrapper = start(coordinator, sh('echo one; sleep 60'), { env: { _: '/usr/bin/env' } });
+    await coordinator.until(() => coordinator.text() === 'one\n', 'output');
+    wrapper.process.kill('SIGHUP');
+    expect((await wrapper.ended).code).not.toBe(0);
+    expect(coordinator.events.at(-1)?.type).toBe('interrupted');
+  });
+
+  it('a stopped job gets its interrupt at once', async () => {
+    const wrapper = start(coordinator, sh("trap 'echo bye; exit 0' TERM; echo $$; kill -STOP $$; sleep 60 & wait"));
+    await coordinator.until(() => /^\d+\n$/.test(coordinator.text()), 'its pid');
+    const pid = coordinator.text().trim();
+    await until(() => / T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')), 'a stopped job');
+    wrapper.process.kill('SIGTERM');
+    await wrapper.ended;
+    expect(coordinator.text()).toContain('bye\n');
+  });
+
   it('the second signal kills a job that ignores the first', async () => {
     const wrapper = start(coordinator, sh('trap "echo no" TERM; echo ready; while :; do sleep 0.05; done'));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');

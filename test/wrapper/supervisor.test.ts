@@ -5,6 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
@@ -72,6 +73,12 @@ describe('how a run ends', () => {
     expect(await runInProcess(coordinator, ['/no/such/command']).exitCode).toBe(127);
     expect(types()).toEqual(['error']);
     expect(lastEvent()?.data).toMatchObject({ code: 'spawn_failed', fatal: true, error: expect.stringContaining('ENOENT') });
+  });
+
+  it('a working directory that is a file is called so', async () => {
+    const file = fileURLToPath(import.meta.url);
+    expect(await runInProcess(coordinator, ['true'], { cwd: file }).exitCode).toBe(127);
+    expect(coordinator.events.at(-1)?.data.error).toBe(`the working directory ${file} is not a directory`);
   });
 
   it('a working directory that does not exist is called by its name', async () => {
