@@ -8,6 +8,8 @@ export const EXIT = {
   /** A question was answered with no. */
   refused: 1,
   usage: 2,
+  /** It ran longer than its limit: what `timeout` of coreutils says. */
+  timedOut: 124,
   /** The coordinator failed us, or the execution failed without an exit code of its own. */
   coordinator: 125,
   interrupted: 130,
@@ -20,16 +22,20 @@ export interface Ending {
   status: TerminalStatus;
   exitCode?: number | undefined;
   signal?: string | undefined;
+  /** Of a failure. */
+  code?: string | undefined;
 }
 
 /** Success is never inferred (G9): only `completed` is 0. */
-export function exitCodeOf({ status, exitCode, signal }: Ending): number {
+export function exitCodeOf({ status, exitCode, signal, code }: Ending): number {
   switch (status) {
     case 'completed':
       return EXIT.ok;
     case 'interrupted':
       return EXIT.interrupted;
     case 'failed': {
+      // Whatever the job did with its signal: why it was told to stop is what a script wants to know.
+      if (code === 'runtime_exceeded') return EXIT.timedOut;
       if (signal) {
         const number = (constants.signals as Record<string, number>)[signal];
         if (number !== undefined) return 128 + number;

@@ -82,6 +82,8 @@ function hintFor(
       return 'too many runs wait in this session: wait for one to end, or use another --session';
     case 'session_full':
       return 'a session takes a limited number of runs: use another --session, or delete this one';
+    case 'storage_full':
+      return 'the session has no room for another log: use another --session, a smaller --max-log, or delete this one';
     case 'input_full':
       return 'the wrapper has not taken what was sent before: send the rest when it has, or see whether it is connected: holdfast get';
     case 'rate_limited':

@@ -18,6 +18,7 @@ export const HUMAN_TYPES = [
   'wrapper_disconnected',
   'wrapper_reconnected',
   'execution_deadline_renewed',
+  'interrupt_requested',
   'execution_failed',
   'execution_interrupted',
 ] as const;
@@ -123,6 +124,8 @@ function remarkOn(type: string, data: Record<string, unknown>): string | null {
       return Number(data.eventsLost) > 0
         ? `the job is connected again; ${data.eventsLost} events were lost`
         : 'the job is connected again';
+    case 'interrupt_requested':
+      return `${data.force === true ? 'stop by force' : 'interrupt'} requested${data.reason ? `: ${data.reason}` : ''}`;
     case 'execution_deadline_renewed':
       return 'the coordinator was away itself; it waits for the job again';
     case 'execution_failed':

@@ -27,7 +27,8 @@ Flags go before the environment: HOLDFAST_URL (the coordinator), HOLDFAST_API_KE
 Data is on stdout, all else on stderr.
 
 Exit codes
-  run, wait   the job's own; 128 + n when signal n ended it; 130 when it was interrupted; 125 when it failed without a code
+  run, wait   the job's own; 128 + n when signal n ended it; 130 when it was interrupted; 124 when it ran longer than its limit;
+              125 when it failed without a code
   run         130 after Ctrl-C and 143 after SIGTERM, which detach; 141 when the reader of its output left
   all         0 done; 2 a mistake in the call, nothing was done; 125 the coordinator refused, failed or could not be reached
   delete      1 when the answer was no`;
@@ -99,7 +100,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`; it is at its end otherwise")
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
     .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); the deployment's own when left out")
-    .option('--timeout <duration>', 'interrupt the job after this long, such as 30m')
+    .option('--timeout <duration>', 'interrupt the job after this long, such as 30m (6h when left out); the exit code is then 124')
+    .option('--max-log <size>', 'keep at most so much of its output, such as 500M (2G when left out); the job goes on')
     .option('--interrupt-on-exit', 'Ctrl-C, and any other way out, interrupts the job instead of detaching (for CI)')
     .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
     .passThroughOptions()

@@ -88,6 +88,16 @@ export function duration(text: string, flag: string): number {
   return Math.round(parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * (UNITS_MS[unit as string] as number), 0));
 }
 
+const UNITS_BYTES: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+
+/** `500M`, `2G`, `1.5G`. Powers of 1024; a bare number would be anyone's guess, so it needs a unit. */
+export function size(text: string, flag: string): number {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)([KMG])$/.exec(text) ?? [];
+  if (amount === undefined || unit === undefined)
+    throw new UsageError(`${flag} must be a size such as 500M or 2G, not ${JSON.stringify(text)}`);
+  return Math.floor(Number(amount) * (UNITS_BYTES[unit] as number));
+}
+
 /** `K=V` items; `whenBare` says what an item without `=` means. */
 export function pairs(
   items: readonly string[],

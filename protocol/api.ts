@@ -55,6 +55,8 @@ export interface Execution {
   epoch: number;
   /** Whether a wrapper connection is open now; absent once the execution has ended. */
   connected?: boolean;
+  /** Bytes of the wrapper's events in the log: while it runs, and as it ended. */
+  logBytes?: number;
   /** While a running execution is without a wrapper: when it fails if none returns. */
   graceUntil?: number;
   interruptRequestedAt?: number;
@@ -126,6 +128,7 @@ export const PROBLEMS = {
   execution_in_progress: { status: 409, retryable: true, title: 'Another execution of this session is active' },
   execution_id_conflict: { status: 409, retryable: false, title: 'This execution id belongs to a different request' },
   session_full: { status: 409, retryable: false, title: 'The session takes no further executions' },
+  storage_full: { status: 409, retryable: false, title: 'The session has no room for the log of this execution' },
   stdin_closed: { status: 409, retryable: false, title: 'The execution takes no input' },
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },

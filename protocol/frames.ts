@@ -80,6 +80,8 @@ export interface WelcomeFrame {
   protocol: number;
   epoch: number;
   ackedSeq: number;
+  /** Bytes of this execution's events that are durable, up to `ackedSeq`. Absent from coordinators before 0.2.0. */
+  logBytes?: number;
   policy: Policy;
   limits: { frameBytes: number; windowBytes: number };
   commands: Command[];
@@ -364,11 +366,15 @@ function asCommand(value: unknown): Command | null {
 }
 
 function parseWelcome(header: Header): Parsed<WelcomeFrame> {
-  const { protocol, epoch, ackedSeq, policy, limits, commands } = header;
+  const { protocol, epoch, ackedSeq, logBytes, policy, limits, commands } = header;
   if (!isPositive(protocol)) return refuse('wrong_shape', 'welcome.protocol must be a positive integer');
   if (!isPositive(epoch)) return refuse('wrong_shape', 'welcome.epoch must be a positive integer');
   if (!isCount(ackedSeq)) return refuse('wrong_shape', 'welcome.ackedSeq must be a count');
-  if (!isObject(policy) || !POLICY_KEYS.every((key) => isPositive(policy[key]))) {
+  if (logBytes !== undefined && !isCount(logBytes)) return refuse('wrong_shape', 'welcome.logBytes must be a count');
+  if (
+    !isObject(policy) ||
+    !POLICY_KEYS.every((key) => isPositive(policy[key]) || (key === 'maxLogBytes' && policy[key] === undefined))
+  ) {
     return refuse('wrong_shape', 'welcome.policy is incomplete');
   }
   if (!isObject(limits) || !isPositive(limits.frameBytes) || !isPositive(limits.windowBytes)) {
@@ -384,7 +390,10 @@ function parseWelcome(header: Header): Parsed<WelcomeFrame> {
       protocol,
       epoch,
       ackedSeq,
-      policy: Object.fromEntries(POLICY_KEYS.map((key) => [key, policy[key]])) as unknown as Policy,
+      ...(logBytes === undefined ? {} : { logBytes }),
+      policy: Object.fromEntries(
+        POLICY_KEYS.filter((key) => policy[key] !== undefined).map((key) => [key, policy[key]]),
+      ) as unknown as Policy,
       limits: { frameBytes: limits.frameBytes, windowBytes: limits.windowBytes },
       commands: known,
       ...(job ? { job } : {}),

@@ -55,6 +55,12 @@ export const SESSION_EXECUTIONS_MAX = 100_000;
 export const COMMANDS_WAITING_MAX = 1024;
 export const COMMANDS_WAITING_BYTES_MAX = 4 * 1024 * 1024;
 
+/**
+ * What a session may hold and have promised to its active executions. The platform gives an object 10 GB; the rest is for rows that are no output, and for
+ * what an execution may store beyond its `maxLogBytes`.
+ */
+export const SESSION_BYTES_MAX = 9_000_000_000;
+
 /** Event type names are column-like labels, and travel in comma lists. */
 export const EVENT_TYPE_PATTERN = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
 

@@ -1,4 +1,4 @@
-/** The times of an execution, all milliseconds, all kept with it, so that a change of defaults never changes a run that is under way. */
+/** The terms of an execution, kept with it, so that a change of defaults never changes a run that is under way. Its times are milliseconds. */
 
 export interface Policy {
   /** How long a pending execution waits for its wrapper's first accepted hello. */
@@ -13,6 +13,8 @@ export interface Policy {
   interruptGraceMs: number;
   /** The hard cap of a run: an interrupt is asked at this age, and the execution fails when that is not answered either. */
   maxRuntimeMs: number;
+  /** How much the log keeps of the wrapper's events, as bytes of their lines. Absent in what was made before 0.2.0: then there is no limit. */
+  maxLogBytes?: number;
 }
 
 export type PolicyKey = keyof Policy;
@@ -21,26 +23,31 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 
-export const POLICY_DEFAULTS: Readonly<Policy> = {
+export const POLICY_DEFAULTS: Readonly<Required<Policy>> = {
   pendingTimeoutMs: 5 * MINUTE,
   disconnectGraceMs: MINUTE,
   silenceTimeoutMs: MINUTE,
   heartbeatMs: 15 * SECOND,
   interruptGraceMs: 30 * SECOND,
   maxRuntimeMs: 6 * HOUR,
+  maxLogBytes: 2 * GIB,
 };
 
 /**
  * Bounds of each. The lower ones keep an alarm-driven object from spinning; the upper ones keep a forgotten run from living for ever.
+ * A log has room for two frames at least, and for less than a session at most (SESSION_BYTES_MAX).
  */
-export const POLICY_BOUNDS: Readonly<Record<PolicyKey, { minMs: number; maxMs: number }>> = {
-  pendingTimeoutMs: { minMs: SECOND, maxMs: DAY },
-  disconnectGraceMs: { minMs: SECOND, maxMs: DAY },
-  silenceTimeoutMs: { minMs: SECOND, maxMs: DAY },
-  heartbeatMs: { minMs: 250, maxMs: 10 * MINUTE },
-  interruptGraceMs: { minMs: SECOND, maxMs: HOUR },
-  maxRuntimeMs: { minMs: SECOND, maxMs: 30 * DAY },
+export const POLICY_BOUNDS: Readonly<Record<PolicyKey, { min: number; max: number }>> = {
+  pendingTimeoutMs: { min: SECOND, max: DAY },
+  disconnectGraceMs: { min: SECOND, max: DAY },
+  silenceTimeoutMs: { min: SECOND, max: DAY },
+  heartbeatMs: { min: 250, max: 10 * MINUTE },
+  interruptGraceMs: { min: SECOND, max: HOUR },
+  maxRuntimeMs: { min: SECOND, max: 30 * DAY },
+  maxLogBytes: { min: MIB, max: 8 * GIB },
 };
 
 export const POLICY_KEYS = /* @__PURE__ */ Object.keys(POLICY_DEFAULTS) as PolicyKey[];
@@ -51,19 +58,20 @@ export const POLICY_KEYS = /* @__PURE__ */ Object.keys(POLICY_DEFAULTS) as Polic
  */
 export function resolvePolicy(
   given: Partial<Policy> = {},
-): { ok: true; policy: Policy } | { ok: false; key: PolicyKey; message: string } {
-  const policy: Policy = { ...POLICY_DEFAULTS };
+): { ok: true; policy: Required<Policy> } | { ok: false; key: PolicyKey; message: string } {
+  const policy: Required<Policy> = { ...POLICY_DEFAULTS };
   for (const key of POLICY_KEYS) {
     const value = given[key];
     if (value === undefined) continue;
-    const { minMs, maxMs } = POLICY_BOUNDS[key];
-    if (!Number.isSafeInteger(value) || value < minMs || value > maxMs) {
-      return { ok: false, key, message: `policy.${key} must be a whole number of milliseconds from ${minMs} to ${maxMs}` };
+    const { min, max } = POLICY_BOUNDS[key];
+    if (!Number.isSafeInteger(value) || value < min || value > max) {
+      const unit = key === 'maxLogBytes' ? 'bytes' : 'milliseconds';
+      return { ok: false, key, message: `policy.${key} must be a whole number of ${unit} from ${min} to ${max}` };
     }
     policy[key] = value;
   }
   if (given.heartbeatMs === undefined && policy.heartbeatMs * 2 > policy.silenceTimeoutMs) {
-    policy.heartbeatMs = Math.max(POLICY_BOUNDS.heartbeatMs.minMs, Math.floor(policy.silenceTimeoutMs / 4));
+    policy.heartbeatMs = Math.max(POLICY_BOUNDS.heartbeatMs.min, Math.floor(policy.silenceTimeoutMs / 4));
   }
   if (policy.heartbeatMs * 2 > policy.silenceTimeoutMs) {
     return { ok: false, key: 'heartbeatMs', message: 'policy.heartbeatMs must be at most half of policy.silenceTimeoutMs' };

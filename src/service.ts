@@ -36,6 +36,7 @@ import {
 import { refusalOfCallback } from './callbacks/admission.ts';
 import { callDirectory, callSession } from './calls.ts';
 import type { Config } from './config.ts';
+import { startText } from './core/start-digest.ts';
 import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
 import type { Env } from './env.ts';
 import { refusalOfForm } from './plain-input.ts';
@@ -115,7 +116,8 @@ async function normalise(
   { env, config, tenant, origin }: Caller,
   body: StartBody,
 ): Promise<{ ok: true; request: NormalStart; refusal: Failure | null } | Failure> {
-  const policy = resolvePolicy(withoutUndefined(body.policy ?? {}));
+  const given = withoutUndefined(body.policy ?? {});
+  const policy = resolvePolicy(given);
   if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
   const launcher = body.launcher ?? config.launcher;
   const refusal =
@@ -132,19 +134,19 @@ async function normalise(
     format: body.format ?? 'text',
     launcher,
     labels: body.labels ?? {},
-    policy: policy.policy,
     callbackUrl: body.callback?.url ?? null,
   };
-  const secretNames = [...new Set(body.secretNames)].sort();
+  const names = [...new Set(body.secretNames)].sort();
+  const secretNames = names.length === 0 ? null : names;
   return {
     ok: true,
     refusal,
     request: {
       ...work,
+      policy: policy.policy,
       id: body.id ?? newExecutionId(),
-      // Without names it is the digest that a version without this field makes, so that a start is repeatable across a deploy.
-      digest: await digestOf(secretNames.length === 0 ? work : { ...work, secretNames }),
-      secretNames: secretNames.length === 0 ? null : secretNames,
+      digest: await sha256Hex(startText(work, given, { secretNames })),
+      secretNames,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,
       origin: where,
@@ -161,17 +163,9 @@ function withoutUndefined<T extends object>(fields: T): { [K in keyof T]?: NonNu
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
 
-/** What makes two starts the same: the work and its terms. Not how the caller waits (`onBusy`) nor its trace, which differ between tries. */
-async function digestOf(work: object): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonicalJson(work)));
+async function sha256Hex(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
-function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(',')}}`;
 }
 
 export async function getExecution(

@@ -25,6 +25,7 @@ import {
 import { isAckOverdue } from './budgets.ts';
 import { encodeFrames } from './frame-encoding.ts';
 import type { Log } from './log.ts';
+import type { LogBudget } from './log-budget.ts';
 import { Outage } from './outage.ts';
 import type { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
@@ -52,6 +53,7 @@ export interface DeliveryOptions {
   run: Pick<RunOptions, 'url' | 'credential' | 'transport' | 'log'>;
   times: WrapperTimes;
   spool: Spool;
+  budget: LogBudget;
   /** Knows the chunks that an earlier boot left. */
   sender: Sender;
   report: Report;
@@ -62,6 +64,7 @@ export class Delivery implements ConnectionHandlers {
   readonly #times: WrapperTimes;
   readonly #log: Log;
   readonly #spool: Spool;
+  readonly #budget: LogBudget;
   readonly #sender: Sender;
   readonly #report: Report;
   readonly #handlers: DeliveryHandlers;
@@ -78,11 +81,12 @@ export class Delivery implements ConnectionHandlers {
   #triedAt = Number.NEGATIVE_INFINITY;
   readonly #outage: Outage;
 
-  constructor({ run, times, spool, sender, report, handlers }: DeliveryOptions) {
+  constructor({ run, times, spool, budget, sender, report, handlers }: DeliveryOptions) {
     this.#times = times;
     this.#log = run.log;
     this.#outage = new Outage(times.outageNoticeMs);
     this.#spool = spool;
+    this.#budget = budget;
     this.#sender = sender;
     this.#report = report;
     this.#handlers = handlers;
@@ -200,6 +204,9 @@ export class Delivery implements ConnectionHandlers {
     this.#spool.release(this.#sender.ackedSeq, outcome.releasedBytes); // DL1
     const notice = this.#outage.over(monotonicNow());
     if (notice) this.#log.problem(notice);
+    // Of a boot that finds a spool, only the coordinator knows what there was before it. From then on it is counted here.
+    const stored = this.#welcomed || frame.logBytes === undefined ? null : frame.logBytes + this.#spool.unackedBytes;
+    this.#budget.limit(frame.policy.maxLogBytes, stored);
     this.#handlers.connected(true);
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {

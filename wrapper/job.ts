@@ -68,7 +68,7 @@ export class Job {
       tee,
       times,
       handlers: {
-        output: (line) => void spool.append(line),
+        output: (line) => report.output(line),
         leaderGone: () => this.stop.leaderGone(),
         exited: (exit) => void this.#exited(exit),
       },
@@ -126,14 +126,14 @@ export class Job {
   }
 
   #followAgent(): void {
-    const { run, times, redaction, spool } = this.#options;
+    const { run, times, redaction, report } = this.#options;
     if (!run.sse) return;
     this.#agent = new AgentStream({
       url: run.sse,
       times,
       log: run.log,
       redaction,
-      emit: (line) => void spool.append(line),
+      emit: (line) => report.output(line),
     });
     this.#agent.start();
   }

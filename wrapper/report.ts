@@ -2,23 +2,27 @@
  * What the wrapper itself puts down of a run: its own facts among the job's events, and its state beside them.
  *
  *   SV4  Exactly one terminal fact is written, and it is the last event (the spool refuses what follows).
+ *   SV8  What did not fit into the log is told twice: when it begins, and with its amount right before the terminal fact (SPL39).
  *   SV7  What it says of the job's command goes through `redacted` first. (The job's output does so in child and agent-stream.)
  */
 
 import { encodeEvent } from './event-lines.ts';
 import type { TerminalFact } from './job-end.ts';
 import type { Log } from './log.ts';
+import type { LogBudget } from './log-budget.ts';
 import type { Redaction } from './redaction.ts';
 import type { Spool } from './spool.ts';
 
 export class Report {
   readonly #spool: Spool;
+  readonly #budget: LogBudget;
   /** Null: nothing is secret. */
   #redaction: Redaction | null = null;
   readonly #log: Log;
 
-  constructor(spool: Spool, log: Log) {
+  constructor(spool: Spool, budget: LogBudget, log: Log) {
     this.#spool = spool;
+    this.#budget = budget;
     this.#log = log;
   }
 
@@ -28,11 +32,24 @@ export class Report {
   }
 
   event(type: string, data: Record<string, unknown>): void {
-    this.#append(type, data, false);
+    const line = encodeEvent({ type, at: Date.now(), data });
+    if (this.#budget.takeFact(line.length)) this.#spool.append(line);
+  }
+
+  /** An event of the job, encoded. What the log has no room for is left out (SPL39). */
+  output(line: Buffer): void {
+    const { keep, begins } = this.#budget.takeOutput(line.length);
+    if (keep) this.#spool.append(line);
+    if (!begins) return;
+    const message = `the log of this execution is full (maxLogBytes ${this.#budget.limitBytes}): further output is left out, and the job goes on`;
+    this.#log.problem(message);
+    this.event('status', { message }); // SV8
   }
 
   /** The terminal fact (SV4). The exit code is kept for a boot that only has to deliver the rest. */
   conclude({ type, data, exitCode }: TerminalFact): void {
+    const { dropped } = this.#budget;
+    if (dropped) this.#append('gap', { ...dropped, reason: 'log_full' }, false); // SV8
     this.#append(type, data, true);
     this.#spool.state.job.exitCode = exitCode;
     this.save();

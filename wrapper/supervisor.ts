@@ -38,6 +38,7 @@ import {
 } from './job-end.ts';
 import { killLeftovers } from './leftovers.ts';
 import type { Log } from './log.ts';
+import { LogBudget } from './log-budget.ts';
 import { type RedactionReading, tooMuchToRedact } from './redaction.ts';
 import { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
@@ -109,8 +110,9 @@ export class Supervisor implements DeliveryHandlers {
     this.#times = { ...WRAPPER_TIMES, ...run.times };
     this.#log = run.log;
     this.#spool = spool;
-    this.#report = new Report(spool, run.log);
-    this.#delivery = new Delivery({ run, times: this.#times, spool, sender, report: this.#report, handlers: this });
+    const budget = new LogBudget();
+    this.#report = new Report(spool, budget, run.log);
+    this.#delivery = new Delivery({ run, times: this.#times, spool, budget, sender, report: this.#report, handlers: this });
   }
 
   /** To be called once. Resolves with the exit code of this process. */

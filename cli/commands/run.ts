@@ -12,6 +12,7 @@ import {
   type LoggedEvent,
   newExecutionId,
   OUTPUT_FORMATS,
+  type Policy,
   resolvePolicy,
   type StartRequest,
   terminalStatusOf,
@@ -21,7 +22,7 @@ import { describeEnding, type Ending, EXIT, endedByItself, exitCodeOf } from '..
 import { explain, isGone } from '../explain.ts';
 import type { StopSignal } from '../io.ts';
 import { Printer } from '../printer.ts';
-import { checkId, duration, formatReference, oneOf, pairs, type Reference, UsageError } from '../settings.ts';
+import { checkId, duration, formatReference, oneOf, pairs, type Reference, size, UsageError } from '../settings.ts';
 import { visible } from '../terminal-text.ts';
 import { pageUrl } from './open.ts';
 
@@ -38,6 +39,7 @@ export interface RunFlags {
   format?: string;
   launcher?: string;
   timeout?: string;
+  maxLog?: string;
   interruptOnExit?: boolean;
   giveUpAfter: string;
 }
@@ -59,12 +61,13 @@ export function readRunFlags(
   if (flags.secret) request.secretNames = flags.secret;
   if (flags.format !== undefined) request.format = oneOf(flags.format, OUTPUT_FORMATS, '--format');
   if (flags.launcher !== undefined) request.launcher = oneOf(flags.launcher, LAUNCHERS, '--launcher');
-  if (flags.timeout !== undefined) {
-    const policy = { maxRuntimeMs: duration(flags.timeout, '--timeout') };
-    const checked = resolvePolicy(policy);
-    if (!checked.ok) throw new UsageError(`--timeout: ${checked.message}`);
-    request.policy = policy;
-  }
+  const policy: Partial<Policy> = {
+    ...(flags.timeout === undefined ? {} : { maxRuntimeMs: duration(flags.timeout, '--timeout') }),
+    ...(flags.maxLog === undefined ? {} : { maxLogBytes: size(flags.maxLog, '--max-log') }),
+  };
+  const checked = resolvePolicy(policy);
+  if (!checked.ok) throw new UsageError(`${checked.key === 'maxLogBytes' ? '--max-log' : '--timeout'}: ${checked.message}`);
+  if (Object.keys(policy).length > 0) request.policy = policy;
   return { reference: { session, execution: id }, request, giveUpAfterMs: duration(flags.giveUpAfter, '--give-up-after') };
 }
 
@@ -197,6 +200,7 @@ function endingOf({ type, data }: LoggedEvent): Ending | null {
     status,
     exitCode: typeof data.exitCode === 'number' ? data.exitCode : undefined,
     signal: typeof data.signal === 'string' ? data.signal : undefined,
+    code: typeof data.code === 'string' ? data.code : undefined,
   };
 }
 

@@ -101,7 +101,7 @@ const labels = record(z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label 
 
 const policy = z.strictObject(
   Object.fromEntries(
-    POLICY_KEYS.map((key) => [key, z.int().min(POLICY_BOUNDS[key].minMs).max(POLICY_BOUNDS[key].maxMs).optional()]),
+    POLICY_KEYS.map((key) => [key, z.int().min(POLICY_BOUNDS[key].min).max(POLICY_BOUNDS[key].max).optional()]),
   ) as Record<(typeof POLICY_KEYS)[number], z.ZodOptional<z.ZodInt>>,
 );
 

@@ -5,7 +5,7 @@
  * and the reader sees neither a gap nor a repeat. When that fails the answer is broken off, so that a part is never taken for the whole.
  */
 
-import { type Failure, type GapData, gapText, type OutputData } from '../../protocol/index.ts';
+import { type Failure, type GapData, gapText, type InterruptRequestedData, type OutputData } from '../../protocol/index.ts';
 import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { logLine, messageOf } from '../log.ts';
@@ -61,12 +61,13 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
   }
   const { readable, writable } = new IdentityTransformStream();
   // Types are chosen here and not in the object, which would have to parse every event for it.
-  const showGaps = !ticket?.types || ticket.types.includes('gap');
+  const shows = (type: string): boolean => !ticket?.types || ticket.types.includes(type);
+  const shown = { showGaps: shows('gap'), showRequests: shows('interrupt_requested') };
   // STR30: whatever is opened later is this log, or the answer is broken off.
   const again = (after: number) => open(after, first.hello.generation ?? generation.value);
   void pump(writable.getWriter(), first.feed, again, {
     follow: follow === '1',
-    showGaps,
+    ...shown,
     until: ticket?.until ?? null,
     signal: request.signal,
   }).catch((error) => {
@@ -78,6 +79,7 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
 interface Reading {
   follow: boolean;
   showGaps: boolean;
+  showRequests: boolean;
   /** When the reader's ticket is over; null for an API key. */
   until: number | null;
   signal: AbortSignal;
@@ -87,10 +89,10 @@ async function pump(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   first: Feed,
   open: (after: number) => Promise<OpenFeed | Failure>,
-  { follow, showGaps, until, signal }: Reading,
+  { follow, until, signal, ...shown }: Reading,
 ): Promise<void> {
   const encoder = new TextEncoder();
-  const text = new LogText(showGaps);
+  const text = new LogText(shown);
   let feed = first;
   let openedAt = Date.now();
   let after = 0;
@@ -132,13 +134,15 @@ async function pump(
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Text as the job wrote it. A gap stands on a line of its own. */
+/** Text as the job wrote it. A gap, and a request to stop, stand on lines of their own. */
 class LogText {
   readonly #showGaps: boolean;
+  readonly #showRequests: boolean;
   #lineOpen = false;
 
-  constructor(showGaps: boolean) {
+  constructor({ showGaps, showRequests }: Pick<Reading, 'showGaps' | 'showRequests'>) {
     this.#showGaps = showGaps;
+    this.#showRequests = showRequests;
   }
 
   of(events: readonly StoredEvent[]): string {
@@ -146,15 +150,24 @@ class LogText {
     for (const { type, data } of events) {
       if (type === 'output') text += this.#add((JSON.parse(data) as OutputData).text);
       if (type === 'gap' && this.#showGaps) text += this.#gap(JSON.parse(data) as GapData);
+      if (type === 'interrupt_requested' && this.#showRequests) text += this.#request(JSON.parse(data) as InterruptRequestedData);
     }
     return text;
   }
 
   #gap(data: GapData): string {
     const said = gapText({ ...data });
-    if (said === null) return '';
+    return said === null ? '' : this.#remark(`${said}: ${data.reason}`);
+  }
+
+  /** Why the job got the signal that it is about to answer. */
+  #request({ reason, force }: InterruptRequestedData): string {
+    return this.#remark(`${force ? 'stop by force' : 'interrupt'} requested${reason === '' ? '' : `: ${reason}`}`);
+  }
+
+  #remark(text: string): string {
     const before = this.#lineOpen ? '\n' : '';
-    return before + this.#add(`[holdfast: ${said}: ${data.reason.replaceAll(/\s+/g, ' ')}]\n`);
+    return before + this.#add(`[holdfast: ${text.replaceAll(/\s+/g, ' ')}]\n`);
   }
 
   #add(text: string): string {

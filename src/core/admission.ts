@@ -1,7 +1,8 @@
 /** Whether a start request is taken, and what it does to the session. */
 
-import { type OnBusy, QUEUE_LENGTH_MAX } from '../../protocol/index.ts';
+import { type OnBusy, type Policy, QUEUE_LENGTH_MAX } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
+import { type Shortage, type StorageLoad, shortageFor } from './log-limit.ts';
 
 export interface SessionLoad {
   /** The execution that has the wanted id already. */
@@ -11,6 +12,7 @@ export interface SessionLoad {
   lowestQueueRank: number;
   /** SESSION_EXECUTIONS_MAX is reached. */
   sessionFull: boolean;
+  storage: StorageLoad;
 }
 
 export type Admission =
@@ -19,6 +21,7 @@ export type Admission =
   | { kind: 'begin' }
   | { kind: 'busy'; activeId: string }
   | { kind: 'session_full' }
+  | { kind: 'storage_full'; shortage: Shortage }
   | { kind: 'queue_full'; length: number }
   /** Waits; `interrupt` is the active one when the request replaces it. */
   | { kind: 'queue'; rank: number; position: number; interrupt: ExecutionRecord | null };
@@ -30,13 +33,19 @@ export const admitAgain = (
 ): Admission & { kind: 'existing' | 'conflict' } =>
   existing.requestDigest === digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
 
-export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBusy }): Admission {
-  const { existing, active, queueLength, lowestQueueRank, sessionFull } = load;
+export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBusy; policy: Policy }): Admission {
+  const { existing, active, queueLength, lowestQueueRank, sessionFull, storage } = load;
   if (existing) return admitAgain(existing, request);
   if (sessionFull) return { kind: 'session_full' };
-  if (!active) return { kind: 'begin' };
+  if (!active) {
+    const shortage = shortageFor(storage, request.policy);
+    return shortage ? { kind: 'storage_full', shortage } : { kind: 'begin' };
+  }
   if (request.onBusy === 'reject') return { kind: 'busy', activeId: active.id };
   if (queueLength >= QUEUE_LENGTH_MAX) return { kind: 'queue_full', length: queueLength };
+  // What is active will have ended when this one begins, and is looked at again then (LIF35). What does not fit without it never will.
+  const shortage = shortageFor({ ...storage, reservedBytes: 0 }, request.policy);
+  if (shortage) return { kind: 'storage_full', shortage };
   return request.onBusy === 'replace'
     ? { kind: 'queue', rank: Math.min(0, lowestQueueRank) - 1, position: 1, interrupt: active }
     : { kind: 'queue', rank: 0, position: queueLength + 1, interrupt: null };

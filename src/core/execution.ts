@@ -34,6 +34,8 @@ export interface ExecutionRecord {
   endedAt: number | null;
   firstOffset: number;
   lastOffset: number | null;
+  /** Bytes of the wrapper's events in the log, from the verdict on; before, the log says it. */
+  logBytes: number | null;
   queueRank: number;
   launchAt: number | null;
   launchAttempts: number;
@@ -73,6 +75,7 @@ export const UNTOUCHED = {
   startedAt: null,
   endedAt: null,
   lastOffset: null,
+  logBytes: null,
   launchAt: null,
   launchAttempts: 0,
   launchedAt: null,
@@ -134,6 +137,7 @@ export function viewOf(session: string, record: ExecutionRecord): Execution {
       graceUntil: record.graceUntil,
       interruptRequestedAt: record.interruptRequestedAt,
       lastOffset: record.lastOffset,
+      logBytes: record.logBytes,
       exitCode: record.exitCode,
       signal: record.signal,
       code: record.code,

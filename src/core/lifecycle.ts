@@ -18,6 +18,7 @@
 
 import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
+import { lengthWords } from './words.ts';
 
 export interface CoordinatorEvent {
   type: string;
@@ -298,8 +299,10 @@ export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: 
   return fail(record, 'exit_nonzero', `the command ${how}`, now, { exitCode, signal });
 }
 
+const limitReached = ({ policy }: ExecutionRecord): string => `ran longer than its limit of ${lengthWords(policy.maxRuntimeMs)}`;
+
 const failRuntime = (record: ExecutionRecord, now: number, facts: Omit<Verdict, 'status'> = {}): Transition =>
-  fail(record, 'runtime_exceeded', `the run took longer than ${record.policy.maxRuntimeMs} ms`, now, facts);
+  fail(record, 'runtime_exceeded', limitReached(record), now, facts);
 
 // ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -383,7 +386,7 @@ export function expire(record: ExecutionRecord, now: number): Transition | null 
         : settle(record, { status: 'interrupted', reason: record.interruptReason, forced: true }, now);
     case 'runtime': {
       // Interrupt first. When one was asked already, its own deadline ends the run.
-      const asked = requestInterrupt(record, { reason: 'maxRuntimeMs is over', force: false, cause: 'runtime' }, now);
+      const asked = requestInterrupt(record, { reason: limitReached(record), force: false, cause: 'runtime' }, now);
       return { patch: { ...asked?.patch, runtimeUntil: null }, events: asked?.events ?? [], commands: asked?.commands ?? [] };
     }
     default:

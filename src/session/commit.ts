@@ -10,7 +10,8 @@
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
 import { type CallbackRecord, newCallback } from '../core/callback.ts';
 import { type ExecutionRecord, viewOf } from '../core/execution.ts';
-import { becomePending, type CoordinatorEvent, type Transition } from '../core/lifecycle.ts';
+import { becomePending, type CoordinatorEvent, fail, type Transition } from '../core/lifecycle.ts';
+import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '../core/log-limit.ts';
 import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { noteForDirectory } from './outbox.ts';
@@ -29,6 +30,8 @@ export interface Written {
   news: boolean;
   /** What the queue is to get, because this ended and somebody asked to be told (CB1). */
   callback: CallbackRecord | null;
+  /** The next one that waited, where it ended instead of beginning (LIF35). */
+  next: Written | null;
 }
 
 /** The coordinator's own events of one moment, as one row without seqs. */
@@ -52,12 +55,13 @@ export function writeTransition(context: SessionContext, id: string, transition:
   rows.push(...appendEvents(context, id, transition.events, now));
   const commands = transition.commands.map((command) => store.commands.add(id, command, now));
   let callback: CallbackRecord | null = null;
+  let next: Written | null = null;
   if (isTerminal(record.status)) {
-    ({ record, callback } = closeBooks(context, record, rows, now));
+    ({ record, callback, next } = closeBooks(context, record, rows, now));
   }
   const news = transition.events.length > 0;
   if (news) noteForDirectory(context, now);
-  return { record, rows, commands, events: transition.events, news, callback };
+  return { record, rows, commands, events: transition.events, news, callback, next };
 }
 
 /** T2: the rest of an ending, in the transaction of the verdict. */
@@ -66,22 +70,36 @@ function closeBooks(
   settled: ExecutionRecord,
   rows: LogRow[],
   now: number,
-): Pick<Written, 'record' | 'callback'> {
+): Pick<Written, 'record' | 'callback' | 'next'> {
   const { store } = context;
   const lastOffset = store.log.head;
-  const record = { ...settled, lastOffset };
-  store.executions.noteVerdict(record.id, lastOffset);
+  // What never began has nothing in the log to look for.
+  const logBytes = settled.startedAt === null ? 0 : store.log.bytesOf(settled.id, settled.firstOffset);
+  const record = { ...settled, lastOffset, logBytes };
+  store.executions.noteVerdict(record.id, { lastOffset, logBytes });
   store.commands.drop(record.id);
   store.log.forgetAcked(record.id);
-  if (!store.executions.active()) {
-    const [next] = store.executions.queued();
-    if (next) {
-      const promotion = becomePending(next, now);
-      store.executions.update(next.id, promotion.patch);
-      rows.push(...appendEvents(context, next.id, promotion.events, now));
-    }
+  const callback = noteCallback(context, record, lastOffset, now);
+  if (store.executions.active()) return { record, callback, next: null };
+  const [next] = store.executions.queued();
+  if (!next) return { record, callback, next: null };
+  const shortage = shortageFor(storageLoad(context), next.policy);
+  if (shortage) {
+    // It ends as one that began would, and the one behind it is looked at in its turn.
+    const ended = writeTransition(context, next.id, fail(next, 'storage_full', describeShortage(shortage), now), now);
+    return { record, callback, next: ended };
   }
-  return { record, callback: noteCallback(context, record, lastOffset, now) };
+  const promotion = becomePending(next, now);
+  store.executions.update(next.id, promotion.patch);
+  rows.push(...appendEvents(context, next.id, promotion.events, now));
+  return { record, callback, next: null };
+}
+
+/** LIF35: what the session holds, and what it keeps for its active execution. */
+export function storageLoad({ store }: SessionContext): StorageLoad {
+  const active = store.executions.active();
+  const storedBytes = active?.status === 'running' ? store.log.bytesOf(active.id, active.firstOffset) : 0;
+  return { databaseBytes: store.databaseBytes, reservedBytes: active ? reservedBytes(active.policy, storedBytes) : 0 };
 }
 
 /** CB1: one id for the verdict, and the execution as it ended, in the transaction of the verdict. */
@@ -100,7 +118,7 @@ function noteCallback(
 
 /** T3: what was written goes out, and the alarm follows the rows. */
 export function announce(context: SessionContext, written: Written, now: number): void {
-  const { record, rows, commands, events, news, callback } = written;
+  const { record, rows, commands, events, news, callback, next } = written;
   context.alarm.arm(now);
   if (news) void context.delivery.begin(context);
   if (callback) beginCallback(context, callback);
@@ -108,6 +126,7 @@ export function announce(context: SessionContext, written: Written, now: number)
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record);
   report(context, record, events);
+  if (next) announce(context, next, now);
 }
 
 /** Writes one transition and tells of it. Null when the execution was over already. */

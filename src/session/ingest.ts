@@ -26,10 +26,12 @@ import {
   acceptHello,
   continuesByPost,
   type Disconnect,
+  fail,
   loseConnection,
   refuseOldWrapper,
   settleByFact,
 } from '../core/lifecycle.ts';
+import { isOverrun } from '../core/log-limit.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { pageUrl } from '../urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
@@ -132,6 +134,7 @@ function onHello(
       protocol: Math.min(hello.protocol, PROTOCOL_VERSION),
       epoch,
       ackedSeq,
+      logBytes: store.log.bytesOf(record.id, record.firstOffset),
       policy: record.policy,
       limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
       commands: store.commands.waiting(record.id),
@@ -188,6 +191,11 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   const batch = { execution: record.id, firstSeq: receipt.firstSeq, count: receipt.count, body, bytes: utf8Bytes(body) };
   const last = lastEventOf(frame);
   if (!isTerminalFact(last)) {
+    // LIF34. The frame with its end is taken in any case: it is one, and without it the verdict would be less than is known.
+    if (isOverrun(record.policy, store.log.bytesOf(record.id, record.firstOffset) + batch.bytes)) {
+      const error = `the wrapper sent more than 110 % of the ${record.policy.maxLogBytes} bytes that the log of this execution takes`;
+      return void commit(context, record.id, fail(record, 'log_full', error, now), now);
+    }
     const row = store.log.append(batch, now);
     sendText(ws, ackText(receipt.ack));
     viewers.broadcast(row);

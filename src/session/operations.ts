@@ -18,14 +18,16 @@ import {
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
 import { type Admission, admit, admitAgain } from '../core/admission.ts';
-import { type ExecutionRecord, UNTOUCHED, viewOf } from '../core/execution.ts';
+import { type ExecutionRecord, UNTOUCHED } from '../core/execution.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
+import { describeShortage } from '../core/log-limit.ts';
 import { parseStored } from '../core/stored.ts';
-import { announce, commit, type Written, writeTransition } from './commit.ts';
+import { announce, commit, storageLoad, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { lastActivityAt } from './outbox.ts';
 import type { LogRow } from './ports.ts';
+import { show } from './view.ts';
 import type { ViewerRequest } from './viewers.ts';
 
 /** A start request after validation: nothing in it is optional any more. */
@@ -68,12 +70,8 @@ export function findExecution({ store }: SessionContext, id: string): { ok: true
   return record ? { ok: true, record } : noExecution(id);
 }
 
-function startedBefore(
-  { session }: SessionContext,
-  id: string,
-  admission: Admission & { kind: 'existing' | 'conflict' },
-): StartResult {
-  if (admission.kind === 'existing') return { ok: true, created: false, execution: viewOf(session, admission.record) };
+function startedBefore(context: SessionContext, id: string, admission: Admission & { kind: 'existing' | 'conflict' }): StartResult {
+  if (admission.kind === 'existing') return { ok: true, created: false, execution: show(context, admission.record) };
   return {
     ok: false,
     code: 'execution_id_conflict',
@@ -90,7 +88,7 @@ export function findStart(context: SessionContext, { id, digest }: Pick<NormalSt
 
 /** Idempotent by id: the same request again finds the execution it made before, whatever became of it. */
 export function startExecution(context: SessionContext, request: NormalStart, now: number): StartResult {
-  const { store, session } = context;
+  const { store } = context;
   store.create(now);
   const admission = admit(
     {
@@ -99,6 +97,7 @@ export function startExecution(context: SessionContext, request: NormalStart, no
       queueLength: store.executions.queued().length,
       lowestQueueRank: store.executions.lowestQueueRank(),
       sessionFull: store.executions.hasAtLeast(SESSION_EXECUTIONS_MAX),
+      storage: storageLoad(context),
     },
     request,
   );
@@ -120,6 +119,15 @@ export function startExecution(context: SessionContext, request: NormalStart, no
         message: `This session has had ${SESSION_EXECUTIONS_MAX} executions. Use another session, or delete this one.`,
         facts: { limit: SESSION_EXECUTIONS_MAX },
       };
+    case 'storage_full': {
+      const { shortage } = admission;
+      return {
+        ok: false,
+        code: 'storage_full',
+        message: `${describeShortage(shortage)} Use another session, a smaller policy.maxLogBytes, or delete this session.`,
+        facts: { ...shortage },
+      };
+    }
     case 'queue_full':
       return {
         ok: false,
@@ -145,7 +153,7 @@ export function startExecution(context: SessionContext, request: NormalStart, no
       });
       for (const one of written) announce(context, one, now);
       const record = store.executions.get(request.id);
-      return record ? { ok: true, created: true, execution: viewOf(session, record) } : noExecution(request.id);
+      return record ? { ok: true, created: true, execution: show(context, record) } : noExecution(request.id);
     }
     default:
       return admission satisfies never;
@@ -173,7 +181,7 @@ export function getExecution(context: SessionContext, id: string, generation?: s
   const replaced = context.store.exists ? refusalOfGeneration(context.store.createdAt, generation) : null;
   if (replaced) return replaced;
   const found = findExecution(context, id);
-  return found.ok ? { ok: true, execution: viewOf(context.session, found.record) } : found;
+  return found.ok ? { ok: true, execution: show(context, found.record) } : found;
 }
 
 export interface ListQuery {
@@ -183,17 +191,15 @@ export interface ListQuery {
   only?: string | undefined;
 }
 
-export function listExecutions(
-  { store, session }: SessionContext,
-  query: ListQuery,
-): Result<{ data: Execution[]; next: number | null }> {
+export function listExecutions(context: SessionContext, query: ListQuery): Result<{ data: Execution[]; next: number | null }> {
+  const { store } = context;
   if (!store.exists) return noSession;
   const limit = Math.min(query.limit, LIST_LIMIT_MAX);
   const page = store.executions.list({ ...query, limit: limit + 1 });
   const shown = page.slice(0, limit);
   return {
     ok: true,
-    data: shown.map((record) => viewOf(session, record)),
+    data: shown.map((record) => show(context, record)),
     next: page.length > limit ? (shown.at(-1)?.ordinal ?? null) : null,
   };
 }
@@ -208,10 +214,10 @@ export function interruptExecution(
   const found = findExecution(context, id);
   if (!found.ok) return found;
   const { record } = found;
-  if (isTerminal(record.status)) return { ok: true, accepted: false, settled: false, execution: viewOf(context.session, record) };
+  if (isTerminal(record.status)) return { ok: true, accepted: false, settled: false, execution: show(context, record) };
   const transition = requestInterrupt(record, { reason, force, cause: 'request' }, now);
   const after = (transition && commit(context, id, transition, now)) ?? record;
-  return { ok: true, accepted: true, settled: isTerminal(after.status), execution: viewOf(context.session, after) };
+  return { ok: true, accepted: true, settled: isTerminal(after.status), execution: show(context, after) };
 }
 
 /** Idempotent: the second call finds it settled and changes nothing. */
@@ -225,7 +231,7 @@ export function failExecution(
   if (!found.ok) return found;
   const { record } = found;
   const after = isTerminal(record.status) ? null : commit(context, id, fail(record, code, message, now), now);
-  return { ok: true, settled: after !== null, execution: viewOf(context.session, after ?? record) };
+  return { ok: true, settled: after !== null, execution: show(context, after ?? record) };
 }
 
 export function sendInput(context: SessionContext, id: string, text: string, now: number): Result<{ commandId: number }> {

@@ -91,8 +91,8 @@ export interface ExecutionTable {
    * ending happen once (G3).
    */
   update(id: string, patch: ExecutionPatch): ExecutionRecord | null;
-  /** Where the verdict of a row that was just settled is, known only once it is in the log. Part of the settling transaction. */
-  noteVerdict(id: string, lastOffset: number): void;
+  /** Where the verdict of a row that was just settled is, and how long its log: known only once it is in the log. Part of the settling transaction. */
+  noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void;
   /** The pending or running one. Derived from the rows; there is no pointer to keep in step (G4). */
   active(): ExecutionRecord | null;
   /** Everything that is not terminal, oldest first. */
@@ -160,6 +160,8 @@ export interface LogTable {
    * behind it there are mostly rows of this execution, since only one is active at a time.
    */
   ackedSeq(execution: string, since: number): number;
+  /** Bytes of the execution's rows that a wrapper sent. Read from the newest of them, as `ackedSeq` is. */
+  bytesOf(execution: string, since: number): number;
   /** What the log holds of an execution from the offset `since` on. Looks at each of its rows, so it is for its end, and only where somebody counts. */
   tally(execution: string, since: number): Tally;
   /** A settled execution is not asked about again. */
@@ -183,6 +185,8 @@ export interface Store {
   readonly exists: boolean;
   /** Differs from that of every earlier session of this name: the generation of the log is made of it (`generationOf`). */
   readonly createdAt: number;
+  /** What the database takes, all tables together. */
+  readonly databaseBytes: number;
   create(now: number): void;
   /**
    * Deletes every row but those of the outbox and the callbacks: from here on the session does not exist. `tombstoneUntil` is kept; null: none is needed. Part of a

@@ -58,8 +58,8 @@ export class ExecutionStore implements ExecutionTable {
     return row ?? null;
   }
 
-  noteVerdict(id: string, lastOffset: number): void {
-    this.#db.update(executions).set({ lastOffset }).where(eq(executions.id, id)).run();
+  noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void {
+    this.#db.update(executions).set(verdict).where(eq(executions.id, id)).run();
   }
 
   active(): ExecutionRecord | null {

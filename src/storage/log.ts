@@ -4,7 +4,7 @@
  *
  * L1  Offsets are contiguous: a row begins where the one before it ends.
  * L2  What was acknowledged is read back from the rows; there is no second record of it that could disagree.
- * L3  `head`, `lastIngestAt` and the remembered acks are caches of what the rows say; `forget()` after a transaction that was rolled back.
+ * L3  `head`, `lastIngestAt` and the remembered standings are caches of what the rows say; `forget()` after a transaction that was rolled back.
  */
 
 import type { Tally } from '../core/metrics.ts';
@@ -15,6 +15,12 @@ export interface Sql {
   exec<T extends Record<string, SqlStorageValue>>(statement: string, ...bindings: unknown[]): SqlStorageCursor<T>;
 }
 
+/** How far an execution is in the log. */
+interface Standing {
+  ackedSeq: number;
+  bytes: number;
+}
+
 const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL';
 
 export class EventLog implements LogTable {
@@ -22,7 +28,7 @@ export class EventLog implements LogTable {
   #head: number | null = null;
   /** Undefined until it is asked for. */
   #lastIngestAt: number | null | undefined;
-  readonly #acked = new Map<string, number>();
+  readonly #standings = new Map<string, Standing>();
 
   constructor(sql: Sql) {
     this.#sql = sql;
@@ -31,7 +37,7 @@ export class EventLog implements LogTable {
   forget(): void {
     this.#head = null;
     this.#lastIngestAt = undefined;
-    this.#acked.clear();
+    this.#standings.clear();
   }
 
   get head(): number {
@@ -69,43 +75,58 @@ export class EventLog implements LogTable {
   append({ execution, firstSeq, count, body, bytes }: Batch, now: number): LogRow {
     const firstOffset = this.head + 1;
     const lastSeq = firstSeq === null ? null : firstSeq + count - 1;
+    const executionBytes = lastSeq === null ? null : this.bytesOf(execution, 0) + bytes;
     this.#sql.exec(
-      'INSERT INTO log (first_offset, count, execution, first_seq, last_seq, bytes, received_at, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      `INSERT INTO log (first_offset, count, execution, first_seq, last_seq, bytes, execution_bytes, received_at, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       firstOffset,
       count,
       execution,
       firstSeq,
       lastSeq,
       bytes,
+      executionBytes,
       now,
       body,
     );
     this.#head = firstOffset + count - 1;
-    if (lastSeq !== null) {
-      this.#acked.set(execution, lastSeq);
+    if (lastSeq !== null && executionBytes !== null) {
+      this.#standings.set(execution, { ackedSeq: lastSeq, bytes: executionBytes });
       this.#lastIngestAt = now;
     }
     return { firstOffset, count, execution, body, bytes, own: firstSeq === null };
   }
 
   ackedSeq(execution: string, since: number): number {
-    const known = this.#acked.get(execution);
-    if (known !== undefined) return known;
+    return this.#standing(execution, since).ackedSeq;
+  }
+
+  bytesOf(execution: string, since: number): number {
+    return this.#standing(execution, since).bytes;
+  }
+
+  /** L2: what the newest row of the execution says. */
+  #standing(execution: string, since: number): Standing {
+    const known = this.#standings.get(execution);
+    if (known) return known;
     const [row] = this.#sql
-      .exec<{ lastSeq: number }>(
-        `SELECT last_seq AS lastSeq FROM log WHERE first_offset >= ? AND execution = ? AND last_seq IS NOT NULL
+      .exec<{ ackedSeq: number; bytes: number | null }>(
+        `SELECT last_seq AS ackedSeq, execution_bytes AS bytes FROM log WHERE first_offset >= ? AND execution = ? AND last_seq IS NOT NULL
          ORDER BY first_offset DESC LIMIT 1`,
         since,
         execution,
       )
       .toArray();
-    const acked = row?.lastSeq ?? 0;
-    this.#acked.set(execution, acked);
-    return acked;
+    // A version without the column wrote the newest row: its rows are added up once, and the next row has the sum.
+    const standing = row
+      ? { ackedSeq: row.ackedSeq, bytes: row.bytes ?? this.tally(execution, since).bytes }
+      : { ackedSeq: 0, bytes: 0 };
+    this.#standings.set(execution, standing);
+    return standing;
   }
 
   forgetAcked(execution: string): void {
-    this.#acked.delete(execution);
+    this.#standings.delete(execution);
   }
 
   tally(execution: string, since: number): Tally {

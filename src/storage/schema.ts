@@ -47,6 +47,7 @@ export const executions = sqliteTable(
     endedAt: integer('ended_at'),
     firstOffset: integer('first_offset').notNull(),
     lastOffset: integer('last_offset'),
+    logBytes: integer('log_bytes'),
 
     /** Place among the queued: lowest first. `replace` goes below all others. */
     queueRank: integer('queue_rank').notNull(),
@@ -106,6 +107,8 @@ export const log = sqliteTable('log', {
   firstSeq: integer('first_seq'),
   lastSeq: integer('last_seq'),
   bytes: integer().notNull(),
+  /** Of all rows of the execution that a wrapper sent, up to this one. Null in the coordinator's, and in those of a version before 0.2.0. */
+  executionBytes: integer('execution_bytes'),
   receivedAt: integer('received_at').notNull(),
   /** NDJSON as received, without a trailing line end. */
   body: text().notNull(),

@@ -60,6 +60,10 @@ export class SessionStore implements Store {
     return this.#createdAt;
   }
 
+  get databaseBytes(): number {
+    return this.#storage.sql.databaseSize;
+  }
+
   create(now: number): void {
     if (this.exists) return;
     migrate(this.#storage, now);

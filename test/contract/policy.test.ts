@@ -13,18 +13,20 @@ it('[LIF16] the documented defaults are pinned', () => {
     heartbeatMs: 15_000,
     interruptGraceMs: 30_000,
     maxRuntimeMs: 21_600_000,
+    maxLogBytes: 2_147_483_648,
   });
   expect(POLICY_KEYS).toEqual(Object.keys(POLICY_DEFAULTS));
 });
 
 it('[LIM9] the documented bounds are pinned', () => {
   expect(POLICY_BOUNDS).toEqual({
-    pendingTimeoutMs: { minMs: 1000, maxMs: 86_400_000 },
-    disconnectGraceMs: { minMs: 1000, maxMs: 86_400_000 },
-    silenceTimeoutMs: { minMs: 1000, maxMs: 86_400_000 },
-    heartbeatMs: { minMs: 250, maxMs: 600_000 },
-    interruptGraceMs: { minMs: 1000, maxMs: 3_600_000 },
-    maxRuntimeMs: { minMs: 1000, maxMs: 2_592_000_000 },
+    pendingTimeoutMs: { min: 1000, max: 86_400_000 },
+    disconnectGraceMs: { min: 1000, max: 86_400_000 },
+    silenceTimeoutMs: { min: 1000, max: 86_400_000 },
+    heartbeatMs: { min: 250, max: 600_000 },
+    interruptGraceMs: { min: 1000, max: 3_600_000 },
+    maxRuntimeMs: { min: 1000, max: 2_592_000_000 },
+    maxLogBytes: { min: 1_048_576, max: 8_589_934_592 },
   });
 });
 
@@ -40,9 +42,9 @@ describe('resolvePolicy', () => {
   });
 
   describe.each(POLICY_KEYS)('[LIM9] %s', (key) => {
-    const { minMs, maxMs } = POLICY_BOUNDS[key];
+    const { min: minMs, max: maxMs } = POLICY_BOUNDS[key];
     // A heartbeat may be at most half of the silence limit; give each edge room for the other rule.
-    const given = (value: number): Partial<Policy> => ({ silenceTimeoutMs: POLICY_BOUNDS.silenceTimeoutMs.maxMs, [key]: value });
+    const given = (value: number): Partial<Policy> => ({ silenceTimeoutMs: POLICY_BOUNDS.silenceTimeoutMs.max, [key]: value });
 
     it('is accepted at both edges', () => {
       for (const value of [minMs, maxMs]) {
@@ -90,8 +92,8 @@ describe('resolvePolicy', () => {
         }
         expect(Object.keys(answer.policy)).toEqual(POLICY_KEYS);
         for (const key of POLICY_KEYS) {
-          expect(answer.policy[key]).toBeGreaterThanOrEqual(POLICY_BOUNDS[key].minMs);
-          expect(answer.policy[key]).toBeLessThanOrEqual(POLICY_BOUNDS[key].maxMs);
+          expect(answer.policy[key]).toBeGreaterThanOrEqual(POLICY_BOUNDS[key].min);
+          expect(answer.policy[key]).toBeLessThanOrEqual(POLICY_BOUNDS[key].max);
         }
         expect(answer.policy.heartbeatMs * 2).toBeLessThanOrEqual(answer.policy.silenceTimeoutMs);
       }),

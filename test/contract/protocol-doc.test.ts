@@ -94,7 +94,7 @@ describe('tables', () => {
 
   it('[LIM9] every policy bound is in the table', () => {
     for (const key of protocol.POLICY_KEYS) {
-      const { minMs, maxMs } = protocol.POLICY_BOUNDS[key];
+      const { min: minMs, max: maxMs } = protocol.POLICY_BOUNDS[key];
       expect(limits.get(key), key).toBe(`${minMs} to ${maxMs}`);
     }
   });

@@ -410,7 +410,7 @@ describe('[SPL8] the delays are derived from the grace', () => {
   );
 
   it('[SPL8] with any grace that a policy may have, and with the last of them not in the first half', () => {
-    const { minMs, maxMs } = POLICY_BOUNDS.disconnectGraceMs;
+    const { min: minMs, max: maxMs } = POLICY_BOUNDS.disconnectGraceMs;
     fc.assert(
       fc.property(fc.oneof(fc.integer({ min: minMs, max: 120_000 }), fc.integer({ min: minMs, max: maxMs })), (grace) => {
         const times = attemptTimes(grace, 0);

@@ -48,6 +48,10 @@ export class MemoryStore implements Store {
     return this.#disk.createdAt ?? 0;
   }
 
+  get databaseBytes(): number {
+    return this.#disk.log.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
   create(now: number): void {
     if (this.exists) return;
     this.#lastCreatedAt = createdAtAfter(this.#lastCreatedAt, this.#disk.outbox, now);
@@ -110,9 +114,9 @@ class MemoryExecutions implements ExecutionTable {
     return changed;
   }
 
-  noteVerdict(id: string, lastOffset: number): void {
+  noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void {
     const row = this.get(id);
-    if (row) this.#disk.putExecution({ ...row, lastOffset });
+    if (row) this.#disk.putExecution({ ...row, ...verdict });
   }
 
   active(): ExecutionRecord | null {
@@ -287,6 +291,10 @@ class MemoryLog implements LogTable {
       if (row.execution === execution && row.lastSeq !== null) return row.lastSeq;
     }
     return 0;
+  }
+
+  bytesOf(execution: string, since: number): number {
+    return this.tally(execution, since).bytes;
   }
 
   forgetAcked(): void {}

@@ -122,6 +122,8 @@ export class FakeCoordinator {
   policy: Policy = { ...POLICY_DEFAULTS };
   /** In each welcome. Null, as a coordinator of 0.1.0 does: nothing. */
   job: JobTerms | null = null;
+  /** What it says to have stored already; left out, nothing. */
+  logBytes: number | undefined;
   limits = { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES };
   commands: Command[] = [];
   /** Answer to an upgrade instead of accepting it. */
@@ -347,6 +349,7 @@ export class FakeCoordinator {
         protocol: 1,
         epoch: this.#epoch,
         ackedSeq: this.ackedSeq,
+        ...(this.logBytes === undefined ? {} : { logBytes: this.logBytes }),
         policy: this.policy,
         limits: this.limits,
         commands: this.commands,

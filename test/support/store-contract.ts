@@ -132,9 +132,8 @@ export function describeStore(name: string, withStorage: WithStorage): void {
       it('where the verdict is can be noted after the ending', (store, open) => {
         store.executions.insert(newRow('e1'));
         store.executions.update('e1', { status: 'failed' });
-        store.executions.noteVerdict('e1', 12);
-        expect(store.executions.get('e1')?.lastOffset).toBe(12);
-        expect(open().executions.get('e1')?.lastOffset).toBe(12);
+        store.executions.noteVerdict('e1', { lastOffset: 12, logBytes: 345 });
+        for (const one of [store, open()]) expect(one.executions.get('e1')).toMatchObject({ lastOffset: 12, logBytes: 345 });
       });
 
       it('active, open and queued follow the rows', (store) => {
@@ -403,6 +402,23 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.log.ackedSeq('e1', 1)).toBe(5);
       });
 
+      it('[LIF34] the bytes of an execution are those of its wrapper’s rows, also after a wake, and one that is taken back is not counted', (store, open) => {
+        const [first, , second] = [append(store, 'e1', 1, 3), append(store, 'e1', null, 1), append(store, 'e1', 4, 2)];
+        append(store, 'e2', 1, 7);
+        const bytes = (first?.bytes ?? 0) + (second?.bytes ?? 0);
+        for (const { log } of [store, open()]) expect([log.bytesOf('e1', 1), log.bytesOf('e3', 1)]).toEqual([bytes, 0]);
+        expect(() =>
+          store.transact(() => {
+            append(store, 'e1', 6, 2);
+            throw new Error('in the middle');
+          }),
+        ).toThrow();
+        expect(store.log.bytesOf('e1', 1)).toBe(bytes);
+        const third = append(store, 'e1', 6, 2);
+        for (const { log } of [store, open()]) expect(log.bytesOf('e1', 1)).toBe(bytes + third.bytes);
+        expect(store.databaseBytes).toBeGreaterThan(0);
+      });
+
       it("a wrapper's batch is a sign of life until the next wake; the coordinator's own is none", (store, open) => {
         append(store, 'e1', null, 1, NOW + 1);
         expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([null, NOW + 1]);
@@ -451,7 +467,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
           store.transact(() => {
             append(store, 'e1', 3, 2);
             store.executions.update('e1', { status: 'completed', exitCode: 0 });
-            store.executions.noteVerdict('e1', 4);
+            store.executions.noteVerdict('e1', { lastOffset: 4, logBytes: 9 });
             store.executions.insert(newRow('e2'));
             store.commands.add('e1', input('x'), NOW);
             store.callbacks.add(callback('cb_1', NOW));

@@ -312,7 +312,7 @@ describe('HTTP16: policy', () => {
 
   test.each(
     POLICY_KEYS.flatMap((key) =>
-      [POLICY_BOUNDS[key].minMs - 1, POLICY_BOUNDS[key].maxMs + 1, 0, -1, 1500.5, '5000', null, true].map(
+      [POLICY_BOUNDS[key].min - 1, POLICY_BOUNDS[key].max + 1, 0, -1, 1500.5, '5000', null, true].map(
         (value) => [key, value] as const,
       ),
     ),
@@ -320,13 +320,14 @@ describe('HTTP16: policy', () => {
     expect(expectProblem(await starting({ [key]: value }), 'bad_request').field).toBe(`policy.${key}`);
   });
 
-  test.each(
-    POLICY_KEYS.flatMap((key) => [POLICY_BOUNDS[key].minMs, POLICY_BOUNDS[key].maxMs].map((value) => [key, value] as const)),
-  )('[LIM9] %s = %i is taken', async (key, value) => {
-    const companion = key === 'heartbeatMs' ? { silenceTimeoutMs: POLICY_BOUNDS.silenceTimeoutMs.maxMs } : {};
-    const { execution } = await start(newSession(), { policy: { ...companion, [key]: value } });
-    expect(execution.policy[key]).toBe(value);
-  });
+  test.each(POLICY_KEYS.flatMap((key) => [POLICY_BOUNDS[key].min, POLICY_BOUNDS[key].max].map((value) => [key, value] as const)))(
+    '[LIM9] %s = %i is taken',
+    async (key, value) => {
+      const companion = key === 'heartbeatMs' ? { silenceTimeoutMs: POLICY_BOUNDS.silenceTimeoutMs.max } : {};
+      const { execution } = await start(newSession(), { policy: { ...companion, [key]: value } });
+      expect(execution.policy[key]).toBe(value);
+    },
+  );
 
   test('[HTTP16] [LIF17] a heartbeat of more than half the silence limit is refused, of half of it taken', async () => {
     for (const policy of [{ heartbeatMs: 30_001 }, { silenceTimeoutMs: 10_000, heartbeatMs: 5001 }]) {

@@ -4,6 +4,7 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { Job } from '../../wrapper/job.ts';
+import { LogBudget } from '../../wrapper/log-budget.ts';
 import { Report } from '../../wrapper/report.ts';
 import type { RunOptions } from '../../wrapper/run-options.ts';
 import { Spool } from '../../wrapper/spool.ts';
@@ -19,7 +20,7 @@ it('[SV2] a job whose beginning can not be noted is not begun, and nothing that 
   if (opening.kind !== 'opened') throw new Error(opening.kind);
   const { spool } = opening;
   const log = keptLog();
-  const report = new Report(spool, log);
+  const report = new Report(spool, new LogBudget(), log);
   // Where the state would be written there is a folder now.
   mkdirSync(join(directory, 'state.json.tmp'));
   const run = { command: ['true'], log } as unknown as RunOptions;

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import { executionPath, sessionPath } from '../app/router.ts';
-import { CopyButton, dateTime, duration } from '../ui/index.ts';
+import { bytes, CopyButton, dateTime, duration } from '../ui/index.ts';
 import { formatCommand } from './command-line.ts';
 import type { Facts } from './facts.ts';
 import type { Execution, Policy } from './model.ts';
@@ -19,7 +19,14 @@ const POLICY_WORDS: Readonly<Record<keyof Policy, string>> = {
   heartbeatMs: 'Heartbeat every',
   interruptGraceMs: 'Time to answer an interrupt',
   maxRuntimeMs: 'Maximum run time',
+  maxLogBytes: 'Maximum log',
 };
+
+/** A run that was started under an earlier version has no limit of its log. */
+function policyValue(key: keyof Policy, value: number | undefined): string {
+  if (value === undefined) return 'none';
+  return key === 'maxLogBytes' ? bytes(value) : duration(value);
+}
 
 export function Details({ facts, reruns }: { facts: Facts; reruns: readonly string[] }) {
   const { execution, wrapper } = facts;
@@ -93,7 +100,7 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
       <dl>
         {(Object.keys(POLICY_WORDS) as (keyof Policy)[]).map((key) => (
           <Row key={key} name={POLICY_WORDS[key]}>
-            {duration(policy[key])}
+            {policyValue(key, policy[key])}
           </Row>
         ))}
       </dl>

@@ -42,6 +42,14 @@ const FAILURES: Readonly<Record<string, FailureWords>> = {
     title: 'The time limit was reached',
     meaning: 'The run took longer than its maximum run time and was stopped.',
   },
+  log_full: {
+    title: 'The log is full',
+    meaning: 'The wrapper sent more than the log of this run may hold, so the run was ended.',
+  },
+  storage_full: {
+    title: 'The session has no room',
+    meaning: 'When it was the turn of this run, the session had no room for its log, so the command never started.',
+  },
   wrapper_error: {
     title: 'The wrapper reported an error',
     meaning: 'The process beside the job could not run or follow the command and gave up.',
@@ -116,6 +124,8 @@ export function errorWords(error: unknown): string {
       return 'The queue of this session is full.';
     case 'session_full':
       return 'This session has had as many runs as one can. Use another session.';
+    case 'storage_full':
+      return 'This session has no room for another log. Use another session, or a smaller maximum log.';
     case 'input_full':
       return 'The run has not taken the input that it was sent before. Wait for that.';
     case 'rate_limited':

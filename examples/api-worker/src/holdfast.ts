@@ -47,6 +47,7 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'method_not_allowed':
     case 'execution_in_progress':
     case 'session_full':
+    case 'storage_full':
     case 'stdin_closed':
     case 'input_full':
     case 'not_running':

@@ -33,7 +33,9 @@ export const executionAnswer = z
     launcher: z.enum(LAUNCHERS),
     labels: z.record(z.string(), z.string()),
     openStdin: z.boolean().optional().describe('Whether it was started to take input.'),
-    policy: z.looseObject(Object.fromEntries(POLICY_KEYS.map((key) => [key, z.int().min(0)]))),
+    policy: z.looseObject(
+      Object.fromEntries(POLICY_KEYS.map((key) => [key, key === 'maxLogBytes' ? z.int().min(0).optional() : z.int().min(0)])),
+    ),
     createdAt: time,
     pendingAt: time.optional(),
     startedAt: time.optional(),
@@ -44,6 +46,11 @@ export const executionAnswer = z
     interruptRequestedAt: time.optional(),
     firstOffset: offset,
     lastOffset: offset.optional().describe('Offset of the verdict.'),
+    logBytes: count
+      .optional()
+      .describe(
+        'Bytes of the wrapper’s events in the log; absent before it runs, and for one that ended under an earlier version.',
+      ),
     exitCode: z.int().optional(),
     signal: z.string().optional(),
     code: z.string().optional().describe('Failure code, as in the verdict event.'),

@@ -96,6 +96,7 @@ const DESCRIBED: readonly Operation[] = [
       'execution_in_progress',
       'execution_id_conflict',
       'session_full',
+      'storage_full',
       'too_large',
       'queue_full',
     ],

@@ -19,7 +19,8 @@ export interface Vocabulary {
   launchers: string[];
   onBusy: string[];
   formats: string[];
-  policy: Record<string, { minMs: number; maxMs: number }>;
+  /** Named `minMs` and `maxMs` in recordings of 0.1.0, which had times only. */
+  policy: Record<string, { min: number; max: number } | { minMs: number; maxMs: number }>;
   problems: Record<string, { status: number; retryable: boolean }>;
   /** Close codes by name, and what a peer does after each. */
   closeCodes: Record<string, { code: number; next: NextStep }>;
