@@ -281,7 +281,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         const times = [store.createdAt];
         const makeAgain = (one: Store, version: number, now: number): void => {
           one.transact(() => {
-            one.erase();
+            one.erase(null);
             one.outbox.put({ ...record, version });
           });
           one.create(now);
