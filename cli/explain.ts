@@ -1,6 +1,7 @@
 /** Errors as a person needs them: what happened, and what to do next. */
 
 import { HoldfastError, StreamFailure } from '../client/index.ts';
+import { describeConnectionFailure } from '../protocol/index.ts';
 import { formatReference, type Reference } from './settings.ts';
 
 export interface Explanation {
@@ -21,7 +22,12 @@ export function explain(error: unknown, { url, reference }: ErrorContext): Expla
   if (error instanceof StreamFailure)
     return withHint({ code: error.code, message: streamMessage(error, url, reference) }, streamHint(error.code, url, reference));
   if (error instanceof HoldfastError) {
-    const { code, message, requestId, facts } = error;
+    const { code, requestId, facts } = error;
+    // The client tells only the code; here the cause is put into words.
+    const message =
+      code === 'unreachable' && error.cause !== undefined
+        ? `could not reach ${url}: ${describeConnectionFailure(error.cause)}`
+        : error.message;
     return withHint({ code, message, ...(requestId ? { requestId } : {}) }, hintFor(code, facts, url, reference));
   }
   return { code: 'unexpected', message: error instanceof Error ? error.message : String(error) };

@@ -8,6 +8,7 @@
  *   JS3  It ends when nobody is left to receive a signal.
  */
 
+import { monotonicNow } from '../protocol/index.ts';
 import { dueRungs, interruptLadder, mergeLadders, type Rung, type StopSignal } from './interrupt.ts';
 import type { WrapperTimes } from './times.ts';
 
@@ -50,7 +51,7 @@ export class JobStop {
   /** Someone asked for the job's end, with this signal first. */
   interrupt(signal: StopSignal, forceAfterMs: number): void {
     this.#asked = true;
-    this.#climb(interruptLadder(signal, forceAfterMs, Date.now()));
+    this.#climb(interruptLadder(signal, forceAfterMs, monotonicNow()));
   }
 
   /** Nobody wants the job any more. */
@@ -81,7 +82,7 @@ export class JobStop {
   #climb(added: readonly Rung[]): void {
     this.#ladder = mergeLadders(this.#ladder, added);
     if (this.#timer) clearTimeout(this.#timer); // JS1
-    const { due, later } = dueRungs(this.#ladder, Date.now());
+    const { due, later } = dueRungs(this.#ladder, monotonicNow());
     const reached = due.at(-1);
     if (reached && !this.#target.signal(reached.signal)) {
       this.#ladder = []; // JS3
@@ -89,6 +90,6 @@ export class JobStop {
     }
     this.#ladder = later;
     const next = later[0];
-    if (next) this.#timer = setTimeout(() => this.#climb([]), Math.max(0, next.at - Date.now()));
+    if (next) this.#timer = setTimeout(() => this.#climb([]), Math.max(0, next.at - monotonicNow()));
   }
 }
