@@ -32,12 +32,14 @@ export function removeTemporaryFolders(): void {
  */
 export interface Gate {
   wait: string;
+  /** The condition alone, as shell text. */
+  isOpen: string;
   open: () => void;
 }
 
 export function gate(): Gate {
   const file = join(temporaryFolder(), 'open');
-  return { wait: `until [ -e '${file}' ]; do sleep 0.05; done`, open: () => writeFileSync(file, '') };
+  return { wait: `until [ -e '${file}' ]; do sleep 0.05; done`, isOpen: `[ -e '${file}' ]`, open: () => writeFileSync(file, '') };
 }
 
 /** A script of parts with a gate between each two, in the order of the gates. */
