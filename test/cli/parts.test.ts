@@ -6,7 +6,7 @@ import { inputParts } from '../../cli/commands/control.ts';
 import { describeEnding, type Ending, exitCodeOf } from '../../cli/exit-code.ts';
 import { Output } from '../../cli/io.ts';
 import { LastLines, LineSplitter, type Piece } from '../../cli/lines.ts';
-import { duration, pairs, parseReference, readSettings, UsageError } from '../../cli/settings.ts';
+import { duration, pairs, parseReference, readSettings, size, UsageError } from '../../cli/settings.ts';
 import { utf8Bytes } from '../../protocol/index.ts';
 
 describe('exit codes', () => {
@@ -16,6 +16,10 @@ describe('exit codes', () => {
     [{ status: 'failed', exitCode: 3 }, 3],
     [{ status: 'failed', exitCode: 255 }, 255],
     [{ status: 'failed', signal: 'SIGKILL' }, 137],
+    // Whatever the job made of its signal: it ran longer than its limit.
+    [{ status: 'failed', code: 'runtime_exceeded', exitCode: 130 }, 124],
+    [{ status: 'failed', code: 'runtime_exceeded', signal: 'SIGKILL' }, 124],
+    [{ status: 'failed', code: 'exit_nonzero', exitCode: 130 }, 130],
     [{ status: 'failed', signal: 'SIGSEGV' }, 139],
     [{ status: 'failed', signal: 'SIGNOSUCH' }, 125],
     [{ status: 'failed' }, 125],
@@ -35,6 +39,15 @@ describe('exit codes', () => {
     [{ status: 'interrupted', reason: 'no more', forced: true }, 'interrupted (no more, forced)'],
   ])('%o is told as "%s"', (ending, text) => {
     expect(describeEnding(ending)).toBe(text);
+  });
+});
+
+describe('sizes', () => {
+  test('are in powers of 1024, and need a unit', () => {
+    expect(['64K', '500M', '2G', '1.5G'].map((text) => size(text, '--max-log'))).toEqual([
+      65_536, 524_288_000, 2_147_483_648, 1_610_612_736,
+    ]);
+    for (const text of ['', '1', 'G', '1T', '-1M', '1 M']) expect(() => size(text, '--max-log')).toThrow(UsageError);
   });
 });
 
