@@ -18,6 +18,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ROOT } from '../scripts/stack.ts';
 import { cost } from './benches/cost.ts';
+import { deaf } from './benches/deaf.ts';
 import { fanout } from './benches/fanout.ts';
 import { ingest } from './benches/ingest.ts';
 import { latency } from './benches/latency.ts';
@@ -27,7 +28,7 @@ import type { Bench } from './lib/bench.ts';
 import { type Figure, markdown, table } from './lib/figures.ts';
 import { serveFloor, serveHoldfast } from './lib/systems.ts';
 
-const BENCHES: Bench[] = [ingest, latency, replay, fanout, wrapper, cost];
+const BENCHES: Bench[] = [ingest, latency, replay, deaf, fanout, wrapper, cost];
 /** `--docs` writes the table into it. */
 const PAGE = join(ROOT, 'docs', 'performance.md');
 const ROUNDS_DEFAULT = 5;

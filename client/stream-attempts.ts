@@ -24,7 +24,7 @@
  * A listener of the state may end the stream or begin it anew: after telling it, nothing is taken for granted.
  */
 
-import { CLOSE, encodeStreamFrame, monotonicNow, type StreamFrame, type StreamHello } from '../protocol/index.ts';
+import { CLOSE, monotonicNow, type StreamFrame, type StreamHello } from '../protocol/index.ts';
 import { guarded } from './listener.ts';
 import { pageOf } from './page-lifecycle.ts';
 import type { SocketEnd } from './socket.ts';
@@ -40,7 +40,7 @@ import {
   type LossHistory,
 } from './stream-loss.ts';
 import { type PagePort, StreamPage } from './stream-page.ts';
-import { addressOf, type StreamRequest, wantsFlow } from './stream-request.ts';
+import { addressOf, type StreamRequest } from './stream-request.ts';
 import { type SessionStreamOptions, STREAM_TIMINGS, type StreamState, type StreamTimings } from './stream-types.ts';
 
 /** Callers who ask for a new connection within this time ask for the same one. */
@@ -139,9 +139,7 @@ export class StreamAttempts {
 
   /** R5: the ack that opens the window, and the connection that had to wait for room. */
   taken(ack: number | null, drained: boolean): void {
-    if (ack !== null && wantsFlow(this.#options) && this.#link?.hello) {
-      this.#link.send(encodeStreamFrame({ type: 'ack', offset: ack }));
-    }
+    if (ack !== null && this.#link?.hello) this.#link.ack(ack);
     if (drained && this.#connectWhenDrained) {
       this.#connectWhenDrained = false;
       // The consumer's time is not the connection's.
@@ -195,6 +193,8 @@ export class StreamAttempts {
         this.#wake();
         return;
       case 'caught_up':
+        // STR11: one ack at least, which shows that this side reads; what was not taken yet is not acknowledged by it.
+        if (!link.acked) link.ack(this.#intake.buffer.taken ?? 0);
         this.#setState({ status: 'live' });
         this.#wake();
         return;
@@ -215,7 +215,7 @@ export class StreamAttempts {
     }
   }
 
-  /** R5: without flow control, a consumer that is slower than the stream. */
+  /** R5: a coordinator of before STR12, without flow control, and a consumer that is slower than the stream. */
   #onNoRoom(): void {
     this.#letGo('the viewer is slower than the stream');
     this.#connectWhenDrained = true;

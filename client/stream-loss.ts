@@ -91,7 +91,10 @@ function decideRetry(
   // Nobody but the coordinator may put a reader off for longer than the curve does.
   const leastMs = asked !== null && word === 'network' ? Math.min(asked, retryCapMs) : asked;
   const curve = { baseMs: retryBaseMs, capMs: retryCapMs, ...(random ? { random } : {}) };
-  const wantedMs = retryDelayMs(history.attempt + history.barren, curve, leastMs);
+  const attempts = history.attempt + history.barren;
+  // CLS9: what a connection brought before it was closed as too slow is progress, and what is left is there already.
+  const atOnce = end.code === CLOSE.tooSlow && attempts === 1;
+  const wantedMs = atOnce ? 0 : retryDelayMs(attempts, curve, leastMs);
   const reason = reasonOf(end);
   const budget = { startedAt: history.downSince, attemptBeganAt: beganAt, now, budgetMs: giveUpAfterMs };
   const delayMs = delayWithinBudget(budget, wantedMs, leastMs ?? 0);

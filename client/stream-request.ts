@@ -46,9 +46,6 @@ export function requestOf(options: SessionStreamOptions): StreamRequest {
   };
 }
 
-/** Flow control is on unless it was declined. */
-export const wantsFlow = ({ flow }: SessionStreamOptions): boolean => flow ?? true;
-
 /** The address of one connection: it differs from the last one's in its place only. */
 export function addressOf({ endpoint, executions }: StreamRequest, options: SessionStreamOptions, place: Place): string {
   const { types } = options;
@@ -56,6 +53,6 @@ export function addressOf({ endpoint, executions }: StreamRequest, options: Sess
   for (const [name, value] of Object.entries(place)) url.searchParams.set(name, String(value));
   if (executions.length > 0) url.searchParams.set('execution', executions.join(','));
   if (types && types.length > 0) url.searchParams.set('types', types.join(','));
-  if (wantsFlow(options)) url.searchParams.set('flow', 'ack');
+  if (options.flow ?? true) url.searchParams.set('flow', 'ack');
   return url.href;
 }

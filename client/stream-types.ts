@@ -66,7 +66,7 @@ export interface SessionStreamOptions {
   execution?: string | readonly string[];
   types?: readonly string[];
   signal?: AbortSignal;
-  /** Acknowledge what the consumer took, so that the coordinator never has more than its window under way. Default true. */
+  /** The coordinator waits for a consumer that is slow. With `false` it closes with 4413 instead, and the stream resumes. Default true. */
   flow?: boolean;
   WebSocketImpl?: WebSocketConstructor;
   connect?: ConnectSocket;

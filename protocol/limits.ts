@@ -24,7 +24,7 @@ export const EVENT_DEPTH_MAX = 100;
 /** Unacknowledged bytes a wrapper may have on the wire: eight full frames, about 0.3 s of a 100 Mbit/s line. */
 export const WINDOW_BYTES = 8 * FRAME_BYTES_MAX;
 
-/** Unacknowledged bytes the coordinator keeps in flight to one viewer that asked for flow control. */
+/** Unacknowledged bytes the coordinator keeps in flight to one viewer. With flow control it waits then, without it closes. */
 export const VIEWER_WINDOW_BYTES = 1024 * 1024;
 
 /** A connection that says nothing after the upgrade holds a socket; ten seconds is far above any honest hello. */
@@ -67,7 +67,7 @@ export const EVENT_TYPE_PATTERN = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
 /** A WebSocket close reason may have 123 bytes; the platform throws past that. */
 export const CLOSE_REASON_BYTES_MAX = 123;
 
-/** Pace of one replay round to a viewer without flow control. Between two rounds the object serves others. */
+/** Pace of one replay round. Between two rounds the object serves others. */
 export const REPLAY_ROUND_BYTES = 1024 * 1024;
 
 /** Items of a comma list (`types=`, `execution=`): what fits a socket attachment (16,384 bytes) with room to spare. */

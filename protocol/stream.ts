@@ -36,7 +36,7 @@ export interface StreamEnd {
 }
 export type StreamFrame = StreamHello | StreamEvents | StreamCaughtUp | StreamEnd;
 
-/** The only frame of a viewer. Everything up to `offset` was taken in; with `flow=ack` this opens the send window. */
+/** The only frame of a viewer. Everything up to `offset` was taken in, which opens the send window. */
 export interface StreamAck {
   type: 'ack';
   offset: number;

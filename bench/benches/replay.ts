@@ -10,17 +10,8 @@ import { deliver } from '../lib/channel.ts';
 import { type Figure, figureOf, type Target } from '../lib/figures.ts';
 import { prepare } from '../lib/frames.ts';
 import { closed, connect } from '../lib/socket.ts';
-import {
-  API_KEY,
-  connectWriter,
-  floorChannel,
-  type HoldfastRun,
-  headOf,
-  OWN_EVENTS,
-  openViewer,
-  startRun,
-} from '../lib/systems.ts';
-import { cpuMs, MemoryWatch, residentMiB } from '../lib/usage.ts';
+import { API_KEY, fillLog, floorChannel, type HoldfastRun, openViewer } from '../lib/systems.ts';
+import { cpuMs, MemoryWatch, settledMiB } from '../lib/usage.ts';
 import type { Workerd } from '../lib/workerd.ts';
 
 const EVENT_BYTES = 200;
@@ -32,26 +23,6 @@ const TARGET_ONE: Target = { of: 'ratio', atLeast: 0.7 };
 const TARGET_STALLED: Target = { of: 'value', atMost: 64 };
 
 const MIB = 1024 * 1024;
-
-/** A session with a log of so many events, written as a wrapper would write it. Its run stays open: nobody is told of an end. */
-async function fill(holdfast: Workerd, events: number): Promise<HoldfastRun> {
-  const run = await startRun(holdfast.url);
-  const writer = await connectWriter(run);
-  const channel = {
-    writer,
-    viewers: [],
-    nextSeq: 1,
-    acked: (data: Buffer) => ({ seq: Number(/"seq":(\d+)/.exec(data.toString())?.[1]) }),
-    close: () => closed(writer),
-  };
-  const step = 100_000;
-  for (let done = 0; done < events; done += step) {
-    await deliver(channel, prepare(Math.min(step, events - done), EVENT_BYTES, EVENTS_PER_FRAME, done + 1));
-  }
-  const head = await headOf(holdfast.url, run);
-  if (head !== events + OWN_EVENTS) throw new Error(`the log has ${head} events and not ${events + OWN_EVENTS}`);
-  return run;
-}
 
 async function fillFloor(floor: Workerd, events: number): Promise<string> {
   const channel = await floorChannel(floor, 'message', 0);
@@ -143,7 +114,7 @@ async function stalled(context: BenchContext, run: HoldfastRun): Promise<Figure[
   for (let round = 0; round < context.rounds; round += 1) {
     // A process that has not replayed anything yet: its allocator has no freed room to hide in.
     await holdfast.restart();
-    await settle(holdfast.pid);
+    await settledMiB(holdfast.pid);
     const watch = new MemoryWatch(holdfast.pid);
     const viewer = await openViewer(holdfast.url, run, '?flow=ack');
     const over = drain(viewer, 0, isCaughtUp);
@@ -173,18 +144,6 @@ async function stalled(context: BenchContext, run: HoldfastRun): Promise<Figure[
   ];
 }
 
-/** The allocator gives back what was freed when it likes; a quiet second is what idle means here. */
-async function settle(pid: number): Promise<number> {
-  let last = residentMiB(pid);
-  for (let waited = 0; waited < 10; waited += 1) {
-    await sleep(500);
-    const now = residentMiB(pid);
-    if (Math.abs(now - last) < 1) return now;
-    last = now;
-  }
-  return last;
-}
-
 export const replay: Bench = {
   name: 'replay',
   measures: 'how fast a whole log reaches new viewers, in MiB a second of messages, and what the process holds meanwhile',
@@ -194,7 +153,7 @@ export const replay: Bench = {
     const { holdfast, floor, say } = context;
     const events = scaled(context, 1_000_000, 5_000);
     say(`replay: writing a log of ${events} events`);
-    const run = await fill(holdfast, events);
+    const run = await fillLog(holdfast, events, EVENT_BYTES, EVENTS_PER_FRAME);
     const object = await fillFloor(floor, events);
     say('replay: a viewer that takes nothing');
     const memory = await stalled(context, run);
@@ -206,7 +165,7 @@ export const replay: Bench = {
     });
     say(`replay: to ${VIEWERS} viewers at once`);
     // A tenth of the log for each, or a round would be ten gigabytes.
-    const small = await fill(holdfast, Math.ceil(events / 10));
+    const small = await fillLog(holdfast, Math.ceil(events / 10), EVENT_BYTES, EVENTS_PER_FRAME);
     const smallObject = await fillFloor(floor, Math.ceil(events / 10));
     const many = await interleaved(context, {
       own: () => byWebSocket(holdfast, small, VIEWERS),

@@ -4,8 +4,9 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { INGEST_SUBPROTOCOL, type IngestAccess, type Policy, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
-import { type Channel, closeAll } from './channel.ts';
-import { connect } from './socket.ts';
+import { type Channel, closeAll, deliver } from './channel.ts';
+import { prepare } from './frames.ts';
+import { closed, connect } from './socket.ts';
 import { Workerd } from './workerd.ts';
 
 export const API_KEY = 'bench-key-0123456789abcdef';
@@ -137,6 +138,26 @@ async function ackedSeqOf(url: string, run: HoldfastRun): Promise<number> {
 }
 /** `execution_pending`, `execution_running`, `wrapper_connected`. */
 export const OWN_EVENTS = 3;
+
+/** A session with a log of so many events, written as a wrapper would write it. Its run stays open: nobody is told of an end. */
+export async function fillLog(holdfast: Workerd, events: number, eventBytes: number, perFrame: number): Promise<HoldfastRun> {
+  const run = await startRun(holdfast.url);
+  const writer = await connectWriter(run);
+  const channel = {
+    writer,
+    viewers: [],
+    nextSeq: 1,
+    acked: (data: Buffer) => ({ seq: Number(/"seq":(\d+)/.exec(data.toString())?.[1]) }),
+    close: () => closed(writer),
+  };
+  const step = 100_000;
+  for (let done = 0; done < events; done += step) {
+    await deliver(channel, prepare(Math.min(step, events - done), eventBytes, perFrame, done + 1));
+  }
+  const head = await headOf(holdfast.url, run);
+  if (head !== events + OWN_EVENTS) throw new Error(`the log has ${head} events and not ${events + OWN_EVENTS}`);
+  return run;
+}
 
 export async function floorChannel({ url }: Workerd, mode: FloorMode, viewerCount: number): Promise<Channel> {
   const object = freshName();

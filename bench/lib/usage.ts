@@ -1,6 +1,7 @@
 /** What a process has used, as the kernel counts it. Linux only: elsewhere CPU and memory are given as NaN and left out. */
 
 import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** CPU time of the threads that the process has now, in milliseconds, from the scheduler's own count in nanoseconds. */
 export function cpuMs(pid: number): number {
@@ -23,6 +24,18 @@ export function residentMiB(pid: number): number {
   } catch {
     return Number.NaN;
   }
+}
+
+/** The allocator gives back what was freed when it likes; a quiet second is what idle means here. */
+export async function settledMiB(pid: number): Promise<number> {
+  let last = residentMiB(pid);
+  for (let waited = 0; waited < 10; waited += 1) {
+    await sleep(500);
+    const now = residentMiB(pid);
+    if (Math.abs(now - last) < 1) return now;
+    last = now;
+  }
+  return last;
 }
 
 /** Samples until `stop`. */

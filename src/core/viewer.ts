@@ -3,11 +3,22 @@
  *
  * V1  A live viewer has been sent (or had filtered out) everything up to the head; its position needs no writing down.
  * V2  A viewer that is not live has its position in `sent`, and the rest is read from the log (G2).
- * V3  With flow control at most `VIEWER_WINDOW_BYTES` and one batch are unacknowledged; what is beyond that stays in the log.
+ * V3  At most `VIEWER_WINDOW_BYTES` and one frame of events are unacknowledged, for every viewer (STR10, STR12). Then one with flow control waits, and the
+ *     rest stays in the log; one without is closed. The platform keeps what a viewer does not read in memory, without a bound of its own (measured).
+ *
+ * Only an ack is a sign of reading. A ping is not: a viewer that never reads can send pings, and the platform answers them. An ack is the viewer's word: a
+ * viewer that acknowledges what it does not read harms the memory of its own connection's process, and nothing here can tell.
+ * `end` frames are not counted: they have no offset of their own to acknowledge. SESSION_EXECUTIONS_MAX of them have about 9 MB.
  */
 
 import type { TerminalStatus } from '../../protocol/index.ts';
-import { encodeStreamBatch, encodeStreamSelection, terminalStatusOf, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
+import {
+  encodeStreamBatch,
+  encodeStreamSelection,
+  terminalStatusOf,
+  utf8Bytes,
+  VIEWER_WINDOW_BYTES,
+} from '../../protocol/index.ts';
 import { parseStored } from './stored.ts';
 
 export interface ViewerState {
@@ -30,29 +41,48 @@ export interface ViewerState {
 /** Window accounting in lumps keeps the state small enough to be written with the socket: at most 1 MiB / 32 KiB of them and a few. */
 const LUMP_BYTES = 32 * 1024;
 
+/** Bytes are counted in steps, and the state is written down with each step: a small event costs no write, and a wake forgets nothing that was counted. */
+const STEP_BYTES = 4 * 1024;
+
+/**
+ * What was counted with the newest step and not used yet. In memory only: after a wake the whole step counts as used. Without this a viewer that gets a little
+ * between two sleeps, and reads nothing, would never be found out.
+ */
+const spareBytes = new WeakMap<Pick<ViewerState, 'unacked'>, number>();
+
 export interface StoredBatch {
   firstOffset: number;
   count: number;
   execution: string;
   body: string;
+  /** Of the body, in UTF-8. */
+  bytes: number;
 }
 
 export interface ViewerFrame {
   text: string;
+  /** Of the text, in UTF-8. */
+  bytes: number;
   /** Offset of its last event: what the viewer's ack will name. */
   last: number;
 }
 
 /** The frame that brings a viewer from `after` over this batch, or null when nothing in it passes the filter. */
 export function frameFor(batch: StoredBatch, after: number, filter: Pick<ViewerState, 'executions' | 'types'>): ViewerFrame | null {
-  const { firstOffset, count, execution, body } = batch;
+  const { firstOffset, count, execution, body, bytes } = batch;
+  const frame = (text: string, last: number): ViewerFrame => ({
+    text,
+    // Most batches are ASCII, whose characters need no counting.
+    bytes: body.length === bytes ? text.length : utf8Bytes(text),
+    last,
+  });
   if (filter.executions && !filter.executions.includes(execution)) return null;
   const skip = Math.max(0, after + 1 - firstOffset);
   if (skip >= count) return null;
   const end = firstOffset + count - 1;
   if (filter.types === null) {
     const rest = skip === 0 ? body : body.split('\n').slice(skip).join('\n');
-    return { text: encodeStreamBatch(firstOffset + skip, execution, rest), last: end };
+    return frame(encodeStreamBatch(firstOffset + skip, execution, rest), end);
   }
   const offsets: number[] = [];
   const lines: string[] = [];
@@ -64,12 +94,12 @@ export function frameFor(batch: StoredBatch, after: number, filter: Pick<ViewerS
   const last = offsets.at(-1);
   if (last === undefined) return null;
   const complete = lines.length === count - skip;
-  return {
-    text: complete
+  return frame(
+    complete
       ? encodeStreamBatch(firstOffset + skip, execution, lines.join('\n'))
       : encodeStreamSelection(offsets, execution, lines),
     last,
-  };
+  );
 }
 
 /** Lines in the log were checked when they came in, so they parse. */
@@ -87,22 +117,31 @@ export const unackedBytes = ({ unacked }: Pick<ViewerState, 'unacked'>): number 
 export const isOver = ({ until }: Pick<ViewerState, 'until'>, now: number): boolean =>
   until !== null && until !== undefined && until <= now;
 
-export const mayReceive = (state: ViewerState): boolean => !state.flow || unackedBytes(state) < VIEWER_WINDOW_BYTES;
+export type Room = 'send' | 'wait' | 'close';
 
-/** Counts bytes up to `offset` as on the wire. Returns true when the state should be written down: a lump was begun. */
-export function charge(state: ViewerState, offset: number, bytes: number): boolean {
-  if (!state.flow) return false;
-  const last = state.unacked.at(-1);
-  if (last && last[1] < LUMP_BYTES) {
+/** V3: what becomes of the next frame of events. */
+export function roomFor(state: Pick<ViewerState, 'flow' | 'unacked'>): Room {
+  if (unackedBytes(state) < VIEWER_WINDOW_BYTES) return 'send';
+  return state.flow ? 'wait' : 'close';
+}
+
+/** Counts bytes up to `offset` as on the wire. Returns true when the state should be written down: a step was begun. */
+export function charge(state: Pick<ViewerState, 'unacked'>, offset: number, bytes: number): boolean {
+  const { unacked } = state;
+  const spare = unacked.length > 0 ? (spareBytes.get(state) ?? 0) : 0;
+  const more = Math.ceil(Math.max(0, bytes - spare) / STEP_BYTES) * STEP_BYTES;
+  spareBytes.set(state, spare + more - bytes);
+  const last = unacked.at(-1);
+  if (last && (more === 0 || last[1] < LUMP_BYTES)) {
     last[0] = offset;
-    last[1] += bytes;
-    return false;
+    last[1] += more;
+  } else {
+    unacked.push([offset, more]);
   }
-  state.unacked.push([offset, bytes]);
-  return true;
+  return more > 0;
 }
 
 /** Everything up to `offset` was taken in. A lump leaves when all of it was. */
-export function acknowledge(state: ViewerState, offset: number): void {
+export function acknowledge(state: Pick<ViewerState, 'unacked'>, offset: number): void {
   while (state.unacked[0] && state.unacked[0][0] <= offset) state.unacked.shift();
 }

@@ -4,8 +4,10 @@
  *
  * R1  A batch is broadcast after it was written; the output gate holds it until it is durable (G2).
  * R2  A live viewer gets each batch as it is appended; any other gets it from the log. The switch to live happens in the turn that reads the last row.
- * R3  Replay goes in rounds, so that ten thousand rows to one viewer do not keep the object from the others.
- * R4  The connection of a ticket ends with what the ticket allows, by the alarm (STR33). When the alarm is late nothing is sent meanwhile.
+ * R3  What a viewer has not acknowledged is bounded (V3): with a full window one with flow control is no longer live and reads on from the log when its acks
+ *     come, and one without is closed, to come back with the last offset that it has.
+ * R4  Replay goes in rounds, so that ten thousand rows to one viewer do not keep the object from the others.
+ * R5  The connection of a ticket ends with what the ticket allows, by the alarm (STR33). When the alarm is late nothing is sent meanwhile.
  */
 
 import {
@@ -25,7 +27,7 @@ import {
   endAnnouncedBy,
   frameFor,
   isOver,
-  mayReceive,
+  roomFor,
   type ViewerFrame,
   type ViewerState,
 } from '../core/viewer.ts';
@@ -55,6 +57,10 @@ const HELLO_EXECUTIONS_MAX = 50;
 const statusOf = (record: ExecutionRecord | null): { id: string; status: Status }[] =>
   record ? [{ id: record.id, status: record.status }] : [];
 
+/** STR12. */
+const closeUnread = (ws: SessionSocket): void =>
+  closeSocket(ws, CLOSE.tooSlow, `unread: acknowledge what you read, or ask for flow=ack`);
+
 export class Viewers {
   readonly #runtime: SessionRuntime;
   readonly #store: Store;
@@ -72,7 +78,7 @@ export class Viewers {
 
   /** True while a viewer is behind and nothing but the pacing of rounds keeps it there. */
   get replaying(): boolean {
-    return this.#all().some(({ state }) => !state.live && mayReceive(state));
+    return this.#all().some(({ state }) => !state.live && roomFor(state) === 'send');
   }
 
   /** When the next connection ends with its ticket; null when none does. */
@@ -84,7 +90,7 @@ export class Viewers {
     return next;
   }
 
-  /** R4: at the alarm. */
+  /** R5: at the alarm. */
   endOver(now: number): void {
     for (const { ws, state } of this.#all()) this.#endIfOver(ws, state, now);
   }
@@ -135,7 +141,12 @@ export class Viewers {
     let end: TerminalStatus | null | undefined;
     for (const { ws, state } of this.#all()) {
       if (!state.live || this.#endIfOver(ws, state, now)) continue;
-      if (!mayReceive(state)) {
+      const room = roomFor(state);
+      if (room === 'close') {
+        closeUnread(ws);
+        continue;
+      }
+      if (room === 'wait') {
         // V2: from here on this viewer reads from the log, when its acks come.
         state.live = false;
         state.sent = before;
@@ -152,6 +163,8 @@ export class Viewers {
   }
 
   onMessage(ws: SessionSocket, state: ViewerState, message: string | ArrayBuffer): void {
+    // What was on its way when it was closed.
+    if (!isOpen(ws)) return;
     const frame = typeof message === 'string' ? parseViewerFrame(message) : null;
     if (!frame || frame.offset > this.#store.log.head) {
       closeSocket(ws, CLOSE.badFrame, 'a viewer may send {"type":"ack","offset":N} with an offset it was sent');
@@ -165,7 +178,7 @@ export class Viewers {
 
   /** On a wake: replays that lost their turn go on. */
   resume(): void {
-    for (const { ws, state } of this.#all()) if (!state.live && mayReceive(state)) this.#pump(ws, state);
+    for (const { ws, state } of this.#all()) if (!state.live && roomFor(state) === 'send') this.#pump(ws, state);
   }
 
   closeAll(code: number, reason: string): void {
@@ -198,7 +211,12 @@ export class Viewers {
     let bytes = 0;
     let outcome: Round = 'live';
     for (const row of this.#store.log.rowsAfter(state.sent, state.executions)) {
-      if (!mayReceive(state)) {
+      const room = roomFor(state);
+      if (room === 'close') {
+        closeUnread(ws);
+        return 'gone';
+      }
+      if (room === 'wait') {
         outcome = 'waiting';
         break;
       }
@@ -231,9 +249,9 @@ export class Viewers {
     }
   }
 
-  #deliver(ws: SessionSocket, state: ViewerState, { text, last }: ViewerFrame): boolean {
+  #deliver(ws: SessionSocket, state: ViewerState, { text, bytes, last }: ViewerFrame): boolean {
     if (!sendText(ws, text)) return false;
-    if (charge(state, last, text.length)) attach(ws, { role: 'viewer', state });
+    if (charge(state, last, bytes)) attach(ws, { role: 'viewer', state });
     return true;
   }
 

@@ -393,12 +393,25 @@ describe('flow', () => {
     for (const offset of [1, 2, 3]) {
       fake.lines('e1', 1, offset);
       await take(stream, 1);
-      await until('the ack', () => fake.newest.acks.length === offset);
+      await until('the ack', () => fake.newest.acks.length === offset + 1);
     }
-    expect(fake.newest.acks).toEqual([1, 2, 3]);
+    expect(fake.newest.acks).toEqual([0, 1, 2, 3]);
   });
 
-  test('without flow control it neither asks for it nor acks, and a flood does not fill the memory of a stalled consumer', async () => {
+  test('[STR11] it acknowledges once on every connection, though its consumer took nothing: only what that took', async () => {
+    fake.lines('e1', 20);
+    const stream = follow({ after: 5 });
+    await until('live', () => stream.state.status === 'live');
+    await until('the ack', () => fake.newest.acks.length > 0);
+    expect(fake.newest.acks).toEqual([5]);
+    stream.reconnect();
+    await take(stream, 15);
+    await until('live on the next', () => fake.viewers.length === 2 && stream.state.status === 'live');
+    await until('its ack', () => fake.newest.acks.length > 0);
+    expect(fake.newest.acks).toEqual([20]);
+  });
+
+  test('without flow control it does not ask for it, and a flood does not fill the memory of a stalled consumer', async () => {
     const text = `${'x'.repeat(20_000)}\n`;
     fake.append(
       'e1',
@@ -411,7 +424,7 @@ describe('flow', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(fake.viewers.length).toBe(1);
     expect(offsets(await takeAll(stream))).toEqual(upTo(401));
-    expect(fake.viewers.every(({ query, acks }) => query.get('flow') === null && acks.length === 0)).toBe(true);
+    expect(fake.viewers.every(({ query }) => query.get('flow') === null)).toBe(true);
     expect(fake.viewers.length).toBeGreaterThan(1);
   });
 });
@@ -499,6 +512,21 @@ describe('reconnecting', () => {
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
     expect(fake.viewers.length).toBe(2);
+  });
+
+  test('[STR13] after 4413 the first retry is immediate, and later ones without a hello are not', async () => {
+    const delays: number[] = [];
+    for (let refusals = 0; refusals < 3; refusals += 1) fake.behaviours.push({ close: 4413, reason: 'unread' });
+    const stream = follow({
+      onState: (state) => {
+        if (state.status === 'reconnecting') delays.push(state.retryInMs);
+      },
+      random: () => 0.99,
+    });
+    await until('live', () => stream.state.status === 'live');
+    expect(delays).toHaveLength(3);
+    expect(delays[0]).toBe(0);
+    for (const delay of delays.slice(1)) expect(delay).toBeGreaterThan(0);
   });
 
   test.each([

@@ -131,11 +131,15 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: viewers,
-        find: `      if (!mayReceive(state)) {
-        outcome = 'waiting';`,
+        find: `      const room = roomFor(state);
+      if (room === 'close') {
+        closeUnread(ws);
+        return 'gone';`,
         replace: `      if (row.firstOffset > 1 && row.firstOffset + row.count - 1 === this.#store.log.head) break;
-      if (!mayReceive(state)) {
-        outcome = 'waiting';`,
+      const room = roomFor(state);
+      if (room === 'close') {
+        closeUnread(ws);
+        return 'gone';`,
       },
     ],
   },
@@ -149,6 +153,20 @@ export const MUTATIONS: readonly Mutation[] = [
         replace: '',
       },
     ],
+  },
+  {
+    name: 'a viewer without flow control is sent all, read or not',
+    edits: [
+      {
+        file: 'src/core/viewer.ts',
+        find: "return state.flow ? 'wait' : 'close';",
+        replace: "return state.flow ? 'wait' : 'send';",
+      },
+    ],
+  },
+  {
+    name: 'what a viewer did not acknowledge is not counted',
+    edits: [{ file: 'src/core/viewer.ts', find: 'last[1] += more;', replace: '' }],
   },
   {
     name: 'a settled execution is settled again (no compare-and-set)',

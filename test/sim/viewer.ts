@@ -1,15 +1,19 @@
 /** A reader that resumes by offset: after every loss it asks for what follows the last offset it took in. checks.ts compares each event with the log. */
 
-import { CLOSE, offsetOf, PING, PONG, parseStreamFrame } from '../../protocol/index.ts';
+import { CLOSE, FRAME_BYTES_MAX, offsetOf, PING, PONG, parseStreamFrame, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import type { Link } from './network.ts';
 import type { World } from './world.ts';
 
 const PING_MS = 5000;
 const SILENCE_MS = 12_000;
 
+/** STR10, STR12: the window, the frame that may go beyond it, and the headers. Lines are ASCII here, so characters are bytes. */
+const UNREAD_BYTES_MAX = VIEWER_WINDOW_BYTES + FRAME_BYTES_MAX + 8 * 1024;
+
 export interface ViewerWish {
   executions: string[] | null;
   types: string[] | null;
+  /** Without it the viewer is deaf: it acknowledges nothing, ever. With it the fault `viewer_deaf` makes it so for a connection. */
   flow: boolean;
   /** Begin with the last so many; null begins with the first of all. */
   tail: number | null;
@@ -28,6 +32,9 @@ export class Viewer {
   #generation = 0;
   #heardAt = 0;
   #caughtUp = false;
+  /** Sent to it on this connection behind its last ack. */
+  #unreadBytes = 0;
+  #deaf = false;
 
   constructor(world: World, label: string, wish: ViewerWish) {
     this.#world = world;
@@ -51,6 +58,8 @@ export class Viewer {
     const { executions, types, flow, tail } = this.wish;
     const request = { after: this.position, tail: this.position === null ? tail : null, executions, types, flow };
     this.#caughtUp = false;
+    this.#unreadBytes = 0;
+    this.#deaf = !flow || this.#world.faults.strike('viewer_deaf');
     this.#heardAt = this.#world.now;
     this.#world.trace(() => `${this.label} connects after ${this.position}`);
     this.link = this.#world.dial(
@@ -63,6 +72,8 @@ export class Viewer {
         refused: () => current(() => this.#again()),
       },
     );
+    // A deaf one with flow control would wait for ever: after a while it tries another connection.
+    if (flow && this.#deaf) this.#world.clock.after(this.#world.random.int(2_000, 20_000), () => current(() => this.#again()));
     this.#world.clock.after(SILENCE_MS + 20_000, () =>
       current(() => {
         if (this.#heardAt + SILENCE_MS < this.#world.now) this.#again();
@@ -90,12 +101,16 @@ export class Viewer {
         this.position ??= Math.max(frame.earliest - 1, frame.head - (this.wish.tail ?? 0));
         return;
       case 'events':
+        this.#unreadBytes += text.length;
+        if (this.#unreadBytes > UNREAD_BYTES_MAX) {
+          this.#world.violation(`${this.label} was sent ${this.#unreadBytes} bytes without an ack of its own`);
+        }
         for (const [index, event] of frame.events.entries()) {
           const offset = offsetOf(frame, index);
           checks.seen(this, offset, frame.execution, event);
           this.position = offset;
         }
-        if (this.wish.flow) this.#ack();
+        if (!this.#deaf) this.#ack();
         return;
       case 'caught_up':
         if (this.#caughtUp) this.#world.violation(`${this.label} was told twice that it has caught up`);
@@ -117,7 +132,9 @@ export class Viewer {
     const { random, faults, clock } = this.#world;
     const generation = this.#generation;
     clock.after(faults.strike('viewer_stalled') ? random.int(1000, 8000) : random.int(0, 20), () => {
-      if (generation === this.#generation) this.link?.send(JSON.stringify({ type: 'ack', offset: this.position }));
+      if (generation !== this.#generation) return;
+      this.#unreadBytes = 0;
+      this.link?.send(JSON.stringify({ type: 'ack', offset: this.position }));
     });
   }
 

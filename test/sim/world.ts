@@ -156,8 +156,8 @@ export class World {
               ['started', 'wrapper_connected'],
             ])
           : null,
-        // Only a long log fills a window, and only a viewer with flow control has one.
-        flow: random.chance(bulky ? 0.9 : 0.5),
+        // Only a long log fills a window.
+        flow: random.chance(bulky ? 0.7 : 0.5),
         tail: random.chance(0.2) ? random.int(0, 20) : null,
       };
       if (wish.executions?.length === 0) wish.executions = null;

@@ -26,7 +26,7 @@ import {
   VIEWER_WINDOW_BYTES,
   WINDOW_BYTES,
 } from '../../../protocol/index.ts';
-import { mayReceive, type ViewerState } from '../../../src/core/viewer.ts';
+import { roomFor, type ViewerState } from '../../../src/core/viewer.ts';
 import { Sender } from '../../../wrapper/sender.ts';
 import { newSession, output, type Run, start, stubOf, ViewerPeer, WrapperPeer } from '../support.ts';
 import { type Edge, textOfBytes, typesIn } from './edges.ts';
@@ -109,7 +109,7 @@ function leavesBeside(bytes: number, windowBytes: number): boolean {
   return sender.next() !== null;
 }
 
-const viewerWith = (unacked: number): Pick<ViewerState, 'flow' | 'unacked'> => ({ flow: true, unacked: [[1, unacked]] });
+const viewerWith = (flow: boolean, unacked: number): Pick<ViewerState, 'flow' | 'unacked'> => ({ flow, unacked: [[1, unacked]] });
 const commandOfBytes = (bytes: number): string => {
   const around = '{"type":"command","id":1,"command":"input","data":{"text":""}}';
   return around.replace('""', `"${textOfBytes(bytes - around.length)}"`);
@@ -204,10 +204,11 @@ export const FRAMES = {
   },
   VIEWER_WINDOW_BYTES: {
     async taken() {
-      expect(mayReceive(viewerWith(VIEWER_WINDOW_BYTES - 1) as ViewerState)).toBe(true);
+      for (const flow of [true, false]) expect(roomFor(viewerWith(flow, VIEWER_WINDOW_BYTES - 1))).toBe('send');
     },
     async refused() {
-      expect(mayReceive(viewerWith(VIEWER_WINDOW_BYTES) as ViewerState)).toBe(false);
+      expect(roomFor(viewerWith(true, VIEWER_WINDOW_BYTES))).toBe('wait');
+      expect(roomFor(viewerWith(false, VIEWER_WINDOW_BYTES))).toBe('close');
     },
   },
   HELLO_TIMEOUT_MS: {
