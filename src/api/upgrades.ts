@@ -18,6 +18,8 @@ import { callSession } from '../calls.ts';
 import type { Config } from '../config.ts';
 import type { Env } from '../env.ts';
 import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
+import type { Refusal } from '../session/ingest.ts';
+import { closeCodeOfRefusedViewer } from '../session/operations.ts';
 import { type IngestClaims, verifyIngestToken } from '../tokens.ts';
 import { bearerOf, originAllowed } from './auth.ts';
 import { readText } from './body.ts';
@@ -42,6 +44,11 @@ async function upgrade(
 interface IngestPath {
   session: string;
   execution: string;
+}
+
+/** An upgrade, or what the object answered in its place. */
+async function refusalIn<T>(answer: Response | Failure): Promise<T | null> {
+  return 'code' in answer || answer.webSocket || answer.status !== 200 ? null : ((await answer.json()) as T);
 }
 
 /** ING1 begins here: token before upgrade before object. */
@@ -72,7 +79,9 @@ export async function upgradeIngest(request: Request, env: Env, config: Config, 
       field: 'sec-websocket-protocol',
     });
   }
-  return upgrade(env, tenant, session, { kind: 'ingest', execution }, INGEST_SUBPROTOCOL);
+  const answer = await upgrade(env, tenant, session, { kind: 'ingest', execution, answerRefusals: true }, INGEST_SUBPROTOCOL);
+  const refused = await refusalIn<Refusal>(answer);
+  return refused ? refusedSocket(refused.closeCode, refused.reason, INGEST_SUBPROTOCOL) : answer;
 }
 
 /** The same frames as an HTTP body; the answers come as lines. */
@@ -100,7 +109,9 @@ export async function upgradeStream(request: Request, env: Env, config: Config, 
   if (!params.ok) return refuse(CLOSE.badFrame, `bad_request: ${params.message}`);
   const wanted = narrowByTicket(params.request, reader.ticket);
   if (!wanted) return refuse(CLOSE.credentialRefused, 'ticket_scope');
-  return upgrade(env, reader.tenant, session, { kind: 'stream', request: wanted }, protocol);
+  const answer = await upgrade(env, reader.tenant, session, { kind: 'stream', request: wanted, answerRefusals: true }, protocol);
+  const refused = await refusalIn<Failure>(answer);
+  return refused ? refuse(closeCodeOfRefusedViewer(refused), refused.code) : answer;
 }
 
 function refusedSocket(code: number, reason: string, protocol: string | null): Response {

@@ -3,7 +3,7 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import { INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { callbackQueueOf } from '../callbacks/producer.ts';
 import { announcerTo } from '../directory/announcer.ts';
 import type { Env } from '../env.ts';
@@ -12,6 +12,7 @@ import { launcherOf } from '../launch/launcher.ts';
 import { logLine, messageOf, type SessionLog } from '../log.ts';
 import { splitName } from '../object-name.ts';
 import { SessionStore } from '../storage/store.ts';
+import type { Refusal } from './ingest.ts';
 import { postIngest } from './ingest-post.ts';
 import { measureTo } from './measure.ts';
 import * as operations from './operations.ts';
@@ -22,9 +23,13 @@ import type { ViewerRequest } from './viewers.ts';
 /** Header in which the Worker hands over what it verified; only the Worker can reach the object. */
 export const REQUEST_HEADER = 'x-holdfast-request';
 
+/**
+ * `answerRefusals`: a refusal is an answer that is no upgrade, and the Worker closes the socket. The object must not: `workerd` frees a hibernatable socket that
+ * the object closes before a message came only when it evicts the object, two descriptors each, and a socket that is accepted the plain way keeps the object
+ * awake until its client answers the close (both measured on 1.20261023.1). Without it, as Workers before this asked, the object accepts and closes.
+ */
 export type SocketRequest =
-  | { kind: 'ingest'; execution: string }
-  /** `answerRefusals`: a refusal is an answer that is no upgrade, for the Worker's own readers. */
+  | { kind: 'ingest'; execution: string; answerRefusals?: true }
   | { kind: 'stream'; request: ViewerRequest; answerRefusals?: true };
 
 /** Between two rounds of a replay. */
@@ -58,7 +63,7 @@ export class SessionCoordinator extends DurableObject<Env> {
     if (wanted.kind !== 'ingest' && wanted.kind !== 'stream') {
       return new Response('not a request that this version knows', { status: 503, headers: { 'retry-after': '5' } });
     }
-    const refused = wanted.kind === 'stream' && wanted.answerRefusals ? this.#session.refusalOf(wanted.request) : null;
+    const refused = wanted.answerRefusals ? this.#refusalOf(wanted) : null;
     if (refused) return Response.json(refused);
     const { 0: client, 1: server } = new WebSocketPair();
     if (wanted.kind === 'ingest') {
@@ -69,6 +74,11 @@ export class SessionCoordinator extends DurableObject<Env> {
     const protocol = wanted.kind === 'ingest' ? INGEST_SUBPROTOCOL : STREAM_SUBPROTOCOL;
     const offered = request.headers.get('sec-websocket-protocol');
     return new Response(null, { status: 101, webSocket: client, headers: offered ? { 'sec-websocket-protocol': protocol } : {} });
+  }
+
+  #refusalOf(wanted: SocketRequest): Failure | Refusal | null {
+    if (wanted.kind === 'ingest') return this.#session.refuseWrapper(wanted.execution, Date.now());
+    return this.#session.refusalOf(wanted.request);
   }
 
   override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {

@@ -51,20 +51,28 @@ import {
   sendText,
 } from './sockets.ts';
 
+/** How a wrapper's socket is closed that is not even taken. */
+export interface Refusal {
+  closeCode: number;
+  reason: string;
+}
+
+/** Before an upgrade: why there will be none, or null. */
+export function refuseIngest(context: SessionContext, execution: string, now: number): Refusal | null {
+  const record = context.store.exists ? context.store.executions.get(execution) : null;
+  if (!record) {
+    refuseWrapper(context, execution, CLOSE.notFound);
+    return { closeCode: CLOSE.notFound, reason: goneReason(context, now) };
+  }
+  return isTerminal(record.status) ? { closeCode: CLOSE.settled, reason: settledReason(record) } : null;
+}
+
 /** Takes an upgraded socket whose token was checked. It has until the hello timeout to introduce itself (ING1). */
 export function acceptIngest(context: SessionContext, ws: SessionSocket, execution: string, now: number): void {
   context.runtime.acceptWebSocket(ws, [INGEST_TAG, ingestTag(execution)]);
   attach(ws, { role: 'ingest', execution, epoch: null, acceptedAt: now });
-  const record = context.store.exists ? context.store.executions.get(execution) : null;
-  if (!record) {
-    refuseWrapper(context, execution, CLOSE.notFound);
-    closeSocket(ws, CLOSE.notFound, goneReason(context, now));
-    return;
-  }
-  if (isTerminal(record.status)) {
-    closeSocket(ws, CLOSE.settled, settledReason(record));
-    return;
-  }
+  const refused = refuseIngest(context, execution, now);
+  if (refused) return closeSocket(ws, refused.closeCode, refused.reason);
   const unbound = ingestSockets(context.runtime, execution).filter(({ attachment }) => attachment.epoch === null);
   for (const socket of unbound.slice(0, Math.max(0, unbound.length - UNBOUND_SOCKETS_MAX))) {
     refuseWrapper(context, execution, CLOSE.tooManyConnections);

@@ -1,6 +1,7 @@
 /** What a caller can ask of a session. Expected outcomes are tagged results; nothing is thrown for them. */
 
 import {
+  CLOSE,
   COMMANDS_WAITING_BYTES_MAX,
   COMMANDS_WAITING_MAX,
   type Execution,
@@ -334,4 +335,18 @@ export function admitViewer(context: SessionContext, request: ViewerRequest): { 
   if (viewers.count >= VIEWERS_MAX)
     return { ok: false, code: 'overloaded', message: `${VIEWERS_MAX} viewers are connected already.` };
   return (request.after !== null && checkOffset(store.log, request.after)) || { ok: true };
+}
+
+/** A browser can not read the status of a refused upgrade, so refusals are close codes. */
+export function closeCodeOfRefusedViewer({ code }: Failure): number {
+  switch (code) {
+    case 'offset_ahead':
+    case 'offset_expired':
+    case 'log_replaced':
+      return CLOSE.offsetUnavailable;
+    case 'overloaded':
+      return CLOSE.tooManyConnections;
+    default:
+      return CLOSE.notFound;
+  }
 }

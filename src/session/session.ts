@@ -15,10 +15,10 @@ import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { eraseSession, goneReason } from './deletion.ts';
 import { expireDue } from './expiry.ts';
-import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage } from './ingest.ts';
+import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage, type Refusal, refuseIngest } from './ingest.ts';
 import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
-import { admitViewer } from './operations.ts';
+import { admitViewer, closeCodeOfRefusedViewer } from './operations.ts';
 import { Delivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
 import type { Announce, Enqueue, Launch, Measure, Release, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
@@ -63,6 +63,11 @@ export class Session {
     acceptIngest(this.context, ws, execution, now);
   }
 
+  /** Why a wrapper's upgrade is refused, or null. */
+  refuseWrapper(execution: string, now: number): Refusal | null {
+    return refuseIngest(this.context, execution, now);
+  }
+
   /** Why a viewer that asks for this would be refused, or null. */
   refusalOf(request: ViewerRequest): Failure | null {
     const admitted: Result<object> = admitViewer(this.context, request);
@@ -76,7 +81,7 @@ export class Session {
       this.context.viewers.begin(ws, request);
       if (request.until) this.context.alarm.arm(this.context.runtime.now());
     } else {
-      closeSocket(ws, closeCodeOf(admitted), admitted.code);
+      closeSocket(ws, closeCodeOfRefusedViewer(admitted), admitted.code);
     }
   }
 
@@ -201,17 +206,3 @@ const NOTHING: Horizon = {
   lastActivityAt: null,
   outboxDueAt: null,
 };
-
-/** A browser can not read the status of a refused upgrade, so refusals are close codes. */
-function closeCodeOf({ code }: Failure): number {
-  switch (code) {
-    case 'offset_ahead':
-    case 'offset_expired':
-    case 'log_replaced':
-      return CLOSE.offsetUnavailable;
-    case 'overloaded':
-      return CLOSE.tooManyConnections;
-    default:
-      return CLOSE.notFound;
-  }
-}
