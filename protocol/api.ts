@@ -57,6 +57,8 @@ export interface Execution {
   connected?: boolean;
   /** Bytes of the wrapper's events in the log: while it runs, and as it ended. */
   logBytes?: number;
+  /** While a wrapper connection is open: when the wrapper was last heard, by a frame or by a heartbeat. Known when a session or an execution is read. */
+  lastHeardAt?: number;
   /** While a running execution is without a wrapper: when it fails if none returns. */
   graceUntil?: number;
   interruptRequestedAt?: number;

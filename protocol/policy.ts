@@ -78,3 +78,14 @@ export function resolvePolicy(
   }
   return { ok: true, policy };
 }
+
+/** Heartbeats that may be missing before a wrapper is called silent: one may be late, or on its way. */
+const HEARTBEATS_MISSED = 2;
+
+/** How long the wrapper of a connected execution has been silent, when that is longer than two heartbeats; else null. */
+export function silentForMs(execution: { policy: Pick<Policy, 'heartbeatMs'>; lastHeardAt?: number }, now: number): number | null {
+  const { policy, lastHeardAt } = execution;
+  if (lastHeardAt === undefined) return null;
+  const silentMs = now - lastHeardAt;
+  return silentMs > HEARTBEATS_MISSED * policy.heartbeatMs ? silentMs : null;
+}

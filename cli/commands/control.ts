@@ -10,6 +10,7 @@ import {
   LIST_LIMIT_MAX,
   STATUSES,
   type Status,
+  silentForMs,
 } from '../../protocol/index.ts';
 import { type Colour, type Context, note, printJson } from '../context.ts';
 import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
@@ -63,9 +64,10 @@ const COMMAND_CHARS_MAX = 60;
 function rowOf(execution: Execution): string[] {
   const { session, id, status, command, createdAt } = execution;
   const text = visible(command.join(' '));
+  const silence = silenceOf(execution);
   return [
     visible(formatReference({ session, execution: id })),
-    visible(status),
+    silence === null ? visible(status) : `${visible(status)}, ${silence}`,
     timeOf(createdAt),
     tookOf(execution),
     text.length > COMMAND_CHARS_MAX ? `${text.slice(0, COMMAND_CHARS_MAX - 1)}…` : text,
@@ -83,7 +85,7 @@ async function printTable({ io, paint, ...rest }: Context, rows: string[][], whe
     const cells = row.map((cell, column) => {
       const padded = column === row.length - 1 ? cell : cell.padEnd(widths[column] as number);
       if (index === 0) return paint('dim', padded);
-      return column === 1 ? paint(colourOf(cell as Status), padded) : padded;
+      return column === 1 ? paint(colourOf(cell.split(',')[0] as Status), padded) : padded;
     });
     await io.stdout.write(`${cells.join('  ').trimEnd()}\n`);
   }
@@ -116,7 +118,7 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
     ['command', visible(execution.command.map(quoted).join(' '))],
     ['cwd', execution.cwd === undefined ? undefined : visible(execution.cwd)],
     ['launcher', execution.launcher],
-    ['connected', execution.connected === undefined ? undefined : execution.connected ? 'yes' : 'no'],
+    ['connected', connectedWords(execution)],
     ['fails at', execution.graceUntil === undefined ? undefined : `${timeOf(execution.graceUntil)} unless the job connects again`],
     ['created', timeOf(execution.createdAt)],
     ['started', execution.startedAt === undefined ? undefined : timeOf(execution.startedAt)],
@@ -134,6 +136,20 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
   for (const [name, value] of rows)
     if (value !== undefined) await context.io.stdout.write(`${paint('dim', name.padEnd(10))} ${value}\n`);
   return EXIT.ok;
+}
+
+/** A wrapper whose process or host is frozen stays connected until the silence limit: say how long nothing was heard. */
+function connectedWords(execution: Execution): string | undefined {
+  const { connected } = execution;
+  if (connected === undefined) return undefined;
+  const silent = silenceOf(execution);
+  return connected ? `yes${silent === null ? '' : `, ${silent}`}` : 'no';
+}
+
+/** `last heard 40 s ago`, for a wrapper that missed its heartbeats; else null. */
+function silenceOf(execution: Execution): string | null {
+  const silentMs = silentForMs(execution, Date.now());
+  return silentMs === null ? null : `last heard ${Math.floor(silentMs / 1000)} s ago`;
 }
 
 export interface WaitFlags extends ReferenceFlags {

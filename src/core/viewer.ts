@@ -6,8 +6,8 @@
  * V3  At most `VIEWER_WINDOW_BYTES` and one frame of events are unacknowledged, for every viewer (STR10, STR12). Then one with flow control waits, and the
  *     rest stays in the log; one without is closed. The platform keeps what a viewer does not read in memory, without a bound of its own (measured).
  *
- * Only an ack is a sign of reading. A ping is not: a viewer that never reads can send pings, and the platform answers them. An ack is the viewer's word: a
- * viewer that acknowledges what it does not read harms the memory of its own connection's process, and nothing here can tell.
+ * Only an ack is a sign of reading. A ping is not: a viewer that never reads can send pings, and the platform answers them. An accepted weakness: a viewer that
+ * acknowledges what it does not read still fills the memory, and nothing here can tell. Only those who may read the session can do that.
  * `end` frames are not counted: they have no offset of their own to acknowledge. SESSION_EXECUTIONS_MAX of them have about 9 MB.
  */
 

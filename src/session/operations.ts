@@ -26,6 +26,7 @@ import { describeShortage } from '../core/log-limit.ts';
 import { parseStored } from '../core/stored.ts';
 import { announce, commit, storageLoad, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import { heardAt } from './liveness.ts';
 import { lastActivityAt } from './outbox.ts';
 import type { LogRow } from './ports.ts';
 import { show } from './view.ts';
@@ -177,12 +178,19 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
   });
 }
 
+/** With what only the platform knows: when the wrapper was last heard. It is asked for at the moment of reading, so that a heartbeat costs no row. */
+function seenNow(context: SessionContext, record: ExecutionRecord): Execution {
+  const view = show(context, record);
+  const lastHeardAt = record.status === 'running' && record.connected ? heardAt(context, record) : null;
+  return lastHeardAt === null ? view : { ...view, lastHeardAt };
+}
+
 /** `generation`: the log that a reader means, where it names one. */
 export function getExecution(context: SessionContext, id: string, generation?: string | null): Result<{ execution: Execution }> {
   const replaced = context.store.exists ? refusalOfGeneration(context.store.createdAt, generation) : null;
   if (replaced) return replaced;
   const found = findExecution(context, id);
-  return found.ok ? { ok: true, execution: show(context, found.record) } : found;
+  return found.ok ? { ok: true, execution: seenNow(context, found.record) } : found;
 }
 
 export interface ListQuery {
@@ -200,7 +208,7 @@ export function listExecutions(context: SessionContext, query: ListQuery): Resul
   const shown = page.slice(0, limit);
   return {
     ok: true,
-    data: shown.map((record) => show(context, record)),
+    data: shown.map((record) => seenNow(context, record)),
     next: page.length > limit ? (shown.at(-1)?.ordinal ?? null) : null,
   };
 }

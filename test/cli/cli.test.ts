@@ -5,7 +5,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Execution } from '../../protocol/index.ts';
+import { type Execution, POLICY_DEFAULTS } from '../../protocol/index.ts';
 import { type CallOptions, result as resultOf, call as startCall } from '../support/cli-call.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 
@@ -448,6 +448,17 @@ describe('list, get, wait', () => {
     expect(out).toContain('status     failed (exit_nonzero, exit code 2)');
     expect(out).toContain(`command    echo 'it'\\''s'`);
     expect(JSON.parse((await result(['inspect', '--json', 's1/e1'])).out)).toMatchObject({ id: 'e1', exitCode: 2 });
+  });
+
+  test('[LIF23] get and list say how long a connected wrapper was not heard, once that is more than two heartbeats', async () => {
+    const policy = { ...POLICY_DEFAULTS, heartbeatMs: 15_000 };
+    fake.addExecution('e1', { status: 'running', connected: true, policy, lastHeardAt: Date.now() - 40_500 });
+    fake.addExecution('e2', { status: 'running', connected: true, policy, lastHeardAt: Date.now() - 20_000 });
+    expect((await result(['get', 's1/e1'])).out).toMatch(/connected {2}yes, last heard 4\d s ago\n/);
+    expect((await result(['get', 's1/e2'])).out).toContain('connected  yes\n');
+    const { out } = await result(['list', '-s', 's1']);
+    expect(out).toMatch(/s1\/e1 +running, last heard 4\d s ago /);
+    expect(out).toMatch(/s1\/e2 +running {2}/);
   });
 
   test('wait ends as the job does', async () => {

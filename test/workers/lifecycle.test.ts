@@ -8,6 +8,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE, type Execution, terminalStatusOf } from '../../protocol/index.ts';
 import {
   api,
+  callsOf,
   exit,
   get,
   newSession,
@@ -295,6 +296,22 @@ describe('what does not end a run', () => {
     at(startedAt + 35_000);
     await alarm(run);
     expect(await get(run)).toMatchObject({ connected: false });
+  });
+
+  test('[LIF23] lastHeardAt is the time of the newest frame, while the wrapper is connected, and costs no row', async () => {
+    const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
+    expect(await get(run)).not.toHaveProperty('lastHeardAt');
+    const peer = await WrapperPeer.welcomed(run);
+    const { startedAt = 0 } = await get(run);
+    expect((await get(run)).lastHeardAt).toBe(startedAt);
+    at(startedAt + 15_000);
+    await peer.deliver(1, [output('alive\n')]);
+    at(startedAt + 30_000);
+    expect((await get(run)).lastHeardAt).toBe(startedAt + 15_000);
+    expect(await callsOf(run.session).listExecutions({ limit: 1 })).toMatchObject({ data: [{ lastHeardAt: startedAt + 15_000 }] });
+    at(startedAt + 35_000);
+    await alarm(run);
+    expect(await get(run)).not.toHaveProperty('lastHeardAt');
   });
 
   test('[LIF23] a frame counts as life for an object that slept since, too', async () => {

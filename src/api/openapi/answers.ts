@@ -42,6 +42,9 @@ export const executionAnswer = z
     endedAt: time.optional(),
     epoch: count.describe('Ingest connections accepted so far.'),
     connected: z.boolean().optional().describe('Whether a wrapper connection is open; absent once the execution has ended.'),
+    lastHeardAt: time
+      .optional()
+      .describe('While a wrapper connection is open: when the wrapper was last heard, by a frame or a heartbeat.'),
     graceUntil: time.optional().describe('While a running execution is without its wrapper: when it fails if none returns.'),
     interruptRequestedAt: time.optional(),
     firstOffset: offset,
