@@ -24,7 +24,7 @@
  * A listener of the state may end the stream or begin it anew: after telling it, nothing is taken for granted.
  */
 
-import { CLOSE, monotonicNow, type StreamFrame, type StreamHello } from '../protocol/index.ts';
+import { CLOSE, encodeStreamFrame, monotonicNow, type StreamFrame, type StreamHello } from '../protocol/index.ts';
 import { guarded } from './listener.ts';
 import { pageOf } from './page-lifecycle.ts';
 import type { SocketEnd } from './socket.ts';
@@ -45,6 +45,8 @@ import { type SessionStreamOptions, STREAM_TIMINGS, type StreamState, type Strea
 
 /** Callers who ask for a new connection within this time ask for the same one. */
 const SHARED_ATTEMPT_MS = 1_000;
+
+const ackOf = (offset: number): string => encodeStreamFrame({ type: 'ack', offset });
 
 const PAGE_HIDDEN = 'the page is hidden';
 
@@ -139,7 +141,7 @@ export class StreamAttempts {
 
   /** R5: the ack that opens the window, and the connection that had to wait for room. */
   taken(ack: number | null, drained: boolean): void {
-    if (ack !== null && this.#link?.hello) this.#link.ack(ack);
+    if (ack !== null && this.#link?.hello) this.#link.send(ackOf(ack));
     if (drained && this.#connectWhenDrained) {
       this.#connectWhenDrained = false;
       // The consumer's time is not the connection's.
@@ -193,8 +195,8 @@ export class StreamAttempts {
         this.#wake();
         return;
       case 'caught_up':
-        // STR11: one ack at least, which shows that this side reads; what was not taken yet is not acknowledged by it.
-        if (!link.acked) link.ack(this.#intake.buffer.taken ?? 0);
+        // STR11: shows that this side reads, and acknowledges no more than what was taken.
+        link.send(ackOf(this.#intake.buffer.taken ?? 0));
         this.#setState({ status: 'live' });
         this.#wake();
         return;
@@ -217,7 +219,7 @@ export class StreamAttempts {
 
   /** R5: a coordinator of before STR12, without flow control, and a consumer that is slower than the stream. */
   #onNoRoom(): void {
-    this.#letGo('the viewer is slower than the stream');
+    this.#letGo('too slow');
     this.#connectWhenDrained = true;
     this.#tellWaitingForConsumer();
   }

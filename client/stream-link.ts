@@ -10,7 +10,6 @@
 
 import {
   CLOSE,
-  encodeStreamFrame,
   monotonicNow,
   PING,
   PONG,
@@ -47,7 +46,6 @@ export class StreamLink {
   #end: { execution: string; status: TerminalStatus } | null = null;
   /** An event came that had not come before. */
   progressed = false;
-  #acked = false;
 
   constructor(owner: LinkOwner, timings: Readonly<StreamTimings>) {
     this.#owner = owner;
@@ -104,16 +102,6 @@ export class StreamLink {
     } catch (error) {
       this.#lost({ code: 1006, reason: messageOf(error) });
     }
-  }
-
-  /** An ack was sent. */
-  get acked(): boolean {
-    return this.#acked;
-  }
-
-  ack(offset: number): void {
-    this.#acked = true;
-    this.send(encodeStreamFrame({ type: 'ack', offset }));
   }
 
   send(text: string): void {
