@@ -4,7 +4,7 @@
  * Beside each segment is an index with one record for each of its events: where its line ends, and a checksum. A record has a checksum of its own, over its
  * content and the event's seq, so it is either right or not there.
  *
- *     bytes 0..3    end of the line in the segment        bytes 4..7    CRC-32 of the line        bytes 8..11    CRC-32 of these eight bytes and the seq
+ *     bytes 0..3    end of the line in the segment        bytes 4..7    CRC-32 of the line        bytes 8..11    CRC-32 of these two and the seq
  *
  *   LI1  A line that has a record is whole when its bytes have the checksum. So a wrong byte is found although the line is still JSON.
  *   LI2  A line without a record (a spool of 0.1.0; a process killed between the two writes; an index that is damaged itself) is whole when the
@@ -24,23 +24,28 @@ export interface LineRecord {
   sum: number;
 }
 
-function sumOfRecord(content: Uint8Array, seq: number): number {
-  const seed = Buffer.alloc(8);
-  seed.writeDoubleLE(seq);
-  // A seed that is not zero keeps a page of zeros from being a right record.
-  return crc32(content, crc32(seed, 1));
+/** Used again for each record: this runs for every event. */
+const content = Buffer.alloc(16);
+
+/** The seed is not zero, so that a page of zeros is no right record. */
+function sumOfRecord(end: number, sum: number, seq: number): number {
+  content.writeUInt32LE(end, 0);
+  content.writeUInt32LE(sum, 4);
+  content.writeDoubleLE(seq, 8);
+  return crc32(content, 1);
 }
 
 /** Records of lines that stand one behind the other from `position` on. */
 export function encodeRecords(lines: readonly Buffer[], firstSeq: number, position: number): Buffer {
-  const records = Buffer.alloc(lines.length * RECORD_BYTES);
+  const records = Buffer.allocUnsafe(lines.length * RECORD_BYTES);
   let end = position;
   for (const [index, line] of lines.entries()) {
     const at = index * RECORD_BYTES;
+    const sum = crc32(line);
     end += line.length;
     records.writeUInt32LE(end, at);
-    records.writeUInt32LE(crc32(line), at + 4);
-    records.writeUInt32LE(sumOfRecord(records.subarray(at, at + 8), firstSeq + index), at + 8);
+    records.writeUInt32LE(sum, at + 4);
+    records.writeUInt32LE(sumOfRecord(end, sum, firstSeq + index), at + 8);
   }
   return records;
 }
@@ -49,8 +54,9 @@ export function encodeRecords(lines: readonly Buffer[], firstSeq: number, positi
 export function readRecord(records: Buffer, index: number, seq: number): LineRecord | null {
   const at = index * RECORD_BYTES;
   if (at + RECORD_BYTES > records.length) return null;
-  const sound = records.readUInt32LE(at + 8) === sumOfRecord(records.subarray(at, at + 8), seq);
-  return sound ? { end: records.readUInt32LE(at), sum: records.readUInt32LE(at + 4) } : null;
+  const end = records.readUInt32LE(at);
+  const sum = records.readUInt32LE(at + 4);
+  return records.readUInt32LE(at + 8) === sumOfRecord(end, sum, seq) ? { end, sum } : null;
 }
 
 /** What there is of one event: its line at `bytes[from, to)`, or what is known of a lost one. */
