@@ -48,8 +48,23 @@ export class LineSplitter {
   }
 }
 
-/** Keeps the newest `count` lines. */
+/** What `--tail` keeps at most, in UTF-16 units: one line may be as long as a log. */
+export const TAIL_CHARS_MAX = 1024 * 1024;
+
+/** Where the text begins that a terminal would show in place of what stood before: behind the last CR that more text follows. 0 when there is none. */
+function lastState(text: string): number {
+  for (let at = text.lastIndexOf('\r'); at !== -1; at = at === 0 ? -1 : text.lastIndexOf('\r', at - 1)) {
+    const next = text[at + 1];
+    if (next !== undefined && next !== '\n' && next !== '\r') return at + 1;
+  }
+  return 0;
+}
+
+/** Keeps the newest `count` lines, each as a terminal would show it: without what a CR overwrote. At most `TAIL_CHARS_MAX`, the newest. */
 export class LastLines {
+  #chars = 0;
+  /** Something within the last lines was too much to be kept. */
+  overflowed = false;
   readonly #count: number;
   #pieces: Piece[] = [];
   #newest = 0;
@@ -61,11 +76,35 @@ export class LastLines {
 
   push(piece: Piece): void {
     this.#newest = Math.max(this.#newest, piece.line);
-    this.#pieces.push(piece);
+    this.#pieces.push(this.#asShown(piece));
+    this.#chars += (this.#pieces.at(-1) as Piece).text.length;
+    while (this.#chars > TAIL_CHARS_MAX && this.#pieces.length > 1) {
+      const oldest = this.#pieces.shift() as Piece;
+      this.#chars -= oldest.text.length;
+      if (oldest.line > this.#newest - this.#count) this.overflowed = true;
+    }
     // Cleaned each time it has doubled, so that memory follows what is kept and not the log.
     if (this.#pieces.length < this.#cleanAt) return;
     this.#pieces = this.take();
+    this.#chars = this.#pieces.reduce((sum, { text }) => sum + text.length, 0);
     this.#cleanAt = 2 * this.#pieces.length + 1024;
+  }
+
+  #asShown(piece: Piece): Piece {
+    if (piece.remark) return piece;
+    const begin = lastState(piece.text);
+    const before = this.#pieces.at(-1);
+    const goesOn = before?.line === piece.line && before.stream === piece.stream && !before.remark;
+    const overwrites = begin > 0 || (goesOn && before.text.endsWith('\r') && !/^[\r\n]/.test(piece.text));
+    if (!overwrites) return piece;
+    let startsLine = piece.startsLine;
+    for (let last = this.#pieces.at(-1); last && last.line === piece.line && last.stream === piece.stream && !last.remark; ) {
+      startsLine ||= last.startsLine;
+      this.#chars -= last.text.length;
+      this.#pieces.pop();
+      last = this.#pieces.at(-1);
+    }
+    return { ...piece, text: piece.text.slice(begin), startsLine };
   }
 
   take(): Piece[] {

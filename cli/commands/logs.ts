@@ -144,7 +144,9 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
     const stream = await read(context, { ...reading, show }, { from, follow: false });
     const found = context.json ? texts.length : trial.lines;
     // More than asked for: the oldest line of a span may be the end of one that began before it.
-    if (found > count || from <= oldest) {
+    // What was too long to be kept does not get shorter by looking further back.
+    if (found > count || from <= oldest || lines.overflowed) {
+      if (lines.overflowed) await note(context, `the last ${count} lines have more than 1 MiB: what is shown begins within one`);
       printer.continueFrom(trial);
       return {
         pieces: lines.take(),

@@ -5,8 +5,13 @@ import { describe, expect, test } from 'vitest';
 import { inputParts } from '../../cli/commands/control.ts';
 import { describeEnding, type Ending, exitCodeOf } from '../../cli/exit-code.ts';
 import { Output } from '../../cli/io.ts';
+<<<<<<< HEAD
 import { LastLines, LineSplitter, type Piece } from '../../cli/lines.ts';
 import { duration, pairs, parseReference, readSettings, size, UsageError } from '../../cli/settings.ts';
+=======
+import { LastLines, LineSplitter, type Piece, TAIL_CHARS_MAX } from '../../cli/lines.ts';
+import { duration, pairs, parseReference, readSettings, UsageError } from '../../cli/settings.ts';
+>>>>>>> b604967 (cli: logs --tail shows what a terminal would, and keeps 1 MiB at most)
 import { utf8Bytes } from '../../protocol/index.ts';
 
 describe('exit codes', () => {
@@ -108,6 +113,40 @@ describe('lines', () => {
     expect(texts(pieces).join('')).toBe(parts.join(''));
     expect(splitter.lines).toBe(5);
     expect(pieces.filter(({ startsLine }) => startsLine).length).toBe(5);
+  });
+
+  test('the last lines are what a terminal would show: of what a CR overwrote only the last state is kept', () => {
+    const shown = (parts: readonly string[]) => {
+      const splitter = new LineSplitter();
+      const last = new LastLines(1);
+      for (const text of parts) for (const piece of splitter.split('stdout', text, 0)) last.push(piece);
+      return last
+        .take()
+        .map(({ text }) => text)
+        .join('');
+    };
+    expect(shown(Array.from({ length: 200_000 }, (_, step) => `\rstep ${step}`))).toBe('step 199999');
+    expect(shown(['10 %\r', '20 %\r', '30 %\r\n'])).toBe('30 %\r\n');
+    expect(shown(['a\rb\rc'])).toBe('c');
+    expect(shown(['whole\r\n'])).toBe('whole\r\n');
+    expect(shown(['whole\r', '\n'])).toBe('whole\r\n');
+  });
+
+  test('the last lines have so many characters, the newest, and not more', () => {
+    const splitter = new LineSplitter();
+    const last = new LastLines(2);
+    const part = 'x'.repeat(64 * 1024);
+    for (let each = 0; each < TAIL_CHARS_MAX / part.length; each += 1)
+      for (const piece of splitter.split('stdout', part, 0)) last.push(piece);
+    expect(last.overflowed).toBe(false);
+    for (const piece of splitter.split('stdout', 'y', 0)) last.push(piece);
+    expect(last.overflowed).toBe(true);
+    const text = last
+      .take()
+      .map((piece) => piece.text)
+      .join('');
+    expect(text.length).toBeLessThanOrEqual(TAIL_CHARS_MAX);
+    expect(text.endsWith('xy')).toBe(true);
   });
 
   test('the last lines count lines and not events, and drop the rest of a line that began before them', () => {
