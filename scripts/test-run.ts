@@ -5,7 +5,6 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OwnedProcesses } from './owned-processes.ts';
@@ -18,6 +17,8 @@ export const SILENCE_MS = Number(process.env.HOLDFAST_TEST_SILENCE_MS) || 120_00
 const LEFTOVER_PATIENCE_MS = 20_000;
 /** Of the pipes of a process that ended; a process that it left behind may hold them open. */
 const DRAIN_MS = 2000;
+/** Of vitest, which lets the tests that run come to their end. */
+const SIGNAL_PATIENCE_MS = 15_000;
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 export interface Failure {
@@ -79,6 +80,7 @@ class Activity {
 export async function runTests(args: readonly string[], options: TestRunOptions): Promise<TestRunResult> {
   const { silenceMs = SILENCE_MS, leftoverMs = LEFTOVER_PATIENCE_MS, cwd = ROOT, onOutput, onFileEnded } = options;
   const result: TestRunResult = { code: 1, passed: 0, skipped: 0, failures: [], files: [] };
+  if (signalled) return { ...result, code: 143 };
   const activity = new Activity();
   const owned = new OwnedProcesses(randomUUID());
   const fail = (file: string, message: string): void => void result.failures.push({ file, test: null, message });
@@ -90,8 +92,14 @@ export async function runTests(args: readonly string[], options: TestRunOptions)
     env: { ...process.env, ...owned.env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
-  const gone = once(child, 'exit');
-  const drained = once(child, 'close');
+  const gone = new Promise<number>((done) => {
+    child.on('exit', (code) => done(code ?? 143));
+    child.on('error', (error) => {
+      fail('before the first file', error.message);
+      done(127);
+    });
+  });
+  const drained = new Promise((done) => child.on('close', done));
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => {
       activity.touch();
@@ -111,7 +119,7 @@ export async function runTests(args: readonly string[], options: TestRunOptions)
     }
   });
 
-  const stopPassing = passSignals(child);
+  const stopPassing = passSignals(child, owned);
   const watch = setInterval(
     () => {
       if (child.pid !== undefined) owned.add(child.pid);
@@ -123,23 +131,32 @@ export async function runTests(args: readonly string[], options: TestRunOptions)
     },
     Math.min(2000, silenceMs / 4),
   );
-  const [code] = (await gone) as [number | null];
+  const code = await gone;
   clearInterval(watch);
-  stopPassing();
   await Promise.race([drained, sleep(DRAIN_MS)]);
-  result.code = code ?? 143;
+  result.code = code;
+  if (signalled) fail('stopped', `by ${signalled}`);
 
-  if (!(await owned.ended(leftoverMs))) {
+  if (signalled) await owned.end();
+  else if (!(await owned.ended(leftoverMs))) {
     fail('left behind', `processes of the tests did not end by themselves: ${owned.describe().join('; ')}`);
     if (!(await owned.end())) fail('left behind', `processes cannot be ended: ${owned.describe().join('; ')}`);
   }
+  stopPassing();
   if (result.failures.length > 0 || result.files.some(({ passed }) => !passed)) result.code ||= 1;
   return result;
 }
 
+/** The signal that asked this process to end, if one did. No run begins after it. */
+let signalled: NodeJS.Signals | null = null;
+
 /** Until the returned function is called. */
-function passSignals(child: ChildProcess): () => void {
-  const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
+function passSignals(child: ChildProcess, owned: OwnedProcesses): () => void {
+  const pass = (signal: NodeJS.Signals): void => {
+    signalled = signal;
+    child.kill(signal);
+    setTimeout(() => void owned.end(), SIGNAL_PATIENCE_MS).unref();
+  };
   for (const signal of SIGNALS) process.on(signal, pass);
   return () => {
     for (const signal of SIGNALS) process.off(signal, pass);

@@ -3,6 +3,7 @@
  * process has a mark of its own among its arguments.
  */
 
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,6 +12,7 @@ import { ROOT } from '../../scripts/stack.ts';
 import { runTests, type TestRunResult } from '../../scripts/test-run.ts';
 import { summaryLines } from '../../scripts/test-summary.ts';
 import { listProcesses } from '../../wrapper/runner-process.ts';
+import { until } from '../support/wrapper-run.ts';
 
 /** Longer than vitest takes to its first file on a loaded machine. */
 const SILENCE_MS = 12_000;
@@ -34,13 +36,17 @@ const stubborn = (): string =>
    await once(planted.stdout, 'data');
    planted.unref(); planted.stdout.destroy();`;
 
-async function run(files: Record<string, string>): Promise<{ result: TestRunResult; output: string; summary: string }> {
+function plant(files: Record<string, string>): void {
   const imports = `import { spawn } from 'node:child_process'; import { once } from 'node:events'; import { expect, it } from 'vitest';\n`;
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), imports + text);
   writeFileSync(
     join(folder, 'vitest.config.ts'),
     "export default { test: { include: ['*.test.ts'], testTimeout: 0, hookTimeout: 0 } };\n",
   );
+}
+
+async function run(files: Record<string, string>): Promise<{ result: TestRunResult; output: string; summary: string }> {
+  plant(files);
   let output = '';
   const onOutput = (chunk: Buffer): void => {
     output += chunk.toString();
@@ -74,6 +80,29 @@ describe('a test run that falls silent', { timeout: 120_000 }, () => {
     expect(result.code).not.toBe(0);
     expect(summary).toMatch(/FAILED {2}never-loads\.test\.ts: No output and no progress/);
   });
+});
+
+it('a test run that gets a signal ends soon, begins no other part, and leaves nothing behind', { timeout: 120_000 }, async () => {
+  plant({ 'waits.test.ts': `it('waits', async () => { ${stubborn()} await new Promise(() => {}); });` });
+  const module = JSON.stringify(join(ROOT, 'scripts', 'test-run.ts'));
+  const program = `import { runTests } from ${module};
+    const part = () => runTests(['--root', '.'], { cwd: '.', onOutput: () => {} });
+    const [first, second] = [await part(), await part()];
+    console.log(JSON.stringify([first.code > 0, first.failures[0].message, second.code, second.files.length]));`;
+  const runner = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  runner.stdout.on('data', (chunk) => {
+    said += chunk;
+  });
+  const ended = new Promise((done) => runner.on('close', done));
+  await until(() => left().length > 0, 'the planted process is up');
+  runner.kill('SIGTERM');
+  await ended;
+  expect(JSON.parse(said)).toEqual([true, 'by SIGTERM', 143, 0]);
+  expect(left()).toEqual([]);
 });
 
 describe('a test run that ends', { timeout: 120_000 }, () => {
