@@ -5,13 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { inputParts } from '../../cli/commands/control.ts';
 import { describeEnding, type Ending, exitCodeOf } from '../../cli/exit-code.ts';
 import { Output } from '../../cli/io.ts';
-<<<<<<< HEAD
-import { LastLines, LineSplitter, type Piece } from '../../cli/lines.ts';
-import { duration, pairs, parseReference, readSettings, size, UsageError } from '../../cli/settings.ts';
-=======
 import { LastLines, LineSplitter, type Piece, TAIL_CHARS_MAX } from '../../cli/lines.ts';
-import { duration, pairs, parseReference, readSettings, UsageError } from '../../cli/settings.ts';
->>>>>>> b604967 (cli: logs --tail shows what a terminal would, and keeps 1 MiB at most)
+import { duration, pairs, parseReference, readSettings, size, UsageError } from '../../cli/settings.ts';
 import { utf8Bytes } from '../../protocol/index.ts';
 
 describe('exit codes', () => {
