@@ -8,6 +8,7 @@ import {
   type SessionStream,
   type SessionStreamOptions,
 } from '../client/index.ts';
+import { egressFetch } from '../egress/fetch.ts';
 import type { Io } from './io.ts';
 import type { Flags, Reference, Settings } from './settings.ts';
 import { StatusLine } from './status-line.ts';
@@ -46,7 +47,13 @@ export function createContext(io: Io, settings: Settings, flags: Flags): Context
   return {
     io,
     settings,
-    client: createClient({ ...settings, retryBudgetMs: RETRY_BUDGET_MS, rateLimitBudgetMs: RATE_LIMIT_BUDGET_MS, onRetry }),
+    client: createClient({
+      ...settings,
+      fetch: egressFetch as typeof fetch,
+      retryBudgetMs: RETRY_BUDGET_MS,
+      rateLimitBudgetMs: RATE_LIMIT_BUDGET_MS,
+      onRetry,
+    }),
     json: flags.json === true,
     quiet,
     status: new StatusLine(io.stdout, io.stderr, !quiet && io.env.TERM !== 'dumb'),

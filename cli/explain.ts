@@ -38,6 +38,8 @@ type About = ErrorContext['reference'];
 /** A stream failed with this because its session is not there any more, or was made again under its name. */
 export const isGone = (code: string): boolean => ['not_found', 'session_not_found', 'log_replaced'].includes(code);
 
+const isLoopback = (url: string): boolean => URL.canParse(url) && /^(localhost|127\..*|\[::1\])$/.test(new URL(url).hostname);
+
 /** The reason of a close is a word for programs; here it becomes a sentence. */
 function streamMessage({ code, reason }: StreamFailure, url: string, reference: About): string {
   switch (code) {
@@ -70,7 +72,9 @@ function hintFor(
   switch (code) {
     case 'unreachable':
     case 'timeout':
-      return `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`npm start\` starts one here`;
+      return isLoopback(url)
+        ? `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`npm start\` starts one here`
+        : `is ${url} right (HOLDFAST_URL, --url), and is there a way to it from here? HTTPS_PROXY and NO_PROXY say which (docs/network.md)`;
     case 'bad_answer':
       return `${url} does not answer like a Holdfast deployment: check HOLDFAST_URL or --url`;
     case 'unauthorized':

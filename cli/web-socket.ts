@@ -3,6 +3,8 @@
 import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { ConnectSocket, Refusal, SocketEnd } from '../client/index.ts';
+import { agentFor } from '../egress/proxy-agent.ts';
+import { noticeUntrusted } from '../egress/system-ca.ts';
 import { describeConnectionFailure, describeForeignAnswer, readProblem } from '../protocol/index.ts';
 
 /** A peer that does not answer a close frame, or that said one and then does not hang up (the platform does not), is not waited for: `ws` would, for 30 s. */
@@ -11,7 +13,9 @@ const REFUSAL_BODY_CHARS_MAX = 64 * 1024;
 
 export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events) => {
   // `closeTimeout` is newer than the type.
+  const agent = agentFor(url);
   const options: WebSocket.ClientOptions & { closeTimeout: number } = {
+    ...(agent ? { agent } : {}),
     headers,
     perMessageDeflate: false,
     closeTimeout: CLOSE_TIMEOUT_MS,
@@ -29,6 +33,7 @@ export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events
     if (!isBinary) events.message(String(data));
   });
   socket.on('error', (error) => {
+    noticeUntrusted(error);
     problem = describeConnectionFailure(error);
   });
   socket.on('close', (code, reason) => end({ code, reason: String(reason) || problem }));

@@ -234,8 +234,12 @@ function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
   };
 }
 
-/** `fetch` says only "fetch failed"; the cause has the reason. The command line says more (cli/explain.ts). */
+/**
+ * `fetch` says only "fetch failed", as a TypeError; the cause has the reason. A fetch that a program gave may fail with a sentence of its own. The command line
+ * says more (cli/explain.ts).
+ */
 function transportMessage(error: unknown): string {
+  if (error instanceof Error && !(error instanceof TypeError)) return error.message;
   const cause = error instanceof Error ? (error.cause as { code?: string; message?: string } | undefined) : undefined;
   return cause?.code ?? cause?.message ?? (error instanceof Error ? error.message : String(error));
 }

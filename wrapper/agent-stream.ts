@@ -15,6 +15,7 @@
 
 import { createHash } from 'node:crypto';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import { egressFetch } from '../egress/fetch.ts';
 import { checkFact, EVENT_BYTES_MAX, type JsonObject, retryDelayMs } from '../protocol/index.ts';
 import { encodeEvent, encodePiece } from './event-lines.ts';
 import type { Log } from './log.ts';
@@ -124,7 +125,7 @@ export class AgentStream {
   async #follow(): Promise<string | null> {
     this.#abort = new AbortController();
     this.#silentMs = 0;
-    const response = await fetch(this.#options.url, {
+    const response = await egressFetch(this.#options.url, {
       headers: {
         accept: 'text/event-stream',
         'cache-control': 'no-store',

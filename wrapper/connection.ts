@@ -21,12 +21,15 @@
  *        a coordinator that welcomes and then falls over each time would be called without any pause.
  *   CN6  Whose word counts, and what follows, is decided by the table in protocol/next-step.ts and by loss.ts alone.
  *   CN7  A slow connection is not a dead one. Whatever arrives is as good as a pong, and while events are sent an ack arrives for each
- *        frame. For a line on which a single frame takes longer than the wait, each connection that ended by a missing pong makes the
- *        next one more patient, and each pong less.
+ *        frame. A pong comes behind the answers to what was in flight before its ping, so it has as much more time as those bytes need
+ *        (line-rate), up to the silence after which the coordinator gives up. For a line that is slower still, each connection that
+ *        ended by a missing pong makes the next one more patient, and each pong less.
  */
 
 import type { IncomingMessage } from 'node:http';
 import { type RawData, WebSocket } from 'ws';
+import { agentFor } from '../egress/proxy-agent.ts';
+import { noticeUntrusted } from '../egress/system-ca.ts';
 import {
   CLOSE,
   COORDINATOR_FRAME_BYTES_MAX,
@@ -41,7 +44,7 @@ import {
   type WelcomeFrame,
 } from '../protocol/index.ts';
 import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
-import type { ConnectionEnd, Transport, TransportOptions } from './transport.ts';
+import { type ConnectionEnd, type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface ConnectionOptions extends TransportOptions {
   /** ws(s) URL. */
@@ -146,9 +149,10 @@ export class Connection implements Transport {
         perMessageDeflate: false,
         maxPayload: COORDINATOR_FRAME_BYTES_MAX,
         closeTimeout: CLOSE_TIMEOUT_MS,
+        agent: agentFor(url),
       } as ConstructorParameters<typeof WebSocket>[2]);
     } catch (error) {
-      // A token that no header can carry, or a URL that is none: no retry will change that.
+      // A token that no header can carry, a URL or a proxy's that is none: no retry will change that.
       this.#end({ kind: 'refused', why: (error as Error).message });
       return;
     }
@@ -180,6 +184,7 @@ export class Connection implements Transport {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (!current() || this.#phase.kind !== 'dialing') return;
       const cut = error.code === 'ECONNRESET' || error.code === 'EPIPE';
+      noticeUntrusted(error);
       this.#lost({ kind: 'transport', message: describeConnectionFailure(error), ...(cut ? { sign: 'cut' } : {}) });
     });
   }
@@ -214,8 +219,10 @@ export class Connection implements Transport {
   #welcomed(socket: WebSocket, watchdog: NodeJS.Timeout, frame: WelcomeFrame): void {
     clearTimeout(watchdog);
     this.#attempts.welcomed(frame.policy, this.#now());
-    const pongWaitMs = this.#options.times.pongWaitMs * this.#patience;
-    const heartbeat = new Heartbeat(socket, frame.policy.heartbeatMs, pongWaitMs, (why) => {
+    const { heartbeatMs, silenceTimeoutMs } = frame.policy;
+    const leastMs = this.#options.times.pongWaitMs * this.#patience;
+    const pongWaitMs = () => withDelay(leastMs, this.#options.handlers.answerDelayMs?.() ?? 0, silenceTimeoutMs);
+    const heartbeat = new Heartbeat(socket, heartbeatMs, pongWaitMs, (why) => {
       this.#patience = Math.min(PATIENCE_MAX, this.#patience * 2);
       this.restart(why);
     });
@@ -295,12 +302,13 @@ export class Connection implements Transport {
  */
 class Heartbeat {
   readonly #socket: WebSocket;
-  readonly #pongWaitMs: number;
+  /** Of a ping that is sent now. */
+  readonly #pongWaitMs: () => number;
   readonly #dead: (why: string) => void;
   readonly #interval: NodeJS.Timeout;
   #deadline: NodeJS.Timeout | null = null;
 
-  constructor(socket: WebSocket, everyMs: number, pongWaitMs: number, dead: (why: string) => void) {
+  constructor(socket: WebSocket, everyMs: number, pongWaitMs: () => number, dead: (why: string) => void) {
     this.#socket = socket;
     this.#pongWaitMs = pongWaitMs;
     this.#dead = dead;
@@ -321,7 +329,9 @@ class Heartbeat {
   #beat(): void {
     if (this.#socket.readyState !== WebSocket.OPEN) return;
     this.#socket.send(PING, () => {});
-    this.#deadline ??= setTimeout(() => this.#dead(`no pong within ${this.#pongWaitMs} ms`), this.#pongWaitMs);
+    if (this.#deadline) return;
+    const waitMs = this.#pongWaitMs();
+    this.#deadline = setTimeout(() => this.#dead(`no pong within ${waitMs} ms`), waitMs);
   }
 }
 

@@ -23,13 +23,14 @@ import {
   type WelcomeFrame,
 } from '../protocol/index.ts';
 import { isAckOverdue } from './budgets.ts';
-import { encodeFrames } from './frame-encoding.ts';
+import { encodeFrames, encodeGap } from './frame-encoding.ts';
+import { TOO_SLOW_LOSSES } from './line-rate.ts';
 import type { Log } from './log.ts';
 import type { LogBudget } from './log-budget.ts';
 import { Outage } from './outage.ts';
 import type { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
-import { type Chunk, lastSeqOf, type Sender } from './sender.ts';
+import { type Chunk, type FramePlan, lastSeqOf, type Sender } from './sender.ts';
 import type { Spool } from './spool.ts';
 import type { WrapperTimes } from './times.ts';
 import type { ConnectionEnd, ConnectionHandlers, FailedAttempt, Transport } from './transport.ts';
@@ -80,6 +81,8 @@ export class Delivery implements ConnectionHandlers {
   #ackedAt: number | null = null;
   #triedAt = Number.NEGATIVE_INFINITY;
   readonly #outage: Outage;
+  /** Seq of the last event that was replaced by a gap, so that each is told of once. */
+  #leftOut = 0;
 
   constructor({ run, times, spool, budget, sender, report, handlers }: DeliveryOptions) {
     this.#times = times;
@@ -178,7 +181,8 @@ export class Delivery implements ConnectionHandlers {
 
   welcome(frame: WelcomeFrame): void {
     if (!this.#welcomed) this.#settleLosses(frame.ackedSeq);
-    const outcome = this.#sender.welcome(frame.ackedSeq, frame.limits);
+    const limits = { ...frame.limits, silenceMs: frame.policy.silenceTimeoutMs };
+    const outcome = this.#sender.welcome(frame.ackedSeq, limits, monotonicNow());
     switch (outcome.kind) {
       case 'resumed':
         break;
@@ -220,7 +224,7 @@ export class Delivery implements ConnectionHandlers {
   frame(frame: Parameters<ConnectionHandlers['frame']>[0]): void {
     switch (frame.type) {
       case 'ack': {
-        const outcome = this.#sender.ack(frame.seq);
+        const outcome = this.#sender.ack(frame.seq, monotonicNow());
         if (outcome.kind === 'fault') return this.#connection.restart(outcome.why);
         if (outcome.kind === 'stale') return;
         this.#ackedAt = monotonicNow();
@@ -257,7 +261,11 @@ export class Delivery implements ConnectionHandlers {
   down(why: string): void {
     this.#log.fact('down', { why });
     this.#handlers.connected(false);
-    this.#sender.disconnected();
+    this.#sender.disconnected(monotonicNow());
+  }
+
+  answerDelayMs(): number {
+    return this.#sender.answerDelayMs;
   }
 
   /** Queued behind others, or the coordinator has too much to do: it is there, and says when the first welcome will come. */
@@ -267,7 +275,7 @@ export class Delivery implements ConnectionHandlers {
   }
 
   ended(end: ConnectionEnd): void {
-    this.#sender.disconnected();
+    this.#sender.disconnected(monotonicNow());
     this.#handlers.ended(end);
   }
 
@@ -298,9 +306,13 @@ export class Delivery implements ConnectionHandlers {
   #pump(): void {
     while (this.#connection.up) {
       const idle = this.#sender.inflightBytes === 0;
-      const plan = this.#sender.next();
+      const plan = this.#sender.next(monotonicNow());
       if (!plan) return;
       if (idle) this.#ackAwaitedSince = monotonicNow();
+      if (plan.tooLarge) {
+        this.#leaveOut(plan);
+        continue;
+      }
       let lines: Buffer;
       try {
         lines = this.#spool.read(plan.chunks);
@@ -314,5 +326,15 @@ export class Delivery implements ConnectionHandlers {
       }
       this.#log.fact('sent', { seq: plan.seq, lastSeq: lastSeqOf({ firstSeq: plan.seq, count: plan.count }), bytes: plan.bytes });
     }
+  }
+  /** A gap in the place of an event that the line does not carry (SND6). */
+  #leaveOut({ seq, bytes }: FramePlan): void {
+    this.#connection.send(encodeGap(seq, bytes, 'line_too_slow', Date.now()));
+    this.#log.fact('left_out', { seq, bytes });
+    if (seq === this.#leftOut) return;
+    this.#leftOut = seq;
+    this.#log.problem(
+      `the line to the coordinator is too slow for event ${seq} of ${bytes} bytes: ${TOO_SLOW_LOSSES} connections were lost while it was sent. A gap takes its place in the log; the job goes on`,
+    );
   }
 }

@@ -37,8 +37,7 @@ export function encodeFrames({ seq, count, lines }: EventRun, frameBytes: number
     const end = lines.indexOf(NEWLINE, start) + 1;
     if (end - from > room) give(start);
     if (end - start > room) {
-      const gap = { type: 'gap', at: now, data: { events: 1, bytes: end - start, reason: 'event_too_large' } };
-      frames.push(frame(firstSeq, 1, encodeEvent(gap)));
+      frames.push(encodeGap(firstSeq, end - start, 'event_too_large', now));
       firstSeq += 1;
       from = end;
     } else {
@@ -49,6 +48,10 @@ export function encodeFrames({ seq, count, lines }: EventRun, frameBytes: number
   give(lines.length);
   return frames;
 }
+
+/** In the place of one event that cannot be sent, under its seq. */
+export const encodeGap = (seq: number, bytes: number, reason: 'event_too_large' | 'line_too_slow', now: number): Buffer =>
+  frame(seq, 1, encodeEvent({ type: 'gap', at: now, data: { events: 1, bytes, reason } }));
 
 function frame(seq: number, count: number, lines: Buffer): Buffer {
   return Buffer.concat([Buffer.from(encodeEventsFrame(seq, count, '')), lines.subarray(0, lines.length - 1)]);

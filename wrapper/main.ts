@@ -11,7 +11,7 @@
  *     transport     what there is to know of the way to the coordinator; transport-switch chooses between
  *       connection        one WebSocket at a time
  *       post-transport    a row of POSTs       loss: what follows when one of them is lost, and when to try again
- *     sender        what to send next (pure)         frame-encoding   stored lines to frames (pure)
+ *     sender        what to send next (pure)         line-rate: how much the line carries (pure)      frame-encoding   stored lines to frames (pure)
  *     spool         events on disk until acked       spool-home: where it lies; spool-state: who it is; spool-lock
  *       spool-segments  its files                    recent-bytes, line-ring; spool-files: the file system
  *       spool-recovery  what an earlier boot left    spool-lines: which lines are whole (pure); spool-lost: what stands for the others (pure)
@@ -22,7 +22,7 @@
  *     job-end       how it ended: the terminal fact and the exit code (pure)         leftovers: what an earlier one left running
  *     redaction     what is secret in it (pure)      redaction-stream, redaction-json, redaction-search (pure)
  *   runner          `serve`: starts wrappers when a coordinator asks; see its own map
- *   times, log, credential
+ *   times, log, credential; egress/ (proxies, the system's certificate authorities) is shared with the command line
  */
 
 import { setFlagsFromString } from 'node:v8';

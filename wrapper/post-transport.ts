@@ -11,18 +11,22 @@
  *   PO1  One post at a time: what comes meanwhile is the next body. The order of frames is the order of `send`.
  *   PO2  The first post after a loss is a bare hello. Its welcome says where to go on; only then are events sent again.
  *   PO3  The welcome of a later post is no new connection: its ackedSeq is an ack, its commands are commands.
- *   PO4  A body has at most POST_BODY_BYTES_MAX, but always takes one frame.
+ *   PO4  A body has at most POST_BODY_BYTES_MAX, but always takes one frame. How much of that a line is given is the sender's to say: all that
+ *        is in flight is in one body.
  *   PO5  With nothing to send it polls, well within the coordinator's limits of silence and of unanswered interrupts.
- *   PO6  A post without an answer in time is given up. The next one gets more time and a smaller body: a slow line is not a dead one.
+ *   PO6  A post without an answer in time is given up; its bytes need time, too, as in CN7. The next one gets more time and, because the sender begins
+ *        anew, a smaller body: a slow line is not a dead one.
  *   PO7  Each post has a generation number, and what comes of an older one does nothing.
  */
 
+import { egressFetch } from '../egress/fetch.ts';
 import {
   COORDINATOR_FRAME_BYTES_MAX,
   type CoordinatorFrame,
   describeConnectionFailure,
   encodeFrame,
   monotonicNow,
+  POLICY_DEFAULTS,
   POST_BODY_BYTES_MAX,
   parseCoordinatorFrame,
   retryAfterMs,
@@ -30,7 +34,7 @@ import {
 } from '../protocol/index.ts';
 import { REFUSAL_BODY_BYTES_MAX } from './connection.ts';
 import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
-import type { ConnectionEnd, Transport, TransportOptions } from './transport.ts';
+import { type ConnectionEnd, type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface PostTransportOptions extends TransportOptions {
   /** http(s) URL. */
@@ -65,6 +69,7 @@ export class PostTransport implements Transport {
   #everUp = false;
   #queue: Buffer[] = [];
   #pollMs = 0;
+  #silenceTimeoutMs = POLICY_DEFAULTS.silenceTimeoutMs;
   #patience = 1;
   /** Set while someone wants the line for himself: called as soon as no post is under way. */
   #wanted: (() => void) | null = null;
@@ -153,7 +158,8 @@ export class PostTransport implements Transport {
     }
     const hello = Buffer.from(encodeFrame(handlers.hello()));
     const body = Buffer.concat([hello, ...this.#takeFrames(hello.length).flatMap((frame) => [NEWLINE, frame])]);
-    const waitMs = times.postTimeoutMs * this.#patience;
+    const delayMs = handlers.answerDelayMs?.() ?? 0;
+    const waitMs = withDelay(times.postTimeoutMs * this.#patience, delayMs, this.#silenceTimeoutMs);
     let late = false;
     const watchdog = setTimeout(() => {
       late = true;
@@ -178,22 +184,21 @@ export class PostTransport implements Transport {
 
   /** PO4. */
   #takeFrames(helloBytes: number): Buffer[] {
-    const budget = POST_BODY_BYTES_MAX / this.#patience;
     let bytes = helloBytes;
     let count = 0;
     for (const frame of this.#queue) {
       bytes += 1 + frame.length;
-      if (count > 0 && bytes > budget) break;
+      if (count > 0 && bytes > POST_BODY_BYTES_MAX) break;
       count += 1;
     }
     return this.#queue.splice(0, count);
   }
 
   async #exchange(headers: Headers, body: Buffer, signal: AbortSignal): Promise<Answer> {
-    const response = await fetch(this.#options.url, {
+    const response = await egressFetch(this.#options.url, {
       method: 'POST',
       headers,
-      body: new Uint8Array(body.buffer, body.byteOffset, body.length) as Uint8Array<ArrayBuffer>,
+      body,
       // A redirected post would become a GET, perhaps to someone who shall not see the token.
       redirect: 'manual',
       signal,
@@ -247,6 +252,7 @@ export class PostTransport implements Transport {
     const { handlers, log } = this.#options;
     const { policy, epoch, ackedSeq, commands } = frame;
     this.#attempts.welcomed(policy, this.#now());
+    this.#silenceTimeoutMs = policy.silenceTimeoutMs;
     // PO5: an interrupt must be taken up before the coordinator gives up waiting for that.
     this.#pollMs = Math.min(policy.heartbeatMs, policy.interruptGraceMs / 2);
     if (!this.#up) {

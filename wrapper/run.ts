@@ -65,7 +65,11 @@ export async function run(options: RunOptions): Promise<number> {
   for (const what of damage) log.problem(`the spool ${directory} is damaged: ${what}`);
   const lostEvents = recovered.lost.reduce((sum, { firstSeq, lastSeq }) => sum + lastSeq - firstSeq + 1, 0);
   if (recovered.cutBytes > 0 || lostEvents > 0) log.fact('spool_repaired', { cutBytes: recovered.cutBytes, lostEvents });
-  const sender = new Sender(recovered.chunks[0]?.firstSeq ?? recovered.nextSeq);
+  const sender = new Sender(
+    recovered.chunks[0]?.firstSeq ?? recovered.nextSeq,
+    undefined,
+    options.times?.slowestUplinkBytesPerSecond,
+  );
   for (const chunk of recovered.chunks) sender.appended(chunk);
   const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, recovered, crashed });
   const onSignal = (signal: NodeJS.Signals) => {

@@ -1,9 +1,10 @@
 /**
- * What to send next, and what need not be kept any longer. A state machine without I/O and without a clock: delivery drives it
- * with real sockets, the simulator with made-up ones.
+ * What to send next, and what need not be kept any longer. A state machine without I/O and without a clock (`now` is an argument): delivery
+ * drives it with real sockets, the simulator with made-up ones.
  *
- * Owns: the list of chunks that are stored and not acked (where they are, not what they say), and how far they were sent in this epoch.
- * Does not own: the bytes (spool), the socket (connection), any time.
+ * Owns: the list of chunks that are stored and not acked (where they are, not what they say), how far they were sent in this epoch, and what the acks
+ * say about the line (line-rate).
+ * Does not own: the bytes (spool), the socket (connection), any timer.
  *
  *                       appended                     appended, next, ack, nack
  *                        ┌──┐                          ┌──┐
@@ -16,10 +17,15 @@
  *   SND2  What is not acked is never forgotten; what a fault says changes nothing.
  *   SND3  After a welcome everything above its ackedSeq is sent (again). The receiver drops what it knows.
  *   SND4  With nothing in flight the next events leave at once; else they gather until an ack comes or a frame is full. At most
- *         `windowBytes` are in flight, except that a single frame may always be.
+ *         `windowBytes` are in flight, and at most what the line has shown to carry; except that a single frame may always be.
  *   SND5  A nack for what is acked is stale. One that comes from frames sent before the last rewind is stale too. More than
  *         `REWINDS_MAX` rewinds without an ack in between is no network's doing: a fault.
+ *   SND6  An event that the line cannot carry (line-rate) is replaced by a gap, so that the rest arrives. Only an event that is longer than
+ *         a chunk can be; it is a chunk of its own, and so goes alone.
  */
+
+import { answerDelayMs, FLIGHT_BYTES_MIN, type Flight, LineRate, OversizeWatch } from './line-rate.ts';
+import { WRAPPER_TIMES } from './times.ts';
 
 /** A run of stored events, as the spool wrote them. `segment` and `position` say where; the sender only compares them. */
 export interface Chunk {
@@ -34,8 +40,8 @@ export interface Chunk {
 
 export const lastSeqOf = ({ firstSeq, count }: Pick<Chunk, 'firstSeq' | 'count'>): number => firstSeq + count - 1;
 
-/** Two of these and the header fit one frame. */
-export const CHUNK_BYTES_MAX = 255 * 1024;
+/** What goes into a frame or stays out of it as one, so at most what a line of unknown rate is given. A full spool (1 GiB) is a list of 65,536. */
+export const CHUNK_BYTES_MAX = FLIGHT_BYTES_MIN;
 /** Room for the header line of an events frame. */
 export const FRAME_HEADER_BYTES = 128;
 export const REWINDS_MAX = 3;
@@ -45,6 +51,21 @@ export interface FramePlan {
   count: number;
   bytes: number;
   chunks: Chunk[];
+  /** The line cannot carry this one event: a gap takes its place (SND6). */
+  tooLarge: boolean;
+}
+
+export interface SenderLimits {
+  frameBytes: number;
+  windowBytes: number;
+  /** The coordinator gives up a connection that is silent for so long. */
+  silenceMs: number;
+}
+
+interface SentFrame {
+  lastSeq: number;
+  bytes: number;
+  flight: Flight;
 }
 
 export type WelcomeOutcome =
@@ -64,20 +85,27 @@ export class Sender {
   #sentChunks = 0;
   #sentBytes = 0;
   #unsentBytes = 0;
-  /** Last seq of each frame in flight, oldest first. */
-  #frames: number[] = [];
+  /** In flight, oldest first. */
+  #frames: SentFrame[] = [];
   #nextSeq: number;
   #ackedSeq: number;
   #connected = false;
-  #limits = { frameBytes: 0, windowBytes: 0 };
+  #limits: SenderLimits = { frameBytes: 0, windowBytes: 0, silenceMs: 0 };
+  #line = new LineRate();
+  readonly #oversize = new OversizeWatch();
   #rewinds = 0;
   #staleNacks = { expected: 0, left: 0 };
 
   readonly #chunkBytesMax: number;
+  readonly #slowestBytesPerSecond: number;
 
-  /** `nextSeq`: the seq of the first event that will be appended. A simulator makes chunks small, to get many with few bytes. */
-  constructor(nextSeq = 1, chunkBytesMax = CHUNK_BYTES_MAX) {
+  /**
+   * `nextSeq`: the seq of the first event that will be appended. A simulator makes chunks small, to get many with few bytes.
+   * `slowestBytesPerSecond`: the slowest line that is served.
+   */
+  constructor(nextSeq = 1, chunkBytesMax = CHUNK_BYTES_MAX, slowestBytesPerSecond = WRAPPER_TIMES.slowestUplinkBytesPerSecond) {
     this.#chunkBytesMax = chunkBytesMax;
+    this.#slowestBytesPerSecond = slowestBytesPerSecond;
     this.#nextSeq = nextSeq;
     this.#ackedSeq = nextSeq - 1;
   }
@@ -105,6 +133,11 @@ export class Sender {
   }
   get connected(): boolean {
     return this.#connected;
+  }
+  /** How long what is in flight may hold up the answer to what is sent now. */
+  get answerDelayMs(): number {
+    const { bytesPerSecond } = this.#line;
+    return answerDelayMs({ inflightBytes: this.#sentBytes, bytesPerSecond }, this.#slowestBytesPerSecond);
   }
 
   /** The chunk is in the spool. Small neighbours that were not sent yet become one, so that a long backlog stays a short list. */
@@ -138,11 +171,12 @@ export class Sender {
     this.#ackedSeq = first.firstSeq - 1;
   }
 
-  welcome(ackedSeq: number, limits: { frameBytes: number; windowBytes: number }): WelcomeOutcome {
+  welcome(ackedSeq: number, limits: SenderLimits, now: number): WelcomeOutcome {
     const earliest = this.earliestSeq;
     if (ackedSeq < earliest - 1) return { kind: 'history_lost', ackedSeq, earliest }; // SND2
-    this.disconnected();
+    this.disconnected(now);
     this.#connected = true;
+    this.#line = new LineRate();
     this.#limits = { ...limits };
     this.#rewinds = 0;
     const behind = ackedSeq >= this.#nextSeq;
@@ -153,19 +187,21 @@ export class Sender {
     return { kind: 'behind', nextSeq: this.#nextSeq, releasedBytes };
   }
 
-  disconnected(): void {
+  disconnected(now: number): void {
+    this.#watchOversize(now);
     this.#connected = false;
     this.#rewindTo(this.#head); // SND3
     this.#staleNacks = { expected: 0, left: 0 };
   }
 
   /** Acks are cumulative. */
-  ack(seq: number): AckOutcome {
+  ack(seq: number, now: number): AckOutcome {
     if (!this.#connected) return { kind: 'stale' };
     if (seq > this.sentSeq) return { kind: 'fault', why: `ack of ${seq}, but only ${this.sentSeq} was sent` };
     if (seq <= this.#ackedSeq) return { kind: 'stale' };
     this.#ackedSeq = seq;
     this.#rewinds = 0;
+    this.#measure(seq, now);
     return { kind: 'acked', releasedBytes: this.#release(seq) };
   }
 
@@ -183,15 +219,16 @@ export class Sender {
     let index = this.#head;
     while (lastSeqOf(this.#chunks[index] as Chunk) < expected) index += 1;
     // Each frame behind the one that is missing may still be answered with the same nack.
-    this.#staleNacks = { expected, left: Math.max(0, this.#frames.filter((last) => last >= expected).length - 1) };
+    this.#staleNacks = { expected, left: Math.max(0, this.#frames.filter(({ lastSeq }) => lastSeq >= expected).length - 1) };
     this.#rewindTo(index);
     return { kind: 'rewound' };
   }
 
   /** The next frame to send, marked as sent; null when there is nothing to send, or when waiting makes a better frame. */
-  next(): FramePlan | null {
+  next(now: number): FramePlan | null {
     if (!this.#connected || this.#unsentBytes === 0) return null;
-    const room = this.#limits.frameBytes - FRAME_HEADER_BYTES;
+    const room = Math.min(this.#limits.frameBytes - FRAME_HEADER_BYTES, this.#line.frameBytesMax);
+    const window = Math.min(this.#limits.windowBytes, this.#line.flightBytesMax);
     const chunks: Chunk[] = [];
     let bytes = 0;
     let full = false;
@@ -203,14 +240,38 @@ export class Sender {
       bytes += chunk.bytes;
     }
     full ||= bytes >= room;
-    if (this.#sentBytes > 0 && (!full || this.#sentBytes + bytes > this.#limits.windowBytes)) return null; // SND4
+    if (this.#sentBytes > 0 && (!full || this.#sentBytes + bytes > window)) return null; // SND4
     const first = chunks[0] as Chunk;
     const last = chunks.at(-1) as Chunk;
+    const tooLarge = this.#oversize.isTooLarge(first.firstSeq); // SND6
+    const idle = this.#sentBytes === 0;
     this.#sentChunks += chunks.length;
     this.#sentBytes += bytes;
     this.#unsentBytes -= bytes;
-    this.#frames.push(lastSeqOf(last));
-    return { seq: first.firstSeq, count: lastSeqOf(last) - first.firstSeq + 1, bytes, chunks };
+    const flight = this.#line.sent(now, { idle, last: this.#unsentBytes === 0 });
+    this.#frames.push({ lastSeq: lastSeqOf(last), bytes: tooLarge ? 0 : bytes, flight });
+    return { seq: first.firstSeq, count: lastSeqOf(last) - first.firstSeq + 1, bytes, chunks, tooLarge };
+  }
+
+  /** What an ack says about the line. */
+  #measure(ackedSeq: number, now: number): void {
+    let bytes = 0;
+    let newest: SentFrame | null = null;
+    for (const frame of this.#frames) {
+      if (frame.lastSeq > ackedSeq) break;
+      bytes += frame.bytes;
+      newest = frame;
+    }
+    if (newest) this.#line.acked(newest.flight, bytes, now);
+  }
+
+  /** The connection ends. Whether the oldest event in flight may be too large for the line. */
+  #watchOversize(now: number): void {
+    const [oldest] = this.#frames;
+    const chunk = this.#chunks[this.#head];
+    if (!oldest || chunk?.count !== 1 || oldest.lastSeq !== chunk.firstSeq) return;
+    const event = { seq: chunk.firstSeq, bytes: chunk.bytes, inFlightMs: now - oldest.flight.sentAt };
+    this.#oversize.lost(event, { silenceMs: this.#limits.silenceMs, slowestBytesPerSecond: this.#slowestBytesPerSecond });
   }
 
   /** Forgets the chunks that are acked as a whole. One that is acked in part stays as it is; its known prefix is dropped by the receiver. */
@@ -231,7 +292,7 @@ export class Sender {
       this.#chunks = this.#chunks.slice(this.#head);
       this.#head = 0;
     }
-    this.#frames = this.#frames.filter((last) => last > ackedSeq);
+    this.#frames = this.#frames.filter(({ lastSeq }) => lastSeq > ackedSeq);
     return released;
   }
 
@@ -244,6 +305,6 @@ export class Sender {
       this.#unsentBytes += bytes;
     }
     this.#sentChunks = Math.min(this.#sentChunks, index - this.#head);
-    this.#frames = this.#frames.filter((last) => last < firstSeq);
+    this.#frames = this.#frames.filter(({ lastSeq }) => lastSeq < firstSeq);
   }
 }

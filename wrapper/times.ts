@@ -3,14 +3,16 @@
 export interface WrapperTimes {
   /** Covers the whole handshake, upgrade and welcome together: a half-open one would otherwise hang for ever. */
   connectWatchdogMs: number;
-  /** A post of at most a megabyte and its answer. Longer for the next one when this was not enough. */
+  /** A post and its answer, beside the time that its bytes need. Longer for the next one when this was not enough. */
   postTimeoutMs: number;
   /** While POST is in use because WebSocket did not get through: the longest time until that is tried again (SW5). */
   websocketRetryMs: number;
   /** How long such an attempt may take. Nothing else is sent meanwhile. */
   websocketProbeMs: number;
-  /** A `ping` without any answer or progress for this long means the connection is dead. */
+  /** A `ping` without any answer or progress for this long, beside the time that the bytes before it need, means the connection is dead. */
   pongWaitMs: number;
+  /** No time, but several are made of it: the slowest uplink on which an event of 64 KiB arrives before the coordinator's silence timeout (60 s) is over. */
+  slowestUplinkBytesPerSecond: number;
   /** Events in flight without an ack for this long: the platform still answers pings, but nobody takes our events. */
   ackStallMs: number;
   /** How long a wrapper that was never welcomed goes on trying. */
@@ -51,6 +53,7 @@ export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
   websocketRetryMs: 3 * 60_000,
   websocketProbeMs: 5000,
   pongWaitMs: 10_000,
+  slowestUplinkBytesPerSecond: 2000,
   ackStallMs: 60_000,
   firstWelcomeBudgetMs: 10 * 60_000,
   refusedBudgetMs: 10_000,

@@ -241,6 +241,7 @@ export class TransportSwitch implements Transport {
       frame: (frame) => handlers.frame(frame),
       down: (why) => handlers.down(why),
       failed: (failure) => handlers.failed?.(failure),
+      answerDelayMs: () => handlers.answerDelayMs?.() ?? 0,
       askedToWait: (why) => handlers.askedToWait?.(why),
       ended: (end) => this.#ended(end),
     };

@@ -49,6 +49,8 @@ export interface ConnectionHandlers {
   down(why: string): void;
   /** An attempt failed, or a connection was lost; another attempt is on its way. */
   failed?(failure: FailedAttempt): void;
+  /** How long the events in flight may hold up the answer to what is sent now. Nothing when left out. */
+  answerDelayMs?(): number;
   /** The coordinator itself asked to come again later (queued, overloaded): it is there. */
   askedToWait?(why: string): void;
   ended(end: ConnectionEnd): void;
@@ -73,6 +75,10 @@ export interface TransportOptions {
   now?: () => number;
   random?: () => number;
 }
+
+/** A wait that is longer by the delay, but not because of the delay longer than the coordinator waits for a word itself. */
+export const withDelay = (waitMs: number, delayMs: number, silenceTimeoutMs: number): number =>
+  Math.round(Math.max(waitMs, Math.min(waitMs + delayMs, silenceTimeoutMs)));
 
 const withScheme = (url: string, from: RegExp, to: string): string => {
   const parsed = new URL(url);

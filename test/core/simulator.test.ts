@@ -9,7 +9,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { simulate } from '../sim/batch.ts';
-import { FAULTS } from '../sim/faults.ts';
+import { FAULTS, SLOW_UPLINK } from '../sim/faults.ts';
 import { runFleet } from '../sim/fleet.ts';
 
 const BATCH_FILE = join(import.meta.dirname, '..', 'sim', 'batch.ts');
@@ -25,7 +25,7 @@ describe('fixed seeds', () => {
     const trace = first ? (await simulate(first.seed, true)).trace.join('\n') : '';
     expect(report.failures, `seed ${first?.seed}:\n${trace}`).toEqual([]);
     expect(report.schedules).toBe(SCHEDULES);
-    expect(FAULTS.filter((fault) => !report.faults.has(fault))).toEqual([]);
+    expect([...FAULTS, SLOW_UPLINK].filter((fault) => !report.faults.has(fault))).toEqual([]);
   });
 
   test('the same seed is the same schedule', async () => {

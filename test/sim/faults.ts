@@ -40,7 +40,9 @@ export const FAULTS = [
   'queue_answer_lost',
   'queue_slow',
 ] as const;
-export type Fault = (typeof FAULTS)[number];
+export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK;
+/** Drawn by the world, apart from the others. */
+export const SLOW_UPLINK = 'slow_uplink';
 
 /** Chance of each, per occasion, where the schedule has it at all. Those that are drawn by time (cut, crash, kill) are counted elsewhere. */
 const RATES: Partial<Record<Fault, readonly [number, number]>> = {

@@ -38,3 +38,14 @@ export function drawJob(random: Random, bulky: boolean): Job {
     manners: random.pick(['obeys', 'obeys', 'needs_kill', 'exits_zero', 'deaf']),
   };
 }
+
+/** Far more at once than a slow uplink carries in the time of a heartbeat. */
+export function drawBurst(random: Random): Job {
+  const lineBytes = random.pick([2000, 10_000, 40_000]);
+  return {
+    pauses: Array.from({ length: Math.ceil(random.int(200_000, 600_000) / lineBytes) }, () => 0),
+    lineBytes,
+    end: { kind: 'exit', exitCode: 0 },
+    manners: 'obeys',
+  };
+}

@@ -323,6 +323,16 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: 'the wrapper sends as much at once as the coordinator allows, whatever the line carries',
+    edits: [
+      {
+        file: 'wrapper/line-rate.ts',
+        find: 'if (this.#bytesPerSecond === null) return FLIGHT_BYTES_MIN; // LR1',
+        replace: 'if (FLIGHT_BYTES_MIN > 0) return Number.POSITIVE_INFINITY;',
+      },
+    ],
+  },
+  {
     name: 'the directory takes whatever comes',
     edits: [
       {

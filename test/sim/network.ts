@@ -5,6 +5,7 @@
  * N1  A cut is seen by each end on its own: soon, late or never. An end that never sees it is half-open.
  * N2  A blackhole swallows one direction from some moment on; the other goes on.
  * N3  What was abandoned by its client may still be accepted by the object: a zombie.
+ * N4  A slow uplink takes at once what a client sends, as a kernel's buffers do, and passes it on at its own pace.
  */
 
 import type { SessionSocket } from '../../src/session/ports.ts';
@@ -39,6 +40,8 @@ export const CUT_MODES: readonly CutMode[] = [
 export interface NetworkTiming {
   minMs: number;
   maxMs: number;
+  /** Of the uplink (N4); left out for one that is never the bottleneck. */
+  uplinkBytesPerSecond?: number;
 }
 
 export class Link {
@@ -52,6 +55,7 @@ export class Link {
   #upDead = false;
   #downDead = false;
   #upArrival = 0;
+  #uplinkFreeAt = 0;
   #downArrival = 0;
 
   constructor(label: string, clock: Clock, random: Random, timing: NetworkTiming, client: ClientEnd) {
@@ -68,8 +72,8 @@ export class Link {
   }
 
   /** Client → server, in order. */
-  up(action: (server: ServerEnd) => void): void {
-    this.#upArrival = this.#arrival(this.#upArrival);
+  up(action: (server: ServerEnd) => void, bytes = 0): void {
+    this.#upArrival = this.#arrival(Math.max(this.#upArrival, this.#passed(bytes)));
     this.#clock.after(this.#upArrival - this.#clock.now, () => {
       if (!this.#upDead && this.server) action(this.server);
     });
@@ -84,7 +88,7 @@ export class Link {
   }
 
   send(text: string): void {
-    this.up((server) => server.message(text));
+    this.up((server) => server.message(text), text.length);
   }
 
   /** The client's close frame. Nothing reaches the client after it. */
@@ -148,6 +152,14 @@ export class Link {
 
   #arrival(previous: number): number {
     return Math.max(previous, this.#clock.now + this.#random.int(this.#timing.minMs, this.#timing.maxMs));
+  }
+
+  /** When the uplink has passed on these bytes too (N4). */
+  #passed(bytes: number): number {
+    const { uplinkBytesPerSecond } = this.#timing;
+    if (uplinkBytesPerSecond === undefined) return 0;
+    this.#uplinkFreeAt = Math.max(this.#uplinkFreeAt, this.#clock.now) + Math.ceil((bytes * 1000) / uplinkBytesPerSecond);
+    return this.#uplinkFreeAt;
   }
 
   /** From at once to a minute, mostly soon. */

@@ -7,14 +7,14 @@
  * within the sum of all deadlines.
  */
 
-import type { OnBusy, Policy } from '../../protocol/index.ts';
+import { type OnBusy, POLICY_DEFAULTS, type Policy } from '../../protocol/index.ts';
 import { Caller } from './caller.ts';
 import { Checks } from './checks.ts';
 import { Clock } from './clock.ts';
 import { Directory } from './directory.ts';
 import { type Fault, Faults } from './faults.ts';
 import { Host, type SocketRequest } from './host.ts';
-import { drawJob, type Job } from './job.ts';
+import { drawBurst, drawJob, type Job } from './job.ts';
 import { Launcher } from './launcher.ts';
 import { type ClientEnd, CUT_MODES, Link } from './network.ts';
 import { Poster } from './poster.ts';
@@ -32,6 +32,8 @@ const TURN_SLACK_MS = 6_000;
 /** Longer than some graces and waits, so that they pass while the object is down. */
 const DOWN_MS = [3_000, 30_000] as const;
 const STEPS_MAX = 200_000;
+/** Part of the schedules. */
+const SLOW_UPLINKS = 0.02;
 
 export interface Result {
   seed: number;
@@ -68,6 +70,8 @@ export class World {
   readonly #healedAt: number;
   #limit: number;
   #wrappers = 0;
+  /** Of the wrappers of this schedule; undefined: never the bottleneck. */
+  readonly #uplinkBytesPerSecond: number | undefined;
   /** The network of this schedule lets no WebSocket of a wrapper through. */
   #posts = false;
 
@@ -84,6 +88,9 @@ export class World {
     this.#diskMs = this.random.pick([0, 5, 60]);
     this.#healedAt = Clock.START + this.random.int(5_000, 50_000);
     this.#limit = this.#healedAt + 90_000;
+    // Drawn apart, so that the schedules without one stay what they were.
+    const line = new Random(seed ^ 0x2c1b3c6d);
+    this.#uplinkBytesPerSecond = line.chance(SLOW_UPLINKS) ? line.int(4000, 30_000) : undefined;
     this.host = new Host(this);
     this.checks = new Checks(this);
     this.launcher = new Launcher(this);
@@ -129,7 +136,8 @@ export class World {
       // LIF33: each wait may be renewed once.
       const waits = 2 * (pendingTimeoutMs + interruptGraceMs + disconnectGraceMs);
       this.#limit += waits + maxRuntimeMs + silenceTimeoutMs + LAUNCH_BLOCKS_MS;
-      this.#jobs.set(id, drawJob(random, bulky && index === 0));
+      const burst = index === 0 && this.#uplinkBytesPerSecond !== undefined;
+      this.#jobs.set(id, burst ? drawBurst(random) : drawJob(random, bulky && index === 0));
       const wish = {
         policy,
         launcher: random.pick(['none', 'runner'] as const),
@@ -181,6 +189,10 @@ export class World {
   /** Short times, so that a schedule meets all of them. */
   #drawPolicy(): Policy {
     const { random } = this;
+    if (this.#uplinkBytesPerSecond !== undefined) {
+      this.faults.count('slow_uplink');
+      return { ...POLICY_DEFAULTS, pendingTimeoutMs: 20_000, maxRuntimeMs: 400_000, heartbeatMs: random.int(2_000, 15_000) };
+    }
     const silenceTimeoutMs = random.int(3_000, 20_000);
     return {
       pendingTimeoutMs: random.int(2_000, 20_000),
@@ -304,7 +316,11 @@ export class World {
 
   dial(label: string, request: SocketRequest, client: ClientEnd): Link {
     const { random, faults, clock } = this;
-    const link = new Link(label, clock, random, this.#timing, client);
+    const timing =
+      request.kind === 'ingest' && this.#uplinkBytesPerSecond !== undefined
+        ? { ...this.#timing, uplinkBytesPerSecond: this.#uplinkBytesPerSecond }
+        : this.#timing;
+    const link = new Link(label, clock, random, timing, client);
     this.#links.push(link);
     const travelMs = random.int(this.#timing.minMs, this.#timing.maxMs);
     if (faults.strike('upgrade_lost')) {

@@ -7,6 +7,7 @@
  *   P3  A command is noted, carried out, acked, in this order, each id once (SPL15).
  *   P4  Every attempt to connect has a generation; a callback of an older one does nothing.
  *   P5  What a close means is decided by protocol/close-codes.ts alone.
+ *   P6  A connection that is only slow is not lost again and again without an ack in between (SPL40).
  */
 
 import {
@@ -26,6 +27,7 @@ import {
   wrapperReconnectCapMs,
 } from '../../protocol/index.ts';
 import { Sender } from '../../wrapper/sender.ts';
+import { withDelay } from '../../wrapper/transport.ts';
 import type { Timer } from './clock.ts';
 import type { Job } from './job.ts';
 import type { Link } from './network.ts';
@@ -40,6 +42,9 @@ const CONNECT_BUDGET_MS = 10 * 60_000;
 const DRAIN_BUDGET_MS = 5 * 60_000;
 const SETTLED_WAIT_MS = 2000;
 const KILL_AFTER_MS = 5000;
+
+/** P6: one may fall to what was in flight when the connection began. */
+const FRUITLESS_MAX = 2;
 
 type Phase = 'connecting' | 'running' | 'stopping' | 'draining' | 'ended';
 
@@ -76,6 +81,9 @@ export class WrapperProcess {
   #waitingSince = 0;
   #settling: Timer | null = null;
   #frozen: (() => void)[] | null = null;
+  #wasFrozen = false;
+  /** Connections in a row that were lost to silence although nothing was cut, without an ack. */
+  #fruitless = 0;
 
   constructor(world: World, spool: Spool, job: Job) {
     this.#world = world;
@@ -131,6 +139,7 @@ export class WrapperProcess {
     if (!this.alive || this.#frozen) return;
     this.#world.note('wrapper_frozen', () => `${this.label} is frozen for ${ms} ms`);
     this.#frozen = [];
+    this.#wasFrozen = true;
     this.#world.clock.after(ms, () => {
       const missed = this.#frozen ?? [];
       this.#frozen = null;
@@ -197,10 +206,11 @@ export class WrapperProcess {
         return this.#welcome(frame);
       case 'ack': {
         this.#world.checks.acked(this.spool.execution, frame.seq);
-        const outcome = this.#sender.ack(frame.seq);
+        const outcome = this.#sender.ack(frame.seq, this.#world.now);
         if (outcome.kind === 'fault') return this.#fault(outcome.why);
         if (outcome.kind === 'stale') return;
         this.#proven();
+        this.#fruitless = 0;
         this.#waitingSince = this.#world.now;
         this.spool.release(frame.seq);
         this.#pump();
@@ -229,8 +239,9 @@ export class WrapperProcess {
     const limits = {
       frameBytes: Math.min(frame.limits.frameBytes, this.#ownLimits.frameBytes),
       windowBytes: Math.min(frame.limits.windowBytes, this.#ownLimits.windowBytes),
+      silenceMs: frame.policy.silenceTimeoutMs,
     };
-    const outcome = this.#sender.welcome(frame.ackedSeq, limits);
+    const outcome = this.#sender.welcome(frame.ackedSeq, limits, this.#world.now);
     switch (outcome.kind) {
       case 'resumed':
         break;
@@ -275,13 +286,14 @@ export class WrapperProcess {
       return this.#stopForGood();
     }
     const step = nextStepAfterClose(code);
+    if (reason.includes('silent')) this.#silent();
     this.#lost(`closed ${code}`, step); // P5
   }
 
   #down(): void {
     this.#generation += 1;
     this.#up = false;
-    this.#sender.disconnected();
+    this.#sender.disconnected(this.#world.now);
     this.#heartbeat = this.#world.clock.cancel(this.#heartbeat);
     this.#pongTimer = this.#world.clock.cancel(this.#pongTimer);
     this.link?.abandon(this.#world.random.chance(0.7));
@@ -315,12 +327,23 @@ export class WrapperProcess {
       if (generation !== this.#generation || !this.link) return;
       this.link.send(PING);
       const sentAt = this.#world.now;
-      this.#pongTimer ??= this.#after(PONG_WAIT_MS, () => {
+      const waitMs = withDelay(PONG_WAIT_MS, this.#sender.answerDelayMs, this.#policy.silenceTimeoutMs);
+      this.#pongTimer ??= this.#after(waitMs, () => {
         this.#pongTimer = null;
-        if (generation === this.#generation && this.#heardAt < sentAt) this.#lost('no pong', 'retry');
+        if (generation !== this.#generation || this.#heardAt >= sentAt) return;
+        if (this.link?.whole) this.#silent();
+        this.#lost('no pong', 'retry');
       });
       this.#beat(generation);
     });
+  }
+
+  /** P6 */
+  #silent(): void {
+    if (this.#wasFrozen || this.#sender.inflightBytes === 0) return;
+    this.#fruitless += 1;
+    if (this.#fruitless > FRUITLESS_MAX)
+      this.#world.violation(`SPL40 ${this.label} lost ${this.#fruitless} connections in a row that were only slow, without an ack`);
   }
 
   /** Nobody takes our events although the platform answers our pings; and a report that nobody wants is given up in the end. */
@@ -362,7 +385,7 @@ export class WrapperProcess {
   #pump(): void {
     while (this.#up && this.link) {
       if (this.#sender.inflightBytes === 0) this.#waitingSince = this.#world.now;
-      const plan = this.#sender.next();
+      const plan = this.#sender.next(this.#world.now);
       if (!plan) return;
       if (this.#world.faults.strike('frame_dropped')) continue;
       this.link.send(encodeEventsFrame(plan.seq, plan.count, this.spool.lines(plan)));

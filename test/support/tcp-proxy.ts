@@ -38,7 +38,7 @@ export class TcpProxy {
   readonly #links = new Set<Link>();
   #refusing = false;
   #stalled = { up: false, down: false };
-  #bytesPerSecond = Number.POSITIVE_INFINITY;
+  readonly #bytesPerSecond = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
 
   private constructor(options: TcpProxyOptions) {
     this.#target = { host: options.targetHost ?? '127.0.0.1', port: options.targetPort };
@@ -116,9 +116,13 @@ export class TcpProxy {
     return count;
   }
 
-  /** At most this many bytes per second through each direction of each connection. `Infinity` lifts it. */
-  trickle(bytesPerSecond: number): void {
-    this.#bytesPerSecond = bytesPerSecond;
+  /**
+   * At most this many bytes per second through this direction of each connection. `Infinity` lifts it. What a peer writes beyond that waits in the kernel's
+   * buffers, as before a slow uplink: the peer's writes succeed long before the bytes arrive.
+   */
+  trickle(bytesPerSecond: number, direction: Direction = 'both'): void {
+    if (direction !== 'down') this.#bytesPerSecond.up = bytesPerSecond;
+    if (direction !== 'up') this.#bytesPerSecond.down = bytesPerSecond;
   }
 
   async close(): Promise<void> {
@@ -165,7 +169,7 @@ export class TcpProxy {
       if (link.frozen[direction]) return;
       if (direction === 'up') this.bytesUp += chunk.byteLength;
       else this.bytesDown += chunk.byteLength;
-      if (Number.isFinite(this.#bytesPerSecond)) {
+      if (Number.isFinite(this.#bytesPerSecond[direction])) {
         trickling = true;
         flow();
         this.#drip(link, direction, chunk, () => {
@@ -195,7 +199,7 @@ export class TcpProxy {
   /** Passes a chunk on in slices of a twentieth of a second. */
   #drip(link: Link, direction: 'up' | 'down', chunk: Buffer, done: () => void): void {
     const to = direction === 'up' ? link.far : link.near;
-    const slice = Math.max(1, Math.floor(this.#bytesPerSecond / 20));
+    const slice = Math.max(1, Math.floor(this.#bytesPerSecond[direction] / 20));
     if (!Number.isFinite(slice)) {
       to.write(chunk);
       done();

@@ -136,7 +136,11 @@ describe('[ING18] a run by POST', () => {
     });
     expect(await exitCode).toBe(0);
     const lost = log.facts.filter(({ name }) => name === 'lost').map(({ why }) => why);
-    expect(lost.slice(0, 2)).toEqual(['no answer to a post within 250 ms', 'no answer to a post within 500 ms']);
+    // And as long as the bytes in flight need.
+    expect(lost.slice(0, 2)).toEqual([
+      expect.stringMatching(/^no answer to a post within 2[5-9]\d ms$/),
+      expect.stringMatching(/^no answer to a post within 5[0-4]\d ms$/),
+    ]);
     expect(coordinator.text()).toBe('one\ntwo\n');
     expect(coordinator.faults).toEqual([]);
   });

@@ -5,6 +5,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FLIGHT_BYTES_MIN } from '../../wrapper/line-rate.ts';
 import {
   CHUNK_BYTES_MAX,
   type Chunk,
@@ -17,7 +18,7 @@ import {
 
 /** One event of the tests' usual size is a chunk, and one chunk a frame. */
 const CHUNK = 700;
-const LIMITS = { frameBytes: 1000, windowBytes: 4000 };
+const LIMITS = { frameBytes: 1000, windowBytes: 4000, silenceMs: 60_000 };
 
 /** Gives chunks their seqs and places, like the spool does. */
 class Store {
@@ -80,22 +81,22 @@ describe('against a model receiver', () => {
         let wire: FramePlan[] = [];
         let answers: Answer[] = [];
         const cut = () => {
-          sender.disconnected();
+          sender.disconnected(0);
           wire = [];
           answers = [];
         };
         const connect = () => {
           cut();
-          expect(sender.welcome(receiver.acked, LIMITS).kind).toBe('resumed');
+          expect(sender.welcome(receiver.acked, LIMITS, 0).kind).toBe('resumed');
         };
         const answer = () => {
           const next = answers.shift();
           if (!next) return;
-          const outcome = 'ack' in next ? sender.ack(next.ack) : sender.nack(next.nack);
+          const outcome = 'ack' in next ? sender.ack(next.ack, 0) : sender.nack(next.nack);
           if (outcome.kind === 'fault') connect();
         };
         const send = () => {
-          for (let plan = sender.next(); plan; plan = sender.next()) {
+          for (let plan = sender.next(0); plan; plan = sender.next(0)) {
             expect(plan.seq + plan.count - 1).toBe(lastSeqOf(plan.chunks.at(-1) as Chunk));
             expect(plan.chunks.length === 1 || plan.bytes <= LIMITS.frameBytes - FRAME_HEADER_BYTES).toBe(true);
             expect(sender.inflightBytes <= LIMITS.windowBytes || sender.inflightBytes === plan.bytes).toBe(true); // SND4
@@ -154,8 +155,8 @@ describe('against a model receiver', () => {
     sender.appended(store.chunk(10, 100));
     receiver.acked = 4;
     receiver.stored = [1, 2, 3, 4];
-    sender.welcome(4, LIMITS);
-    receiver.take(sender.next() as FramePlan);
+    sender.welcome(4, LIMITS, 0);
+    receiver.take(sender.next(0) as FramePlan);
     expect(receiver.stored).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   });
 });
@@ -164,34 +165,34 @@ describe('when to send', () => {
   it('[SND4] sends at once when nothing is in flight, then gathers until the ack', () => {
     const store = new Store();
     const sender = new Sender(1, CHUNK);
-    sender.welcome(0, LIMITS);
+    sender.welcome(0, LIMITS, 0);
     sender.appended(store.chunk(1, 50));
-    expect(sender.next()).toMatchObject({ seq: 1, count: 1 });
+    expect(sender.next(0)).toMatchObject({ seq: 1, count: 1 });
     for (let n = 0; n < 5; n += 1) {
       sender.appended(store.chunk(1, 50));
-      expect(sender.next()).toBeNull();
+      expect(sender.next(0)).toBeNull();
     }
-    sender.ack(1);
-    expect(sender.next()).toMatchObject({ seq: 2, count: 5 });
+    sender.ack(1, 0);
+    expect(sender.next(0)).toMatchObject({ seq: 2, count: 5 });
   });
 
   it('[SND4] does not wait for the ack when a frame is full, up to the window', () => {
     const store = new Store();
     const sender = new Sender(1, CHUNK);
-    sender.welcome(0, LIMITS);
+    sender.welcome(0, LIMITS, 0);
     for (let n = 0; n < 20; n += 1) sender.appended(store.chunk(1, 600));
     let frames = 0;
-    while (sender.next()) frames += 1;
+    while (sender.next(0)) frames += 1;
     expect(frames).toBe(6); // 7 · 600 would be above 4000.
-    sender.ack(1);
-    expect(sender.next()).toMatchObject({ seq: 7, count: 1 });
+    sender.ack(1, 0);
+    expect(sender.next(0)).toMatchObject({ seq: 7, count: 1 });
   });
 
   it('[SND4] sends a single frame that is larger than the window rather than never', () => {
     const sender = new Sender(1, CHUNK);
-    sender.welcome(0, { frameBytes: 1000, windowBytes: 100 });
+    sender.welcome(0, { ...LIMITS, windowBytes: 100 }, 0);
     sender.appended(new Store().chunk(1, 900));
-    expect(sender.next()).toMatchObject({ seq: 1 });
+    expect(sender.next(0)).toMatchObject({ seq: 1 });
   });
 
   it('a long backlog of tiny events is a short list', () => {
@@ -200,8 +201,63 @@ describe('when to send', () => {
       const chunk = { firstSeq: n + 1, count: 1, bytes: 100, segment: 1, position: n * 100 };
       sender.appended(chunk);
     }
-    expect(sender.chunkCount).toBeLessThanOrEqual(Math.ceil((100_000 * 100) / CHUNK_BYTES_MAX) + 1);
+    expect(sender.chunkCount).toBeLessThanOrEqual(Math.ceil(100_000 / Math.floor(CHUNK_BYTES_MAX / 100)) + 1);
     expect(sender.nextSeq).toBe(100_001);
+  });
+});
+
+describe('an event that the line does not carry', () => {
+  const BIG = FLIGHT_BYTES_MIN + 1;
+  const limits = { frameBytes: 512 * 1024, windowBytes: 4 * 1024 * 1024, silenceMs: 60_000 };
+  const SLOWEST = 2000;
+  /** Time that counts: 16,385 bytes at 2 kB/s. */
+  const ENOUGH_MS = (BIG * 1000) / SLOWEST;
+  const big = (bytes = BIG) => {
+    const sender = new Sender(1, CHUNK_BYTES_MAX, SLOWEST);
+    sender.appended({ firstSeq: 1, count: 1, bytes, segment: 1, position: 0 });
+    sender.appended({ firstSeq: 2, count: 1, bytes: 100, segment: 1, position: bytes });
+    return sender;
+  };
+  const lose = (sender: Sender, afterMs: number) => {
+    sender.welcome(0, limits, 0);
+    const plan = sender.next(0);
+    sender.disconnected(afterMs);
+    return plan;
+  };
+
+  it('[SND6] goes alone, and is given up after three losses in a row, each long enough', () => {
+    const sender = big();
+    for (let loss = 1; loss <= 3; loss += 1) expect(lose(sender, ENOUGH_MS)).toMatchObject({ seq: 1, count: 1, tooLarge: false });
+    expect(lose(sender, 0)).toMatchObject({ seq: 1, count: 1, tooLarge: true });
+    sender.welcome(1, limits, 0);
+    expect(sender.next(0)).toMatchObject({ seq: 2, tooLarge: false });
+  });
+
+  it('[LR4] losses that came sooner say nothing about the line', () => {
+    const sender = big();
+    for (let loss = 1; loss <= 10; loss += 1) expect(lose(sender, ENOUGH_MS - 1)?.tooLarge).toBe(false);
+  });
+
+  it('[LR4] half of the silence that the coordinator bears is enough for an event of any size', () => {
+    const sender = big(500_000);
+    for (let loss = 1; loss <= 3; loss += 1) lose(sender, limits.silenceMs / 2);
+    expect(lose(sender, 0)?.tooLarge).toBe(true);
+  });
+
+  it('[SND6] never one that is as long as the least that is in flight', () => {
+    const sender = big(FLIGHT_BYTES_MIN);
+    for (let loss = 1; loss <= 10; loss += 1) expect(lose(sender, 10 * ENOUGH_MS)?.tooLarge).toBe(false);
+  });
+
+  it('[LR4] an ack of it ends the count', () => {
+    const sender = big();
+    for (let loss = 1; loss <= 2; loss += 1) lose(sender, ENOUGH_MS);
+    sender.welcome(0, limits, 0);
+    sender.next(0);
+    expect(sender.ack(1, 9000).kind).toBe('acked');
+    sender.disconnected(90_000);
+    expect(sender.welcome(1, limits, 0).kind).toBe('resumed');
+    expect(sender.next(0)).toMatchObject({ seq: 2, tooLarge: false });
   });
 });
 
@@ -209,9 +265,9 @@ describe('answers that should not be', () => {
   const flying = () => {
     const store = new Store();
     const sender = new Sender(1, CHUNK);
-    sender.welcome(0, LIMITS);
+    sender.welcome(0, LIMITS, 0);
     for (let n = 0; n < 7; n += 1) sender.appended(store.chunk(1, 600));
-    while (sender.next());
+    while (sender.next(0));
     // Six are in flight; the seventh waits, because it may still become a fuller frame.
     expect(sender.sentSeq).toBe(6);
     return sender;
@@ -219,16 +275,16 @@ describe('answers that should not be', () => {
 
   it('an ack of what was never sent is a fault, and changes nothing', () => {
     const sender = flying();
-    expect(sender.ack(7).kind).toBe('fault');
+    expect(sender.ack(7, 0).kind).toBe('fault');
     expect(sender.ackedSeq).toBe(0);
-    expect(sender.ack(6)).toEqual({ kind: 'acked', releasedBytes: 3600 });
+    expect(sender.ack(6, 0)).toEqual({ kind: 'acked', releasedBytes: 3600 });
   });
 
   it('[SND5] a nack for what is acked is ignored', () => {
     const sender = flying();
-    sender.ack(3);
+    sender.ack(3, 0);
     expect(sender.nack(2)).toEqual({ kind: 'stale' });
-    expect(sender.next()).toBeNull();
+    expect(sender.next(0)).toBeNull();
   });
 
   it('[SND5] goes back to what is expected, once per loss and not once per nack', () => {
@@ -236,10 +292,10 @@ describe('answers that should not be', () => {
     // Frame 2 was lost; 3, 4, 5 and 6 are each answered with the same nack.
     expect(sender.nack(2)).toEqual({ kind: 'rewound' });
     const again: number[] = [];
-    for (let plan = sender.next(); plan; plan = sender.next()) again.push(plan.seq);
+    for (let plan = sender.next(0); plan; plan = sender.next(0)) again.push(plan.seq);
     expect(again).toEqual([2, 3, 4, 5, 6]);
     for (let n = 0; n < 3; n += 1) expect(sender.nack(2)).toEqual({ kind: 'stale' });
-    expect(sender.next()).toBeNull();
+    expect(sender.next(0)).toBeNull();
   });
 
   it('[SND5] the same nack without any progress becomes a fault instead of a hot loop', () => {
@@ -248,7 +304,7 @@ describe('answers that should not be', () => {
     let fault = false;
     for (let n = 0; n < 1000 && !fault; n += 1) {
       fault = sender.nack(1).kind === 'fault';
-      while (sender.next()) sent += 1;
+      while (sender.next(0)) sent += 1;
     }
     expect(fault).toBe(true);
     expect(sent).toBeLessThanOrEqual(REWINDS_MAX * 6);
@@ -256,25 +312,25 @@ describe('answers that should not be', () => {
 
   it('a welcome that asks for what it acknowledged before is told apart', () => {
     const sender = flying();
-    sender.ack(4);
-    expect(sender.welcome(2, LIMITS)).toEqual({ kind: 'history_lost', ackedSeq: 2, earliest: 5 });
+    sender.ack(4, 0);
+    expect(sender.welcome(2, LIMITS, 0)).toEqual({ kind: 'history_lost', ackedSeq: 2, earliest: 5 });
   });
 
   it('a welcome from further up moves the numbering on', () => {
     const sender = new Sender(1, CHUNK);
     const store = new Store();
     sender.appended(store.chunk(3, 60));
-    expect(sender.welcome(10, LIMITS)).toEqual({ kind: 'behind', nextSeq: 11, releasedBytes: 60 });
+    expect(sender.welcome(10, LIMITS, 0)).toEqual({ kind: 'behind', nextSeq: 11, releasedBytes: 60 });
     sender.appended(new Store(11).chunk(1, 20));
-    expect(sender.next()).toMatchObject({ seq: 11, count: 1 });
+    expect(sender.next(0)).toMatchObject({ seq: 11, count: 1 });
   });
 
   it('acks and nacks without a connection change nothing', () => {
     const sender = flying();
-    sender.disconnected();
-    expect(sender.ack(3)).toEqual({ kind: 'stale' });
+    sender.disconnected(0);
+    expect(sender.ack(3, 0)).toEqual({ kind: 'stale' });
     expect(sender.nack(3)).toEqual({ kind: 'stale' });
     expect(sender.unackedBytes).toBe(4200);
-    expect(sender.next()).toBeNull();
+    expect(sender.next(0)).toBeNull();
   });
 });

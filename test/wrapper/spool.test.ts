@@ -181,7 +181,7 @@ describe('recovery', () => {
     for (const n of numbers(2000)) spool.append(line(n, 10_000));
     await spool.stored();
     for (const chunk of chunks) sender.appended(chunk);
-    sender.welcome(1500, { frameBytes: 1e6, windowBytes: 1e6 });
+    sender.welcome(1500, { frameBytes: 1e6, windowBytes: 1e6, silenceMs: 60_000 }, 0);
     spool.release(1500, 0);
     const segments = readdirSync(directory).filter((name) => name.endsWith('.ndjson'));
     expect(segments).not.toContain('1.ndjson');

@@ -102,11 +102,15 @@ const isOpen = ({ ws }: WrapperPeer): boolean => ws.readyState === WebSocket.REA
 function leavesBeside(bytes: number, windowBytes: number): boolean {
   const first = windowBytes / 2;
   const sender = new Sender();
-  sender.appended({ firstSeq: 1, count: 1, bytes: first, segment: 1, position: 0 });
-  sender.appended({ firstSeq: 2, count: 1, bytes: bytes - first, segment: 1, position: first });
-  sender.welcome(0, { frameBytes: first + 128, windowBytes });
-  expect(sender.next()?.seq).toBe(1);
-  return sender.next() !== null;
+  sender.welcome(0, { frameBytes: first + 128, windowBytes, silenceMs: 60_000 }, 0);
+  // The line has shown to carry a window.
+  sender.appended({ firstSeq: 1, count: 1, bytes: windowBytes, segment: 1, position: 0 });
+  expect(sender.next(0)?.seq).toBe(1);
+  sender.ack(1, 1);
+  sender.appended({ firstSeq: 2, count: 1, bytes: first, segment: 1, position: windowBytes });
+  sender.appended({ firstSeq: 3, count: 1, bytes: bytes - first, segment: 1, position: windowBytes + first });
+  expect(sender.next(1)?.seq).toBe(2);
+  return sender.next(1) !== null;
 }
 
 const viewerWith = (flow: boolean, unacked: number): Pick<ViewerState, 'flow' | 'unacked'> => ({ flow, unacked: [[1, unacked]] });

@@ -1,0 +1,46 @@
+/**
+ * The system's certificate authorities, beside those that Node brings along. A company's own authority is often in the system's store only.
+ *
+ *   SC1  The store is read when a certificate is not trusted, and not before: to read it takes a tenth of a second, and most deployments do not need it. The
+ *        failure was in the handshake, so nothing was sent and the attempt may be repeated.
+ *   SC2  It is read once. A Node that cannot read it (before 22.19, or 23 to 24.4) has `NODE_EXTRA_CA_CERTS` and the hint that says so.
+ */
+
+import tls from 'node:tls';
+
+const UNTRUSTED: ReadonlySet<string> = new Set([
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
+
+/** The error itself, or what it came from: fetch wraps it. */
+export function isUntrusted(error: unknown): boolean {
+  for (let each: unknown = error; each instanceof Error; each = each.cause) {
+    if (UNTRUSTED.has((each as NodeJS.ErrnoException).code ?? '')) return true;
+  }
+  return false;
+}
+
+let read = false;
+
+/** True when there are authorities now that were not known when the attempt was made: it is worth repeating. */
+export function trustSystemAuthorities(): boolean {
+  if (read) return false;
+  read = true;
+  // Absent in older Node (SC2).
+  if (typeof tls.getCACertificates !== 'function' || typeof tls.setDefaultCACertificates !== 'function') return false;
+  const known = new Set(tls.getCACertificates('default'));
+  const before = known.size;
+  for (const certificate of tls.getCACertificates('system')) known.add(certificate);
+  if (known.size === before) return false;
+  tls.setDefaultCACertificates([...known]);
+  return true;
+}
+
+/** After a failed attempt: the next one knows the system's authorities, too. */
+export function noticeUntrusted(error: unknown): void {
+  if (isUntrusted(error)) trustSystemAuthorities();
+}
