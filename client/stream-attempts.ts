@@ -46,8 +46,6 @@ import { type SessionStreamOptions, STREAM_TIMINGS, type StreamState, type Strea
 /** Callers who ask for a new connection within this time ask for the same one. */
 const SHARED_ATTEMPT_MS = 1_000;
 
-const ackOf = (offset: number): string => encodeStreamFrame({ type: 'ack', offset });
-
 const PAGE_HIDDEN = 'the page is hidden';
 
 export class StreamAttempts {
@@ -114,7 +112,7 @@ export class StreamAttempts {
   /** A new connection at once, on a hidden page too. An attempt that has only just begun is shared. */
   reconnect(): void {
     if (this.#link && !this.#link.hello && this.#link.quietMs < SHARED_ATTEMPT_MS) return;
-    this.#letGo('reconnecting');
+    this.#letGo();
     this.#history = cleanHistory(monotonicNow());
     this.#intake.cursor.forgetGap();
     this.#page.watch();
@@ -141,7 +139,7 @@ export class StreamAttempts {
 
   /** R5: the ack that opens the window, and the connection that had to wait for room. */
   taken(ack: number | null, drained: boolean): void {
-    if (ack !== null && this.#link?.hello) this.#link.send(ackOf(ack));
+    if (ack !== null && this.#link?.hello) this.#link.send(encodeStreamFrame({ type: 'ack', offset: ack }));
     if (drained && this.#connectWhenDrained) {
       this.#connectWhenDrained = false;
       // The consumer's time is not the connection's.
@@ -196,7 +194,7 @@ export class StreamAttempts {
         return;
       case 'caught_up':
         // STR11: shows that this side reads, and acknowledges no more than what was taken.
-        link.send(ackOf(this.#intake.buffer.taken ?? 0));
+        this.taken(this.#intake.buffer.taken ?? 0, false);
         this.#setState({ status: 'live' });
         this.#wake();
         return;
@@ -219,7 +217,7 @@ export class StreamAttempts {
 
   /** R5: a coordinator of before STR12, without flow control, and a consumer that is slower than the stream. */
   #onNoRoom(): void {
-    this.#letGo('too slow');
+    this.#letGo();
     this.#connectWhenDrained = true;
     this.#tellWaitingForConsumer();
   }
@@ -240,7 +238,7 @@ export class StreamAttempts {
 
   /** P2. */
   #comeBack(): void {
-    this.#letGo('the page is back');
+    this.#letGo();
     if (this.#state.status === 'paused') this.#history = afterWaiting(this.#history, monotonicNow());
     this.#history = { ...this.#history, attempt: 0 };
     this.#connectOnceDrained();
@@ -248,14 +246,14 @@ export class StreamAttempts {
 
   /** P1: no link, no timer. */
   #pause(reason: string): void {
-    this.#letGo('paused');
+    this.#letGo();
     if (this.#state.status !== 'paused') this.#setState({ status: 'paused', reason });
   }
 
   // ── loss ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Releases the connection and every timer. From here on nothing of it is heard again (R3). */
-  #letGo(reason: string): void {
+  #letGo(reason = 'lost'): void {
     const link = this.#link;
     this.#link = null;
     this.#connectWhenDrained = false;
@@ -270,7 +268,7 @@ export class StreamAttempts {
     const now = monotonicNow();
     const { progressed } = link;
     this.#history = afterConnection(this.#history, { helloAt: link.hello?.at ?? null, progressed }, now, this.#timings.soundMs);
-    this.#letGo('lost');
+    this.#letGo();
 
     // A ticket may be narrower than what was asked for: then only the coordinator knows that this was all.
     if (link.end && isLastWord(end)) {
@@ -318,7 +316,7 @@ export class StreamAttempts {
 
   /** What was received can still be taken before the failure is thrown. */
   #fail(code: string, reason: string): void {
-    this.#letGo('failed');
+    this.#letGo();
     this.#setState({ status: 'failed', code, reason });
     this.#wake();
   }

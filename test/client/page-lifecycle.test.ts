@@ -18,6 +18,7 @@ import {
   type StreamState,
 } from '../../client/index.ts';
 import { type ConnectionFacts, decideOnPage } from '../../client/page-lifecycle.ts';
+import { PING } from '../../protocol/index.ts';
 import { FakePage } from './fake-page.ts';
 
 const STALE = STREAM_TIMINGS.staleMs;
@@ -304,7 +305,7 @@ describe('a stream in a page', () => {
     page.hide();
     vi.advanceTimersByTime(5_000);
     page.show();
-    expect([newest().sent, peers.length]).toEqual([[], 1]);
+    expect([newest().sent.filter((text) => text === PING), peers.length]).toEqual([[], 1]);
   });
 
   test('[P2] a connection that was silent for long has to answer within the short time, or it is replaced', async () => {
@@ -315,7 +316,7 @@ describe('a stream in a page', () => {
     page.show();
     page.tell('restored');
     page.tell('online');
-    expect(newest().sent).toEqual(['ping']); // P3
+    expect(newest().sent.filter((text) => text === PING)).toEqual([PING]); // P3
     newest().events.message('pong');
     await vi.advanceTimersByTimeAsync(60_000);
     expect([peers.length, stream.state.status]).toEqual([1, 'live']);
