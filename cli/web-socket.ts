@@ -65,8 +65,8 @@ function readRefusal(response: IncomingMessage, done: (refusal: Refusal) => void
     const problem = readProblem(status, headers['content-type'], text);
     const retryAfter = headers['retry-after'] ?? null;
     if (!problem) return done({ status, retryAfter, detail: describeForeignAnswer(status, headers['content-type']) });
-    const { code, detail, retryable } = problem;
-    done({ status, retryAfter, code, detail, retryable });
+    const { code, detail, retryable, deleted = false } = problem;
+    done({ status, retryAfter, code, detail, retryable, deleted });
   };
   response.on('end', finish);
   response.on('close', finish);

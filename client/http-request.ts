@@ -19,7 +19,13 @@ import type { Credential } from './credential.ts';
 import { firstAnswer } from './first-answer.ts';
 import { HoldfastError } from './http-error.ts';
 
-export const CLIENT_DEFAULTS = { retryBudgetMs: 30_000, attemptTimeoutMs: 20_000, retryBaseMs: 250, retryCapMs: 4_000 } as const;
+export const CLIENT_DEFAULTS = {
+  retryBudgetMs: 30_000,
+  refusedBudgetMs: 10_000,
+  attemptTimeoutMs: 20_000,
+  retryBaseMs: 250,
+  retryCapMs: 4_000,
+} as const;
 
 export interface RequestOptions {
   /** Base URL of the deployment. */
@@ -27,6 +33,8 @@ export interface RequestOptions {
   fetch?: typeof globalThis.fetch;
   /** Total time that one call may spend on attempts and pauses. */
   retryBudgetMs?: number;
+  /** How long `wait` goes on against `unauthorized` and `not_found` once it was answered (CLS19). Covers a restart with another key or folder. */
+  refusedBudgetMs?: number;
   /**
    * The same for a call that the coordinator puts off because too many are made (429 `rate_limited`): it says itself when to come again, so a caller who wants to
    * know soon of a coordinator that is not there may wait longer for one that is. `retryBudgetMs` when left out.

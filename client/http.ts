@@ -16,18 +16,26 @@ import {
 } from '../protocol/index.ts';
 import { credentialOf } from './credential.ts';
 import { executionHandle } from './execution-handle.ts';
+import { HoldfastError } from './http-error.ts';
 import { CLIENT_DEFAULTS, pause, type RequestFunction, requester } from './http-request.ts';
 import type { ClientOptions, EventsOptions, HoldfastClient, Page, SessionItem, Ticket, TicketRequest } from './http-types.ts';
 import { eventPageOf, eventsCall } from './read-events.ts';
 import { connectSession } from './session-stream.ts';
 import type { SessionStreamOptions } from './stream-types.ts';
 
+/** An answer to a long poll that took longer was held by the coordinator, or came after an outage. */
+const HELD_MS = 1000;
+
+/** CLS19: what a coordinator says too that has the wrong key or the wrong data for a moment. */
+const mayPass = (error: unknown): boolean =>
+  error instanceof HoldfastError && !error.retryable && (error.status === 401 || (error.status === 404 && !error.facts.deleted));
+
 export function createClient(options: ClientOptions): HoldfastClient {
   const credential = credentialOf(options, options.attemptTimeoutMs ?? CLIENT_DEFAULTS.attemptTimeoutMs);
   const request = requester(options, credential);
   // A stream makes its own pauses between attempts, and asks for a ticket in each.
   const onceOnly = requester({ ...options, retryBudgetMs: 0, rateLimitBudgetMs: 0 }, credential);
-  const { connect, WebSocketImpl } = options;
+  const { connect, WebSocketImpl, refusedBudgetMs = CLIENT_DEFAULTS.refusedBudgetMs } = options;
   const streamDefaults = { ...(connect ? { connect } : {}), ...(WebSocketImpl ? { WebSocketImpl } : {}) };
 
   const executionPath = (session: string, execution: string): string =>
@@ -76,12 +84,27 @@ export function createClient(options: ClientOptions): HoldfastClient {
     },
 
     async wait(session, execution, { signal } = {}) {
+      let known = false;
+      let refusedSince: number | null = null;
       for (;;) {
         const askedAt = monotonicNow();
-        const found = await client.get(session, execution, { waitSeconds: WAIT_SECONDS_MAX, ...(signal ? { signal } : {}) });
+        let found: Execution;
+        try {
+          found = await client.get(session, execution, { waitSeconds: WAIT_SECONDS_MAX, ...(signal ? { signal } : {}) });
+        } catch (error) {
+          const now = monotonicNow();
+          refusedSince ??= now;
+          // A question that was held, or asked again in an outage, has found the coordinator before.
+          known ||= now - askedAt > HELD_MS;
+          if (!known || !mayPass(error) || askedAt - refusedSince > refusedBudgetMs) throw error;
+          await pause(1000, signal);
+          continue;
+        }
         if (isTerminal(found.status)) return found;
+        known = true;
+        refusedSince = null;
         // A server that does not hold its answer must not be asked in a hot loop.
-        if (monotonicNow() - askedAt < 1000) await pause(1000, signal);
+        if (monotonicNow() - askedAt < HELD_MS) await pause(1000, signal);
       }
     },
 

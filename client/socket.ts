@@ -18,6 +18,8 @@ export interface Refusal {
   code?: string;
   detail?: string;
   retryable?: boolean;
+  /** The session was deleted. */
+  deleted?: boolean;
 }
 
 export interface SocketEnd {

@@ -32,10 +32,10 @@ import { type Intake, takeIn } from './stream-intake.ts';
 import { type LinkOwner, StreamLink } from './stream-link.ts';
 import {
   afterConnection,
-  afterTicketError,
   afterWaiting,
   cleanHistory,
   decideAfterLoss,
+  endOfTicketError,
   isLastWord,
   type LossHistory,
 } from './stream-loss.ts';
@@ -173,9 +173,7 @@ export class StreamAttempts {
   }
 
   #onNoTicket(link: StreamLink, error: unknown): void {
-    const after = afterTicketError(error);
-    if (after.kind === 'fail') this.#fail(after.code, after.reason);
-    else this.#lost(link, after.end);
+    this.#lost(link, endOfTicketError(error));
   }
 
   #onFrame(link: StreamLink, frame: StreamFrame, chars: number): void {
@@ -283,7 +281,13 @@ export class StreamAttempts {
 
   #replace(end: SocketEnd, now: number, beganAt: number): void {
     const { hidden } = this.#page;
-    const after = decideAfterLoss(this.#history, end, { now, beganAt, hidden }, this.#options, this.#timings);
+    const after = decideAfterLoss(
+      this.#history,
+      end,
+      { now, beganAt, hidden, welcomed: this.#hello !== null },
+      this.#options,
+      this.#timings,
+    );
     switch (after.kind) {
       case 'fail':
         this.#fail(after.code, after.reason);

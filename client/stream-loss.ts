@@ -5,6 +5,9 @@
  * L2  A refused credential is replaced once; the next refusal is final, unless a connection lived in between.
  * L3  The budget counts from the last sound connection, and not while the consumer alone was what a connection waited for.
  * L4  While the page is hidden nothing is tried and nothing is counted. What is final is final there, too.
+ * L5  After a first hello, `unauthorized` and `not_found` are final only when an attempt is refused that began `refusedMs` after the first
+ *     refusal: a coordinator that restarts with the wrong key or an empty folder may have the right one a moment later. A deleted
+ *     session and a replaced log are final at once. Before the first hello any refusal is.
  */
 
 import {
@@ -30,6 +33,8 @@ export interface LossHistory {
   readonly refreshed: boolean;
   /** L3. */
   readonly downSince: number;
+  /** L5. */
+  readonly refusedSince?: number | undefined;
 }
 
 export const cleanHistory = (now: number): LossHistory => ({ attempt: 0, barren: 0, refreshed: false, downSince: now });
@@ -45,7 +50,7 @@ export function afterConnection(
   const lived = now - helloAt >= soundMs;
   return {
     ...history,
-    ...(lived || progressed ? { barren: 0, downSince: now } : { barren: history.barren + 1 }), // L1, L3
+    ...(lived || progressed ? { barren: 0, downSince: now, refusedSince: undefined } : { barren: history.barren + 1 }), // L1, L3, L5
     refreshed: history.refreshed && !lived, // L2
   };
 }
@@ -56,33 +61,47 @@ export type AfterLoss =
   | { kind: 'pause'; history: LossHistory; reason: string }
   | { kind: 'retry'; history: LossHistory; delayMs: number; reason: string };
 
+/** `welcomed`: a connection of this stream was greeted once. */
+export interface LossFacts {
+  now: number;
+  beganAt: number;
+  hidden: boolean;
+  welcomed: boolean;
+}
+
 export function decideAfterLoss(
   history: LossHistory,
   end: SocketEnd,
-  { now, beganAt, hidden }: { now: number; beganAt: number; hidden: boolean },
+  facts: LossFacts,
   options: SessionStreamOptions,
   timings: Readonly<StreamTimings>,
 ): AfterLoss {
   const word = wordOf(end);
-  switch (nextStepAfter(word)) {
-    case 'stop':
+  const step = nextStepAfter(word);
+  const { now, beganAt, hidden } = facts;
+  if (step === 'refresh_credential' && options.getTicket && !history.refreshed) {
+    history = { ...history, refreshed: true };
+    if (!hidden) return { kind: step, history };
+  } else if (step !== 'retry') {
+    const refusedSince = history.refusedSince ?? now;
+    // L5
+    if (!facts.welcomed || !mayPass(word, end) || beganAt - refusedSince > timings.refusedMs)
       return { kind: 'fail', code: failureCode(end), reason: saidBy(end) || `closed with ${end.code}` };
-    case 'refresh_credential':
-      if (!options.getTicket || history.refreshed)
-        return { kind: 'fail', code: 'unauthorized', reason: saidBy(end) || 'the credential was refused' };
-      return hidden
-        ? { kind: 'pause', history: { ...history, refreshed: true }, reason: reasonOf(end) }
-        : { kind: 'refresh_credential', history: { ...history, refreshed: true } };
-    default:
-      if (hidden) return { kind: 'pause', history, reason: reasonOf(end) }; // L4
-      return decideRetry({ ...history, attempt: history.attempt + 1 }, end, { now, beganAt, word }, options, timings);
+    history = { ...history, refusedSince };
   }
+  if (hidden) return { kind: 'pause', history, reason: reasonOf(end) }; // L4
+  return decideRetry({ ...history, attempt: history.attempt + 1 }, end, word, facts, options, timings);
 }
+
+/** L5: what a coordinator says too that has the wrong key or the wrong data for a moment. */
+const mayPass = (word: Word, { code, refusal }: SocketEnd): boolean =>
+  word === 'unauthorized' || (word === 'refused' && (refusal ? refusal.status === 404 : code === CLOSE.notFound));
 
 function decideRetry(
   history: LossHistory,
   end: SocketEnd,
-  { now, beganAt, word }: { now: number; beganAt: number; word: Word },
+  word: Word,
+  { now, beganAt }: LossFacts,
   { random, giveUpAfterMs = Number.POSITIVE_INFINITY }: SessionStreamOptions,
   { retryBaseMs, retryCapMs }: Readonly<StreamTimings>,
 ): AfterLoss {
@@ -90,7 +109,7 @@ function decideRetry(
   const asked = retryAfterMs(refusal?.retryAfter, Date.now());
   // Nobody but the coordinator may put a reader off for longer than the curve does.
   const leastMs = asked !== null && word === 'network' ? Math.min(asked, retryCapMs) : asked;
-  const curve = { baseMs: retryBaseMs, capMs: retryCapMs, ...(random ? { random } : {}) };
+  const curve = { baseMs: retryBaseMs, capMs: retryCapMs, random };
   const attempts = history.attempt + history.barren;
   // CLS9: what a connection brought before it was closed as too slow is progress, and what is left is there already.
   const atOnce = end.code === CLOSE.tooSlow && attempts === 1;
@@ -108,20 +127,24 @@ const reasonOf = ({ reason, refusal }: SocketEnd): string =>
 /** L3, L4: the time that a connection had to wait for something else is not its own. */
 export const afterWaiting = (history: LossHistory, now: number): LossHistory => ({ ...history, downSince: now });
 
-/** An error of `getTicket` is final only when it says so itself: `retryable: false`. */
-export function afterTicketError(
-  error: unknown,
-): { kind: 'fail'; code: string; reason: string } | { kind: 'lost'; end: SocketEnd } {
-  const { retryable, code } = (error ?? {}) as { retryable?: unknown; code?: unknown };
-  const reason = `no ticket: ${messageOf(error)}`;
-  if (retryable === false) return { kind: 'fail', code: typeof code === 'string' ? code : 'unauthorized', reason };
-  return { kind: 'lost', end: { code: 1006, reason } };
+/**
+ * An error of `getTicket` is a refusal only when it says so itself: `retryable: false`. No other credential can be tried then,
+ * so a 401 is treated as a 404 is.
+ */
+export function endOfTicketError(error: unknown): SocketEnd {
+  const { retryable, code, status } = (error ?? {}) as { retryable?: unknown; code?: unknown; status?: unknown };
+  const end: SocketEnd = { code: 1006, reason: `no ticket: ${messageOf(error)}` };
+  if (retryable === false) {
+    const mayPass = status === 401 || status === 404;
+    end.refusal = { status: mayPass ? 404 : 0, retryAfter: null, code: String(code ?? 'unauthorized'), retryable };
+  }
+  return end;
 }
 
 function wordOf({ code, reason, refusal }: SocketEnd): Word {
   if (!refusal) return wordOfClose(code, reason);
-  const { status, code: problem, retryable = false } = refusal;
-  return wordOfStatus(status, problem === undefined ? null : { retryable });
+  const { status, code: problem, retryable = false, deleted = false } = refusal;
+  return wordOfStatus(status, problem === undefined ? null : { retryable, deleted });
 }
 
 /** With code 1000 right after an `end` frame. Another 1000 may be a proxy's polite way to close an idle connection. */
@@ -136,6 +159,7 @@ const REASON_IS_CODE = /^[a-z][a-z0-9_]{0,63}$/;
 function failureCode({ code, reason, refusal }: SocketEnd): string {
   if (refusal) return refusal.code ?? `http_${refusal.status}`;
   if (code === CLOSE.notFound && reason === DELETED_REASON) return 'session_not_found';
+  if (code === CLOSE.credentialRefused) return 'unauthorized';
   if (REASON_IS_CODE.test(reason)) return reason;
   switch (code) {
     case CLOSE.badFrame:

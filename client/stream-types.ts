@@ -20,6 +20,8 @@ export interface StreamTimings {
   retryCapMs: number;
   /** A connection that lived this long after its hello counts as sound, whatever became of it. */
   soundMs: number;
+  /** How long a stream that was greeted once goes on against `unauthorized` and `not_found`. Covers a restart with another key or folder. */
+  refusedMs: number;
 }
 
 export const STREAM_TIMINGS: Readonly<StreamTimings> = {
@@ -31,6 +33,7 @@ export const STREAM_TIMINGS: Readonly<StreamTimings> = {
   retryBaseMs: 500,
   retryCapMs: 8_000,
   soundMs: 5_000,
+  refusedMs: 10_000,
 };
 
 export type StreamState =

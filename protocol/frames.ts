@@ -348,7 +348,7 @@ export function parseCoordinatorFrame(input: string | Uint8Array): Parsed<Coordi
 }
 
 /** A welcome may carry every unacknowledged input command; the coordinator stays below the platform's message limit of 32 MiB. */
-export const COORDINATOR_FRAME_BYTES_MAX = 16 * 1024 * 1024;
+export const COORDINATOR_FRAME_BYTES_MAX = 16_777_216;
 
 const SIGNALS: ReadonlySet<unknown> = new Set(['SIGINT', 'SIGTERM', 'SIGKILL']);
 

@@ -129,7 +129,8 @@ export function exceedsUtf8Bytes(text: string, limit: number): boolean {
 
 const encoder = /* @__PURE__ */ new TextEncoder();
 /** Encoded into and never read: only the length is wanted, and a buffer for each text would be garbage of the same size. */
-const encoded = /* @__PURE__ */ new Uint8Array(64 * 1024);
+// A bundler that cannot see that a product is pure would keep it in a page that does not use it.
+const encoded = /* @__PURE__ */ new Uint8Array(65_536);
 
 export function utf8Bytes(text: string): number {
   let bytes = 0;

@@ -10,7 +10,7 @@ export interface BackoffOptions {
   jitterMs?: number;
   /** From this attempt on the delay is constant, past curve, jitter and cap. */
   floor?: { afterAttempts: number; delayMs: number };
-  random?: () => number;
+  random?: (() => number) | undefined;
 }
 
 /** `min(baseMs·2^attempt + jitter, capMs)`, or the floor's delay once it applies. `random` is not called when `jitterMs` is 0. */
@@ -90,7 +90,7 @@ export interface RetryDelayOptions {
   capMs: number;
   /** The first retry goes at once: most drops are a single cut. */
   firstImmediate?: boolean;
-  random?: () => number;
+  random?: (() => number) | undefined;
 }
 
 /**

@@ -9,7 +9,7 @@ export type TerminalStatus = (typeof TERMINAL_STATUSES)[number];
 export const ACTIVE_STATUSES = ['pending', 'running'] as const;
 
 /** Those that are not over. */
-export const OPEN_STATUSES = ['queued', ...ACTIVE_STATUSES] as const;
+export const OPEN_STATUSES = ['queued', 'pending', 'running'] as const;
 export type OpenStatus = (typeof OPEN_STATUSES)[number];
 
 export const isStatus = (value: unknown): value is Status => (STATUSES as readonly unknown[]).includes(value);

@@ -298,6 +298,23 @@ describe('logs', () => {
     expect(called.out()).toBe(`to stdout\n${[1, 2, 3, 4, 5, 6].map((line) => `line ${line}\n`).join('')}`);
   });
 
+  test.each([
+    ['another signing key', { status: 401, problem: 'unauthorized' }],
+    ['an empty data folder', { status: 404, problem: 'session_not_found' }],
+  ] as const)('[CLS19] -f outlives a restart with %s', async (_what, refused) => {
+    fake.addExecution('e1');
+    fake.lines('e1', 1);
+    const called = call(['logs', '-f', 's1/e1']);
+    await until('the first line', () => called.out().includes('\n'));
+    fake.behaviours.push(refused, refused);
+    fake.cut();
+    await until('both refusals', () => fake.behaviours.length === 0);
+    fake.lines('e1', 1);
+    fake.settle('e1', 'completed', { exitCode: 0 });
+    expect(await called.done).toBe(0);
+    expect(called.out().trimEnd().split('\n')).toHaveLength(2);
+  });
+
   test('--tail counts lines, not events', async () => {
     aRun();
     fake.output('e1', 'a\nb\nc\nd\n');

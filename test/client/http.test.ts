@@ -201,6 +201,55 @@ test('wait() long-polls until the execution has ended', async () => {
   expect(fake.requests.map(({ query }) => query.get('wait'))).toEqual(['55']);
 });
 
+describe('[CLS19] a refusal while wait() waits', () => {
+  const path = /GET .*\/executions\/e1/;
+  const waitingClient = (refusedBudgetMs: number) => {
+    let asked = 0;
+    const held: typeof fetch = async (input, init) => {
+      // A coordinator that holds its first answer, and then restarts.
+      if (++asked === 1) await new Promise((resolve) => setTimeout(resolve, 1200));
+      return fetch(input, init);
+    };
+    return { client: createClient({ url: fake.url, apiKey: 'key', fetch: held, refusedBudgetMs }), asked: () => asked };
+  };
+
+  test.each(['session_not_found', 'unauthorized'] as const)('%s for a moment is outlived', async (problem) => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: path, override: { problem } }, { match: path, override: { problem } });
+    const { client: waiting, asked } = waitingClient(60_000);
+    setTimeout(() => fake.settle('e1', 'completed', { exitCode: 0 }), 60);
+    expect(await waiting.wait('s1', 'e1')).toMatchObject({ status: 'completed' });
+    expect(asked()).toBeGreaterThanOrEqual(3);
+  });
+
+  test('one that lasts is final', async () => {
+    for (let index = 0; index < 50; index += 1) fake.overrides.push({ match: path, override: { problem: 'session_not_found' } });
+    const { client: waiting, asked } = waitingClient(500);
+    expect(await refusal(waiting.wait('s1', 'e1'))).toMatchObject({ code: 'session_not_found' });
+    expect(asked()).toBe(2);
+  });
+
+  test('the first answer is final at once, and so is a session that was deleted', async () => {
+    fake.overrides.push({ match: path, override: { problem: 'session_not_found' } });
+    expect(await refusal(client.wait('s1', 'e1'))).toMatchObject({ code: 'session_not_found' });
+    const type = 'https://holdfast.dev/problems/session_not_found';
+    const deleted = {
+      type,
+      status: 404,
+      code: 'session_not_found',
+      title: 'Gone',
+      detail: 'Gone.',
+      retryable: false,
+      deleted: true,
+    };
+    const headers = { 'content-type': 'application/problem+json' };
+    fake.overrides.push({ match: path, override: { status: 404, headers, body: JSON.stringify(deleted) } });
+    const { client: waiting, asked } = waitingClient(60_000);
+    expect(await refusal(waiting.wait('s1', 'e1'))).toMatchObject({ code: 'session_not_found' });
+    expect(asked()).toBe(1);
+  });
+});
+
 test('the other calls, on the paths and with the bodies of the API', async () => {
   fake.addExecution('e1');
   fake.addExecution('e2', { status: 'completed' });

@@ -216,7 +216,7 @@ describe('a stream in a page', () => {
     const stream = follow();
     greet();
     page.hide();
-    lose(newest(), 4404, 'session_not_found');
+    lose(newest(), 4404, 'deleted');
     expect(stream.state).toMatchObject({ status: 'failed', code: 'session_not_found' });
     page.show();
     expect(peers.length).toBe(1);

@@ -22,7 +22,7 @@ import { FakeSession, until } from '../support/fake-session.ts';
 /** Reconnects at once; finds nothing silent within a test, however slow the machine is. */
 const TIMINGS = {
   ...{ connectMs: 20_000, pingMs: 60_000, pongMs: 20_000, probeMs: 20_000, staleMs: 60_000 },
-  ...{ retryBaseMs: 10, retryCapMs: 40, soundMs: 80 },
+  ...{ retryBaseMs: 10, retryCapMs: 40, soundMs: 80, refusedMs: 300 },
 };
 /** For the tests of silence: what is answered is answered by then. */
 const QUICK = { ...TIMINGS, pingMs: 60, pongMs: 1000, probeMs: 1000 };
@@ -551,10 +551,71 @@ describe('reconnecting', () => {
     fake.lines('e1', 3);
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
-    fake.newest.socket.close(4404, 'session_not_found');
+    fake.newest.socket.close(4404, 'deleted');
     await until('failed', () => stream.state.status === 'failed');
     expect(offsets(await take(stream, 3))).toEqual([1, 2, 3]);
     await expect(take(stream, 1)).rejects.toBeInstanceOf(StreamFailure);
+  });
+
+  describe('[CLS19] a refusal after the first hello', () => {
+    const REFUSALS: [what: string, close: number, reason: string, code: string][] = [
+      ['another signing key', 4401, 'unauthorized', 'unauthorized'],
+      ['an empty data folder', 4404, 'session_not_found', 'session_not_found'],
+    ];
+
+    test.each(REFUSALS)('%s for a moment does not end the stream: nothing is lost', async (_what, close, reason) => {
+      fake.lines('e1', 2);
+      const stream = follow({ timings: { ...TIMINGS, refusedMs: 60_000 } });
+      expect(offsets(await take(stream, 2))).toEqual([1, 2]);
+      for (let index = 0; index < 6; index += 1) fake.behaviours.push({ close, reason });
+      fake.cut();
+      await until('all refusals are heard', () => fake.behaviours.length === 0);
+      fake.lines('e1', 2);
+      expect(offsets(await take(stream, 2))).toEqual([3, 4]);
+      expect(fake.upgrades.length).toBeGreaterThanOrEqual(8);
+    });
+
+    test.each(REFUSALS)('%s that lasts is final', async (_what, close, reason, code) => {
+      const stream = follow();
+      await until('live', () => stream.state.status === 'live');
+      for (let index = 0; index < 500; index += 1) fake.behaviours.push({ close, reason });
+      const cutAt = performance.now();
+      fake.cut();
+      await expect(takeAll(stream)).rejects.toMatchObject({ code });
+      expect(performance.now() - cutAt).toBeGreaterThan(TIMINGS.refusedMs);
+      expect(fake.upgrades.length).toBeGreaterThan(3);
+    });
+
+    test.each([
+      ['deleted', 4404, 'deleted', 'session_not_found'],
+      ['another log', 4410, 'log_replaced', 'log_replaced'],
+      ['a bad frame', 4400, '', 'bad_request'],
+    ])('%s is final at once', async (_what, close, reason, code) => {
+      const stream = follow();
+      await until('live', () => stream.state.status === 'live');
+      fake.behaviours.push({ close, reason });
+      fake.cut();
+      await expect(takeAll(stream)).rejects.toMatchObject({ code });
+      expect(fake.upgrades.length).toBe(2);
+    });
+
+    test('a ticket that is refused for a moment does not end it either', async () => {
+      let refused = 0;
+      const stream = follow({
+        timings: { ...TIMINGS, refusedMs: 60_000 },
+        getTicket: () => {
+          if (refused === 0) return 't';
+          refused -= 1;
+          throw Object.assign(new Error('no'), { retryable: false, code: 'unauthorized', status: 401 });
+        },
+      });
+      await until('live', () => stream.state.status === 'live');
+      refused = 4;
+      fake.cut();
+      fake.lines('e1', 1);
+      expect(offsets(await take(stream, 1))).toEqual([1]);
+      expect(refused).toBe(0);
+    });
   });
 
   test('[S1] delays grow to the cap, and the count starts anew with a hello', async () => {
@@ -756,9 +817,9 @@ describe('credentials', () => {
   });
 
   test('a credential that is refused right after each hello does not go round for ever', async () => {
-    for (let index = 0; index < 20; index += 1) fake.behaviours.push({ close: 4401, afterHello: true });
+    for (let index = 0; index < 200; index += 1) fake.behaviours.push({ close: 4401, afterHello: true });
     await expect(takeAll(follow({ getTicket: () => 't' }))).rejects.toMatchObject({ code: 'unauthorized' });
-    expect(fake.upgrades.length).toBe(2);
+    expect(fake.upgrades.length).toBeLessThan(200);
   });
 
   test('a ticket that expires after a sound while is refreshed each time', async () => {

@@ -205,7 +205,8 @@ export class FakeSession {
     if (typeof behaviour === 'object' && 'status' in behaviour) {
       const { status, problem, headers = {} } = behaviour;
       const body = problem ? JSON.stringify(problemOf(problem).body) : 'refused';
-      const lines = Object.entries({ 'content-length': Buffer.byteLength(body), ...headers }).map(
+      const type = problem ? { 'content-type': 'application/problem+json' } : {};
+      const lines = Object.entries({ 'content-length': Buffer.byteLength(body), ...type, ...headers }).map(
         ([name, value]) => `${name}: ${value}\r\n`,
       );
       socket.end(`HTTP/1.1 ${status} Refused\r\n${lines.join('')}connection: close\r\n\r\n${body}`);
