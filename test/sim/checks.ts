@@ -16,6 +16,7 @@ import { type ExecutionRecord, viewOf } from '../../src/core/execution.ts';
 import { wantsCallback } from './caller.ts';
 import type { Cause } from './host.ts';
 import type { PlatformSocket, Witness } from './network.ts';
+import type { Spool } from './spool.ts';
 import { checkHistory } from './verdicts.ts';
 import type { Viewer } from './viewer.ts';
 import type { World } from './world.ts';
@@ -261,6 +262,21 @@ export class Checks implements Witness {
 
   faulted(label: string, why: string): void {
     if (!this.#framesMayBeMissing) this.#fail('SPL5', `${label} found a fault of the protocol: ${why}`);
+  }
+
+  /** A job is stopped by nobody but the coordinator, and not while that still waits for it. */
+  stoppedUnasked(spool: Spool, why: string, awayMs: number, graceMs: number): void {
+    const record = this.#world.host.disk.executions.get(spool.execution);
+    if (!record || isTerminal(record.status) || record.wrapperId !== spool.wrapperId || awayMs > graceMs) return;
+    this.#fail(
+      'SPL29',
+      `the job of ${spool.execution} is stopped after ${awayMs} ms without a connection (grace ${graceMs} ms): ${why}`,
+    );
+  }
+
+  /** `lateMs`: how long after the end of the budget the last attempt began. */
+  gaveUp(label: string, why: string, lateMs: number): void {
+    if (lateMs <= 0) this.#fail('SPL31', `${label} gave up without an attempt after its budget: ${why}`);
   }
 
   spawned(execution: string): void {

@@ -12,7 +12,7 @@ import type { Mutation } from './mutations.ts';
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** What the simulator imports, and nothing else. */
-const PARTS = ['protocol', 'src/core', 'src/session', 'src/log.ts', 'wrapper/sender.ts', 'test/sim', 'package.json'];
+const PARTS = ['protocol', 'src/core', 'src/session', 'src/log.ts', 'src/urls.ts', 'wrapper', 'test/sim', 'package.json'];
 
 export interface MutantTree {
   batchFile: string;

@@ -297,8 +297,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: wrapper,
-        find: `    this.#queue.push({ line: JSON.stringify({ type, at: this.#world.now, data }), terminal });`,
-        replace: `    const early = JSON.stringify({ type, at: this.#world.now, data });
+        find: `    this.#queue.push({ line: JSON.stringify({ type, at: this.#world.now + this.#wallOffsetMs, data }), terminal });`,
+        replace: `    const early = JSON.stringify({ type, at: this.#world.now + this.#wallOffsetMs, data });
     if (this.#up && this.#queue.length === 0) this.link?.send(encodeEventsFrame(this.spool.storedSeq + 1, 1, early));
     this.#queue.push({ line: early, terminal });`,
       },
@@ -311,6 +311,45 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the wrapper carries out a command each time it comes',
     edits: [{ file: wrapper, find: 'if (!this.spool.commandsDone.includes(command.id)) {', replace: '{' }],
+  },
+  {
+    name: 'a foreign answer with 4xx ends a running job',
+    edits: [
+      {
+        file: 'wrapper/loss.ts',
+        find: "      case 'network':\n        return",
+        replace:
+          "      case 'network':\n        if (loss.kind === 'status' && loss.status >= 400 && loss.status < 500) return refusedBy(loss);\n        return",
+      },
+    ],
+  },
+  {
+    name: 'a refusal by a coordinator with the wrong data ends a running job at once',
+    edits: [{ file: 'wrapper/budgets.ts', find: 'return attemptBeganAt > graceOverAt + graceMarginMs;', replace: 'return true;' }],
+  },
+  {
+    name: 'the wrapper measures its budgets by the wall clock',
+    edits: [
+      {
+        file: wrapper,
+        find: '  get #now(): number {\n    return this.#world.now;',
+        replace: '  get #now(): number {\n    return this.#world.now + this.#wallOffsetMs;',
+      },
+    ],
+  },
+  {
+    name: 'a suspend ends the wait for a welcome without another attempt',
+    edits: [
+      {
+        file: wrapper,
+        find: 'stopAskedAt: null }, triedAt, WRAPPER_TIMES',
+        replace: 'stopAskedAt: null }, this.#now, WRAPPER_TIMES',
+      },
+    ],
+  },
+  {
+    name: 'a suspend ends the delivery of a report without another attempt',
+    edits: [{ file: wrapper, find: 'this.#ackedAt }, triedAt, budgetMs', replace: 'this.#ackedAt }, this.#now, budgetMs' }],
   },
   {
     name: 'the wrapper runs the command before it is welcomed',

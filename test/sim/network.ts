@@ -8,6 +8,7 @@
  * N4  A slow uplink takes at once what a client sends, as a kernel's buffers do, and passes it on at its own pace.
  */
 
+import type { OwnProblem } from '../../protocol/index.ts';
 import type { SessionSocket } from '../../src/session/ports.ts';
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
@@ -17,8 +18,8 @@ export interface ClientEnd {
   opened(): void;
   message(text: string): void;
   closed(code: number, reason: string): void;
-  /** The upgrade was answered with an HTTP status instead; 0 for no answer. */
-  refused(status: number): void;
+  /** The upgrade was answered with an HTTP status instead; 0 for no answer. `problem`: the coordinator itself said it. */
+  refused(status: number, problem?: OwnProblem | null): void;
 }
 
 export interface ServerEnd {

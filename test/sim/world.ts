@@ -7,7 +7,7 @@
  * within the sum of all deadlines.
  */
 
-import { type OnBusy, POLICY_DEFAULTS, type Policy } from '../../protocol/index.ts';
+import { type OnBusy, type OwnProblem, POLICY_DEFAULTS, type Policy, type ProblemCode } from '../../protocol/index.ts';
 import { Caller } from './caller.ts';
 import { Checks } from './checks.ts';
 import { Clock } from './clock.ts';
@@ -32,6 +32,21 @@ const TURN_SLACK_MS = 6_000;
 /** Longer than some graces and waits, so that they pass while the object is down. */
 const DOWN_MS = [3_000, 30_000] as const;
 const STEPS_MAX = 200_000;
+/** Longer than every budget of a wrapper. */
+const SUSPEND_MS = 12 * 60_000;
+const problemOf = (code: ProblemCode, status: number): OwnProblem => {
+  return {
+    type: `https://holdfast.dev/problems/${code}`,
+    title: code,
+    status,
+    detail: code,
+    code,
+    retryable: false,
+    requestId: 'r',
+  };
+};
+const OTHER_KEY = problemOf('unauthorized', 401);
+const NO_DATA = problemOf('session_not_found', 404);
 /** Part of the schedules. */
 const SLOW_UPLINKS = 0.02;
 
@@ -177,6 +192,11 @@ export class World {
     this.#often('hibernation', 12, sometime, () => void this.host.hibernate());
     this.#often('wrapper_killed', 3, sometime, () => this.#kill());
     this.#often('wrapper_frozen', 2, sometime, () => this.#living()?.freeze(random.pick([500, 5_000, 30_000])));
+    this.#often('clock_jump', 2, sometime, () => this.#living()?.setClock(random.pick([-3_600_000, 3_600_000])));
+    this.#often('suspend', 1, sometime, () => {
+      this.#limit += SUSPEND_MS;
+      this.#living()?.freeze(SUSPEND_MS, 'suspend');
+    });
     this.#often('wrapper_signalled', 1, sometime, () => this.#living()?.signal());
     clock.after(span, () => this.#heal());
   }
@@ -327,6 +347,12 @@ export class World {
       if (random.chance(0.5)) clock.after(travelMs, () => link.down((end) => end.refused(0)));
     } else if (faults.strike('upgrade_refused')) {
       clock.after(travelMs, () => link.down((end) => end.refused(random.pick([429, 500, 503]))));
+    } else if (faults.strike('foreign_answer')) {
+      clock.after(travelMs, () => link.down((end) => end.refused(random.pick([200, 302, 400, 401, 403, 404, 502]))));
+    } else if (faults.strike('own_refusal')) {
+      // A coordinator with another key or an empty data folder, for a moment.
+      const problem = random.pick([OTHER_KEY, NO_DATA]);
+      clock.after(travelMs, () => link.down((end) => end.refused(problem.status, problem)));
     } else {
       const acceptMs = faults.strike('slow_accept') ? random.int(8_000, 25_000) : travelMs;
       clock.after(acceptMs, () => this.host.accept(link, request));

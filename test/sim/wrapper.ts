@@ -6,7 +6,8 @@
  *   P2  An event is in the spool before the sender hears of it (SPL1). The terminal fact is the last one (SPL14).
  *   P3  A command is noted, carried out, acked, in this order, each id once (SPL15).
  *   P4  Every attempt to connect has a generation; a callback of an older one does nothing.
- *   P5  What a close means is decided by protocol/close-codes.ts alone.
+ *   P5  What a close or an answer means is decided by wrapper/loss.ts, and how long something is tried by wrapper/budgets.ts.
+ *   P7  Budgets and delays go by the clock that only goes forward. The wall clock, which may be set, is only written into events.
  *   P6  A connection that is only slow is not lost again and again without an ack in between (SPL40).
  */
 
@@ -15,18 +16,17 @@ import {
   type Command,
   encodeEventsFrame,
   encodeFrame,
-  nextStepAfterClose,
   PING,
   POLICY_DEFAULTS,
   PONG,
   type Policy,
   parseCoordinatorFrame,
-  retryDelayMs,
   type WelcomeFrame,
-  WRAPPER_RECONNECT,
-  wrapperReconnectCapMs,
 } from '../../protocol/index.ts';
+import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/budgets.ts';
+import { Attempts, describe, type Loss } from '../../wrapper/loss.ts';
 import { Sender } from '../../wrapper/sender.ts';
+import { WRAPPER_TIMES } from '../../wrapper/times.ts';
 import { withDelay } from '../../wrapper/transport.ts';
 import type { Timer } from './clock.ts';
 import type { Job } from './job.ts';
@@ -38,13 +38,13 @@ import type { World } from './world.ts';
 const WATCHDOG_MS = 20_000;
 const PONG_WAIT_MS = 10_000;
 const ACK_STALL_MS = 60_000;
-const CONNECT_BUDGET_MS = 10 * 60_000;
-const DRAIN_BUDGET_MS = 5 * 60_000;
 const SETTLED_WAIT_MS = 2000;
 const KILL_AFTER_MS = 5000;
 
 /** P6: one may fall to what was in flight when the connection began. */
 const FRUITLESS_MAX = 2;
+
+const cut = (message: string): Loss => ({ kind: 'transport', message });
 
 type Phase = 'connecting' | 'running' | 'stopping' | 'draining' | 'ended';
 
@@ -63,7 +63,21 @@ export class WrapperProcess {
   #generation = 0;
   link: Link | null = null;
   #up = false;
-  #attempt = 0;
+  readonly #attempts: Attempts;
+  /** When the newest attempt began, and the newest that failed. */
+  #beganAt = 0;
+  #triedAt = 0;
+  /** Of the budgets: for the first welcome, and for the rest of a report. */
+  #unheardSince: number;
+  #drainingSince = 0;
+  #ackedAt: number | null = null;
+  /** The last moment at which a connection stood. */
+  #connectedAt = 0;
+  /** For the checks, by the world's clock: when the newest attempt began, and when what a budget counts from happened. */
+  #dialledAt = 0;
+  #patientFrom = 0;
+  /** How far the wall clock was set. */
+  #wallOffsetMs = 0;
   #policy: Policy = POLICY_DEFAULTS;
   #welcomed = false;
   #stopEarly = false;
@@ -101,9 +115,10 @@ export class WrapperProcess {
     const chunks = spool.recover();
     this.#sender = new Sender(chunks[0]?.firstSeq ?? spool.storedSeq + 1);
     for (const chunk of chunks) this.#sender.appended(chunk);
-    this.#after(CONNECT_BUDGET_MS, () => {
-      if (this.phase === 'connecting') this.#finish('no welcome within the budget');
-    });
+    const { next } = world.random;
+    this.#attempts = new Attempts({ current: () => 'token', refresh: () => false }, WRAPPER_TIMES, next);
+    this.#unheardSince = this.#triedAt = this.#now;
+    this.#patientFrom = world.now;
     this.#tick();
     this.#dial();
   }
@@ -135,9 +150,9 @@ export class WrapperProcess {
   }
 
   /** SIGSTOP: nothing is heard and nothing done, until `ms` are over. */
-  freeze(ms: number): void {
+  freeze(ms: number, fault: 'wrapper_frozen' | 'suspend' = 'wrapper_frozen'): void {
     if (!this.alive || this.#frozen) return;
-    this.#world.note('wrapper_frozen', () => `${this.label} is frozen for ${ms} ms`);
+    this.#world.note(fault, () => `${this.label} is frozen for ${ms} ms`);
     this.#frozen = [];
     this.#wasFrozen = true;
     this.#world.clock.after(ms, () => {
@@ -158,14 +173,27 @@ export class WrapperProcess {
     return this.#world.clock.after(ms, () => this.#live(action));
   }
 
+  /** P7 */
+  get #now(): number {
+    return this.#world.now;
+  }
+
+  /** Somebody sets the wall clock. */
+  setClock(byMs: number): void {
+    this.#world.note('clock_jump', () => `the wall clock of ${this.label} is set by ${byMs} ms`);
+    this.#wallOffsetMs += byMs;
+  }
+
   // ── connection ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #dial(): void {
     this.#generation += 1;
     const generation = this.#generation;
+    this.#beganAt = this.#now;
+    this.#dialledAt = this.#world.now;
     // P4
     const current = (action: () => unknown) => this.#live(() => generation === this.#generation && action());
-    this.#world.trace(() => `${this.label} dials, attempt ${this.#attempt}`);
+    this.#world.trace(() => `${this.label} dials, attempt ${this.#attempts.count}`);
     const link = this.#world.dial(
       this.label,
       { kind: 'ingest', execution: this.spool.execution },
@@ -184,11 +212,12 @@ export class WrapperProcess {
           }),
         message: (text) => current(() => this.#received(text)),
         closed: (code, reason) => current(() => this.#closed(code, reason)),
-        refused: (status) => current(() => this.#lost(`HTTP ${status}`, 'retry')),
+        refused: (status, problem = null) =>
+          current(() => this.#lost({ kind: 'status', status, retryAfter: null, contentType: null, problem })),
       },
     );
     this.link = link;
-    this.#after(WATCHDOG_MS, () => current(() => this.#up || this.#lost('no welcome', 'retry')));
+    this.#after(WATCHDOG_MS, () => current(() => this.#up || this.#lost(cut('no welcome'))));
   }
 
   get #nextSeq(): number {
@@ -210,6 +239,8 @@ export class WrapperProcess {
         if (outcome.kind === 'fault') return this.#fault(outcome.why);
         if (outcome.kind === 'stale') return;
         this.#proven();
+        this.#ackedAt = this.#now;
+        this.#patientFrom = this.#world.now;
         this.#fruitless = 0;
         this.#waitingSince = this.#world.now;
         this.spool.release(frame.seq);
@@ -257,6 +288,7 @@ export class WrapperProcess {
     }
     this.#up = true;
     this.#policy = frame.policy;
+    this.#attempts.welcomed(frame.policy, this.#now);
     this.spool.release(this.#sender.ackedSeq);
     this.#waitingSince = this.#world.now;
     this.#beat(this.#generation);
@@ -270,12 +302,12 @@ export class WrapperProcess {
   }
 
   #proven(): void {
-    this.#attempt = 0;
+    this.#attempts.proven(this.#now);
   }
 
   #fault(why: string): void {
     this.#world.checks.faulted(this.label, why);
-    this.#lost(why, 'retry');
+    this.#lost(cut(why));
   }
 
   #closed(code: number, reason: string): void {
@@ -285,9 +317,8 @@ export class WrapperProcess {
       this.#world.checks.toldSettled(this.spool.execution, reason);
       return this.#stopForGood();
     }
-    const step = nextStepAfterClose(code);
     if (reason.includes('silent')) this.#silent();
-    this.#lost(`closed ${code}`, step); // P5
+    this.#lost({ kind: 'closed', code, reason }); // P5
   }
 
   #down(): void {
@@ -300,16 +331,24 @@ export class WrapperProcess {
     this.link = null;
   }
 
-  #lost(why: string, step: ReturnType<typeof nextStepAfterClose>): void {
+  #lost(loss: Loss): void {
+    const why = describe(loss);
     this.#world.trace(() => `${this.label} lost its connection: ${why}`);
+    if (this.#up) this.#connectedAt = this.#world.now;
     this.#down();
-    if (step !== 'retry') return this.#stopForGood();
-    this.#attempt += 1;
-    const capMs = wrapperReconnectCapMs(this.#policy.disconnectGraceMs);
-    const { next } = this.#world.random;
-    const delayMs = retryDelayMs(this.#attempt, { baseMs: Math.min(WRAPPER_RECONNECT.baseMs, capMs), capMs, random: next });
+    this.#triedAt = this.#beganAt;
+    const next = this.#attempts.after(loss, { beganAt: this.#beganAt, now: this.#now });
+    if (next.kind === 'ended') {
+      if (this.childRuns && this.phase === 'running')
+        this.#world.checks.stoppedUnasked(this.spool, why, this.#world.now - this.#connectedAt, this.#policy.disconnectGraceMs);
+      return this.#stopForGood();
+    }
+    if (next.askedToWait) {
+      this.#unheardSince = this.#now;
+      this.#patientFrom = this.#world.now;
+    }
     const generation = this.#generation;
-    this.#after(delayMs, () => {
+    this.#after(next.delayMs, () => {
       if (generation === this.#generation) this.#dial();
     });
   }
@@ -332,7 +371,7 @@ export class WrapperProcess {
         this.#pongTimer = null;
         if (generation !== this.#generation || this.#heardAt >= sentAt) return;
         if (this.link?.whole) this.#silent();
-        this.#lost('no pong', 'retry');
+        this.#lost(cut('no pong'));
       });
       this.#beat(generation);
     });
@@ -350,10 +389,28 @@ export class WrapperProcess {
   #tick(): void {
     this.#after(5000, () => {
       const waited = this.#world.now - this.#waitingSince;
-      if (this.#up && this.#sender.inflightBytes > 0 && waited > ACK_STALL_MS) this.#lost('no ack', 'retry');
-      if (this.phase === 'draining' && waited > DRAIN_BUDGET_MS) return this.#finish('nobody took the report');
+      if (this.#up && this.#sender.inflightBytes > 0 && waited > ACK_STALL_MS) this.#lost(cut('no ack'));
+      this.#checkBudgets();
       this.#tick();
     });
+  }
+
+  #checkBudgets(): void {
+    const triedAt = this.#triedAt;
+    const budgetMs = drainBudgetMs(this.#policy.disconnectGraceMs, WRAPPER_TIMES);
+    if (this.phase === 'connecting' && !this.#welcomed) {
+      if (!isStartOverdue({ unheardSince: this.#unheardSince, stopAskedAt: null }, triedAt, WRAPPER_TIMES)) return;
+      this.#giveUp('no welcome within the budget', WRAPPER_TIMES.firstWelcomeBudgetMs);
+    } else if (this.phase === 'draining') {
+      const since = this.#drainingSince;
+      if (!isDrainOverdue({ since, ackedAt: this.#ackedAt }, triedAt, budgetMs)) return;
+      this.#giveUp('nobody took the report', budgetMs);
+    }
+  }
+
+  #giveUp(why: string, budgetMs: number): void {
+    this.#world.checks.gaveUp(this.label, why, this.#dialledAt - this.#patientFrom - budgetMs);
+    this.#finish(why);
   }
 
   // ── events ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -361,7 +418,7 @@ export class WrapperProcess {
   #append(type: string, data: Record<string, unknown>, terminal = false): void {
     if (this.#terminalQueued) return;
     this.#terminalQueued = terminal;
-    this.#queue.push({ line: JSON.stringify({ type, at: this.#world.now, data }), terminal });
+    this.#queue.push({ line: JSON.stringify({ type, at: this.#world.now + this.#wallOffsetMs, data }), terminal });
     this.#write();
   }
 
@@ -402,6 +459,8 @@ export class WrapperProcess {
   #begin(): void {
     if (this.spool.terminal) {
       this.phase = 'draining';
+      this.#drainingSince = this.#now;
+      this.#patientFrom = this.#world.now;
     } else if (this.#crashed) {
       this.#append('gap', { events: 0, bytes: 0, reason: 'wrapper_crashed' });
       this.#conclude('error', { error: 'the wrapper died', code: 'wrapper_crashed', fatal: true });
@@ -454,6 +513,8 @@ export class WrapperProcess {
     this.#append(type, data, true);
     if (this.phase === 'stopping') return;
     this.phase = 'draining';
+    this.#drainingSince = this.#now;
+    this.#patientFrom = this.#world.now;
     this.#waitingSince = this.#world.now;
   }
 
