@@ -361,12 +361,12 @@ describe('[ST1] a loss of power', () => {
     const marker = join(temporaryFolder(), 'ran');
     const command = ['sh', '-c', `echo x >> ${marker}`];
     coordinator.onFrame = () => false;
+    coordinator.policy = { ...coordinator.policy, disconnectGraceMs: 1 };
     const first = runInProcess(coordinator, command, {
       spoolDirectory: disk.folder,
       spoolFiles: disk.files,
-      times: { drainBudgetMinMs: 1, ackStallMs: 1e9 },
+      times: { drainBudgetMinMs: 1, ackStallMs: 50 },
     });
-    coordinator.policy = { ...coordinator.policy, disconnectGraceMs: 1 };
     await first.exitCode;
     expect(readFileSync(marker, 'utf8')).toBe('x\n');
     disk.losePower();
