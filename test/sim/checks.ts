@@ -290,7 +290,10 @@ export class Checks implements Witness {
     this.#commands.set(execution, done);
     if (done.has(id)) {
       // A copy of a spool may be older than the command; the job of its execution is not run again by it, so nothing happens twice.
-      if (!this.#world.faults.counts.has('spool_copied')) this.#fail('ING9', `command ${id} of ${execution} was carried out twice`);
+      // After a loss of power the note may be gone; the job of its execution is over then, too.
+      const { counts } = this.#world.faults;
+      if (!counts.has('spool_copied') && !counts.has('spool_power_lost'))
+        this.#fail('ING9', `command ${id} of ${execution} was carried out twice`);
     }
     done.add(id);
   }
@@ -432,8 +435,34 @@ export class Checks implements Witness {
     if (this.#world.host.disk.alarm === null && executions.size > 0)
       this.#fail('G5', 'a session at rest has no alarm for its retention');
     const fail = (rule: string, text: string) => this.#fail(rule, text);
-    for (const record of executions.values()) checkHistory(record, this.log, this.#world, fail);
+    for (const record of executions.values()) {
+      checkHistory(record, this.log, this.#world, fail);
+      this.#nothingDropped(record.id, fail);
+    }
     this.#oneAtATime(fail);
+  }
+
+  /** G1: lines of a job follow each other, or a gap stands between them. SPL34: whatever a spool lost is counted by a gap in front of it. */
+  #nothingDropped(id: string, fail: (rule: string, text: string) => void): void {
+    if (this.#world.posters.some(({ spool }) => spool.execution === id)) return;
+    let next: number | null = 0;
+    let counted = 0;
+    for (const { type, line, execution, own, seq } of this.log) {
+      if (execution !== id || own) continue;
+      const { data } = JSON.parse(line) as { data: { text?: string; reason?: string; events?: number } };
+      if (type === 'gap' && data.reason === 'placeholder') {
+        if (counted === 0) fail('SPL34', `seq ${seq} of ${id} is lost, and no gap counts it`);
+        counted -= 1;
+      } else if (type === 'gap') {
+        counted = (data.events ?? 0) - 1;
+        next = null;
+      }
+      if (type !== 'output') continue;
+      const lineNumber = Number.parseInt(data.text ?? '', 10);
+      if (next !== null && lineNumber !== next)
+        fail('G1', `line ${lineNumber} of ${id} follows ${next - 1}, and no gap stands between them`);
+      next = lineNumber + 1;
+    }
   }
 
   /** G4, as the log tells it. */

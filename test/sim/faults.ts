@@ -43,6 +43,9 @@ export const FAULTS = [
   'queue_away',
   'queue_answer_lost',
   'queue_slow',
+  'spool_power_lost',
+  'spool_damaged',
+  'spool_full',
 ] as const;
 export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK;
 /** Drawn by the world, apart from the others. */
@@ -81,6 +84,8 @@ const RATES: Partial<Record<Fault, readonly [number, number]>> = {
   queue_away: [0.1, 0.9],
   queue_answer_lost: [0.1, 0.8],
   queue_slow: [0.05, 0.5],
+  spool_power_lost: [0.1, 0.5],
+  spool_full: [0.05, 0.5],
 };
 
 export class Faults {

@@ -156,6 +156,10 @@ export class Host {
     return true;
   }
 
+  get isDown(): boolean {
+    return this.#world.now < this.#downUntil;
+  }
+
   get asleep(): boolean {
     return this.#incarnation === null;
   }
@@ -178,7 +182,7 @@ export class Host {
 
   /** H5 */
   #deliver(lost: () => void, event: (incarnation: Incarnation) => void): void {
-    if (this.#world.now < this.#downUntil) return lost();
+    if (this.isDown) return lost();
     const incarnation = this.#incarnation ?? this.#wake();
     if (incarnation.awake) event(incarnation);
     else this.#inbox.push({ event, lost });

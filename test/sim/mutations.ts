@@ -420,4 +420,40 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     ],
   },
+  {
+    name: 'that the job begins is not on the medium when it does',
+    edits: [
+      { file: wrapper, find: 'this.spool.saveState({ durable: true });', replace: 'this.spool.saveState({ durable: false });' },
+    ],
+  },
+  {
+    name: 'a line of a spool is not compared with its checksum',
+    edits: [
+      {
+        file: 'wrapper/spool-lines.ts',
+        find: 'if (length > 0 && to <= bytes.length && crc32(bytes.subarray(from, to)) === sum) {',
+        replace: 'if (length > 0 && to <= bytes.length && sum >= 0) {',
+      },
+    ],
+  },
+  {
+    name: 'damaged lines of a spool are replaced, and no gap counts them',
+    edits: [
+      {
+        file: 'wrapper/spool-lost.ts',
+        find: 'return range ? gapLine(range, this.#at) : placeholder;',
+        replace: 'return range === null ? gapLine(range, this.#at) : placeholder;',
+      },
+    ],
+  },
+  {
+    name: 'a full disk drops what waits to be written',
+    edits: [
+      {
+        file: wrapper,
+        find: "if (this.#world.faults.strike('spool_full')) {",
+        replace: "if (this.#world.faults.strike('spool_full')) {\n        this.#queue.splice(0, 1);",
+      },
+    ],
+  },
 ];

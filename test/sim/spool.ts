@@ -2,14 +2,18 @@
  * A wrapper's spool: what survives the wrapper's process. Lines get their seq at once and are on disk a moment later; only then may they be
  * sent (SPL1).
  *
- * Every line that was ever stored under a seq is kept in the `Ledger`, whoever stored it: the log may hold nothing else.
+ * Every line that was ever stored under a seq is kept in the `Ledger`, whoever stored it, and so is what a damaged spool says in place of a line: the log may
+ * hold nothing else. The wrapper's own code finds the damage (spool-lines) and says what is sent for it (spool-lost).
  */
 
 import { type Chunk, lastSeqOf } from '../../wrapper/sender.ts';
+import { encodeRecords, examine } from '../../wrapper/spool-lines.ts';
+import { LostEvents, type LostRange } from '../../wrapper/spool-lost.ts';
+import type { Random } from './random.ts';
 
 const SEGMENT_EVENTS = 8;
 
-/** All that wrappers of one id ever stored: seq → lines. More than one line only after a host lost a spool's tail, or a spool was copied. */
+/** All that wrappers of one id ever stored: seq → lines. More than one line only after a host lost a spool's tail, or a spool was copied or damaged. */
 export class Ledger {
   readonly #lines = new Map<string, string[][]>();
 
@@ -20,6 +24,7 @@ export class Ledger {
       this.#lines.set(wrapperId, lines);
     }
     const known = lines[seq];
+    if (known?.includes(line)) return;
     if (known) known.push(line);
     else lines[seq] = [line];
   }
@@ -33,6 +38,15 @@ interface StoredLine {
   line: string;
   segment: number;
   position: number;
+  terminal: boolean;
+  /** What is on the disk instead of the line, once the disk did harm. */
+  damaged?: Buffer;
+}
+
+/** What a boot finds. */
+export interface Recovered {
+  chunks: Chunk[];
+  lost: LostRange[];
 }
 
 export class Spool {
@@ -41,10 +55,14 @@ export class Spool {
   readonly #ledger: Ledger;
   /** By seq. A hole is a seq that the coordinator knew and this spool did not. */
   readonly #lines: (StoredLine | undefined)[] = [];
+  #lost = new LostEvents(0);
+  readonly #lostSeqs = new Set<number>();
   storedSeq = 0;
   releasedSeq = 0;
   terminal = false;
   begun = false;
+  /** What of the state is on the medium: it is what a loss of power leaves. */
+  #durable = { begun: false, commandsDone: [] as number[] };
   removed = false;
   /** Held by a live process. */
   locked = false;
@@ -57,6 +75,11 @@ export class Spool {
     this.#ledger = ledger;
   }
 
+  /** `durable`: the state is on the medium when this returns. */
+  saveState({ durable }: { durable: boolean }): void {
+    if (durable) this.#durable = { begun: this.begun, commandsDone: [...this.commandsDone] };
+  }
+
   /** The line is on disk. */
   store(line: string, terminal: boolean): Chunk {
     this.storedSeq += 1;
@@ -67,6 +90,7 @@ export class Spool {
       line,
       segment: joins ? before.segment : seq,
       position: joins ? before.position + before.line.length + 1 : 0,
+      terminal,
     };
     this.#lines[seq] = stored;
     this.terminal ||= terminal;
@@ -87,16 +111,29 @@ export class Spool {
     for (let at = seq; at < seq + count; at += 1) {
       const stored = this.#lines[at];
       if (!stored) throw new Error(`seq ${at} is not in the spool`);
-      lines.push(stored.line);
+      lines.push(this.#lostSeqs.has(at) ? this.#substitute(at) : (stored.damaged?.toString('utf8').slice(0, -1) ?? stored.line));
     }
     return lines.join('\n');
   }
 
+  #substitute(seq: number): string {
+    const line = this.#lost.lines(seq, 1).toString('utf8').slice(0, -1);
+    this.#ledger.stored(this.wrapperId, seq, line);
+    return line;
+  }
+
+  /** What the coordinator has already is not lost. To be called once, before anything is sent. */
+  knownAtStart(ackedSeq: number): void {
+    this.#lost.trim(ackedSeq);
+  }
+
   /** What a boot finds: whole segments only, so what was acked in the oldest one is found again. */
-  recover(): Chunk[] {
+  recover(now: number): Recovered {
     const chunks: Chunk[] = [];
     let first = this.releasedSeq + 1;
     while (first > 1 && this.#lines[first - 1] && (first - 1) % SEGMENT_EVENTS !== 0) first -= 1;
+    const lost = this.#findDamage(first);
+    this.#lost = new LostEvents(now, lost);
     for (let seq = first; seq <= this.storedSeq; seq += 1) {
       const stored = this.#lines[seq];
       if (!stored) throw new Error(`seq ${seq} is missing in the spool`);
@@ -108,7 +145,52 @@ export class Spool {
         last.bytes += bytes;
       } else chunks.push({ firstSeq: lastSeqOf({ firstSeq: seq, count: 1 }), count: 1, bytes, segment, position });
     }
-    return chunks;
+    return { chunks, lost };
+  }
+
+  /** Reads each segment as the wrapper's own recovery does. */
+  #findDamage(first: number): LostRange[] {
+    this.#lostSeqs.clear();
+    const lost: LostRange[] = [];
+    for (let from = first, to = first; from <= this.storedSeq; from = to) {
+      const segment = this.#lines[from]?.segment;
+      while (to <= this.storedSeq && this.#lines[to]?.segment === segment) to += 1;
+      const stored = this.#lines.slice(from, to) as StoredLine[];
+      if (stored.every(({ damaged }) => !damaged)) continue;
+      const records = encodeRecords(
+        stored.map(({ line }) => Buffer.from(`${line}\n`)),
+        from,
+        0,
+      );
+      const bytes = Buffer.concat(stored.map(({ line, damaged }) => damaged ?? Buffer.from(`${line}\n`)));
+      const { lines } = examine({ firstSeq: from, bytes, position: 0, records, count: stored.length });
+      for (const [index, line] of lines.entries()) {
+        if (line.kind === 'whole') continue;
+        const seq = from + index;
+        const last = lost.at(-1);
+        if (last?.lastSeq === seq - 1) last.lastSeq = seq;
+        else lost.push({ firstSeq: seq, lastSeq: seq, bytes: 0, unknown: true });
+        this.#lostSeqs.add(seq);
+        if (stored[index]?.terminal) this.terminal = false;
+      }
+    }
+    return lost;
+  }
+
+  /** The disk alters bytes of some lines in a row: one byte of each that leaves it an event, or all of it. */
+  damage(random: Random): number {
+    const first = random.int(this.releasedSeq + 1, this.storedSeq);
+    const last = Math.min(this.storedSeq, first + random.int(0, 3));
+    const zeros = random.chance(0.5);
+    for (let seq = first; seq <= last; seq += 1) {
+      const stored = this.#lines[seq];
+      if (!stored) continue;
+      const bytes = Buffer.from(`${stored.line}\n`);
+      if (zeros) bytes.fill(0);
+      else bytes[bytes.lastIndexOf('"at":') + 5] = 0x39;
+      if (!bytes.equals(Buffer.from(`${stored.line}\n`))) stored.damaged = bytes;
+    }
+    return last - first + 1;
   }
 
   /** A crash of the host: what was not flushed to the medium is gone, though it was sent. */
@@ -119,14 +201,25 @@ export class Spool {
     this.#lines.length = left + 1;
   }
 
+  /** A loss of power: the state is what was synced last, and no event was ever synced. */
+  losePower(): void {
+    this.#lines.length = 0;
+    this.storedSeq = 0;
+    this.releasedSeq = 0;
+    this.terminal = false;
+    this.begun = this.#durable.begun;
+    this.commandsDone = [...this.#durable.commandsDone];
+  }
+
   /** A snapshot of the disk, as a second host may get it. */
   copy(): Spool {
     const copy = new Spool(this.wrapperId, this.execution, this.#ledger);
-    copy.#lines.push(...this.#lines);
+    copy.#lines.push(...this.#lines.map((line) => line && { ...line }));
     copy.storedSeq = this.storedSeq;
     copy.releasedSeq = this.releasedSeq;
     copy.terminal = this.terminal;
     copy.begun = this.begun;
+    copy.#durable = { ...this.#durable };
     copy.boots = this.boots;
     copy.commandsDone = [...this.commandsDone];
     return copy;

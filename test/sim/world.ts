@@ -197,6 +197,7 @@ export class World {
       this.#limit += SUSPEND_MS;
       this.#living()?.freeze(SUSPEND_MS, 'suspend');
     });
+    this.#often('spool_damaged', 4, sometime, () => this.#damage());
     this.#often('wrapper_signalled', 1, sometime, () => this.#living()?.signal());
     clock.after(span, () => this.#heal());
   }
@@ -254,7 +255,7 @@ export class World {
   }
 
   #look(): void {
-    if (!this.host.asleep && !this.host.hibernate()) {
+    if (this.host.isDown || (!this.host.asleep && !this.host.hibernate())) {
       this.clock.after(200, () => this.#look());
       return;
     }
@@ -302,10 +303,25 @@ export class World {
         if (!kept.locked && !kept.removed) this.#startOn(kept);
       });
     };
-    if (faults.strike('spool_copied')) return again(spool.copy());
+    // A copy from before the job began could begin it as well: nothing in it tells that it is one.
+    if (spool.begun && faults.strike('spool_copied')) return again(spool.copy());
     victim.kill();
     if (faults.strike('spool_tail_lost')) spool.loseTail(random.int(1, 5));
+    if (faults.strike('spool_power_lost')) spool.losePower();
     if (random.chance(0.7)) again(spool);
+  }
+
+  /** A host dies, and its disk did harm to lines that nobody has yet. */
+  #damage(): void {
+    const victims = this.processes.filter(({ alive, spool }) => alive && spool.storedSeq > spool.releasedSeq);
+    if (victims.length === 0) return;
+    const victim = this.random.pick(victims);
+    victim.kill();
+    const lines = victim.spool.damage(this.random);
+    this.note('spool_damaged', () => `${lines} lines of the spool of ${victim.label} are damaged`);
+    this.clock.after(this.random.int(0, 1000), () => {
+      if (!victim.spool.locked) this.#startOn(victim.spool);
+    });
   }
 
   // ── what the parts ask of the world ─────────────────────────────────────────────────────────────────────────────────
@@ -322,6 +338,19 @@ export class World {
     if (!job) return;
     this.trace(() => `wrapper ${spool.wrapperId} of ${spool.execution} is started`);
     this.processes.push(new WrapperProcess(this, spool, job));
+  }
+
+  /** A job begins now. The moments right behind that are those in which a loss of power costs the most. */
+  begun(process: WrapperProcess): void {
+    if (!this.faults.strike('spool_power_lost')) return;
+    this.clock.after(this.random.int(0, 60), () => {
+      if (!process.alive) return;
+      process.kill();
+      process.spool.losePower();
+      this.clock.after(this.random.int(0, 1000), () => {
+        if (!process.spool.locked) this.#startOn(process.spool);
+      });
+    });
   }
 
   wrappersOf(execution: string): (WrapperProcess | Poster)[] {

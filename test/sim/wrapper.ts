@@ -1,8 +1,9 @@
 /**
- * One process of a wrapper: the real sender (wrapper/sender.ts) in a small shell that makes the decisions of wrapper/supervisor.ts, wrapper/delivery.ts
- * and wrapper/connection.ts over the simulated network, disk and job.
+ * One process of a wrapper: the real sender (wrapper/sender.ts) and the real decision of what a boot has to do (wrapper/boot.ts) in a small shell that makes the
+ * decisions of wrapper/supervisor.ts, wrapper/delivery.ts and wrapper/connection.ts over the simulated network, disk and job.
  *
- *   P1  The child starts after the first welcome, once per spool (SPL13). A boot that finds an earlier one reports a crash instead.
+ *   P1  The child starts after the first welcome, once per spool (SPL13); that it begins is on the medium before it does. A boot that finds traces of an
+ *       earlier one reports a crash instead.
  *   P2  An event is in the spool before the sender hears of it (SPL1). The terminal fact is the last one (SPL14).
  *   P3  A command is noted, carried out, acked, in this order, each id once (SPL15).
  *   P4  Every attempt to connect has a generation; a callback of an older one does nothing.
@@ -23,6 +24,7 @@ import {
   parseCoordinatorFrame,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
+import { decideAtBoot } from '../../wrapper/boot.ts';
 import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/budgets.ts';
 import { Attempts, describe, type Loss } from '../../wrapper/loss.ts';
 import { Sender } from '../../wrapper/sender.ts';
@@ -54,8 +56,10 @@ export class WrapperProcess {
   readonly #world: World;
   readonly #job: Job;
   readonly #sender: Sender;
-  /** An earlier process had this spool. */
+  /** An earlier process began the job or wrote something, as far as the spool tells. */
   readonly #crashed: boolean;
+  /** The coordinator has more than the spool. */
+  #spoolWasBehind = false;
   readonly #bootId: string;
   /** Smaller than what the coordinator allows, so that several frames are in flight. */
   readonly #ownLimits: { frameBytes: number; windowBytes: number };
@@ -103,7 +107,7 @@ export class WrapperProcess {
     this.#world = world;
     this.spool = spool;
     this.#job = job;
-    this.#crashed = spool.boots > 0;
+    this.#crashed = spool.begun || spool.storedSeq > 0;
     spool.boots += 1;
     spool.locked = true;
     this.#bootId = `b_${spool.wrapperId}_${spool.boots}`;
@@ -112,7 +116,8 @@ export class WrapperProcess {
       { frameBytes: 524_288, windowBytes: 4_194_304 },
       { frameBytes: 400, windowBytes: 1500 },
     ]);
-    const chunks = spool.recover();
+    const { chunks, lost } = spool.recover(world.now);
+    for (const { firstSeq, lastSeq } of lost) world.trace(() => `${this.label} finds ${firstSeq} to ${lastSeq} damaged`);
     this.#sender = new Sender(chunks[0]?.firstSeq ?? spool.storedSeq + 1);
     for (const chunk of chunks) this.#sender.appended(chunk);
     const { next } = world.random;
@@ -272,12 +277,14 @@ export class WrapperProcess {
       windowBytes: Math.min(frame.limits.windowBytes, this.#ownLimits.windowBytes),
       silenceMs: frame.policy.silenceTimeoutMs,
     };
+    if (!this.#welcomed) this.spool.knownAtStart(frame.ackedSeq);
     const outcome = this.#sender.welcome(frame.ackedSeq, limits, this.#world.now);
     switch (outcome.kind) {
       case 'resumed':
         break;
       case 'behind':
         if (this.#welcomed) return this.#refused('the coordinator has more than there ever was');
+        this.#spoolWasBehind = true;
         this.spool.skipTo(outcome.nextSeq);
         break;
       case 'history_lost':
@@ -428,6 +435,10 @@ export class WrapperProcess {
     this.#writing = true;
     this.#after(this.#world.random.int(0, 3), () => {
       this.#writing = false;
+      if (this.#world.faults.strike('spool_full')) {
+        this.#after(this.#world.random.int(100, 3000), () => this.#write());
+        return;
+      }
       const batch = this.#queue.splice(0, this.#world.random.int(1, 4));
       for (const { line, terminal } of batch) {
         const chunk = this.spool.store(line, terminal);
@@ -457,23 +468,40 @@ export class WrapperProcess {
   // ── child ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #begin(): void {
-    if (this.spool.terminal) {
-      this.phase = 'draining';
-      this.#drainingSince = this.#now;
-      this.#patientFrom = this.#world.now;
-    } else if (this.#crashed) {
-      this.#append('gap', { events: 0, bytes: 0, reason: 'wrapper_crashed' });
-      this.#conclude('error', { error: 'the wrapper died', code: 'wrapper_crashed', fatal: true });
-    } else if (this.#stopEarly) {
-      this.#conclude('interrupted', { reason: 'asked before it began' });
-    } else {
-      this.#spawn();
+    const task = decideAtBoot({
+      terminal: this.spool.terminal,
+      exitCode: null,
+      displacedEnd: null,
+      crashed: this.#crashed || this.#spoolWasBehind,
+      begun: this.spool.begun || this.#spoolWasBehind,
+      leftovers: null,
+      recoverOnly: false,
+      earlyStop: this.#stopEarly ? { reason: 'asked before it began', exitCode: 130, at: 0 } : null,
+    });
+    switch (task.kind) {
+      case 'deliver':
+        this.phase = 'draining';
+        this.#drainingSince = this.#now;
+        this.#patientFrom = this.#world.now;
+        return;
+      case 'report_crash':
+        this.#append('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
+        return this.#conclude(task.end.type, task.end.data);
+      case 'report_end':
+      case 'report_stop':
+        return this.#conclude(task.end.type, task.end.data);
+      case 'run':
+        return this.#spawn();
+      default:
+        task satisfies never;
     }
   }
 
   #spawn(): void {
     this.spool.begun = true;
+    this.spool.saveState({ durable: true });
     this.#world.checks.spawned(this.spool.execution);
+    this.#world.begun(this);
     const { pauses, lineBytes, end } = this.#job;
     if (end.kind === 'spawn_failed') return this.#conclude('error', { error: 'no such file', code: 'spawn_failed', fatal: true });
     this.phase = 'running';
@@ -522,6 +550,7 @@ export class WrapperProcess {
   #command(command: Command): void {
     if (!this.spool.commandsDone.includes(command.id)) {
       this.spool.commandsDone.push(command.id);
+      this.spool.saveState({ durable: false });
       this.#world.checks.carriedOut(this.spool.execution, command.id);
       if (command.command === 'interrupt') {
         if (this.phase === 'connecting') this.#stopEarly = true;
