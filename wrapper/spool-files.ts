@@ -124,6 +124,15 @@ function padded(text: string, length = 0): Buffer {
   return Buffer.from(`${text}${' '.repeat(room - bytes)}\n`);
 }
 
+/** A failure here must not hide the one before it. */
+function removeIfPossible(files: SpoolFiles, path: string): void {
+  try {
+    files.remove(path);
+  } catch {
+    // The next write of it says why.
+  }
+}
+
 /** Replaces a file of JSON text as a whole. */
 export function replaceFile(files: SpoolFiles, path: string, text: string, { durable }: { durable: boolean }): void {
   const beside = `${path}.tmp`;
@@ -138,7 +147,7 @@ export function replaceFile(files: SpoolFiles, path: string, text: string, { dur
     files.rename(beside, path);
     if (durable) syncFolder(files, dirname(path));
   } catch (error) {
-    files.remove(beside);
+    removeIfPossible(files, beside);
     if (!isDiskFull(error)) throw error;
     overwrite(files, path, text, error, durable);
   }

@@ -25,7 +25,7 @@ it('[SV2] a job whose beginning can not be noted is not begun, and nothing that 
   mkdirSync(join(directory, 'state.json.tmp'));
   const run = { command: ['true'], log } as unknown as RunOptions;
   expect(Job.begin({ run, times: WRAPPER_TIMES, redaction: null, terms: null, spool, report, exited: () => {} })).toBeNull();
-  expect(log.problems).toEqual([expect.stringContaining('can not be written')]);
+  expect(log.problems).toEqual([expect.stringMatching(/cannot be written: EISDIR.* open /)]);
   rmdirSync(join(directory, 'state.json.tmp'));
   expect(report.save()).toBe(true);
   expect(readSpoolState(directory)?.job).toMatchObject({ begun: false, pid: null });
