@@ -64,7 +64,7 @@ it('the job gets its env, cwd and stdin, knows which run it is, and has nothing 
     .filter(({ type }) => type === 'output')
     .map(({ data }) => data.text)
     .join('');
-  const page = `${real.stack.url}/sessions/s2/executions/${execution.id}`;
+  const page = `${real.proxy.url}/sessions/s2/executions/${execution.id}`;
   const deadline = (ended.startedAt ?? 0) + ended.policy.maxRuntimeMs;
   expect(text).toBe(
     `/\ngreen\ngiven\nHOLDFAST=1\nHOLDFAST_DEADLINE=${deadline}\nHOLDFAST_EXECUTION=${execution.id}\nHOLDFAST_RUN_URL=${page}\nHOLDFAST_SESSION=s2\n`,

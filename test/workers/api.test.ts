@@ -14,6 +14,7 @@ import {
   QUEUE_LENGTH_MAX,
   STATUSES,
   TICKET_TTL_SECONDS_DEFAULT,
+  TICKET_UNTIL_SECONDS_DEFAULT,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
 import { ask, deployment, expectProblem } from './http.ts';
@@ -714,6 +715,7 @@ describe('tickets', () => {
       aud: 'holdfast.stream',
       iat: 1_763_650_000,
       exp: 1_763_650_000 + TICKET_TTL_SECONDS_DEFAULT,
+      until: 1_763_650_000 + TICKET_TTL_SECONDS_DEFAULT + TICKET_UNTIL_SECONDS_DEFAULT,
     });
     const narrow = await ask('POST', `/v1/sessions/${run.session}/tickets`, {
       body: { execution: 'e1', types: ['output'], ttlSeconds: 3600 },

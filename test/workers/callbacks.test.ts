@@ -12,6 +12,7 @@ import { callbackQueueOf } from '../../src/callbacks/producer.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { OUTBOX_LEASE_MS, RETRY_CAP_MS, TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
 import type { Env } from '../../src/env.ts';
+import { TOMBSTONE_MS } from '../../src/session/deletion.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
 import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 
@@ -383,6 +384,10 @@ describe('[CB7] a session that is deleted', () => {
     const run = await asking(newSession());
     await WrapperPeer.welcomed(run);
     expect((await remove(run.session)).status).toBe(204);
+    await nothingWaits(run.session);
+    // The tombstone tells the wrapper of what ran that it is deleted (CLS17). It goes last.
+    at(Date.now() + TOMBSTONE_MS + 1);
+    await runDurableObjectAlarm(stubOf(run.session));
     await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
     expect(sentFor(run.session)).toEqual([]);
   });

@@ -318,8 +318,11 @@ describe('LIF30: the age of a session', () => {
   test('[LIF30] one with an execution that is not over is kept, however old its last activity', async () => {
     const run = await start(newSession(), { policy: { pendingTimeoutMs: 86_400_000, maxRuntimeMs: 2_592_000_000 } });
     const { createdAt } = run.execution;
-    // The alarm fails what is pending that long: its verdict is activity.
+    // An alarm that comes so late renews the deadline (LIF33), and the next one fails what is still pending: its verdict is activity.
     at(createdAt + RETENTION_MS + 1);
+    await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
+    expect((await get(run)).status).toBe('pending');
+    at(createdAt + RETENTION_MS + 1 + 86_400_000);
     await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
     expect((await get(run)).code).toBe('wrapper_never_connected');
   });

@@ -1,6 +1,6 @@
 /** Limits of a session and of reading it: how many of what it holds, and what readers may ask for. */
 
-import { runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { expect, vi } from 'vitest';
 import {
   CLOSE,
@@ -17,14 +17,18 @@ import {
   QUEUE_LENGTH_MAX,
   READ_LIMIT_MAX,
   REPLAY_ROUND_BYTES,
+  SESSION_BYTES_MAX,
   SESSION_EXECUTIONS_MAX,
   TICKET_TTL_SECONDS_DEFAULT,
   TICKET_TTL_SECONDS_MAX,
+  TICKET_UNTIL_SECONDS_DEFAULT,
+  TICKET_UNTIL_SECONDS_MAX,
   URL_CHARS_MAX,
   utf8Bytes,
   VIEWERS_MAX,
   WAIT_SECONDS_MAX,
 } from '../../../protocol/index.ts';
+import { shortageFor } from '../../../src/core/log-limit.ts';
 import type { SessionContext } from '../../../src/session/context.ts';
 import { admitViewer } from '../../../src/session/operations.ts';
 import type { LogRow, SessionRuntime, SessionSocket, Store } from '../../../src/session/ports.ts';
@@ -86,7 +90,10 @@ async function queueOf(count: number): Promise<string> {
 // ── viewers ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const contextWith = (viewers: number): SessionContext =>
-  ({ store: { exists: true, log: { head: 0, earliest: 1 } }, viewers: { count: viewers } }) as unknown as SessionContext;
+  ({
+    store: { exists: true, createdAt: 1, log: { head: 0, earliest: 1 } },
+    viewers: { count: viewers },
+  }) as unknown as SessionContext;
 const fromStart = { after: 0, tail: null, executions: null, types: null, flow: false };
 
 /** Pauses that a replay of two rows makes, the first of so many bytes. */
@@ -100,8 +107,9 @@ function pausesAfter(bytes: number): number {
     own: false,
   });
   let pauses = 0;
-  const runtime = { getWebSockets: () => [], pause: () => new Promise(() => (pauses += 1)), waitUntil: () => {} };
+  const runtime = { now: () => 1, getWebSockets: () => [], pause: () => new Promise(() => (pauses += 1)), waitUntil: () => {} };
   const store = {
+    createdAt: 1,
     log: { head: 2, earliest: 1, rowsAfter: (after: number) => [row(1, bytes), row(2, 1)].slice(after) },
     executions: { newest: () => [], get: () => null },
   };
@@ -299,6 +307,39 @@ export const SESSIONS = {
       expectRefused(await rpc.createTicket?.('s', body), 'bad_request', 'ttlSeconds');
     },
   },
+  TICKET_UNTIL_SECONDS_DEFAULT: connectionLife(TICKET_TTL_SECONDS_DEFAULT + TICKET_UNTIL_SECONDS_DEFAULT, {}),
+  TICKET_UNTIL_SECONDS_MAX: {
+    async taken() {
+      await connectionLife(TICKET_UNTIL_SECONDS_MAX, { untilSeconds: TICKET_UNTIL_SECONDS_MAX }).taken();
+    },
+    async refused() {
+      const body = { untilSeconds: TICKET_UNTIL_SECONDS_MAX + 1 };
+      expectProblem(await refusedByForm('POST', '/v1/sessions/s/tickets', { body }), 'bad_request');
+      expectRefused(await rpc.createTicket?.('s', body), 'bad_request', 'untilSeconds');
+    },
+  },
+  GENERATION_PATTERN: {
+    async taken() {
+      const { session } = await start(newSession());
+      const answer = await ask('GET', `/v1/sessions/${session}/executions/e1/log?generation=${'z'.repeat(11)}`);
+      expectProblem(answer, 'log_replaced');
+    },
+    async refused() {
+      for (const generation of ['z'.repeat(12), 'Z', ''])
+        expectProblem(await refusedByForm('GET', `/v1/sessions/s/executions/e1/log?generation=${generation}`), 'bad_request');
+    },
+  },
+  SESSION_BYTES_MAX: {
+    async taken() {
+      const policy = { maxLogBytes: 1_000_000_000 };
+      expect(shortageFor({ databaseBytes: 5_000_000_000, reservedBytes: SESSION_BYTES_MAX - 6_000_000_000 }, policy)).toBeNull();
+    },
+    async refused() {
+      const policy = { maxLogBytes: 1_000_000_000 };
+      const load = { databaseBytes: 5_000_000_000, reservedBytes: SESSION_BYTES_MAX - 6_000_000_000 + 1 };
+      expect(shortageFor(load, policy)).toEqual({ ...load, wantedBytes: 1_000_000_000, limitBytes: SESSION_BYTES_MAX });
+    },
+  },
   URL_CHARS_MAX: {
     async taken() {
       const { session } = await start(newSession());
@@ -343,6 +384,29 @@ export const SESSIONS = {
     },
   },
 } satisfies Record<string, Edge>;
+
+/** A connection with a ticket made with this body is open until that many seconds have passed, and is then ended (STR33). */
+function connectionLife(seconds: number, body: object): Edge {
+  const closedAfter = async (ms: number): Promise<boolean> => {
+    const { session } = await start(newSession());
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    vi.useFakeTimers({ now, toFake: ['Date'] });
+    const made = await ask('POST', `/v1/sessions/${session}/tickets`, { body });
+    const viewer = await ViewerPeer.connect(session, `?ticket=${made.body.ticket}`, { key: '' });
+    expect(await viewer.until('caught_up')).not.toBeNull();
+    vi.setSystemTime(now + ms);
+    await runDurableObjectAlarm(stubOf(session));
+    return runInDurableObject(stubOf(session), (_, ctx) => ctx.getWebSockets().every((ws) => ws.readyState !== 1));
+  };
+  return {
+    async taken() {
+      expect(await closedAfter(seconds * 1000 - 1)).toBe(false);
+    },
+    async refused() {
+      expect(await closedAfter(seconds * 1000)).toBe(true);
+    },
+  };
+}
 
 /** A ticket made with this body is good until its last second, and not after it. */
 function ticketLife(seconds: number, body: object): Edge {
