@@ -16,7 +16,7 @@ const EVENTS = 10_000;
 const DURATION_MS = 3000;
 
 function fault<K>(kind: K, atMs: number, forMs = 0): Fault<K> {
-  return { kind, atMs, forMs, direction: 'both', bytesPerSecond: 16 * 1024 };
+  return { kind, atMs, forMs, direction: 'both', bytesPerSecond: 16 * 1024, answer: '403 Forbidden', roomBytes: 0 };
 }
 
 const late: RunPlan['late'] = { atMs: 1200, execution: true, types: false, ticket: false, flow: true, resumes: false };
@@ -55,6 +55,14 @@ const PLANS: Record<string, RunPlan> = {
     process: [],
     ending: fault('wrapper-kill', 1900),
     late: { ...late, execution: false, flow: false },
+  },
+  'a middlebox that answers HTML on both sides, and a disk that is full for a while': {
+    ...plan,
+    durationMs: 6000,
+    wrapper: [fault('wrapper-answer', 400, 2000)],
+    viewer: [fault('viewer-answer', 800, 2000)],
+    process: [fault('disk-full', 300, 2500)],
+    next: false,
   },
   'half-open links on both sides, and a call that fails the execution': {
     ...plan,

@@ -28,6 +28,8 @@ export class TcpProxy {
   /** Connections accepted from callers, refused ones included. */
   accepted = 0;
   refused = 0;
+  /** Connections that got the middlebox's own answer in place of the target's. */
+  answered = 0;
   /** Connections destroyed by `cut()`. */
   cuts = 0;
   bytesUp = 0;
@@ -37,6 +39,7 @@ export class TcpProxy {
   readonly #target: { host: string; port: number };
   readonly #links = new Set<Link>();
   #refusing = false;
+  #answer: string | null = null;
   #stalled = { up: false, down: false };
   readonly #bytesPerSecond = { up: Number.POSITIVE_INFINITY, down: Number.POSITIVE_INFINITY };
 
@@ -86,6 +89,14 @@ export class TcpProxy {
 
   accept(): void {
     this.#refusing = false;
+  }
+
+  /**
+   * New connections get this text as the answer to whatever they send, as from a proxy, a captive portal or a firewall between the two. Null ends it.
+   * Open connections stay: `cut()` first.
+   */
+  answerWith(text: string | null): void {
+    this.#answer = text;
   }
 
   /** Nothing moves in this direction; the sockets stay open and TCP pushes back on the sender. */
@@ -141,6 +152,15 @@ export class TcpProxy {
     if (this.#refusing) {
       this.refused += 1;
       near.resetAndDestroy();
+      return;
+    }
+    const answer = this.#answer;
+    if (answer !== null) {
+      near.once('data', () => {
+        this.answered += 1;
+        near.end(answer);
+      });
+      near.resume();
       return;
     }
     const far = dial({ ...this.#target, noDelay: true, allowHalfOpen: true });

@@ -30,6 +30,12 @@ async function freeze(link: TcpProxy, direction: Direction, over: AbortSignal): 
   return true;
 }
 
+const middleboxAnswer = (status: string): string => {
+  const page = `<html><head><title>${status}</title></head><body>nginx</body></html>`;
+  const more = /^30/.test(status) ? 'location: https://login.example.invalid/\r\n' : '';
+  return `HTTP/1.1 ${status}\r\ncontent-type: text/html\r\n${more}content-length: ${page.length}\r\nconnection: close\r\n\r\n${page}`;
+};
+
 /** `begun` is called at the moment of the hit. */
 async function spoil(
   link: TcpProxy,
@@ -61,7 +67,20 @@ async function spoil(
       } finally {
         link.resume(direction);
       }
+    case 'wrapper-answer':
+    case 'viewer-answer':
+      try {
+        link.answerWith(middleboxAnswer(fault.answer));
+        const before = link.answered;
+        const hit = link.cut() > 0;
+        begun();
+        await pause(forMs, over);
+        return hit && link.answered > before;
+      } finally {
+        link.answerWith(null);
+      }
     case 'wrapper-trickle':
+    case 'wrapper-narrow':
     case 'viewer-trickle':
       try {
         link.trickle(bytesPerSecond);
@@ -114,9 +133,9 @@ export async function spoilViewers(
 }
 
 /** What was killed is started again also when the run is over meanwhile. */
-export async function killProcess(
-  { stack }: Stage,
-  { kind, forMs }: Fault<ProcessFault>,
+export async function spoilProcess(
+  { stack, disk }: Stage,
+  { kind, forMs, roomBytes }: Fault<ProcessFault>,
   over: AbortSignal,
   begun: () => void,
 ): Promise<boolean> {
@@ -134,6 +153,16 @@ export async function killProcess(
       await pause(forMs, over);
       await stack.startRunner();
       return true;
+    case 'disk-full':
+      try {
+        const before = disk.refusals();
+        disk.fill(roomBytes);
+        begun();
+        await pause(forMs, over);
+        return disk.refusals() > before;
+      } finally {
+        disk.empty();
+      }
     default:
       return kind satisfies never;
   }

@@ -7,11 +7,16 @@
 import { Random } from '../../sim/random.ts';
 import type { Direction } from '../../support/tcp-proxy.ts';
 
-/** Between wrapper and coordinator. A half-open link is found by timeouts only. */
+/**
+ * Between wrapper and coordinator. A half-open link is found by timeouts only. `narrow` is a trickle that is slower and lasts longer; `answer` is a middlebox
+ * that cuts the connection and answers all that follows by itself (see MIDDLEBOX_ANSWERS).
+ */
 export const WRAPPER_FAULTS = [
   'wrapper-cut',
   'wrapper-stall',
   'wrapper-trickle',
+  'wrapper-narrow',
+  'wrapper-answer',
   'wrapper-half-open',
   'wrapper-half-open-up',
   'wrapper-half-open-down',
@@ -21,12 +26,29 @@ export const VIEWER_FAULTS = [
   'viewer-cut',
   'viewer-stall',
   'viewer-trickle',
+  'viewer-answer',
   'viewer-half-open',
   'viewer-half-open-up',
   'viewer-half-open-down',
   'viewer-pause',
 ] as const;
-export const PROCESS_FAULTS = ['coordinator-kill', 'runner-kill'] as const;
+/** `disk-full`: the wrapper's spool is on a disk that has no room, or little, for a while. */
+export const PROCESS_FAULTS = ['coordinator-kill', 'runner-kill', 'disk-full'] as const;
+/** What programs between the two answer by themselves. Not one of them is the coordinator's word. */
+export const MIDDLEBOX_ANSWERS = [
+  '403 Forbidden',
+  '401 Unauthorized',
+  '404 Not Found',
+  '400 Bad Request',
+  '407 Proxy Authentication Required',
+  '418 Unknown',
+  '451 Unavailable For Legal Reasons',
+  '200 OK',
+  '302 Found',
+  '502 Bad Gateway',
+] as const;
+/** Bytes that a full disk still has. The largest holds a few frames. */
+export const DISK_ROOMS = [0, 4096, 64 * 1024, 300 * 1024] as const;
 /** How the first execution of a run comes to its end. */
 export const ENDINGS = ['exit', 'wrapper-kill', 'interrupt', 'fail-call'] as const;
 
@@ -52,6 +74,10 @@ export interface Fault<K = FaultKind> {
   forMs: number;
   direction: Direction;
   bytesPerSecond: number;
+  /** Of `answer` kinds: status line after the version. */
+  answer: (typeof MIDDLEBOX_ANSWERS)[number];
+  /** Of `disk-full`. */
+  roomBytes: number;
 }
 
 /** The viewer that joins later; the first one reads the whole session, with flow control, from its beginning. */
@@ -116,6 +142,8 @@ function forMsOf(kind: FaultKind, random: Random): number {
     case 'coordinator-kill':
     case 'runner-kill':
       return random.int(0, 1500);
+    case 'wrapper-narrow':
+      return random.int(8000, 20_000);
     default:
       return random.int(800, 7000);
   }
@@ -139,7 +167,9 @@ export function planRuns(count: number, seed: number, { events, durationMs }: Pl
       atMs: Math.round(durationMs * (from + random.next() * (to - from))),
       forMs: kind === 'exit' ? 0 : forMsOf(kind, random),
       direction: random.pick(['both', 'up', 'down']),
-      bytesPerSecond: random.int(4, 60) * 1024,
+      bytesPerSecond: (kind === 'wrapper-narrow' ? random.int(2, 8) : random.int(4, 60)) * 1024,
+      answer: random.pick(MIDDLEBOX_ANSWERS),
+      roomBytes: random.pick(DISK_ROOMS),
     });
     const kind = endingDeck.deal();
     const ending = kind === 'exit' ? fault(kind, 1, 1) : fault(kind, 0.3, 0.85);

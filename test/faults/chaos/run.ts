@@ -13,7 +13,7 @@ import { createClient } from '../../../client/index.ts';
 import { type Execution, type Policy, terminalStatusOf } from '../../../protocol/index.ts';
 import { until } from '../../support/real-stack.ts';
 import { addDifference, checkLog, compare, compareReadings, type Difference, isSame, NO_DIFFERENCE, type Seen } from './compare.ts';
-import { killProcess, pause, spoilViewers, spoilWrapperLink } from './inject.ts';
+import { pause, spoilProcess, spoilViewers, spoilWrapperLink } from './inject.ts';
 import type { Ending, Fault, FaultKind, RunPlan } from './plan.ts';
 import { Recorder } from './recorder.ts';
 import type { Stage } from './stage.ts';
@@ -155,7 +155,7 @@ async function play(scene: Scene): Promise<void> {
   const faults = [
     lane(scene, plan.wrapper, (fault, begun) => spoilWrapperLink(stage, fault, over.signal, begun)),
     lane(scene, plan.viewer, (fault, begun) => spoilViewers(stage, viewers, fault, over.signal, begun)),
-    lane(scene, plan.process, (fault, begun) => killProcess(stage, fault, over.signal, begun)),
+    lane(scene, plan.process, (fault, begun) => spoilProcess(stage, fault, over.signal, begun)),
     lane(scene, forcedEnd(plan), async ({ kind }) => {
       if (plan.waits) await allBegun(scene);
       return !over.signal.aborted && end(scene, kind);

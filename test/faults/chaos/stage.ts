@@ -17,6 +17,7 @@ import { freePort, ROOT, Stack } from '../../../scripts/stack.ts';
 import { identityOf, signalProcess } from '../../../wrapper/runner-process.ts';
 import { processesWith } from '../../support/real-stack.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { FullDisk } from './disk.ts';
 
 /** Someone may edit the repository while fifty runs go on, and `wrangler dev` would reload at each save. */
 function copyPrograms(target: string): void {
@@ -32,11 +33,14 @@ export class Stage {
   readonly stack: Stack;
   readonly wrapperLink: TcpProxy;
   readonly viewerLink: TcpProxy;
+  /** Below the spools of all wrappers. */
+  readonly disk: FullDisk;
   /** Goes through the viewers' link. */
   readonly client: HoldfastClient;
 
-  private constructor(folder: string, stack: Stack, wrapperLink: TcpProxy, viewerLink: TcpProxy) {
+  private constructor(folder: string, stack: Stack, wrapperLink: TcpProxy, viewerLink: TcpProxy, disk: FullDisk) {
     this.folder = folder;
+    this.disk = disk;
     this.stack = stack;
     this.wrapperLink = wrapperLink;
     this.viewerLink = viewerLink;
@@ -59,8 +63,15 @@ export class Stage {
       const port = await freePort();
       for (let i = 0; i < 2; i += 1) links.push(await TcpProxy.start({ targetPort: port }));
       const [wrapperLink, viewerLink] = links as [TcpProxy, TcpProxy];
-      const stack = await Stack.start({ data: join(folder, 'data'), port, root, publicUrl: wrapperLink.url });
-      return new Stage(folder, stack, wrapperLink, viewerLink);
+      const disk = new FullDisk(join(folder, 'disk'));
+      const stack = await Stack.start({
+        data: join(folder, 'data'),
+        port,
+        root,
+        publicUrl: wrapperLink.url,
+        wrapper: [process.execPath, ...disk.nodeArguments, join(root, 'wrapper', 'main.ts')],
+      });
+      return new Stage(folder, stack, wrapperLink, viewerLink, disk);
     } catch (error) {
       for (const link of links) await link.close();
       rmSync(folder, { recursive: true, force: true });
