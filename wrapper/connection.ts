@@ -43,8 +43,9 @@ import {
   retryAfterMs,
   type WelcomeFrame,
 } from '../protocol/index.ts';
+import type { ConnectionEnd } from './loss.ts';
 import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
-import { type ConnectionEnd, type Transport, type TransportOptions, withDelay } from './transport.ts';
+import { type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface ConnectionOptions extends TransportOptions {
   /** ws(s) URL. */

@@ -1,7 +1,12 @@
 /** The ingest token, from where it was given. Only a file can give a fresh one: an argument and a variable never change. */
 
 import { readFileSync } from 'node:fs';
-import type { Credential } from './transport.ts';
+
+export interface Credential {
+  current(): string;
+  /** True when a fresh one could be read from where it came from; `current` then gives that. */
+  refresh(): boolean;
+}
 
 export const fixedCredential = (token: string): Credential => ({ current: () => token, refresh: () => false });
 

@@ -27,13 +27,14 @@ import { encodeFrames, encodeGap } from './frame-encoding.ts';
 import { TOO_SLOW_LOSSES } from './line-rate.ts';
 import type { Log } from './log.ts';
 import type { LogBudget } from './log-budget.ts';
+import type { ConnectionEnd } from './loss.ts';
 import { Outage } from './outage.ts';
 import type { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
 import { type Chunk, type FramePlan, lastSeqOf, type Sender } from './sender.ts';
 import type { Spool } from './spool.ts';
 import type { WrapperTimes } from './times.ts';
-import type { ConnectionEnd, ConnectionHandlers, FailedAttempt, Transport } from './transport.ts';
+import type { ConnectionHandlers, FailedAttempt, Transport } from './transport.ts';
 import { makeTransport } from './transport-switch.ts';
 
 /** The run's side. */

@@ -32,8 +32,13 @@ import {
   wrapperReconnectCapMs,
 } from '../protocol/index.ts';
 import { isRefusalBelieved } from './budgets.ts';
+import type { Credential } from './credential.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from './times.ts';
-import type { ConnectionEnd, Credential } from './transport.ts';
+
+/** Why it is over for good. */
+export type ConnectionEnd =
+  | { kind: 'settled'; status: TerminalStatus | null }
+  | { kind: 'refused'; why: string; wsCloseCode?: number; httpStatus?: number };
 
 export type Loss =
   | { kind: 'closed'; code: number; reason: string }

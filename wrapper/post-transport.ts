@@ -33,8 +33,9 @@ import {
   type WelcomeFrame,
 } from '../protocol/index.ts';
 import { REFUSAL_BODY_BYTES_MAX } from './connection.ts';
+import type { ConnectionEnd } from './loss.ts';
 import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
-import { type ConnectionEnd, type Transport, type TransportOptions, withDelay } from './transport.ts';
+import { type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface PostTransportOptions extends TransportOptions {
   /** http(s) URL. */

@@ -5,13 +5,12 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { OutputFormat } from '../protocol/index.ts';
 import type { StdinSource } from './child.ts';
-import { fileCredential, fixedCredential } from './credential.ts';
+import { type Credential, fileCredential, fixedCredential } from './credential.ts';
 import { decodeJobEnv } from './job-env.ts';
 import { type Log, stderrLog } from './log.ts';
 import type { SpoolFiles } from './spool-files.ts';
 import { STOP_REASON_VARIABLE } from './stop-reason.ts';
 import type { WrapperTimes } from './times.ts';
-import type { Credential } from './transport.ts';
 import { TRANSPORT_KINDS, type TransportKind } from './transport-switch.ts';
 
 export interface RunOptions {

@@ -39,6 +39,7 @@ import {
 import { killLeftovers } from './leftovers.ts';
 import type { Log } from './log.ts';
 import { LogBudget } from './log-budget.ts';
+import type { ConnectionEnd } from './loss.ts';
 import { type RedactionReading, tooMuchToRedact } from './redaction.ts';
 import { Report } from './report.ts';
 import type { RunOptions } from './run-options.ts';
@@ -47,7 +48,6 @@ import type { Spool, SpoolPressure } from './spool.ts';
 import type { Recovered } from './spool-recovery.ts';
 import { stopReason } from './stop-reason.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from './times.ts';
-import type { ConnectionEnd } from './transport.ts';
 
 const TICK_MS = 250;
 const GROUP_CHECK_MS = 100;

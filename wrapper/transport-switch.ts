@@ -18,17 +18,10 @@
 
 import type { WelcomeFrame } from '../protocol/index.ts';
 import { Connection } from './connection.ts';
-import { Attempts, describe, isCoordinators, type Loss, looksLikeNoUpgrades } from './loss.ts';
+import { Attempts, type ConnectionEnd, describe, isCoordinators, type Loss, looksLikeNoUpgrades } from './loss.ts';
 import { PostTransport } from './post-transport.ts';
 import type { WrapperTimes } from './times.ts';
-import {
-  type ConnectionEnd,
-  type ConnectionHandlers,
-  httpUrl,
-  type Transport,
-  type TransportOptions,
-  websocketUrl,
-} from './transport.ts';
+import { type ConnectionHandlers, httpUrl, type Transport, type TransportOptions, websocketUrl } from './transport.ts';
 
 export const TRANSPORT_KINDS = ['auto', 'websocket', 'http'] as const;
 export type TransportKind = (typeof TRANSPORT_KINDS)[number];

@@ -7,9 +7,10 @@
  *   TR2  After `close()` or `ended` nothing is called any more.
  */
 
-import type { CloseFrame, CoordinatorFrame, HelloFrame, TerminalStatus, WelcomeFrame } from '../protocol/index.ts';
+import type { CloseFrame, CoordinatorFrame, HelloFrame, WelcomeFrame } from '../protocol/index.ts';
+import type { Credential } from './credential.ts';
 import type { Log } from './log.ts';
-import type { Attempts } from './loss.ts';
+import type { Attempts, ConnectionEnd } from './loss.ts';
 import type { WrapperTimes } from './times.ts';
 
 export interface Transport {
@@ -27,11 +28,6 @@ export interface Transport {
   /** The polite end, resolved when the other side has seen it or after a moment. No attempt afterwards. */
   close(): Promise<void>;
 }
-
-/** Why it is over for good. */
-export type ConnectionEnd =
-  | { kind: 'settled'; status: TerminalStatus | null }
-  | { kind: 'refused'; why: string; wsCloseCode?: number; httpStatus?: number };
 
 /** `lost`: it was up. `queued`: the coordinator answered, and the execution waits behind another. `beganAt` is of the monotonic clock. */
 export interface FailedAttempt {
@@ -54,12 +50,6 @@ export interface ConnectionHandlers {
   /** The coordinator itself asked to come again later (queued, overloaded): it is there. */
   askedToWait?(why: string): void;
   ended(end: ConnectionEnd): void;
-}
-
-export interface Credential {
-  current(): string;
-  /** True when it could be read anew from where it came from; `current` then gives that. */
-  refresh(): boolean;
 }
 
 export interface TransportOptions {

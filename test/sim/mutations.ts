@@ -225,7 +225,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the next is promoted although one is active',
-    edits: [{ file: commit, find: 'if (!store.executions.active()) {', replace: '{' }],
+    edits: [{ file: commit, find: 'if (store.executions.active()) return { record, callback, next: null };', replace: '' }],
   },
   {
     name: 'nobody is promoted',
