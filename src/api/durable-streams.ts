@@ -68,8 +68,13 @@ export async function readStream(request: Request, env: Env, config: Config, pat
   const narrowed = narrowByTicket({ ...filter, flow: true }, reader.ticket);
   if (!narrowed) return beyondTicket();
 
+  // A ticket of one execution makes the session's stream that execution's: it ends with it.
+  const only = execution ?? reader.ticket?.execution;
   // D3: this is asked first.
-  const settled = execution === undefined ? null : await verdictOffset(env, reader.tenant, session, execution, generation);
+  const asked = only === undefined ? null : await verdictOffset(env, reader.tenant, session, only, generation);
+  // The session's own stream is there before the execution of the ticket is.
+  const unborn = execution === undefined && asked !== null && typeof asked === 'object' && asked.code === 'execution_not_found';
+  const settled = unborn ? null : asked;
   if (settled !== null && typeof settled === 'object') return settled;
   const position = (offset: number): number => {
     if (settled === null) return offset;
@@ -96,7 +101,7 @@ export async function readStream(request: Request, env: Env, config: Config, pat
   const { feed, hello } = opened;
   const suffix = suffixOf(request, wanted, hello.generation);
   if (live === 'sse') {
-    const events = new StreamEvents(position, suffix, execution !== undefined, cursor);
+    const events = new StreamEvents(position, suffix, only !== undefined, cursor);
     return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), { tenant: reader.tenant, session });
   }
   try {
@@ -111,7 +116,7 @@ export async function readStream(request: Request, env: Env, config: Config, pat
         return failure('unavailable', 'The session could not be reached. Try again.');
       }
       if (item.type === 'closed') break;
-      if (chunk.take(item, execution !== undefined) === 'full') break;
+      if (chunk.take(item, only !== undefined) === 'full') break;
       if (chunk.upToDate && (live === null || settled !== null || chunk.ended)) break;
     }
     const state = {

@@ -29,8 +29,13 @@ import type { ViewerRequest } from '../session/viewers.ts';
 import { elementsOf, membersOf } from './json-text.ts';
 import { failure } from './problem.ts';
 
-/** An ack wakes the object, so there is one for every quarter of the window and none for less. */
+/** An ack wakes the object, so there is one for every quarter of the window. */
 const ACK_BYTES = VIEWER_WINDOW_BYTES / 4;
+/**
+ * For a job that speaks rarely. An object that slept since the last frame counts 4 KiB at least for each, so 32 small frames may
+ * take an eighth of the window, and some hundreds would fill it.
+ */
+const ACK_FRAMES = 32;
 
 /** An event of the log. `at` and `data` are JSON text as it is stored. */
 export interface StoredEvent {
@@ -56,6 +61,7 @@ export class Feed {
   #closed: { code: number } | null = null;
   #wake: (() => void) | null = null;
   #taken = 0;
+  #takenFrames = 0;
   #pinged = false;
 
   constructor(ws: WebSocket) {
@@ -134,8 +140,10 @@ export class Feed {
 
   #take(offset: number, bytes: number): void {
     this.#taken += bytes;
-    if (this.#taken < ACK_BYTES) return;
+    this.#takenFrames += 1;
+    if (this.#taken < ACK_BYTES && this.#takenFrames < ACK_FRAMES) return;
     this.#taken = 0;
+    this.#takenFrames = 0;
     this.#send(encodeStreamFrame({ type: 'ack', offset }));
   }
 

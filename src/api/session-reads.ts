@@ -71,7 +71,7 @@ export async function readExecution(
     return failure('bad_request', `wait: must be 0 to ${WAIT_SECONDS_MAX} seconds`, { field: 'wait' });
   }
   // STR33: the answer is not held past the end of what the ticket allows.
-  const left = reader.ticket ? Math.ceil((reader.ticket.until - Date.now()) / 1000) : WAIT_SECONDS_MAX;
+  const left = reader.ticket ? Math.floor((reader.ticket.until - Date.now()) / 1000) : WAIT_SECONDS_MAX;
   const held = { waitSeconds: Math.max(0, Math.min(waitSeconds, left)) };
   return json(await service.getExecution(reader.caller, session, execution, held), (result) => result.execution);
 }

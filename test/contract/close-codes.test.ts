@@ -140,6 +140,7 @@ describe('problem codes', () => {
       ['execution_in_progress', 409, true],
       ['execution_id_conflict', 409, false],
       ['session_full', 409, false],
+      ['storage_full', 409, false],
       ['stdin_closed', 409, false],
       ['not_running', 409, false],
       ['offset_ahead', 409, false],

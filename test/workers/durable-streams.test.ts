@@ -443,6 +443,20 @@ describe('refusals', () => {
     expect(messages(await ask('GET', `${ofSession(run)}?offset=-1`)).map(({ offset }) => offset)).toEqual([4, 5, 6]);
   });
 
+  test('[STR16] [STR22] with a ticket of one execution the stream of the session ends with that execution', async () => {
+    const { run, peer } = await running();
+    const made = await api('POST', `/v1/sessions/${run.session}/tickets`, { body: { execution: run.execution.id } });
+    const withTicket = (query: string, method = 'GET') =>
+      ask(method, `${ofSession(run)}?ticket=${made.body.ticket}&${query}`, { key: null });
+    expect(closed(await withTicket('offset=-1'))).toBe(false);
+    await peer.deliver(4, [exit(0)]);
+    const whole = await withTicket('offset=-1');
+    expect([upToDate(whole), closed(whole)]).toEqual([true, true]);
+    for (const live of ['', '&live=long-poll'])
+      expect(closed(await withTicket(`offset=${next(whole)}${live}`)), live).toBe(true);
+    expect(closed(await withTicket('', 'HEAD'))).toBe(true);
+  });
+
   test('[STR16] [STR27] a ticket reads what it names; a page of an allowed origin sees the headers', async () => {
     const { run } = await running();
     const made = await api('POST', `/v1/sessions/${run.session}/tickets`, {

@@ -5,7 +5,7 @@
 
 import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test, vi } from 'vitest';
-import type { HoldfastEvent } from '../../protocol/index.ts';
+import { type HoldfastEvent, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import { ask, expectProblem } from './http.ts';
 import { read, TextReader } from './readers.ts';
 import { api, exit, newSession, output, putToSleep, type Run, start, stubOf, WrapperPeer } from './support.ts';
@@ -68,6 +68,21 @@ test('[STR23] [SPL33] a gap of unknown size is called that, and a placeholder ha
 });
 
 describe('follow=1', () => {
+  test('[STR10] [STR23] a job that speaks rarely is followed to its end, however often the session sleeps between two lines', async () => {
+    const run = await start(newSession());
+    const peer = await WrapperPeer.welcomed(run);
+    const reader = await TextReader.open(logOf(run, '?follow=1'));
+    // After each sleep a frame counts as 4 KiB of the reader's window at least: without acks in between the window is full after 256.
+    const lines = VIEWER_WINDOW_BYTES / 4096 + 8;
+    for (let seq = 1; seq <= lines; seq += 1) {
+      await peer.deliver(seq, [output(`${seq}\n`)]);
+      await putToSleep(stubOf(run.session));
+    }
+    await peer.deliver(lines + 1, [exit(0)]);
+    expect(await reader.ended).toBe('whole');
+    expect(reader.text).toBe(Array.from({ length: lines }, (_, index) => `${index + 1}\n`).join(''));
+  });
+
   test('[STR23] goes on until the execution ends, and then ends', async () => {
     const run = await start(newSession());
     const reader = await TextReader.open(logOf(run, '?follow=1'));
