@@ -27,6 +27,8 @@ export interface OutputData {
 export interface ExitData {
   exitCode: number | null;
   signal: string | null;
+  /** Whether anyone had told the job to stop before it ended. A wrapper of 0.1.0 does not say it. */
+  toldToStop?: boolean;
 }
 export interface ErrorData {
   error: string;
@@ -105,12 +107,13 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
       !(Number.isSafeInteger(line) && (line as number) > 0) &&
       'output.line must be a line number from 1 on') ||
     null,
-  exit: ({ exitCode, signal }) =>
+  exit: ({ exitCode, signal, toldToStop }) =>
     (exitCode !== null &&
       exitCode !== undefined &&
       !Number.isSafeInteger(exitCode) &&
       'exit.exitCode must be an integer or null') ||
     (signal !== null && signal !== undefined && typeof signal !== 'string' && 'exit.signal must be a string or null') ||
+    (toldToStop !== undefined && typeof toldToStop !== 'boolean' && 'exit.toldToStop must be a boolean') ||
     (typeof exitCode !== 'number' && typeof signal !== 'string' && 'exit needs an exitCode or a signal') ||
     null,
   error: ({ error, code, fatal }) =>

@@ -132,7 +132,11 @@ export class Delivery implements ConnectionHandlers {
   }
   /** The coordinator has every event that there is. */
   get complete(): boolean {
-    return this.#sender.ackedSeq >= this.#spool.nextSeq - 1;
+    return this.undelivered === 0;
+  }
+  /** How many events the coordinator has not acknowledged. */
+  get undelivered(): number {
+    return Math.max(0, this.#spool.nextSeq - 1 - this.#sender.ackedSeq);
   }
 
   open(): void {

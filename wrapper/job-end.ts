@@ -11,6 +11,7 @@
  *     its output could not be kept, so it was stopped                error (spool_failed)        125
  *
  * An interrupt that the coordinator asked for is an `exit` like any other: what it means for the execution is the coordinator's to say.
+ * `toldToStop` says whether it reached the job before its end: a job that had ended by itself was not interrupted, however late that is reported (LIF37).
  */
 
 import { constants } from 'node:os';
@@ -39,10 +40,17 @@ export interface EarlyStop {
 export const exitCodeOf = (exitCode: number | null, signal: NodeJS.Signals | null): number =>
   exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
 
-/** `passedSignal`: the first one that this process got and passed to the job; `reasonOf` says why it got it. */
+/** How the end of a job was asked for while it ran. */
+export interface StopFacts {
+  /** The first signal that this process got and passed to the job. */
+  passedSignal: NodeJS.Signals | null;
+  toldToStop: boolean;
+}
+
+/** `reasonOf` says why this process got the signal that it passed. */
 export function endOfChild(
   exit: ChildExit,
-  passedSignal: NodeJS.Signals | null,
+  { passedSignal, toldToStop }: StopFacts,
   reasonOf: (signal: NodeJS.Signals) => string = signalAsReason,
 ): TerminalFact {
   switch (exit.kind) {
@@ -60,7 +68,7 @@ export function endOfChild(
         const reason = reasonOf(passedSignal);
         return { type: 'interrupted', data: { reason, exitCode: exit.exitCode, signal }, exitCode };
       }
-      return { type: 'exit', data: { exitCode: exit.exitCode, signal }, exitCode };
+      return { type: 'exit', data: { exitCode: exit.exitCode, signal, toldToStop }, exitCode };
     }
     default:
       return exit satisfies never;

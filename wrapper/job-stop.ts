@@ -27,6 +27,7 @@ export class JobStop {
   #passed: NodeJS.Signals | null = null;
   #unwanted = false;
   #asked = false;
+  #toldToStop = false;
 
   constructor(target: StopTarget, times: Pick<WrapperTimes, 'killAfterMs' | 'leftoverKillMs'>) {
     this.#target = target;
@@ -41,6 +42,11 @@ export class JobStop {
   /** Someone asked for its end, in whichever way. */
   get asked(): boolean {
     return this.#asked;
+  }
+
+  /** Its end was asked for before it had ended. */
+  get toldToStop(): boolean {
+    return this.#toldToStop;
   }
 
   /** Signals are still to come, and someone is there to get them. */
@@ -69,6 +75,7 @@ export class JobStop {
 
   /** The job's process has ended. If it was told to stop, but not all of its group has, they are not left behind (JS2). */
   leaderGone(): void {
+    this.#toldToStop = this.#asked;
     if (this.#ladder.length === 0 && !this.#passed && !this.#unwanted) return;
     this.interrupt('SIGTERM', this.#times.leftoverKillMs);
   }

@@ -15,6 +15,7 @@
  *   SV4  Exactly one terminal fact is written, and it is the last event: the spool refuses what follows (job-end, report).
  *   SV5  A command of the coordinator is noted, carried out, and acked, in this order (delivery).
  *   SV6  The spool is removed only when the coordinator has everything or has settled the execution. Else it stays for another boot.
+ *   SV9  When the execution is settled before everything was delivered, stderr says how many events its log lacks.
  *   SV7  Nothing that may hold a secret is spooled or logged as it is: the job's output (child, agent-stream), and its command (job).
  */
 
@@ -205,6 +206,7 @@ export class Supervisor implements DeliveryHandlers {
     switch (end.kind) {
       case 'settled':
         this.#log.fact('settled', { status: end.status });
+        this.#sayUndelivered();
         this.#stopForGood(end.status, null, false);
         return;
       case 'refused':
@@ -214,6 +216,14 @@ export class Supervisor implements DeliveryHandlers {
       default:
         end satisfies never;
     }
+  }
+
+  /** SV9 */
+  #sayUndelivered(): void {
+    const { undelivered } = this.#delivery;
+    if (undelivered === 0) return;
+    const [events, are] = undelivered === 1 ? ['event was', 'it is'] : ['events were', 'they are'];
+    this.#log.problem(`the execution was settled before ${undelivered} ${events} delivered; ${are} not in its log`);
   }
 
   /** No attempt will be made any more. `exitCode` null: the job's own, as far as there is one. */
@@ -288,7 +298,7 @@ export class Supervisor implements DeliveryHandlers {
         message: 'the job has ended, but something it started keeps its output open; no more of that is read',
       });
     }
-    const ownEnd = endOfChild(exit, job.stop.passedSignal, (signal) => this.#reasonOf(signal));
+    const ownEnd = endOfChild(exit, job.stop, (signal) => this.#reasonOf(signal));
     const end = this.#spoolFailed === null ? ownEnd : endBySpool(this.#spoolFailed);
     this.#conclude(end);
     this.#log.fact('child_exited', { exitCode: end.exitCode, pid: job.pid ?? null });

@@ -21,6 +21,8 @@ export interface Horizon {
   open: readonly ExecutionRecord[];
   /** When the connection of the running execution was last heard; null when there is none. */
   heardAt: number | null;
+  /** When the newest frame of events was taken; null when none was. */
+  takenAt: number | null;
   /** When each unbound ingest socket was accepted. */
   unboundSince: readonly number[];
   /** Viewers that are behind the log and are not waiting for their own acks. */
@@ -36,11 +38,11 @@ export interface Horizon {
 export const silenceDeadline = (record: ExecutionRecord, heardAt: number): number => heardAt + record.policy.silenceTimeoutMs;
 
 export function nextWake(
-  { open, heardAt, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: Horizon,
+  { open, heardAt, takenAt, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: Horizon,
   now: number,
 ): number {
   const times = open.flatMap((record) => [
-    ...deadlinesOf(record).map(({ at }) => at),
+    ...deadlinesOf(record, takenAt).map(({ at }) => at),
     ...(record.launchAt === null ? [] : [record.launchAt]),
     ...(record.status === 'running' && record.connected && heardAt !== null ? [silenceDeadline(record, heardAt)] : []),
   ]);

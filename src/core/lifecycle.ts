@@ -286,6 +286,8 @@ export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: 
     const reason = typeof fact.data.code === 'string' ? fact.data.code : null;
     return fail(record, 'wrapper_error', said, now, { reason });
   }
+  const endedByItself = fact.type === 'exit' && fact.data.toldToStop === false;
+  if (endedByItself) return settleByExit(record, exitCode, signal, now);
   if (record.interruptCause === 'runtime') return failRuntime(record, now, { exitCode, signal });
   if (fact.type === 'interrupted') {
     const said = typeof fact.data.reason === 'string' ? fact.data.reason : '';
@@ -294,6 +296,10 @@ export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: 
   if (record.interruptRequestedAt !== null) {
     return settle(record, { status: 'interrupted', reason: record.interruptReason, exitCode, signal }, now);
   }
+  return settleByExit(record, exitCode, signal, now);
+}
+
+function settleByExit(record: ExecutionRecord, exitCode: number | null, signal: string | null, now: number): Transition {
   if (exitCode === 0 && signal === null) return settle(record, { status: 'completed', exitCode }, now);
   const how = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
   return fail(record, 'exit_nonzero', `the command ${how}`, now, { exitCode, signal });
@@ -319,10 +325,32 @@ export interface Deadline {
  */
 export const DOWNTIME_MS = 5_000;
 
-/** The deadlines of a record, earliest first. At the same moment the one listed first below wins. */
-export function deadlinesOf(record: ExecutionRecord): Deadline[] {
+/**
+ * LIF36. How many times `interruptGraceMs` the wait for the answer to an interrupt lasts at most. The wrapper kills the job within the first; the others are for
+ * what it has still to deliver. Ten are five minutes by default: enough for a backlog on a slow line, and a wrapper that never ends blocks its session no longer.
+ */
+export const INTERRUPT_GRACES_MAX = 10;
+
+/**
+ * LIF36. The answer to an interrupt is the last event of the wrapper, so it comes behind all that waits to be delivered. A wrapper that is connected and delivers,
+ * or that may still come back within its grace, is waited for longer than `interruptUntil`. This is computed and not stored: no frame costs a row, and
+ * `interruptUntil` alone says whether the deadline was renewed (LIF33).
+ */
+function interruptDeadline(record: ExecutionRecord, takenAt: number | null): number | null {
+  const { interruptUntil, connected, connectedAt, graceUntil, policy } = record;
+  if (interruptUntil === null) return null;
+  const extended = connected ? Math.max(connectedAt ?? 0, takenAt ?? 0) + policy.interruptGraceMs : (graceUntil ?? 0);
+  const latest = interruptUntil + (INTERRUPT_GRACES_MAX - 1) * policy.interruptGraceMs;
+  return Math.max(interruptUntil, Math.min(extended, latest));
+}
+
+/**
+ * The deadlines of a record, earliest first. At the same moment the one listed first below wins. `takenAt`: when the newest frame of events was taken from the
+ * running execution; null when none was.
+ */
+export function deadlinesOf(record: ExecutionRecord, takenAt: number | null): Deadline[] {
   const all: { kind: DeadlineKind; at: number | null }[] = [
-    { kind: 'interrupt', at: record.interruptUntil },
+    { kind: 'interrupt', at: interruptDeadline(record, takenAt) },
     { kind: 'pending', at: record.pendingUntil },
     { kind: 'grace', at: record.graceUntil },
     { kind: 'runtime', at: record.runtimeUntil },
@@ -332,7 +360,7 @@ export function deadlinesOf(record: ExecutionRecord): Deadline[] {
 
 /**
  * LIF33. When a deadline began and how long it lasts, for those that bound a wait for somebody else. The runtime limit bounds the job, which went on meanwhile.
- * A deadline that was renewed lies behind `since + lengthMs`, so the row itself says that it was: no further column can disagree.
+ * A stored deadline that was renewed lies behind `since + lengthMs`, so the row itself says that it was: no further column can disagree.
  */
 function termOf(record: ExecutionRecord, kind: DeadlineKind): { since: number; lengthMs: number } | null {
   const { policy } = record;
@@ -356,7 +384,8 @@ const UNTIL = { pending: 'pendingUntil', grace: 'graceUntil', interrupt: 'interr
 /** LIF33: the downtime of the coordinator is not the absence of a wrapper, so a deadline that passed unwatched gets its full length once more. */
 function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Transition | null {
   const term = termOf(record, kind);
-  if (kind === 'runtime' || !term || now - at <= DOWNTIME_MS || at > term.since + term.lengthMs) return null;
+  if (kind === 'runtime' || !term || now - at <= DOWNTIME_MS) return null;
+  if ((record[UNTIL[kind]] ?? at) > term.since + term.lengthMs) return null;
   const until = now + term.lengthMs;
   return {
     patch: { [UNTIL[kind]]: until },
@@ -366,8 +395,8 @@ function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Tr
 }
 
 /** What the earliest overdue deadline leads to, or null when none is due. After an ending there are no more deadlines. */
-export function expire(record: ExecutionRecord, now: number): Transition | null {
-  const due = deadlinesOf(record)[0];
+export function expire(record: ExecutionRecord, now: number, takenAt: number | null = null): Transition | null {
+  const due = deadlinesOf(record, takenAt)[0];
   if (!due || due.at > now) return null;
   const renewed = renew(record, due, now);
   if (renewed) return renewed;

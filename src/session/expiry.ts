@@ -9,10 +9,10 @@ import type { SessionContext } from './context.ts';
 
 /** Everything of this execution that fell due. At the very moment of a deadline, expiry wins. */
 export function expireDue(context: SessionContext, id: string, now: number): void {
-  const { executions } = context.store;
+  const { executions, log } = context.store;
   // An interrupt at the time limit and a renewal each leave a deadline behind that is not due yet; so this ends.
   for (let record = executions.get(id); record; record = executions.get(id)) {
-    const transition = expire(record, now);
+    const transition = expire(record, now, log.lastIngestAt);
     if (!transition || !commit(context, id, transition, now)) return;
   }
 }

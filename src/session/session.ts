@@ -179,6 +179,7 @@ export class Session {
       open,
       // A connection that can not be heard at all is overdue.
       heardAt: running ? (heardAt(this.context, running) ?? 0) : null,
+      takenAt: store.log.lastIngestAt,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,
       ticketUntil: viewers.nextUntil,
@@ -200,6 +201,7 @@ function dueOf(record: OutboxRecord | null, { exists, callbacks, tombstoneUntil 
 const NOTHING: Horizon = {
   open: [],
   heardAt: null,
+  takenAt: null,
   unboundSince: [],
   replaying: false,
   ticketUntil: null,

@@ -350,7 +350,7 @@ describe('checkFact', () => {
 
   const VALID: Record<string, Record<string, unknown>> = {
     output: { stream: 'stdout', text: 'x', partial: true, line: 1 },
-    exit: { exitCode: 0, signal: null },
+    exit: { exitCode: 0, signal: null, toldToStop: false },
     error: { error: 'x', code: 'y', fatal: false },
     interrupted: { reason: 'x' },
     started: { pid: 1, command: ['true'] },
@@ -363,6 +363,7 @@ describe('checkFact', () => {
     ['output', 'line', [null, 0, -1, 1.5, '1', 2 ** 53, {}]],
     ['exit', 'exitCode', ['0', 0.5, 2 ** 53, true, {}]],
     ['exit', 'signal', [9, true, []]],
+    ['exit', 'toldToStop', [null, 0, 'false']],
     ['error', 'error', [undefined, null, 1, {}]],
     ['error', 'code', [null, 1]],
     ['error', 'fatal', [null, 1, 'true']],

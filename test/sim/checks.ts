@@ -29,6 +29,7 @@ export interface Logged {
   line: string;
   own: boolean;
   seq: number | null;
+  receivedAt: number;
 }
 
 /** Columns that becoming pending may change in the row of the one that was next (LIF20). */
@@ -211,7 +212,15 @@ export class Checks implements Witness {
         const seq = row.firstSeq === null ? null : row.firstSeq + index;
         const offset = this.log.length + 1;
         if (row.firstOffset + index !== offset) this.#fail('L1', `offset ${row.firstOffset + index} follows ${offset - 1}`);
-        this.log.push({ offset, execution: row.execution, type: typeOf(line), line, own: row.own, seq });
+        this.log.push({
+          offset,
+          execution: row.execution,
+          type: typeOf(line),
+          line,
+          own: row.own,
+          seq,
+          receivedAt: row.receivedAt,
+        });
         if (seq === null) continue;
         const known = this.#durableSeq.get(row.execution) ?? 0;
         if (seq !== known + 1) this.#fail('G1', `seq ${seq} of ${row.execution} is stored behind ${known}`);

@@ -103,7 +103,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a deadline that passed unwatched is renewed again and again',
-    edits: [{ file: lifecycle, find: ' || at > term.since + term.lengthMs', replace: '' }],
+    edits: [
+      { file: lifecycle, find: '  if ((record[UNTIL[kind]] ?? at) > term.since + term.lengthMs) return null;\n', replace: '' },
+    ],
   },
   {
     name: 'the limit of a run starts again after a downtime',
@@ -267,6 +269,20 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an exit after an interrupt is called completed',
     edits: [{ file: lifecycle, find: 'if (record.interruptRequestedAt !== null) {', replace: 'if (record.interruptForced) {' }],
+  },
+  {
+    name: 'a job that ended by itself is called interrupted, because an interrupt was on its way',
+    edits: [
+      {
+        file: lifecycle,
+        find: '  if (endedByItself) return',
+        replace: '  if (endedByItself && record.interruptCause === null) return',
+      },
+    ],
+  },
+  {
+    name: 'an interrupt is not waited for while its wrapper delivers',
+    edits: [{ file: lifecycle, find: 'Math.max(interruptUntil, Math.min(extended, latest))', replace: 'interruptUntil' }],
   },
   {
     name: 'a silent connection is believed for ever',

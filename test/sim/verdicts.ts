@@ -38,8 +38,8 @@ export function checkHistory(record: ExecutionRecord, log: readonly Logged[], wo
   if (record.env !== null || record.stdin !== null) fail('HTTP20', `${record.id} is over and still has its env or stdin`);
 
   honest(record, verdict, own, facts, world, fail);
-  renewedOnce(record, verdict, own, fail);
-  inTime(record, own, world, fail);
+  renewedOnce(record, verdict, logged, fail);
+  inTime(record, own, logged, world, fail);
 }
 
 /** What the verdict may say, given what was known (LIF5–LIF14, G9). */
@@ -54,9 +54,12 @@ function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Ev
   };
   if (fact) {
     if (fact.type === 'error') return expect('execution_failed wrapper_error');
+    const exited = fact.data.exitCode === 0 ? 'execution_completed' : 'execution_failed exit_nonzero';
+    // LIF37: nobody had told the job to stop.
+    if (fact.type === 'exit' && fact.data.toldToStop === false) return expect(exited);
     if (asked?.data.cause === 'runtime') return expect('execution_failed runtime_exceeded');
     if (fact.type === 'interrupted' || asked) return expect('execution_interrupted');
-    return expect(fact.data.exitCode === 0 ? 'execution_completed' : 'execution_failed exit_nonzero');
+    return expect(exited);
   }
   const ran = own.some(({ type }) => type === 'execution_running');
   const connection = own.findLast(({ type }) => type.startsWith('wrapper_'));
@@ -90,14 +93,36 @@ const RENEWED = 'execution_deadline_renewed';
 /** LIF33: later than this after its time a deadline is not believed at first. */
 const UNWATCHED_MS = 5_000;
 
+/** LIF36: how long the answer to an interrupt is waited for, as the log up to `before` tells it. */
+function interruptEnd(until: number, { policy }: ExecutionRecord, logged: readonly Logged[], before: Logged | undefined): number {
+  let graceUntil: number | null = null;
+  let sign = 0;
+  for (const row of logged.slice(0, before ? logged.indexOf(before) : undefined)) {
+    if (!row.own) sign = row.receivedAt;
+    else if (row.type === 'wrapper_disconnected') graceUntil = row.receivedAt + policy.disconnectGraceMs;
+    else if (row.type === 'wrapper_connected' || row.type === 'wrapper_reconnected') {
+      graceUntil = null;
+      sign = row.receivedAt;
+    } else if (row.type === RENEWED) {
+      const { data } = JSON.parse(row.line) as Event;
+      if (data.deadline === 'grace') graceUntil = data.until as number;
+    }
+  }
+  const extended = graceUntil ?? sign + policy.interruptGraceMs;
+  return Math.max(until, Math.min(extended, until + 9 * policy.interruptGraceMs));
+}
+
 /**
  * LIF33: a wait that passed unwatched starts again, once, with its full length; and no verdict comes from one that was found late and was not renewed.
  * The waits of an execution, as its events tell them: each begins with one event, and ends with another or with the verdict.
  */
-function renewedOnce({ id, policy }: ExecutionRecord, verdict: Event, own: Event[], fail: Fail): void {
+function renewedOnce(record: ExecutionRecord, verdict: Event, logged: readonly Logged[], fail: Fail): void {
+  const { id, policy } = record;
   const open = new Map<string, { until: number; lengthMs: number; renewed: boolean }>();
   const begin = (kind: string, at: number, lengthMs: number) => open.set(kind, { until: at + lengthMs, lengthMs, renewed: false });
-  for (const { type, at, data } of own) {
+  for (const row of logged) {
+    if (!row.own) continue;
+    const { type, at, data } = JSON.parse(row.line) as Event;
     if (type === 'execution_pending') begin('pending', at, policy.pendingTimeoutMs);
     if (type === 'execution_running') open.delete('pending');
     if (type === 'wrapper_disconnected') begin('grace', at, policy.disconnectGraceMs);
@@ -105,13 +130,8 @@ function renewedOnce({ id, policy }: ExecutionRecord, verdict: Event, own: Event
     if (type === 'interrupt_requested' && !open.has('interrupt')) begin('interrupt', at, policy.interruptGraceMs);
     if (type !== RENEWED) continue;
     const wait = open.get(String(data.deadline));
-    if (
-      !wait ||
-      wait.renewed ||
-      at - wait.until <= UNWATCHED_MS ||
-      data.until !== at + wait.lengthMs ||
-      data.lateMs !== at - wait.until
-    ) {
+    const until = wait && data.deadline === 'interrupt' ? interruptEnd(wait.until, record, logged, row) : (wait?.until ?? 0);
+    if (!wait || wait.renewed || at - until <= UNWATCHED_MS || data.until !== at + wait.lengthMs || data.lateMs !== at - until) {
       fail('LIF33', `${data.deadline} of ${id} was renewed to ${data.until}, which was not due (${JSON.stringify(wait)})`);
       return;
     }
@@ -127,12 +147,15 @@ function renewedOnce({ id, policy }: ExecutionRecord, verdict: Event, own: Event
           ? 'interrupt'
           : null;
   const wait = by === null ? undefined : open.get(by);
-  if (wait && !wait.renewed && verdict.at - wait.until > UNWATCHED_MS)
-    fail('LIF33', `${id} ended by its ${by} deadline, which passed ${verdict.at - wait.until} ms before anyone looked`);
+  if (!wait) return;
+  const until = by === 'interrupt' ? interruptEnd(wait.until, record, logged, logged.at(-1)) : wait.until;
+  if (!wait.renewed && verdict.at - until > UNWATCHED_MS)
+    fail('LIF33', `${id} ended by its ${by} deadline, which passed ${verdict.at - until} ms before anyone looked`);
+  if (verdict.at < until) fail('LIF36', `${id} ended by its ${by} deadline ${until - verdict.at} ms too early`);
 }
 
 /** Every deadline was kept, as far as the schedule left the coordinator an alarm (LIF27). */
-function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail): void {
+function inTime(record: ExecutionRecord, own: Event[], logged: readonly Logged[], world: World, fail: Fail): void {
   const { policy } = record;
   const overdue = (what: string, at: number, next: Event | undefined) => {
     if (next && next.at > world.latest(at))
@@ -140,6 +163,9 @@ function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail)
   };
   const after = (index: number, types: (type: string) => boolean) => own.slice(index + 1).find(({ type }) => types(type));
   const isEnd = (type: string) => terminalStatusOf(type) !== null;
+  const ownRows = logged.filter((row) => row.own);
+  const untilAnswer = (until: number, next: Event | undefined) =>
+    interruptEnd(until, record, logged, next && ownRows[own.indexOf(next)]);
   let interrupted = false;
   for (const [index, { type, at, data }] of own.entries()) {
     switch (type) {
@@ -150,13 +176,15 @@ function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail)
           after(index, (next) => next === 'execution_running' || next === RENEWED || isEnd(next)),
         );
         break;
-      case RENEWED:
-        overdue(
-          `the renewed ${data.deadline} deadline`,
-          data.until as number,
-          after(index, (next) => next === RENEWED || isEnd(next) || next === 'execution_running' || next === 'wrapper_reconnected'),
+      case RENEWED: {
+        const next = after(
+          index,
+          (type) => type === RENEWED || isEnd(type) || type === 'execution_running' || type === 'wrapper_reconnected',
         );
+        const until = data.until as number;
+        overdue(`the renewed ${data.deadline} deadline`, data.deadline === 'interrupt' ? untilAnswer(until, next) : until, next);
         break;
+      }
       case 'execution_running':
         overdue(
           'maxRuntimeMs',
@@ -173,12 +201,10 @@ function inTime(record: ExecutionRecord, own: Event[], world: World, fail: Fail)
         );
         break;
       case 'interrupt_requested':
-        if (!interrupted)
-          overdue(
-            'interruptGraceMs',
-            at + policy.interruptGraceMs,
-            after(index, (next) => next === RENEWED || isEnd(next)),
-          );
+        if (!interrupted) {
+          const next = after(index, (type) => type === RENEWED || isEnd(type));
+          overdue('interruptGraceMs', untilAnswer(at + policy.interruptGraceMs, next), next);
+        }
         interrupted = true;
         break;
       default:

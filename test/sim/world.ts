@@ -148,8 +148,8 @@ export class World {
     for (const [index, id] of ids.entries()) {
       const policy = this.#drawPolicy();
       const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
-      // LIF33: each wait may be renewed once.
-      const waits = 2 * (pendingTimeoutMs + interruptGraceMs + disconnectGraceMs);
+      // LIF33: each wait may be renewed once. LIF36: an interrupt may be waited for ten times as long.
+      const waits = 2 * (pendingTimeoutMs + 10 * interruptGraceMs + disconnectGraceMs);
       this.#limit += waits + maxRuntimeMs + silenceTimeoutMs + LAUNCH_BLOCKS_MS;
       const burst = index === 0 && this.#uplinkBytesPerSecond !== undefined;
       this.#jobs.set(id, burst ? drawBurst(random) : drawJob(random, bulky && index === 0));

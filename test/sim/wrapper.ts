@@ -93,6 +93,7 @@ export class WrapperProcess {
   #terminalQueued = false;
   #childTimers: Timer[] = [];
   #childEnded = false;
+  #toldToStop = false;
   #heartbeat: Timer | null = null;
   #pongTimer: Timer | null = null;
   #heardAt = 0;
@@ -533,7 +534,7 @@ export class WrapperProcess {
     for (const timer of this.#childTimers) this.#world.clock.cancel(timer);
     const stopping = this.phase === 'stopping';
     if (this.#signalled && exitCode !== 0) this.#conclude('interrupted', { reason: 'wrapper received SIGTERM', exitCode, signal });
-    else this.#conclude('exit', { exitCode, signal });
+    else this.#conclude('exit', { exitCode, signal, toldToStop: this.#toldToStop });
     if (stopping) this.#finish('the child was stopped');
   }
 
@@ -561,6 +562,7 @@ export class WrapperProcess {
   }
 
   #interruptChild(killAfterMs: number): void {
+    this.#toldToStop = true;
     const { random } = this.#world;
     switch (this.#job.manners) {
       case 'obeys':

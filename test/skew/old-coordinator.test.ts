@@ -45,10 +45,14 @@ function recordedLines(fixture: Fixture): Map<number, string> {
   return lines;
 }
 
-/** Without what differs from run to run. */
+/** Without what differs from run to run, and without fields that came after 0.1.0 (VER2). */
 const meaning = (line: string | undefined): unknown => {
   if (line === undefined) return undefined;
-  const { at: _, data, type } = JSON.parse(line) as HoldfastEvent;
+  const {
+    at: _,
+    data: { toldToStop: __, ...data },
+    type,
+  } = JSON.parse(line) as HoldfastEvent;
   return type === 'started' ? { type } : { type, data };
 };
 

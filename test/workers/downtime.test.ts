@@ -7,7 +7,20 @@ import { runDurableObjectAlarm } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE } from '../../protocol/index.ts';
 import { DOWNTIME_MS } from '../../src/core/lifecycle.ts';
-import { api, exit, get, newSession, putToSleep, type Run, readLog, start, stubOf, typesOf, WrapperPeer } from './support.ts';
+import {
+  api,
+  exit,
+  get,
+  newSession,
+  output,
+  putToSleep,
+  type Run,
+  readLog,
+  start,
+  stubOf,
+  typesOf,
+  WrapperPeer,
+} from './support.ts';
 
 afterEach(() => void vi.useRealTimers());
 
@@ -134,6 +147,20 @@ describe('the other deadlines', () => {
     at(interruptRequestedAt + 40_000);
     await alarm(run);
     expect(await get(run)).toMatchObject({ status: 'interrupted', forced: true });
+  });
+
+  test('[LIF33] an interrupt that waited for a delivery is not taken for one that was renewed', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    const peer = await WrapperPeer.welcomed(run);
+    await api('POST', `/v1/sessions/${run.session}/executions/${run.execution.id}/interrupt`, { body: {} });
+    await peer.next();
+    const { interruptRequestedAt = 0 } = await get(run);
+    at(interruptRequestedAt + 2_000);
+    await peer.deliver(1, [output('more\n')]);
+    at(interruptRequestedAt + 20_000);
+    await alarm(run);
+    expect((await get(run)).status).toBe('running');
+    expect(await renewals(run)).toMatchObject([{ deadline: 'interrupt', until: interruptRequestedAt + 23_000, lateMs: 15_000 }]);
   });
 
   test('[LIF33] the runtime limit is never renewed: however late it is found, the job is asked to stop at once', async () => {

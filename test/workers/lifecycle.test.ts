@@ -394,6 +394,130 @@ describe('interrupt', () => {
     expect(await peer.closed).toEqual({ code: CLOSE.settled, reason: '{"status":"interrupted"}' });
   });
 
+  test('[LIF36] an interrupt is waited for while its wrapper delivers a backlog, and the end of the job still counts', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    const peer = await WrapperPeer.welcomed(run);
+    await interrupt(run, { reason: 'enough' });
+    await peer.next();
+    const { interruptRequestedAt = 0 } = await get(run);
+    for (let seq = 1; seq <= 5; seq += 1) {
+      at(interruptRequestedAt + seq * 2_000);
+      await peer.deliver(seq, [output(`line ${seq}\n`)]);
+      await alarm(run);
+      expect((await get(run)).status).toBe('running');
+    }
+    at(interruptRequestedAt + 12_999);
+    await alarm(run);
+    expect((await get(run)).status).toBe('running');
+    await peer.deliver(6, [exit(null, 'SIGINT')]);
+    expect(await verdictOf(run)).toEqual({ type: 'execution_interrupted', data: { reason: 'enough', signal: 'SIGINT' } });
+    expect(typesOf(await readLog(run.session)).filter((type) => type === 'output')).toHaveLength(5);
+  });
+
+  test('[LIF36] a wrapper that stops delivering is waited for no longer than interruptGraceMs', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    const peer = await WrapperPeer.welcomed(run);
+    await interrupt(run);
+    await peer.next();
+    const { interruptRequestedAt = 0 } = await get(run);
+    at(interruptRequestedAt + 2_000);
+    await peer.deliver(1, [output('more\n')]);
+    await putToSleep(stubOf(run.session));
+    at(interruptRequestedAt + 4_999);
+    await alarm(run);
+    expect((await get(run)).status).toBe('running');
+    at(interruptRequestedAt + 5_000);
+    await alarm(run);
+    expect(await verdictOf(run)).toMatchObject({ type: 'execution_interrupted', data: { forced: true } });
+  });
+
+  test('[LIF36] a wrapper that never ends is waited for ten times interruptGraceMs', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    const peer = await WrapperPeer.welcomed(run);
+    await interrupt(run);
+    await peer.next();
+    const { interruptRequestedAt = 0 } = await get(run);
+    for (let seq = 1; seq <= 14; seq += 1) {
+      at(interruptRequestedAt + seq * 2_000);
+      await peer.deliver(seq, [output('more\n')]);
+    }
+    at(interruptRequestedAt + 29_999);
+    await peer.deliver(15, [output('more\n')]);
+    await alarm(run);
+    expect((await get(run)).status).toBe('running');
+    at(interruptRequestedAt + 30_000);
+    await alarm(run);
+    expect(await verdictOf(run)).toMatchObject({ type: 'execution_interrupted', data: { forced: true } });
+  });
+
+  test('[LIF36] a wrapper that is away is waited for until its grace is over, and one that comes back has its time to answer', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    const peer = await WrapperPeer.welcomed(run);
+    peer.close();
+    await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
+    const { graceUntil = 0 } = await get(run);
+    at(graceUntil - 4_900);
+    await interrupt(run, { reason: 'enough' });
+    at(graceUntil - 1);
+    await alarm(run);
+    expect((await get(run)).status).toBe('running');
+    const back = await WrapperPeer.hello(run);
+    expect(await back.next()).toMatchObject({ commands: [{ command: 'interrupt' }] });
+    at(graceUntil + 2_998);
+    await alarm(run);
+    expect((await get(run)).status).toBe('running');
+    await back.deliver(1, [exit(null, 'SIGINT')]);
+    expect(await verdictOf(run)).toEqual({ type: 'execution_interrupted', data: { reason: 'enough', signal: 'SIGINT' } });
+  });
+
+  test('[LIF36] a wrapper that does not come back within its grace leaves the verdict of the interrupt', async () => {
+    const run = await start(newSession(), { policy: SHORT });
+    const peer = await WrapperPeer.welcomed(run);
+    peer.close();
+    await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
+    const { graceUntil = 0 } = await get(run);
+    at(graceUntil - 4_900);
+    await interrupt(run);
+    at(graceUntil);
+    await alarm(run);
+    expect(await verdictOf(run)).toMatchObject({ type: 'execution_interrupted', data: { forced: true } });
+  });
+
+  const byItself = (exitCode: number) => ({ ...exit(exitCode), data: { exitCode, signal: null, toldToStop: false } });
+
+  test.each([
+    [byItself(0), { status: 'completed', exitCode: 0 }],
+    [byItself(3), { status: 'failed', code: 'exit_nonzero', exitCode: 3 }],
+  ])('[LIF37] a job that had ended before the interrupt reached it ends as its exit says: %j', async (fact, ended) => {
+    const run = await start(newSession());
+    const peer = await WrapperPeer.welcomed(run);
+    await interrupt(run);
+    await peer.next();
+    await peer.deliver(1, [fact]);
+    expect(await get(run)).toMatchObject(ended);
+    await verdictOf(run);
+  });
+
+  test.each([
+    [byItself(0), { status: 'completed', exitCode: 0 }],
+    [
+      { ...exit(0), data: { exitCode: 0, signal: null, toldToStop: true } },
+      { status: 'failed', code: 'runtime_exceeded' },
+    ],
+    [exit(0), { status: 'failed', code: 'runtime_exceeded' }],
+  ])('[LIF37] the limit of a run counts only where its interrupt reached the job, or nobody knows: %j', async (fact, ended) => {
+    const run = await start(newSession(), { policy: { ...SHORT, maxRuntimeMs: 10_000 } });
+    const peer = await WrapperPeer.welcomed(run);
+    const { startedAt = 0 } = await get(run);
+    at(startedAt + 10_000);
+    await alarm(run);
+    expect(await get(run)).toMatchObject({ status: 'running', interruptRequestedAt: startedAt + 10_000 });
+    await peer.next();
+    await peer.deliver(1, [fact]);
+    expect(await get(run)).toMatchObject(ended);
+    await verdictOf(run);
+  });
+
   test('[LIF] asked twice it is one command; force adds a SIGKILL once', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);

@@ -13,6 +13,8 @@ import {
 
 const exited = (exitCode: number | null, signal: NodeJS.Signals | null) =>
   ({ kind: 'exited', exitCode, signal, pipesLeftOpen: false }) as const;
+const BY_ITSELF = { passedSignal: null, toldToStop: false };
+const signalled = (passedSignal: NodeJS.Signals) => ({ passedSignal, toldToStop: true });
 
 describe('a job that ended', () => {
   it.each([
@@ -21,14 +23,18 @@ describe('a job that ended', () => {
     [null, 'SIGKILL', 137],
     [null, 'SIGINT', 130],
   ] as const)('with code %j and signal %j: exit, and %i', (code, signal, exitCode) => {
-    expect(endOfChild(exited(code, signal), null)).toEqual({ type: 'exit', data: { exitCode: code, signal }, exitCode });
+    expect(endOfChild(exited(code, signal), BY_ITSELF)).toEqual({
+      type: 'exit',
+      data: { exitCode: code, signal, toldToStop: false },
+      exitCode,
+    });
   });
 
   it.each([
     [3, null, 3],
     [null, 'SIGTERM', 143],
   ] as const)('with code %j and signal %j after a signal was passed on: interrupted, and %i', (code, signal, exitCode) => {
-    expect(endOfChild(exited(code, signal), 'SIGHUP')).toEqual({
+    expect(endOfChild(exited(code, signal), signalled('SIGHUP'))).toEqual({
       type: 'interrupted',
       data: { reason: 'wrapper received SIGHUP', exitCode: code, signal },
       exitCode,
@@ -36,13 +42,17 @@ describe('a job that ended', () => {
   });
 
   it('with 0 after a signal was passed on is believed', () => {
-    expect(endOfChild(exited(0, null), 'SIGTERM')).toEqual({ type: 'exit', data: { exitCode: 0, signal: null }, exitCode: 0 });
+    expect(endOfChild(exited(0, null), signalled('SIGTERM'))).toEqual({
+      type: 'exit',
+      data: { exitCode: 0, signal: null, toldToStop: true },
+      exitCode: 0,
+    });
   });
 
   it('before it was a process: spawn_failed and 127, whatever was passed on', () => {
     const end = { type: 'error', data: { error: 'spawn x ENOENT', code: 'spawn_failed', fatal: true }, exitCode: 127 };
-    expect(endOfChild({ kind: 'not_started', message: 'spawn x ENOENT' }, null)).toEqual(end);
-    expect(endOfChild({ kind: 'not_started', message: 'spawn x ENOENT' }, 'SIGTERM')).toEqual(end);
+    expect(endOfChild({ kind: 'not_started', message: 'spawn x ENOENT' }, BY_ITSELF)).toEqual(end);
+    expect(endOfChild({ kind: 'not_started', message: 'spawn x ENOENT' }, signalled('SIGTERM'))).toEqual(end);
   });
 });
 

@@ -205,7 +205,7 @@ describe('[SPL26] a run', () => {
   });
   const sh = (script: string) => ['sh', '-c', script];
   const said = () => coordinator.events.filter(({ type }) => type !== 'started').map(({ type, data }) => [type, data]);
-  const exited = ['exit', { exitCode: 0, signal: null }];
+  const exited = ['exit', { exitCode: 0, signal: null, toldToStop: false }];
 
   it('says its progress and its status in JSON lines; a mistaken line and a forged end stay what the job printed', async () => {
     const script = `echo '{"holdfast":"status","message":"Looking"}'

@@ -54,7 +54,7 @@ describe('how a run ends', () => {
     });
     expect(coordinator.text('stdout')).toBe('out\n');
     expect(coordinator.text('stderr')).toBe('err\n');
-    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: 0, signal: null } });
+    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: 0, signal: null, toldToStop: false } });
     expect(readdirSync(spool)).toEqual([]);
     expect(log.problems).toEqual([]);
   });
@@ -66,7 +66,7 @@ describe('how a run ends', () => {
     ['kill -15 $$', 143, { exitCode: null, signal: 'SIGTERM' }],
   ])('"%s" gives %i', async (script, code, data) => {
     expect(await runInProcess(coordinator, sh(script)).exitCode).toBe(code);
-    expect(lastEvent()?.data).toEqual(data);
+    expect(lastEvent()?.data).toEqual({ ...data, toldToStop: false });
   });
 
   it('a command that does not exist is a fatal error and 127', async () => {
@@ -337,6 +337,20 @@ describe('[S4] when the coordinator no longer wants it', () => {
     expect(coordinator.dials.length).toBe(1);
   });
 
+  it('[SV9] 4000 before everything was delivered: stderr says how many events the log lacks', async () => {
+    const { wait, open } = gate();
+    const { exitCode, log } = runInProcess(coordinator, sh(`echo one; ${wait}`));
+    await coordinator.until(() => coordinator.text() === 'one\n', 'the first line');
+    expect(log.problems).toEqual([]);
+    coordinator.acks = false;
+    const { length } = coordinator.events;
+    open();
+    await coordinator.until(() => coordinator.events.length > length, 'the exit');
+    coordinator.last.socket.close(4000, '{"status":"interrupted"}');
+    expect(await exitCode).toBe(0);
+    expect(log.problems).toEqual(['the execution was settled before 1 event was delivered; it is not in its log']);
+  });
+
   it('a job that ignores SIGTERM is killed', async () => {
     const { exitCode } = runInProcess(coordinator, sh('trap "" TERM; echo ready; while :; do sleep 0.1; done'), {
       times: { killAfterMs: 300 },
@@ -366,7 +380,7 @@ describe('interrupt', () => {
     expect(await exitCode).toBe(130);
     expect(Date.now() - askedAt).toBeLessThan(9000); // It is not left to the last rung of the 10 s ladder.
     expect(isRunning(Number(coordinator.text()))).toBe(false);
-    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: null, signal: 'SIGINT' } });
+    expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: null, signal: 'SIGINT', toldToStop: true } });
     expect(coordinator.ackedCommands).toEqual([1]);
   });
 
