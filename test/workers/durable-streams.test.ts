@@ -452,8 +452,7 @@ describe('refusals', () => {
     await peer.deliver(4, [exit(0)]);
     const whole = await withTicket('offset=-1');
     expect([upToDate(whole), closed(whole)]).toEqual([true, true]);
-    for (const live of ['', '&live=long-poll'])
-      expect(closed(await withTicket(`offset=${next(whole)}${live}`)), live).toBe(true);
+    for (const live of ['', '&live=long-poll']) expect(closed(await withTicket(`offset=${next(whole)}${live}`)), live).toBe(true);
     expect(closed(await withTicket('', 'HEAD'))).toBe(true);
   });
 
