@@ -23,6 +23,10 @@ export const CLOSE = {
 
 /** The reason of a 4404 when the object itself knows that its session was deleted. Without it, 4404 may come from a coordinator with other data. */
 export const DELETED_REASON = 'deleted';
+/** The reason of a 4409. */
+export const CLAIMED_REASON = 'another wrapper has this execution';
+/** The reason of a 4000 whose sender does not know the verdict. With it, the reason is `{"status":"…"}`. */
+export const SETTLED_REASON = 'settled';
 /** The reason of a 1013 to a wrapper whose execution waits behind another. */
 export const QUEUED_REASON = 'queued';
 

@@ -3,12 +3,14 @@
  * what the receiver does next.
  *
  * Only the coordinator knows the state of an execution. It speaks in two ways: close codes from 4000 to 4999, and problem
- * documents of its own. Everything else comes from the network: a proxy's error page, a redirect, a sign-in page, JSON of
+ * documents of its own. The codes that end a running job at once count only with the coordinator's own reason, because a program of
+ * someone else that answers in its place may use the same codes. Everything else comes from the network: a proxy's error page, a redirect, a sign-in page, JSON of
  * another service, a close with 1008. It says nothing about the execution, so the next attempt may reach the coordinator.
  */
 
 import { PROBLEM_TYPE_PREFIX, type Problem } from './api.ts';
-import { CLOSE, DELETED_REASON, QUEUED_REASON } from './close-codes.ts';
+import { CLAIMED_REASON, CLOSE, DELETED_REASON, QUEUED_REASON, SETTLED_REASON } from './close-codes.ts';
+import { isStatus, isTerminal, type TerminalStatus } from './statuses.ts';
 
 export type Word =
   /** Not the coordinator: nothing is known. */
@@ -47,15 +49,27 @@ export function nextStepAfter(word: Word): NextStep {
 }
 
 const WORDS: Readonly<Record<number, Word>> = {
-  [CLOSE.settled]: 'settled',
-  [CLOSE.claimed]: 'claimed',
   [CLOSE.credentialRefused]: 'unauthorized',
   [CLOSE.helloTimeout]: 'later',
   [CLOSE.tooSlow]: 'later',
   [CLOSE.tooManyConnections]: 'later',
 };
 
+/** The verdict in the reason of a 4000; null when there is none. */
+export function settledStatusOf(reason: string): TerminalStatus | null {
+  try {
+    const { status } = Object(JSON.parse(reason)) as { status?: unknown };
+    return isStatus(status) && isTerminal(status) ? status : null;
+  } catch {
+    return null;
+  }
+}
+
+const isSettledReason = (reason: string): boolean => reason === SETTLED_REASON || settledStatusOf(reason) !== null;
+
 export function wordOfClose(code: number, reason = ''): Word {
+  if (code === CLOSE.settled) return isSettledReason(reason) ? 'settled' : 'network';
+  if (code === CLOSE.claimed) return reason === CLAIMED_REASON ? 'claimed' : 'network';
   if (code === CLOSE.notFound && reason === DELETED_REASON) return 'deleted';
   if (code === CLOSE.tryAgainLater && reason === QUEUED_REASON) return 'later';
   // A code of a later version is a refusal (VER5). Below 4000 a platform or a proxy speaks.

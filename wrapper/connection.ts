@@ -43,8 +43,7 @@ import {
   retryAfterMs,
   type WelcomeFrame,
 } from '../protocol/index.ts';
-import type { ConnectionEnd } from './loss.ts';
-import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './loss.ts';
+import { Attempts, type ConnectionEnd, describe, isQueued, type Loss, lossOfAnswer, wordOf } from './loss.ts';
 import { type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface ConnectionOptions extends TransportOptions {
@@ -153,8 +152,11 @@ export class Connection implements Transport {
         agent: agentFor(url),
       } as ConstructorParameters<typeof WebSocket>[2]);
     } catch (error) {
-      // A token that no header can carry, a URL or a proxy's that is none: no retry will change that.
-      this.#end({ kind: 'refused', why: (error as Error).message });
+      // A token that no header can carry, or an invalid URL of the coordinator or a proxy. Only after a first welcome is a retry worth it.
+      const why = (error as Error).message;
+      if (!this.#attempts.everWelcomed) return this.#end({ kind: 'refused', why });
+      credential.refresh();
+      this.#lost({ kind: 'transport', message: why });
       return;
     }
     const watchdog = setTimeout(() => {
@@ -210,7 +212,10 @@ export class Connection implements Transport {
     }
     const { frame } = parsed;
     if (frame.type === 'welcome') {
-      if (phase.kind === 'greeting') this.#welcomed(phase.socket, phase.watchdog, frame);
+      if (phase.kind !== 'greeting') return;
+      const why = this.#options.handlers.refusalOf?.(frame) ?? null;
+      if (why === null) this.#welcomed(phase.socket, phase.watchdog, frame);
+      else this.#lost({ kind: 'unfit_welcome', why });
       return;
     }
     // A close frame belongs to the answer of a POST; a socket is closed by closing it.
@@ -236,8 +241,7 @@ export class Connection implements Transport {
   #lost(loss: Loss): void {
     const wasUp = this.#phase.kind === 'up';
     this.#detach({ kind: 'aside' })?.terminate();
-    const settled = loss.kind === 'closed' && loss.code === CLOSE.settled;
-    if (!wasUp && !settled && this.#options.detour?.(loss)) return;
+    if (!wasUp && wordOf(loss) !== 'settled' && this.#options.detour?.(loss)) return;
     this.#follow(loss, wasUp);
   }
 

@@ -7,8 +7,8 @@
  *   SV3  A boot makes no event before its first welcome, because that may tell that the numbering goes on further up.
  *   SV5  A command of the coordinator is noted, carried out, and acked, in this order. One that was noted before is only acked.
  *   DL1  What the sender has released is released in the spool in the same turn, and nothing else is.
- *   DL2  When the numbering is lost (somebody else writes from a copy of this spool) or the coordinator has lost what it acknowledged, nothing
- *        more is sent: it is closed for good.
+ *   DL2  A welcome after the first one that does not fit is a refusal: the coordinator has lost what it acknowledged, or has events that this boot never
+ *        made. Nothing is sent, numbered or released because of it. It is retried like any refusal (LO4), because old data may be served only for a moment.
  */
 
 import {
@@ -73,8 +73,6 @@ export class Delivery implements ConnectionHandlers {
   readonly #connection: Transport;
   #welcomed = false;
   #spoolWasBehind = false;
-  /** The coordinator has events under numbers that this boot had not given yet: somebody else writes from the same spool (DL2). */
-  #numberingLost = false;
   #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
   #frameBytes = 0;
   #unheardSince = monotonicNow();
@@ -145,8 +143,6 @@ export class Delivery implements ConnectionHandlers {
 
   /** A chunk is on disk, and may be sent. */
   stored(chunk: Chunk): void {
-    // What the stopped job still says stays in the spool: the sender's numbering is no longer ours to go on with (DL2).
-    if (this.#numberingLost) return;
     this.#sender.appended(chunk);
     this.#pump();
   }
@@ -184,6 +180,11 @@ export class Delivery implements ConnectionHandlers {
     };
   }
 
+  /** DL2. The first welcome is taken as it is: `#settleLosses` and `skipTo` make it fit. */
+  refusalOf({ ackedSeq }: WelcomeFrame): string | null {
+    return this.#welcomed ? this.#sender.refusalOf(ackedSeq) : null;
+  }
+
   welcome(frame: WelcomeFrame): void {
     if (!this.#welcomed) this.#settleLosses(frame.ackedSeq);
     const limits = { ...frame.limits, silenceMs: frame.policy.silenceTimeoutMs };
@@ -192,16 +193,12 @@ export class Delivery implements ConnectionHandlers {
       case 'resumed':
         break;
       case 'behind':
-        if (this.#welcomed) {
-          this.#numberingLost = true;
-          this.#fatal(`the coordinator has ${frame.ackedSeq} events, but there are only ${this.#spool.nextSeq - 1}`);
-          return;
-        }
         this.#spoolWasBehind = true;
         this.#spool.skipTo(outcome.nextSeq); // SV3
         break;
       case 'history_lost':
-        this.#fatal(`the coordinator asks for event ${frame.ackedSeq + 1}, which it acknowledged before`);
+        // `refusalOf` keeps such a welcome away. Nothing was changed by it.
+        this.#connection.restart(`the coordinator asks for event ${frame.ackedSeq + 1}, which it acknowledged before`);
         return;
       default:
         outcome satisfies never;
@@ -292,11 +289,6 @@ export class Delivery implements ConnectionHandlers {
   }
 
   // ── what follows from it ────────────────────────────────────────────────────────────────────────────────────────
-
-  #fatal(why: string): void {
-    void this.#connection.close();
-    this.ended({ kind: 'refused', why });
-  }
 
   #command(command: Command): void {
     const { commandsDone } = this.#spool.state;

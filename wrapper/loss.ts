@@ -7,7 +7,8 @@
  *   LO2  What the network says ends nothing. What ends a run at once is `settled`, `deleted` and `claimed`.
  *   LO3  A coordinator that asks to wait (queued, saturated) is asked again at the slowest pace, and so is one that refuses a run that began.
  *   LO4  Any other refusal is believed when it has lasted: before the first welcome for a short time, after it until the grace is certainly
- *        over. A coordinator with a wrong key or an empty data folder must not end a job that another one will ask for a moment later.
+ *        over. A coordinator with a wrong key or an empty data folder must not end a job that another one will ask for a moment later. The same
+ *        holds for a welcome that does not fit: the coordinator may serve an older copy of its data for a moment.
  *   LO5  A refused credential is read again from its source before the next attempt.
  *   LO6  `Retry-After` is believed when the coordinator says it. From anyone else it is at most the cap of the curve, so that nobody in between
  *        can make a wrapper outwait its grace.
@@ -16,14 +17,13 @@
 import {
   CLOSE,
   describeForeignAnswer,
-  isStatus,
-  isTerminal,
   type OwnProblem,
   POLICY_DEFAULTS,
   type Policy,
   QUEUED_REASON,
   readProblem,
   retryDelayMs,
+  settledStatusOf,
   type TerminalStatus,
   type Word,
   WRAPPER_RECONNECT,
@@ -51,7 +51,9 @@ export type Loss =
       problem: OwnProblem | null;
     }
   /** `sign`: cut (the connection was there and was taken away), silence (nothing came in time), or anything else. */
-  | { kind: 'transport'; message: string; sign?: 'cut' | 'silence' };
+  | { kind: 'transport'; message: string; sign?: 'cut' | 'silence' }
+  /** The welcome cannot be taken: the coordinator has other data than before. */
+  | { kind: 'unfit_welcome'; why: string };
 
 /** An HTTP answer that is not the wanted one. */
 export function lossOfAnswer(status: number, contentType: string | null, body: string, retryAfter: number | null): Loss {
@@ -71,6 +73,8 @@ export function describe(loss: Loss): string {
     }
     case 'transport':
       return loss.message;
+    case 'unfit_welcome':
+      return loss.why;
     default:
       return loss satisfies never;
   }
@@ -84,6 +88,8 @@ export function wordOf(loss: Loss): Word {
       return wordOfStatus(loss.status, loss.problem);
     case 'transport':
       return 'network';
+    case 'unfit_welcome':
+      return 'refused';
     default:
       return loss satisfies never;
   }
@@ -106,6 +112,8 @@ export function looksLikeNoUpgrades(loss: Loss): boolean {
       return loss.status <= 503 && !PASSING_STATUSES.has(loss.status);
     case 'transport':
       return loss.sign !== undefined;
+    case 'unfit_welcome':
+      return false;
     default:
       return loss satisfies never;
   }
@@ -149,6 +157,10 @@ export class Attempts {
   get count(): number {
     return this.#attempt;
   }
+  /** There was a first welcome, over any transport. */
+  get everWelcomed(): boolean {
+    return this.#policy !== null;
+  }
 
   welcomed(policy: Policy, now: number): void {
     if (!this.#policy) this.#connectedAt = now;
@@ -171,7 +183,7 @@ export class Attempts {
     this.#sound = false;
     switch (word) {
       case 'settled':
-        return { kind: 'ended', end: { kind: 'settled', status: loss.kind === 'closed' ? settledStatus(loss.reason) : null } };
+        return { kind: 'ended', end: { kind: 'settled', status: loss.kind === 'closed' ? settledStatusOf(loss.reason) : null } };
       case 'deleted':
       case 'claimed':
         return refusedBy(loss);
@@ -220,12 +232,3 @@ export const isQueued = (loss: Loss): boolean =>
 /** Queued, or too much to do (SPL21). A 500 is no such request. */
 const isAskedToWait = (loss: Loss): boolean =>
   isQueued(loss) || (loss.kind === 'status' && (loss.status === 429 || loss.status === 503));
-
-function settledStatus(reason: string): TerminalStatus | null {
-  try {
-    const { status } = JSON.parse(reason) as { status?: unknown };
-    return isStatus(status) && isTerminal(status) ? status : null;
-  } catch {
-    return null;
-  }
-}

@@ -152,9 +152,12 @@ export class PostTransport implements Transport {
     let headers: Headers;
     try {
       headers = new Headers({ authorization: `Bearer ${credential.current()}`, 'content-type': 'application/x-ndjson' });
-    } catch (error) {
-      // A token that no header can carry: no retry will change that.
-      this.#end({ kind: 'refused', why: (error as Error).message });
+    } catch {
+      // The error names the token, so it is not passed on. Only after a first welcome is a retry worth it.
+      const why = 'the ingest token has characters that no HTTP header can carry';
+      if (!this.#attempts.everWelcomed) return this.#end({ kind: 'refused', why });
+      credential.refresh();
+      this.#lost({ kind: 'transport', message: why });
       return;
     }
     const hello = Buffer.from(encodeFrame(handlers.hello()));
@@ -228,9 +231,12 @@ export class PostTransport implements Transport {
     this.#patience = Math.max(1, this.#patience / 2);
     for (const frame of frames) {
       switch (frame.type) {
-        case 'welcome':
+        case 'welcome': {
+          const why = handlers.refusalOf?.(frame) ?? null;
+          if (why !== null) return this.#lost({ kind: 'unfit_welcome', why });
           this.#welcomed(frame, current);
           break;
+        }
         case 'close':
           this.#lost({ kind: 'closed', code: frame.code, reason: frame.reason });
           return;

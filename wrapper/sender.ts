@@ -171,6 +171,13 @@ export class Sender {
     this.#ackedSeq = first.firstSeq - 1;
   }
 
+  /** Of a welcome after the first one: why it does not fit to what was acked and made. Changes nothing. */
+  refusalOf(ackedSeq: number): string | null {
+    if (ackedSeq >= this.#nextSeq) return `the coordinator has ${ackedSeq} events, but there are only ${this.#nextSeq - 1}`;
+    if (ackedSeq < this.earliestSeq - 1) return `the coordinator asks for event ${ackedSeq + 1}, which it acknowledged before`;
+    return null;
+  }
+
   welcome(ackedSeq: number, limits: SenderLimits, now: number): WelcomeOutcome {
     const earliest = this.earliestSeq;
     if (ackedSeq < earliest - 1) return { kind: 'history_lost', ackedSeq, earliest }; // SND2

@@ -230,6 +230,7 @@ export class TransportSwitch implements Transport {
     const { handlers } = this.#options;
     return {
       hello: () => handlers.hello(),
+      refusalOf: (frame) => handlers.refusalOf?.(frame) ?? null,
       welcome,
       frame: (frame) => handlers.frame(frame),
       down: (why) => handlers.down(why),

@@ -38,6 +38,8 @@ export interface FailedAttempt {
 
 export interface ConnectionHandlers {
   hello(): HelloFrame;
+  /** Asked before a welcome counts: why it cannot be taken. Then it is a refusal (LO4), and nothing else follows from it. */
+  refusalOf?(frame: WelcomeFrame): string | null;
   welcome(frame: WelcomeFrame): void;
   /** Frames after the welcome. */
   frame(frame: Exclude<CoordinatorFrame, WelcomeFrame | CloseFrame>): void;

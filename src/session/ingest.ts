@@ -4,6 +4,7 @@
  */
 
 import {
+  CLAIMED_REASON,
   CLOSE,
   type EventsFrame,
   encodeFrame,
@@ -16,6 +17,7 @@ import {
   lastEventOf,
   PROTOCOL_VERSION,
   parseWrapperFrame,
+  SETTLED_REASON,
   UNBOUND_SOCKETS_MAX,
   utf8Bytes,
   type WelcomeFrame,
@@ -154,19 +156,19 @@ function onHello(
   if (tooOld) {
     commit(context, record.id, tooOld, now);
     const ended = store.executions.get(record.id);
-    return detachAndClose(socket, CLOSE.settled, ended ? settledReason(ended) : 'settled');
+    return detachAndClose(socket, CLOSE.settled, ended ? settledReason(ended) : SETTLED_REASON);
   }
   if (attachment.posted && continuesByPost(record, hello)) return sayWelcome(record.epoch);
   const answer = acceptHello(record, hello, ackedSeq, attachment.posted ? 'http' : 'socket', now);
   switch (answer.kind) {
     case 'claimed':
       refuseWrapper(context, record.id, CLOSE.claimed);
-      return detachAndClose(socket, CLOSE.claimed, 'another wrapper has this execution');
+      return detachAndClose(socket, CLOSE.claimed, CLAIMED_REASON);
     case 'not_yet':
       return detachAndClose(socket, CLOSE.tryAgainLater, 'queued');
     case 'accept': {
       const written = store.transact(() => writeTransition(context, record.id, answer.transition, now));
-      if (!written) return detachAndClose(socket, CLOSE.settled, 'settled');
+      if (!written) return detachAndClose(socket, CLOSE.settled, SETTLED_REASON);
       for (const other of ingestSockets(context.runtime, record.id)) {
         // A younger one without a hello may be the same wrapper's next attempt; it is left to introduce itself.
         const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;

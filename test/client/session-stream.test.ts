@@ -530,7 +530,7 @@ describe('reconnecting', () => {
   });
 
   test.each([
-    [4000, '', 'closed_4000'],
+    [4000, '{"status":"completed"}', 'closed_4000'],
     [4001, '', 'closed_4001'],
     [4400, 'bad_request: after: must be a whole number', 'bad_request'],
     [4404, '', 'not_found'],

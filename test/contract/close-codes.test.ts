@@ -16,14 +16,15 @@ import {
 } from '../../protocol/index.ts';
 import { anyText } from './arbitraries.ts';
 
-const OWN_CODES: readonly [rule: string, name: keyof typeof CLOSE, code: number, next: NextStep][] = [
-  ['CLS1', 'settled', 4000, 'stop'],
+/** `reason`: without it, the code is not the coordinator's (CLS17). */
+const OWN_CODES: readonly [rule: string, name: keyof typeof CLOSE, code: number, next: NextStep, reason?: string][] = [
+  ['CLS1', 'settled', 4000, 'stop', '{"status":"completed"}'],
   ['CLS2', 'superseded', 4001, 'stop'],
   ['CLS3', 'badFrame', 4400, 'stop'],
   ['CLS4', 'credentialRefused', 4401, 'refresh_credential'],
   ['CLS5', 'notFound', 4404, 'stop'],
   ['CLS6', 'helloTimeout', 4408, 'retry'],
-  ['CLS7', 'claimed', 4409, 'stop'],
+  ['CLS7', 'claimed', 4409, 'stop', 'another wrapper has this execution'],
   ['CLS8', 'offsetUnavailable', 4410, 'stop'],
   ['CLS9', 'tooSlow', 4413, 'retry'],
   ['CLS10', 'tooManyConnections', 4429, 'retry'],
@@ -33,9 +34,10 @@ const OWN_CODES: readonly [rule: string, name: keyof typeof CLOSE, code: number,
 const OF_OTHERS = [1000, 1001, 1002, 1003, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015, 3000, 3999];
 
 describe('close codes', () => {
-  it.each(OWN_CODES)('[%s] %s is %i: %s', (_rule, name, code, next) => {
+  it.each(OWN_CODES)('[%s] %s is %i: %s', (_rule, name, code, next, reason) => {
     expect(CLOSE[name]).toBe(code);
-    expect(nextStepAfterClose(code)).toBe(next);
+    expect(nextStepAfterClose(code, reason)).toBe(next);
+    if (reason !== undefined) expect(nextStepAfterClose(code)).toBe('retry');
   });
 
   it('[CLS11] the names hold these codes and no others', () => {

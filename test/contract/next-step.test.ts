@@ -86,6 +86,46 @@ describe('who speaks', () => {
     expect(wordOfClose(4001, 'deleted')).toBe('refused');
   });
 
+  it.each([
+    ['{"status":"completed"}', 'settled'],
+    ['{"status":"failed"}', 'settled'],
+    ['{"status":"interrupted"}', 'settled'],
+    ['{"status":"failed","more":1}', 'settled'],
+    ['settled', 'settled'],
+    ['', 'network'],
+    ['bye', 'network'],
+    ['Settled', 'network'],
+    ['{"status":"running"}', 'network'],
+    ['{"status":"closed"}', 'network'],
+    ['{"status":["failed"]}', 'network'],
+    ['{"status":"failed"', 'network'],
+    ['{}', 'network'],
+    ['[]', 'network'],
+    ['null', 'network'],
+    ['"failed"', 'network'],
+  ] as const)('[CLS16] [CLS17] 4000 with the reason %j is: %s', (reason, word) => {
+    expect(wordOfClose(4000, reason)).toBe(word);
+  });
+
+  it.each([
+    ['another wrapper has this execution', 'claimed'],
+    ['', 'network'],
+    ['conflict', 'network'],
+    ['claimed', 'network'],
+    ['another wrapper has this execution.', 'network'],
+  ] as const)('[CLS16] [CLS17] 4409 with the reason %j is: %s', (reason, word) => {
+    expect(wordOfClose(4409, reason)).toBe(word);
+  });
+
+  it('[CLS16] no reason of any other kind is believed, and none makes it throw', () => {
+    fc.assert(
+      fc.property(fc.constantFrom(4000, 4409), fc.oneof(fc.string(), fc.json()), (code, reason) => {
+        expect(wordOfClose(code, `x${reason}`)).toBe('network');
+        wordOfClose(code, reason);
+      }),
+    );
+  });
+
   it('[CLS11] 1013 is the coordinator’s only with the reason `queued`', () => {
     expect(wordOfClose(1013, 'queued')).toBe('later');
     expect(wordOfClose(1013, 'service restart')).toBe('network');

@@ -8,6 +8,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import {
+  CLAIMED_REASON,
   CLOSE,
   type Command,
   type EventsFrame,
@@ -334,7 +335,7 @@ export class FakeCoordinator {
   welcome(connection: FakeConnection): void {
     const wrapperId = connection.hello?.wrapperId ?? '';
     if (this.ended && this.settles) return connection.socket.close(CLOSE.settled, '{"status":"completed"}');
-    if (this.#wrapperId !== null && this.#wrapperId !== wrapperId) return connection.socket.close(CLOSE.claimed, 'claimed');
+    if (this.#wrapperId !== null && this.#wrapperId !== wrapperId) return connection.socket.close(CLOSE.claimed, CLAIMED_REASON);
     this.#wrapperId = wrapperId;
     const { bootId = '' } = connection.hello ?? {};
     const continues = connection.posted !== null && this.#postingBoot === bootId;

@@ -86,6 +86,12 @@ describe('handshake', () => {
     expect(coordinator.faults).toEqual([]);
   });
 
+  it('[SPL45] a token that no header can carry is final before the first welcome', async () => {
+    const { ends } = connect({}, fixedCredential('two\nlines'));
+    expect(ends).toEqual([{ kind: 'refused', why: expect.stringContaining('authorization') }]);
+    expect(coordinator.dials).toEqual([]);
+  });
+
   it('[CN4] gives up an upgrade that nobody answers, and the next attempt succeeds', async () => {
     coordinator.refuse = (dial) => (dial === 1 ? 'hang' : null);
     const { connection } = connect({ connectWatchdogMs: 150 });
@@ -164,7 +170,7 @@ describe('refusals', () => {
   });
 
   it.each([
-    [4409, 'because'],
+    [4409, 'another wrapper has this execution'],
     [4404, 'deleted'],
   ])('[CLS17] close code %i (%s) is final at once', async (code, reason) => {
     coordinator.onHello = (connection) => {
@@ -178,15 +184,18 @@ describe('refusals', () => {
     expect(ends).toEqual([{ kind: 'refused', why: `closed with ${code} (${reason})`, wsCloseCode: code }]);
   });
 
-  it.each([1000, 1001, 1008, 1011, 1012, 1013, 4408, 4413, 4429])('[CN6] close code %i is tried again', async (code) => {
-    coordinator.onHello = (connection) => {
-      if (coordinator.connections.length > 1) return true;
-      connection.socket.close(code);
-      return false;
-    };
-    const { connection } = connect();
-    await until(() => connection.up, 'up');
-  });
+  it.each([1000, 1001, 1008, 1011, 1012, 1013, 4000, 4408, 4409, 4413, 4429])(
+    '[CN6] close code %i is tried again',
+    async (code) => {
+      coordinator.onHello = (connection) => {
+        if (coordinator.connections.length > 1) return true;
+        connection.socket.close(code);
+        return false;
+      };
+      const { connection } = connect();
+      await until(() => connection.up, 'up');
+    },
+  );
 
   it('[S4] [ING7] 4000 is the good end, not a disconnect', async () => {
     const { connection, ends, downs } = connect();

@@ -4,10 +4,21 @@
  * Method: `run` inside this process, with a real job. After a cut each attempt is answered with one kind of answer, until several were refused.
  */
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FakeCoordinator, pageAnswer, problemAnswer, type Refusal } from '../support/fake-coordinator.ts';
-import { gate, keptLog, removeTemporaryFolders, runInProcess, until } from '../support/wrapper-run.ts';
+import { encodeFrame } from '../../protocol/index.ts';
+import { fileCredential } from '../../wrapper/credential.ts';
+import { type FakeConnection, FakeCoordinator, pageAnswer, problemAnswer, type Refusal } from '../support/fake-coordinator.ts';
+import {
+  gate,
+  type KeptLog,
+  keptLog,
+  removeTemporaryFolders,
+  runInProcess,
+  temporaryFolder,
+  until,
+} from '../support/wrapper-run.ts';
 
 let coordinator: FakeCoordinator;
 
@@ -91,7 +102,7 @@ describe('after a cut, while the job runs', () => {
     expect(log.problems.join('\n')).toMatch(/no connection to the coordinator: HTTP \d{3}.*; trying again/);
   });
 
-  it.each([1000, 1002, 1008, 1009, 1011, 1013, 3000, 4001, 4400, 4401, 4404, 4408, 4410, 4413, 4429, 4999])(
+  it.each([1000, 1002, 1008, 1009, 1011, 1013, 3000, 4000, 4001, 4400, 4401, 4404, 4408, 4409, 4410, 4413, 4429, 4999])(
     '[CLS16] [SPL29] it goes on through closes with %i',
     async (code) => {
       const end = gate();
@@ -151,6 +162,146 @@ describe('after a cut, while the job runs', () => {
   });
 });
 
+/** Each hello is answered with a welcome that says `ackedSeq`, until `lift`. */
+function welcomeAllWith(ackedSeq: number): { refused: FakeConnection[]; lift: () => void } {
+  const refused: FakeConnection[] = [];
+  coordinator.onHello = (connection) => {
+    refused.push(connection);
+    const { policy, limits } = coordinator;
+    connection.send(encodeFrame({ type: 'welcome', protocol: 1, epoch: 1, ackedSeq, policy, limits, commands: [] }));
+    return false;
+  };
+  return {
+    refused,
+    lift: () => {
+      coordinator.onHello = () => true;
+    },
+  };
+}
+
+const filesOf = (folder: string) =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => [name, readFileSync(join(folder, name), 'utf8')]);
+
+/** Frames come in order: when a command is acknowledged, the acks before it have come. That its stdin is closed is the job's last event for now. */
+async function takenInSoFar(): Promise<void> {
+  coordinator.commands.push({ id: 1, command: 'input', data: { text: 'x' } });
+  // Over a socket a command comes with the next welcome, over POST with the next poll.
+  if (coordinator.connections.length > 0) coordinator.last.cut();
+  await coordinator.until(() => coordinator.ackedCommands.includes(1), 'the acks have come');
+  await coordinator.until(() => coordinator.events.at(-1)?.type !== 'output', 'what became of the input');
+}
+
+const newestSeq = (log: KeptLog) =>
+  Math.max(...log.facts.filter(({ name }) => name === 'sent').map(({ lastSeq }) => Number(lastSeq)));
+
+type SeqOf = (newest: number) => number;
+const ONE: SeqOf = () => 1;
+const BEYOND: SeqOf = (newest) => newest + 20;
+
+describe('welcomes that do not fit, while the job runs', () => {
+  it.each([
+    ['asks for what it acknowledged', 'websocket', ONE, 'asks for event 2, which it acknowledged before'],
+    ['asks for what it acknowledged', 'http', ONE, 'asks for event 2, which it acknowledged before'],
+    ['has events that were never made', 'websocket', BEYOND, 'but there are only'],
+    ['has events that were never made', 'http', BEYOND, 'but there are only'],
+  ] as const)(
+    '[SPL44] [SPL29] it goes on through a coordinator that %s for a moment, by %s',
+    async (_what, transport, ackedSeq, why) => {
+      const end = gate();
+      const started = runInProcess(
+        coordinator,
+        sh(`echo a; sleep 0.2; echo b; sleep 0.2; echo ready; ${end.wait}; echo more; exit 7`),
+        {
+          transport,
+        },
+      );
+      await coordinator.until(() => coordinator.text() === 'a\nb\nready\n', 'ready');
+      await takenInSoFar();
+      const files = filesOf(started.spool);
+      const { refused, lift } = welcomeAllWith(ackedSeq(newestSeq(started.log)));
+      if (transport === 'websocket') coordinator.last.cut();
+      await coordinator.until(() => refused.length >= REFUSALS, 'welcomes');
+      expect(refused.flatMap(({ frames }) => frames)).toEqual([]);
+      expect(filesOf(started.spool)).toEqual(files);
+      lift();
+      end.open();
+      expect(await started.exitCode).toBe(7);
+      expect(started.log.problems.join()).toMatch(new RegExp(`no connection to the coordinator: .*${why}.*; trying again`));
+      expect(coordinator.text()).toBe('a\nb\nready\nmore\n');
+      expect(coordinator.faults).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['asks for what it acknowledged', ONE, 'asks for event 2, which it acknowledged before'],
+    ['has events of another copy of this spool', BEYOND, 'but there are only'],
+  ] as const)('[SPL44] [SPL29] a coordinator that %s until the grace is certainly over ends it', async (_what, ackedSeq, why) => {
+    const { exitCode, log, spool } = runInProcess(coordinator, sh('echo a; sleep 0.2; echo ready; exec sleep 600'), {
+      times: { graceMarginMs: 100 },
+    });
+    await coordinator.until(() => coordinator.text() === 'a\nready\n', 'ready');
+    await takenInSoFar();
+    const { refused } = welcomeAllWith(ackedSeq(newestSeq(log)));
+    const cutAt = performance.now();
+    coordinator.last.cut();
+    expect(await exitCode).toBe(125);
+    // The silence limit, twice the grace, and the margin.
+    expect(performance.now() - cutAt).toBeGreaterThanOrEqual(1000 + 2 * 1200 + 100);
+    expect(refused.length).toBeGreaterThanOrEqual(REFUSALS);
+    expect(refused.flatMap(({ frames }) => frames)).toEqual([]);
+    expect(log.problems.join()).toMatch(new RegExp(`refused by the coordinator: .*${why}`));
+    expect(readdirSync(spool)).toContain('state.json');
+  });
+});
+
+describe('a token that is changed while the job runs', () => {
+  it('[SPL45] a token file that holds no token for a moment does not end it', async () => {
+    const end = gate();
+    const file = join(temporaryFolder(), 'token');
+    writeFileSync(file, coordinator.token);
+    const { exitCode } = runInProcess(coordinator, sh(`echo ready; ${end.wait}; echo more; exit 7`), {
+      credential: fileCredential(file),
+    });
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    writeFileSync(file, '# rotating\ntoken being written\n');
+    const refused = refuseAll(() => problemAnswer('unauthorized'));
+    coordinator.last.cut();
+    await coordinator.until(() => refused.count() >= REFUSALS, 'refusals');
+    refused.lift();
+    end.open();
+    expect(await exitCode).toBe(7);
+    expect(coordinator.text()).toBe('ready\nmore\n');
+  });
+
+  it.each(['websocket', 'http'] as const)('[SPL45] a token that no header can carry is read again, by %s', async (transport) => {
+    const end = gate();
+    const bad = 'two\nlines';
+    const known = { token: coordinator.token, reads: 0 };
+    const credential = {
+      current: () => known.token,
+      refresh: () => {
+        known.reads += 1;
+        if (known.reads >= REFUSALS) known.token = coordinator.token;
+        return known.reads >= REFUSALS;
+      },
+    };
+    const { exitCode, log } = runInProcess(coordinator, sh(`echo ready; ${end.wait}; echo more; exit 7`), {
+      transport,
+      credential,
+    });
+    await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
+    known.token = bad;
+    if (transport === 'websocket') coordinator.last.cut();
+    await until(() => known.reads >= REFUSALS, 'reads');
+    end.open();
+    expect(await exitCode).toBe(7);
+    expect(coordinator.text()).toBe('ready\nmore\n');
+    expect(log.problems.join()).not.toContain('lines');
+  });
+});
+
 describe('before the first welcome', () => {
   it('[SPL30] a wrong token ends it soon, with the cause from the first refusal on', async () => {
     const { exitCode, log } = runInProcess(coordinator, sh('echo must not run'), {
@@ -176,7 +327,7 @@ describe('before the first welcome', () => {
 
   it('[CLS17] 4409 ends it at once: the command is not run twice', async () => {
     coordinator.onHello = (connection) => {
-      connection.socket.close(4409, 'claimed');
+      connection.socket.close(4409, 'another wrapper has this execution');
       return false;
     };
     const log = keptLog();

@@ -181,13 +181,33 @@ describe('[ING18] a run by POST', () => {
 
   it('[CLS17] a close line with 4409 is final at once', async () => {
     coordinator.onHello = (connection) => {
-      connection.socket.close(4409, 'because');
+      connection.socket.close(4409, 'another wrapper has this execution');
       return false;
     };
     const { exitCode, log } = runInProcess(coordinator, sh('true'), http);
     expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain('closed with 4409 (because)');
+    expect(log.problems.join()).toContain('closed with 4409 (another wrapper has this execution)');
     expect(coordinator.posts.length).toBe(1);
+  });
+
+  it.each([4000, 4409])('[CLS16] a close line with %i and a reason that is not ours is retried', async (code) => {
+    coordinator.onHello = (connection) => {
+      if (coordinator.posts.length > 3) return true;
+      connection.socket.close(code, 'bye');
+      return false;
+    };
+    const { exitCode } = runInProcess(coordinator, sh('echo ran'), http);
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text()).toBe('ran\n');
+  });
+
+  it('[SPL45] a token that no header can carry is final before the first welcome, and is not printed', async () => {
+    const credential = { current: () => 'two\nlines', refresh: () => false };
+    const { exitCode, log } = runInProcess(coordinator, sh('echo must not run'), { ...http, credential });
+    expect(await exitCode).toBe(125);
+    expect(log.problems.join()).toContain('no HTTP header can carry');
+    expect(log.problems.join()).not.toContain('lines');
+    expect(coordinator.posts).toEqual([]);
   });
 
   it.each([4001, 4400, 4404])('[SPL30] a close line with %i is believed when it has lasted', async (code) => {

@@ -316,6 +316,17 @@ describe('answers that should not be', () => {
     expect(sender.welcome(2, LIMITS, 0)).toEqual({ kind: 'history_lost', ackedSeq: 2, earliest: 5 });
   });
 
+  it('[SPL44] a welcome that does not fit is told apart before anything is changed', () => {
+    const sender = flying();
+    sender.ack(4, 0);
+    const { nextSeq, sentSeq, unackedBytes } = sender;
+    expect(sender.refusalOf(3)).toContain('asks for event 4, which it acknowledged before');
+    expect(sender.refusalOf(4)).toBeNull();
+    expect(sender.refusalOf(nextSeq - 1)).toBeNull();
+    expect(sender.refusalOf(nextSeq)).toContain(`has ${nextSeq} events, but there are only ${nextSeq - 1}`);
+    expect(sender).toMatchObject({ nextSeq, sentSeq, unackedBytes, ackedSeq: 4, connected: true });
+  });
+
   it('a welcome from further up moves the numbering on', () => {
     const sender = new Sender(1, CHUNK);
     const store = new Store();

@@ -606,30 +606,4 @@ describe('when the end can not be delivered', () => {
     expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: 5 } });
     expect(readdirSync(spool)).toEqual([]);
   });
-
-  it('[SND1] a coordinator that has events of another copy of this spool is refused, and the job is stopped and reported in the spool', async () => {
-    const { exitCode, log } = runInProcess(
-      coordinator,
-      sh('for n in 1 2 3; do echo $n; sleep 0.1; done; trap "echo bye; exit 3" TERM; while :; do sleep 0.1; done'),
-    );
-    await coordinator.until(() => coordinator.text().endsWith('3\n'), 'output');
-    await sleep(100);
-    const foreign = coordinator.lines.at(-1) as (typeof coordinator.lines)[0];
-    for (let count = 0; count < 20; count += 1) coordinator.lines.push(foreign);
-    coordinator.last.cut();
-    expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain('but there are only');
-  });
-
-  it('a coordinator that has lost what it acknowledged is refused, not looped with', async () => {
-    const { exitCode, log } = runInProcess(coordinator, sh('for n in 1 2 3 4 5; do echo $n; sleep 0.1; done; exec sleep 60'));
-    await coordinator.until(() => coordinator.text().endsWith('5\n'), 'output');
-    // Frames come in order: a command that is acknowledged came after the acks of the output.
-    coordinator.sendCommand({ id: 1, command: 'input', data: { text: 'x' } });
-    await coordinator.until(() => coordinator.ackedCommands.length === 1, 'the acks have come');
-    coordinator.lines.length = 1;
-    coordinator.last.cut();
-    expect(await exitCode).toBe(125);
-    expect(log.problems.join()).toContain('which it acknowledged before');
-  });
 });
