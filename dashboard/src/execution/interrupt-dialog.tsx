@@ -45,7 +45,7 @@ export function InterruptDialog({ facts, kind, onClose, onConfirm }: Props) {
           {force
             ? 'The job is killed at once (SIGKILL): it can not clean up. If the wrapper does not answer, the run is ended without its word.'
             : running
-              ? `The job is asked to stop (SIGINT), then told to (SIGTERM, SIGKILL). If nobody confirms within ${duration(policy.interruptGraceMs)}, the run is ended without the wrapper’s word.`
+              ? `The job is asked to stop (SIGINT), then told to (SIGTERM, SIGKILL). If the wrapper delivers nothing for ${duration(policy.interruptGraceMs)}, the run is ended without its word.`
               : 'It has not begun; it ends at once and its command never runs.'}
         </p>
         <Field id="interrupt-reason" label="Reason (optional)" hint="It becomes part of the log.">

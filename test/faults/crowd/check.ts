@@ -147,6 +147,8 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
       case 'interrupt':
       case 'force':
       case 'early':
+        // LIF37: it ended before it was told to stop.
+        if (has(own, 'exit', '"toldToStop":false')) break;
         return mustBe('interrupted');
       case 'fail':
         return mustBe(`failed ${FAIL_CODE}`);
