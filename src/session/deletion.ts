@@ -35,7 +35,7 @@ export function eraseSession(context: SessionContext, reason: 'requested' | 'exp
     store.erase(running ? now + TOMBSTONE_MS : null);
     noteForDirectory(context, now);
   });
-  viewers.closeAll(CLOSE.notFound, 'session_not_found');
+  viewers.closeAll(CLOSE.notFound, DELETED_REASON);
   for (const socket of ingestSockets(runtime)) detachAndClose(socket, CLOSE.notFound, DELETED_REASON);
   alarm.arm(now);
   log('info', 'session_deleted', { reason, open: open.length });

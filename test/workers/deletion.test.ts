@@ -5,7 +5,7 @@
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { CLOSE } from '../../protocol/index.ts';
+import { CLOSE, DELETED_REASON } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { TOMBSTONE_MS } from '../../src/session/deletion.ts';
 import { signIngestToken } from '../../src/tokens.ts';
@@ -130,7 +130,7 @@ describe('HTTP23: DELETE', () => {
     expect([answer.status, answer.text]).toEqual([204, '']);
     expect(await wrapper.closed).toEqual({ code: CLOSE.notFound, reason: 'deleted' });
     expect((await stranger.closed).code).toBe(CLOSE.notFound);
-    for (const viewer of viewers) expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
+    for (const viewer of viewers) expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: DELETED_REASON });
     await reader.reader.ended;
     await expectTombstoneOnly(run.session);
   });
@@ -307,7 +307,7 @@ describe('LIF30: the age of a session', () => {
     expect((await get(run)).status).toBe('completed');
     at(lastActivityAt + RETENTION_MS);
     await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
-    expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
+    expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: DELETED_REASON });
     await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
     // What was signed for it, this very moment.
     await expectUseless(run.session, await ticketFor(run.session));

@@ -21,7 +21,7 @@ import { FullDisk } from './disk.ts';
 
 /** Someone may edit the repository while fifty runs go on, and `wrangler dev` would reload at each save. */
 function copyPrograms(target: string): void {
-  for (const folder of ['protocol', 'src', 'wrapper', 'migrations'])
+  for (const folder of ['protocol', 'src', 'wrapper', 'egress', 'migrations'])
     cpSync(join(ROOT, folder), join(target, folder), { recursive: true });
   for (const file of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
     copyFileSync(join(ROOT, file), join(target, file));
