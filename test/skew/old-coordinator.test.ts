@@ -74,8 +74,8 @@ const CASES: Case[] = [
   { fixture: 'ingest-commands', command: [...LISTENING_JOB], args: ['--stdin', 'open'] },
 ];
 
-/** A run takes a second. */
-const PATIENCE_MS = 20_000;
+/** A run takes a second, and one that is refused up to twenty. */
+const PATIENCE_MS = 45_000;
 
 async function play(
   fixture: Fixture,
@@ -160,16 +160,14 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
       entries.some((entry) => 'close' in entry && entry.close.code === 4409),
     );
     const unauthorized = connectionsOf(recorded).filter((entries) => entries.some((entry) => 'refused' in entry));
-    for (const [connections, times] of [
-      [claimed, 1],
-      // A token is doubted only when it has been refused for some seconds (SPL30). Twenty answers are more than it asks for.
-      [unauthorized, 20],
-    ] as const) {
+    for (const connections of [claimed, unauthorized]) {
       expect(connections.length).toBeGreaterThan(0);
-      const entries = Array.from({ length: times }, () => connections.flat()).flat();
-      const { code, coordinator } = await play({ head: recorded.head, entries }, { command: ['sh', '-c', 'exit 0'] });
+      const { code, coordinator } = await play(
+        { head: recorded.head, entries: connections.flat() },
+        { command: ['sh', '-c', 'exit 0'] },
+      );
       expect(coordinator.faults).toEqual([]);
-      expect(coordinator.played || times > 1).toBe(true);
+      expect(coordinator.played).toBe(true);
       expect(code).toBe(recorded.head.exitCode);
       expect([...coordinator.lines]).toEqual([]);
     }

@@ -111,7 +111,9 @@ export class ReplayCoordinator {
   }
 
   #next(): Entry[] {
-    const script = this.#scripts[this.dials];
+    // A refusal is doubted for some seconds (SPL30): what was refused is refused again.
+    const last = this.#scripts.at(-1);
+    const script = this.#scripts[this.dials] ?? (last?.some((entry) => 'refused' in entry) ? last : undefined);
     this.dials += 1;
     if (!script) this.faults.push(`connection ${this.dials} was never recorded`);
     return script ?? [];
