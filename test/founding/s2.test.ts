@@ -12,7 +12,7 @@ covers('S2', [
     'The lock has pid and process start identity; stale ones are reclaimed, corrupt or foreign ones refused',
     'wrapper/runner-lock.test.ts › takes over from a holder that is gone, also when its pid belongs to someone else by now',
     'wrapper/runner.test.ts › exits 1 when the port belongs to another program, or the lock can not be trusted',
-    'wrapper/spool.test.ts › leaves a lock alone that it can not read',
+    'wrapper/spool.test.ts › leaves a lock alone that it cannot read while a process has a file of the folder open',
   ],
   ['A disconnect of the client never aborts the job', 'e2e/job-apart.long.test.ts › a client that goes away aborts nothing'],
   [

@@ -60,7 +60,7 @@ covers('S3', [
   [
     'What was attached to a dead connection fails loudly through its own path',
     'workers/lifecycle.test.ts › grace is a row',
-    'wrapper/supervisor.test.ts › a refusal while the job runs stops it, says why, and keeps the spool',
+    'wrapper/foreign-answers.test.ts › a coordinator that refuses %s until the grace is certainly over ends it',
   ],
   [
     'Idempotent calls may be made again across a recovery; input whose answer was lost is not',

@@ -92,7 +92,7 @@ export class ReplayCoordinator {
 
   /** Every connection of the recording was made again. */
   get played(): boolean {
-    return this.dials === this.#scripts.length;
+    return this.dials >= this.#scripts.length;
   }
 
   get sent(): number {
