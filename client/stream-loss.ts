@@ -175,7 +175,7 @@ function failureCode({ code, reason, refusal }: SocketEnd): string {
 
 /** R7: the code by which the coordinator refuses a place in a log that is gone, and what it means to a person. */
 export const LOG_REPLACED = 'log_replaced';
-export const LOG_REPLACED_REASON = 'the session was deleted and made again; start from the beginning of its new log';
+export const LOG_REPLACED_REASON = 'the session was deleted and made again; start from the beginning';
 
 const saidBy = ({ reason, refusal }: SocketEnd): string =>
   refusal?.detail || (reason === LOG_REPLACED ? LOG_REPLACED_REASON : reason);

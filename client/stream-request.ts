@@ -22,19 +22,17 @@ export interface StreamRequest {
 
 export function requestOf(options: SessionStreamOptions): StreamRequest {
   const { url, session, execution, types, after, tail, getTicket, apiKey, WebSocketImpl, connect } = options;
-  if (!isId(session)) throw new TypeError('session must be a session id');
-  if (after !== undefined && tail !== undefined) throw new TypeError('after and tail exclude each other');
+  if (!isId(session)) throw new TypeError('session is no session id');
+  if (after !== undefined && tail !== undefined) throw new TypeError('give after or tail');
   for (const [name, value] of Object.entries({ after, tail })) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) throw new TypeError(`${name} must be a whole number`);
   }
-  if (!getTicket && apiKey === undefined) throw new TypeError('getTicket or apiKey is needed');
+  if (!getTicket && apiKey === undefined) throw new TypeError('give getTicket or apiKey');
   if (!getTicket && !connect && !WebSocketImpl) {
-    throw new TypeError(
-      "an API key can not travel on a browser's WebSocket: give getTicket, or a WebSocketImpl that takes headers",
-    );
+    throw new TypeError('a browser sends no API key: give getTicket, or a WebSocketImpl that takes headers');
   }
   const Impl = WebSocketImpl ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
-  if (!connect && !Impl) throw new TypeError('there is no WebSocket here: give WebSocketImpl or connect');
+  if (!connect && !Impl) throw new TypeError('no WebSocket here: give WebSocketImpl or connect');
   const executions = execution === undefined ? [] : typeof execution === 'string' ? [execution] : execution;
   const filtered = executions.length > 0 || (types?.length ?? 0) > 0;
   return {

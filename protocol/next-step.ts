@@ -9,7 +9,7 @@
  */
 
 import { PROBLEM_TYPE_PREFIX, type Problem } from './api.ts';
-import { CLAIMED_REASON, CLOSE, DELETED_REASON, QUEUED_REASON, SETTLED_REASON } from './close-codes.ts';
+import { CLAIMED_REASON, CLOSE, DELETED_REASON, QUEUED_REASON } from './close-codes.ts';
 import { isStatus, isTerminal, type TerminalStatus } from './statuses.ts';
 
 export type Word =
@@ -65,10 +65,11 @@ export function settledStatusOf(reason: string): TerminalStatus | null {
   }
 }
 
-const isSettledReason = (reason: string): boolean => reason === SETTLED_REASON || settledStatusOf(reason) !== null;
+/** CLS1: `settled`, or the status as JSON. An expression and no parser, because the client carries it too. */
+const SETTLED = /^(settled$|\{"status":"(completed|failed|interrupted)"[,}])/;
 
 export function wordOfClose(code: number, reason = ''): Word {
-  if (code === CLOSE.settled) return isSettledReason(reason) ? 'settled' : 'network';
+  if (code === CLOSE.settled) return SETTLED.test(reason) ? 'settled' : 'network';
   if (code === CLOSE.claimed) return reason === CLAIMED_REASON ? 'claimed' : 'network';
   if (code === CLOSE.notFound && reason === DELETED_REASON) return 'deleted';
   if (code === CLOSE.tryAgainLater && reason === QUEUED_REASON) return 'later';

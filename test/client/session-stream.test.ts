@@ -303,7 +303,7 @@ describe('the generation of the log', () => {
     expect(failure).toBeInstanceOf(StreamFailure);
     expect(failure).toMatchObject({
       code: 'log_replaced',
-      reason: 'the session was deleted and made again; start from the beginning of its new log',
+      reason: 'the session was deleted and made again; start from the beginning',
     });
     // It asks for the old log as often as it is told to, and never goes on in the new one.
     stream.reconnect();

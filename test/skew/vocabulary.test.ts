@@ -49,7 +49,10 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
   });
 
   test('[VER1] close codes are followed by what followed them', () => {
-    for (const [what, { code, next }] of Object.entries(then.closeCodes)) expect(nextStepAfterClose(code), what).toBe(next);
+    // With these two it always said why, and they count only with that reason (CLS16).
+    const reasons: Record<number, string> = { 4000: '{"status":"completed"}', 4409: 'another wrapper has this execution' };
+    for (const [what, { code, next }] of Object.entries(then.closeCodes))
+      expect(nextStepAfterClose(code, reasons[code]), what).toBe(next);
   });
 
   test('[VER1] a policy that was within the bounds is', () => {
