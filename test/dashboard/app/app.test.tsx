@@ -47,7 +47,7 @@ const link = (label: string): HTMLAnchorElement => {
   if (!found) throw new Error(`there is no link "${label}": ${text()}`);
   return found;
 };
-const until = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 3_000, interval: 10 });
+const until = (check: () => void): Promise<void> => vi.waitFor(check, { interval: 10 });
 const press = (key: string, target: EventTarget = document.activeElement ?? document.body): boolean =>
   target.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
 
