@@ -141,7 +141,7 @@ export class Poster {
         return checks.nacked(this.label);
       case 'close':
         if (frame.code === CLOSE.settled) checks.toldSettled(this.spool.execution, frame.reason);
-        if (nextStepAfterClose(frame.code) === 'stop') this.#end(`closed ${frame.code}`);
+        if (nextStepAfterClose(frame.code, frame.reason) === 'stop') this.#end(`closed ${frame.code}`);
         return;
       case 'command':
         return;
