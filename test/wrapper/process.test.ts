@@ -84,9 +84,10 @@ describe('[S4] a wrapper that is killed', () => {
 
   it('[G1] five times while it drains: everything arrives once', async () => {
     const wrapper = start(coordinator, sh('seq 1 200000'));
-    coordinator.acks = false;
     coordinator.settles = false;
+    // Without any ack only the first frame would be sent (SPL40).
     await coordinator.until(() => coordinator.connections.length === 1 && coordinator.ackedSeq > 3, 'output');
+    coordinator.acks = false;
     await coordinator.crash();
     // The job ends offline; its end is in the spool.
     await until(() => segments(wrapper.spool).some((text) => text.includes('"type":"exit"')), 'the exit in the spool');
