@@ -179,9 +179,10 @@ describe('a call of the client', () => {
     );
     expect(elsewhereAsked).toEqual([]);
     expect(error).toBeInstanceOf(HoldfastError);
-    expect(error).toMatchObject({ code: 'bad_answer', status: answer });
+    expect(error).toMatchObject({ code: 'bad_answer', status: answer, retryable: true });
     expect((error as HoldfastError).message).toContain(`redirect to ${urlOf(elsewhere)}`);
-    expect(asked.length).toBeGreaterThan(0);
+    // Something between the two spoke (CLS16), so it is asked again while the budget lasts, and here there is none.
+    expect(asked).toHaveLength(1);
   });
 
   it('is not redirected in a browser either, which does not tell where to', async () => {
