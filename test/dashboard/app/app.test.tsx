@@ -160,6 +160,8 @@ describe('a ticket link', () => {
     open(`/sessions/s1#ticket=${globex}`);
     await until(() => expect(text()).toContain('A shared link to the session s1 of globex'));
     expect(text()).toContain('It takes the place of what your API key shows');
+    // A click before the page listens would be the browser's own.
+    await until(() => expect(names()).toEqual(['e1']));
     link('Holdfast').click();
     await until(() => expect(location.pathname).toBe('/'));
     await until(() => expect(names()).toEqual(['s1']));
