@@ -22,8 +22,8 @@ export interface StreamRequest {
 
 export function requestOf(options: SessionStreamOptions): StreamRequest {
   const { url, session, execution, types, after, tail, getTicket, apiKey, WebSocketImpl, connect } = options;
-  if (!isId(session)) throw new TypeError('session is no session id');
-  if (after !== undefined && tail !== undefined) throw new TypeError('give after or tail');
+  if (!isId(session)) throw new TypeError('session must be an id');
+  if (after !== undefined && tail !== undefined) throw new TypeError('after and tail exclude each other');
   for (const [name, value] of Object.entries({ after, tail })) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) throw new TypeError(`${name} must be a whole number`);
   }

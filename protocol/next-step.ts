@@ -74,7 +74,7 @@ export function wordOfClose(code: number, reason = ''): Word {
   if (code === CLOSE.notFound && reason === DELETED_REASON) return 'deleted';
   if (code === CLOSE.tryAgainLater && reason === QUEUED_REASON) return 'later';
   // A code of a later version is a refusal (VER5). Below 4000 a platform or a proxy speaks.
-  return WORDS[code] ?? (code >= 4000 && code <= 4999 && Number.isInteger(code) ? 'refused' : 'network');
+  return WORDS[code] ?? (/^4\d{3}$/.test(String(code)) ? 'refused' : 'network');
 }
 
 /** What an HTTP answer that is not the wanted one says. `problem` is null when it is no problem document of ours. */
