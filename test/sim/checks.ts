@@ -140,6 +140,9 @@ export class Checks implements Witness {
         this.#fail('LIF15', `${id} is ${before.status}, but its row was written again`);
         continue;
       }
+      if (before.runtimeUntil !== null && after.runtimeUntil !== null && after.runtimeUntil !== before.runtimeUntil) {
+        this.#fail('LIF33', `the limit of the run of ${id} moved from ${before.runtimeUntil} to ${after.runtimeUntil}`);
+      }
       const promoted = before.status === 'queued' && isActive(after.status);
       if (promoted) this.#promotion(before, after, ended);
       const own = this.#mayTouch(cause, before, now);

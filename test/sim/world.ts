@@ -273,10 +273,11 @@ export class World {
   #goDown(): void {
     const ms = this.random.int(...DOWN_MS);
     this.note('object_down', () => `the object is down for ${ms} ms`);
-    this.#downMs += ms;
+    this.#downs.push({ from: this.now, until: this.now + ms });
     this.host.goDown(ms);
   }
-  #downMs = 0;
+  /** In the order of time. */
+  readonly #downs: { from: number; until: number }[] = [];
 
   #cut(): void {
     const links = this.#links.filter(({ whole }) => whole);
@@ -411,10 +412,12 @@ export class World {
   }
   #alarmGone = false;
 
-  /** When something that is due at `at` must have happened. Without an alarm it waits until someone looks. */
+  /** When something that is due at `at` must have happened. Without an alarm it waits until someone looks; an object that is down waits until it is up. */
   latest(at: number): number {
-    const from = this.#alarmGone ? Math.max(at, this.#lookedAt ?? this.#limit) : at;
-    return from + this.#downMs + LAUNCH_BLOCKS_MS + TURN_SLACK_MS + (this.faults.counts.has('alarm_late') ? ALARM_LATE_MS : 0);
+    const slack = LAUNCH_BLOCKS_MS + TURN_SLACK_MS + (this.faults.counts.has('alarm_late') ? ALARM_LATE_MS : 0);
+    let latest = (this.#alarmGone ? Math.max(at, this.#lookedAt ?? this.#limit) : at) + slack;
+    for (const { from, until } of this.#downs) if (from <= latest) latest = Math.max(latest, until + slack);
+    return latest;
   }
 
   // ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────────────
