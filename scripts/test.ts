@@ -68,6 +68,7 @@ const CHOICES: Record<string, string[]> = { '--quick': [`--exclude=**/*${LONG}*`
 const args = process.argv.slice(2);
 const choice = args.length > 1 ? undefined : CHOICES[args[0] ?? '--quick'];
 const color = process.stdout.isTTY ? ['--color'] : [];
+if (args.length === 0) process.env.HOLDFAST_TEST_QUICK = '1';
 const results = choice
   ? (await Promise.all(lanesOf([...choice, ...color]).map(runLane))).flat()
   : [await runTests([...args, ...color], { onOutput: (chunk) => process.stdout.write(chunk) })];

@@ -5,7 +5,6 @@
  * first line to its last, and what it showed is compared with the coordinator's log.
  */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { Dashboard } from './support/dashboard.ts';
 import { linesUntilReleased } from './support/jobs.ts';
@@ -42,38 +41,6 @@ it('a run is watched live from the list to its end', async () => {
   expect(await dashboard.expectWholeLog(job)).toBeGreaterThan(80);
 });
 
-it('a reload in the middle shows the same lines again, once', async () => {
-  const job = await start('reload');
-  const dashboard = await Dashboard.signedIn(stage, job.path);
-  for (let times = 1; times <= 3; times += 1) {
-    await dashboard.reaches(times * 60);
-    await dashboard.page.reload();
-    await dashboard.connection('Live');
-  }
-  await completes(dashboard, job);
-  await dashboard.expectWholeLog(job);
-});
-
-it('without network it says so, and goes on where it was when the network is back', async () => {
-  const job = await start('offline');
-  const dashboard = await Dashboard.signedIn(stage, job.path);
-  dashboard.watch.allow(NETWORK_NOISE);
-  await dashboard.reaches(40);
-  // Offline alone leaves an open WebSocket open, so the line is cut too.
-  await dashboard.page.context().setOffline(true);
-  stage.viewers.cut();
-  await dashboard.connection('Reconnecting');
-  await dashboard.button('Reconnect').first().waitFor();
-  const before = (await dashboard.inView()).at(-1)?.number ?? 0;
-  await sleep(2000);
-  expect((await dashboard.inView()).at(-1)?.number).toBeLessThan(before + 2000 / EVERY_MS - 20);
-  await dashboard.page.context().setOffline(false);
-  await dashboard.connection('Live');
-  await dashboard.reaches(before + 80);
-  await completes(dashboard, job);
-  await dashboard.expectWholeLog(job);
-});
-
 it('a coordinator that is killed and started again costs no line', async () => {
   const job = await start('killed');
   const dashboard = await Dashboard.signedIn(stage, job.path);
@@ -86,64 +53,6 @@ it('a coordinator that is killed and started again costs no line', async () => {
   // What it printed meanwhile came with the wrapper.
   await dashboard.reaches(before + 100);
   await dashboard.status('Running');
-  await completes(dashboard, job);
-  await dashboard.expectWholeLog(job);
-});
-
-it('two tabs show the same run, and closing one changes nothing for the other', async () => {
-  const job = await start('tabs');
-  const first = await Dashboard.signedIn(stage, job.path);
-  const second = await Dashboard.signedIn(stage, job.path, { beside: first.page.context() });
-  const seen = await first.reaches(60);
-  await second.reaches(seen);
-  await first.page.close();
-  await second.reaches(seen + 60);
-  await second.connection('Live');
-  await completes(second, job);
-  await second.expectWholeLog(job);
-});
-
-it('a hidden tab spends no attempts, and is up to date as soon as it is looked at', async () => {
-  const job = await start('hidden');
-  // A headless tab is never really hidden: the page is told so, in the way in which a browser tells it.
-  const dashboard = await Dashboard.signedIn(stage, job.path);
-  dashboard.watch.allow(NETWORK_NOISE);
-  const { page } = dashboard;
-  const setVisibility = (state: 'hidden' | 'visible') =>
-    page.evaluate((value) => {
-      Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => value });
-      Object.defineProperty(document, 'hidden', { configurable: true, get: () => value === 'hidden' });
-      document.dispatchEvent(new Event('visibilitychange'));
-    }, state);
-  const before = await dashboard.reaches(40);
-  await setVisibility('hidden');
-  // A sound connection goes on.
-  await dashboard.reaches(before + 20);
-  await dashboard.connection('Live');
-  stage.viewers.cut();
-  await dashboard.connection('Paused');
-  const { accepted } = stage.viewers;
-  await sleep(3000);
-  expect(stage.viewers.accepted).toBe(accepted);
-  await setVisibility('visible');
-  await dashboard.connection('Live');
-  await dashboard.reaches(before + 120);
-  await completes(dashboard, job);
-  await dashboard.expectWholeLog(job);
-});
-
-it('a machine that slept while its connections died goes on where it was when it wakes', async () => {
-  const job = await start('asleep');
-  const dashboard = await Dashboard.signedIn(stage, job.path);
-  dashboard.watch.allow(NETWORK_NOISE);
-  const before = await dashboard.reaches(40);
-  // Every process of the browser stops, so no event tells the page of it.
-  stage.chromium.sleep();
-  stage.viewers.cut();
-  await sleep(3000);
-  stage.chromium.wake();
-  await dashboard.reaches(before + 120);
-  await dashboard.connection('Live');
   await completes(dashboard, job);
   await dashboard.expectWholeLog(job);
 });

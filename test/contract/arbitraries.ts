@@ -6,8 +6,9 @@
 import fc from 'fast-check';
 import type { HoldfastEvent, JsonObject } from '../../protocol/index.ts';
 import { encodeEventsFrame, encodeFrame, POLICY_DEFAULTS } from '../../protocol/index.ts';
+import { propertyRuns } from '../support/property-runs.ts';
 
-export const RUNS = Number(process.env.FC_RUNS ?? 500);
+export const RUNS = Number(process.env.FC_RUNS ?? propertyRuns(500));
 fc.configureGlobal({ numRuns: RUNS, ...(process.env.FC_SEED ? { seed: Number(process.env.FC_SEED) } : {}) });
 
 /** Any UTF-16 text, lone surrogates among it. */

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX, encodeEventsFrame, lastEventOf, parseWrapperFrame } from '../../protocol/index.ts';
 import { encodePiece } from '../../wrapper/event-lines.ts';
+import { propertyRuns } from '../support/property-runs.ts';
 
 function byFullCheck(line: string): string {
   if (!line.isWellFormed()) return 'not_utf8';
@@ -85,7 +86,7 @@ describe('plain output lines', () => {
         const parsed = parseWrapperFrame(encodeEventsFrame(1, lines.length, lines.join('\n')));
         expect(parsed.ok && parsed.frame.type === 'events' && parsed.frame.events).toEqual(lines.map((line) => JSON.parse(line)));
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 
@@ -116,7 +117,7 @@ describe('plain output lines', () => {
       fc.property(nearlyPlain, (line) => {
         expect(byParser(line)).toBe(byFullCheck(line));
       }),
-      { numRuns: 20_000 },
+      { numRuns: propertyRuns(20_000) },
     );
   });
 

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { utf8Bytes } from '../../protocol/index.ts';
+import { propertyRuns } from '../support/property-runs.ts';
 
 const SCRATCH_BYTES = 64 * 1024;
 
@@ -23,6 +24,6 @@ it('[LIM1] any text, also several buffers long', () => {
       const long = text.repeat(times);
       expect(utf8Bytes(long)).toBe(Buffer.byteLength(long));
     }),
-    { numRuns: 300 },
+    { numRuns: propertyRuns(300) },
   );
 });

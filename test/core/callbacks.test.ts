@@ -34,6 +34,7 @@ import {
 import { beforeAttempt, type CallbackRecord, isPast, newCallback } from '../../src/core/callback.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { OUTBOX_LEASE_MS, RETRY_CAP_MS, TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { propertyRuns } from '../support/property-runs.ts';
 
 const NOW = 1_763_650_000_000;
 const DAY_SECONDS = 86_400;
@@ -241,7 +242,7 @@ describe('[CB8] addresses', () => {
           expect(refusalOfAddress(`https://${host}/`, false), host).toBe(isSpecial(address) ? PRIVATE : null);
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: propertyRuns(2000) },
     );
   });
 
@@ -275,6 +276,7 @@ describe('[CB8] addresses', () => {
           expect(answer === null || answer.length > 0).toBe(true);
         },
       ),
+      { numRuns: propertyRuns(100) },
     );
   });
 });
@@ -451,7 +453,7 @@ describe('what it says', () => {
             expect(JSON.stringify(data.execution[name as keyof Execution])).toBe(JSON.stringify(value));
         }
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
   });
 

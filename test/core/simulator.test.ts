@@ -14,7 +14,7 @@ import { runFleet } from '../sim/fleet.ts';
 
 const BATCH_FILE = join(import.meta.dirname, '..', 'sim', 'batch.ts');
 /** Many more, and the planted bugs, are in simulator.long.test.ts. */
-const SCHEDULES = 4_000;
+const SCHEDULES = 2_000;
 
 describe('fixed seeds', () => {
   test(`[G1 G2 G3 G4] ${SCHEDULES} schedules break no guarantee, and each fault strikes in some of them`, {

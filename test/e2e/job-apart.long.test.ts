@@ -1,6 +1,6 @@
 /**
  * Goal: the job stands apart from every connection and from the program that launched it (founding system S2), from end to end.
- * Method: the real stack with a runner of two slots. What the runner does by itself is in test/wrapper/runner.test.ts.
+ * Method: the real stack with a runner of two slots. What the runner does by itself is in test/wrapper/runner.long.test.ts.
  */
 
 import { spawn } from 'node:child_process';

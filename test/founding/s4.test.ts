@@ -58,7 +58,7 @@ covers('S4', [
   [
     'State that one execution set does not leak into the next: a wrapper process is one execution, a spool belongs to one',
     'wrapper/spool.test.ts › refuses the spool of another execution',
-    'wrapper/runner.test.ts › many identical requests at once start one wrapper',
+    'wrapper/runner.long.test.ts › many identical requests at once start one wrapper',
   ],
   ['The completion of a child unit is not the completion of the run', 'workers/lifecycle.test.ts › the completion of a child unit'],
   [

@@ -1,5 +1,5 @@
 /**
- * The Worker with a stand-in for `ctx.container`, for test/e2e/containers.test.ts: what the platform would do, an engine of the test's does over HTTP
+ * The Worker with a stand-in for `ctx.container`, for test/e2e/containers.long.test.ts: what the platform would do, an engine of the test's does over HTTP
  * (test/support/container-engine.ts). Nothing else differs, but that the object looks at its container more often than every WATCH_MS, so that a test need not wait.
  *
  * What the stand-in can not be: `running` of the platform is always as it is; here it is as it was when the event began, or a request was last made.

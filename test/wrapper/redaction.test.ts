@@ -13,6 +13,7 @@ import { REDACTED, type Redaction, readRedaction, SECRET_BYTES_MIN, SECRETS_BYTE
 import { formsOf } from '../../wrapper/redaction-forms.ts';
 import { isSecretName } from '../../wrapper/redaction-names.ts';
 import { JSON_LINE_BYTES_MAX, JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../../wrapper/text-splitter.ts';
+import { propertyRuns } from '../support/property-runs.ts';
 
 const environment = (values: readonly string[]): NodeJS.ProcessEnv =>
   Object.fromEntries(values.map((value, index) => [`N${index}_TOKEN`, value]));
@@ -144,7 +145,7 @@ describe('[SPL25] text', () => {
           for (const each of values.flatMap(spellings)) expect(output.includes(each)).toBe(false);
           if (output.includes(REDACTED)) markers += 1;
         }),
-        { numRuns: 1000 },
+        { numRuns: propertyRuns(1000) },
       );
       expect(markers).toBeGreaterThan(300);
     },
@@ -164,7 +165,7 @@ describe('[SPL25] text', () => {
         }
         expect(before.split('\n').length).toBe(text.split('\n').length);
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 
@@ -182,7 +183,7 @@ describe('[SPL25] text', () => {
           all.toString('utf8').replaceAll(/(?:é€xyzé(?:€xyzé)*)+/g, REDACTED),
         );
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 
@@ -210,7 +211,7 @@ describe('[SPL25] text', () => {
           expect(whole === '' || begin.includes(`\n${whole}`)).toBe(true);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 
@@ -443,7 +444,7 @@ describe('[SPL25] [RD3] agent events', () => {
         expect(joined(pieces).startsWith('{"n" : [12345678901234567890, 1e3],"all":[')).toBe(true);
         if (entries.every(({ text }, index) => text === expected[index])) expect(joined(pieces)).toBe(line);
       }),
-      { numRuns: 1000 },
+      { numRuns: propertyRuns(1000) },
     );
   });
 

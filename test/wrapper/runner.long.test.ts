@@ -92,11 +92,12 @@ interface Trace {
   stdin?: string | null;
   signal?: string;
 }
+/** Whole lines only: one may be in the middle of being written. */
 const traces = (): Trace[] =>
   existsSync(trace)
     ? readFileSync(trace, 'utf8')
         .split('\n')
-        .filter(Boolean)
+        .slice(0, -1)
         .map((line) => JSON.parse(line) as Trace)
     : [];
 
