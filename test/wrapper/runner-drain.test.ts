@@ -124,6 +124,8 @@ it('[S2] without the mode its end is not theirs, and nobody gives a reason', asy
   expect(await exit).toBe(0);
   await sleep(300);
   expect(coordinator.events.map(({ type }) => type)).toEqual(['started', 'output']);
+  process.kill(Number.parseInt(coordinator.text(), 10), 'SIGTERM');
+  await coordinator.until(() => coordinator.events.at(-1)?.type === 'exit', 'the end of the job');
 });
 
 it('its settings exclude and are checked', async () => {
