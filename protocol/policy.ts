@@ -80,7 +80,7 @@ export function resolvePolicy(
 }
 
 /** Heartbeats that may be missing before a wrapper is called silent: one may be late, or on its way. */
-const HEARTBEATS_MISSED = 2;
+export const HEARTBEATS_MISSED = 2;
 
 /** How long the wrapper of a connected execution has been silent, when that is longer than two heartbeats; else null. */
 export function silentForMs(execution: { policy: Pick<Policy, 'heartbeatMs'>; lastHeardAt?: number }, now: number): number | null {

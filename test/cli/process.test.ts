@@ -120,3 +120,22 @@ test('a refused upgrade is told with its reason: a browser could not know it', a
   expect(await logs.ended).toEqual({ code: 125, signal: null });
   expect(logs.text.err).toContain('HOLDFAST_SIGNING_KEYS');
 });
+
+test('a follower that was stopped for longer than it may try asks once more when it wakes, and misses nothing', async () => {
+  fake.addExecution('e1');
+  fake.lines('e1', 1);
+  const logs = start(['logs', '-f', '--give-up-after', '1s', 's1/e1']);
+  logs.read();
+  await until('the first line', () => logs.text.out.includes('\n'));
+  const { port } = new URL(fake.url);
+  await fake.stop();
+  await until('it says that the connection is down', () => logs.text.err !== '');
+  logs.child.kill('SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  await fake.start(Number(port));
+  fake.lines('e1', 1);
+  fake.settle('e1', 'completed', { exitCode: 0 });
+  logs.child.kill('SIGCONT');
+  expect(await logs.ended).toEqual({ code: 0, signal: null });
+  expect(logs.text.out.trimEnd().split('\n')).toHaveLength(2);
+});

@@ -1,7 +1,7 @@
 /**
  * Goal: what carries a credential, a job's variables or its stdin goes to the address that was configured and nowhere else: no redirect is followed.
  * Method: two real HTTP servers on two ports, which are two origins. The first answers with a redirect to the second; the second must never be asked.
- * Callbacks are in workers/callback-delivery.test.ts and, against a real receiver, in e2e/callbacks.long.test.ts; a wrapper's POST is in wrapper/post-transport.test.ts.
+ * Callbacks are in workers/callback-delivery.test.ts and, against a real receiver, in e2e/callbacks.long.test.ts; a wrapper's POST is in wrapper/post-transport.long.test.ts.
  */
 
 import { once } from 'node:events';

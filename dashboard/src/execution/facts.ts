@@ -107,7 +107,7 @@ export const withCaughtUp = (facts: Facts): Facts =>
 
 /** Newer events, in order. */
 export function withEvents(facts: Facts, events: readonly LoggedEvent[]): Facts {
-  let next = withPrinted(facts, events);
+  let next = withoutSilence(withPrinted(facts, events));
   for (const event of events) {
     if (isPrint(event)) continue;
     next = withEvent(next, event);
@@ -127,6 +127,12 @@ export function withHistory(facts: Facts, events: readonly LoggedEvent[]): Facts
     }
   }
   return next;
+}
+
+/** Events came, so what the object said of the wrapper's silence is over. */
+function withoutSilence(facts: Facts): Facts {
+  const { lastHeardAt, ...execution } = facts.execution;
+  return lastHeardAt === undefined ? facts : { ...facts, execution };
 }
 
 const isPrint = ({ type }: LoggedEvent): boolean => type === 'output' || type === 'agent';

@@ -21,8 +21,8 @@ import {
   StreamFailure,
   type StreamState,
 } from '../../../client/index.ts';
-import { generationOf } from '../../../protocol/index.ts';
-import { factsOf, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './facts.ts';
+import { generationOf, HEARTBEATS_MISSED, silentForMs } from '../../../protocol/index.ts';
+import { type Facts, factsOf, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './facts.ts';
 import { type FeedOptions, type FeedSnapshot, loadFailure, type StreamLike, startingSnapshot } from './feed-types.ts';
 import { afterLoss, boundsOf, placeOf, type ReadLog } from './log-place.ts';
 import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
@@ -32,6 +32,8 @@ import { TIMELINE_TYPES } from './timeline.ts';
 
 /** How often a doubtful state is looked at again. */
 const DOUBT_MS = 15_000;
+/** A job that prints nothing is normal, and each look keeps its coordinator awake for ten seconds. So a quiet wrapper is asked about this often at most. */
+const QUIET_MS = 60_000;
 
 export class ExecutionFeed {
   readonly #options: FeedOptions;
@@ -47,6 +49,8 @@ export class ExecutionFeed {
   #doubts: ReturnType<typeof setInterval> | null = null;
   /** Newest offset handed to the model. */
   #newest = 0;
+  /** When events came, or a quiet wrapper was last asked about. */
+  #quietSince: number;
   #replanned = false;
   #opened = 0;
   #consuming: StreamLike | null = null;
@@ -57,6 +61,7 @@ export class ExecutionFeed {
     this.#options = options;
     this.#source = (asked) => this.#read(asked);
     this.#now = options.now ?? Date.now;
+    this.#quietSince = this.#now();
     this.#snapshot = startingSnapshot(this.#now());
   }
 
@@ -289,6 +294,8 @@ export class ExecutionFeed {
 
   #take(batch: readonly LoggedEvent[]): void {
     this.#options.model.append(batch);
+    this.#quietSince = this.#now();
+    this.#asked = false;
     this.#newest = batch.at(-1)?.offset ?? this.#newest;
     const { facts } = this.#snapshot;
     if (facts) {
@@ -404,8 +411,22 @@ export class ExecutionFeed {
     if (!facts || isEnded(facts) || gone || stream?.status === 'paused') return;
     const { wrapper, execution } = facts;
     const overdue = wrapper.graceUntil !== null && wrapper.graceUntil < this.#now();
-    if (stream?.status !== 'live' || overdue || execution.status === 'queued') void this.refresh();
+    if (stream?.status !== 'live' || overdue || execution.status === 'queued' || this.#isSilent(facts)) void this.refresh();
   }
+
+  /** Nothing came for two heartbeats: the wrapper may be frozen, which only the execution's `lastHeardAt` tells. */
+  #isSilent({ wrapper, execution }: Facts): boolean {
+    const now = this.#now();
+    if (wrapper.state !== 'connected') return false;
+    if (silentForMs(execution, now) !== null) return true;
+    const quietFor = now - this.#quietSince;
+    if (quietFor < Math.max(HEARTBEATS_MISSED * execution.policy.heartbeatMs, this.#asked ? QUIET_MS : 0)) return false;
+    this.#asked = true;
+    this.#quietSince = now;
+    return true;
+  }
+  /** A quiet wrapper was asked about since the last event. */
+  #asked = false;
 
   // ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,8 +1,9 @@
 /** Who this run is, how it stands, and what can be done about it. Sticky, and short on a phone. */
 
 import type { ComponentChildren } from 'preact';
+import { silentForMs } from '../../../protocol/index.ts';
 import { executionPath } from '../app/router.ts';
-import { CopyButton, Duration, dateTime, StatusBadge } from '../ui/index.ts';
+import { Ago, CopyButton, Duration, dateTime, StatusBadge, useNow } from '../ui/index.ts';
 import { formatCommand } from './command-line.ts';
 import { RERUN_LABEL } from './details.tsx';
 import type { Facts } from './facts.ts';
@@ -53,6 +54,7 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
         <span class="exec-strong">
           {gone && !isTerminal(status) ? `was ${WAS[status]} when it was deleted` : <RunTime facts={facts} />}
         </span>
+        {wrapper.state === 'connected' && !gone ? <LastHeard execution={execution} /> : null}
         {progress ? <span class="exec-strong exec-tone-warn">{progress}</span> : null}
         {isTerminal(status) && result ? <span>{result}</span> : null}
         <span class="exec-wide">
@@ -89,6 +91,17 @@ const WAS: Readonly<Record<Status, string>> = {
 };
 
 /** "running for 1m 36s": the verb says what is counted, and the count stops at the end. */
+/** A connected wrapper that missed two heartbeats may be frozen, or its machine asleep. */
+function LastHeard({ execution }: Pick<Facts, 'execution'>) {
+  const { lastHeardAt } = execution;
+  const silent = silentForMs(execution, useNow()) !== null;
+  return silent && lastHeardAt !== undefined ? (
+    <span class="exec-strong exec-tone-warn">
+      wrapper last heard <Ago at={lastHeardAt} />
+    </span>
+  ) : null;
+}
+
 function RunTime({ facts: { execution } }: { facts: Facts }) {
   const { status, createdAt, pendingAt, startedAt, endedAt } = execution;
   if (endedAt !== undefined) {

@@ -228,7 +228,10 @@ describe('[F4] the second source of the status', () => {
     const run = new FakeRun(madeExecution(), numbered(20));
     const feed = await opened(run);
     run.stream.setState({ status: 'live' });
-    await vi.advanceTimersByTimeAsync(60_000);
+    for (let offset = 21; offset <= 26; offset += 1) {
+      await vi.advanceTimersByTimeAsync(10_000);
+      run.stream.send(line(offset, 'x\n'));
+    }
     expect(run.gets).toBe(1);
     run.stream.setState({ status: 'reconnecting', attempt: 1, retryInMs: 500, code: 1006, reason: '' });
     run.execution = ended('completed');
@@ -237,6 +240,25 @@ describe('[F4] the second source of the status', () => {
     const asked = run.gets;
     await vi.advanceTimersByTimeAsync(60_000);
     expect(run.gets).toBe(asked);
+  });
+
+  test('a quiet wrapper is asked about after two heartbeats, then once a minute, and more often when it is silent', async () => {
+    vi.useFakeTimers();
+    const run = new FakeRun(madeExecution(), numbered(20));
+    const feed = await opened(run);
+    run.stream.setState({ status: 'live' });
+    run.execution = madeExecution({ lastHeardAt: Date.now() + 25_000 });
+    await vi.advanceTimersByTimeAsync(29_000);
+    expect(run.gets).toBe(1);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(run.gets).toBe(2);
+    // It was heard 5 s ago, so nothing is wrong yet; then it freezes.
+    await vi.advanceTimersByTimeAsync(45_000);
+    expect(run.gets).toBe(4);
+    expect(feed.snapshot.facts?.execution.lastHeardAt).toBe(run.execution.lastHeardAt);
+    run.stream.send(line(21, 'it is back\n'));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(feed.snapshot.facts?.execution.lastHeardAt).toBeUndefined();
   });
 
   test('an overdue grace is doubtful even though the stream is live', async () => {
