@@ -34,13 +34,13 @@ export {
   type TerminalStatus,
   terminalStatusOf,
 } from '../protocol/index.ts';
-export type { ClientCredential, TicketSource } from './credential.ts';
-export * from './http.ts';
-export * from './http-error.ts';
-export { CLIENT_DEFAULTS, type RequestOptions } from './http-request.ts';
-export * from './http-types.ts';
-export { type PageChange, type PageLifecycle, pageOf } from './page-lifecycle.ts';
-export type { EventPage, ReadEventsOptions } from './read-events.ts';
-export * from './session-stream.ts';
-export * from './socket.ts';
-export * from './stream-types.ts';
+export * from './http/client.ts';
+export type { ClientCredential, TicketSource } from './http/credential.ts';
+export * from './http/error.ts';
+export type { EventPage, ReadEventsOptions } from './http/read-events.ts';
+export { CLIENT_DEFAULTS, type RequestOptions } from './http/request.ts';
+export * from './http/types.ts';
+export { type PageChange, type PageLifecycle, pageOf } from './stream/page-lifecycle.ts';
+export * from './stream/session-stream.ts';
+export * from './stream/socket.ts';
+export * from './stream/stream-types.ts';

@@ -7,13 +7,13 @@
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react';
 import type { Status } from '../protocol/index.ts';
-import type { EventsOptions, HoldfastClient } from './http-types.ts';
-import { INITIAL_SNAPSHOT, type SessionSnapshot, type StreamHooks } from './session-store.ts';
-import { connectSession, type SessionStream } from './session-stream.ts';
-import { StreamRegistry } from './stream-registry.ts';
-import type { SessionStreamOptions } from './stream-types.ts';
+import type { EventsOptions, HoldfastClient } from './http/types.ts';
+import { INITIAL_SNAPSHOT, type SessionSnapshot, type StreamHooks } from './react/session-store.ts';
+import { StreamRegistry } from './react/stream-registry.ts';
+import { connectSession, type SessionStream } from './stream/session-stream.ts';
+import type { SessionStreamOptions } from './stream/stream-types.ts';
 
-export type { SessionSnapshot } from './session-store.ts';
+export type { SessionSnapshot } from './react/session-store.ts';
 
 /** A client, or what `connectSession` needs to connect by itself. */
 export type HookCredential =

@@ -7,7 +7,7 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isAlive, listProcesses, type ProcessIdentity, processTree, signalProcess } from '../wrapper/runner-process.ts';
+import { isAlive, listProcesses, type ProcessIdentity, processTree, signalProcess } from '../wrapper/processes.ts';
 
 const MARK = 'HOLDFAST_TEST_MARK';
 /** For programs that clean up on SIGTERM: vitest ends its workers, a stack its runner and jobs. */

@@ -26,7 +26,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { listProcesses } from '../wrapper/runner-process.ts';
+import { listProcesses } from '../wrapper/processes.ts';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const KEEPER = join(ROOT, 'scripts', 'keeper.mjs');

@@ -26,7 +26,7 @@
  */
 
 import { setFlagsFromString } from 'node:v8';
-import { WRAPPER_FAILED } from './job-end.ts';
+import { WRAPPER_FAILED } from './job/end.ts';
 
 const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
        holdfast-wrapper serve [options]              starts wrappers on request
@@ -57,7 +57,7 @@ async function main([verb, ...argv]: string[]): Promise<number> {
       }
     }
     case 'serve': {
-      const { serve } = await import('./runner.ts');
+      const { serve } = await import('../runner/runner.ts');
       return serve(argv);
     }
     case 'help':

@@ -4,14 +4,14 @@ import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { OutputFormat } from '../protocol/index.ts';
-import type { StdinSource } from './child.ts';
-import { type Credential, fileCredential, fixedCredential } from './credential.ts';
-import { decodeJobEnv } from './job-env.ts';
+import type { StdinSource } from './job/child.ts';
+import { decodeJobEnv } from './job/env.ts';
 import { type Log, stderrLog } from './log.ts';
-import type { SpoolFiles } from './spool-files.ts';
-import { STOP_REASON_VARIABLE } from './stop-reason.ts';
+import { STOP_REASON_VARIABLE } from './run/stop-reason.ts';
+import type { SpoolFiles } from './spool/files.ts';
 import type { WrapperTimes } from './times.ts';
-import { TRANSPORT_KINDS, type TransportKind } from './transport-switch.ts';
+import { type Credential, fileCredential, fixedCredential } from './transport/credential.ts';
+import { TRANSPORT_KINDS, type TransportKind } from './transport/transport-switch.ts';
 
 export interface RunOptions {
   command: readonly string[];

@@ -7,15 +7,15 @@
 
 import { rmdirSync } from 'node:fs';
 import { newBootId } from '../protocol/index.ts';
-import { removePipesFolder } from './child-pipes.ts';
-import { WRAPPER_FAILED } from './job-end.ts';
-import { readRedaction, tooMuchToRedact } from './redaction.ts';
+import { removePipesFolder } from './job/child-pipes.ts';
+import { WRAPPER_FAILED } from './job/end.ts';
+import { readRedaction, tooMuchToRedact } from './output/redaction.ts';
+import { Supervisor } from './run/supervisor.ts';
 import type { RunOptions } from './run-options.ts';
-import { Sender } from './sender.ts';
-import { Spool } from './spool.ts';
-import { isMissing } from './spool-files.ts';
-import { newSpoolFolder } from './spool-home.ts';
-import { Supervisor } from './supervisor.ts';
+import { isMissing } from './spool/files.ts';
+import { newSpoolFolder } from './spool/home.ts';
+import { Sender } from './spool/sender.ts';
+import { Spool } from './spool/spool.ts';
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 

@@ -4,8 +4,8 @@
  */
 
 import { createHash } from 'node:crypto';
-import { type Redaction, readRedaction } from '../../wrapper/redaction.ts';
-import { JsonLineSplitter, type Splitter, TextSplitter } from '../../wrapper/text-splitter.ts';
+import { type Redaction, readRedaction } from '../../wrapper/output/redaction.ts';
+import { JsonLineSplitter, type Splitter, TextSplitter } from '../../wrapper/output/text-splitter.ts';
 import { type Bench, interleaved, scaled } from '../lib/bench.ts';
 import { type Figure, figureOf, type Target } from '../lib/figures.ts';
 

@@ -3,8 +3,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeRecords } from '../../wrapper/spool-lines.ts';
-import { newSpoolState, writeSpoolState } from '../../wrapper/spool-state.ts';
+import { encodeRecords } from '../../wrapper/spool/lines.ts';
+import { newSpoolState, writeSpoolState } from '../../wrapper/spool/state.ts';
 import { type Bench, interleaved, scaled } from '../lib/bench.ts';
 import { type Figure, figureOf, median } from '../lib/figures.ts';
 import { cpuMs } from '../lib/usage.ts';

@@ -1,8 +1,8 @@
 /** Goal: a question that nobody answers is asked beside itself, and the first answer is the only one. Method: askings that the test settles by hand, on a clock of its own. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { ASK_AGAIN_MS, ASKINGS_MAX, firstAnswer } from '../../client/first-answer.ts';
-import { HoldfastError } from '../../client/http-error.ts';
+import { HoldfastError } from '../../client/http/error.ts';
+import { ASK_AGAIN_MS, ASKINGS_MAX, firstAnswer } from '../../client/http/first-answer.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

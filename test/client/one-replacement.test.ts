@@ -4,7 +4,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { OneReplacement, type OneReplacementPort } from '../../client/one-replacement.ts';
+import { OneReplacement, type OneReplacementPort } from '../../client/http/one-replacement.ts';
 
 interface Made {
   name: string;

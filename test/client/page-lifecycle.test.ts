@@ -17,7 +17,7 @@ import {
   STREAM_TIMINGS,
   type StreamState,
 } from '../../client/index.ts';
-import { type ConnectionFacts, decideOnPage } from '../../client/page-lifecycle.ts';
+import { type ConnectionFacts, decideOnPage } from '../../client/stream/page-lifecycle.ts';
 import { PING } from '../../protocol/index.ts';
 import { FakePage } from './fake-page.ts';
 

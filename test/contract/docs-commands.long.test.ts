@@ -108,7 +108,7 @@ describe('commands', () => {
     const [, verb = '', ...args] = words;
     expect(['run', 'serve']).toContain(verb);
     if (verb === 'serve') {
-      const options = read('wrapper/runner.ts');
+      const options = read('runner/runner.ts');
       for (const flag of flagsOf(args)) expect(options, flag).toMatch(new RegExp(`['"]?${flag.slice(2)}['"]?: \\{ type: '`));
       return;
     }
@@ -302,7 +302,19 @@ describe('links', () => {
 });
 
 describe('variables', () => {
-  const code = ['src', 'wrapper', 'cli', 'egress', 'scripts', 'client', 'test/support', 'test/browser/support', 'examples', 'bench']
+  const code = [
+    'src',
+    'wrapper',
+    'runner',
+    'cli',
+    'egress',
+    'scripts',
+    'client',
+    'test/support',
+    'test/browser/support',
+    'examples',
+    'bench',
+  ]
     .flatMap((folder) => globSync(`${folder}/**/*.{ts,tsx,mjs,toml}`, { cwd: ROOT }))
     // A long test may read one that the pages name.
     .concat(globSync('test/**/*.long.test.ts', { cwd: ROOT }))

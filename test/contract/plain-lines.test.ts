@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX, encodeEventsFrame, lastEventOf, parseWrapperFrame } from '../../protocol/index.ts';
-import { encodePiece } from '../../wrapper/event-lines.ts';
+import { encodePiece } from '../../wrapper/output/event-lines.ts';
 import { propertyRuns } from '../support/property-runs.ts';
 
 function byFullCheck(line: string): string {

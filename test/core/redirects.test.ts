@@ -12,10 +12,10 @@ import { connectWithWs } from '../../cli/web-socket.ts';
 import { createClient, HoldfastError } from '../../client/index.ts';
 import { freePort } from '../../scripts/stack.ts';
 import { type LaunchRequest, launchOnRunner, refusalOfRunnerUrl } from '../../src/launch/runner.ts';
-import { Connection } from '../../wrapper/connection.ts';
-import { fixedCredential } from '../../wrapper/credential.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
-import { websocketUrl } from '../../wrapper/transport.ts';
+import { Connection } from '../../wrapper/transport/connection.ts';
+import { fixedCredential } from '../../wrapper/transport/credential.ts';
+import { websocketUrl } from '../../wrapper/transport/transport.ts';
 import { keptLog } from '../support/wrapper-run.ts';
 
 const REDIRECTS = [301, 302, 303, 307, 308];

@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ROOT } from '../../scripts/stack.ts';
 import { runTests, type TestRunResult } from '../../scripts/test-run.ts';
 import { summaryLines } from '../../scripts/test-summary.ts';
-import { listProcesses } from '../../wrapper/runner-process.ts';
+import { listProcesses } from '../../wrapper/processes.ts';
 import { until } from '../support/wrapper-run.ts';
 
 /** Longer than vitest takes to its first file on a loaded machine. */

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createClient, type HoldfastClient } from '../../client/index.ts';
 import { ROOT, Stack } from '../../scripts/stack.ts';
-import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/runner-process.ts';
+import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/processes.ts';
 import { ContainerEngine } from '../support/container-engine.ts';
 import { until } from '../support/real-stack.ts';
 
@@ -40,7 +40,7 @@ afterAll(async () => {
 function rootWithStandIn(): string {
   const root = join(folder, 'root');
   mkdirSync(root);
-  symlinkSync(join(ROOT, 'wrapper'), join(root, 'wrapper'));
+  for (const folder of ['wrapper', 'runner']) symlinkSync(join(ROOT, folder), join(root, folder));
   if (existsSync(join(ROOT, 'dist', 'dashboard')))
     cpSync(join(ROOT, 'dist', 'dashboard'), join(root, 'dist', 'dashboard'), { recursive: true });
   const config = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');

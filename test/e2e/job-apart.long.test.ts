@@ -1,6 +1,6 @@
 /**
  * Goal: the job stands apart from every connection and from the program that launched it (founding system S2), from end to end.
- * Method: the real stack with a runner of two slots. What the runner does by itself is in test/wrapper/runner.long.test.ts.
+ * Method: the real stack with a runner of two slots. What the runner does by itself is in test/runner/runner.long.test.ts.
  */
 
 import { spawn } from 'node:child_process';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ROOT } from '../../scripts/stack.ts';
-import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../wrapper/runner-process.ts';
+import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../wrapper/processes.ts';
 import { processesWith, RealStack, until } from '../support/real-stack.ts';
 
 let real: RealStack;

@@ -3,7 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/runner-process.ts';
+import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/processes.ts';
 import { RealStack, until } from '../support/real-stack.ts';
 
 interface Listed {

@@ -322,7 +322,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the wrapper does not send again what was in flight',
-    edits: [{ file: 'wrapper/sender.ts', find: 'this.#rewindTo(this.#head); // SND3', replace: 'this.#sentBytes = 0;' }],
+    edits: [{ file: 'wrapper/spool/sender.ts', find: 'this.#rewindTo(this.#head); // SND3', replace: 'this.#sentBytes = 0;' }],
   },
   {
     name: 'the wrapper carries out a command each time it comes',
@@ -332,7 +332,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a foreign answer with 4xx ends a running job',
     edits: [
       {
-        file: 'wrapper/loss.ts',
+        file: 'wrapper/transport/connection-loss.ts',
         find: "      case 'network':\n        return",
         replace:
           "      case 'network':\n        if (loss.kind === 'status' && loss.status >= 400 && loss.status < 500) return refusedBy(loss);\n        return",
@@ -341,7 +341,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a refusal by a coordinator with the wrong data ends a running job at once',
-    edits: [{ file: 'wrapper/budgets.ts', find: 'return attemptBeganAt > graceOverAt + graceMarginMs;', replace: 'return true;' }],
+    edits: [
+      { file: 'wrapper/run/budgets.ts', find: 'return attemptBeganAt > graceOverAt + graceMarginMs;', replace: 'return true;' },
+    ],
   },
   {
     name: 'the wrapper measures its budgets by the wall clock',
@@ -381,7 +383,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'the wrapper sends as much at once as the coordinator allows, whatever the line carries',
     edits: [
       {
-        file: 'wrapper/line-rate.ts',
+        file: 'wrapper/transport/line-rate.ts',
         find: 'if (this.#bytesPerSecond === null) return FLIGHT_BYTES_MIN; // LR1',
         replace: 'if (FLIGHT_BYTES_MIN > 0) return Number.POSITIVE_INFINITY;',
       },
@@ -446,7 +448,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a line of a spool is not compared with its checksum',
     edits: [
       {
-        file: 'wrapper/spool-lines.ts',
+        file: 'wrapper/spool/lines.ts',
         find: 'if (length > 0 && to <= bytes.length && crc32(bytes.subarray(from, to)) === sum) {',
         replace: 'if (length > 0 && to <= bytes.length && sum >= 0) {',
       },
@@ -456,7 +458,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'damaged lines of a spool are replaced, and no gap counts them',
     edits: [
       {
-        file: 'wrapper/spool-lost.ts',
+        file: 'wrapper/spool/lost.ts',
         find: 'return range ? gapLine(range, this.#at) : placeholder;',
         replace: 'return range === null ? gapLine(range, this.#at) : placeholder;',
       },

@@ -6,9 +6,9 @@
  * hold nothing else. The wrapper's own code finds the damage (spool-lines) and says what is sent for it (spool-lost).
  */
 
-import { type Chunk, lastSeqOf } from '../../wrapper/sender.ts';
-import { encodeRecords, examine } from '../../wrapper/spool-lines.ts';
-import { LostEvents, type LostRange } from '../../wrapper/spool-lost.ts';
+import { encodeRecords, examine } from '../../wrapper/spool/lines.ts';
+import { LostEvents, type LostRange } from '../../wrapper/spool/lost.ts';
+import { type Chunk, lastSeqOf } from '../../wrapper/spool/sender.ts';
 import type { Random } from './random.ts';
 
 const SEGMENT_EVENTS = 8;

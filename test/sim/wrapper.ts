@@ -1,13 +1,13 @@
 /**
- * One process of a wrapper: the real sender (wrapper/sender.ts) and the real decision of what a boot has to do (wrapper/boot.ts) in a small shell that makes the
- * decisions of wrapper/supervisor.ts, wrapper/delivery.ts and wrapper/connection.ts over the simulated network, disk and job.
+ * One process of a wrapper: the real sender (wrapper/spool/sender.ts) and the real decision of what a boot has to do (wrapper/run/boot.ts) in a small shell that makes the
+ * decisions of wrapper/run/supervisor.ts, wrapper/transport/delivery.ts and wrapper/transport/connection.ts over the simulated network, disk and job.
  *
  *   P1  The child starts after the first welcome, once per spool (SPL13); that it begins is on the medium before it does. A boot that finds traces of an
  *       earlier one reports a crash instead.
  *   P2  An event is in the spool before the sender hears of it (SPL1). The terminal fact is the last one (SPL14).
  *   P3  A command is noted, carried out, acked, in this order, each id once (SPL15).
  *   P4  Every attempt to connect has a generation; a callback of an older one does nothing.
- *   P5  What a close or an answer means is decided by wrapper/loss.ts, and how long something is tried by wrapper/budgets.ts.
+ *   P5  What a close or an answer means is decided by wrapper/transport/connection-loss.ts, and how long something is tried by wrapper/run/budgets.ts.
  *   P7  Budgets and delays go by the clock that only goes forward. The wall clock, which may be set, is only written into events.
  *   P6  A connection that is only slow is not lost again and again without an ack in between (SPL40).
  */
@@ -24,12 +24,12 @@ import {
   parseCoordinatorFrame,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
-import { decideAtBoot } from '../../wrapper/boot.ts';
-import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/budgets.ts';
-import { Attempts, describe, type Loss } from '../../wrapper/loss.ts';
-import { Sender } from '../../wrapper/sender.ts';
+import { decideAtBoot } from '../../wrapper/run/boot.ts';
+import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/run/budgets.ts';
+import { Sender } from '../../wrapper/spool/sender.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
-import { withDelay } from '../../wrapper/transport.ts';
+import { Attempts, describe, type Loss } from '../../wrapper/transport/connection-loss.ts';
+import { withDelay } from '../../wrapper/transport/transport.ts';
 import type { Timer } from './clock.ts';
 import type { Job } from './job.ts';
 import type { Link } from './network.ts';

@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { readLaunchRequest, requestDigest } from '../../wrapper/runner-request.ts';
+import { readLaunchRequest, requestDigest } from '../../runner/request.ts';
 import { exchangesOf } from './support/fixtures.ts';
 import { VERSIONS } from './support/recorded.ts';
 

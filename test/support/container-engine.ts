@@ -11,7 +11,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { listProcesses, processTree, signalProcess } from '../../wrapper/runner-process.ts';
+import { listProcesses, processTree, signalProcess } from '../../wrapper/processes.ts';
 import { MAIN } from './wrapper-run.ts';
 
 export interface Started {

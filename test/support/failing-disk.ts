@@ -7,7 +7,7 @@
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
+import { nodeFiles, type SpoolFiles } from '../../wrapper/spool/files.ts';
 
 const full = () => Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
 

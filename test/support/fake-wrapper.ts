@@ -12,8 +12,8 @@
 
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { serve } from '../../wrapper/runner.ts';
-import { newSpoolState, writeSpoolState } from '../../wrapper/spool-state.ts';
+import { serve } from '../../runner/runner.ts';
+import { newSpoolState, writeSpoolState } from '../../wrapper/spool/state.ts';
 
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === 'serve') {

@@ -16,7 +16,7 @@ import {
 } from '../../client/index.ts';
 import type { LoggedEvent } from '../../protocol/index.ts';
 import { freePort, Stack, type StackOptions } from '../../scripts/stack.ts';
-import { listProcesses, type ProcessInfo } from '../../wrapper/runner-process.ts';
+import { listProcesses, type ProcessInfo } from '../../wrapper/processes.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 export class RealStack {

@@ -5,11 +5,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fixedCredential } from '../../wrapper/credential.ts';
 import type { Log } from '../../wrapper/log.ts';
+import { processStart } from '../../wrapper/processes.ts';
 import { run } from '../../wrapper/run.ts';
 import type { RunOptions } from '../../wrapper/run-options.ts';
-import { processStart } from '../../wrapper/runner-process.ts';
+import { fixedCredential } from '../../wrapper/transport/credential.ts';
 import type { FakeCoordinator } from './fake-coordinator.ts';
 
 export const MAIN = fileURLToPath(new URL('../../wrapper/main.ts', import.meta.url));

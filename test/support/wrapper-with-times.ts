@@ -1,7 +1,7 @@
 /** The wrapper as a process, with times of the test's: `node wrapper-with-times.ts '{"firstWelcomeBudgetMs":1000}' run … -- command`. */
 
-import { fixedCredential } from '../../wrapper/credential.ts';
 import { run } from '../../wrapper/run.ts';
+import { fixedCredential } from '../../wrapper/transport/credential.ts';
 
 const [, , times = '{}', ...args] = process.argv;
 const { HOLDFAST_INGEST_URL: url = '', HOLDFAST_INGEST_TOKEN: token = '', HOLDFAST_SPOOL: spool = '' } = process.env;

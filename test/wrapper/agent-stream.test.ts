@@ -10,7 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX } from '../../protocol/index.ts';
-import { agentData } from '../../wrapper/agent-stream.ts';
+import { agentData } from '../../wrapper/job/agent-stream.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import { gate, removeTemporaryFolders, runInProcess, sleep, startWrapper, until } from '../support/wrapper-run.ts';
 

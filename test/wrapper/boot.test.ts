@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { type BootFacts, decideAtBoot } from '../../wrapper/boot.ts';
+import { type BootFacts, decideAtBoot } from '../../wrapper/run/boot.ts';
 
 const NEW: BootFacts = {
   terminal: false,

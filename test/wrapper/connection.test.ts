@@ -5,11 +5,11 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CoordinatorFrame, encodeEventsFrame, type WelcomeFrame } from '../../protocol/index.ts';
-import { Connection } from '../../wrapper/connection.ts';
-import { type Credential, fixedCredential } from '../../wrapper/credential.ts';
-import type { ConnectionEnd } from '../../wrapper/loss.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from '../../wrapper/times.ts';
-import { websocketUrl } from '../../wrapper/transport.ts';
+import { Connection } from '../../wrapper/transport/connection.ts';
+import type { ConnectionEnd } from '../../wrapper/transport/connection-loss.ts';
+import { type Credential, fixedCredential } from '../../wrapper/transport/credential.ts';
+import { websocketUrl } from '../../wrapper/transport/transport.ts';
 import { FakeCoordinator, problemAnswer } from '../support/fake-coordinator.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { type KeptLog, keptLog, sleep, until } from '../support/wrapper-run.ts';

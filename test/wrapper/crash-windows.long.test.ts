@@ -8,9 +8,9 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { processStart } from '../../wrapper/runner-process.ts';
-import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
-import { readSpoolState, type SpoolState, writeSpoolState } from '../../wrapper/spool-state.ts';
+import { processStart } from '../../wrapper/processes.ts';
+import { nodeFiles, type SpoolFiles } from '../../wrapper/spool/files.ts';
+import { readSpoolState, type SpoolState, writeSpoolState } from '../../wrapper/spool/state.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
   isRunning,

@@ -7,7 +7,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CREDENTIAL_CHARS_MAX } from '../../protocol/index.ts';
-import { fileCredential } from '../../wrapper/credential.ts';
+import { fileCredential } from '../../wrapper/transport/credential.ts';
 import { removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
 
 afterEach(removeTemporaryFolders);

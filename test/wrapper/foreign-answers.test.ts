@@ -8,7 +8,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeFrame } from '../../protocol/index.ts';
-import { fileCredential } from '../../wrapper/credential.ts';
+import { fileCredential } from '../../wrapper/transport/credential.ts';
 import { type FakeConnection, FakeCoordinator, pageAnswer, problemAnswer, type Refusal } from '../support/fake-coordinator.ts';
 import {
   gate,

@@ -3,8 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type EventsFrame, parseWrapperFrame } from '../../protocol/index.ts';
-import { encodeEvent } from '../../wrapper/event-lines.ts';
-import { encodeFrames } from '../../wrapper/frame-encoding.ts';
+import { encodeEvent } from '../../wrapper/output/event-lines.ts';
+import { encodeFrames } from '../../wrapper/transport/frame-encoding.ts';
 
 const decode = (frames: Buffer[]): EventsFrame[] =>
   frames.map((frame) => {

@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { dueRungs, interruptLadder, mergeLadders } from '../../wrapper/interrupt.ts';
+import { dueRungs, interruptLadder, mergeLadders } from '../../wrapper/job/interrupt.ts';
 
 describe('the ladder', () => {
   it('SIGINT now, SIGTERM at half, SIGKILL at the end', () => {

@@ -9,7 +9,7 @@ import {
   exitCodeOf,
   exitCodeWhenSettled,
   WRAPPER_FAILED,
-} from '../../wrapper/job-end.ts';
+} from '../../wrapper/job/end.ts';
 
 const exited = (exitCode: number | null, signal: NodeJS.Signals | null) =>
   ({ kind: 'exited', exitCode, signal, pipesLeftOpen: false }) as const;

@@ -6,11 +6,11 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { HoldfastEvent, JsonObject } from '../../protocol/index.ts';
-import { JOB_MESSAGE_CHARS_MAX, jobFactOf } from '../../wrapper/job-facts.ts';
-import { PROGRESS_INTERVAL_MS, ProgressEvents } from '../../wrapper/progress.ts';
-import { REDACTED } from '../../wrapper/redaction.ts';
-import { TerminalProgress } from '../../wrapper/terminal-progress.ts';
-import { JsonLineSplitter } from '../../wrapper/text-splitter.ts';
+import { JOB_MESSAGE_CHARS_MAX, jobFactOf } from '../../wrapper/job/facts.ts';
+import { PROGRESS_INTERVAL_MS, ProgressEvents } from '../../wrapper/job/progress.ts';
+import { TerminalProgress } from '../../wrapper/job/terminal-progress.ts';
+import { REDACTED } from '../../wrapper/output/redaction.ts';
+import { JsonLineSplitter } from '../../wrapper/output/text-splitter.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import { gate, removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
 

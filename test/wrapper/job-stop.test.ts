@@ -4,7 +4,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { JobStop, type StopTarget } from '../../wrapper/job-stop.ts';
+import { JobStop, type StopTarget } from '../../wrapper/job/stop.ts';
 
 class Group implements StopTarget {
   readonly got: [ms: number, signal: NodeJS.Signals][] = [];

@@ -3,12 +3,12 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
-import { Job } from '../../wrapper/job.ts';
-import { LogBudget } from '../../wrapper/log-budget.ts';
-import { Report } from '../../wrapper/report.ts';
+import { Job } from '../../wrapper/job/job.ts';
+import { LogBudget } from '../../wrapper/run/log-budget.ts';
+import { Report } from '../../wrapper/run/report.ts';
 import type { RunOptions } from '../../wrapper/run-options.ts';
-import { Spool } from '../../wrapper/spool.ts';
-import { readSpoolState } from '../../wrapper/spool-state.ts';
+import { Spool } from '../../wrapper/spool/spool.ts';
+import { readSpoolState } from '../../wrapper/spool/state.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
 import { keptLog, removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
 

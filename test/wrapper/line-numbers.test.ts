@@ -6,9 +6,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkFact, EVENT_BYTES_MAX, type HoldfastEvent, type OutputFormat } from '../../protocol/index.ts';
-import { encodePiece, type StreamName } from '../../wrapper/event-lines.ts';
-import { LineNumbers } from '../../wrapper/line-numbers.ts';
-import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../../wrapper/text-splitter.ts';
+import { encodePiece, type StreamName } from '../../wrapper/output/event-lines.ts';
+import { LineNumbers } from '../../wrapper/output/line-numbers.ts';
+import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../../wrapper/output/text-splitter.ts';
 
 interface Said {
   stream: StreamName;

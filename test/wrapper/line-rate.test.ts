@@ -5,8 +5,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { FRAME_BYTES_MAX, WINDOW_BYTES } from '../../protocol/index.ts';
-import { answerDelayMs, FLIGHT_BYTES_MIN, FLIGHT_MS, LineRate, SAMPLE_BYTES_MIN } from '../../wrapper/line-rate.ts';
-import { CHUNK_BYTES_MAX, Sender } from '../../wrapper/sender.ts';
+import { CHUNK_BYTES_MAX, Sender } from '../../wrapper/spool/sender.ts';
+import { answerDelayMs, FLIGHT_BYTES_MIN, FLIGHT_MS, LineRate, SAMPLE_BYTES_MIN } from '../../wrapper/transport/line-rate.ts';
 
 const LIMITS = { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES, silenceMs: 60_000 };
 

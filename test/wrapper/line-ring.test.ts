@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { LineRing } from '../../wrapper/line-ring.ts';
+import { LineRing } from '../../wrapper/spool/line-ring.ts';
 
 it('[LR1 LR2] what waits stays as it was, however lines come and go', () => {
   let copied = 0;

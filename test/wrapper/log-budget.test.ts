@@ -4,7 +4,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LogBudget, RESERVE_BYTES } from '../../wrapper/log-budget.ts';
+import { LogBudget, RESERVE_BYTES } from '../../wrapper/run/log-budget.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import { removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
 

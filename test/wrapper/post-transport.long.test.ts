@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { POST_BODY_BYTES_MAX } from '../../protocol/index.ts';
-import { socketRetryMs, UPGRADE_FAILURES_MAX } from '../../wrapper/transport-switch.ts';
+import { socketRetryMs, UPGRADE_FAILURES_MAX } from '../../wrapper/transport/transport-switch.ts';
 import { FakeCoordinator, pageAnswer, problemAnswer, type Refusal } from '../support/fake-coordinator.ts';
 import {
   expectNumberedLines,

@@ -10,8 +10,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { encodeJobEnv } from '../../wrapper/job-env.ts';
-import { REDACTED } from '../../wrapper/redaction.ts';
+import { encodeJobEnv } from '../../wrapper/job/env.ts';
+import { REDACTED } from '../../wrapper/output/redaction.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
   gate,

@@ -7,12 +7,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EVENT_BYTES_MAX, type JsonObject } from '../../protocol/index.ts';
-import { agentData, redactedData } from '../../wrapper/agent-stream.ts';
-import { LineNumbers } from '../../wrapper/line-numbers.ts';
-import { REDACTED, type Redaction, readRedaction, SECRET_BYTES_MIN, SECRETS_BYTES_MAX } from '../../wrapper/redaction.ts';
-import { formsOf } from '../../wrapper/redaction-forms.ts';
-import { isSecretName } from '../../wrapper/redaction-names.ts';
-import { JSON_LINE_BYTES_MAX, JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../../wrapper/text-splitter.ts';
+import { agentData, redactedData } from '../../wrapper/job/agent-stream.ts';
+import { LineNumbers } from '../../wrapper/output/line-numbers.ts';
+import { REDACTED, type Redaction, readRedaction, SECRET_BYTES_MIN, SECRETS_BYTES_MAX } from '../../wrapper/output/redaction.ts';
+import { formsOf } from '../../wrapper/output/redaction-forms.ts';
+import { isSecretName } from '../../wrapper/output/redaction-names.ts';
+import {
+  JSON_LINE_BYTES_MAX,
+  JsonLineSplitter,
+  type Piece,
+  type Splitter,
+  TextSplitter,
+} from '../../wrapper/output/text-splitter.ts';
 import { propertyRuns } from '../support/property-runs.ts';
 
 const environment = (values: readonly string[]): NodeJS.ProcessEnv =>

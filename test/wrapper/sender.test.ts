@@ -5,7 +5,6 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FLIGHT_BYTES_MIN } from '../../wrapper/line-rate.ts';
 import {
   CHUNK_BYTES_MAX,
   type Chunk,
@@ -14,7 +13,8 @@ import {
   lastSeqOf,
   REWINDS_MAX,
   Sender,
-} from '../../wrapper/sender.ts';
+} from '../../wrapper/spool/sender.ts';
+import { FLIGHT_BYTES_MIN } from '../../wrapper/transport/line-rate.ts';
 
 /** One event of the tests' usual size is a chunk, and one chunk a frame. */
 const CHUNK = 700;

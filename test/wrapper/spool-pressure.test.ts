@@ -6,9 +6,9 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Spool } from '../../wrapper/spool.ts';
-import { newSpoolFolder } from '../../wrapper/spool-home.ts';
-import { lockSpool } from '../../wrapper/spool-lock.ts';
+import { newSpoolFolder } from '../../wrapper/spool/home.ts';
+import { lockSpool } from '../../wrapper/spool/lock.ts';
+import { Spool } from '../../wrapper/spool/spool.ts';
 import { smallDisk } from '../support/failing-disk.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {

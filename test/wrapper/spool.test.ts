@@ -8,10 +8,10 @@ import { once } from 'node:events';
 import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Chunk, lastSeqOf, Sender } from '../../wrapper/sender.ts';
-import { Spool, type SpoolOptions, type SpoolPressure } from '../../wrapper/spool.ts';
-import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
-import { LOCK_FILE } from '../../wrapper/spool-lock.ts';
+import { nodeFiles, type SpoolFiles } from '../../wrapper/spool/files.ts';
+import { LOCK_FILE } from '../../wrapper/spool/lock.ts';
+import { type Chunk, lastSeqOf, Sender } from '../../wrapper/spool/sender.ts';
+import { Spool, type SpoolOptions, type SpoolPressure } from '../../wrapper/spool/spool.ts';
 import { removeTemporaryFolders, sleep, temporaryFolder, until } from '../support/wrapper-run.ts';
 
 afterEach(removeTemporaryFolders);

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { nodeFiles, type SpoolFiles } from '../../wrapper/spool-files.ts';
+import { nodeFiles, type SpoolFiles } from '../../wrapper/spool/files.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
   expectNumberedLines,

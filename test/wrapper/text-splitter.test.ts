@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EVENT_BYTES_MAX } from '../../protocol/index.ts';
-import { encodePiece } from '../../wrapper/event-lines.ts';
+import { encodePiece } from '../../wrapper/output/event-lines.ts';
 import {
   JSON_LINE_BYTES_MAX,
   JsonLineSplitter,
@@ -14,7 +14,7 @@ import {
   type Splitter,
   TEXT_BYTES_MAX,
   TextSplitter,
-} from '../../wrapper/text-splitter.ts';
+} from '../../wrapper/output/text-splitter.ts';
 
 const fragment = fc.oneof(
   fc.string({ unit: 'grapheme' }).map((text) => Buffer.from(text)),

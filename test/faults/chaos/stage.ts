@@ -14,14 +14,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type HoldfastClient } from '../../../client/index.ts';
 import { freePort, ROOT, Stack } from '../../../scripts/stack.ts';
-import { identityOf, signalProcess } from '../../../wrapper/runner-process.ts';
+import { identityOf, signalProcess } from '../../../wrapper/processes.ts';
 import { processesWith } from '../../support/real-stack.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { FullDisk } from './disk.ts';
 
 /** Someone may edit the repository while fifty runs go on, and `wrangler dev` would reload at each save. */
 function copyPrograms(target: string): void {
-  for (const folder of ['protocol', 'src', 'wrapper', 'egress', 'migrations'])
+  for (const folder of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations'])
     cpSync(join(ROOT, folder), join(target, folder), { recursive: true });
   for (const file of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
     copyFileSync(join(ROOT, file), join(target, file));

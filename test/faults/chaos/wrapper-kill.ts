@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type HoldfastEvent, isTerminalFact } from '../../../protocol/index.ts';
-import { identityOf, isAlive, signalProcess } from '../../../wrapper/runner-process.ts';
-import { listSegments, segmentPath } from '../../../wrapper/spool-recovery.ts';
+import { identityOf, isAlive, signalProcess } from '../../../wrapper/processes.ts';
+import { listSegments, segmentPath } from '../../../wrapper/spool/recovery.ts';
 import { processesWith } from '../../support/real-stack.ts';
 
 export interface Killed {

@@ -2,8 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../../wrapper/runner-process.ts';
-import { listSegments, segmentPath } from '../../../wrapper/spool-recovery.ts';
+import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../../wrapper/processes.ts';
+import { listSegments, segmentPath } from '../../../wrapper/spool/recovery.ts';
 import { processesWith } from '../../support/real-stack.ts';
 import { type Done, FAIL_CODE } from './check.ts';
 import type { Deed, ExecutionPlan } from './plan.ts';

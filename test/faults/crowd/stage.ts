@@ -16,7 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { buildSync } from 'esbuild';
 import { createClient, type HoldfastClient } from '../../../client/index.ts';
 import { freePort, ROOT, Stack } from '../../../scripts/stack.ts';
-import { identityOf, signalProcess } from '../../../wrapper/runner-process.ts';
+import { identityOf, signalProcess } from '../../../wrapper/processes.ts';
 import { CallbackReceiver } from '../../support/callback-receiver.ts';
 import { preparePlainWorkerd } from '../../support/plain-workerd.ts';
 import { processesWith } from '../../support/real-stack.ts';

@@ -9,7 +9,7 @@ import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fro
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { WebSocket } from 'ws';
-import { listProcesses } from '../../../wrapper/runner-process.ts';
+import { listProcesses } from '../../../wrapper/processes.ts';
 
 export interface Usage {
   rssMiB: number;

@@ -52,7 +52,7 @@ export interface RawFixture {
 function recordingRoot(folder: string): string {
   const root = join(folder, 'root');
   mkdirSync(root);
-  symlinkSync(join(ROOT, 'wrapper'), join(root, 'wrapper'));
+  for (const folder of ['wrapper', 'runner']) symlinkSync(join(ROOT, folder), join(root, folder));
   if (existsSync(join(ROOT, 'dist', 'dashboard')))
     cpSync(join(ROOT, 'dist', 'dashboard'), join(root, 'dist', 'dashboard'), { recursive: true });
   const config = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');

@@ -27,7 +27,7 @@ import {
   WINDOW_BYTES,
 } from '../../../protocol/index.ts';
 import { roomFor, type ViewerState } from '../../../src/core/viewer.ts';
-import { Sender } from '../../../wrapper/sender.ts';
+import { Sender } from '../../../wrapper/spool/sender.ts';
 import { newSession, output, type Run, start, stubOf, ViewerPeer, WrapperPeer } from '../support.ts';
 import { type Edge, textOfBytes, typesIn } from './edges.ts';
 

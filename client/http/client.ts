@@ -1,0 +1,195 @@
+/**
+ * A small client for the HTTP API. An answer that is not the wanted one is thrown as a `HoldfastError`, which carries the problem document.
+ *
+ * What may be repeated is: everything but `sendInput`, whose text would reach the job twice. `start` may, because the execution id is made
+ * here before the first attempt, and a start with a known id and the same request answers with the execution that exists.
+ */
+
+import {
+  type Execution,
+  type IngestAccess,
+  isTerminal,
+  monotonicNow,
+  newExecutionId,
+  type SessionSummary,
+  WAIT_SECONDS_MAX,
+} from '../../protocol/index.ts';
+import { connectSession } from '../stream/session-stream.ts';
+import type { SessionStreamOptions } from '../stream/stream-types.ts';
+import { credentialOf } from './credential.ts';
+import { HoldfastError } from './error.ts';
+import { executionHandle } from './execution-handle.ts';
+import { eventPageOf, eventsCall } from './read-events.ts';
+import { CLIENT_DEFAULTS, pause, type RequestFunction, requester } from './request.ts';
+import type { ClientOptions, EventsOptions, HoldfastClient, Page, SessionItem, Ticket, TicketRequest } from './types.ts';
+
+/** An answer to a long poll that took longer was held by the coordinator, or came after an outage. */
+const HELD_MS = 1000;
+
+/** CLS19: what a coordinator says too that has the wrong key or the wrong data for a moment. */
+const mayPass = (error: unknown): boolean =>
+  error instanceof HoldfastError && !error.retryable && (error.status === 401 || (error.status === 404 && !error.facts.deleted));
+
+export function createClient(options: ClientOptions): HoldfastClient {
+  const credential = credentialOf(options, options.attemptTimeoutMs ?? CLIENT_DEFAULTS.attemptTimeoutMs);
+  const request = requester(options, credential);
+  // A stream makes its own pauses between attempts, and asks for a ticket in each.
+  const onceOnly = requester({ ...options, retryBudgetMs: 0, rateLimitBudgetMs: 0 }, credential);
+  const { connect, WebSocketImpl, refusedBudgetMs = CLIENT_DEFAULTS.refusedBudgetMs } = options;
+  const streamDefaults = { ...(connect ? { connect } : {}), ...(WebSocketImpl ? { WebSocketImpl } : {}) };
+
+  const executionPath = (session: string, execution: string): string =>
+    `/v1/sessions/${encodeURIComponent(session)}/executions/${encodeURIComponent(execution)}`;
+  const sessionPath = (session: string): string => `/v1/sessions/${encodeURIComponent(session)}`;
+  const executionsPath = (session: string): string => `${sessionPath(session)}/executions`;
+  const mintTicket = async (
+    by: RequestFunction,
+    session: string,
+    ticketRequest: TicketRequest,
+    signal?: AbortSignal,
+  ): Promise<Ticket> => {
+    const path = `${sessionPath(session)}/tickets`;
+    const call = { method: 'POST', path, body: ticketRequest, repeatable: true, severalAtOnce: true } as const;
+    return (await by(call, signal)).body as unknown as Ticket;
+  };
+
+  const client: HoldfastClient = {
+    async start(session, startRequest, { signal } = {}) {
+      const id = startRequest.id ?? newExecutionId();
+      const { status, body } = await request(
+        {
+          method: 'POST',
+          path: executionsPath(session),
+          body: { ...startRequest, id },
+          headers: { 'idempotency-key': id },
+          repeatable: true,
+        },
+        signal,
+      );
+      return { created: status === 201, execution: body.execution as Execution, ingest: body.ingest as IngestAccess };
+    },
+
+    async get(session, execution, { signal, waitSeconds } = {}) {
+      const { body } = await request(
+        {
+          method: 'GET',
+          path: executionPath(session, execution),
+          query: { wait: waitSeconds },
+          repeatable: true,
+          heldMs: (waitSeconds ?? 0) * 1000,
+        },
+        signal,
+      );
+      return body as unknown as Execution;
+    },
+
+    async wait(session, execution, { signal } = {}) {
+      let known = false;
+      let refusedSince: number | null = null;
+      for (;;) {
+        const askedAt = monotonicNow();
+        let found: Execution;
+        try {
+          found = await client.get(session, execution, { waitSeconds: WAIT_SECONDS_MAX, ...(signal ? { signal } : {}) });
+        } catch (error) {
+          const now = monotonicNow();
+          refusedSince ??= now;
+          // A question that was held, or asked again in an outage, has found the coordinator before.
+          known ||= now - askedAt > HELD_MS;
+          if (!known || !mayPass(error) || askedAt - refusedSince > refusedBudgetMs) throw error;
+          await pause(1000, signal);
+          continue;
+        }
+        if (isTerminal(found.status)) return found;
+        known = true;
+        refusedSince = null;
+        // A server that does not hold its answer must not be asked in a hot loop.
+        if (monotonicNow() - askedAt < HELD_MS) await pause(1000, signal);
+      }
+    },
+
+    async list(session, { signal, ...query } = {}) {
+      const { body } = await request(
+        { method: 'GET', path: executionsPath(session), query: { ...query }, repeatable: true },
+        signal,
+      );
+      return pageOf<Execution>(body);
+    },
+
+    async sessions({ signal, ...query } = {}) {
+      const { body } = await request({ method: 'GET', path: '/v1/sessions', query: { ...query }, repeatable: true }, signal);
+      return pageOf<SessionItem>(body);
+    },
+
+    async session(session, { signal } = {}) {
+      const { body } = await request({ method: 'GET', path: sessionPath(session), repeatable: true }, signal);
+      return body as unknown as SessionSummary;
+    },
+
+    async interrupt(session, execution, interruptRequest = {}, { signal } = {}) {
+      const path = `${executionPath(session, execution)}/interrupt`;
+      const { status, body } = await request({ method: 'POST', path, body: interruptRequest, repeatable: true }, signal);
+      return { accepted: status === 202, settled: body.settled === true, execution: body.execution as Execution };
+    },
+
+    async fail(session, execution, failRequest, { signal } = {}) {
+      const path = `${executionPath(session, execution)}/fail`;
+      const { body } = await request({ method: 'POST', path, body: failRequest, repeatable: true }, signal);
+      return { settled: body.settled === true };
+    },
+
+    async sendInput(session, execution, data, { signal } = {}) {
+      const path = `${executionPath(session, execution)}/input`;
+      await request({ method: 'POST', path, body: { data }, repeatable: false }, signal);
+    },
+
+    createTicket: (session, ticketRequest = {}, { signal } = {}) => mintTicket(request, session, ticketRequest, signal),
+
+    async deleteSession(session, { signal } = {}) {
+      const path = sessionPath(session);
+      await request({ method: 'DELETE', path, repeatable: true, doneBefore: 'session_not_found' }, signal);
+    },
+
+    async readEvents(session, readOptions) {
+      const { execution, signal } = readOptions;
+      const path = execution === undefined ? sessionPath(session) : executionPath(session, execution);
+      return eventPageOf(await request(eventsCall(path, readOptions), signal), readOptions);
+    },
+
+    events: (session, eventsOptions = {}) =>
+      connectSession({
+        ...streamDefaults,
+        ...eventsOptions,
+        url: options.url,
+        session,
+        ...streamCredential(options, eventsOptions, (ticketRequest) => mintTicket(onceOnly, session, ticketRequest)),
+      }),
+
+    execution: (session, id) => executionHandle(client, session, id),
+  };
+  return client;
+}
+
+/**
+ * A header where there is a socket that takes one, else a new ticket for every connection. What the stream asks for narrows the ticket, so
+ * that a page that gets hold of it reads no more than this.
+ */
+function streamCredential(
+  { apiKey, ticket, connect, WebSocketImpl }: ClientOptions,
+  { execution, types, ...given }: EventsOptions,
+  mint: (request: TicketRequest) => Promise<Ticket>,
+): Pick<SessionStreamOptions, 'apiKey' | 'getTicket'> {
+  if (ticket !== undefined) return { getTicket: typeof ticket === 'string' ? () => ticket : ticket };
+  if (connect ?? WebSocketImpl ?? given.connect ?? given.WebSocketImpl) return { apiKey: apiKey as string };
+  const executions = execution === undefined ? [] : [execution].flat();
+  const [only] = executions;
+  const request: TicketRequest = {
+    ...(executions.length === 1 && only !== undefined ? { execution: only } : {}),
+    ...(types && types.length > 0 ? { types } : {}),
+  };
+  return { getTicket: async () => (await mint(request)).ticket };
+}
+
+function pageOf<T>(body: Record<string, unknown>): Page<T> {
+  return { data: Array.isArray(body.data) ? (body.data as T[]) : [], next: typeof body.next === 'string' ? body.next : null };
+}

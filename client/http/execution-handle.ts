@@ -1,0 +1,18 @@
+/** One execution, by name: the client's calls without repeating which. It keeps nothing and asks nothing by itself. */
+
+import type { ExecutionHandle, HoldfastClient } from './types.ts';
+
+export function executionHandle(client: HoldfastClient, session: string, id: string): ExecutionHandle {
+  return {
+    session,
+    id,
+    get: (options) => client.get(session, id, options),
+    wait: (options) => client.wait(session, id, options),
+    interrupt: (request, options) => client.interrupt(session, id, request, options),
+    fail: (request, options) => client.fail(session, id, request, options),
+    send: (data, options) => client.sendInput(session, id, data, options),
+    events: (options) => client.events(session, { ...options, execution: id }),
+    readEvents: (options) => client.readEvents(session, { ...options, execution: id }),
+    ticket: (request, options) => client.createTicket(session, { ...request, execution: id }, options),
+  };
+}

@@ -1,0 +1,187 @@
+/**
+ * A stream as a store: what a user interface shows of it, as one immutable snapshot at a time.
+ *
+ * Owns the events that are kept, the reading loop and the pace of notifications. Does not own who is interested (stream-registry).
+ *
+ * T1  A snapshot changes only when something in it did, and all of what came since the last one is in the next: one rendering for a batch.
+ * T2  At most `maxEvents` are kept, the newest ones. What was dropped is counted.
+ * T3  A status is the newest that is known: what the hello said, then what came after it. Replaying an old log does not run through the old
+ *     statuses again.
+ * T4  A snapshot holds events of one log. What a session that was made again has is another log.
+ */
+
+import { isStatus, type LoggedEvent, monotonicNow, type Status } from '../../protocol/index.ts';
+import type { SessionStream } from '../stream/session-stream.ts';
+import { LOG_REPLACED } from '../stream/stream-loss.ts';
+import { type StreamControl, StreamFailure, type StreamState } from '../stream/stream-types.ts';
+
+export interface SessionSnapshot {
+  /** The newest `maxEvents`, ascending. */
+  readonly events: readonly LoggedEvent[];
+  /** Events that came and are no longer in `events`. */
+  readonly dropped: number;
+  readonly state: StreamState;
+  /** What was in the log when the stream began is all here; what came since was live. */
+  readonly caughtUp: boolean;
+  /** Newest known status of each execution that the stream has heard of. */
+  readonly statuses: ReadonlyMap<string, Status>;
+  /** Why the stream failed. `reconnect()` is the way back. */
+  readonly error: StreamFailure | null;
+}
+
+export const INITIAL_SNAPSHOT: SessionSnapshot = {
+  events: [],
+  dropped: 0,
+  state: { status: 'connecting', attempt: 0 },
+  caughtUp: false,
+  statuses: new Map(),
+  error: null,
+};
+
+/** One frame of a 60 Hz screen: nobody sees more. */
+const NOTIFY_MS = 16;
+
+export interface StreamHooks {
+  onState: (state: StreamState) => void;
+  onControl: (control: StreamControl) => void;
+}
+
+export class SessionStore {
+  readonly #maxEvents: number;
+  #stream: SessionStream;
+  readonly #open: (fresh: boolean) => SessionStream;
+  readonly #listeners = new Set<() => void>();
+  #snapshot: SessionSnapshot = INITIAL_SNAPSHOT;
+  #fresh: LoggedEvent[] = [];
+  #droppedFresh = 0;
+  #caughtUp = false;
+  #statuses = new Map<string, Status>();
+  #head = 0;
+  #error: StreamFailure | null = null;
+  #reading = false;
+  #timer: ReturnType<typeof setTimeout> | null = null;
+  #notifiedAt = Number.NEGATIVE_INFINITY;
+
+  /** Opens the stream. `open` is called again, with `fresh`, for the log of a session that was made again: from its beginning. */
+  constructor(open: (hooks: StreamHooks, fresh: boolean) => SessionStream, maxEvents: number) {
+    this.#maxEvents = maxEvents;
+    const hooks: StreamHooks = {
+      onState: ({ status }) => {
+        if (status === 'replaying') this.#onHello();
+        this.#notify();
+      },
+      onControl: (control) => this.#onControl(control),
+    };
+    this.#open = (fresh) => open(hooks, fresh);
+    this.#stream = this.#open(false);
+    void this.#read();
+  }
+
+  get snapshot(): SessionSnapshot {
+    return this.#snapshot;
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** After `log_replaced` it begins anew, with the log that is there now and nothing of the old one (T4). */
+  reconnect(): void {
+    if (this.#error?.code === LOG_REPLACED) this.#restart();
+    else this.#stream.reconnect();
+    if (!this.#reading) void this.#read();
+  }
+
+  close(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#listeners.clear();
+    this.#stream.close();
+  }
+
+  #restart(): void {
+    this.#stream.close();
+    this.#snapshot = INITIAL_SNAPSHOT;
+    this.#fresh = [];
+    this.#droppedFresh = 0;
+    this.#caughtUp = false;
+    this.#statuses = new Map();
+    this.#head = 0;
+    this.#stream = this.#open(true);
+  }
+
+  async #read(): Promise<void> {
+    this.#reading = true;
+    this.#error = null;
+    try {
+      for await (const batch of this.#stream.batches()) {
+        for (const event of batch) {
+          this.#fresh.push(event);
+          this.#learn(event);
+        }
+        // T2: the timers of a hidden page may be a minute apart.
+        const excess = this.#fresh.length - this.#maxEvents;
+        if (excess > this.#maxEvents) this.#droppedFresh += this.#fresh.splice(0, excess).length;
+        this.#notify();
+      }
+    } catch (error) {
+      this.#error = error instanceof StreamFailure ? error : new StreamFailure('internal', String(error));
+    }
+    this.#reading = false;
+    this.#notify();
+  }
+
+  #onControl(control: StreamControl): void {
+    if (control.type === 'caught_up') this.#caughtUp = true;
+    else this.#setStatus(control.execution, control.status);
+    this.#notify();
+  }
+
+  /** T3. */
+  #learn({ type, execution, offset }: LoggedEvent): void {
+    const status = type.startsWith('execution_') ? type.slice('execution_'.length) : '';
+    if (isStatus(status) && offset > this.#head) this.#setStatus(execution, status);
+  }
+
+  #setStatus(execution: string, status: Status): void {
+    if (this.#statuses.get(execution) !== status) this.#statuses = new Map(this.#statuses).set(execution, status);
+  }
+
+  #onHello(): void {
+    const { hello } = this.#stream;
+    this.#head = hello?.head ?? 0;
+    for (const { id, status } of hello?.executions ?? []) this.#setStatus(id, status);
+  }
+
+  /** T1: at once when it was quiet, else with all that comes until the next frame. */
+  #notify(): void {
+    if (this.#timer) return;
+    const waitMs = Math.max(0, this.#notifiedAt + NOTIFY_MS - monotonicNow());
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      this.#notifiedAt = monotonicNow();
+      this.#snapshot = this.#take();
+      for (const listener of [...this.#listeners]) listener();
+    }, waitMs);
+  }
+
+  #take(): SessionSnapshot {
+    let { events, dropped } = this.#snapshot;
+    if (this.#fresh.length > 0) {
+      const all = [...events, ...this.#fresh];
+      events = all.length > this.#maxEvents ? all.slice(-this.#maxEvents) : all; // T2
+      dropped += all.length - events.length + this.#droppedFresh;
+      this.#fresh = [];
+      this.#droppedFresh = 0;
+    }
+    return {
+      events,
+      dropped,
+      state: this.#stream.state,
+      caughtUp: this.#caughtUp,
+      statuses: this.#statuses,
+      error: this.#error,
+    };
+  }
+}

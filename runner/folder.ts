@@ -1,0 +1,124 @@
+/**
+ * The folder of a run on disk: its record, its credential, its wrapper's log and spool.
+ *
+ *     <spool>/<session>/<execution>/run.json       the record (runner-record)
+ *                                   ingest.json    URL and token, 0600, while a restart may need them          R3
+ *                                   wrapper.log    what the wrapper says on stdout and stderr
+ *                                   stop-reason    why the wrapper is told to stop, where that is more than its signal says
+ *                                   spool/         the wrapper's own
+ *
+ * A file of the runner's is written whole or not at all, also when the host loses power: half a record would be a run that nobody takes care of.
+ */
+
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { IngestAccess } from '../protocol/index.ts';
+import { listSegments } from '../wrapper/spool/recovery.ts';
+import { readSpoolIdentity, readSpoolState } from '../wrapper/spool/state.ts';
+import type { RunRecord } from './record.ts';
+
+const RECORD_FILE = 'run.json';
+const INGEST_FILE = 'ingest.json';
+const LOG_FILE = 'wrapper.log';
+const STOP_REASON_FILE = 'stop-reason';
+/** The wrapper's own folder, apart from the runner's files. */
+const SPOOL_FOLDER = 'spool';
+
+export const spoolOf = (folder: string): string => join(folder, SPOOL_FOLDER);
+export const stopReasonOf = (folder: string): string => join(folder, STOP_REASON_FILE);
+
+/** Subfolders of `parent`; none when there is no such folder. */
+export function foldersIn(parent: string): string[] {
+  try {
+    return readdirSync(parent, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => join(parent, entry.name));
+  } catch {
+    return [];
+  }
+}
+
+/** A wrapper has come to life in this folder. */
+export const hasSpool = (folder: string): boolean => existsSync(spoolOf(folder));
+
+/** A wrapper removes its state when the coordinator has all of it. Where that is damaged, events or the identity say that there is something to be delivered. */
+export function hasSpoolState(folder: string): boolean {
+  const spool = spoolOf(folder);
+  return readSpoolState(spool) !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
+}
+
+function writeWhole(path: string, text: string): void {
+  const beside = `${path}.tmp`;
+  const file = openSync(beside, 'w', 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(beside, path);
+}
+
+export const writeRecord = (folder: string, record: RunRecord): void =>
+  writeWhole(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
+
+/** Null when there is none, or none of a runner's. */
+export function readRecord(folder: string): RunRecord | null {
+  try {
+    const record = JSON.parse(readFileSync(join(folder, RECORD_FILE), 'utf8')) as RunRecord;
+    return record.version === 1 && typeof record.id === 'string' && Array.isArray(record.command) ? record : null;
+  } catch {
+    return null;
+  }
+}
+
+export const writeIngest = (folder: string, ingest: IngestAccess): void =>
+  writeWhole(join(folder, INGEST_FILE), `${JSON.stringify(ingest)}\n`);
+
+export function readIngest(folder: string): IngestAccess | null {
+  try {
+    const ingest = JSON.parse(readFileSync(join(folder, INGEST_FILE), 'utf8')) as IngestAccess;
+    return typeof ingest.url === 'string' && typeof ingest.token === 'string' ? ingest : null;
+  } catch {
+    return null;
+  }
+}
+
+/** R3. */
+export const removeIngest = (folder: string): void => rmSync(join(folder, INGEST_FILE), { force: true });
+
+/** Open for the wrapper to append to. */
+export const openLog = (folder: string): number => openSync(join(folder, LOG_FILE), 'a', 0o600);
+
+/** The job's stdin as a file without a name: it needs no runner to be read, and nothing of it stays behind. */
+export function openInput(folder: string, text: string | null): number | null {
+  if (text === null) return null;
+  const path = join(folder, 'stdin.tmp');
+  writeFileSync(path, text, { mode: 0o600 });
+  const file = openSync(path, 'r');
+  unlinkSync(path);
+  return file;
+}
+
+/** The run's folder, and its session's when that was the last one. */
+export function removeFolder(folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  try {
+    rmdirSync(join(folder, '..'));
+  } catch {
+    // Other runs of the session are still kept.
+  }
+}

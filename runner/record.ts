@@ -1,0 +1,95 @@
+/**
+ * One run of a runner, as it is kept on disk and as it is shown. Pure.
+ *
+ *   R3  Nothing in here is a token or the value of an env variable.
+ */
+
+import type { OutputFormat } from '../protocol/index.ts';
+import type { LaunchRequest } from './request.ts';
+
+export interface RunKey {
+  id: string;
+  session: string;
+  tenant: string;
+}
+
+export const keyOf = ({ tenant, session, id }: RunKey): string => `${tenant}/${session}/${id}`;
+
+/** What is kept on disk of a run. */
+export interface RunRecord {
+  version: 1;
+  id: string;
+  session: string;
+  tenant: string;
+  digest: string;
+  command: string[];
+  cwd: string;
+  format: OutputFormat;
+  launchedAt: number;
+  /** Null between the record and the process: R1. */
+  pid: number | null;
+  start: string | null;
+  restarts: number;
+  stopRequestedAt: number | null;
+  endedAt: number | null;
+  end: 'finished' | 'abandoned' | null;
+  exitCode: number | null;
+  signal: string | null;
+}
+
+/** Of a launch that has no process yet. `cwd` is absolute. */
+export const newRunRecord = (
+  request: LaunchRequest,
+  { digest, cwd, launchedAt }: Pick<RunRecord, 'digest' | 'cwd' | 'launchedAt'>,
+): RunRecord => ({
+  version: 1,
+  id: request.id,
+  session: request.session,
+  tenant: request.tenant,
+  digest,
+  command: request.command,
+  cwd,
+  format: request.format,
+  launchedAt,
+  pid: null,
+  start: null,
+  restarts: 0,
+  stopRequestedAt: null,
+  endedAt: null,
+  end: null,
+  exitCode: null,
+  signal: null,
+});
+
+export type RunState = 'running' | 'stopping' | 'restarting' | 'finished' | 'abandoned';
+
+/** A run as the API shows it. */
+export interface RunView {
+  id: string;
+  session: string;
+  tenant?: string;
+  pid: number | null;
+  state: RunState;
+  restarts: number;
+  launchedAt: number;
+  endedAt?: number;
+  exitCode?: number;
+  signal?: string;
+}
+
+/** `restarting`: its wrapper is gone, and the next one is waited for. */
+export function viewOf(record: RunRecord, restarting: boolean): RunView {
+  const state: RunState = record.end ?? (restarting ? 'restarting' : record.stopRequestedAt === null ? 'running' : 'stopping');
+  return {
+    id: record.id,
+    session: record.session,
+    ...(record.tenant === '' ? {} : { tenant: record.tenant }),
+    pid: record.pid,
+    state,
+    restarts: record.restarts,
+    launchedAt: record.launchedAt,
+    ...(record.endedAt === null ? {} : { endedAt: record.endedAt }),
+    ...(record.exitCode === null ? {} : { exitCode: record.exitCode }),
+    ...(record.signal === null ? {} : { signal: record.signal }),
+  };
+}

@@ -1,0 +1,275 @@
+/**
+ * `holdfast-wrapper serve`: starts wrappers when a coordinator asks for one. node:http and nothing else.
+ *
+ *   runner          arguments, lock, port, signals: the life of the server
+ *   runner-server   HTTP in and out
+ *   runner-runs     the runs: launch once, adopt, restart, stop, forget
+ *     runner-record   one run, as it is kept and as it is shown (pure)
+ *     runner-gone     what becomes of a run whose wrapper is gone (pure)
+ *     runner-folder   its files
+ *     runner-wrapper  its process: started, and found again
+ *   runner-request  the launch request and its digest
+ *   runner-lockout  who has sent wrong tokens too often (pure)
+ *   runner-lock     one runner per spool directory
+ *   runner-process  who a process is
+ *
+ *   S1  A second runner on the same spool directory or port exits 0, says so, and changes nothing.
+ *   S2  The runner's end is not the jobs' end, unless --stop-jobs says so.
+ *   S3  Whoever can reach the port and has no token can ask for /health and nothing else.
+ *   S4  With --drain-on-term, for a container whose main process it is, the runner's end is the host's: it takes nothing new, tells every wrapper to stop and why,
+ *       and exits 0 when all have reported.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo, isIP } from 'node:net';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { acquireLock } from './lock.ts';
+import { Runs } from './runs.ts';
+import { RUNNER_PROGRAM, runnerListener } from './server.ts';
+
+/** As random as base64 or hex makes it, this is beyond guessing. On loopback any token will do: who is there could read the runner's memory too. */
+export const TOKEN_CHARS_MIN = 16;
+const HOW_TO_MAKE_ONE = 'Make one with `openssl rand -hex 32`, and give it as HOLDFAST_RUNNER_TOKEN';
+/** A coordinator has a handful of launches under way. The rest is room for people who look, and a bound on what strangers can hold open. */
+export const CONNECTIONS_MAX = 256;
+/** Slow or silent peers: a head takes one packet, the largest body a moment. Looked at every `connectionsCheckingInterval`. */
+const SERVER_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 } as const;
+
+const PORT_DEFAULT = 8788;
+const MAX_DEFAULT = 64;
+/** With --stop-jobs: how long jobs may take to end after SIGTERM before they are killed. */
+const STOP_PATIENCE_MS = 10_000;
+/** Cloudflare gives a container 15 minutes from SIGTERM to SIGKILL; a third of them is left for the reports. */
+const DRAIN_SECONDS_DEFAULT = 600;
+const DRAIN_REASON = 'the container was told to stop';
+
+const USAGE = `Usage: holdfast-wrapper serve [options]
+
+Starts a wrapper for each execution that a coordinator asks for.
+
+  --port N        port to listen on (8788; 0 picks a free one)      HOLDFAST_RUNNER_PORT
+  --host H        address to listen on (127.0.0.1)                  HOLDFAST_RUNNER_HOST
+  --token T       what callers must know; better given by variable  HOLDFAST_RUNNER_TOKEN
+                  (beyond loopback at least 16 characters)
+  --spool DIR     where runs are kept (~/.holdfast/runner)          HOLDFAST_RUNNER_SPOOL
+  --max N         wrappers at the same time (64)                    HOLDFAST_RUNNER_MAX
+  --stop-jobs     at SIGTERM stop all jobs too; else they go on
+  --drain-on-term for a container: at SIGTERM tells every wrapper   HOLDFAST_RUNNER_DRAIN=1
+                  to stop its job and report, and waits for them
+  --drain-seconds N  then: how long jobs may take until they are    HOLDFAST_RUNNER_DRAIN_SECONDS
+                  killed; their wrappers still report (600)
+  --json          one line on stdout when ready: {"url":…}
+`;
+
+interface Settings {
+  port: number;
+  host: string;
+  token: string | null;
+  spool: string;
+  max: number;
+  stopJobs: boolean;
+  /** How long the jobs may take in a drain. Null: the runner's end is no drain. */
+  drainMs: number | null;
+  json: boolean;
+}
+
+function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Settings } | { help: true } | { wrong: string } {
+  let values: { [name: string]: string | boolean | undefined };
+  try {
+    ({ values } = parseArgs({
+      args: argv,
+      options: {
+        port: { type: 'string' },
+        host: { type: 'string' },
+        token: { type: 'string' },
+        spool: { type: 'string' },
+        max: { type: 'string' },
+        'stop-jobs': { type: 'boolean' },
+        'drain-on-term': { type: 'boolean' },
+        'drain-seconds': { type: 'string' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }));
+  } catch (error) {
+    return { wrong: (error as Error).message };
+  }
+  if (values.help) return { help: true };
+  const text = (option: string, variable: string): string | undefined => (values[option] as string | undefined) ?? env[variable];
+  const port = wholeNumber(text('port', 'HOLDFAST_RUNNER_PORT'), PORT_DEFAULT, 0, 65_535);
+  const max = wholeNumber(text('max', 'HOLDFAST_RUNNER_MAX'), MAX_DEFAULT, 1, 100_000);
+  const drainSeconds = wholeNumber(text('drain-seconds', 'HOLDFAST_RUNNER_DRAIN_SECONDS'), DRAIN_SECONDS_DEFAULT, 0, 100_000);
+  const drain = values['drain-on-term'] === true || env.HOLDFAST_RUNNER_DRAIN === '1';
+  if (drainSeconds === null) return { wrong: '--drain-seconds must be a number of seconds' };
+  if (drain && values['stop-jobs']) return { wrong: '--drain-on-term and --stop-jobs exclude each other' };
+  if (port === null) return { wrong: '--port must be a number from 0 to 65535' };
+  if (max === null) return { wrong: '--max must be a number from 1' };
+  const token = text('token', 'HOLDFAST_RUNNER_TOKEN') || null;
+  if (token !== null && !/^\S+$/.test(token)) return { wrong: '--token must not contain spaces' };
+  return {
+    settings: {
+      port,
+      max,
+      token,
+      host: text('host', 'HOLDFAST_RUNNER_HOST') ?? '127.0.0.1',
+      spool: resolve(text('spool', 'HOLDFAST_RUNNER_SPOOL') ?? join(homedir(), '.holdfast', 'runner')),
+      stopJobs: values['stop-jobs'] === true,
+      drainMs: drain ? drainSeconds * 1000 : null,
+      json: values.json === true,
+    },
+  };
+}
+
+function wholeNumber(text: string | undefined, otherwise: number, min: number, max: number): number | null {
+  if (text === undefined || text === '') return otherwise;
+  if (!/^\d{1,9}$/.test(text)) return null;
+  const value = Number(text);
+  return value >= min && value <= max ? value : null;
+}
+
+const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+
+const say = (message: string): void => {
+  process.stderr.write(`holdfast-wrapper serve: ${message}\n`);
+};
+
+/** Runs until a signal ends it; resolves with the exit code. */
+export async function serve(argv: string[]): Promise<number> {
+  const read = readSettings(argv, process.env);
+  if ('help' in read) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if ('wrong' in read) {
+    say(`${read.wrong}. See holdfast-wrapper serve --help.`);
+    return 2;
+  }
+  const { settings } = read;
+  if (settings.token === null && !isLoopback(settings.host)) {
+    say(`refusing to listen on ${settings.host} without a token: anyone there could run commands here. ${HOW_TO_MAKE_ONE}.`);
+    return 1;
+  }
+  if (settings.token !== null && settings.token.length < TOKEN_CHARS_MIN && !isLoopback(settings.host)) {
+    say(
+      `refusing to listen on ${settings.host} with a token of ${settings.token.length} characters, which can be guessed: ${TOKEN_CHARS_MIN} are needed. ${HOW_TO_MAKE_ONE}, to the coordinator as well.`,
+    );
+    return 1;
+  }
+
+  const lock = await acquireLock(settings.spool);
+  if (lock.kind === 'held') {
+    say(`a runner already serves ${settings.spool} (pid ${lock.pid}, since ${lock.since}). Nothing to do.`); // S1
+    return 0;
+  }
+  if (lock.kind === 'refused') {
+    say(lock.message);
+    return 1;
+  }
+
+  try {
+    return await serveLocked(settings);
+  } finally {
+    lock.release();
+  }
+}
+
+async function serveLocked(settings: Settings): Promise<number> {
+  const log = say;
+  const token = settings.token ?? randomBytes(24).toString('base64url');
+  const runs = new Runs({
+    spool: settings.spool,
+    max: settings.max,
+    program: [
+      process.execPath,
+      ...process.execArgv.filter((option) => !option.startsWith('--inspect')),
+      resolve(process.argv[1] ?? ''),
+    ],
+    log,
+  });
+  let stopping = false;
+  const server = createServer(SERVER_LIMITS, runnerListener({ runs, token, isStopping: () => stopping, log }));
+  server.maxConnections = CONNECTIONS_MAX;
+
+  // Before anyone can know that it is there: who ends it at once means what he would mean later.
+  const asked = firstSignal();
+  const listening = await listen(server, settings);
+  if (listening.kind === 'held') {
+    say(`a runner already listens on ${settings.host}:${settings.port}. Nothing to do.`); // S1
+    return 0;
+  }
+  if (listening.kind === 'failed') {
+    say(listening.message);
+    return 1;
+  }
+  // In the same turn as `listening`: no request is read before it, so a relaunch can not overtake the adoption of its own run.
+  const { adopted, crashed } = runs.recover();
+  if (adopted + crashed > 0) log(`${adopted} running wrappers adopted, ${crashed} found dead`);
+
+  const { port } = server.address() as AddressInfo;
+  const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
+  if (settings.json) {
+    process.stdout.write(`${JSON.stringify({ url, ...(settings.token === null ? { token } : {}) })}\n`);
+  } else {
+    process.stdout.write(`runner on ${url}, spool ${settings.spool}, at most ${settings.max} at a time\n`);
+    if (settings.token === null) process.stdout.write(`no token was given; made one for this run: ${token}\n`);
+  }
+
+  const signal = await asked;
+  stopping = true;
+  if (settings.drainMs !== null) {
+    // S4. The port stays open meanwhile: who asks for a launch is told to ask again, and who looks sees what still runs.
+    log(`${signal}: ${runs.inFlight} jobs are told to stop`);
+    await runs.drain(DRAIN_REASON, settings.drainMs);
+  }
+  server.close();
+  if (settings.stopJobs) {
+    log(`${signal}: stopping ${runs.inFlight} jobs`);
+    await runs.stopAll(STOP_PATIENCE_MS);
+  } else if (runs.inFlight > 0) {
+    log(`${signal}: ${runs.inFlight} jobs go on without this runner`); // S2
+  }
+  runs.close();
+  server.closeAllConnections();
+  return 0;
+}
+
+async function firstSignal(): Promise<NodeJS.Signals> {
+  return new Promise((done) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      // Stays in place: a second signal during an orderly stop must not cut it short and leave jobs half stopped.
+      process.on(signal, () => done(signal));
+    }
+  });
+}
+
+type Listening = { kind: 'ready' } | { kind: 'held' } | { kind: 'failed'; message: string };
+
+async function listen(server: Server, { host, port }: Settings): Promise<Listening> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+    return { kind: 'ready' };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'EADDRINUSE') return { kind: 'failed', message: `can not listen on ${host}:${port}: ${message}` };
+  }
+  if (await isRunner(host, port)) return { kind: 'held' };
+  return { kind: 'failed', message: `${host}:${port} is taken by another program. Choose another --port.` };
+}
+
+async function isRunner(host: string, port: number): Promise<boolean> {
+  // An address that means "all of them" is reached by loopback.
+  const reach = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
+  try {
+    const answer = await fetch(`http://${reach}:${port}/health`, { redirect: 'manual', signal: AbortSignal.timeout(3000) });
+    const health = (await answer.json()) as { program?: unknown };
+    return health.program === RUNNER_PROGRAM;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,214 @@
+/** The runner over HTTP: reads requests, calls `Runs`, writes answers. Errors are RFC 9457 problem documents, as in the coordinator's API. */
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { isId } from '../protocol/index.ts';
+import { Lockout } from './lockout.ts';
+import { RUNNER_BODY_BYTES_MAX, readLaunchRequest } from './request.ts';
+import type { Runs } from './runs.ts';
+
+/** Named in /health, so that a second runner can tell a runner on its port from a stranger. */
+export const RUNNER_PROGRAM = 'holdfast-runner';
+export const RUNNER_VERSION = '0.1.0';
+
+/** A slot comes free when a job ends, which no one can foresee; ten seconds keeps a waiting coordinator off our back. */
+export const RETRY_AFTER_SECONDS = 10;
+
+const PROBLEMS = {
+  bad_request: [400, false, 'The request is not valid'],
+  unauthorized: [401, false, 'The credential is missing or wrong'],
+  not_found: [404, false, 'There is nothing at this path'],
+  execution_not_found: [404, false, 'This runner has no such execution'],
+  method_not_allowed: [405, false, 'This path does not take that method'],
+  execution_id_conflict: [409, false, 'This execution id belongs to a different request'],
+  too_large: [413, false, 'The request is too large'],
+  too_many_wrong_tokens: [429, true, 'Too many wrong tokens came from this address'],
+  runner_full: [429, true, 'Every slot of this runner is taken'],
+  internal: [500, true, 'Something went wrong here'],
+  launch_failed: [503, true, 'The wrapper could not be started'],
+  stopping: [503, true, 'This runner is stopping'],
+} as const satisfies Record<string, readonly [status: number, retryable: boolean, title: string]>;
+
+type RunnerProblem = keyof typeof PROBLEMS;
+type Facts = Record<string, string | number>;
+
+export interface RunnerServerOptions {
+  runs: Runs;
+  token: string;
+  isStopping: () => boolean;
+  log?: (message: string) => void;
+  /** Milliseconds that only go forward. */
+  now?: () => number;
+}
+
+export function runnerListener({
+  runs,
+  token,
+  isStopping,
+  log = () => {},
+  now = () => performance.now(),
+}: RunnerServerOptions): RequestListener {
+  const expected = sha256(token);
+  const lockout = new Lockout();
+
+  const authorized = (request: IncomingMessage): boolean => {
+    const [, given] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
+    // Digests have one length, so the comparison takes one time whatever was sent.
+    return given !== undefined && timingSafeEqual(sha256(given), expected);
+  };
+
+  return (request, response) => {
+    handle(request, response).catch((error: Error) => {
+      log(`${request.method} ${request.url}: ${error.message}`);
+      if (!response.headersSent) problem(response, 'internal', 'The runner could not carry this out; its log says more.');
+      else response.destroy();
+    });
+  };
+
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = request.url ?? '/';
+    const url = URL.canParse(path, 'http://runner') ? new URL(path, 'http://runner') : null;
+    const [root, rawId, ...more] = (url?.pathname ?? '').slice(1).split('/');
+    const method = request.method ?? 'GET';
+
+    if (root === 'health' && rawId === undefined) {
+      if (method !== 'GET' && method !== 'HEAD') return wrongMethod(response, 'GET, HEAD');
+      const { inFlight, max } = runs;
+      return send(response, 200, { ok: true, program: RUNNER_PROGRAM, version: RUNNER_VERSION, inFlight, max });
+    }
+    const address = request.socket.remoteAddress ?? '';
+    const lockedMs = lockout.remainingMs(address, now());
+    if (lockedMs !== null) {
+      response.setHeader('Connection', 'close');
+      response.setHeader('Retry-After', String(Math.ceil(lockedMs / 1000)));
+      return problem(response, 'too_many_wrong_tokens', 'No token from this address is looked at until that time is over.');
+    }
+    if (!authorized(request)) {
+      lockout.noteWrong(address, now());
+      if (lockout.remainingMs(address, now()) !== null) log(`${address} sent too many wrong tokens and is locked out for a while`);
+      response.setHeader('Connection', 'close'); // Its body is not read.
+      response.setHeader('WWW-Authenticate', 'Bearer');
+      return problem(response, 'unauthorized', 'Send the token of this runner as Authorization: Bearer.');
+    }
+    if (url === null || root !== 'executions' || more.length > 0)
+      return problem(response, 'not_found', 'The runner has /health and /executions.');
+
+    if (rawId === undefined) {
+      if (method === 'GET') return send(response, 200, { data: runs.list(), inFlight: runs.inFlight, max: runs.max });
+      if (method === 'POST') return launch(request, response);
+      return wrongMethod(response, 'GET, POST');
+    }
+
+    const id = decoded(rawId);
+    if (!isId(id)) return problem(response, 'bad_request', 'The execution id in the path is not valid.', { field: 'id' });
+    // Ids are unique within a session; where one runner has the same id twice, the caller has to say which it means.
+    const matches = runs.matching({ id, session: url.searchParams.get('session'), tenant: url.searchParams.get('tenant') });
+    if (matches.length > 1) {
+      return problem(response, 'bad_request', 'Several sessions have this id: say ?session= and ?tenant=.', { field: 'session' });
+    }
+    const [known] = matches;
+    if (!known) return problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
+    if (method === 'GET') {
+      const run = runs.get(known);
+      return run
+        ? send(response, 200, run)
+        : problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
+    }
+    if (method !== 'DELETE') return wrongMethod(response, 'GET, DELETE');
+    const outcome = runs.stop(known);
+    switch (outcome.kind) {
+      case 'unknown':
+        return problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
+      case 'stopping':
+        return send(response, 202, outcome.run);
+      case 'ended':
+        return send(response, 200, outcome.run);
+      default:
+        return outcome satisfies never;
+    }
+  }
+
+  async function launch(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request);
+    if (body === null) {
+      response.setHeader('Connection', 'close'); // The rest of the body is not read.
+      return problem(response, 'too_large', `A launch request may have at most ${RUNNER_BODY_BYTES_MAX} bytes.`);
+    }
+    let value: unknown;
+    try {
+      value = JSON.parse(body);
+    } catch {
+      return problem(response, 'bad_request', 'The body is not JSON.');
+    }
+    const reading = readLaunchRequest(value);
+    if (!reading.ok) return problem(response, 'bad_request', reading.message, { field: reading.field });
+    if (isStopping()) {
+      response.setHeader('Retry-After', '2');
+      return problem(response, 'stopping', 'Ask again: another runner may take over at this address.');
+    }
+
+    const outcome = runs.launch(reading.request);
+    switch (outcome.kind) {
+      case 'launched':
+        return send(response, 201, outcome.run);
+      case 'existing':
+        return send(response, 200, outcome.run);
+      case 'conflict':
+        return problem(response, 'execution_id_conflict', 'An execution with this id was started here from a different request.');
+      case 'full': {
+        const { inFlight, max } = outcome;
+        response.setHeader('Retry-After', String(RETRY_AFTER_SECONDS));
+        return problem(response, 'runner_full', `${inFlight} of ${max} slots are taken; one comes free when a job ends.`, {
+          inFlight,
+          max,
+        });
+      }
+      case 'bad_cwd':
+        return problem(response, 'bad_request', 'cwd is not a directory on this host.', { field: 'cwd' });
+      case 'failed':
+        response.setHeader('Retry-After', '2');
+        log(`${reading.request.session}/${reading.request.id}: ${outcome.message}`);
+        return problem(response, 'launch_failed', outcome.message);
+      default:
+        return outcome satisfies never;
+    }
+  }
+}
+
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return '';
+  }
+}
+
+/** Null when it is too long; said from Content-Length before a byte of it is read. */
+async function readBody(request: IncomingMessage): Promise<string | null> {
+  if (Number(request.headers['content-length'] ?? 0) > RUNNER_BODY_BYTES_MAX) return null;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.byteLength;
+    if (bytes > RUNNER_BODY_BYTES_MAX) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function send(response: ServerResponse, status: number, value: object, type = 'application/json'): void {
+  response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' });
+  response.end(JSON.stringify(value));
+}
+
+function problem(response: ServerResponse, code: RunnerProblem, detail: string, facts: Facts = {}): void {
+  const [status, retryable, title] = PROBLEMS[code];
+  send(response, status, { type: 'about:blank', title, status, detail, code, retryable, ...facts }, 'application/problem+json');
+}
+
+function wrongMethod(response: ServerResponse, allowed: string): void {
+  response.setHeader('Allow', allowed);
+  problem(response, 'method_not_allowed', `Allowed: ${allowed}.`);
+}

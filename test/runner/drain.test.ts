@@ -1,0 +1,144 @@
+/**
+ * Goal: a runner that ends with its host takes its jobs to an honest end: each is told to stop, reports why, and is waited for (S4).
+ * Method: the real runner and real wrappers as processes, one coordinator of the test's for each execution, and signals.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { listProcesses } from '../../wrapper/processes.ts';
+import { stopReason } from '../../wrapper/run/stop-reason.ts';
+import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { isRunning, MAIN, sleep, until } from '../support/wrapper-run.ts';
+
+const TOKEN = 'runner-secret';
+
+let spool: string;
+let runner: ChildProcess | null = null;
+let url = '';
+let stderr = '';
+let exit: Promise<number | null>;
+const coordinators: FakeCoordinator[] = [];
+
+beforeEach(() => {
+  spool = mkdtempSync(join(tmpdir(), 'holdfast-drain-'));
+});
+
+afterEach(async () => {
+  runner?.kill('SIGKILL');
+  for (const { pid, command } of listProcesses()) if (command.includes(spool)) process.kill(pid, 'SIGKILL');
+  await Promise.all(coordinators.splice(0).map((coordinator) => coordinator.stop()));
+  rmSync(spool, { recursive: true, force: true, maxRetries: 5 });
+});
+
+async function serve(args: string[], env: Record<string, string> = {}): Promise<void> {
+  const child = spawn(process.execPath, [MAIN, 'serve', '--json', '--port', '0', '--spool', spool, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, HOLDFAST_RUNNER_TOKEN: TOKEN, ...env },
+  });
+  runner = child;
+  stderr = '';
+  child.stderr.on('data', (bytes) => {
+    stderr += bytes;
+  });
+  exit = new Promise((done) => child.on('exit', done));
+  const [line] = await Promise.race([once(createInterface({ input: child.stdout }), 'line'), exit.then(() => [null])]);
+  if (line !== null) ({ url } = JSON.parse(String(line)) as { url: string });
+}
+
+const post = (id: string, command: string[], ingest: { url: string; token: string }) =>
+  fetch(`${url}/executions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${TOKEN}` },
+    body: JSON.stringify({ id, session: 's1', tenant: 't1', command, ingest }),
+  });
+
+/** Launches a job, and waits until it has said something. */
+async function launch(id: string, script: string): Promise<FakeCoordinator> {
+  const coordinator = await new FakeCoordinator().start();
+  coordinators.push(coordinator);
+  expect((await post(id, ['sh', '-c', script], { url: coordinator.url, token: coordinator.token })).status).toBe(201);
+  await coordinator.until(() => coordinator.text() !== '', `${id} runs`);
+  return coordinator;
+}
+
+const REASON = 'the container was told to stop';
+
+it('[SPL27] [S4] at SIGTERM it takes nothing new, tells every job to stop, waits for their last words, and exits 0', async () => {
+  await serve(['--drain-on-term']);
+  const quick = await launch('quick', 'echo $$; exec sleep 60');
+  const careful = await launch('careful', 'trap "sleep 1; echo saved; exit 3" TERM; echo $$; while :; do sleep 0.1; done');
+  runner?.kill('SIGTERM');
+  await until(() => stderr.includes('told to stop'), 'the drain has begun');
+  const refused = await post('late', ['true'], { url: quick.url, token: quick.token });
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2']);
+  expect(await refused.json()).toMatchObject({ code: 'stopping', retryable: true });
+  expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ ok: true });
+  expect(await exit).toBe(0);
+  expect(quick.events.at(-1)).toMatchObject({ type: 'interrupted', data: { reason: REASON, signal: 'SIGTERM' } });
+  expect(careful.events.at(-1)).toMatchObject({ type: 'interrupted', data: { reason: REASON, exitCode: 3 } });
+  expect(careful.text()).toMatch(/^\d+\nsaved\n$/);
+  for (const { text } of [quick, careful].map((each) => ({ text: each.text() })))
+    expect(isRunning(Number.parseInt(text, 10))).toBe(false);
+  expect(listProcesses().filter(({ command }) => command.includes(spool))).toEqual([]);
+});
+
+it('[SPL27] [S4] a job that does not stop is killed after its time, and its wrapper still reports', async () => {
+  await serve([], { HOLDFAST_RUNNER_DRAIN: '1', HOLDFAST_RUNNER_DRAIN_SECONDS: '1' });
+  const stubborn = await launch('stubborn', 'trap "" TERM; echo $$; while :; do sleep 0.1; done');
+  const began = Date.now();
+  runner?.kill('SIGTERM');
+  expect(await exit).toBe(0);
+  expect(Date.now() - began).toBeGreaterThanOrEqual(1000);
+  expect(stubborn.events.at(-1)).toMatchObject({ type: 'interrupted', data: { reason: REASON, signal: 'SIGKILL' } });
+  expect(isRunning(Number.parseInt(stubborn.text(), 10))).toBe(false);
+});
+
+it('[SPL27] [S4] a coordinator that is away is waited for: the report is not given up', async () => {
+  await serve(['--drain-on-term']);
+  const coordinator = await launch('e1', 'echo $$; exec sleep 60');
+  await coordinator.crash();
+  runner?.kill('SIGTERM');
+  await until(() => stderr.includes('told to stop'), 'the drain has begun');
+  await sleep(1500);
+  expect(runner?.exitCode).toBeNull();
+  await coordinator.start();
+  expect(await exit).toBe(0);
+  expect(coordinator.events.at(-1)).toMatchObject({ type: 'interrupted', data: { reason: REASON } });
+});
+
+it('[SPL27] [S4] with nothing to wait for it exits at once', async () => {
+  await serve(['--drain-on-term']);
+  runner?.kill('SIGTERM');
+  expect(await exit).toBe(0);
+});
+
+it('[S2] without the mode its end is not theirs, and nobody gives a reason', async () => {
+  await serve([]);
+  const coordinator = await launch('e1', 'echo $$; exec sleep 60');
+  runner?.kill('SIGTERM');
+  expect(await exit).toBe(0);
+  await sleep(300);
+  expect(coordinator.events.map(({ type }) => type)).toEqual(['started', 'output']);
+  process.kill(Number.parseInt(coordinator.text(), 10), 'SIGTERM');
+  await coordinator.until(() => coordinator.events.at(-1)?.type === 'exit', 'the end of the job');
+});
+
+it('its settings exclude and are checked', async () => {
+  for (const args of [
+    ['--drain-on-term', '--stop-jobs'],
+    ['--drain-on-term', '--drain-seconds', 'soon'],
+  ]) {
+    await serve(args);
+    expect(await exit).toBe(2);
+  }
+});
+
+it('where no reason was left the signal is the reason', () => {
+  expect(stopReason(undefined, 'SIGTERM')).toBe('wrapper received SIGTERM');
+  expect(stopReason(join(spool, 'none'), 'SIGINT')).toBe('wrapper received SIGINT');
+});

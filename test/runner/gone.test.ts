@@ -1,0 +1,50 @@
+/** Goal: a wrapper that was killed is started again, one that left is not, and none for ever. */
+
+import { describe, expect, it } from 'vitest';
+import { decideAfterGone, type GoneFacts, RESTARTS_MAX } from '../../runner/gone.ts';
+
+const ingest = { url: 'https://holdfast.example/ingest', token: 'token' };
+const KILLED: GoneFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest };
+const DELAYS = [250, 2000];
+
+describe('a wrapper that is gone', () => {
+  it.each([
+    ['left with all delivered', { code: 3, signal: null, hasState: false }, 'finished'],
+    ['left with something undelivered', { code: 125, signal: null, hasState: true }, 'abandoned'],
+    ['was not our child, and left nothing', { signal: null, hasState: false }, 'finished'],
+  ] as const)('%s: no restart', (_name, facts, end) => {
+    expect(decideAfterGone({ ...KILLED, ...facts }, DELAYS)).toEqual({ kind: 'end', end, why: null });
+  });
+
+  it.each([
+    ['killed', {}, 'SIGKILL'],
+    ['killed before it had any state, or after its last', { hasState: false }, 'SIGKILL'],
+    ['not our child, with state left', { signal: null }, 'unknown cause'],
+  ] as const)('%s: restarted with what there is to report with', (_name, facts, cause) => {
+    expect(decideAfterGone({ ...KILLED, ...facts }, DELAYS)).toEqual({
+      kind: 'restart',
+      delayMs: 250,
+      ingest,
+      why: `wrapper gone (${cause}) with its spool unfinished, restart in 250 ms`,
+    });
+  });
+
+  it('is restarted ever later, and no more after the last time', () => {
+    const gone = (restarts: number) => decideAfterGone({ ...KILLED, restarts }, DELAYS);
+    expect(gone(1)).toMatchObject({ kind: 'restart', delayMs: 2000 });
+    expect(gone(RESTARTS_MAX - 1)).toMatchObject({ kind: 'restart', delayMs: 2000 });
+    expect(gone(RESTARTS_MAX)).toEqual({
+      kind: 'end',
+      end: 'abandoned',
+      why: `wrapper gone again (SIGKILL), given up after ${RESTARTS_MAX} restarts`,
+    });
+  });
+
+  it('is given up without a credential to report with', () => {
+    expect(decideAfterGone({ ...KILLED, ingest: null }, DELAYS)).toEqual({
+      kind: 'end',
+      end: 'abandoned',
+      why: 'wrapper gone (SIGKILL) and its credential too; it can not report',
+    });
+  });
+});

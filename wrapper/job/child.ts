@@ -1,0 +1,362 @@
+/**
+ * The job's process: started once, in a process group of its own, its output turned into event lines.
+ *
+ * Owns: the process, its pipes, the unfinished line of each stream, the newest progress.
+ * Does not own: the decision to signal it (job-stop, interrupt), where the lines go.
+ *
+ *   CH1  `exited` comes once, after all output that will be reported has been handed over.
+ *   CH2  A grandchild that keeps the pipes open holds the end up for `pipesHoldMs` of reading at most. The time during which reading is
+ *        paused does not count: what the job wrote before it ended is still in the pipe.
+ *   CH3  While paused nothing more is read; the kernel's pipe fills and the job waits. Nothing is dropped.
+ *   CH4  No HOLDFAST_ variable of the wrapper reaches the job: its token would let the job report as the wrapper.
+ *   CH5  The group is signalled by the pid of its leader, which the kernel does not hand out again while the group has a member.
+ *
+ * Accepted weakness: where named pipes can not be made (child-pipes), a job that opens `/dev/stdout` by its name fails (ENXIO). And a job of
+ * the same user can read the wrapper's token from /proc; it is bound to this one execution.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createReadStream, existsSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import type { JobTerms, OutputFormat } from '../../protocol/index.ts';
+import { encodePiece, type StreamName } from '../output/event-lines.ts';
+import type { LineNumbers } from '../output/line-numbers.ts';
+import type { Redaction } from '../output/redaction.ts';
+import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../output/text-splitter.ts';
+import { listProcesses } from '../processes.ts';
+import type { WrapperTimes } from '../times.ts';
+import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
+import { ProgressEvents } from './progress.ts';
+import { TerminalProgress } from './terminal-progress.ts';
+import { isDirectory } from './working-directory.ts';
+
+/** Text that waits for a job which does not read its stdin. More is refused rather than kept. */
+const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
+const EARLY_INPUTS_MAX = 16;
+const PIPES_CHECK_MS = 50;
+
+/** What the job reads: nothing, a file, or a pipe that stays open for `input` (after the file, if one is given). */
+export interface StdinSource {
+  /** A path, or the number of an open file. */
+  file: string | number | null;
+  open: boolean;
+}
+
+export interface ChildOptions {
+  command: readonly string[];
+  cwd: string | null;
+  env: NodeJS.ProcessEnv;
+  format: OutputFormat;
+  /** Counts the lines of both streams; null when it is not known how many the job had said before. */
+  lines: LineNumbers | null;
+  /** Null: the output goes on as it is. `tee` shows it as it is in any case. */
+  redaction: Redaction | null;
+  stdin: StdinSource;
+  /** The child takes them over, also when it can not be started. Null: Node's own. */
+  pipes: OutputPipes | null;
+  tee: boolean;
+  times: WrapperTimes;
+  handlers: ChildHandlers;
+  now?: () => number;
+}
+
+export interface ChildHandlers {
+  output(line: Buffer): void;
+  /** The process itself has ended; its output and its grandchildren may not have. */
+  leaderGone(): void;
+  exited(exit: ChildExit): void;
+}
+
+export type ChildExit =
+  | { kind: 'exited'; exitCode: number | null; signal: NodeJS.Signals | null; pipesLeftOpen: boolean }
+  | { kind: 'not_started'; message: string };
+
+export type PauseReason = 'spool' | 'tee_stdout' | 'tee_stderr';
+
+/** The wrapper's environment as the job may see it (CH4), over it what was given for the job alone, and what the job is told about itself. */
+export function jobEnvironment(
+  env: NodeJS.ProcessEnv,
+  jobEnv: Readonly<Record<string, string>>,
+  terms: JobTerms | null,
+): NodeJS.ProcessEnv {
+  const own = Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'));
+  return { ...Object.fromEntries(own), ...jobEnv, ...aboutTheJob(terms) };
+}
+
+/** SPL28. None of it opens anything. */
+const aboutTheJob = (terms: JobTerms | null): Record<string, string> => ({
+  HOLDFAST: '1',
+  ...(terms && { HOLDFAST_SESSION: terms.session, HOLDFAST_EXECUTION: terms.execution, HOLDFAST_RUN_URL: terms.url }),
+  ...(terms?.deadline !== undefined && { HOLDFAST_DEADLINE: String(terms.deadline) }),
+});
+
+export class Child {
+  readonly #options: ChildOptions;
+  readonly #process: ChildProcess | null = null;
+  readonly #streams: OutputStream[] = [];
+  readonly #paused = new Set<PauseReason>();
+  readonly #progress: ProgressEvents;
+  #stdin: Writable | null = null;
+  /** Input that came before the initial file was through; null when nothing waits for that. */
+  #earlyInput: string[] | null = null;
+  #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | null = null;
+  #done = false;
+  #readingMs = 0;
+
+  constructor(options: ChildOptions) {
+    this.#options = options;
+    this.#progress = new ProgressEvents((line) => options.handlers.output(line));
+    const [program = '', ...args] = options.command;
+    const { file, open } = options.stdin;
+    const { pipes } = options;
+    try {
+      this.#process = spawn(program, args, {
+        detached: true,
+        cwd: options.cwd ?? undefined,
+        env: options.env,
+        stdio: [
+          open || typeof file === 'string' ? 'pipe' : (file ?? 'ignore'),
+          pipes?.stdout.writer ?? 'pipe',
+          pipes?.stderr.writer ?? 'pipe',
+        ],
+      });
+    } catch (error) {
+      if (pipes) for (const pipe of [pipes.stdout, pipes.stderr]) readPipe(pipe).destroy();
+      // Arguments that no process can have; asynchronous like every other failure to start.
+      queueMicrotask(() => this.#finish({ kind: 'not_started', message: this.#explain(error as Error) }));
+      return;
+    } finally {
+      if (pipes) closeWriters(pipes);
+    }
+    const child = this.#process;
+    child.on('error', (error) => {
+      if (child.pid === undefined) this.#finish({ kind: 'not_started', message: this.#explain(error) });
+    });
+    for (const name of ['stdout', 'stderr'] as const) {
+      const source = pipes ? readPipe(pipes[name]) : child[name];
+      if (!source) continue;
+      if (child.pid === undefined) {
+        source.destroy();
+        continue;
+      }
+      source.on('close', () => this.#concludeWhenClosed());
+      this.#streams.push(new OutputStream(name, source, this, this.#progress, options));
+    }
+    if (child.pid === undefined) return;
+    if (child.stdin) this.#feedStdin(child.stdin);
+    child.on('exit', (exitCode, signal) => {
+      this.#exit = { exitCode, signal };
+      // Node resumes its own pipes of a process that has exited, one tick from here, whatever was paused (CH3).
+      setImmediate(() => {
+        if (this.#paused.size > 0) for (const stream of this.#streams) stream.pause();
+      });
+      options.handlers.leaderGone();
+      this.#watchPipes();
+      this.#concludeWhenClosed();
+    });
+  }
+
+  /** Undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+  /** The leader is gone; output of it may still be under way. */
+  get ended(): boolean {
+    return this.#exit !== null || this.#done;
+  }
+
+  /** To the whole group, grandchildren included. False when nobody of it is left. */
+  signal(signal: NodeJS.Signals | 0): boolean {
+    if (this.pid === undefined) return false;
+    try {
+      process.kill(-this.pid, signal); // CH5
+      // A stopped process (SIGSTOP, ^Z) gets no other signal before it goes on.
+      if (signal !== 0) process.kill(-this.pid, 'SIGCONT');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Whether any process of the group still runs. A zombie does not; in a container without an init it stays for ever. */
+  groupAlive(): boolean {
+    return this.signal(0) && listProcesses().some(({ group }) => group === this.pid);
+  }
+
+  pause(reason: PauseReason): void {
+    this.#paused.add(reason);
+    for (const stream of this.#streams) stream.pause();
+  }
+
+  resume(reason: PauseReason): void {
+    if (!this.#paused.delete(reason) || this.#paused.size > 0) return;
+    for (const stream of this.#streams) stream.resume();
+  }
+
+  /** Text for the job's stdin, or why it did not go there. */
+  write(text: string): null | 'closed' | 'not_read' {
+    if (this.#earlyInput && this.#earlyInput.length < EARLY_INPUTS_MAX) {
+      this.#earlyInput.push(text);
+      return null;
+    }
+    if (!this.#stdin?.writable || !this.#options.stdin.open) return 'closed';
+    if (this.#stdin.writableLength > STDIN_BACKLOG_BYTES_MAX) return 'not_read';
+    this.#stdin.write(text);
+    return null;
+  }
+
+  #feedStdin(stdin: Writable): void {
+    const { file, open } = this.#options.stdin;
+    stdin.on('error', () => stdin.destroy()); // The job closed its end: `write` says so from now on.
+    if (file === null) {
+      this.#stdin = stdin;
+      return;
+    }
+    const source = typeof file === 'string' ? createReadStream(file) : createReadStream('', { fd: file });
+    this.#earlyInput = open ? [] : null;
+    // What `input` brings before the file is through would get into the middle of it.
+    source.on('close', () => {
+      if (!open) stdin.end();
+      else this.#stdin = stdin;
+      for (const text of this.#earlyInput ?? []) this.#stdin?.write(text);
+      this.#earlyInput = null;
+    });
+    source.on('error', () => {}); // A file that can not be read is empty; 'close' follows.
+    source.pipe(stdin, { end: false });
+  }
+
+  #watchPipes(): void {
+    const timer = setInterval(() => {
+      if (this.#done) clearInterval(timer);
+      else if (this.#paused.size === 0) this.#readingMs += PIPES_CHECK_MS;
+      if (this.#readingMs < this.#options.times.pipesHoldMs) return;
+      clearInterval(timer);
+      this.#conclude(true); // CH2
+    }, PIPES_CHECK_MS);
+  }
+
+  #concludeWhenClosed(): void {
+    if (this.#streams.every(({ closed }) => closed)) this.#conclude(false);
+  }
+
+  #conclude(pipesLeftOpen: boolean): void {
+    if (this.#done || !this.#exit) return;
+    for (const stream of this.#streams) stream.end();
+    this.#progress.end();
+    this.#finish({ kind: 'exited', ...this.#exit, pipesLeftOpen });
+  }
+
+  #finish(exit: ChildExit): void {
+    if (this.#done) return;
+    this.#done = true;
+    this.#stdin?.destroy();
+    this.#options.handlers.exited(exit); // CH1
+  }
+
+  /** "spawn sh ENOENT" is what Node says for a missing folder too. */
+  #explain(error: Error): string {
+    const { cwd } = this.#options;
+    if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
+    if (cwd !== null && !isDirectory(cwd)) return `the working directory ${cwd} is not a directory`;
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+      ? `the command or its interpreter was not found: ${error.message}`
+      : error.message;
+  }
+}
+
+/** One of the two output streams: reads, splits, holds an unfinished line back for a moment. */
+class OutputStream {
+  readonly #name: StreamName;
+  readonly #source: Readable;
+  readonly #child: Child;
+  /** Of the job, so both streams share it. */
+  readonly #progress: ProgressEvents;
+  readonly #options: ChildOptions;
+  readonly #splitter: Splitter;
+  /** Null for JSON lines, which say it in their own way. */
+  readonly #terminal: TerminalProgress | null;
+  readonly #now: () => number;
+  readonly #tee: NodeJS.WriteStream | null;
+  #late: NodeJS.Timeout | null = null;
+  #ended = false;
+
+  constructor(name: StreamName, source: Readable, child: Child, progress: ProgressEvents, options: ChildOptions) {
+    this.#name = name;
+    this.#source = source;
+    this.#child = child;
+    this.#progress = progress;
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    const { redaction } = options;
+    const isJson = options.format === 'jsonl' && name === 'stdout';
+    this.#splitter = isJson ? new JsonLineSplitter(redaction) : new TextSplitter(redaction);
+    this.#terminal = isJson ? null : new TerminalProgress();
+    this.#tee = options.tee ? process[name] : null;
+    this.#tee?.on('error', () => this.#child.resume(`tee_${name}`));
+    source.on('data', (bytes: Buffer) => this.#read(bytes));
+    source.on('error', () => {}); // A broken pipe is its end; its 'close' follows.
+  }
+
+  /** All of it was read, and nobody can write any more. */
+  get closed(): boolean {
+    return this.#source.closed;
+  }
+
+  pause(): void {
+    this.#source.pause();
+  }
+
+  resume(): void {
+    this.#source.resume();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#late) clearTimeout(this.#late);
+    this.#source.removeAllListeners('data');
+    this.#source.destroy();
+    this.#emit(this.#splitter.end());
+  }
+
+  #read(bytes: Buffer): void {
+    this.#mirror(bytes);
+    const progress = this.#terminal?.read(bytes);
+    if (progress) this.#progress.offer(progress, this.#now());
+    const pieces = this.#splitter.push(bytes);
+    this.#emit(pieces);
+    if (!this.#splitter.late) {
+      if (this.#late) clearTimeout(this.#late);
+      this.#late = null;
+      return;
+    }
+    // After a line end what is held is a younger line, with all its time before it.
+    if (pieces.length > 0) this.#late?.refresh();
+    this.#late ??= setTimeout(() => {
+      this.#late = null;
+      this.#emit(this.#splitter.flush());
+    }, this.#options.times.partialHoldMs);
+  }
+
+  #mirror(bytes: Buffer): void {
+    const tee = this.#tee;
+    if (!tee?.writable || tee.write(bytes)) return;
+    const reason = `tee_${this.#name}` as const;
+    this.#child.pause(reason);
+    tee.once('drain', () => this.#child.resume(reason));
+  }
+
+  #emit(pieces: readonly Piece[]): void {
+    const at = this.#now();
+    const { lines, handlers } = this.#options;
+    for (const piece of pieces) {
+      if (piece.kind === 'fact' && piece.fact.type === 'progress') {
+        this.#progress.offer(piece.fact.data, at);
+        continue;
+      }
+      // JSON lines become `agent` events, which are no lines of output.
+      const line = piece.kind === 'text' ? (lines?.take(this.#name, piece.text) ?? null) : null;
+      handlers.output(encodePiece(piece, this.#name, at, line));
+    }
+  }
+}

@@ -1,0 +1,10 @@
+import { statSync } from 'node:fs';
+
+/** Whether a job can be started there. */
+export function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * Why a wrapper is told to stop, in words. A signal can not carry any, so a runner that ends with its container leaves them in a file before it signals; the wrapper
+ * reads it when the signal is there. Without such a file the signal is all there is to say.
+ */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { REASON_CHARS_MAX } from '../../protocol/index.ts';
+
+/** The file's path, given by the runner to its wrapper. Jobs do not get it (CH4). */
+export const STOP_REASON_VARIABLE = 'HOLDFAST_STOP_REASON_FILE';
+
+export const signalAsReason = (signal: NodeJS.Signals): string => `wrapper received ${signal}`;
+
+export function stopReason(file: string | undefined, signal: NodeJS.Signals): string {
+  if (!file) return signalAsReason(signal);
+  try {
+    return readFileSync(file, 'utf8').trim().slice(0, REASON_CHARS_MAX) || signalAsReason(signal);
+  } catch {
+    return signalAsReason(signal);
+  }
+}
+
+/** A disk that can not be written costs the words, not the stop. */
+export function leaveStopReason(file: string, reason: string): void {
+  try {
+    writeFileSync(file, `${reason}\n`, { mode: 0o600 });
+  } catch {
+    // The wrapper names the signal instead.
+  }
+}

@@ -1,0 +1,454 @@
+/**
+ * The life of one run: decides when the job begins, when it is stopped, and when all is over. The files that it asks have the decisions that need a paragraph;
+ * here is the order in which they are asked.
+ *
+ *      start            first welcome                  the child's end, or a crash      all acked, or 4000,
+ *   ──────────► connecting ─────────► running ───────────────► draining ──────────────────────────────► ended
+ *                   │                    │  refused / settled: the child is stopped first                 ▲
+ *                   │                    └──────────────► stopping ───────────────────────────────────────┤
+ *                   └──── refused, settled, budget over ──────────────────────────────────────────────────┘
+ *
+ *   SV1  The child starts after the first welcome. So of two wrappers that are launched for one execution only the accepted one runs
+ *        the command, and an execution that was interrupted while pending never runs (boot).
+ *   SV2  The command runs once per spool: a boot that finds an earlier one began it reports the crash instead (boot, job).
+ *   SV3  A boot makes no event before its first welcome, because that may tell that the numbering goes on further up (delivery).
+ *   SV4  Exactly one terminal fact is written, and it is the last event: the spool refuses what follows (job-end, report).
+ *   SV5  A command of the coordinator is noted, carried out, and acked, in this order (delivery).
+ *   SV6  The spool is removed only when the coordinator has everything or has settled the execution. Else it stays for another boot.
+ *   SV9  When the execution is settled before everything was delivered, stderr says how many events its log lacks.
+ *   SV7  Nothing that may hold a secret is spooled or logged as it is: the job's output (child, agent-stream), and its command (job).
+ */
+
+import { type Command, type JobTerms, monotonicNow, type TerminalStatus } from '../../protocol/index.ts';
+import type { ChildExit } from '../job/child.ts';
+import {
+  type EarlyStop,
+  endBySpool,
+  endNotBegun,
+  endOfChild,
+  endOfEvent,
+  exitCodeOf,
+  exitCodeWhenSettled,
+  type TerminalFact,
+  WRAPPER_FAILED,
+} from '../job/end.ts';
+import type { StopSignal } from '../job/interrupt.ts';
+import { Job } from '../job/job.ts';
+import type { Log } from '../log.ts';
+import { type RedactionReading, tooMuchToRedact } from '../output/redaction.ts';
+import type { RunOptions } from '../run-options.ts';
+import type { Recovered } from '../spool/recovery.ts';
+import type { Sender } from '../spool/sender.ts';
+import type { Spool, SpoolPressure } from '../spool/spool.ts';
+import { WRAPPER_TIMES, type WrapperTimes } from '../times.ts';
+import type { ConnectionEnd } from '../transport/connection-loss.ts';
+import { Delivery, type DeliveryHandlers } from '../transport/delivery.ts';
+import { decideAtBoot } from './boot.ts';
+import { drainBudgetMs, isDrainOverdue, isSpoolOverdue, isStartOverdue } from './budgets.ts';
+import { killLeftovers } from './leftovers.ts';
+import { LogBudget } from './log-budget.ts';
+import { Report } from './report.ts';
+import { stopReason } from './stop-reason.ts';
+
+const TICK_MS = 250;
+const GROUP_CHECK_MS = 100;
+const BEGIN_RETRY_MS = 1000;
+const FAILURE_SAID_MS = 60_000;
+/** How soon a removed spool folder is noticed while nothing is written to it. */
+const FOLDER_CHECK_MS = 1000;
+/** When the disk can not be written, the end does not wait for it for ever. */
+const CLOSE_WAIT_MS = 2000;
+
+type Phase =
+  | { kind: 'connecting' }
+  | { kind: 'running'; job: Job }
+  /** Nobody wants the job any more: it is being stopped, and then this is the end. Null: the job's own exit code. */
+  | { kind: 'stopping'; job: Job; exitCode: number | null; keepSpool: boolean }
+  | { kind: 'draining'; since: number; exitCode: number }
+  | { kind: 'ended' };
+
+export interface SupervisorOptions {
+  run: RunOptions;
+  /** What is secret in the job, with these further names of variables. */
+  redactionOf(names: readonly string[]): RedactionReading;
+  spool: Spool;
+  /** Knows the chunks that an earlier boot left in the spool. */
+  sender: Sender;
+  /** What an earlier boot left. */
+  recovered: Pick<Recovered, 'end' | 'displacedEnd'>;
+  /** An earlier boot has begun the job or left events. */
+  crashed: boolean;
+}
+
+export class Supervisor implements DeliveryHandlers {
+  readonly #options: SupervisorOptions;
+  readonly #times: WrapperTimes;
+  readonly #log: Log;
+  readonly #spool: Spool;
+  readonly #report: Report;
+  readonly #delivery: Delivery;
+  #phase: Phase = { kind: 'connecting' };
+  /** From its start on; what it started may outlive it. */
+  #job: Job | null = null;
+  #pressure: SpoolPressure = 'none';
+  /** Since when nothing at all could be written to the spool, and why. */
+  #stuck: { since: number; why: string } | null = null;
+  /** Why the job was stopped, if it was for its spool. */
+  #spoolFailed: string | null = null;
+  #failureSaid = { at: Number.NEGATIVE_INFINITY, open: false };
+  #folderCheckedAt = 0;
+  #leftovers: string | null = null;
+  #earlyInputs: string[] = [];
+  #earlyStop: EarlyStop | null = null;
+  #signals = 0;
+  #settling: NodeJS.Timeout | null = null;
+  #ticker: NodeJS.Timeout | null = null;
+  #resolve: (exitCode: number) => void = () => {};
+
+  constructor(options: SupervisorOptions) {
+    const { run, spool, sender } = options;
+    this.#options = options;
+    this.#times = { ...WRAPPER_TIMES, ...run.times };
+    this.#log = run.log;
+    this.#spool = spool;
+    const budget = new LogBudget();
+    this.#report = new Report(spool, budget, run.log);
+    this.#delivery = new Delivery({ run, times: this.#times, spool, budget, sender, report: this.#report, handlers: this });
+  }
+
+  /** To be called once. Resolves with the exit code of this process. */
+  start(): Promise<number> {
+    const ended = new Promise<number>((resolve) => {
+      this.#resolve = resolve;
+    });
+    this.#spool.attach({
+      onStored: (chunk) => this.#delivery.stored(chunk),
+      onPressure: (pressure) => this.#pressed(pressure),
+      onWriteFailure: (message) => this.#writeFailed(message),
+      onDamage: (message) => this.#log.problem(message),
+    });
+    if (this.#options.crashed) {
+      this.#leftovers = killLeftovers(this.#spool.state.job);
+      if (this.#leftovers) this.#log.problem(`an earlier wrapper left its job running; ${this.#leftovers}`);
+    }
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.#delivery.open();
+    return ended;
+  }
+
+  // ── the coordinator's side ──────────────────────────────────────────────────────────────────────────────────────
+
+  connected(up: boolean): void {
+    this.#job?.connected(up);
+  }
+
+  /** After the first welcome (SV1): what this boot has to do. */
+  begin(terms: JobTerms | null): void {
+    const { run, recovered } = this.#options;
+    const { spoolWasBehind } = this.#delivery;
+    const { job } = this.#spool.state;
+    const end = recovered.end && endOfEvent(recovered.end);
+    const displaced = recovered.displacedEnd && endOfEvent(recovered.displacedEnd);
+    const task = decideAtBoot({
+      terminal: this.#spool.terminal,
+      exitCode: job.exitCode ?? end?.exitCode ?? null,
+      displacedEnd: displaced && { ...displaced, exitCode: job.exitCode ?? displaced.exitCode ?? WRAPPER_FAILED },
+      crashed: this.#options.crashed || spoolWasBehind,
+      begun: job.begun || spoolWasBehind,
+      leftovers: this.#leftovers,
+      recoverOnly: run.recoverOnly,
+      earlyStop: this.#earlyStop,
+    });
+    switch (task.kind) {
+      case 'deliver':
+        this.#drain(task.exitCode);
+        return;
+      case 'report_crash':
+        // How much of the output had not been written down when the wrapper died, nobody knows.
+        this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
+        this.#log.problem(`${task.error}; it is not run again`); // SV2
+        this.#conclude(task.end);
+        return;
+      case 'report_end':
+      case 'report_stop':
+        this.#conclude(task.end);
+        return;
+      case 'run':
+        this.#beginJob(terms);
+        return;
+      default:
+        task satisfies never;
+    }
+  }
+
+  carryOut(command: Command): void {
+    switch (command.command) {
+      case 'interrupt':
+        this.#interrupt(command.data);
+        return;
+      case 'input':
+        this.#input(command.data.text);
+        return;
+      default:
+        command satisfies never;
+    }
+  }
+
+  /** When the coordinator has all of it, its own close (4000) is waited for a moment: that is the end both sides see as one. */
+  acked(): void {
+    const phase = this.#phase;
+    if (phase.kind !== 'draining' || this.#settling || !this.#delivery.complete) return;
+    this.#log.fact('delivered', { seq: this.#delivery.ackedSeq });
+    this.#settling = setTimeout(() => void this.#finish(phase.exitCode, false), this.#times.settledWaitMs);
+  }
+
+  ended(end: ConnectionEnd): void {
+    switch (end.kind) {
+      case 'settled':
+        this.#log.fact('settled', { status: end.status });
+        this.#sayUndelivered();
+        this.#stopForGood(end.status, null, false);
+        return;
+      case 'refused':
+        this.#log.problem(`refused by the coordinator: ${end.why}`);
+        this.#stopForGood(null, WRAPPER_FAILED, true);
+        return;
+      default:
+        end satisfies never;
+    }
+  }
+
+  /** SV9 */
+  #sayUndelivered(): void {
+    const { undelivered } = this.#delivery;
+    if (undelivered === 0) return;
+    const [events, are] = undelivered === 1 ? ['event was', 'it is'] : ['events were', 'they are'];
+    this.#log.problem(`the execution was settled before ${undelivered} ${events} delivered; ${are} not in its log`);
+  }
+
+  /** No attempt will be made any more. `exitCode` null: the job's own, as far as there is one. */
+  #stopForGood(status: TerminalStatus | null, exitCode: number | null, keepSpool: boolean): void {
+    const phase = this.#phase;
+    switch (phase.kind) {
+      case 'connecting': {
+        const noted = this.#spool.state.job.exitCode;
+        if (exitCode === null && noted === null && status !== 'completed') {
+          this.#log.problem(`the execution is over already (${status ?? 'settled'}); nothing was run`);
+        }
+        void this.#finish(exitCode ?? exitCodeWhenSettled(noted, status), keepSpool);
+        return;
+      }
+      case 'running':
+        this.#phase = { kind: 'stopping', job: phase.job, exitCode, keepSpool };
+        if (!phase.job.ended) this.#log.problem('the job is still running and is stopped');
+        phase.job.stop.unwanted();
+        return;
+      case 'draining':
+        void this.#finish(exitCode ?? phase.exitCode, keepSpool);
+        return;
+      case 'stopping':
+      case 'ended':
+        return;
+      default:
+        phase satisfies never;
+    }
+  }
+
+  // ── the job ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #beginJob(terms: JobTerms | null): void {
+    const { run, spool, redactionOf } = this.#options;
+    const secrets = redactionOf(terms?.secretNames ?? []);
+    if (secrets.kind === 'too_much') {
+      const message = tooMuchToRedact(secrets.bytes);
+      this.#log.problem(message);
+      return this.#conclude(endNotBegun(message)); // SV7: to run it all the same would be to tell some of them.
+    }
+    const { redaction } = secrets;
+    for (const name of secrets.unused) this.#log.problem(`${name} is to be redacted, but has no value that is long enough`);
+    this.#report.redactWith(redaction);
+    const job = Job.begin({
+      run,
+      times: this.#times,
+      redaction,
+      terms,
+      spool,
+      report: this.#report,
+      exited: (ended, exit) => this.#exited(ended, exit),
+    });
+    if (!job) {
+      // SV2: a job that is not noted as begun would be run again after a crash. It begins when the disk can be written.
+      setTimeout(() => {
+        if (this.#phase.kind === 'connecting') this.begin(terms);
+      }, BEGIN_RETRY_MS);
+      return;
+    }
+    this.#job = job;
+    this.#phase = { kind: 'running', job };
+    if (!job.announce()) return; // `exited` says why.
+    if (this.#pressure !== 'none') this.#pressed(this.#pressure);
+    for (const text of this.#earlyInputs.splice(0)) job.input(text);
+  }
+
+  #exited(job: Job, exit: ChildExit): void {
+    const phase = this.#phase;
+    if (exit.kind === 'not_started') this.#log.problem(`the command could not be started: ${exit.message}`);
+    else if (exit.pipesLeftOpen) {
+      this.#report.event('status', {
+        message: 'the job has ended, but something it started keeps its output open; no more of that is read',
+      });
+    }
+    const ownEnd = endOfChild(exit, job.stop, (signal) => this.#reasonOf(signal));
+    const end = this.#spoolFailed === null ? ownEnd : endBySpool(this.#spoolFailed);
+    this.#conclude(end);
+    this.#log.fact('child_exited', { exitCode: end.exitCode, pid: job.pid ?? null });
+    if (phase.kind === 'stopping') void this.#finish(phase.exitCode ?? end.exitCode, phase.keepSpool);
+  }
+
+  /** Writes the terminal fact (SV4) and goes on to deliver what is left. */
+  #conclude(end: TerminalFact): void {
+    this.#report.conclude(end);
+    this.#drain(end.exitCode);
+  }
+
+  #drain(exitCode: number): void {
+    if (this.#phase.kind === 'stopping') return;
+    this.#phase = { kind: 'draining', since: monotonicNow(), exitCode };
+    this.#delivery.lastFlush();
+  }
+
+  async #finish(exitCode: number, keepSpool: boolean): Promise<void> {
+    if (this.#phase.kind === 'ended') return;
+    this.#phase = { kind: 'ended' };
+    this.#job?.leaveAgent();
+    if (this.#ticker) clearInterval(this.#ticker);
+    if (this.#settling) clearTimeout(this.#settling);
+    while (this.#job?.stop.lingers) await new Promise((resolve) => setTimeout(resolve, GROUP_CHECK_MS));
+    this.#job?.stop.forget();
+    await this.#delivery.close();
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise((resolve) => {
+      timer = setTimeout(resolve, CLOSE_WAIT_MS);
+    });
+    await Promise.race([keepSpool ? this.#spool.close() : this.#spool.destroy(), patience]); // SV6
+    clearTimeout(timer);
+    this.#resolve(exitCode);
+  }
+
+  // ── commands and signals ────────────────────────────────────────────────────────────────────────────────────────
+
+  #interrupt({ signal, forceAfterMs, reason }: { signal: StopSignal; forceAfterMs: number; reason: string }): void {
+    const phase = this.#phase;
+    this.#log.fact('interrupt', { signal, forceAfterMs });
+    if (phase.kind === 'connecting') this.#stopEarly(reason || 'interrupted before it began', 'SIGINT');
+    else if (phase.kind === 'running') phase.job.stop.interrupt(signal, forceAfterMs);
+  }
+
+  #input(text: string): void {
+    const phase = this.#phase;
+    if (phase.kind === 'connecting') this.#earlyInputs.push(text);
+    else if (phase.kind === 'running') phase.job.input(text);
+  }
+
+  /** This process got a signal. */
+  signalled(signal: NodeJS.Signals): void {
+    this.#signals += 1;
+    const phase = this.#phase;
+    this.#log.fact('signal', { signal, count: this.#signals });
+    switch (phase.kind) {
+      case 'connecting':
+        if (this.#earlyStop) void this.#finish(this.#earlyStop.exitCode, true);
+        this.#stopEarly(this.#reasonOf(signal), signal);
+        return;
+      case 'running':
+      case 'stopping':
+        phase.job.stop.pass(signal);
+        return;
+      case 'draining':
+        // The first one finds us doing what it asks for. Whoever insists gets the end, and the spool keeps the rest.
+        if (this.#signals > 1) void this.#finish(phase.exitCode, true);
+        return;
+      case 'ended':
+        return;
+      default:
+        phase satisfies never;
+    }
+  }
+
+  #reasonOf(signal: NodeJS.Signals): string {
+    return stopReason(this.#options.run.stopReasonFile, signal);
+  }
+
+  /** The first one who asks for the end of a job that has not begun gives the reason. */
+  #stopEarly(reason: string, signal: NodeJS.Signals): void {
+    this.#earlyStop ??= { reason, exitCode: exitCodeOf(null, signal), at: monotonicNow() };
+  }
+
+  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #pressed(pressure: SpoolPressure): void {
+    this.#log.fact('pressure', { pressure });
+    if (pressure === 'disk_full') this.#log.problem('the spool is full: the job waits until the coordinator takes some of it');
+    this.#pressure = pressure;
+    this.#job?.pause(pressure !== 'none');
+  }
+
+  /** On a small disk it fails and goes on many times a second. Both are said once in a while, and always together. */
+  #writeFailed(message: string | null): void {
+    const now = monotonicNow();
+    this.#stuck = message === null ? null : { since: now, why: message };
+    this.#log.fact('spool_write', { failure: message });
+    if (message === null) {
+      if (this.#failureSaid.open) this.#log.problem('the spool can be written again');
+      this.#failureSaid.open = false;
+    } else if (now - this.#failureSaid.at >= FAILURE_SAID_MS) {
+      this.#failureSaid = { at: now, open: true };
+      this.#log.problem(
+        `the spool ${this.#spool.directory} cannot be written (${message}): the job's output waits until there is room`,
+      );
+    }
+  }
+
+  /** The spool takes nothing: whether that is waited for any longer. */
+  #checkSpool(now: number): void {
+    if (now - this.#folderCheckedAt >= FOLDER_CHECK_MS) {
+      this.#folderCheckedAt = now;
+      this.#spool.checkFolder();
+    }
+    if (!this.#stuck || !this.#job) return;
+    const { stop, ended } = this.#job;
+    const stopping = ended || stop.asked;
+    const { since, why } = this.#stuck;
+    if (!isSpoolOverdue({ stuckSince: since, drained: this.#spool.drained, stopping }, now, this.#times)) return;
+    this.#stuck = null;
+    this.#log.problem(`the spool ${this.#spool.directory} still cannot be written (${why}); what waits for it is given up`);
+    this.#spool.giveUp();
+    if (stopping) return;
+    this.#spoolFailed = why;
+    this.#job.stop.unwanted();
+  }
+
+  /** Looks whether a budget is over. */
+  #tick(): void {
+    const now = monotonicNow();
+    const phase = this.#phase;
+    this.#delivery.checkStall(now);
+    const { unheardSince, welcomed, triedAt } = this.#delivery;
+    this.#checkSpool(now);
+    if (phase.kind === 'connecting') {
+      // After the welcome the disk is waited for, and no further attempt is made.
+      const judgedAt = welcomed ? now : triedAt;
+      if (!isStartOverdue({ unheardSince, stopAskedAt: this.#earlyStop?.at ?? null }, judgedAt, this.#times)) return;
+      const why = welcomed ? 'the spool could not be written' : 'the coordinator could not be reached';
+      this.#log.problem(`${why}; the command was not run`);
+      void this.#finish(this.#earlyStop?.exitCode ?? WRAPPER_FAILED, this.#options.crashed || this.#spool.nextSeq > 1);
+    } else if (phase.kind === 'draining' && !this.#settling) {
+      const budgetMs = drainBudgetMs(this.#delivery.graceMs, this.#times);
+      if (!isDrainOverdue({ since: phase.since, ackedAt: this.#delivery.ackedAt }, triedAt, budgetMs)) return;
+      this.#log.problem(
+        `the coordinator did not take the end of the job (exit code ${phase.exitCode}) within ${budgetMs} ms; it is kept in ${this.#spool.directory}`,
+      );
+      void this.#finish(WRAPPER_FAILED, true);
+    }
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Where a spool lies when no folder is named: below `$XDG_STATE_HOME/holdfast/spools` (`~/.local/state/holdfast/spools`), because it is state that should survive a
+ * reboot and the cleaning of temporary files. Where there is no such folder and none can be made, in the system's folder for temporary files.
+ *
+ * Nobody takes over a spool whose folder was drawn by lot, unless a person does. One that was left is therefore removed after `KEPT_MS`.
+ */
+
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { lockSpool } from './lock.ts';
+
+/** Longer than any ingest token is taken after its execution's deadline. */
+const KEPT_MS = 14 * 24 * 3_600_000;
+const PREFIX = 'holdfast-spool-';
+
+/** A new folder. Throws when none can be made at all. */
+export function newSpoolFolder(env: NodeJS.ProcessEnv, now: number): string {
+  try {
+    const state =
+      env.XDG_STATE_HOME && isAbsolute(env.XDG_STATE_HOME) ? env.XDG_STATE_HOME : join(env.HOME || homedir(), '.local', 'state');
+    const home = join(state, 'holdfast', 'spools');
+    mkdirSync(home, { recursive: true, mode: 0o700 });
+    const folder = mkdtempSync(join(home, PREFIX));
+    sweep(home, now);
+    return folder;
+  } catch {
+    return mkdtempSync(join(tmpdir(), PREFIX));
+  }
+}
+
+function sweep(home: string, now: number): void {
+  for (const name of readdirSync(home)) {
+    if (!name.startsWith(PREFIX)) continue;
+    const folder = join(home, name);
+    try {
+      if (now - statSync(folder).mtimeMs < KEPT_MS) continue;
+      if (lockSpool(folder).kind === 'acquired') rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // Another wrapper removes it, or it is not ours.
+    }
+  }
+}

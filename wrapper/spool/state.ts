@@ -1,0 +1,109 @@
+/**
+ * What a restarted wrapper must know beside the events: who it is, and how far the job got. Two small files.
+ *
+ *     state.json      all of it; replaced as a whole with each change
+ *     identity.json   who it is; written once, when the spool is made
+ *
+ *   ST1  `job.begun` is on the medium before the process exists: neither a crash of this process nor a loss of power in between makes a later boot run
+ *        the command a second time. Making the spool, and this one change, are synced; no other promise depends on the medium.
+ *   ST2  A command's id is on disk before the command is carried out: once at most, also across a restart.
+ *   ST3  A state that is missing or damaged is taken from the identity: the job counts as begun, because that is not known any more.
+ */
+
+import { join } from 'node:path';
+import { isId, newWrapperId } from '../../protocol/index.ts';
+import { nodeFiles, replaceFile, type SpoolFiles } from './files.ts';
+
+export const STATE_FILE = 'state.json';
+export const IDENTITY_FILE = 'identity.json';
+/** Ids rise, so the newest ones are enough: what is older was acked long ago. */
+const COMMAND_IDS_MAX = 1024;
+
+export interface SpoolState {
+  version: 1;
+  wrapperId: string;
+  /** Path of the ingest URL. The host may change between two boots; the execution may not. */
+  execution: string;
+  bootId: string;
+  job: {
+    begun: boolean;
+    pid: number | null;
+    /** With the pid it tells whether a process of that number is still the job. */
+    start: string | null;
+    /** Identities of its output pipes, by which what is left of it is recognised. Empty where there are none, absent in older files. */
+    pipes?: string[];
+    /** Exit code that the wrapper will give, once the terminal fact is written. */
+    exitCode: number | null;
+  };
+  commandsDone: number[];
+}
+
+export type SpoolIdentity = Pick<SpoolState, 'version' | 'wrapperId' | 'execution'>;
+
+export const newSpoolState = (execution: string, bootId: string): SpoolState => ({
+  version: 1,
+  wrapperId: newWrapperId(),
+  execution,
+  bootId,
+  job: { begun: false, pid: null, start: null, exitCode: null },
+  commandsDone: [],
+});
+
+/** ST3 */
+export const stateOfIdentity = ({ wrapperId, execution }: SpoolIdentity, bootId: string): SpoolState => {
+  const state = newSpoolState(execution, bootId);
+  return { ...state, wrapperId, job: { ...state.job, begun: true } };
+};
+
+function readJson(files: SpoolFiles, path: string): { [key: string]: unknown } | null {
+  try {
+    const value: unknown = JSON.parse(files.readWhole(path).toString('utf8'));
+    return typeof value === 'object' && value !== null ? (value as { [key: string]: unknown }) : null;
+  } catch {
+    return null;
+  }
+}
+
+const isSoundIdentity = ({ version, wrapperId, execution }: { [key: string]: unknown }): boolean =>
+  version === 1 && isId(wrapperId) && typeof execution === 'string';
+
+const isSoundJob = (job: unknown): boolean => {
+  if (typeof job !== 'object' || job === null) return false;
+  const { begun, pid, start, pipes, exitCode } = job as { [key: string]: unknown };
+  const isInteger = (value: unknown) => value === null || Number.isSafeInteger(value);
+  return (
+    typeof begun === 'boolean' &&
+    isInteger(pid) &&
+    isInteger(exitCode) &&
+    (start === null || typeof start === 'string') &&
+    (pipes === undefined || (Array.isArray(pipes) && pipes.every((pipe) => typeof pipe === 'string')))
+  );
+};
+
+/** Null when there is none, or none that can be used. */
+export function readSpoolState(directory: string, files: SpoolFiles = nodeFiles): SpoolState | null {
+  const state = readJson(files, join(directory, STATE_FILE));
+  if (!state || !isSoundIdentity(state) || !isSoundJob(state.job)) return null;
+  if (!Array.isArray(state.commandsDone) || !state.commandsDone.every(Number.isSafeInteger)) return null;
+  return state as unknown as SpoolState;
+}
+
+/** Null when there is none, as in a spool of 0.1.0, or none that can be used. */
+export function readSpoolIdentity(directory: string, files: SpoolFiles = nodeFiles): SpoolIdentity | null {
+  const identity = readJson(files, join(directory, IDENTITY_FILE));
+  return identity && isSoundIdentity(identity) ? (identity as unknown as SpoolIdentity) : null;
+}
+
+/** `durable`: it is on the medium when this returns (ST1). */
+export function writeSpoolState(
+  directory: string,
+  state: SpoolState,
+  { files = nodeFiles, durable = false }: { files?: SpoolFiles; durable?: boolean } = {},
+): void {
+  const kept = { ...state, commandsDone: state.commandsDone.slice(-COMMAND_IDS_MAX) };
+  replaceFile(files, join(directory, STATE_FILE), JSON.stringify(kept), { durable });
+}
+
+export function writeSpoolIdentity(directory: string, { version, wrapperId, execution }: SpoolIdentity, files: SpoolFiles): void {
+  replaceFile(files, join(directory, IDENTITY_FILE), JSON.stringify({ version, wrapperId, execution }), { durable: true });
+}

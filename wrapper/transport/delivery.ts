@@ -1,0 +1,337 @@
+/**
+ * The delivery of what is stored to the coordinator: connection, sender and spool move together here and nowhere else.
+ *
+ * Owns: the way to the coordinator (transport), how far it has acknowledged, since when an answer is waited for, which commands were carried out.
+ * Does not own: what its words mean for the job (the supervisor, as `DeliveryHandlers`), the spool, how long it is worth going on (budgets).
+ *
+ *   SV3  A boot makes no event before its first welcome, because that may tell that the numbering goes on further up.
+ *   SV5  A command of the coordinator is noted, carried out, and acked, in this order. One that was noted before is only acked.
+ *   DL1  What the sender has released is released in the spool in the same turn, and nothing else is.
+ *   DL2  A welcome after the first one that does not fit is a refusal: the coordinator has lost what it acknowledged, or has events that this boot never
+ *        made. Nothing is sent, numbered or released because of it. It is retried like any refusal (LO4), because old data may be served only for a moment.
+ */
+
+import {
+  type Command,
+  encodeFrame,
+  FEATURE_SECRET_NAMES,
+  type HelloFrame,
+  type JobTerms,
+  monotonicNow,
+  POLICY_DEFAULTS,
+  PROTOCOL_VERSION,
+  type WelcomeFrame,
+} from '../../protocol/index.ts';
+import type { Log } from '../log.ts';
+import { isAckOverdue } from '../run/budgets.ts';
+import type { LogBudget } from '../run/log-budget.ts';
+import type { Report } from '../run/report.ts';
+import type { RunOptions } from '../run-options.ts';
+import { type Chunk, type FramePlan, lastSeqOf, type Sender } from '../spool/sender.ts';
+import type { Spool } from '../spool/spool.ts';
+import type { WrapperTimes } from '../times.ts';
+import type { ConnectionEnd } from './connection-loss.ts';
+import { encodeFrames, encodeGap } from './frame-encoding.ts';
+import { TOO_SLOW_LOSSES } from './line-rate.ts';
+import { Outage } from './outage.ts';
+import type { ConnectionHandlers, FailedAttempt, Transport } from './transport.ts';
+import { makeTransport } from './transport-switch.ts';
+
+/** The run's side. */
+export interface DeliveryHandlers {
+  /** There is a connection, or there is none any more. */
+  connected(up: boolean): void;
+  /** Once, at the first welcome, after the commands that came with it. Null: the coordinator tells nothing of the job. */
+  begin(terms: JobTerms | null): void;
+  /** Of each command id once, also across boots (SV5). */
+  carryOut(command: Command): void;
+  /** The coordinator has told how far it is; `complete` may have become true. */
+  acked(): void;
+  /** No attempt will be made any more. */
+  ended(end: ConnectionEnd): void;
+}
+
+export interface DeliveryOptions {
+  run: Pick<RunOptions, 'url' | 'credential' | 'transport' | 'log'>;
+  times: WrapperTimes;
+  spool: Spool;
+  budget: LogBudget;
+  /** Knows the chunks that an earlier boot left. */
+  sender: Sender;
+  report: Report;
+  handlers: DeliveryHandlers;
+}
+
+export class Delivery implements ConnectionHandlers {
+  readonly #times: WrapperTimes;
+  readonly #log: Log;
+  readonly #spool: Spool;
+  readonly #budget: LogBudget;
+  readonly #sender: Sender;
+  readonly #report: Report;
+  readonly #handlers: DeliveryHandlers;
+  readonly #connection: Transport;
+  #welcomed = false;
+  #spoolWasBehind = false;
+  #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
+  #frameBytes = 0;
+  #unheardSince = monotonicNow();
+  #ackAwaitedSince = monotonicNow();
+  #ackedAt: number | null = null;
+  #triedAt = Number.NEGATIVE_INFINITY;
+  readonly #outage: Outage;
+  /** Seq of the last event that was replaced by a gap, so that each is told of once. */
+  #leftOut = 0;
+
+  constructor({ run, times, spool, budget, sender, report, handlers }: DeliveryOptions) {
+    this.#times = times;
+    this.#log = run.log;
+    this.#outage = new Outage(times.outageNoticeMs);
+    this.#spool = spool;
+    this.#budget = budget;
+    this.#sender = sender;
+    this.#report = report;
+    this.#handlers = handlers;
+    this.#connection = makeTransport(run.transport ?? 'auto', {
+      url: run.url,
+      credential: run.credential,
+      handlers: this,
+      times,
+      log: run.log,
+    });
+  }
+
+  /** There was a first welcome. */
+  get welcomed(): boolean {
+    return this.#welcomed;
+  }
+  /** At the first welcome the coordinator had events that the spool has not: an earlier boot had made them. */
+  get spoolWasBehind(): boolean {
+    return this.#spoolWasBehind;
+  }
+  /** Since when the first welcome is waited for without a word from the coordinator. */
+  get unheardSince(): number {
+    return this.#unheardSince;
+  }
+  /** When the last attempt that failed began; long ago when none has. */
+  get triedAt(): number {
+    return this.#triedAt;
+  }
+  /** The last sign that events get through; null: none so far. */
+  get ackedAt(): number | null {
+    return this.#ackedAt;
+  }
+  /** Of this execution, once it is known. */
+  get graceMs(): number {
+    return this.#graceMs;
+  }
+  get ackedSeq(): number {
+    return this.#sender.ackedSeq;
+  }
+  /** The coordinator has every event that there is. */
+  get complete(): boolean {
+    return this.undelivered === 0;
+  }
+  /** How many events the coordinator has not acknowledged. */
+  get undelivered(): number {
+    return Math.max(0, this.#spool.nextSeq - 1 - this.#sender.ackedSeq);
+  }
+
+  open(): void {
+    this.#connection.open();
+  }
+
+  /** A chunk is on disk, and may be sent. */
+  stored(chunk: Chunk): void {
+    this.#sender.appended(chunk);
+    this.#pump();
+  }
+
+  /** The terminal fact is written: from here on only what is left has to be delivered. */
+  lastFlush(): void {
+    this.#connection.lastFlush();
+  }
+
+  /** To be called every now and then. A connection on which no ack comes is made anew. */
+  checkStall(now: number): void {
+    const { inflightBytes } = this.#sender;
+    if (!isAckOverdue({ inflightBytes, awaitedSince: this.#ackAwaitedSince }, now, this.#times)) return;
+    this.#ackAwaitedSince = now;
+    this.#connection.restart(`no ack within ${this.#times.ackStallMs} ms`);
+  }
+
+  /** The polite end, resolved when the other side has seen it or after a moment. */
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  // ── the connection's side ───────────────────────────────────────────────────────────────────────────────────────
+
+  hello(): HelloFrame {
+    const { wrapperId, bootId } = this.#spool.state;
+    return {
+      type: 'hello',
+      protocol: PROTOCOL_VERSION,
+      wrapperId,
+      bootId,
+      nextSeq: this.#spool.nextSeq,
+      lost: 0,
+      features: [FEATURE_SECRET_NAMES],
+    };
+  }
+
+  /** DL2. The first welcome is taken as it is: `#settleLosses` and `skipTo` make it fit. */
+  refusalOf({ ackedSeq }: WelcomeFrame): string | null {
+    return this.#welcomed ? this.#sender.refusalOf(ackedSeq) : null;
+  }
+
+  welcome(frame: WelcomeFrame): void {
+    if (!this.#welcomed) this.#settleLosses(frame.ackedSeq);
+    const limits = { ...frame.limits, silenceMs: frame.policy.silenceTimeoutMs };
+    const outcome = this.#sender.welcome(frame.ackedSeq, limits, monotonicNow());
+    switch (outcome.kind) {
+      case 'resumed':
+        break;
+      case 'behind':
+        this.#spoolWasBehind = true;
+        this.#spool.skipTo(outcome.nextSeq); // SV3
+        break;
+      case 'history_lost':
+        // `refusalOf` keeps such a welcome away. Nothing was changed by it.
+        this.#connection.restart(`the coordinator asks for event ${frame.ackedSeq + 1}, which it acknowledged before`);
+        return;
+      default:
+        outcome satisfies never;
+        return;
+    }
+    this.#graceMs = frame.policy.disconnectGraceMs;
+    this.#frameBytes = frame.limits.frameBytes;
+    this.#ackAwaitedSince = monotonicNow();
+    this.#spool.release(this.#sender.ackedSeq, outcome.releasedBytes); // DL1
+    const notice = this.#outage.over(monotonicNow());
+    if (notice) this.#log.problem(notice);
+    // Of a boot that finds a spool, only the coordinator knows what there was before it. From then on it is counted here.
+    const stored = this.#welcomed || frame.logBytes === undefined ? null : frame.logBytes + this.#spool.unackedBytes;
+    this.#budget.limit(frame.policy.maxLogBytes, stored);
+    this.#handlers.connected(true);
+    for (const command of frame.commands) this.#command(command);
+    if (!this.#welcomed) {
+      this.#welcomed = true;
+      this.#handlers.begin(frame.job ?? null);
+    }
+    this.#pump();
+    this.#handlers.acked();
+  }
+
+  frame(frame: Parameters<ConnectionHandlers['frame']>[0]): void {
+    switch (frame.type) {
+      case 'ack': {
+        const outcome = this.#sender.ack(frame.seq, monotonicNow());
+        if (outcome.kind === 'fault') return this.#connection.restart(outcome.why);
+        if (outcome.kind === 'stale') return;
+        this.#ackedAt = monotonicNow();
+        this.#ackAwaitedSince = this.#ackedAt;
+        this.#connection.proven();
+        this.#spool.release(frame.seq, outcome.releasedBytes); // DL1
+        this.#pump();
+        this.#handlers.acked();
+        return;
+      }
+      case 'nack': {
+        const outcome = this.#sender.nack(frame.expected);
+        this.#log.fact('nack', { expected: frame.expected, outcome: outcome.kind });
+        if (outcome.kind === 'fault') this.#connection.restart(outcome.why);
+        if (outcome.kind === 'rewound') this.#pump();
+        return;
+      }
+      case 'command':
+        this.#command(frame);
+        return;
+      default:
+        frame satisfies never;
+    }
+  }
+
+  /** What people need to know of an outage: its cause at the first failed attempt and every minute, and its end. */
+  failed({ kind, why, beganAt }: FailedAttempt): void {
+    this.#triedAt = Math.max(this.#triedAt, beganAt);
+    // A connection that is lost is mended by the next attempt, as a rule.
+    const notice = kind === 'failed' ? this.#outage.failed(why, monotonicNow()) : null;
+    if (notice) this.#log.problem(notice);
+  }
+
+  down(why: string): void {
+    this.#log.fact('down', { why });
+    this.#handlers.connected(false);
+    this.#sender.disconnected(monotonicNow());
+  }
+
+  answerDelayMs(): number {
+    return this.#sender.answerDelayMs;
+  }
+
+  /** Queued behind others, or the coordinator has too much to do: it is there, and says when the first welcome will come. */
+  askedToWait(why: string): void {
+    this.#log.fact('asked_to_wait', { why });
+    this.#unheardSince = monotonicNow();
+  }
+
+  ended(end: ConnectionEnd): void {
+    this.#sender.disconnected(monotonicNow());
+    this.#handlers.ended(end);
+  }
+
+  /** Before the first welcome is taken: what the coordinator has is not lost, and what it asks for and is not here is. */
+  #settleLosses(ackedSeq: number): void {
+    this.#spool.knownAtStart(ackedSeq);
+    const { earliestSeq } = this.#sender;
+    if (ackedSeq < earliestSeq - 1) this.#sender.prepended(this.#spool.lostBefore(ackedSeq + 1, earliestSeq - 1));
+  }
+
+  // ── what follows from it ────────────────────────────────────────────────────────────────────────────────────────
+
+  #command(command: Command): void {
+    const { commandsDone } = this.#spool.state;
+    if (!commandsDone.includes(command.id)) {
+      commandsDone.push(command.id);
+      this.#report.save(); // SV5
+      this.#handlers.carryOut(command);
+    }
+    this.#connection.send(encodeFrame({ type: 'command_ack', id: command.id }));
+  }
+
+  #pump(): void {
+    while (this.#connection.up) {
+      const idle = this.#sender.inflightBytes === 0;
+      const plan = this.#sender.next(monotonicNow());
+      if (!plan) return;
+      if (idle) this.#ackAwaitedSince = monotonicNow();
+      if (plan.tooLarge) {
+        this.#leaveOut(plan);
+        continue;
+      }
+      let lines: Buffer;
+      try {
+        lines = this.#spool.read(plan.chunks);
+      } catch (error) {
+        this.#log.problem(`the spool can not be read: ${(error as Error).message}`);
+        this.#connection.restart('the spool can not be read');
+        return;
+      }
+      for (const frame of encodeFrames({ seq: plan.seq, count: plan.count, lines }, this.#frameBytes, Date.now())) {
+        this.#connection.send(frame);
+      }
+      this.#log.fact('sent', { seq: plan.seq, lastSeq: lastSeqOf({ firstSeq: plan.seq, count: plan.count }), bytes: plan.bytes });
+    }
+  }
+  /** A gap in the place of an event that the line does not carry (SND6). */
+  #leaveOut({ seq, bytes }: FramePlan): void {
+    this.#connection.send(encodeGap(seq, bytes, 'line_too_slow', Date.now()));
+    this.#log.fact('left_out', { seq, bytes });
+    if (seq === this.#leftOut) return;
+    this.#leftOut = seq;
+    this.#log.problem(
+      `the line to the coordinator is too slow for event ${seq} of ${bytes} bytes: ${TOO_SLOW_LOSSES} connections were lost while it was sent. A gap takes its place in the log; the job goes on`,
+    );
+  }
+}
