@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { PROTOCOL_VERSION } from '../protocol/index.ts';
-import { VERSION } from '../src/version.ts';
+import { VERSION } from '../src/platform/version.ts';
 import { type DatabaseSnapshot, type RecordedCall, renderFixture, type StorageSnapshot } from '../test/skew/support/fixtures.ts';
 import { RecordedStack } from '../test/skew/support/recording.ts';
 import {
@@ -141,7 +141,7 @@ const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 const fixtures = join(ROOT, 'test', 'skew', 'fixtures');
 const into = values.into === undefined ? join(fixtures, `protocol-${PROTOCOL_VERSION}`, VERSION) : resolve(values.into);
 if (version !== VERSION) {
-  note(`package.json says ${version} and src/version.ts ${VERSION}: record when they agree`);
+  note(`package.json says ${version} and src/platform/version.ts ${VERSION}: record when they agree`);
   process.exit(1);
 }
 if (existsSync(into)) {

@@ -15,10 +15,10 @@
  *   rate-limits.ts  who may ask how often · plain-input.ts  the form of what a caller hands in
  */
 
-import { app } from './api/app.ts';
 import { deliverCallbacks } from './callbacks/consumer.ts';
-import type { CallbackMessage } from './callbacks/message.ts';
-import type { Env } from './env.ts';
+import type { CallbackMessage } from './core/callback-message.ts';
+import { app } from './http/app.ts';
+import type { Env } from './platform/env.ts';
 
 export { JobContainer } from './container/job-container.ts';
 export { TenantDirectory } from './directory/tenant-directory.ts';

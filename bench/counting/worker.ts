@@ -1,7 +1,7 @@
 /** The Worker as it is, with an object that counts what is asked of it. `GET /bench/counts/{tenant}/{session}` gives the counts. */
 
-import type { Env } from '../../src/env.ts';
 import holdfast from '../../src/index.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { SessionCoordinator as Original } from '../../src/session/coordinator.ts';
 import { countsOf, settledCounts, watch } from './counters.ts';
 

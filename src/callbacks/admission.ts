@@ -1,9 +1,9 @@
 /** Whether a start may ask for a callback. What could never be delivered is refused while somebody is there to hear it (CB8, CB9). */
 
 import type { Failure } from '../../protocol/index.ts';
-import { failure } from '../api/problem.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
+import { failure } from '../contract/failure.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
 import { refusalOfAddress } from './address.ts';
 
 export function refusalOfCallback(

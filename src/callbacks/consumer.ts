@@ -6,12 +6,13 @@
  */
 
 import { retryAfterMs } from '../../protocol/index.ts';
-import { type Config, readConfig } from '../config.ts';
-import type { Env } from '../env.ts';
-import { type LogFields, logLine } from '../log.ts';
+import type { CallbackMessage } from '../core/callback-message.ts';
+import { type Config, readConfig } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { type LogFields, logLine } from '../platform/log.ts';
 import { refusalOfAddress } from './address.ts';
 import { type AttemptOutcome, afterAttempt, CALLBACK_TIMEOUT_MS } from './attempts.ts';
-import { type CallbackMessage, isCallbackMessage, signedHeaders } from './message.ts';
+import { isCallbackMessage, signedHeaders } from './message.ts';
 
 export type Send = (url: string, init: RequestInit) => Promise<Response>;
 

@@ -2,18 +2,7 @@
 
 import { Webhook } from 'standardwebhooks';
 import { type CallbackPayload, type Execution, isTerminal, utf8Bytes } from '../../protocol/index.ts';
-
-/** A message of the queue. It holds the body as text, so that every attempt sends the same bytes under the same id. */
-export interface CallbackMessage {
-  version: 1;
-  /** One for each verdict; `webhook-id` of every attempt, by which a receiver knows a repeat. */
-  id: string;
-  tenant: string;
-  session: string;
-  execution: string;
-  url: string;
-  body: string;
-}
+import type { CallbackMessage } from '../core/callback-message.ts';
 
 /**
  * The platform takes 128 KB (128,000 bytes or more) with some of its own in it. A message past that could never be sent; a command, labels and the last words

@@ -1,9 +1,9 @@
 /** How a session gives a callback to its queue. */
 
 import { TELL_TIMEOUT_MS } from '../core/outbox.ts';
-import type { Env } from '../env.ts';
-import { logLine, messageOf } from '../log.ts';
-import type { Enqueue } from '../session/ports.ts';
+import type { Enqueue } from '../core/ports.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, messageOf } from '../platform/log.ts';
 import { callbackMessage } from './message.ts';
 
 /** One attempt; the session's alarm makes the next. An answer that comes too late is for nobody: the queue then gets the message twice, under one id. */

@@ -4,14 +4,14 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import { callSession } from '../calls.ts';
 import { type Boot, CONTAINER_STOPPED } from '../core/container.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
-import type { Env } from '../env.ts';
+import type { ContainerCalls, LaunchTerms } from '../launch/container-calls.ts';
 import type { LaunchRequest } from '../launch/runner.ts';
-import { logLine, type SessionLog } from '../log.ts';
-import { splitName } from '../object-name.ts';
-import type { ContainerCalls, LaunchTerms } from './calls.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, type SessionLog } from '../platform/log.ts';
+import { splitName } from '../platform/object-name.ts';
+import { callSession } from '../session/call-object.ts';
 import { type ContainerPort, Keeper, type KeeperPorts } from './keeper.ts';
 
 /** 192 bits: beyond guessing. */

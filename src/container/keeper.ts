@@ -33,10 +33,10 @@ import {
 } from '../core/container.ts';
 import { alarmToSet } from '../core/deadlines.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
+import type { LaunchTerms } from '../launch/container-calls.ts';
 import { type LaunchRequest, launchOnRunner, type Send } from '../launch/runner.ts';
-import { messageOf, type SessionLog } from '../log.ts';
-import { withTimeLimit } from '../time-limit.ts';
-import type { LaunchTerms } from './calls.ts';
+import { messageOf, type SessionLog } from '../platform/log.ts';
+import { withTimeLimit } from '../platform/time-limit.ts';
 
 /** What of `ctx.container` is used. `running` is true before the port answers; `start` throws when it is. */
 export interface ContainerPort {

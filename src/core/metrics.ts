@@ -8,8 +8,8 @@
  *     and failure codes that a caller gave to `fail`, which are identifiers (LIM7).
  */
 
-import { signalName } from '../log.ts';
 import type { ExecutionRecord } from './execution.ts';
+import { signalName } from './signal.ts';
 
 /** Text columns: `blob1`, `blob2`, … */
 export const BLOBS = [

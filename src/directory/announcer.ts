@@ -1,9 +1,9 @@
 /** How a session reaches the directory of its tenant. */
 
 import { TELL_TIMEOUT_MS } from '../core/outbox.ts';
-import type { Env } from '../env.ts';
-import { logLine, messageOf } from '../log.ts';
-import type { Announce } from '../session/ports.ts';
+import type { Announce } from '../core/ports.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, messageOf } from '../platform/log.ts';
 import { directoryStub } from './calls.ts';
 
 /** One attempt; the outbox makes the next. An answer that comes too late is for nobody: what it said is told again. */

@@ -1,7 +1,7 @@
 /** The directory's operations, with their own types; the platform's mapping of RPC types does not carry unions over. */
 
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
-import type { Env } from '../env.ts';
+import type { Env } from '../platform/env.ts';
 import type { DirectoryPage, DirectoryQuery } from './entries.ts';
 
 export interface DirectoryCalls {

@@ -5,7 +5,7 @@
 
 import { DurableObject } from 'cloudflare:workers';
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
-import type { Env } from '../env.ts';
+import type { Env } from '../platform/env.ts';
 import { type DirectoryPage, type DirectoryQuery, Entries } from './entries.ts';
 
 export class TenantDirectory extends DurableObject<Env> {

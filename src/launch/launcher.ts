@@ -1,11 +1,11 @@
 /** How this deployment gets a wrapper started, by the launcher that the execution names. Credentials are made here, at the last moment. */
 
-import { readConfig } from '../config.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
-import type { Env } from '../env.ts';
-import { ingestTtlSeconds, signIngestToken } from '../tokens.ts';
-import { ingestUrl } from '../urls.ts';
+import { readConfig } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { ingestTtlSeconds, signIngestToken } from '../platform/tokens.ts';
+import { ingestUrl } from '../platform/urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
 import { type LaunchRequest, launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
 

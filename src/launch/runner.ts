@@ -7,8 +7,8 @@
 
 import { retryAfterMs } from '../../protocol/index.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
-import { messageOf } from '../log.ts';
-import { withTimeLimit } from '../time-limit.ts';
+import { messageOf } from '../platform/log.ts';
+import { withTimeLimit } from '../platform/time-limit.ts';
 
 export interface LaunchRequest {
   id: string;

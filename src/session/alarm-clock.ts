@@ -4,8 +4,8 @@
  */
 
 import { alarmToSet, type Horizon, nextWake } from '../core/deadlines.ts';
-import { messageOf, type SessionLog } from '../log.ts';
-import type { SessionRuntime } from './ports.ts';
+import type { SessionRuntime } from '../core/ports.ts';
+import { messageOf, type SessionLog } from '../platform/log.ts';
 
 export class AlarmClock {
   readonly #runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>;

@@ -12,10 +12,10 @@ import { type CallbackRecord, newCallback } from '../core/callback.ts';
 import { type ExecutionRecord, viewOf } from '../core/execution.ts';
 import { becomePending, type CoordinatorEvent, fail, type Transition } from '../core/lifecycle.ts';
 import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '../core/log-limit.ts';
+import type { LogRow } from '../core/ports.ts';
 import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { noteForDirectory } from './outbox.ts';
-import type { LogRow } from './ports.ts';
 import { report } from './report.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 

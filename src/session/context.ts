@@ -1,8 +1,8 @@
 /** What the parts of a session share. */
 
-import type { SessionLog } from '../log.ts';
+import type { Announce, Enqueue, Launch, Measure, SessionRuntime, Store } from '../core/ports.ts';
+import type { SessionLog } from '../platform/log.ts';
 import type { AlarmClock } from './alarm-clock.ts';
-import type { Announce, Enqueue, Launch, Measure, SessionRuntime, Store } from './ports.ts';
 import type { Viewers } from './viewers.ts';
 
 export interface SessionContext {

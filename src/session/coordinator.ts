@@ -5,18 +5,18 @@
 import { DurableObject } from 'cloudflare:workers';
 import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { callbackQueueOf } from '../callbacks/producer.ts';
+import type { SessionRuntime } from '../core/ports.ts';
 import { announcerTo } from '../directory/announcer.ts';
-import type { Env } from '../env.ts';
 import { releaserOf } from '../launch/container.ts';
 import { launcherOf } from '../launch/launcher.ts';
-import { logLine, messageOf, type SessionLog } from '../log.ts';
-import { splitName } from '../object-name.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, messageOf, type SessionLog } from '../platform/log.ts';
+import { splitName } from '../platform/object-name.ts';
 import { SessionStore } from '../storage/store.ts';
 import type { Refusal } from './ingest.ts';
 import { postIngest } from './ingest-post.ts';
 import { measureTo } from './measure.ts';
 import * as operations from './operations.ts';
-import type { SessionRuntime } from './ports.ts';
 import { Session } from './session.ts';
 import type { ViewerRequest } from './viewers.ts';
 

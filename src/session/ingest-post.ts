@@ -5,12 +5,12 @@
  */
 
 import { CLOSE, isTerminal, type Result, splitFrames } from '../../protocol/index.ts';
+import type { SessionSocket } from '../core/ports.ts';
 import { settledReason } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { goneFailure } from './deletion.ts';
 import { onIngestMessage } from './ingest.ts';
 import { findExecution } from './operations.ts';
-import type { SessionSocket } from './ports.ts';
 import { attach, attachmentOf, isOpen } from './sockets.ts';
 
 /** How much of the silence limit may pass before a post is written down as a sign of life: a row every so often instead of one per post. */

@@ -34,13 +34,13 @@ import {
   settleByFact,
 } from '../core/lifecycle.ts';
 import { isOverrun } from '../core/log-limit.ts';
+import type { SessionSocket } from '../core/ports.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
-import { pageUrl } from '../urls.ts';
+import { pageUrl } from '../platform/urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { goneReason } from './deletion.ts';
 import { expireDue } from './expiry.ts';
-import type { SessionSocket } from './ports.ts';
 import {
   attach,
   closeSocket,

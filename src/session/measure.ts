@@ -6,10 +6,10 @@
  */
 
 import { type DataPoint, dataPointOf } from '../core/metrics.ts';
-import type { Env } from '../env.ts';
-import { messageOf, type SessionLog } from '../log.ts';
-import { VERSION } from '../version.ts';
-import type { Measure } from './ports.ts';
+import type { Measure } from '../core/ports.ts';
+import type { Env } from '../platform/env.ts';
+import { messageOf, type SessionLog } from '../platform/log.ts';
+import { VERSION } from '../platform/version.ts';
 
 /** The narrowest shape of the object's state that this needs. */
 export interface MeasuredState {

@@ -23,12 +23,12 @@ import { type ExecutionRecord, UNTOUCHED } from '../core/execution.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
 import { describeShortage } from '../core/log-limit.ts';
+import type { LogRow } from '../core/ports.ts';
 import { parseStored } from '../core/stored.ts';
 import { announce, commit, storageLoad, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { heardAt } from './liveness.ts';
 import { lastActivityAt } from './outbox.ts';
-import type { LogRow } from './ports.ts';
 import { show } from './view.ts';
 import type { ViewerRequest } from './viewers.ts';
 

@@ -7,7 +7,8 @@ import { isTerminal } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { CoordinatorEvent } from '../core/lifecycle.ts';
 import { observeDisconnect, observeVerdict } from '../core/metrics.ts';
-import { messageOf, signalName } from '../log.ts';
+import { signalName } from '../core/signal.ts';
+import { messageOf } from '../platform/log.ts';
 import type { SessionContext } from './context.ts';
 
 export function report(context: SessionContext, record: ExecutionRecord, events: readonly CoordinatorEvent[]): void {

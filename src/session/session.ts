@@ -9,7 +9,8 @@
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
-import type { SessionLog } from '../log.ts';
+import type { Announce, Enqueue, Launch, Measure, Release, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
+import type { SessionLog } from '../platform/log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
@@ -20,7 +21,6 @@ import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
 import { admitViewer, closeCodeOfRefusedViewer } from './operations.ts';
 import { Delivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
-import type { Announce, Enqueue, Launch, Measure, Release, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { type ViewerRequest, Viewers } from './viewers.ts';
 

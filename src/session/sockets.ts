@@ -7,8 +7,8 @@
  */
 
 import { closeReason, sendableCloseCode } from '../../protocol/index.ts';
+import type { SessionRuntime, SessionSocket } from '../core/ports.ts';
 import type { ViewerState } from '../core/viewer.ts';
-import type { SessionRuntime, SessionSocket } from './ports.ts';
 
 export interface IngestAttachment {
   role: 'ingest';

@@ -21,6 +21,7 @@ import {
   type TerminalStatus,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
+import type { LogRow, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
 import {
   acknowledge,
   charge,
@@ -31,7 +32,6 @@ import {
   type ViewerFrame,
   type ViewerState,
 } from '../core/viewer.ts';
-import type { LogRow, SessionRuntime, SessionSocket, Store } from './ports.ts';
 import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from './sockets.ts';
 
 type Round = 'live' | 'more' | 'waiting' | 'gone';

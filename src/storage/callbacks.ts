@@ -2,7 +2,7 @@
 
 import { asc, eq, lte, min } from 'drizzle-orm';
 import type { CallbackRecord } from '../core/callback.ts';
-import type { CallbackTable } from '../session/ports.ts';
+import type { CallbackTable } from '../core/ports.ts';
 import type { Database } from './executions.ts';
 import { callbacks } from './schema.ts';
 

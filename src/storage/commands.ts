@@ -3,7 +3,7 @@
 import { and, asc, eq, sql } from 'drizzle-orm';
 import type { Command } from '../../protocol/index.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
-import type { CommandTable } from '../session/ports.ts';
+import type { CommandTable } from '../core/ports.ts';
 import type { Database } from './executions.ts';
 import { commands } from './schema.ts';
 

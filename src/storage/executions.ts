@@ -7,7 +7,7 @@ import { and, asc, count, desc, eq, inArray, lt, max, min } from 'drizzle-orm';
 import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
 import { ACTIVE_STATUSES, OPEN_STATUSES, type OpenStatus, STATUSES, type Status } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
-import type { ExecutionQuery, ExecutionTable } from '../session/ports.ts';
+import type { ExecutionQuery, ExecutionTable } from '../core/ports.ts';
 import { executions } from './schema.ts';
 
 export type Database = DrizzleSqliteDODatabase<Record<string, never>>;

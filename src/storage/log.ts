@@ -8,7 +8,7 @@
  */
 
 import type { Tally } from '../core/metrics.ts';
-import type { Batch, LogRow, LogTable } from '../session/ports.ts';
+import type { Batch, LogRow, LogTable } from '../core/ports.ts';
 
 /** The narrowest shape of `ctx.storage.sql` that this needs. */
 export interface Sql {

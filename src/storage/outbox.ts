@@ -2,7 +2,7 @@
 
 import { eq } from 'drizzle-orm';
 import type { OutboxRecord, Topic } from '../core/outbox.ts';
-import type { OutboxTable } from '../session/ports.ts';
+import type { OutboxTable } from '../core/ports.ts';
 import type { Database } from './executions.ts';
 import { outbox } from './schema.ts';
 

@@ -6,7 +6,7 @@
 
 import { drizzle } from 'drizzle-orm/durable-sqlite';
 import { createdAtAfter } from '../core/generation.ts';
-import type { Store } from '../session/ports.ts';
+import type { Store } from '../core/ports.ts';
 import { CallbackStore } from './callbacks.ts';
 import { CommandStore } from './commands.ts';
 import { type Database, ExecutionStore } from './executions.ts';

@@ -12,7 +12,7 @@ import { describe, expect, test } from 'vitest';
 import { type Io, Output } from '../../cli/io.ts';
 import { runCli } from '../../cli/program.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { describeApi } from '../../src/api/openapi/document.ts';
+import { describeApi } from '../../src/http/openapi/document.ts';
 import { readRunOptions } from '../../wrapper/run-options.ts';
 import { commandsOf, fencedBlocks } from '../support/shell-commands.ts';
 
@@ -330,7 +330,7 @@ describe('variables', () => {
   });
 
   test('docs/deploy.md has every variable and secret of the Worker, and no other in its table', () => {
-    const settings = [...read('src/env.ts').matchAll(/^ {2}(HOLDFAST_\w+)\?/gm)].map(([, name]) => name as string);
+    const settings = [...read('src/platform/env.ts').matchAll(/^ {2}(HOLDFAST_\w+)\?/gm)].map(([, name]) => name as string);
     expect(settings.length).toBeGreaterThan(8);
     const told = [...read('docs/deploy.md').matchAll(/^\| `(HOLDFAST_\w+)` \| (?:secret|variable) \|/gm)].map(
       ([, name]) => name as string,

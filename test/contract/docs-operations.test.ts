@@ -18,7 +18,7 @@ import { CONTAINER_STOPPED } from '../../src/core/container.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { LAUNCH_ATTEMPTS_MAX } from '../../src/core/launching.ts';
 import { BLOBS, DOUBLES, INDEX_CHARS_MAX } from '../../src/core/metrics.ts';
-import { LOG_EVENTS } from '../../src/log.ts';
+import { LOG_EVENTS } from '../../src/platform/log.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
@@ -97,7 +97,7 @@ describe('codes', () => {
 
 describe('logs', () => {
   const rows = table(section('Logs'), 'event');
-  const fields = found([read('src/log.ts')], /^ {2}(\w+)\?: /gm);
+  const fields = found([read('src/platform/log.ts')], /^ {2}(\w+)\?: /gm);
 
   test('every line, with its level', () => {
     const told = rows.map(([event, level]) => [words(event)[0], level]);

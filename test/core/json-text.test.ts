@@ -5,7 +5,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { elementsOf, membersOf } from '../../src/api/json-text.ts';
+import { elementsOf, membersOf } from '../../src/operations/json-text.ts';
 
 const layout = fc.constantFrom('', ' ', '\n', '\t ', '\r\n');
 const anyJson = fc

@@ -10,7 +10,7 @@ import type { Command } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { OutboxRecord } from '../../src/core/outbox.ts';
-import type { LogRow } from '../../src/session/ports.ts';
+import type { LogRow } from '../../src/core/ports.ts';
 
 export interface StoredRow extends LogRow {
   firstSeq: number | null;

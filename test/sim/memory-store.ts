@@ -19,7 +19,7 @@ import type {
   LogTable,
   OutboxTable,
   Store,
-} from '../../src/session/ports.ts';
+} from '../../src/core/ports.ts';
 import type { Disk, StoredRow } from './disk.ts';
 
 export class MemoryStore implements Store {

@@ -9,7 +9,7 @@
  */
 
 import type { OwnProblem } from '../../protocol/index.ts';
-import type { SessionSocket } from '../../src/session/ports.ts';
+import type { SessionSocket } from '../../src/core/ports.ts';
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
 

@@ -37,7 +37,7 @@ export interface Refusal {
   body?: string;
 }
 
-/** An answer of the coordinator itself: a problem document as `src/api/problem.ts` makes it. */
+/** An answer of the coordinator itself: a problem document as `src/http/problem.ts` makes it. */
 export function problemAnswer(code: ProblemCode, detail = 'some detail', facts: Record<string, unknown> = {}): Refusal {
   const { status, retryable, title } = PROBLEMS[code];
   const type = `https://holdfast.dev/problems/${code}`;

@@ -8,7 +8,7 @@ import { POLICY_DEFAULTS, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import { type ExecutionRecord, UNTOUCHED, viewOf } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
-import type { Store } from '../../src/session/ports.ts';
+import type { Store } from '../../src/core/ports.ts';
 
 /** Gives the body a fresh, empty storage. `open` may be called again and again: each store knows what is stored, and no more. */
 export type WithStorage = (body: (open: () => Store) => void) => void | Promise<void>;

@@ -9,9 +9,9 @@
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { CLOSE, INGEST_SUBPROTOCOL, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
-import { app } from '../../src/api/app.ts';
-import type { Env } from '../../src/env.ts';
-import { signIngestToken, signTicket } from '../../src/tokens.ts';
+import { app } from '../../src/http/app.ts';
+import type { Env } from '../../src/platform/env.ts';
+import { signIngestToken, signTicket } from '../../src/platform/tokens.ts';
 import { type Answer, ask, deployment, expectProblem, objectCount, request, untouchable } from './http.ts';
 import { ACME_KEY, exit, GLOBEX_KEY, get, newSession, type Run, readLog, start, testEnv, WrapperPeer } from './support.ts';
 

@@ -8,10 +8,11 @@ import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Execution, POLICY_DEFAULTS } from '../../protocol/index.ts';
 import { CALLBACK_RETRIES_MAX, CALLBACK_RETRY_CAP_SECONDS } from '../../src/callbacks/attempts.ts';
-import { type CallbackMessage, callbackMessage } from '../../src/callbacks/message.ts';
-import { API_KEY_CHARS_MIN, CALLBACK_KEY_BYTES_MAX, CALLBACK_KEY_BYTES_MIN, readConfig } from '../../src/config.ts';
-import type { Env } from '../../src/env.ts';
+import { callbackMessage } from '../../src/callbacks/message.ts';
+import type { CallbackMessage } from '../../src/core/callback-message.ts';
 import worker from '../../src/index.ts';
+import { API_KEY_CHARS_MIN, CALLBACK_KEY_BYTES_MAX, CALLBACK_KEY_BYTES_MIN, readConfig } from '../../src/platform/config.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { deployment } from './http.ts';
 import { testEnv } from './support.ts';
 

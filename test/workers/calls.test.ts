@@ -4,12 +4,12 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { callDirectory, callSession } from '../../src/calls.ts';
-import { readConfig } from '../../src/config.ts';
 import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
 import { announcerTo } from '../../src/directory/announcer.ts';
-import type { Env } from '../../src/env.ts';
-import * as service from '../../src/service.ts';
+import * as service from '../../src/operations/service.ts';
+import { readConfig } from '../../src/platform/config.ts';
+import type { Env } from '../../src/platform/env.ts';
+import { callDirectory, callSession } from '../../src/session/call-object.ts';
 import { ask, deployment, expectProblem } from './http.ts';
 import { testEnv } from './support.ts';
 

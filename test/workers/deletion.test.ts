@@ -7,8 +7,8 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CLOSE, DELETED_REASON } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
+import { signIngestToken } from '../../src/platform/tokens.ts';
 import { TOMBSTONE_MS } from '../../src/session/deletion.ts';
-import { signIngestToken } from '../../src/tokens.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
 import { SseReader } from './readers.ts';
 import {

@@ -9,8 +9,8 @@ import { exports } from 'cloudflare:workers';
 import { stream } from '@durable-streams/client';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { encodeEventsFrame } from '../../protocol/index.ts';
-import { app } from '../../src/api/app.ts';
-import { LONG_POLL_MS } from '../../src/api/durable-streams.ts';
+import { app } from '../../src/http/app.ts';
+import { LONG_POLL_MS } from '../../src/http/durable-streams.ts';
 import { type Answer, ask, deployment, expectProblem, request } from './http.ts';
 import { SseReader } from './readers.ts';
 import {

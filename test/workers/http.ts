@@ -3,9 +3,9 @@
 import { listDurableObjectIds } from 'cloudflare:test';
 import { expect } from 'vitest';
 import { PROBLEMS, type Problem, type ProblemCode } from '../../protocol/index.ts';
-import { app } from '../../src/api/app.ts';
-import { OPERATIONS } from '../../src/api/openapi/operations.ts';
-import type { Env } from '../../src/env.ts';
+import { app } from '../../src/http/app.ts';
+import { OPERATIONS } from '../../src/http/openapi/operations.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { ACME_KEY, ORIGIN, testEnv } from './support.ts';
 
 export interface Answer {

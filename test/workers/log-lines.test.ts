@@ -5,8 +5,9 @@
 
 import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { LOG_EVENTS, messageOf, signalName, stackOf } from '../../src/log.ts';
-import source from '../../src/log.ts?raw';
+import { signalName } from '../../src/core/signal.ts';
+import { LOG_EVENTS, messageOf, stackOf } from '../../src/platform/log.ts';
+import source from '../../src/platform/log.ts?raw';
 import { Holdfast } from '../../src/rpc.ts';
 import { ask, deployment } from './http.ts';
 import { ACME_KEY, api, exit, get, newSession, output, start, stubOf, ViewerPeer, WrapperPeer } from './support.ts';

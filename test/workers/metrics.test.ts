@@ -6,9 +6,9 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { BLOBS, type DataPoint, DOUBLES, type Observation } from '../../src/core/metrics.ts';
-import { logLine } from '../../src/log.ts';
+import { logLine } from '../../src/platform/log.ts';
+import { VERSION } from '../../src/platform/version.ts';
 import { measureTo } from '../../src/session/measure.ts';
-import { VERSION } from '../../src/version.ts';
 import { ask } from './http.ts';
 import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 

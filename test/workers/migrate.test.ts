@@ -6,7 +6,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { getTableConfig } from 'drizzle-orm/sqlite-core';
 import { describe, expect, test } from 'vitest';
-import { app } from '../../src/api/app.ts';
+import { app } from '../../src/http/app.ts';
 import { hasSchema, MIGRATIONS, migrate } from '../../src/storage/migrate.ts';
 import * as schema from '../../src/storage/schema.ts';
 import deployed from '../../wrangler.toml?raw';

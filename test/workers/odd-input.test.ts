@@ -7,7 +7,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { START_BODY_BYTES_MAX, STDIN_BYTES_MAX, utf8Bytes } from '../../protocol/index.ts';
-import { refusalOfForm } from '../../src/plain-input.ts';
+import { refusalOfForm } from '../../src/operations/bound-input.ts';
 import { ask, expectProblem } from './http.ts';
 import { executionsOf, refusedByForm, rowsOf, rpc } from './limits/edges.ts';
 import { newSession, start, WrapperPeer } from './support.ts';

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { app } from '../../src/api/app.ts';
-import { OPERATIONS } from '../../src/api/openapi/operations.ts';
+import { app } from '../../src/http/app.ts';
+import { OPERATIONS } from '../../src/http/openapi/operations.ts';
 import { ask, expectProblem } from './http.ts';
 import { exit, newSession, output, start, WrapperPeer } from './support.ts';
 

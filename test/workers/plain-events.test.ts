@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeStreamBatch, encodeStreamSelection } from '../../protocol/index.ts';
-import { eventsOf, plainEventsOf } from '../../src/api/feed.ts';
+import { eventsOf, plainEventsOf } from '../../src/operations/feed.ts';
 
 const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 30 }),

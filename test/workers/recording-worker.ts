@@ -3,9 +3,9 @@
  * queue that takes nothing, so that what it keeps for one can be recorded.
  */
 
-import { callSession } from '../../src/calls.ts';
-import type { Env } from '../../src/env.ts';
 import worker, { TenantDirectory as Directory, SessionCoordinator as Session } from '../../src/index.ts';
+import type { Env } from '../../src/platform/env.ts';
+import { callSession } from '../../src/session/call-object.ts';
 import { REQUEST_HEADER } from '../../src/session/coordinator.ts';
 
 /** Only another Worker calls this one operation, so the recorder has no other way to bring it about. */

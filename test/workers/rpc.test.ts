@@ -17,9 +17,9 @@ import {
   type StartRequest,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
-import type { Env } from '../../src/env.ts';
+import type { Env } from '../../src/platform/env.ts';
+import { verifyIngestToken, verifyTicket } from '../../src/platform/tokens.ts';
 import { Holdfast, type HoldfastProps } from '../../src/rpc.ts';
-import { verifyIngestToken, verifyTicket } from '../../src/tokens.ts';
 import { ask, deployment, objectCount, untouchable } from './http.ts';
 import { exit, newSession, ORIGIN, output, readLog, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 

@@ -4,10 +4,10 @@
  */
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { tenantOf } from '../../src/api/auth.ts';
-import { type Config, readConfig } from '../../src/config.ts';
-import type { Env } from '../../src/env.ts';
-import { signIngestToken, signTicket, verifyIngestToken, verifyTicket } from '../../src/tokens.ts';
+import { tenantOf } from '../../src/http/auth.ts';
+import { type Config, readConfig } from '../../src/platform/config.ts';
+import type { Env } from '../../src/platform/env.ts';
+import { signIngestToken, signTicket, verifyIngestToken, verifyTicket } from '../../src/platform/tokens.ts';
 import { ask, deployment, expectProblem } from './http.ts';
 import { type Subject, take, WAYS, type Way, wasLetIn } from './security-routes.ts';
 import { handMade, watched } from './security-support.ts';

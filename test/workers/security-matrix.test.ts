@@ -9,9 +9,9 @@
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { CLOSE, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
-import { app } from '../../src/api/app.ts';
-import { OPERATIONS } from '../../src/api/openapi/operations.ts';
-import { signIngestToken, signTicket } from '../../src/tokens.ts';
+import { app } from '../../src/http/app.ts';
+import { OPERATIONS } from '../../src/http/openapi/operations.ts';
+import { signIngestToken, signTicket } from '../../src/platform/tokens.ts';
 import { ask, expectProblem } from './http.ts';
 import {
   type Carrier,

@@ -5,7 +5,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { CLOSE } from '../../protocol/index.ts';
-import { signTicket } from '../../src/tokens.ts';
+import { signTicket } from '../../src/platform/tokens.ts';
 import { ask, expectProblem } from './http.ts';
 import { type Answered, take, WAYS, type Way, wasLetIn } from './security-routes.ts';
 import { watched } from './security-support.ts';

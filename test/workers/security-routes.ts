@@ -5,8 +5,8 @@
 
 import { expect } from 'vitest';
 import { CLOSE, INGEST_SUBPROTOCOL, STREAM_SUBPROTOCOL, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
-import { app } from '../../src/api/app.ts';
-import type { Env } from '../../src/env.ts';
+import { app } from '../../src/http/app.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { expectProblem, request } from './http.ts';
 
 export interface Subject {

@@ -6,7 +6,7 @@
 import { createExecutionContext } from 'cloudflare:test';
 import type { WorkerEntrypoint } from 'cloudflare:workers';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { Env } from '../../src/env.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { Holdfast, type HoldfastProps } from '../../src/rpc.ts';
 import { directoryOf, keptOf, objectIds, watched } from './security-support.ts';
 import { newSession, output, type Run, start, WrapperPeer } from './support.ts';

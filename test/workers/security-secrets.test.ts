@@ -9,7 +9,7 @@ import { createMessageBatch, runDurableObjectAlarm, runInDurableObject } from 'c
 import { exports } from 'cloudflare:workers';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { HoldfastRpc, StartRequest } from '../../protocol/index.ts';
-import type { CallbackMessage } from '../../src/callbacks/message.ts';
+import type { CallbackMessage } from '../../src/core/callback-message.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import worker from '../../src/index.ts';
 import { ask, deployment } from './http.ts';

@@ -4,7 +4,7 @@
  */
 
 import { listDurableObjectIds, runInDurableObject } from 'cloudflare:test';
-import type { Env } from '../../src/env.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { deployment } from './http.ts';
 import { stubOf, testEnv } from './support.ts';
 

@@ -6,9 +6,9 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { encodeEventsFrame, generationOf } from '../../protocol/index.ts';
-import { app } from '../../src/api/app.ts';
-import { Feed } from '../../src/api/feed.ts';
-import { eventStreamOf, SSE_PING_MS, SSE_RECYCLE_MS, SSE_STALL_MS } from '../../src/api/sse.ts';
+import { app } from '../../src/http/app.ts';
+import { eventStreamOf, SSE_PING_MS, SSE_RECYCLE_MS, SSE_STALL_MS } from '../../src/http/sse.ts';
+import { Feed } from '../../src/operations/feed.ts';
 import { ask, deployment, expectProblem, request, untouchable } from './http.ts';
 import { read, SseReader } from './readers.ts';
 import { api, exit, newSession, output, putToSleep, type Run, readLog, start, stubOf, testEnv, WrapperPeer } from './support.ts';

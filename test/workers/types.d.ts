@@ -1,5 +1,5 @@
 /** What `cloudflare:workers` exports in these tests: the Worker itself, and its bindings. */
-type TestEnv = import('../../src/env.ts').Env;
+type TestEnv = import('../../src/platform/env.ts').Env;
 
 declare namespace Cloudflare {
   interface GlobalProps {

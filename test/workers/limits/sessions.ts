@@ -29,11 +29,11 @@ import {
   WAIT_SECONDS_MAX,
 } from '../../../protocol/index.ts';
 import { shortageFor } from '../../../src/core/log-limit.ts';
+import type { LogRow, SessionRuntime, SessionSocket, Store } from '../../../src/core/ports.ts';
+import { signTicket } from '../../../src/platform/tokens.ts';
 import type { SessionContext } from '../../../src/session/context.ts';
 import { admitViewer } from '../../../src/session/operations.ts';
-import type { LogRow, SessionRuntime, SessionSocket, Store } from '../../../src/session/ports.ts';
 import { Viewers } from '../../../src/session/viewers.ts';
-import { signTicket } from '../../../src/tokens.ts';
 import { ask, deployment, expectProblem } from '../http.ts';
 import { newSession, ORIGIN, type Run, start, stubOf, testEnv, ViewerPeer, WrapperPeer } from '../support.ts';
 import { type Edge, executionsOf, expectRefused, refusedByForm, rpc, sessionOf, textOfBytes, unchanged } from './edges.ts';

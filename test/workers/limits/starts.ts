@@ -18,7 +18,7 @@ import {
   STDIN_BYTES_MAX,
   utf8Bytes,
 } from '../../../protocol/index.ts';
-import { refusalOfForm } from '../../../src/plain-input.ts';
+import { refusalOfForm } from '../../../src/operations/bound-input.ts';
 import { ask, expectProblem } from '../http.ts';
 import { newSession, start, WrapperPeer } from '../support.ts';
 import {

@@ -2,7 +2,7 @@
 
 import type * as z from 'zod';
 import { GENERATION_PATTERN, type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
-import { failSchema, inputSchema, interruptSchema, listSchema, startSchema, ticketSchema } from '../schemas.ts';
+import { failSchema, inputSchema, interruptSchema, listSchema, startSchema, ticketSchema } from '../../contract/schemas.ts';
 import * as answers from './answers.ts';
 
 export interface Parameter {

@@ -14,17 +14,17 @@ import {
   STREAM_SUBPROTOCOL,
   URL_CHARS_MAX,
 } from '../../protocol/index.ts';
-import { callSession } from '../calls.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
+import { failure, urlTooLong } from '../contract/failure.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { type IngestClaims, verifyIngestToken } from '../platform/tokens.ts';
+import { callSession } from '../session/call-object.ts';
 import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
 import type { Refusal } from '../session/ingest.ts';
 import { closeCodeOfRefusedViewer } from '../session/operations.ts';
-import { type IngestClaims, verifyIngestToken } from '../tokens.ts';
 import { bearerOf, originAllowed } from './auth.ts';
 import { readText } from './body.ts';
 import { readerParams } from './params.ts';
-import { failure, urlTooLong } from './problem.ts';
 import { authenticateReader, narrowByTicket, offeredProtocols } from './readers.ts';
 
 export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';

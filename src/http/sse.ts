@@ -6,12 +6,12 @@
  */
 
 import type { Failure } from '../../protocol/index.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
-import { logLine, messageOf } from '../log.ts';
-import { type Feed, openFeed, type StoredEvent } from './feed.ts';
+import { failure } from '../contract/failure.ts';
+import { type Feed, openFeed, type StoredEvent } from '../operations/feed.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, messageOf } from '../platform/log.ts';
 import { numberParam, readerParams } from './params.ts';
-import { failure } from './problem.ts';
 import { beyondTicket, httpReader, narrowByTicket } from './readers.ts';
 
 /** Below the 30 s after which impatient proxies and watchdogs give up. */

@@ -4,13 +4,13 @@
  */
 
 import { CREDENTIAL_CHARS_MAX, type Failure, isId, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
-import { guessedTooOften, refusalByRate } from '../rate-limits.ts';
+import { failure } from '../contract/failure.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { guessedTooOften, refusalByRate } from '../platform/rate-limits.ts';
+import { type TicketClaims, untilOf, verifyTicket } from '../platform/tokens.ts';
 import { TICKET_EXPIRED, type ViewerRequest } from '../session/viewers.ts';
-import { type TicketClaims, untilOf, verifyTicket } from '../tokens.ts';
 import { bearerOf, originAllowed, tenantOf, tooManyGuesses } from './auth.ts';
-import { failure } from './problem.ts';
 
 export const offeredProtocols = (request: Request): string[] =>
   (request.headers.get('sec-websocket-protocol') ?? '')

@@ -16,7 +16,7 @@ import {
   type SessionSummary,
   STATUSES,
 } from '../../../protocol/index.ts';
-import { idSchema } from '../schemas.ts';
+import { idSchema } from '../../contract/schemas.ts';
 
 const time = z.int().min(0).describe('Milliseconds since the epoch.');
 const count = z.int().min(0);

@@ -1,10 +1,10 @@
 /** How the stateless part calls a session's object, or a tenant's directory: by name, with retries where the platform says that a retry is safe and useful. */
 
-import type { Failure } from '../protocol/index.ts';
-import { type DirectoryCalls, directoryStub } from './directory/calls.ts';
-import type { Env } from './env.ts';
-import { type LogFields, logLine, messageOf } from './log.ts';
-import type { SessionCoordinator } from './session/coordinator.ts';
+import type { Failure } from '../../protocol/index.ts';
+import { type DirectoryCalls, directoryStub } from '../directory/calls.ts';
+import type { Env } from '../platform/env.ts';
+import { type LogFields, logLine, messageOf } from '../platform/log.ts';
+import type { SessionCoordinator } from './coordinator.ts';
 
 const ATTEMPTS_MAX = 4;
 const BASE_MS = 50;

@@ -1,7 +1,7 @@
 /** Bodies of bounded size. A limit is kept while reading, so that no sender can make the Worker hold more. */
 
 import type { Failure } from '../../protocol/index.ts';
-import { failure } from './problem.ts';
+import { failure } from '../contract/failure.ts';
 
 export async function readText(request: Request, limit: number): Promise<{ ok: true; text: string } | Failure> {
   const bytes = Number(request.headers.get('content-length') ?? 0) > limit ? null : await readAtMost(request.body, limit);

@@ -6,12 +6,12 @@
  */
 
 import { type Failure, type GapData, gapText, type InterruptRequestedData, type OutputData } from '../../protocol/index.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
-import { logLine, messageOf } from '../log.ts';
-import { type Feed, type OpenFeed, openFeed, type StoredEvent } from './feed.ts';
+import { failure } from '../contract/failure.ts';
+import { type Feed, type OpenFeed, openFeed, type StoredEvent } from '../operations/feed.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, messageOf } from '../platform/log.ts';
 import { generationParam } from './params.ts';
-import { failure } from './problem.ts';
 import { beyondTicket, httpReader } from './readers.ts';
 
 /** Attempts in a row that bring nothing, and the pause before each: about half a minute, enough for a deploy. */

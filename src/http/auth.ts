@@ -1,10 +1,10 @@
 /** Who is asking. Everything here is decided in the stateless Worker, before a session's object is touched. */
 
 import { CREDENTIAL_CHARS_MAX, type Failure } from '../../protocol/index.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
-import { guessedTooOften, rateLimited } from '../rate-limits.ts';
-import { failure } from './problem.ts';
+import { failure } from '../contract/failure.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { guessedTooOften, rateLimited } from '../platform/rate-limits.ts';
 
 const BEARER = /^Bearer +([^\s]+)$/i;
 

@@ -1,6 +1,6 @@
 /** Bindings, secrets and variables of the Worker. Everything is text and may be missing: config.ts decides what that means. */
 
-import type { CallbackMessage } from './callbacks/message.ts';
+import type { CallbackMessage } from '../core/callback-message.ts';
 
 export interface Env {
   /** One per session, named `tenant/session`: SessionCoordinator. What can be called on it is in calls.ts; the objects import this file, so it does not name them. */

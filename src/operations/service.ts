@@ -20,8 +20,9 @@ import {
   type SessionEntry,
   type SessionSummary,
   TICKET_TTL_SECONDS_DEFAULT,
-} from '../protocol/index.ts';
-import { badInput, failure } from './api/problem.ts';
+} from '../../protocol/index.ts';
+import { refusalOfCallback } from '../callbacks/admission.ts';
+import { badInput, failure } from '../contract/failure.ts';
 import {
   failSchema,
   inputSchema,
@@ -32,18 +33,17 @@ import {
   startSchema,
   ticketSchema,
   waitSchema,
-} from './api/schemas.ts';
-import { refusalOfCallback } from './callbacks/admission.ts';
-import { callDirectory, callSession } from './calls.ts';
-import type { Config } from './config.ts';
-import { startText } from './core/start-digest.ts';
+} from '../contract/schemas.ts';
+import { startText } from '../core/start-digest.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { ingestTtlSeconds, signIngestToken, signTicket } from '../platform/tokens.ts';
+import { ingestUrl } from '../platform/urls.ts';
+import { callDirectory, callSession } from '../session/call-object.ts';
+import type { NormalStart, StartResult } from '../session/operations.ts';
+import { refusalOfForm } from './bound-input.ts';
 import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
-import type { Env } from './env.ts';
-import { refusalOfForm } from './plain-input.ts';
-import type { NormalStart, StartResult } from './session/operations.ts';
-import { ingestTtlSeconds, signIngestToken, signTicket } from './tokens.ts';
-import { ingestUrl } from './urls.ts';
-import { waitForEnd } from './wait.ts';
+import { waitForEnd } from './wait-for-end.ts';
 
 export interface Caller {
   env: Env;

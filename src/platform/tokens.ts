@@ -4,7 +4,7 @@
  */
 
 import { decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
-import { type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../protocol/index.ts';
+import { type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../../protocol/index.ts';
 
 const ISSUER = 'holdfast';
 const INGEST_AUDIENCE = 'holdfast.ingest';

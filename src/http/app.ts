@@ -11,18 +11,19 @@ import {
   START_BODY_BYTES_MAX,
   URL_CHARS_MAX,
 } from '../../protocol/index.ts';
-import { type Config, readConfig } from '../config.ts';
-import type { Env } from '../env.ts';
-import { logLine, messageOf, stackOf } from '../log.ts';
-import { type RateKind, refusalByRate } from '../rate-limits.ts';
-import * as service from '../service.ts';
-import { VERSION } from '../version.ts';
+import { failure, urlTooLong } from '../contract/failure.ts';
+import * as service from '../operations/service.ts';
+import { type Config, readConfig } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine, messageOf, stackOf } from '../platform/log.ts';
+import { type RateKind, refusalByRate } from '../platform/rate-limits.ts';
+import { VERSION } from '../platform/version.ts';
 import { authenticateKey } from './auth.ts';
 import { readText } from './body.ts';
 import { readStream } from './durable-streams.ts';
 import { hstsFor } from './hsts.ts';
 import { describeApi } from './openapi/document.ts';
-import { failure, problemResponse, urlTooLong } from './problem.ts';
+import { problemResponse } from './problem.ts';
 import { preflight, withCors } from './readers.ts';
 import { listParams, readExecution, readExecutions, readSession } from './session-reads.ts';
 import { streamEvents, wantsEventStream } from './sse.ts';

@@ -1,7 +1,7 @@
 /** Cursors of lists. Opaque to callers, so that what a page is cut by may change. */
 
-import { isId } from '../protocol/index.ts';
-import type { Place } from './directory/entries.ts';
+import { isId } from '../../protocol/index.ts';
+import type { Place } from '../directory/entries.ts';
 
 const encode = (text: string): string => btoa(text).replace(/=+$/, '');
 

@@ -5,8 +5,8 @@
  * large for a runner.
  */
 
-import { type Failure, START_BODY_BYTES_MAX, utf8Bytes } from '../protocol/index.ts';
-import { failure } from './api/problem.ts';
+import { type Failure, START_BODY_BYTES_MAX, utf8Bytes } from '../../protocol/index.ts';
+import { failure } from '../contract/failure.ts';
 
 /** What is wrong with it, or null. The work is bounded by the limit: what is held in two places counts twice, what holds itself without end. */
 export function refusalOfForm(input: unknown): Failure | null {

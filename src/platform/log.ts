@@ -133,9 +133,3 @@ export const stackOf = (error: unknown): string | undefined =>
         .filter((line) => /^\s+at /.test(line))
         .join('\n')
     : undefined;
-
-const SIGNAL = /^SIG[A-Z0-9]{1,12}$/;
-
-/** A signal's name comes from the wrapper. One that is none may be anything. */
-export const signalName = (signal: string | null): string | undefined =>
-  signal === null ? undefined : SIGNAL.test(signal) ? signal : 'unknown';

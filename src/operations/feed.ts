@@ -22,12 +22,12 @@ import {
   type StreamHello,
   VIEWER_WINDOW_BYTES,
 } from '../../protocol/index.ts';
-import { callSession } from '../calls.ts';
-import type { Env } from '../env.ts';
+import { failure } from '../contract/failure.ts';
+import type { Env } from '../platform/env.ts';
+import { callSession } from '../session/call-object.ts';
 import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
 import type { ViewerRequest } from '../session/viewers.ts';
 import { elementsOf, membersOf } from './json-text.ts';
-import { failure } from './problem.ts';
 
 /** An ack wakes the object, so there is one for every quarter of the window. */
 const ACK_BYTES = VIEWER_WINDOW_BYTES / 4;

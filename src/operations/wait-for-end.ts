@@ -3,9 +3,9 @@
  * from the row afterwards; this only says when it is worth reading.
  */
 
-import { TERMINAL_STATUSES, verdictType } from '../protocol/index.ts';
-import { openFeed } from './api/feed.ts';
-import type { Env } from './env.ts';
+import { TERMINAL_STATUSES, verdictType } from '../../protocol/index.ts';
+import type { Env } from '../platform/env.ts';
+import { openFeed } from './feed.ts';
 
 export async function waitForEnd(env: Env, tenant: string, session: string, execution: string, timeoutMs: number): Promise<void> {
   const deadline = Date.now() + timeoutMs;

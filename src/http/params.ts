@@ -1,8 +1,8 @@
 /** Query parameters of the readers. One way to read a number, so that no route takes `1e3`, ` 5` or `-0`. */
 
 import { EVENT_TYPE_PATTERN, type Failure, FILTER_ITEMS_MAX, GENERATION_PATTERN, isId } from '../../protocol/index.ts';
+import { failure } from '../contract/failure.ts';
 import type { ViewerRequest } from '../session/viewers.ts';
-import { failure } from './problem.ts';
 
 const WHOLE_NUMBER = /^(0|[1-9][0-9]*)$/;
 

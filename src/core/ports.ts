@@ -4,13 +4,13 @@
  */
 
 import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
-import type { CallbackRecord } from '../core/callback.ts';
-import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
-import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
-import type { LaunchOutcome } from '../core/launching.ts';
-import type { NewCommand } from '../core/lifecycle.ts';
-import type { Observation, Tally } from '../core/metrics.ts';
-import type { OutboxRecord, Topic } from '../core/outbox.ts';
+import type { CallbackRecord } from './callback.ts';
+import type { Announcement, AnnouncementAnswer } from './directory.ts';
+import type { ExecutionPatch, ExecutionRecord } from './execution.ts';
+import type { LaunchOutcome } from './launching.ts';
+import type { NewCommand } from './lifecycle.ts';
+import type { Observation, Tally } from './metrics.ts';
+import type { OutboxRecord, Topic } from './outbox.ts';
 
 /** A hibernatable server socket. */
 export interface SessionSocket {

@@ -1,6 +1,6 @@
 /** Reads the configuration, and fails closed: a deployment without usable keys serves nothing but /healthz. */
 
-import { CREDENTIAL_CHARS_MAX, isId, LAUNCHERS, type LauncherName } from '../protocol/index.ts';
+import { CREDENTIAL_CHARS_MAX, isId, LAUNCHERS, type LauncherName } from '../../protocol/index.ts';
 import type { Env } from './env.ts';
 
 /** An API key shorter than this could be guessed; 16 characters of random text are beyond reach. */

@@ -5,12 +5,12 @@
 
 import type { Failure, Result } from '../../protocol/index.ts';
 import { WAIT_SECONDS_MAX } from '../../protocol/index.ts';
-import type { Config } from '../config.ts';
-import type { Env } from '../env.ts';
-import * as service from '../service.ts';
+import { failure } from '../contract/failure.ts';
+import * as service from '../operations/service.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
 import { originAllowed } from './auth.ts';
 import { numberParam } from './params.ts';
-import { failure } from './problem.ts';
 import { authenticateReader, beyondTicket, type ReadingTicket, readerRefused } from './readers.ts';
 
 type Reading = { ok: true; caller: service.Caller; ticket: ReadingTicket | null } | Failure;

@@ -9,13 +9,13 @@
  */
 
 import { type Execution, type Failure, generationOf, isTerminal } from '../../protocol/index.ts';
-import { callSession } from '../calls.ts';
-import type { Config } from '../config.ts';
+import { failure } from '../contract/failure.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
-import type { Env } from '../env.ts';
-import { type FeedRequest, openFeed, type StoredEvent } from './feed.ts';
+import { type FeedRequest, openFeed, type StoredEvent } from '../operations/feed.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { callSession } from '../session/call-object.ts';
 import { generationParam } from './params.ts';
-import { failure } from './problem.ts';
 import { beyondTicket, httpReader, narrowByTicket, ticketOver } from './readers.ts';
 import { eventStreamOf, type Rendered } from './sse.ts';
 

@@ -21,7 +21,7 @@
  *      the keys' own doing (API_KEY_CHARS_MIN); what is over this limit is told so, and operators are told of the address.
  */
 
-import type { Failure } from '../protocol/index.ts';
+import type { Failure } from '../../protocol/index.ts';
 import type { Env } from './env.ts';
 import { logLine, messageOf } from './log.ts';
 
