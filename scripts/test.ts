@@ -32,7 +32,7 @@ const part = (projects: string[], choice: string[], ...args: string[]): Part => 
 const lanesOf = (choice: string[]): Part[][] => [
   [part(['e2e'], choice), part(['browser'], choice), part(['dashboard'], choice, '--maxWorkers=1')],
   // Node's own wait for most of their time, so more of them than processors run at once.
-  [part(['workers', 'workers-alone'], choice, '--maxWorkers=2'), part(['node'], choice, '--maxWorkers=4')],
+  [part(['workers'], choice, '--maxWorkers=2'), part(['node'], choice, '--maxWorkers=4')],
 ];
 
 /** All parts, also after one that failed. */
