@@ -1,23 +1,22 @@
 /**
  * `holdfast-wrapper serve`: starts wrappers when a coordinator asks for one. node:http and nothing else.
  *
- *   runner          arguments, lock, port, signals: the life of the server
- *   runner-server   HTTP in and out
- *   runner-runs     the runs: launch once, adopt, restart, stop, forget
- *     runner-record   one run, as it is kept and as it is shown (pure)
- *     runner-gone     what becomes of a run whose wrapper is gone (pure)
- *     runner-folder   its files
- *     runner-wrapper  its process: started, and found again
- *   runner-request  the launch request and its digest
- *   runner-lockout  who has sent wrong tokens too often (pure)
- *   runner-lock     one runner per spool directory
- *   runner-process  who a process is
+ *   runner     arguments, lock, port, signals: the life of the server
+ *   server     HTTP in and out
+ *   runs       the runs: launch once, adopt, restart, stop, forget
+ *     record     one run, as it is kept and as it is shown (pure)
+ *     gone       what becomes of a run whose wrapper is gone (pure)
+ *     folder     its files
+ *     wrapper    its process: started, and found again
+ *   request    the launch request and its digest
+ *   lockout    which peers sent wrong tokens too often (pure)
+ *   lock       one runner per spool directory
  *
- *   S1  A second runner on the same spool directory or port exits 0, says so, and changes nothing.
- *   S2  The runner's end is not the jobs' end, unless --stop-jobs says so.
- *   S3  Whoever can reach the port and has no token can ask for /health and nothing else.
- *   S4  With --drain-on-term, for a container whose main process it is, the runner's end is the host's: it takes nothing new, tells every wrapper to stop and why,
- *       and exits 0 when all have reported.
+ *   A second runner on the same spool directory or port exits 0, says so, and changes nothing.
+ *   The runner's end is not the jobs' end, unless --stop-jobs says so.
+ *   Without a token only /health answers.
+ *   With --drain-on-term, for a container whose main process it is, the runner's end is the host's end: it takes nothing new, tells every wrapper to stop and
+ *   why, and exits 0 when all have reported.
  */
 
 import { randomBytes } from 'node:crypto';

@@ -1,7 +1,7 @@
 /**
  * The runs of one runner: which wrappers there are, and what becomes of each.
  *
- * Owns: the list of them, the folder of each (runner-folder), and its record (runner-record). What follows when a wrapper is gone is decided in runner-gone.
+ * Owns: the list of them, the folder of each (folder), and its record (record). What follows when a wrapper is gone is decided in gone.
  * Does not own: the job, its output, its spool's content. Those are the wrapper's, which lives on when the runner does not.
  *
  *             launch                 exits by itself

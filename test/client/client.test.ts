@@ -189,7 +189,7 @@ describe('a ticket as the credential', () => {
     expect(fake.requests.length).toBe(2);
   });
 
-  test('[S3] a function is asked once for all who call together, and again only when its ticket is refused or over', async () => {
+  test('a function is asked once for all who call together, and again only when its ticket is refused or over', async () => {
     let made = 0;
     let valid = 't1';
     fake.acceptBearer = (token) => token.endsWith(valid);
@@ -208,7 +208,7 @@ describe('a ticket as the credential', () => {
     expect(made).toBe(4);
   });
 
-  test('[S3] a function that fails is asked again within the budget, and its failure is not kept', async () => {
+  test('a function that fails is asked again within the budget, and its failure is not kept', async () => {
     let calls = 0;
     fake.acceptBearer = () => true;
     const reader = createClient({
@@ -318,7 +318,7 @@ describe('events', () => {
   });
 });
 
-describe('[S3] the handle of an execution', () => {
+describe('the handle of an execution', () => {
   test('asks nothing before it is asked', async () => {
     client.execution('s1', 'e1');
     await new Promise((resolve) => setTimeout(resolve, 20));

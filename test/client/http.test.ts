@@ -55,7 +55,7 @@ describe('start', () => {
   });
 });
 
-describe('[S1] what is tried again', () => {
+describe('what is tried again', () => {
   test.each(['overloaded', 'unavailable', 'internal'] as const)('%s', async (problem) => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /GET/, override: { problem } });

@@ -32,7 +32,7 @@ const replacement = (port: Partial<OneReplacementPort<Made>> = {}) =>
 
 const made = (name: string): Made => ({ name, alive: true });
 
-describe('[S3] one replacement', () => {
+describe('one replacement', () => {
   test('[O1] nothing is made before it is asked for, and what lives is given out again', async () => {
     const one = replacement();
     expect(attempts.length).toBe(0);

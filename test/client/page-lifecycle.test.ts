@@ -236,7 +236,7 @@ describe('a stream in a page', () => {
     expect(stream.state).toMatchObject({ status: 'failed', code: 'unauthorized' });
   });
 
-  test('[S3] [P3] visible, pageshow and online together make one connection and one ticket', async () => {
+  test('[P3] visible, pageshow and online together make one connection and one ticket', async () => {
     let made = 0;
     follow({ getTicket: () => `t${++made}` });
     await vi.advanceTimersByTimeAsync(0);
@@ -252,7 +252,7 @@ describe('a stream in a page', () => {
     expect([made, peers.length, openPeers().length]).toEqual([2, 2, 1]);
   });
 
-  test('[S3] callers who ask to reconnect together share one attempt, and one who asks later gets another', async () => {
+  test('callers who ask to reconnect together share one attempt, and one who asks later gets another', async () => {
     const stream = follow();
     greet();
     for (let caller = 0; caller < 5; caller += 1) stream.reconnect();
@@ -263,7 +263,7 @@ describe('a stream in a page', () => {
     expect([peers.length, openPeers().length]).toEqual([3, 1]);
   });
 
-  test('[S3] a failed attempt leaves nothing behind: who asks next gets a new one', async () => {
+  test('a failed attempt leaves nothing behind: who asks next gets a new one', async () => {
     let down = true;
     const stream = follow({
       getTicket: () => {
@@ -280,7 +280,7 @@ describe('a stream in a page', () => {
     expect([stream.state.status, peers.length]).toEqual(['live', 1]);
   });
 
-  test('[S3] a ticket that an overtaken attempt was waiting for opens nothing when it comes', async () => {
+  test('a ticket that an overtaken attempt was waiting for opens nothing when it comes', async () => {
     const give: ((ticket: string) => void)[] = [];
     const stream = follow({
       getTicket: () => new Promise((resolve) => give.push(resolve)),

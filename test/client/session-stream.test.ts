@@ -430,7 +430,7 @@ describe('flow', () => {
 });
 
 describe('reconnecting', () => {
-  test('[S1] exactly one socket per attempt, and never two at once', async () => {
+  test('exactly one socket per attempt, and never two at once', async () => {
     let open = 0;
     let most = 0;
     class Counting extends WebSocket {
@@ -451,7 +451,7 @@ describe('reconnecting', () => {
     expect(most).toBe(1);
   });
 
-  test('[S1] frames and closes of an old socket change nothing', async () => {
+  test('frames and closes of an old socket change nothing', async () => {
     const sockets: SocketEvents[] = [];
     const connect: ConnectSocket = (_request, events) => {
       sockets.push(events);
@@ -476,7 +476,7 @@ describe('reconnecting', () => {
     expect(sockets.length).toBe(2);
   });
 
-  test('[S1] a socket that opens after its attempt was given up is closed', async () => {
+  test('a socket that opens after its attempt was given up is closed', async () => {
     fake.behaviours.push({ delayMs: 300 });
     const stream = follow({ timings: { ...TIMINGS, connectMs: 100 } });
     await until('live on a second socket', () => stream.state.status === 'live');
@@ -484,7 +484,7 @@ describe('reconnecting', () => {
     expect(states.filter(({ status }) => status === 'reconnecting')).toHaveLength(1);
   });
 
-  test.each(['hang', 'mute'] as const)('[S1] a handshake that goes nowhere (%s) is given up by the watchdog', async (behaviour) => {
+  test.each(['hang', 'mute'] as const)('a handshake that goes nowhere (%s) is given up by the watchdog', async (behaviour) => {
     fake.behaviours.push(behaviour);
     const stream = follow({ timings: { ...TIMINGS, connectMs: 100 } });
     await until('live', () => stream.state.status === 'live');
@@ -507,7 +507,7 @@ describe('reconnecting', () => {
     expect(stream.state.status).toBe('live');
   });
 
-  test.each([1000, 1001, 1011, 1012, 1013, 1014, 4408, 4413, 4429])('[S1] close %i is retried', async (close) => {
+  test.each([1000, 1001, 1011, 1012, 1013, 1014, 4408, 4413, 4429])('close %i is retried', async (close) => {
     fake.behaviours.push({ close, reason: 'ended' });
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
@@ -538,7 +538,7 @@ describe('reconnecting', () => {
     [4410, 'offset_expired', 'offset_expired'],
     [4410, 'offset_ahead', 'offset_ahead'],
     [4999, '', 'closed_4999'],
-  ])('[S1] close %i (%s) is final: %s', async (close, reason, code) => {
+  ])('close %i (%s) is final: %s', async (close, reason, code) => {
     fake.behaviours.push({ close, reason });
     const stream = follow();
     await expect(takeAll(stream)).rejects.toMatchObject({ name: 'StreamFailure', code });
@@ -547,7 +547,7 @@ describe('reconnecting', () => {
     expect(stream.state).toMatchObject({ status: 'failed', code });
   });
 
-  test('[S1] what was received before a final refusal is still taken, then the failure is thrown', async () => {
+  test('what was received before a final refusal is still taken, then the failure is thrown', async () => {
     fake.lines('e1', 3);
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
@@ -618,7 +618,7 @@ describe('reconnecting', () => {
     });
   });
 
-  test('[S1] delays grow to the cap, and the count starts anew with a hello', async () => {
+  test('delays grow to the cap, and the count starts anew with a hello', async () => {
     for (let index = 0; index < 5; index += 1) fake.behaviours.push({ close: 1013 });
     const stream = follow({ random: () => 0 });
     await until('live', () => stream.state.status === 'live');
@@ -656,7 +656,7 @@ describe('reconnecting', () => {
     expect(offsets(await take(stream, 2))).toEqual([1, 2]);
   });
 
-  test('[S3] a listener that reconnects while events are still buffered leads to one connection, and none after close()', async () => {
+  test('a listener that reconnects while events are still buffered leads to one connection, and none after close()', async () => {
     fake.behaviours.push({ cutAfterFrames: 1 });
     for (let batch = 0; batch < 4; batch += 1) fake.lines('e1', 1);
     // The consumer comes at that very moment, too, and drains the buffer before any timer can fire.
@@ -766,7 +766,7 @@ describe('credentials', () => {
     expect(fake.upgrades[0]?.url).not.toContain('key');
   });
 
-  test('[S1] 4401 is answered with one fresh ticket, without a delay', async () => {
+  test('4401 is answered with one fresh ticket, without a delay', async () => {
     fake.acceptTicket = (ticket) => ticket === 't2';
     let made = 0;
     const stream = follow({
@@ -779,7 +779,7 @@ describe('credentials', () => {
     expect(statuses()).toEqual(['connecting', 'refreshing-credential', 'replaying', 'live']);
   });
 
-  test('[S3] a listener that closes or reconnects when told of the refused credential leads to no second connection of ours', async () => {
+  test('a listener that closes or reconnects when told of the refused credential leads to no second connection of ours', async () => {
     fake.acceptTicket = () => false;
     const closing: SessionStream = follow({
       getTicket: () => 't',
@@ -808,7 +808,7 @@ describe('credentials', () => {
     expect(made).toBe(2);
   });
 
-  test('[S1] a second 4401 is final, and so is the first one of an API key', async () => {
+  test('a second 4401 is final, and so is the first one of an API key', async () => {
     fake.acceptTicket = () => false;
     await expect(takeAll(follow({ getTicket: () => 't' }))).rejects.toMatchObject({ code: 'unauthorized' });
     expect(fake.upgrades.length).toBe(2);

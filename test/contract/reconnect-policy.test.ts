@@ -1,5 +1,5 @@
 /**
- * Goal: the reconnect policy has the names and the semantics that founding system S1 gave it, and what was added on top holds: a spread that
+ * Goal: the reconnect policy has the names and semantics that other programs rely on, and what was added on top holds: a spread that
  * also applies at the cap, a budget, Retry-After as a lower bound, and delays of which several fit into the grace.
  *
  * Method: one test per line of S1; for our own delays the extremes of `random`, since every other value lies between them.
@@ -27,30 +27,30 @@ const NEVER = (): number => {
 const ALMOST_ONE = (): number => 1 - Number.EPSILON;
 const ZERO = (): number => 0;
 
-describe('[S1] backoffDelayMs', () => {
-  it('[S1] doubles from baseMs 1000 to capMs 30000 when nothing is given', () => {
+describe('backoffDelayMs', () => {
+  it('doubles from baseMs 1000 to capMs 30000 when nothing is given', () => {
     expect([0, 1, 2, 3, 4, 5, 6, 50].map((attempt) => backoffDelayMs(attempt))).toEqual([
       1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000,
     ]);
   });
 
-  it('[S1] is min(baseMs·2^attempt + floor(random()·jitterMs), capMs)', () => {
+  it('is min(baseMs·2^attempt + floor(random()·jitterMs), capMs)', () => {
     const options = { baseMs: 100, capMs: 1000, jitterMs: 50, random: () => 0.999 };
     expect([0, 1, 2, 3, 4].map((attempt) => backoffDelayMs(attempt, options))).toEqual([149, 249, 449, 849, 1000]);
     expect(backoffDelayMs(1, { ...options, random: () => 0.5 })).toBe(225);
     expect(backoffDelayMs(1, { ...options, random: ZERO })).toBe(200);
   });
 
-  it('[S1] floors the jitter, not the sum', () => {
+  it('floors the jitter, not the sum', () => {
     expect(backoffDelayMs(0, { baseMs: 10.5, jitterMs: 3, random: () => 0.99 })).toBe(12.5);
   });
 
-  it('[S1] the cap holds for jitter too', () => {
+  it('the cap holds for jitter too', () => {
     expect(backoffDelayMs(3, { baseMs: 1000, capMs: 8000, jitterMs: 500, random: ALMOST_ONE })).toBe(8000);
     expect(backoffDelayMs(0, { baseMs: 1000, capMs: 500 })).toBe(500);
   });
 
-  it('[S1] random is not called when jitterMs is 0, and once when it is not', () => {
+  it('random is not called when jitterMs is 0, and once when it is not', () => {
     expect(backoffDelayMs(2, { jitterMs: 0, random: NEVER })).toBe(4000);
     expect(backoffDelayMs(2, { random: NEVER })).toBe(4000);
     const random = vi.fn(() => 0.5);
@@ -58,7 +58,7 @@ describe('[S1] backoffDelayMs', () => {
     expect(random).toHaveBeenCalledTimes(1);
   });
 
-  it('[S1] uses Math.random when no random is given', () => {
+  it('uses Math.random when no random is given', () => {
     const random = vi.spyOn(Math, 'random').mockReturnValue(0.5);
     expect(backoffDelayMs(0, { jitterMs: 100 })).toBe(1050);
     backoffDelayMs(0);
@@ -66,28 +66,28 @@ describe('[S1] backoffDelayMs', () => {
     random.mockRestore();
   });
 
-  it('[S1] a negative attempt counts as 0', () => {
+  it('a negative attempt counts as 0', () => {
     expect(backoffDelayMs(-1)).toBe(1000);
     expect(backoffDelayMs(Number.NEGATIVE_INFINITY)).toBe(1000);
   });
 
-  it('[S1] from floor.afterAttempts on the answer is floor.delayMs', () => {
+  it('from floor.afterAttempts on the answer is floor.delayMs', () => {
     const floor = { afterAttempts: 3, delayMs: 60_000 };
     expect([0, 2, 3, 4, 1000].map((attempt) => backoffDelayMs(attempt, { floor }))).toEqual([1000, 4000, 60_000, 60_000, 60_000]);
   });
 
-  it('[S1] the floor is past curve, jitter and cap, above and below them', () => {
+  it('the floor is past curve, jitter and cap, above and below them', () => {
     const options = { capMs: 5000, jitterMs: 1000, random: NEVER };
     expect(backoffDelayMs(3, { ...options, floor: { afterAttempts: 3, delayMs: 60_000 } })).toBe(60_000);
     expect(backoffDelayMs(9, { ...options, floor: { afterAttempts: 3, delayMs: 1 } })).toBe(1);
     expect(backoffDelayMs(0, { ...options, floor: { afterAttempts: 0, delayMs: 7 } })).toBe(7);
   });
 
-  it('[S1] the floor compares the attempt itself: a negative one is below afterAttempts 0', () => {
+  it('the floor compares the attempt itself: a negative one is below afterAttempts 0', () => {
     expect(backoffDelayMs(-1, { floor: { afterAttempts: 0, delayMs: 7 } })).toBe(1000);
   });
 
-  it('[S1] is a finite delay between base and cap for any attempt', () => {
+  it('is a finite delay between base and cap for any attempt', () => {
     fc.assert(
       fc.property(
         fc.nat({ max: 5000 }),
@@ -107,32 +107,32 @@ describe('[S1] backoffDelayMs', () => {
   });
 });
 
-describe('[S1] BackoffController', () => {
-  it('[S1] begins idle at attempt 0', () => {
+describe('BackoffController', () => {
+  it('begins idle at attempt 0', () => {
     const controller = new BackoffController();
     expect([controller.status, controller.attempt]).toEqual(['idle', 0]);
   });
 
-  it('[S1] start() is connecting', () => {
+  it('start() is connecting', () => {
     const controller = new BackoffController();
     controller.start();
     expect([controller.status, controller.attempt]).toEqual(['connecting', 0]);
   });
 
-  it('[S1] recordFailure() is retry with attempt + 1, still connecting', () => {
+  it('recordFailure() is retry with attempt + 1, still connecting', () => {
     const controller = new BackoffController();
     controller.start();
     expect(controller.recordFailure()).toBe('retry');
     expect([controller.status, controller.attempt]).toEqual(['connecting', 1]);
   });
 
-  it('[S1] maxAttempts is 6 when not given: six retries, then give-up', () => {
+  it('maxAttempts is 6 when not given: six retries, then give-up', () => {
     const controller = new BackoffController();
     controller.start();
     expect(Array.from({ length: 7 }, () => controller.recordFailure())).toEqual([...Array(6).fill('retry'), 'give-up']);
   });
 
-  it('[S1] give-up is giving-up with the attempt unchanged, every further time too', () => {
+  it('give-up is giving-up with the attempt unchanged, every further time too', () => {
     const controller = new BackoffController({ maxAttempts: 2 });
     controller.start();
     expect([
@@ -144,14 +144,14 @@ describe('[S1] BackoffController', () => {
     expect([controller.status, controller.attempt]).toEqual(['giving-up', 2]);
   });
 
-  it('[S1] maxAttempts 0 gives up at the first failure', () => {
+  it('maxAttempts 0 gives up at the first failure', () => {
     const controller = new BackoffController({ maxAttempts: 0 });
     controller.start();
     expect(controller.recordFailure()).toBe('give-up');
     expect([controller.status, controller.attempt]).toEqual(['giving-up', 0]);
   });
 
-  it('[S1] nextDelayMs() is the curve of attempt − 1: the first retry waits the base', () => {
+  it('nextDelayMs() is the curve of attempt − 1: the first retry waits the base', () => {
     const controller = new BackoffController({ baseMs: 100, capMs: 1000 });
     controller.start();
     const delays = Array.from({ length: 6 }, () => {
@@ -161,11 +161,11 @@ describe('[S1] BackoffController', () => {
     expect(delays).toEqual([100, 200, 400, 800, 1000, 1000]);
   });
 
-  it('[S1] nextDelayMs() before any failure is the base', () => {
+  it('nextDelayMs() before any failure is the base', () => {
     expect(new BackoffController({ baseMs: 100 }).nextDelayMs()).toBe(100);
   });
 
-  it('[S1] nextDelayMs() applies jitter, cap and floor of its options, and changes nothing', () => {
+  it('nextDelayMs() applies jitter, cap and floor of its options, and changes nothing', () => {
     const random = vi.fn(() => 0.5);
     const controller = new BackoffController({
       baseMs: 100,
@@ -185,7 +185,7 @@ describe('[S1] BackoffController', () => {
     expect(random).toHaveBeenCalledTimes(2);
   });
 
-  it('[S1] recordSuccess() is attempt 0, connected; the next failure waits the base again', () => {
+  it('recordSuccess() is attempt 0, connected; the next failure waits the base again', () => {
     const controller = new BackoffController();
     controller.start();
     controller.recordFailure();
@@ -197,7 +197,7 @@ describe('[S1] BackoffController', () => {
     expect(controller.status).toBe('connecting');
   });
 
-  it('[S1] reset() is the manual reconnect after giving up: attempt 0, connecting, all retries again', () => {
+  it('reset() is the manual reconnect after giving up: attempt 0, connecting, all retries again', () => {
     const controller = new BackoffController({ maxAttempts: 1 });
     controller.start();
     controller.recordFailure();
@@ -208,7 +208,7 @@ describe('[S1] BackoffController', () => {
     expect([controller.recordFailure(), controller.recordFailure()]).toEqual(['retry', 'give-up']);
   });
 
-  it('[S1] stop() is idle, from every status', () => {
+  it('stop() is idle, from every status', () => {
     for (const bring of [
       () => {},
       (controller: BackoffController) => controller.start(),
@@ -222,7 +222,7 @@ describe('[S1] BackoffController', () => {
     }
   });
 
-  it('[S1] Infinity never gives up', () => {
+  it('Infinity never gives up', () => {
     const controller = new BackoffController({ maxAttempts: Number.POSITIVE_INFINITY });
     controller.start();
     for (let failure = 1; failure <= 5000; failure += 1) expect(controller.recordFailure()).toBe('retry');
@@ -230,13 +230,13 @@ describe('[S1] BackoffController', () => {
   });
 });
 
-describe('[S1] classifyUpgradeError', () => {
-  it('[S1] code 4404 is permanent', () => {
+describe('classifyUpgradeError', () => {
+  it('code 4404 is permanent', () => {
     expect(classifyUpgradeError({ code: 4404 })).toBe('permanent');
     expect(classifyUpgradeError({ code: 4404, message: 'socket hang up' })).toBe('permanent');
   });
 
-  it.each([400, 401, 403, 404, 408, 425, 426, 429, 499, '404'])('[S1] code %s is permanent', (code) => {
+  it.each([400, 401, 403, 404, 408, 425, 426, 429, 499, '404'])('code %s is permanent', (code) => {
     expect(classifyUpgradeError({ code: code as number })).toBe('permanent');
   });
 
@@ -259,12 +259,12 @@ describe('[S1] classifyUpgradeError', () => {
     'ETIMEDOUT',
     '',
     undefined,
-  ])('[S1] code %s is transient', (code) => {
+  ])('code %s is transient', (code) => {
     expect(classifyUpgradeError({ code } as { code?: number })).toBe('transient');
   });
 
   it.each(['400', '401', '404', '429', '499'])(
-    '[S1] the message "Unexpected server response: %s" is permanent, as text or in an error',
+    'the message "Unexpected server response: %s" is permanent, as text or in an error',
     (status) => {
       expect(classifyUpgradeError(`Unexpected server response: ${status}`)).toBe('permanent');
       expect(classifyUpgradeError({ message: `Unexpected server response: ${status}` })).toBe('permanent');
@@ -282,16 +282,16 @@ describe('[S1] classifyUpgradeError', () => {
     '404',
     '4404',
     '',
-  ])('[S1] the message %j is transient', (message) => {
+  ])('the message %j is transient', (message) => {
     expect(classifyUpgradeError(message)).toBe('transient');
     expect(classifyUpgradeError({ message })).toBe('transient');
   });
 
-  it('[S1] an error that says nothing is transient', () => {
+  it('an error that says nothing is transient', () => {
     expect(classifyUpgradeError({})).toBe('transient');
   });
 
-  it('[S1] 408, 425 and 429 are permanent here; our own connections do not ask it, but the table of next-step.ts', () => {
+  it('408, 425 and 429 are permanent here; our own connections do not ask it, but the table of next-step.ts', () => {
     for (const status of [408, 425, 429]) expect(classifyUpgradeError({ code: status })).toBe('permanent');
   });
 });
@@ -352,14 +352,14 @@ describe('retryDelayMs', () => {
 
 describe('delayWithinBudget', () => {
   const budget = { startedAt: 1000, attemptBeganAt: 5000, now: 5000, budgetMs: 10_000 };
-  it('[S1] a total-time budget: the last attempt begins when it ends', () => {
+  it('a total-time budget: the last attempt begins when it ends', () => {
     expect(delayWithinBudget(budget, 5999)).toBe(5999);
     expect(delayWithinBudget(budget, 9000)).toBe(6000);
     expect(delayWithinBudget({ ...budget, attemptBeganAt: 10_999, now: 10_999 }, 500)).toBe(1);
     expect(delayWithinBudget({ ...budget, attemptBeganAt: 11_000, now: 11_000 }, 500)).toBeNull();
     expect(delayWithinBudget({ ...budget, budgetMs: Number.POSITIVE_INFINITY }, 1e12)).toBe(1e12);
   });
-  it('[S1] a budget of 0 allows one attempt', () => {
+  it('a budget of 0 allows one attempt', () => {
     expect(delayWithinBudget({ startedAt: 1000, attemptBeganAt: 1000, now: 1000, budgetMs: 0 }, 0)).toBeNull();
   });
   it('after a sleep in the middle of an attempt there is one more attempt', () => {

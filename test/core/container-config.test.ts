@@ -1,6 +1,6 @@
 /**
  * Goal: a deployment with containers is the deployment without, and the containers; and the image is what the coordinator starts.
- * Method: the files are compared as text; there is no container engine here. What the image's entrypoint does is tested with processes (runner-drain, e2e).
+ * Method: the files are compared as text; there is no container engine here. What the image's entrypoint does is tested with processes (runner/drain, e2e).
  */
 
 import { readFileSync } from 'node:fs';

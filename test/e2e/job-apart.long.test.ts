@@ -1,5 +1,5 @@
 /**
- * Goal: the job stands apart from every connection and from the program that launched it (founding system S2), from end to end.
+ * Goal: the job stands apart from every connection and from the program that launched it, from end to end.
  * Method: the real stack with a runner of two slots. What the runner does by itself is in test/runner/runner.long.test.ts.
  */
 
@@ -58,7 +58,7 @@ async function serve(args: string[]): Promise<{ code: number | null; stderr: str
   return { code, stderr };
 }
 
-it('[S2] a second runner on the same spool, or on the same port, exits 0 with a message and disturbs neither runner nor job', async () => {
+it('a second runner on the same spool, or on the same port, exits 0 with a message and disturbs neither runner nor job', async () => {
   const { command, release } = held('echo one', 'echo two');
   await real.client.start('twice', { id: 'e1', command });
   const job = await jobOf('twice', 'e1');
@@ -75,7 +75,7 @@ it('[S2] a second runner on the same spool, or on the same port, exits 0 with a 
   expect(await real.client.wait('twice', 'e1')).toMatchObject({ status: 'completed', epoch: 1 });
 });
 
-it('[S2] a client that goes away aborts nothing: neither a viewer, nor a killed terminal, nor a caller who did not wait for the answer', async () => {
+it('a client that goes away aborts nothing: neither a viewer, nor a killed terminal, nor a caller who did not wait for the answer', async () => {
   const { command, release } = held('echo one', 'echo two');
   await real.client.start('gone', { id: 'e1', command });
   const job = await jobOf('gone', 'e1'); // Its viewer has left by now.
@@ -101,7 +101,7 @@ it('[S2] a client that goes away aborts nothing: neither a viewer, nor a killed 
   expect(text.join('')).toBe('one\ntwo\n');
 });
 
-it('[S2] a cancel is answered 202, however often, until the exit is proven; then 200 and nothing changes', async () => {
+it('a cancel is answered 202, however often, until the exit is proven; then 200 and nothing changes', async () => {
   const release = join(real.folder, 'release');
   // It takes the signal and needs its time to end.
   const script = `trap 'while [ ! -e "${release}" ]; do sleep 0.1; done; exit 7' INT; echo up; while :; do sleep 0.1; done`;
@@ -134,7 +134,7 @@ it('[S2] a cancel is answered 202, however often, until the exit is proven; then
   expect(events.filter(({ type }) => type === 'execution_interrupted')).toHaveLength(1);
 });
 
-it('[S2] a dispatch is idempotent by its id and bound to its request: again is the same run, another request is 409', async () => {
+it('a dispatch is idempotent by its id and bound to its request: again is the same run, another request is 409', async () => {
   const marks = join(real.folder, 'marks');
   const { command, release } = held(`echo run >> '${marks}'; echo out`);
   const request = { id: 'e1', command };
@@ -152,7 +152,7 @@ it('[S2] a dispatch is idempotent by its id and bound to its request: again is t
   expect(readFileSync(marks, 'utf8')).toBe('run\n');
 });
 
-it('[S2] a full runner answers 429 with the facts, and the execution waits for a slot, which is free when a job has ended', async () => {
+it('a full runner answers 429 with the facts, and the execution waits for a slot, which is free when a job has ended', async () => {
   const hold = ['sh', '-c', 'echo up; sleep 600'];
   for (const session of ['slot-1', 'slot-2']) {
     await real.client.start(session, { id: 'e1', command: hold });
@@ -181,7 +181,7 @@ it('[S2] a full runner answers 429 with the facts, and the execution waits for a
     expect(await real.client.wait(session, 'e1')).toMatchObject({ status: 'interrupted' });
 });
 
-it('[S2] a source that ends without saying how is an error, never a success', async () => {
+it('a source that ends without saying how is an error, never a success', async () => {
   const done = join(real.folder, 'done');
   // Held until its wrapper is dead, so that nobody is there to hear of its end.
   const { command, release } = held('echo up', `touch '${done}'; exit 0`);

@@ -58,7 +58,7 @@ it('[LK3] so many addresses are remembered, the newest, and not one more', () =>
   expect(lockout.remainingMs(addressOf(1), 0)).toBe(WINDOW_MS);
 });
 
-it('[S3] over HTTP: 401, then 429 with Retry-After also for the right token, until the time is over', async () => {
+it('over HTTP: 401, then 429 with Retry-After also for the right token, until the time is over', async () => {
   let now = 0;
   const log: string[] = [];
   const runs = { list: () => [], inFlight: 0, max: 1 } as unknown as Runs;

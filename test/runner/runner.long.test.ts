@@ -149,7 +149,7 @@ describe('HTTP', () => {
     expect(body.version).toMatch(/^\d+\.\d+\.\d+/);
   });
 
-  it('[S3] everything else needs the token', async () => {
+  it('everything else needs the token', async () => {
     const runner = await startRunner();
     for (const token of [null, 'wrong', `${TOKEN}x`, '']) {
       for (const [method, path] of [
@@ -342,7 +342,7 @@ describe('stop', () => {
 });
 
 describe('the life of the runner', () => {
-  it('[S2] SIGTERM ends it with 0 and leaves the jobs; the next one adopts them and sees their end', async () => {
+  it('SIGTERM ends it with 0 and leaves the jobs; the next one adopts them and sees their end', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
     await until(() => traces().length);
@@ -361,7 +361,7 @@ describe('the life of the runner', () => {
     expect(traces().filter(({ pid }) => pid)).toHaveLength(1);
   });
 
-  it('[S2] a runner that was killed comes back and adopts, its lock notwithstanding', async () => {
+  it('a runner that was killed comes back and adopts, its lock notwithstanding', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
     await until(() => traces().length);
@@ -413,7 +413,7 @@ describe('the life of the runner', () => {
     expect(traces().some(({ signal }) => signal === 'SIGTERM')).toBe(true);
   });
 
-  it('[S1] a second one on the same spool exits 0, says so, and disturbs nothing', async () => {
+  it('a second one on the same spool exits 0, says so, and disturbs nothing', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
     const second = spawnServe(['--port', '0', '--spool', spool]);
@@ -422,7 +422,7 @@ describe('the life of the runner', () => {
     expect((await call(first, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
   });
 
-  it('[S1] a second one on the same port exits 0 and leaves no lock behind', async () => {
+  it('a second one on the same port exits 0 and leaves no lock behind', async () => {
     const first = await startRunner();
     const other = join(base, 'other');
     const second = spawnServe(['--port', new URL(first.url).port, '--spool', other]);
@@ -454,7 +454,7 @@ describe('the life of the runner', () => {
     expect((await call(local, 'GET', '/executions', undefined, null)).status).toBe(401);
   });
 
-  it('[S3] refuses to listen beyond loopback with a token that can be guessed, and says how to make one', async () => {
+  it('refuses to listen beyond loopback with a token that can be guessed, and says how to make one', async () => {
     const listen = (token: string) =>
       spawnServe(['--port', '0', '--json', '--spool', spool, '--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: token });
     for (const token of ['x', 'x'.repeat(TOKEN_CHARS_MIN - 1)]) {
@@ -467,7 +467,7 @@ describe('the life of the runner', () => {
     expect(taken.url).toContain('0.0.0.0');
   });
 
-  it('[S3] holds as many connections as it says, and not one more; those that send nothing end by themselves', async () => {
+  it('holds as many connections as it says, and not one more; those that send nothing end by themselves', async () => {
     const runner = await startRunner();
     const { port } = new URL(runner.url);
     const sockets = Array.from({ length: CONNECTIONS_MAX }, () => connect({ host: '127.0.0.1', port: Number(port) }));

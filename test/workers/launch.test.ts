@@ -79,7 +79,7 @@ test('[LIF1] a start asks the runner at once, with everything the job needs, and
   expect((await get(run)).status).toBe('running');
 });
 
-test('[LIF5] [S4] a runner that refuses fails the execution as launch_failed, and the next one is promoted', async () => {
+test('[LIF5] a runner that refuses fails the execution as launch_failed, and the next one is promoted', async () => {
   answers = [() => Response.json({ detail: 'no such folder' }, { status: 400 }), () => Response.json({}, { status: 201 })];
   const run = await runner(newSession());
   await vi.waitFor(async () =>
@@ -123,7 +123,7 @@ test('[LIF5] a runner whose run of this execution has ended already is not waite
   await vi.waitFor(async () => expect(await get(run)).toMatchObject({ status: 'failed', code: 'launch_failed' }));
 });
 
-test('[S2] a saturated runner is asked again after its Retry-After for as long as the execution may be pending', async () => {
+test('a saturated runner is asked again after its Retry-After for as long as the execution may be pending', async () => {
   answers = [() => Response.json({}, { status: 429, headers: { 'retry-after': '7' } })];
   const run = await runner(newSession(), { policy: { pendingTimeoutMs: 60_000 } });
   await vi.waitFor(async () => expect((await rowOf(run)).launch_at).toBeGreaterThan((run.execution.pendingAt ?? 0) + 6_000));

@@ -78,7 +78,7 @@ describe('verdicts by the wrapper’s word', () => {
 });
 
 describe('deadlines', () => {
-  test('[S4] a wrapper that never connects fails the execution, not a moment early', async () => {
+  test('a wrapper that never connects fails the execution, not a moment early', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const { pendingAt = 0 } = await get(run);
     at(pendingAt + 4_999);
@@ -92,7 +92,7 @@ describe('deadlines', () => {
     });
   });
 
-  test('[S4] grace is a row: it survives eviction, and names how the connection ended', async () => {
+  test('grace is a row: it survives eviction, and names how the connection ended', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     peer.close(3001, 'laptop closed');
@@ -119,7 +119,7 @@ describe('deadlines', () => {
     });
   });
 
-  test('[S4] a second alarm after the failure emits nothing', async () => {
+  test('a second alarm after the failure emits nothing', async () => {
     const run = await start(newSession(), { policy: SHORT });
     at((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     await alarm(run);
@@ -130,7 +130,7 @@ describe('deadlines', () => {
     await verdictOf(run);
   });
 
-  test('[S4] the alarm works with zero executions, in a session that does not exist, and without its argument', async () => {
+  test('the alarm works with zero executions, in a session that does not exist, and without its argument', async () => {
     const session = newSession();
     await runInDurableObject(stubOf(session), (instance) => instance.alarm());
     const run = await start(session);
@@ -210,7 +210,7 @@ describe('deadlines', () => {
     expect(await get(run)).toMatchObject({ graceUntil: startedAt + 25_000 });
   });
 
-  test('[S4] a deadline of the old connection does not fire on the new one', async () => {
+  test('a deadline of the old connection does not fire on the new one', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const first = await WrapperPeer.welcomed(run);
     first.close();
@@ -225,7 +225,7 @@ describe('deadlines', () => {
 });
 
 describe('at the boundary', () => {
-  test('[S3] expiry wins: a wrapper that returns at the very end of its grace is too late, with or without an alarm', async () => {
+  test('expiry wins: a wrapper that returns at the very end of its grace is too late, with or without an alarm', async () => {
     for (const early of [1, 0]) {
       const run = await start(newSession(), { policy: SHORT });
       const first = await WrapperPeer.welcomed(run);
@@ -244,7 +244,7 @@ describe('at the boundary', () => {
     }
   });
 
-  test('[S3] a stale detach is a no-op: the close of a socket that was replaced starts no grace, however late it comes', async () => {
+  test('a stale detach is a no-op: the close of a socket that was replaced starts no grace, however late it comes', async () => {
     const run = await start(newSession());
     await WrapperPeer.welcomed(run);
     await runInDurableObject(stubOf(run.session), async (instance, state) => {
@@ -258,7 +258,7 @@ describe('at the boundary', () => {
     expect(typesOf(await readLog(run.session))).not.toContain('wrapper_disconnected');
   });
 
-  test('[S3] resuming an expired one is final: every later hello meets 4000', async () => {
+  test('resuming an expired one is final: every later hello meets 4000', async () => {
     const run = await start(newSession(), { policy: SHORT });
     at((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     await alarm(run);
@@ -271,7 +271,7 @@ describe('at the boundary', () => {
 });
 
 describe('what does not end a run', () => {
-  test('[S4] the completion of a child unit: agent events may say what they like', async () => {
+  test('the completion of a child unit: agent events may say what they like', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     for (const [index, data] of [
@@ -284,7 +284,7 @@ describe('what does not end a run', () => {
     expect((await get(run)).status).toBe('running');
   });
 
-  test('[S4] never having pinged: silence counts from the hello, and frames count as life', async () => {
+  test('never having pinged: silence counts from the hello, and frames count as life', async () => {
     const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
     const peer = await WrapperPeer.welcomed(run);
     const { startedAt = 0 } = await get(run);
@@ -331,7 +331,7 @@ describe('what does not end a run', () => {
     expect(await get(run)).toMatchObject({ connected: false });
   });
 
-  test('[S4] stopping one does not stop its sibling in another session or behind it in the queue', async () => {
+  test('stopping one does not stop its sibling in another session or behind it in the queue', async () => {
     const run = await start(newSession());
     const elsewhere = await start(newSession());
     const behind = await start(run.session, { onBusy: 'queue' });
@@ -343,7 +343,7 @@ describe('what does not end a run', () => {
     expect((await get(behind)).status).toBe('queued');
   });
 
-  test('[S4] an old end does not answer a new wait: waiting for one execution ignores the verdicts before it', async () => {
+  test('an old end does not answer a new wait: waiting for one execution ignores the verdicts before it', async () => {
     const session = newSession();
     const first = await start(session);
     await fail(first);
@@ -548,7 +548,7 @@ describe('interrupt', () => {
 });
 
 describe('failExecution', () => {
-  test('[S4] settles once: the second call says false and adds no event', async () => {
+  test('settles once: the second call says false and adds no event', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     expect((await fail(run)).body).toMatchObject({ settled: true });
@@ -557,7 +557,7 @@ describe('failExecution', () => {
     expect(await peer.closed).toMatchObject({ code: CLOSE.settled });
   });
 
-  test('[S4] a late outcome of a failed execution changes nothing', async () => {
+  test('a late outcome of a failed execution changes nothing', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await runInDurableObject(stubOf(run.session), (instance, state) => {
@@ -586,7 +586,7 @@ describe('failExecution', () => {
     expect(await peer.next()).toMatchObject({ type: 'command', data: { reason: 'mine' } });
   });
 
-  test('[S4] a broadcast that fails blocks no state change', async () => {
+  test('a broadcast that fails blocks no state change', async () => {
     const run = await start(newSession());
     const viewer = await ViewerPeer.connect(run.session);
     await viewer.until('caught_up');
@@ -739,7 +739,7 @@ describe('eviction and reset between any two steps of a run', () => {
     expect(lost).toBeGreaterThan(10);
   });
 
-  test('[S4] a socket that was lost without a close is noticed on the wake, and the grace runs from there', async () => {
+  test('a socket that was lost without a close is noticed on the wake, and the grace runs from there', async () => {
     const run = await start(newSession(), { policy: SHORT });
     await WrapperPeer.welcomed(run);
     await abortAllDurableObjects();

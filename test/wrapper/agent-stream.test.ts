@@ -54,7 +54,7 @@ const endJob = () => coordinator.sendCommand({ id: 99, command: 'input', data: {
 const agent = () => coordinator.events.filter(({ type }) => type === 'agent').map(({ data }) => data);
 const types = () => coordinator.events.map(({ type }) => type);
 
-describe('[S4] what becomes of a message', () => {
+describe('what becomes of a message', () => {
   it.each([
     ['an object, to the letter', { data: '{"n":12345678901234567890, "a" : [1]}' }, '{"n":12345678901234567890, "a" : [1]}'],
     ['name and id beside it', { event: 'step', id: '7', data: '{"a":1}' }, '{"event":"step","id":"7","a":1}'],
@@ -74,7 +74,7 @@ describe('[S4] what becomes of a message', () => {
   });
 });
 
-describe('[S4] --sse', () => {
+describe('--sse', () => {
   it('follows the stream from the start of the job to its end, and the exit is the last event', async () => {
     const sse = await listen();
     // Only the end of the stream ends the run, however slow this machine is.

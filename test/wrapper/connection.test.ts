@@ -1,5 +1,5 @@
 /**
- * Goal: the faults that connections of this kind have met in the field (S1 and S4 of test/founding), each provoked for real.
+ * Goal: the faults that connections of this kind have met in the field, each provoked for real.
  * Method: a real Connection against the fake coordinator over TCP, with short times.
  */
 
@@ -139,7 +139,7 @@ describe('refusals', () => {
     },
   );
 
-  it('[S1] honours Retry-After, also where the first retry would be immediate', async () => {
+  it('honours Retry-After, also where the first retry would be immediate', async () => {
     coordinator.refuse = (dial) => (dial === 1 ? { status: 503, headers: { 'retry-after': '1' } } : null);
     const { connection } = connect();
     await until(() => connection.up, 'up');
@@ -196,7 +196,7 @@ describe('refusals', () => {
     },
   );
 
-  it('[S4] [ING7] 4000 is the good end, not a disconnect', async () => {
+  it('[ING7] 4000 is the good end, not a disconnect', async () => {
     const { connection, ends, downs } = connect();
     await until(() => connection.up, 'up');
     coordinator.last.socket.close(4000, '{"status":"failed"}');
@@ -208,7 +208,7 @@ describe('refusals', () => {
 });
 
 describe('a connection that dies', () => {
-  it('[S1] the first retry is immediate', async () => {
+  it('the first retry is immediate', async () => {
     const { connection, welcomes, log } = connect({}, fixedCredential('secret'), () => 0.99);
     await until(() => connection.up, 'up');
     coordinator.last.cut();
@@ -216,7 +216,7 @@ describe('a connection that dies', () => {
     expect(delays(log)).toEqual([0]);
   });
 
-  it('[S4] a half-open connection is noticed by the missing pong', async () => {
+  it('a half-open connection is noticed by the missing pong', async () => {
     coordinator.policy.heartbeatMs = 250;
     const { connection, downs, welcomes } = connect({ pongWaitMs: 2000 });
     await until(() => connection.up, 'up');
@@ -319,7 +319,7 @@ describe('a connection that dies', () => {
     expect(delays(log).at(-1)).toBe(0);
   });
 
-  it('[S1] several attempts fit into a short grace', async () => {
+  it('several attempts fit into a short grace', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
     const { connection, log } = connect({}, fixedCredential('secret'), () => 0.99);
     await until(() => connection.up, 'up');
@@ -357,7 +357,7 @@ describe('a connection that dies', () => {
 });
 
 describe('close', () => {
-  it('[CN3] [S4] never reconnects: not when up, not while waiting, not while dialing', async () => {
+  it('[CN3] never reconnects: not when up, not while waiting, not while dialing', async () => {
     const up = connect();
     await until(() => up.connection.up, 'up');
     await up.connection.close();

@@ -1,5 +1,5 @@
 /**
- * Goal: [S4] [G9] wherever a wrapper is killed, the command runs once at most, what is left of it is killed only if it is provably left of it, and
+ * Goal: [G9] wherever a wrapper is killed, the command runs once at most, what is left of it is killed only if it is provably left of it, and
  * the end is reported. And a disk that is really full loses nothing.
  * Method: real wrapper processes, killed at the point in question; a real file system of two megabytes.
  */
@@ -79,7 +79,7 @@ const kill = async (pid: number) => {
   await until(() => !isRunning(pid), 'its end');
 };
 
-describe('[S4] [G9] killed between "begun" and the job', () => {
+describe('[G9] killed between "begun" and the job', () => {
   it('[SV2] [ST1] the command is not run, not even by the next boot, and that is reported', async () => {
     const folder = temporaryFolder();
     const marker = join(folder, 'ran');
@@ -188,7 +188,7 @@ describe('[S4] [G9] killed between "begun" and the job', () => {
   });
 });
 
-describe('[S4] what is left of a job whose wrapper was killed', () => {
+describe('what is left of a job whose wrapper was killed', () => {
   it('[LE1] with its leader: the group is killed', async () => {
     const { spool, leader, member } = await killedWrapper('sleep 60');
     const { error } = await recover(spool);
@@ -257,7 +257,7 @@ describe('[S4] what is left of a job whose wrapper was killed', () => {
   });
 });
 
-describe('[S4] the end of the spool is torn', () => {
+describe('the end of the spool is torn', () => {
   it.each(['{"type":"output","at":17636', '{"type":"output"}x\n', '\0\0\0\0'])(
     '[RC1] by %j: what is whole arrives once',
     async (torn) => {
@@ -282,7 +282,7 @@ function mountSmallDisk(folder: string): string | null {
   return status === 0 ? null : stderr?.trim() || 'there is no mount here';
 }
 
-describe('[S4] [G8] a disk of two megabytes', () => {
+describe('[G8] a disk of two megabytes', () => {
   const SIZE = 20_000_000;
   const writer = sh(`head -c ${SIZE} /dev/zero | tr "\\0" "x" | fold -w 99; exit 3`);
   const expectAll = () => {

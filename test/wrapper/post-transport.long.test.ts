@@ -80,7 +80,7 @@ describe('[ING18] a run by POST', () => {
     expect(existsSync(marker)).toBe(true);
   });
 
-  it('[G1] [S4] 20,000 lines, 0 lost, 0 repeated, though answers and posts get lost', async () => {
+  it('[G1] 20,000 lines, 0 lost, 0 repeated, though answers and posts get lost', async () => {
     let lost = 0;
     coordinator.refusePost = (post) => {
       if (post % 4 !== 0 || lost >= 12) return null;
@@ -448,7 +448,7 @@ describe('which transport', () => {
     expect(coordinator.epoch).toBe(1);
   });
 
-  it('[SPL20] [S4] the last flush goes by POST when the socket can not be had any more, whatever the cause', async () => {
+  it('[SPL20] the last flush goes by POST when the socket can not be had any more, whatever the cause', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
     const { wait, open } = gate();
     const { exitCode, log } = runInProcess(coordinator, sh(`echo a; ${wait}; echo end; exit 4`));

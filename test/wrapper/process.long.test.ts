@@ -45,7 +45,7 @@ const spooledLines = (spool: string) => segments(spool).join('').split('\n').len
 const types = () => coordinator.events.map(({ type }) => type);
 const startedPid = () => coordinator.events.find(({ type }) => type === 'started')?.data.pid as number;
 
-describe('[S4] a wrapper that is killed', () => {
+describe('a wrapper that is killed', () => {
   it('[SV2] [G1] [G8] reports the crash, sends what is left, never runs the command again, and kills what is left of it', async () => {
     const marker = join(temporaryFolder(), 'ran');
     // Signals do not reach this job by a broken pipe: it goes on writing to nobody.

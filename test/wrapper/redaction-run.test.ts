@@ -48,7 +48,7 @@ const sh = (script: string) => ['sh', '-c', script];
 const sent = () => JSON.stringify(coordinator.events);
 const agent = () => coordinator.events.filter(({ type }) => type === 'agent').map(({ data }) => data);
 
-describe('[SPL25] [S4] a run', () => {
+describe('[SPL25] a run', () => {
   it('redacts stdout and stderr by default, and keeps the lines and their numbers', async () => {
     const { script, gates } = gated([
       'echo one',
@@ -220,7 +220,7 @@ describe('[SPL25] [S4] a run', () => {
   });
 });
 
-describe('[SPL25] [RD6] [S4] text without a line end', () => {
+describe('[SPL25] [RD6] text without a line end', () => {
   it('a prompt appears while the job waits; half a secret does not, until it is known to be none', async () => {
     const { wait, open } = gate();
     const script = `printf "Password: ghp_0123"; ${wait}; echo; printf ghp_01; sleep 0.3; echo no`;

@@ -193,7 +193,7 @@ describe('output', () => {
   });
 });
 
-describe('[G1] [S4] 20,000 lines, 0 lost, 0 repeated', () => {
+describe('[G1] 20,000 lines, 0 lost, 0 repeated', () => {
   it('through five cuts of the network', async () => {
     let cuts = 0;
     coordinator.onFrame = (connection, frame) => {
@@ -326,7 +326,7 @@ describe('who may run', () => {
   });
 });
 
-describe('[S4] when the coordinator no longer wants it', () => {
+describe('when the coordinator no longer wants it', () => {
   it('4000 while the job runs stops the job and everything it started', async () => {
     const { exitCode } = runInProcess(coordinator, sh('sleep 60 & echo $! $$; wait'));
     await coordinator.until(() => coordinator.text() !== '', 'the pids');

@@ -57,7 +57,7 @@ const logs = fc
   });
 
 describe('the search for a line', () => {
-  test('[S1] [S2] reading on from the answer comes to the line, and nothing is skipped', () => {
+  test('[S1] reading on from the answer comes to the line, and nothing is skipped', () => {
     fc.assert(
       fc.property(logs, fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 50 }), (log, share, pageEvents) => {
         const numbered = log.filter(({ line }) => line !== null);

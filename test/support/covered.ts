@@ -1,6 +1,6 @@
 /**
- * The four systems that Holdfast comes from, line by line, each with the tests that hold it. A line is covered when every test it names stands in its file
- * under that title; a test that is renamed or removed fails here, so that no line is lost by accident.
+ * Lines of a page, each with the tests that hold it. A line is covered when every test that it names stands in its file under that title, so a test that is
+ * renamed or removed fails here.
  */
 
 import { readFileSync } from 'node:fs';

@@ -68,7 +68,7 @@ async function launch(id: string, script: string): Promise<FakeCoordinator> {
 
 const REASON = 'the container was told to stop';
 
-it('[SPL27] [S4] at SIGTERM it takes nothing new, tells every job to stop, waits for their last words, and exits 0', async () => {
+it('[SPL27] at SIGTERM it takes nothing new, tells every job to stop, waits for their last words, and exits 0', async () => {
   await serve(['--drain-on-term']);
   const quick = await launch('quick', 'echo $$; exec sleep 60');
   const careful = await launch('careful', 'trap "sleep 1; echo saved; exit 3" TERM; echo $$; while :; do sleep 0.1; done');
@@ -87,7 +87,7 @@ it('[SPL27] [S4] at SIGTERM it takes nothing new, tells every job to stop, waits
   expect(listProcesses().filter(({ command }) => command.includes(spool))).toEqual([]);
 });
 
-it('[SPL27] [S4] a job that does not stop is killed after its time, and its wrapper still reports', async () => {
+it('[SPL27] a job that does not stop is killed after its time, and its wrapper still reports', async () => {
   await serve([], { HOLDFAST_RUNNER_DRAIN: '1', HOLDFAST_RUNNER_DRAIN_SECONDS: '1' });
   const stubborn = await launch('stubborn', 'trap "" TERM; echo $$; while :; do sleep 0.1; done');
   const began = Date.now();
@@ -98,7 +98,7 @@ it('[SPL27] [S4] a job that does not stop is killed after its time, and its wrap
   expect(isRunning(Number.parseInt(stubborn.text(), 10))).toBe(false);
 });
 
-it('[SPL27] [S4] a coordinator that is away is waited for: the report is not given up', async () => {
+it('[SPL27] a coordinator that is away is waited for: the report is not given up', async () => {
   await serve(['--drain-on-term']);
   const coordinator = await launch('e1', 'echo $$; exec sleep 60');
   await coordinator.crash();
@@ -111,13 +111,13 @@ it('[SPL27] [S4] a coordinator that is away is waited for: the report is not giv
   expect(coordinator.events.at(-1)).toMatchObject({ type: 'interrupted', data: { reason: REASON } });
 });
 
-it('[SPL27] [S4] with nothing to wait for it exits at once', async () => {
+it('[SPL27] with nothing to wait for it exits at once', async () => {
   await serve(['--drain-on-term']);
   runner?.kill('SIGTERM');
   expect(await exit).toBe(0);
 });
 
-it('[S2] without the mode its end is not theirs, and nobody gives a reason', async () => {
+it('without the mode its end is not theirs, and nobody gives a reason', async () => {
   await serve([]);
   const coordinator = await launch('e1', 'echo $$; exec sleep 60');
   runner?.kill('SIGTERM');
