@@ -162,7 +162,7 @@ export async function serve(argv: string[]): Promise<number> {
 
   const lock = await acquireLock(settings.spool);
   if (lock.kind === 'held') {
-    say(`a runner already serves ${settings.spool} (pid ${lock.pid}, since ${lock.since}). Nothing to do.`); // S1
+    say(`a runner already serves ${settings.spool} (pid ${lock.pid}, since ${lock.since}). Nothing to do.`);
     return 0;
   }
   if (lock.kind === 'refused') {
@@ -198,7 +198,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   const asked = firstSignal();
   const listening = await listen(server, settings);
   if (listening.kind === 'held') {
-    say(`a runner already listens on ${settings.host}:${settings.port}. Nothing to do.`); // S1
+    say(`a runner already listens on ${settings.host}:${settings.port}. Nothing to do.`);
     return 0;
   }
   if (listening.kind === 'failed') {
@@ -221,7 +221,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   const signal = await asked;
   stopping = true;
   if (settings.drainMs !== null) {
-    // S4. The port stays open meanwhile: who asks for a launch is told to ask again, and who looks sees what still runs.
+    // The port stays open meanwhile, so that a launch gets "try again" and a reader sees what still runs.
     log(`${signal}: ${runs.inFlight} jobs are told to stop`);
     await runs.drain(DRAIN_REASON, settings.drainMs);
   }
@@ -230,7 +230,7 @@ async function serveLocked(settings: Settings): Promise<number> {
     log(`${signal}: stopping ${runs.inFlight} jobs`);
     await runs.stopAll(STOP_PATIENCE_MS);
   } else if (runs.inFlight > 0) {
-    log(`${signal}: ${runs.inFlight} jobs go on without this runner`); // S2
+    log(`${signal}: ${runs.inFlight} jobs go on without this runner`);
   }
   runs.close();
   server.closeAllConnections();
