@@ -65,10 +65,12 @@ try {
 }
 
 const CHOICES: Record<string, string[]> = { '--quick': [`--exclude=**/*${LONG}*`], '--long': [LONG], '--all': [] };
-const args = process.argv.slice(2);
-const choice = args.length > 1 ? undefined : CHOICES[args[0] ?? '--quick'];
+const [first = '--quick', ...others] = process.argv.slice(2);
+/** What is given beside `--long` chooses by itself: vitest takes one name or another, not both. */
+const args = first in CHOICES ? others : [first, ...others];
+const choice = args.length > 0 ? undefined : CHOICES[first];
 const color = process.stdout.isTTY ? ['--color'] : [];
-if (args.length === 0) process.env.HOLDFAST_TEST_QUICK = '1';
+if (choice === CHOICES['--quick']) process.env.HOLDFAST_TEST_QUICK = '1';
 const results = choice
   ? (await Promise.all(lanesOf([...choice, ...color]).map(runLane))).flat()
   : [await runTests([...args, ...color], { onOutput: (chunk) => process.stdout.write(chunk) })];
