@@ -49,7 +49,10 @@ it('[CLS16] [SPL29] the job goes on, and not a line is lost', { timeout: OUTAGE_
   coordinator.refusePost = refuse;
   coordinator.last.cut();
   const before = coordinator.ackedSeq;
+  // A test run that says nothing for two minutes is ended.
+  const saying = setInterval(() => console.log(`${refused} attempts were refused`), 30_000);
   await coordinator.until(() => coordinator.ackedSeq > before && performance.now() > endsAt, 'it is back', OUTAGE_MS + 60_000);
+  clearInterval(saying);
   end.open();
   expect(await exitCode).toBe(7);
   expect(refused).toBeGreaterThan(ANSWERS.length);
