@@ -1,14 +1,14 @@
 /**
  * The client, for browsers and Node: no DOM, no Node imports.
  *
- *   http              start, get, wait, interrupt, read, … : one typed call each; execution-handle: the same for one execution
- *   http-types        what these take and give
- *   http-request      the attempts of a call; credential: what they carry; http-error: what they throw
- *   read-events       a page of the log
- *   session-stream    follow a session or an execution through cuts, each event once; opens with a map of its parts
- *   stream-types      what a stream is given and what it tells
- *   socket            the port that a WebSocket implementation is plugged into
- *   page-lifecycle    the port that a browser page is plugged into
+ *   http/client             one typed call for each operation; execution-handle: for one execution
+ *   http/types              what the calls take and return
+ *   http/request            the attempts of a call; credential, error, hedge and replace-once
+ *   http/read-events        one page of the log
+ *   stream/session-stream   follows a session through cuts, each event once; has a map of its parts
+ *   stream/options          the options and states of a stream
+ *   stream/socket           the interface of a WebSocket implementation
+ *   stream/page-lifecycle   the interface of a browser page
  *
  * `react.ts` is an entry of its own.
  */
@@ -40,7 +40,14 @@ export * from './http/error.ts';
 export type { EventPage, ReadEventsOptions } from './http/read-events.ts';
 export { CLIENT_DEFAULTS, type RequestOptions } from './http/request.ts';
 export * from './http/types.ts';
+export {
+  type SessionStreamOptions,
+  STREAM_TIMINGS,
+  type StreamControl,
+  StreamFailure,
+  type StreamState,
+  type StreamTimings,
+} from './stream/options.ts';
 export { type PageChange, type PageLifecycle, pageOf } from './stream/page-lifecycle.ts';
 export * from './stream/session-stream.ts';
 export * from './stream/socket.ts';
-export * from './stream/stream-types.ts';

@@ -10,8 +10,8 @@ import type { Status } from '../protocol/index.ts';
 import type { EventsOptions, HoldfastClient } from './http/types.ts';
 import { INITIAL_SNAPSHOT, type SessionSnapshot, type StreamHooks } from './react/session-store.ts';
 import { StreamRegistry } from './react/stream-registry.ts';
+import type { SessionStreamOptions } from './stream/options.ts';
 import { connectSession, type SessionStream } from './stream/session-stream.ts';
-import type { SessionStreamOptions } from './stream/stream-types.ts';
 
 export type { SessionSnapshot } from './react/session-store.ts';
 

@@ -14,8 +14,8 @@ import {
   type SessionSummary,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
+import type { SessionStreamOptions } from '../stream/options.ts';
 import { connectSession } from '../stream/session-stream.ts';
-import type { SessionStreamOptions } from '../stream/stream-types.ts';
 import { credentialOf } from './credential.ts';
 import { HoldfastError } from './error.ts';
 import { executionHandle } from './execution-handle.ts';

@@ -1,8 +1,8 @@
 /** What the HTTP client takes and gives. All of it is public, nothing runs. */
 
 import type { Execution, IngestAccess, OpenStatus, SessionSummary, StartRequest, Status } from '../../protocol/index.ts';
+import type { SessionStreamOptions } from '../stream/options.ts';
 import type { SessionStream } from '../stream/session-stream.ts';
-import type { SessionStreamOptions } from '../stream/stream-types.ts';
 import type { ClientCredential } from './credential.ts';
 import type { EventPage, ReadEventsOptions } from './read-events.ts';
 import type { RequestOptions } from './request.ts';

@@ -12,8 +12,7 @@
 
 import { isStatus, type LoggedEvent, monotonicNow, type Status } from '../../protocol/index.ts';
 import type { SessionStream } from '../stream/session-stream.ts';
-import { LOG_REPLACED } from '../stream/stream-loss.ts';
-import { type StreamControl, StreamFailure, type StreamState } from '../stream/stream-types.ts';
+import { LOG_REPLACED, type StreamControl, StreamFailure, type StreamState } from '../stream/options.ts';
 
 export interface SessionSnapshot {
   /** The newest `maxEvents`, ascending. */

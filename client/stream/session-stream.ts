@@ -1,126 +1,256 @@
 /**
- * Follows a session: one async iterable over every event, through cuts, redeploys and expired tickets.
+ * Follows a session: one async iterable over every event, through cuts, redeploys and expired
+ * tickets.
  *
- *   stream-types     options, states, controls, the failure: what the caller sees
- *   stream-request   the options, checked, and the address of a connection
- *   stream-cursor    what was received: repeats, gaps, the place of a tail          R1 R2 R7
- *   stream-buffer    what was received and not taken, with its acks                 R5
- *   stream-ends      which executions have ended
- *   stream-intake    a frame, through the three above
- *   stream-consumer  what is taken, and what that sets off
- *   stream-reader    the consumer's loops
- *   stream-attempts  one connection attempt after the other, and the state          R3 R4 R5 R6
- *   stream-link      one connection attempt, its socket and timers                  R3 R4
- *   heartbeat        whether a silent connection lives
- *   stream-loss      what follows a lost connection
- *   stream-page      a page that is hidden or comes back; decided in page-lifecycle P1 P2 P3 P4
+ *   options           what the user gives and sees; the address of a connection
+ *   connection-state  what the connection does next, as a pure state machine       R6 L1–L5
+ *   buffer            events received and not yet taken, acks, ends                R1 R2 R5 R7
+ *   link              one connection attempt, its socket and its timer             R3 R4 H1–H3
+ *   page-lifecycle    a page that is hidden or comes back                          P1–P4
+ *   socket            the interface of a WebSocket implementation
  *
- * This file is what the caller holds. Two sides meet in it: the attempts bring, the consumer takes. The diagram of the states is in stream-attempts.
+ * This file owns the current link, the retry timer, the subscription to the page and the waiting
+ * loops. The phase of the connection decides which of them exist: `#enter` makes them, `#leave`
+ * releases them.
  *
- * R6  After close() nothing reconnects.
+ * R4  No attempt while an earlier one is open: every phase but `open` releases the link first.
+ * R5  A lost connection is replaced only when the buffer is empty.
+ * R6  After close() nothing reconnects. From `failed` only reconnect() leads back.
+ * W1  A waiting loop looks again whenever it is woken. A wake too many does no harm.
+ * W2  Leaving a loop closes the stream, but a failure leaves it open for reconnect().
  *
- * A listener (`onState`, `onControl`) may call close() or reconnect(): after telling it, nothing is taken for granted.
+ * A listener may call close() or reconnect(). `#dispatch` therefore checks after the call whether
+ * the connection is still the one that it made.
  */
 
-import type { LoggedEvent, StreamHello, TerminalStatus } from '../../protocol/index.ts';
-import { guarded } from './listener.ts';
-import { StreamAttempts } from './stream-attempts.ts';
-import { StreamBuffer } from './stream-buffer.ts';
-import { StreamConsumer } from './stream-consumer.ts';
-import { StreamCursor } from './stream-cursor.ts';
-import { StreamEnds } from './stream-ends.ts';
-import type { Intake } from './stream-intake.ts';
-import { StreamReader } from './stream-reader.ts';
-import { requestOf } from './stream-request.ts';
-import { type SessionStreamOptions, StreamFailure, type StreamState } from './stream-types.ts';
+import { type LoggedEvent, monotonicNow, type StreamHello, type TerminalStatus } from '../../protocol/index.ts';
+import { StreamBuffer } from './buffer.ts';
+import { callSafely } from './call-safely.ts';
+import { type Connection, type ConnectionEvent, newConnection, type Phase, transition } from './connection-state.ts';
+import { StreamLink } from './link.ts';
+import {
+  addressOf,
+  checkOptions,
+  type SessionStreamOptions,
+  StreamFailure,
+  type StreamSettings,
+  type StreamState,
+} from './options.ts';
+import { decideOnPage, type PageChange, type PageLifecycle, pageOf } from './page-lifecycle.ts';
 
 export class SessionStream implements AsyncIterable<LoggedEvent> {
-  readonly #intake: Intake;
-  readonly #consumer: StreamConsumer;
-  readonly #attempts: StreamAttempts;
-  readonly #reader = new StreamReader({
-    take: () => this.#consumer.take(),
-    over: () => {
-      const { state, over } = this.#attempts;
-      if (state.status === 'failed') throw new StreamFailure(state.code, state.reason);
-      return over;
-    },
-    leave: () => this.close(),
-  });
+  readonly #settings: StreamSettings;
+  readonly #buffer: StreamBuffer;
+  readonly #page: PageLifecycle | null;
+  #connection: Connection;
+  #link: StreamLink | null = null;
+  #retryTimer: ReturnType<typeof setTimeout> | null = null;
+  #unwatchPage: (() => void) | null = null;
+  #waiting: (() => void)[] = [];
 
   constructor(options: SessionStreamOptions) {
-    const { after, tail, generation, signal } = options;
-    const request = requestOf(options);
-    const cursor = new StreamCursor({ after, tail, generation, ...request });
-    this.#intake = { cursor, buffer: new StreamBuffer(cursor.received), ends: new StreamEnds(request.executions) };
-    this.#consumer = new StreamConsumer(this.#intake, {
-      tell: (control) => guarded(options.onControl, control),
-      finish: (execution, executionStatus) => this.#attempts.end({ status: 'ended', execution, executionStatus }, 'ended'),
-      taken: (ack, drained) => this.#attempts.taken(ack, drained),
-    });
-    this.#attempts = new StreamAttempts(options, request, this.#intake, () => this.#reader.wake());
-    if (this.#attempts.over) return; // The signal came first.
+    const { signal, pageLifecycle } = options;
+    this.#settings = checkOptions(options);
+    this.#buffer = new StreamBuffer(this.#settings);
+    this.#page = pageLifecycle === undefined ? pageOf() : pageLifecycle;
+    const closed = signal?.aborted ?? false;
+    this.#connection = newConnection(monotonicNow(), closed);
+    if (closed) return;
     signal?.addEventListener('abort', () => this.close(), { once: true });
-    this.#attempts.start();
+    this.#dispatch({ type: 'start' });
   }
 
   get state(): StreamState {
-    return this.#attempts.state;
+    return this.#connection.phase.shown;
   }
 
   /**
-   * Newest offset that the consumer has taken, or that was filtered out before it: the place to resume from, together with
-   * `hello.generation`. Null until a tail has begun.
+   * Newest offset that the consumer has taken, or that was filtered out before it. Resume from
+   * here, together with `hello.generation`. Null until a tail has begun.
    */
   get lastOffset(): number | null {
-    return this.#intake.buffer.taken;
+    return this.#buffer.taken;
   }
 
-  /** What the coordinator said at the start of the newest connection: the head of its log, and the executions with their status then. */
+  /** The hello of the newest connection: the head of the log, and the executions with their status at that time. */
   get hello(): StreamHello | null {
-    return this.#attempts.hello;
+    return this.#buffer.hello;
   }
 
-  /** Executions whose end the consumer has come to. */
+  /** Executions whose end the consumer has reached. */
   get ends(): ReadonlyMap<string, TerminalStatus> {
-    return this.#intake.ends.all;
+    return this.#buffer.ends;
   }
 
   /**
-   * Drops the connection, if there is one, and makes a new one at once, on a hidden page too. An attempt that has only just begun is shared, so
-   * callers who ask together make one connection. Also the way back from `failed`; then iterate again.
+   * Drops the connection, if there is one, and makes a new one at once, on a hidden page too.
+   * Callers who ask together share one attempt. Also the way back from `failed`; then iterate again.
    */
   reconnect(): void {
-    if (!this.#attempts.over || this.state.status === 'failed') this.#attempts.reconnect(); // R6
+    this.#buffer.forgetGap();
+    this.#dispatch({ type: 'reconnect' });
   }
 
   /**
-   * Cuts a waiting time short, and makes a silent connection prove that it lives. Unlike reconnect() it leaves a sound connection alone.
-   * For signals of a return that the page lifecycle does not know.
+   * Ends a wait for the next attempt, and makes a silent connection prove that it is alive. Unlike
+   * reconnect() it keeps a sound connection. For signals that the page lifecycle does not know.
    */
   probe(): void {
     const { status } = this.state;
     if (status === 'reconnecting' || status === 'paused') this.reconnect();
-    else this.#attempts.probe();
+    else if (this.#connection.phase.kind === 'open') this.#link?.probe();
   }
 
-  /** Ends the stream for good. What was received but not taken is dropped. */
+  /** Ends the stream for good. Drops what was received but not taken. */
   close(): void {
-    this.#attempts.end({ status: 'closed' }, 'closed by the viewer');
+    this.#dispatch({ type: 'end', shown: { status: 'closed' } });
   }
 
-  /** All iterators take from the same buffer; leaving a loop closes the stream. */
+  /** All iterators take from the same buffer. Leaving a loop closes the stream. */
   [Symbol.asyncIterator](): AsyncGenerator<LoggedEvent, void, undefined> {
-    return this.#reader.iterate((first) => first);
+    return this.#iterate((first) => first);
   }
 
   /** The same events, as many at a time as are there: one rendering for a whole replay. */
   batches(): AsyncGenerator<LoggedEvent[], void, undefined> {
-    return this.#reader.iterate((first) => {
+    return this.#iterate((first) => {
       const batch = [first];
-      for (let event = this.#consumer.take(); event !== null; event = this.#consumer.take()) batch.push(event);
+      for (let event = this.#take(); event !== null; event = this.#take()) batch.push(event);
       return batch;
     });
+  }
+
+  // ── the consumer ─────────────────────────────────────────────────────────────────────────────
+
+  async *#iterate<T>(shape: (first: LoggedEvent) => T): AsyncGenerator<T, void, undefined> {
+    let wasLeft = true;
+    try {
+      for (let event = await this.#next(); event !== null; event = await this.#next()) yield shape(event);
+      wasLeft = false;
+    } catch (error) {
+      wasLeft = !(error instanceof StreamFailure);
+      throw error;
+    } finally {
+      if (wasLeft) this.close(); // W2
+    }
+  }
+
+  async #next(): Promise<LoggedEvent | null> {
+    for (;;) {
+      const event = this.#take();
+      if (event) return event;
+      const { kind, shown } = this.#connection.phase;
+      if (kind === 'failed') throw new StreamFailure(shown.code, shown.reason);
+      if (kind === 'over') return null;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve)); // W1
+    }
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** The next event; null when the buffer is empty. The listener gets the controls before it. */
+  #take(): LoggedEvent | null {
+    for (let taken = this.#buffer.next(); taken; taken = this.#buffer.next()) {
+      const { event, controls, last } = taken;
+      if (event) this.#afterTaking();
+      for (const control of controls) callSafely(this.#settings.options.onControl, control);
+      if (last) {
+        const { execution, status } = last;
+        this.#dispatch({ type: 'end', shown: { status: 'ended', execution, executionStatus: status } });
+      }
+      if (event) return event;
+    }
+    this.#afterTaking();
+    return null;
+  }
+
+  /** R5: the ack that opens the window, and the attempt that had to wait for room. */
+  #afterTaking(): void {
+    const { kind } = this.#connection.phase;
+    const ack = this.#buffer.takeAck();
+    if (ack !== null && kind === 'open') this.#link?.ack(ack);
+    if (kind === 'draining' && this.#buffer.drained) this.#dispatch({ type: 'drained' });
+  }
+
+  // ── the connection ───────────────────────────────────────────────────────────────────────────
+
+  #dispatch(event: ConnectionEvent): void {
+    const before = this.#connection;
+    const facts = { now: monotonicNow(), date: Date.now(), hidden: this.#isHidden, buffer: this.#buffer };
+    const next = transition(before, event, facts, this.#settings);
+    if (next === before) return;
+    this.#connection = next;
+    const { phase } = next;
+    if (phase.kind !== 'open') this.#leave(phase); // R4
+    if (phase.shown !== before.phase.shown) callSafely(this.#settings.options.onState, phase.shown);
+    if (next === this.#connection) this.#enter(phase);
+    this.#wake();
+  }
+
+  /** Releases what the phases before had. Nothing of it is heard again (R3). */
+  #leave({ kind, shown }: Phase): void {
+    if (this.#retryTimer) clearTimeout(this.#retryTimer);
+    this.#retryTimer = null;
+    if (this.#link) {
+      this.#buffer.forgetAck();
+      const link = this.#link;
+      this.#link = null;
+      link.release(shown.status === 'closed' ? 'closed by the viewer' : shown.status === 'ended' ? 'ended' : 'lost');
+    }
+    if (kind === 'over') this.#buffer.clear();
+    if (kind === 'over' || kind === 'failed') {
+      this.#unwatchPage?.();
+      this.#unwatchPage = null;
+    } else {
+      this.#unwatchPage ??= this.#page?.onChange((change) => this.#onPage(change)) ?? null;
+    }
+  }
+
+  #enter(phase: Phase): void {
+    if (phase.kind === 'connecting') this.#connect();
+    if (phase.kind === 'retrying') {
+      this.#retryTimer = setTimeout(() => {
+        this.#retryTimer = null;
+        this.#dispatch({ type: 'retry' });
+      }, phase.delayMs);
+    }
+  }
+
+  #connect(): void {
+    this.#link = new StreamLink(this.#settings, {
+      frame: (frame, chars) => {
+        const outcome = this.#buffer.accept(frame, chars);
+        // STR11: the first ack shows that this side reads, and acknowledges only what was taken.
+        if (outcome?.type === 'caught_up') this.#link?.ack(this.#buffer.taken ?? 0);
+        if (outcome) this.#dispatch(outcome);
+        this.#wake();
+      },
+      lost: (end, lastEnd) => {
+        // A ticket may allow less than was asked for. Then only the coordinator knows the end.
+        if (lastEnd) this.#buffer.addEnd(lastEnd, true);
+        this.#dispatch({ type: 'lost', end });
+      },
+    });
+    // R2: the place is read when the socket is made.
+    void this.#link.open(() => addressOf(this.#settings, this.#buffer.place));
+  }
+
+  get #isHidden(): boolean {
+    return this.#page?.hidden ?? false;
+  }
+
+  #onPage(change: PageChange): void {
+    const { kind } = this.#connection.phase;
+    if (kind === 'complete' || kind === 'over' || kind === 'failed') return;
+    const link = kind === 'connecting' ? 'opening' : kind === 'open' ? 'open' : 'none';
+    const facts = { hidden: this.#isHidden, link, quietMs: this.#link?.quietMs ?? 0 } as const;
+    const action = decideOnPage(change, facts, this.#settings.timings.staleMs);
+    if (action === 'probe') this.#link?.probe();
+    else if (action !== 'none') this.#dispatch({ type: action });
   }
 }
 

@@ -1,12 +1,13 @@
 /**
- * The socket that a session stream needs, as the narrowest port: text out, text in, one end. Browsers and Node differ in how a
- * credential travels and in what they tell about a refused upgrade; that difference stays behind `ConnectSocket`.
+ * The socket that a stream needs, as a narrow interface: text out, text in, one end. Browsers and
+ * Node differ in how a credential travels and in what they report about a refused upgrade.
+ * `ConnectSocket` hides that difference.
  */
 
 export interface SocketRequest {
   url: string;
   protocols: string[];
-  /** Only connectors that can set headers get any: a browser's WebSocket can not. */
+  /** Empty for connectors that cannot set headers, as a browser's WebSocket. */
   headers: Record<string, string>;
 }
 
@@ -14,7 +15,7 @@ export interface SocketRequest {
 export interface Refusal {
   status: number;
   retryAfter: string | null;
-  /** Of the problem document, when the coordinator sent one (`readProblem` tells). Without it the answer counts as the network's, and is retried. */
+  /** From the problem document of the coordinator (`readProblem`). Without it the answer counts as the network's, and is retried. */
   code?: string;
   detail?: string;
   retryable?: boolean;
@@ -28,7 +29,7 @@ export interface SocketEnd {
   refusal?: Refusal;
 }
 
-/** The stream's side. `close` is called once and is the last call; calls after the stream let go of the socket are ignored. */
+/** The stream's side. `close` is called once, as the last call. Calls after the stream closed the socket are ignored. */
 export interface SocketEvents {
   open(): void;
   message(text: string): void;
@@ -38,7 +39,7 @@ export interface SocketEvents {
 export interface StreamSocket {
   /** May throw when the socket is not open. */
   send(text: string): void;
-  /** Lets go of the socket; may be called in any state, more than once. */
+  /** May be called in any state, and more than once. */
   close(code: number, reason: string): void;
 }
 
@@ -65,7 +66,7 @@ export function connectorOf(WebSocketImpl: WebSocketConstructor): ConnectSocket 
       if (typeof data === 'string') events.message(data);
     };
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => events.close({ code, reason });
-    // An error is always followed by a close, which carries all that is known.
+    // A close always follows an error, and carries all that is known.
     socket.onerror = () => {};
     return {
       send: (text) => socket.send(text),

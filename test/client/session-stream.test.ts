@@ -676,6 +676,20 @@ describe('reconnecting', () => {
     await until('all closed', () => fake.openViewers.length === 0);
   });
 
+  test('close() also ends a reconnect() that waits for the consumer after a failure', async () => {
+    fake.lines('e1', 2);
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    fake.newest.socket.close(4404, 'deleted');
+    await until('failed', () => stream.state.status === 'failed');
+    stream.reconnect();
+    expect(stream.state).toMatchObject({ status: 'reconnecting', reason: 'waiting for the consumer' });
+    stream.close();
+    expect(await takeAll(stream)).toEqual([]);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    expect([stream.state.status, fake.upgrades.length]).toEqual(['closed', 1]);
+  });
+
   test('an explicit close never reconnects, and ends the iteration', async () => {
     const stream = follow();
     const reading = takeAll(stream);
