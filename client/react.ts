@@ -1,8 +1,9 @@
 /**
- * Hooks for React 18 and later, and for Preact by way of `preact/compat`.
+ * Hooks for React 18 and later, and for Preact through `preact/compat`.
  *
- * Components that ask for the same share one stream (stream-registry): what makes two askings the same is their data, and the client by identity,
- * never the identity of a function, since those are often made anew with every rendering. The functions of the newest rendering are used.
+ * Components with the same options share one stream (stream-registry). Options are the same when
+ * their data is equal and the client is identical. Functions are not compared, since many programs
+ * create them again in every rendering; the functions of the newest rendering are called.
  */
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react';
@@ -15,7 +16,7 @@ import { connectSession, type SessionStream } from './stream/session-stream.ts';
 
 export type { SessionSnapshot } from './react/session-store.ts';
 
-/** A client, or what `connectSession` needs to connect by itself. */
+/** A client, or the credential that `connectSession` needs. */
 export type HookCredential =
   | { client: HoldfastClient; url?: never; getTicket?: never }
   | { client?: never; url: string; getTicket: NonNullable<SessionStreamOptions['getTicket']> };
@@ -23,31 +24,31 @@ export type HookCredential =
 export type UseSessionOptions = HookCredential &
   Omit<EventsOptions, 'signal' | 'onState' | 'onControl' | 'WebSocketImpl'> & {
     session: string;
-    /** Default 5,000. The newest ones are kept; `dropped` counts the others. */
+    /** Default 5,000. Keeps the newest events; `dropped` counts the others. */
     maxEvents?: number;
-    /** False: no stream is opened or held. Default true. */
+    /** False: opens no stream and keeps none. Default true. */
     enabled?: boolean;
-    /** Sets streams apart that would be shared otherwise: two users on one page, for example. */
+    /** Separates streams that would be shared otherwise, for example those of two users on one page. */
     scope?: string;
   };
 
 export type UseExecutionOptions = Omit<UseSessionOptions, 'execution'> & HookCredential & { execution: string };
 
 export interface UseSession extends SessionSnapshot {
-  /** Makes a new connection at once, after a failure too. */
+  /** Connects again at once, after a failure too. */
   reconnect(): void;
 }
 
 export interface UseExecution extends Omit<UseSession, 'statuses'> {
-  /** Null until it is known. */
+  /** Null while it is unknown. */
   status: Status | null;
-  /** Only with `client`, as the two below. Refused for a client that has a ticket. */
+  /** Only with `client`, as `send`. The server refuses it to a client with a ticket. */
   interrupt?: (request?: { reason?: string; force?: boolean }) => ReturnType<HoldfastClient['interrupt']>;
   /** Text for the job's stdin. */
   send?: (data: string) => Promise<void>;
 }
 
-/** Every client gets a number with its first use. */
+/** A number for each client, assigned on its first use. */
 const clientNumbers = new WeakMap<object, number>();
 let clientsSeen = 0;
 
@@ -59,7 +60,7 @@ function numberOf(client: object): number {
   return clientsSeen;
 }
 
-/** What decides whether two askings are the same. */
+/** Equal keys share a stream. */
 function keyOf({
   client,
   url,
@@ -87,16 +88,16 @@ function keyOf({
   ]);
 }
 
-/** The credential is asked of whoever asked last. `fresh`: the place that was asked for is one of a log that is gone. */
-function open(asked: () => UseSessionOptions, hooks: StreamHooks, fresh: boolean): SessionStream {
-  const { client, url, getTicket, session, maxEvents: _max, enabled: _enabled, scope: _scope, ...rest } = asked();
+/** `newest` returns the options of the newest rendering. `fresh`: the options name a place in a log that was deleted. */
+function open(newest: () => UseSessionOptions, hooks: StreamHooks, fresh: boolean): SessionStream {
+  const { client, url, getTicket, session, maxEvents: _max, enabled: _enabled, scope: _scope, ...rest } = newest();
   const options = { ...rest, ...hooks };
   if (fresh) {
     delete options.after;
     delete options.generation;
   }
   if (client) return client.events(session, options);
-  return connectSession({ ...options, url, session, getTicket: () => (asked().getTicket ?? getTicket)() });
+  return connectSession({ ...options, url, session, getTicket: () => (newest().getTicket ?? getTicket)() });
 }
 
 const registry = new StreamRegistry<UseSessionOptions>(open);
@@ -104,7 +105,7 @@ const registry = new StreamRegistry<UseSessionOptions>(open);
 export function useSession(options: UseSessionOptions): UseSession {
   const key = options.enabled === false ? '' : keyOf(options);
   const latest = useRef(options);
-  // Before the subscription below, whose effect runs after this one.
+  // Declared before the subscription, so that this effect runs first.
   useEffect(() => {
     latest.current = options;
     registry.renew(key, options);
@@ -126,17 +127,17 @@ export function useExecution(options: UseExecutionOptions): UseExecution {
   const { statuses, ...rest } = useSession(options as UseSessionOptions);
   const { client, session, execution } = options;
   const interrupt = useCallback(
-    async (request: { reason?: string; force?: boolean } = {}) => needed(client).interrupt(session, execution, request),
+    async (request: { reason?: string; force?: boolean } = {}) => required(client).interrupt(session, execution, request),
     [client, session, execution],
   );
   const send = useCallback(
-    async (data: string) => needed(client).sendInput(session, execution, data),
+    async (data: string) => required(client).sendInput(session, execution, data),
     [client, session, execution],
   );
   return { ...rest, status: statuses.get(execution) ?? null, ...(client ? { interrupt, send } : {}) };
 }
 
-function needed(client: HoldfastClient | undefined): HoldfastClient {
+function required(client: HoldfastClient | undefined): HoldfastClient {
   if (!client) throw new TypeError('a client is needed');
   return client;
 }

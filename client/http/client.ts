@@ -1,8 +1,9 @@
 /**
- * A small client for the HTTP API. An answer that is not the wanted one is thrown as a `HoldfastError`, which carries the problem document.
+ * A small client for the HTTP API. A failed call throws a `HoldfastError` with the problem document.
  *
- * What may be repeated is: everything but `sendInput`, whose text would reach the job twice. `start` may, because the execution id is made
- * here before the first attempt, and a start with a known id and the same request answers with the execution that exists.
+ * Every call is repeatable but `sendInput`, whose text would reach the job twice. `start` is
+ * repeatable because the client makes the execution id before the first attempt, and a second start
+ * with the same id and request returns the execution that exists.
  */
 
 import {
@@ -23,17 +24,17 @@ import { eventPageOf, eventsCall } from './read-events.ts';
 import { CLIENT_DEFAULTS, pause, type RequestFunction, requester } from './request.ts';
 import type { ClientOptions, EventsOptions, HoldfastClient, Page, SessionItem, Ticket, TicketRequest } from './types.ts';
 
-/** An answer to a long poll that took longer was held by the coordinator, or came after an outage. */
+/** A long poll that took longer than this was held by the coordinator, or ended after an outage. */
 const HELD_MS = 1000;
 
-/** CLS19: what a coordinator says too that has the wrong key or the wrong data for a moment. */
+/** CLS19: a coordinator with a wrong key or the wrong data sends these too, for a moment. */
 const mayPass = (error: unknown): boolean =>
   error instanceof HoldfastError && !error.retryable && (error.status === 401 || (error.status === 404 && !error.facts.deleted));
 
 export function createClient(options: ClientOptions): HoldfastClient {
   const credential = credentialOf(options, options.attemptTimeoutMs ?? CLIENT_DEFAULTS.attemptTimeoutMs);
   const request = requester(options, credential);
-  // A stream makes its own pauses between attempts, and asks for a ticket in each.
+  // A stream has its own pauses between attempts, and needs a ticket for each.
   const onceOnly = requester({ ...options, retryBudgetMs: 0, rateLimitBudgetMs: 0 }, credential);
   const { connect, WebSocketImpl, refusedBudgetMs = CLIENT_DEFAULTS.refusedBudgetMs } = options;
   const streamDefaults = { ...(connect ? { connect } : {}), ...(WebSocketImpl ? { WebSocketImpl } : {}) };
@@ -49,7 +50,7 @@ export function createClient(options: ClientOptions): HoldfastClient {
     signal?: AbortSignal,
   ): Promise<Ticket> => {
     const path = `${sessionPath(session)}/tickets`;
-    const call = { method: 'POST', path, body: ticketRequest, repeatable: true, severalAtOnce: true } as const;
+    const call = { method: 'POST', path, body: ticketRequest, repeatable: true, hedged: true } as const;
     return (await by(call, signal)).body as unknown as Ticket;
   };
 
@@ -94,7 +95,7 @@ export function createClient(options: ClientOptions): HoldfastClient {
         } catch (error) {
           const now = monotonicNow();
           refusedSince ??= now;
-          // A question that was held, or asked again in an outage, has found the coordinator before.
+          // A poll that was held, or repeated in an outage, has reached the coordinator before.
           known ||= now - askedAt > HELD_MS;
           if (!known || !mayPass(error) || askedAt - refusedSince > refusedBudgetMs) throw error;
           await pause(1000, signal);
@@ -103,7 +104,7 @@ export function createClient(options: ClientOptions): HoldfastClient {
         if (isTerminal(found.status)) return found;
         known = true;
         refusedSince = null;
-        // A server that does not hold its answer must not be asked in a hot loop.
+        // No hot loop against a server that does not hold its answer.
         if (monotonicNow() - askedAt < HELD_MS) await pause(1000, signal);
       }
     },
@@ -171,8 +172,8 @@ export function createClient(options: ClientOptions): HoldfastClient {
 }
 
 /**
- * A header where there is a socket that takes one, else a new ticket for every connection. What the stream asks for narrows the ticket, so
- * that a page that gets hold of it reads no more than this.
+ * The API key as a header if the socket can send one, else a new ticket for each connection. The
+ * ticket allows no more than the stream asks for, in case it leaks.
  */
 function streamCredential(
   { apiKey, ticket, connect, WebSocketImpl }: ClientOptions,

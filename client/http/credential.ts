@@ -1,24 +1,25 @@
 /**
- * The credential of a client: an API key, a ticket, or a way to get tickets. Over HTTP each travels as a Bearer token.
+ * The credential of a client: an API key, a ticket, or a function that returns tickets. Over HTTP
+ * each is sent as a Bearer token.
  *
- * A ticket that comes from a function is kept while it lives, by both signals: the server has not refused it, and by its own `exp` it is
- * not over. Concurrent calls share one replacement.
+ * A ticket from a function is reused until the server refuses it or its own `exp` has passed.
+ * Concurrent calls share one replacement.
  */
 
 import { HoldfastError } from './error.ts';
-import { OneReplacement } from './one-replacement.ts';
+import { ReplaceOnce } from './replace-once.ts';
 
 export type TicketSource = string | (() => string | Promise<string>);
 
 export type ClientCredential = { apiKey: string; ticket?: never } | { ticket: TicketSource; apiKey?: never };
 
-/** A ticket is not used in its last moments: it would be over when it arrives. */
+/** A ticket is not used just before its expiry: it would have expired on arrival. */
 const EXPIRY_MARGIN_MS = 2_000;
 
 export interface Credential {
   /** Rejects with `no_ticket`, or with the reason of `signal`. */
   current(signal?: AbortSignal): Promise<string>;
-  /** The server refused this one. Whether asking for another makes sense. */
+  /** The server refused this one. True when there may be another. */
   refused(bearer: string): boolean;
 }
 
@@ -26,7 +27,7 @@ export function credentialOf({ apiKey, ticket }: ClientCredential, giveUpMs: num
   const fixed = apiKey ?? (typeof ticket === 'string' ? ticket : undefined);
   if (fixed !== undefined) return { current: async () => fixed, refused: () => false };
   if (typeof ticket !== 'function') throw new TypeError('apiKey or ticket is needed');
-  const tickets = new OneReplacement<string>({
+  const tickets = new ReplaceOnce<string>({
     giveUpMs,
     make: ticket,
     isAlive: (text) => (expiryOf(text) ?? Number.POSITIVE_INFINITY) - EXPIRY_MARGIN_MS > Date.now(),
@@ -46,7 +47,7 @@ export function credentialOf({ apiKey, ticket }: ClientCredential, giveUpMs: num
   };
 }
 
-/** Tried again, unless the ticket function's error says itself that this is of no use. */
+/** Retried, unless the error of the ticket function has `retryable: false`. */
 function noTicket(error: unknown): HoldfastError {
   const { retryable, message } = (error ?? {}) as { retryable?: unknown; message?: unknown };
   return new HoldfastError({
@@ -58,7 +59,7 @@ function noTicket(error: unknown): HoldfastError {
   });
 }
 
-/** `exp` of a JWT in milliseconds since the epoch; null for what is none. It is read, not checked: the server checks. */
+/** `exp` of a JWT in milliseconds since the epoch; null when it cannot be read. Does not verify the JWT: the server does. */
 export function expiryOf(ticket: string): number | null {
   try {
     const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
@@ -69,7 +70,7 @@ export function expiryOf(ticket: string): number | null {
   }
 }
 
-/** One caller's leaving does not end what others share. */
+/** An abort rejects one caller and leaves the shared promise alone. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {

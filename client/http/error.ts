@@ -1,10 +1,10 @@
-/** What a call of the API throws: the problem document when there was one, else what is known of the failed attempt. */
+/** The error of an API call: the problem document if there was one, else what is known about the failed attempt. */
 
 import type { ProblemCode } from '../../protocol/index.ts';
 
 /**
- * `unreachable`: no answer. `timeout`: none in time. `bad_answer`: one that is not the API's, such as a proxy's error page.
- * `no_ticket`: the function that gets tickets failed, and nothing was sent.
+ * `unreachable`: no answer. `timeout`: none in time. `bad_answer`: one that is not the API's, such
+ * as a proxy's error page. `no_ticket`: the ticket function failed, and nothing was sent.
  */
 export type ClientErrorCode = ProblemCode | 'unreachable' | 'timeout' | 'bad_answer' | 'no_ticket';
 

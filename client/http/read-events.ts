@@ -1,5 +1,6 @@
 /**
- * One page of a log over HTTP: the catch-up read of the Durable Streams route (STR22). For what lies behind; what comes is `connectSession`'s.
+ * One page of a log over HTTP: the catch-up read of the Durable Streams route (STR22). It reads past
+ * events; `connectSession` follows new ones.
  */
 
 import type { LoggedEvent } from '../../protocol/index.ts';
@@ -7,36 +8,37 @@ import { HoldfastError } from './error.ts';
 import type { Answer, Call } from './request.ts';
 
 export interface ReadEventsOptions {
-  /** Only events of this one. */
+  /** Only events of this execution. */
   execution?: string;
-  /** Only events of these types. The server sends all of a page; what is not wanted is dropped here. */
+  /** Only events of these types. The server sends the whole page; the client drops the other types. */
   types?: readonly string[];
   /**
-   * Events after this offset. 0 is the oldest that is kept; another offset that is no longer kept is refused with `offset_expired`. `tail` is
-   * the end of the log: an empty page, whose `next` says where that is.
+   * Events after this offset. 0 begins at the oldest that is kept; any other offset that is no
+   * longer kept is refused with `offset_expired`. `tail` is the end of the log: an empty page whose
+   * `next` is that end.
    */
   after: number | 'tail';
-  /** The log that is meant: `generation` of the page before. Another one is refused with `log_replaced`. */
+  /** `generation` of the page before. Another log is refused with `log_replaced`. */
   generation?: string | undefined;
-  /** At most so many events. Default: what a page of about 1 MiB holds. */
+  /** At most this many events. Default: a page of about 1 MiB. */
   limit?: number;
   signal?: AbortSignal;
 }
 
 export interface EventPage {
-  /** Ascending. May be empty although more follows: a page in which `types` left nothing. */
+  /** Ascending. May be empty although more events follow, when `types` dropped the whole page. */
   events: LoggedEvent[];
   /** `after` of the next page. */
   next: number;
-  /** The page ends at the newest event there was. */
+  /** The page ends at the newest event. */
   upToDate: boolean;
-  /** With `execution`: it has ended, and nothing follows. */
+  /** With `execution`: it has ended, and no event follows. */
   closed: boolean;
-  /** Which log of this name it is. A coordinator of 0.1.0 does not say. */
+  /** Identifies the log among those of the same session id. A coordinator of 0.1.0 does not send it. */
   generation?: string;
 }
 
-/** A page is larger than other answers. */
+/** Extra time, because a page is larger than other answers. */
 const PAGE_EXTRA_MS = 20_000;
 
 const isWholeNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -49,7 +51,7 @@ export function eventsCall(path: string, { after, limit, generation }: ReadEvent
     method: 'GET',
     path: `${path}/events`,
     query: { offset, generation },
-    // One that asks for JSON alone is taken for the client of 0.1.0, and told no generation (STR32).
+    // The coordinator sends no generation to a client that accepts only JSON, as 0.1.0 does (STR32).
     headers: { accept: 'application/json, */*;q=0.1' },
     repeatable: true,
     heldMs: PAGE_EXTRA_MS,
@@ -68,7 +70,7 @@ export function eventPageOf(
   const events = wanted.slice(0, limit);
   const last = events.at(-1);
   const log = generation === undefined ? {} : { generation };
-  // What the limit left out is the next page's.
+  // The next page begins with the events that the limit left out.
   if (last && events.length < wanted.length) return { events, next: last.offset, upToDate: false, closed: false, ...log };
   return {
     ...log,

@@ -1,9 +1,9 @@
 /**
- * One call of the HTTP API: the attempts, their credential, and the pauses in between.
+ * One call of the HTTP API: its attempts, their credential, and the pauses between them.
  *
- * Q1  Only what may be repeated is repeated, and not past the budget.
- * Q2  A refused credential is replaced once per call, when there is a way to get another. The 401 says that nothing was done, so this holds for
- *     calls that may not be repeated, too.
+ * Q1  Only repeatable calls are retried, and only within the budget.
+ * Q2  A refused credential is replaced once per call, if another can be had. A 401 means that the
+ *     server did nothing, so this holds for calls that are not repeatable, too.
  */
 
 import {
@@ -17,7 +17,7 @@ import {
 } from '../../protocol/index.ts';
 import type { Credential } from './credential.ts';
 import { HoldfastError } from './error.ts';
-import { firstAnswer } from './first-answer.ts';
+import { hedge } from './hedge.ts';
 
 export const CLIENT_DEFAULTS = {
   retryBudgetMs: 30_000,
@@ -33,16 +33,20 @@ export interface RequestOptions {
   fetch?: typeof globalThis.fetch;
   /** Total time that one call may spend on attempts and pauses. */
   retryBudgetMs?: number;
-  /** How long `wait` goes on against `unauthorized` and `not_found` once it was answered (CLS19). Covers a restart with another key or folder. */
+  /**
+   * How long `wait` keeps trying against `unauthorized` and `not_found` after its first answer
+   * (CLS19). Covers a coordinator that restarts with another key or folder.
+   */
   refusedBudgetMs?: number;
   /**
-   * The same for a call that the coordinator puts off because too many are made (429 `rate_limited`): it says itself when to come again, so a caller who wants to
-   * know soon of a coordinator that is not there may wait longer for one that is. `retryBudgetMs` when left out.
+   * The budget while the coordinator refuses calls as too frequent (429 `rate_limited`). It may be
+   * longer than `retryBudgetMs`, because the coordinator is there and says when to retry. Default:
+   * `retryBudgetMs`.
    */
   rateLimitBudgetMs?: number;
-  /** One attempt, without the time that a long poll asks the server to wait. */
+  /** For one attempt, in addition to the time that a long poll asks the server to wait. */
   attemptTimeoutMs?: number;
-  /** Told before each pause, so that a person need not wonder. */
+  /** Called before each pause, so that a program can show why it waits. */
   onRetry?: (error: HoldfastError, delayMs: number) => void;
   random?: () => number;
 }
@@ -54,11 +58,11 @@ export interface Call {
   body?: unknown;
   headers?: Record<string, string>;
   repeatable: boolean;
-  /** A later attempt that is refused with this says that an earlier one was carried out, and its answer lost. */
+  /** When a retry is refused with this code, an earlier attempt succeeded and its answer was lost. */
   doneBefore?: ProblemCode;
-  /** A short question that changes nothing, and that somebody waits for: it is asked again beside the first when no answer comes soon (first-answer). */
-  severalAtOnce?: boolean;
-  /** Milliseconds that the answer may take longer than usual: the server was asked to hold it, or it is large. */
+  /** For a short request that may run several times at once, and that a user waits for. */
+  hedged?: boolean;
+  /** Extra milliseconds for the answer: the server holds it on request, or it is large. */
   heldMs?: number;
 }
 
@@ -67,7 +71,7 @@ export interface Answer {
   headers: Headers;
   /** The JSON of the answer; null when there was no body. */
   value: unknown;
-  /** The same when it is an object, else an empty one. */
+  /** `value` if it is an object, else an empty object. */
   body: Record<string, unknown>;
 }
 
@@ -75,7 +79,7 @@ export type RequestFunction = (call: Call, signal?: AbortSignal) => Promise<Answ
 
 export function requester(options: RequestOptions, credential: Credential): RequestFunction {
   const base = options.url.replace(/\/+$/, '').replace(/^ws/, 'http');
-  // Throws here, at the call that has the mistake, when it is none.
+  // Throws for an invalid URL here, in the call that has the mistake.
   new URL(base);
   const send = options.fetch ?? globalThis.fetch;
   const { retryBudgetMs, attemptTimeoutMs, retryBaseMs, retryCapMs } = { ...CLIENT_DEFAULTS, ...defined(options) };
@@ -87,7 +91,7 @@ export function requester(options: RequestOptions, credential: Credential): Requ
       if (value !== undefined) url.searchParams.set(name, String(value));
     const timeout = AbortSignal.timeout(attemptTimeoutMs + (call.heldMs ?? 0));
     const ends = signal ? AbortSignal.any([signal, timeout]) : timeout;
-    const ask = async (ends: AbortSignal): Promise<Answer> => {
+    const fetchOnce = async (ends: AbortSignal): Promise<Answer> => {
       const response = await send(url, {
         method: call.method,
         headers: {
@@ -98,7 +102,7 @@ export function requester(options: RequestOptions, credential: Credential): Requ
         },
         body: call.body === undefined ? null : JSON.stringify(call.body),
         ...(inPage() ? { cache: 'no-store' as const } : {}),
-        // `follow` would send the body and our own headers to any address that the answer names.
+        // `follow` would send the body and our headers to any address that the answer names.
         redirect: 'manual',
         signal: ends,
       });
@@ -106,8 +110,8 @@ export function requester(options: RequestOptions, credential: Credential): Requ
       return readAnswer(response.status, await response.text(), response.headers);
     };
     try {
-      if (!call.severalAtOnce) return await ask(ends);
-      return await firstAnswer(ask, { signal: ends, isAnswer: (error) => error instanceof HoldfastError });
+      if (!call.hedged) return await fetchOnce(ends);
+      return await hedge(fetchOnce, { signal: ends, isAnswer: (error) => error instanceof HoldfastError });
     } catch (error) {
       if (error instanceof HoldfastError) throw error;
       if (signal?.aborted) throw signal.reason;
@@ -143,9 +147,9 @@ export function requester(options: RequestOptions, credential: Credential): Requ
         failures += 1;
         if (!mayRepeat(error, call)) throw error;
         const now = monotonicNow();
-        // A poll that was held for a minute before it broke has not used up the budget of an outage.
+        // The budget begins with the failure: a long poll may have been held for a minute before it.
         if (failures === 1 && call.heldMs) startedAt = now;
-        // Nobody but the coordinator may put a caller off for longer than the curve does.
+        // Only the coordinator may ask for a longer wait than the cap.
         const asked = error.retryAfterMs;
         const leastMs = asked !== null && error.code === 'bad_answer' ? Math.min(asked, retryCapMs) : asked;
         const curve = { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random };
@@ -161,15 +165,16 @@ export function requester(options: RequestOptions, credential: Credential): Requ
 }
 
 /**
- * A page's HTTP cache knows a log by its address alone: after another user signed in, or a session was deleted and its name used again, it would give
- * the old pages. Elsewhere there is no such cache, and some runtimes refuse the option.
+ * A browser's HTTP cache knows a log by its address alone. It would return old pages after another
+ * user signed in, or after a session was deleted and its id used again. Other platforms have no such
+ * cache, and some refuse the option.
  */
 const inPage = (): boolean => 'document' in globalThis;
 
-/** A browser hides the status and the target of a redirect that was not followed. */
+/** A browser hides the status and the target of a redirect that it did not follow. */
 const isRedirect = ({ type, status }: Response): boolean => type === 'opaqueredirect' || (status >= 300 && status < 400);
 
-/** Where the target is known it says what to set. */
+/** The message names the target, if it is known, so that the user can set it. */
 function redirected({ status, headers }: Response, asked: URL): HoldfastError {
   const location = headers.get('location');
   const target = location !== null && URL.canParse(location, asked.href) ? new URL(location, asked.href).origin : null;
@@ -177,7 +182,7 @@ function redirected({ status, headers }: Response, asked: URL): HoldfastError {
   return new HoldfastError({
     code: 'bad_answer',
     message: `${asked.origin} answered with a redirect${to}, which is not followed: use the URL of the deployment itself`,
-    // A sign-in page in front of the network redirects too, and passes.
+    // A captive portal redirects too, for a while.
     retryable: true,
     status,
   });
@@ -206,7 +211,7 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
       : ok
         ? 'the answer is not JSON: is this the URL of a Holdfast deployment?'
         : describeForeignAnswer(status, headers.get('content-type')),
-    // Of what somebody in between answered nothing is known, so the next attempt may reach the coordinator.
+    // An answer of a proxy says nothing about the coordinator, which the next attempt may reach.
     retryable: retryable !== false,
     status,
     requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
@@ -216,8 +221,8 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
 }
 
 /**
- * Busy sessions (409) are `retryable` for a caller who wants to wait for them; that is not this function's to decide. Input may go out
- * again only when it is known that nothing was done with it.
+ * A busy session (409) is `retryable`, but whether to wait for it is the caller's decision. Input is
+ * sent again only when the server certainly did nothing with it.
  */
 function mayRepeat({ status, code, retryable }: HoldfastError, { repeatable }: Call): boolean {
   if (!retryable || (status === 409 && code !== 'bad_answer')) return false;
@@ -227,7 +232,7 @@ function mayRepeat({ status, code, retryable }: HoldfastError, { repeatable }: C
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** `undefined` for what is no JSON, which JSON can not say. */
+/** `undefined`, which no JSON text stands for, when the text is not JSON. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -243,8 +248,8 @@ function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
 }
 
 /**
- * `fetch` says only "fetch failed", as a TypeError; the cause has the reason. A fetch that a program gave may fail with a sentence of its own. The command line
- * says more (cli/explain.ts).
+ * The TypeError of `fetch` says only "fetch failed"; its cause has the reason. A `fetch` option may
+ * throw an error with its own message. The command line explains more (cli/explain.ts).
  */
 function transportMessage(error: unknown): string {
   if (error instanceof Error && !(error instanceof TypeError)) return error.message;

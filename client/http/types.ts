@@ -1,4 +1,4 @@
-/** What the HTTP client takes and gives. All of it is public, nothing runs. */
+/** The public types of the HTTP client. */
 
 import type { Execution, IngestAccess, OpenStatus, SessionSummary, StartRequest, Status } from '../../protocol/index.ts';
 import type { SessionStreamOptions } from '../stream/options.ts';
@@ -7,7 +7,7 @@ import type { ClientCredential } from './credential.ts';
 import type { EventPage, ReadEventsOptions } from './read-events.ts';
 import type { RequestOptions } from './request.ts';
 
-/** An API key, or a ticket (or a function that gets one) for a client that only reads. */
+/** An API key; or a ticket, or a function that returns one, for a client that only reads. */
 export type ClientOptions = RequestOptions & ClientCredential & Pick<SessionStreamOptions, 'connect' | 'WebSocketImpl'>;
 
 export interface CallOptions {
@@ -15,7 +15,7 @@ export interface CallOptions {
 }
 
 export interface Started {
-  /** False when this id was started before with the same request. */
+  /** False when this id was started before, with the same request. */
   created: boolean;
   execution: Execution;
   ingest: IngestAccess;
@@ -36,7 +36,7 @@ export interface SessionItem {
   id: string;
   lastActivityAt: number;
   execution: Execution | null;
-  /** How many of its executions are not over, that one among them. Absent where the deployment, or the session as it last told, is from before this. */
+  /** How many of its executions are open, `execution` included. Older deployments and entries do not have it. */
   open?: Record<OpenStatus, number>;
   [field: string]: unknown;
 }
@@ -45,24 +45,24 @@ export interface TicketRequest {
   execution?: string;
   types?: readonly string[];
   ttlSeconds?: number;
-  /** How long a connection that is made with it may last: not below `ttlSeconds`, an hour more when left out. */
+  /** How long a connection with this ticket may last. At least `ttlSeconds`; default: an hour more. */
   untilSeconds?: number;
 }
 
-/** What `connectSession` takes, without what the client knows. */
+/** The options of `connectSession`, without those that the client fills in. */
 export type EventsOptions = Omit<SessionStreamOptions, 'url' | 'session' | 'getTicket' | 'apiKey'>;
 
 export interface HoldfastClient {
-  /** The execution id is made here unless the request has one. */
+  /** Makes an execution id unless the request has one. */
   start(session: string, request: StartRequest, options?: CallOptions): Promise<Started>;
-  /** `waitSeconds` answers when the execution has ended, or after that time with what it is then. */
+  /** With `waitSeconds` it resolves when the execution has ended, or after that time with its current state. */
   get(session: string, execution: string, options?: CallOptions & { waitSeconds?: number }): Promise<Execution>;
-  /** Asks until the execution has ended. Lasts as long as the execution does; outages longer than the retry budget are thrown. */
+  /** Polls until the execution has ended. Throws after an outage that is longer than the retry budget. */
   wait(session: string, execution: string, options?: CallOptions): Promise<Execution>;
   list(session: string, options?: CallOptions & ListQuery): Promise<Page<Execution>>;
   sessions(options?: CallOptions & ListQuery): Promise<Page<SessionItem>>;
   session(session: string, options?: CallOptions): Promise<SessionSummary>;
-  /** `accepted: false`: it had ended before. `settled`: this call ended it, as nothing ran yet; the verdict of a running one comes later. */
+  /** `accepted: false`: it had ended before. `settled`: this call ended it, because it did not run yet. A running one ends later. */
   interrupt(
     session: string,
     execution: string,
@@ -78,13 +78,13 @@ export interface HoldfastClient {
   ): Promise<{ settled: boolean }>;
   sendInput(session: string, execution: string, data: string, options?: CallOptions): Promise<void>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
-  /** Deletes the session with its log. Deleting one that is not there (any more) is refused with `session_not_found`. */
+  /** Deletes the session with its log. Refused with `session_not_found` when there is no such session. */
   deleteSession(session: string, options?: CallOptions): Promise<void>;
-  /** One page of what is in the log. */
+  /** One page of the log. */
   readEvents(session: string, options: ReadEventsOptions): Promise<EventPage>;
-  /** Follows the session, with this client's credential. A stream that is not read to its end is to be closed. */
+  /** Follows the session with this client's credential. Close a stream that you do not read to its end. */
   events(session: string, options?: EventsOptions): SessionStream;
-  /** A handle of one execution. Nothing is asked of anyone before one of its methods is called, not even whether it exists. */
+  /** A handle for one execution. Sends nothing by itself, and does not check whether the execution exists. */
   execution(session: string, id: string): ExecutionHandle;
 }
 
@@ -99,14 +99,14 @@ export interface ExecutionHandle {
   readonly session: string;
   readonly id: string;
   get(options?: CallOptions & { waitSeconds?: number }): Promise<Execution>;
-  /** Resolves with the execution when it has ended, however it ended. */
+  /** Resolves with the execution when it has ended, in whatever way. */
   wait(options?: CallOptions): Promise<Execution>;
   interrupt(request?: { reason?: string; force?: boolean }, options?: CallOptions): ReturnType<HoldfastClient['interrupt']>;
   fail(request: { code: string; message: string }, options?: CallOptions): Promise<{ settled: boolean }>;
-  /** Text for the job's stdin. It is not sent again when its answer was lost. */
+  /** Text for the job's stdin. Not retried when the answer was lost. */
   send(data: string, options?: CallOptions): Promise<void>;
   events(options?: Omit<EventsOptions, 'execution'>): SessionStream;
   readEvents(options: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage>;
-  /** A ticket that reads this execution alone. */
+  /** A ticket for reading this execution only. */
   ticket(request?: Omit<TicketRequest, 'execution'>, options?: CallOptions): Promise<Ticket>;
 }

@@ -1,30 +1,31 @@
 /**
- * A stream as a store: what a user interface shows of it, as one immutable snapshot at a time.
+ * A stream as a store for a user interface: one immutable snapshot at a time.
  *
- * Owns the events that are kept, the reading loop and the pace of notifications. Does not own who is interested (stream-registry).
+ * Owns the events that are kept, the reading loop and the pace of notifications. Does not know who
+ * uses it (stream-registry).
  *
- * T1  A snapshot changes only when something in it did, and all of what came since the last one is in the next: one rendering for a batch.
- * T2  At most `maxEvents` are kept, the newest ones. What was dropped is counted.
- * T3  A status is the newest that is known: what the hello said, then what came after it. Replaying an old log does not run through the old
- *     statuses again.
- * T4  A snapshot holds events of one log. What a session that was made again has is another log.
+ * T1  A new snapshot holds everything since the last one: one rendering for a batch.
+ * T2  Keeps the newest `maxEvents` and counts the others.
+ * T3  A status is the newest one known: from the hello, then from later events. The replay of an old
+ *     log does not show old statuses.
+ * T4  A snapshot holds events of one log. A session that was deleted and made again has another.
  */
 
 import { isStatus, type LoggedEvent, monotonicNow, type Status } from '../../protocol/index.ts';
-import type { SessionStream } from '../stream/session-stream.ts';
 import { LOG_REPLACED, type StreamControl, StreamFailure, type StreamState } from '../stream/options.ts';
+import type { SessionStream } from '../stream/session-stream.ts';
 
 export interface SessionSnapshot {
   /** The newest `maxEvents`, ascending. */
   readonly events: readonly LoggedEvent[];
-  /** Events that came and are no longer in `events`. */
+  /** Events that were received and are no longer in `events`. */
   readonly dropped: number;
   readonly state: StreamState;
-  /** What was in the log when the stream began is all here; what came since was live. */
+  /** Every event that was in the log when the stream began has been received. */
   readonly caughtUp: boolean;
-  /** Newest known status of each execution that the stream has heard of. */
+  /** Newest known status of each execution. */
   readonly statuses: ReadonlyMap<string, Status>;
-  /** Why the stream failed. `reconnect()` is the way back. */
+  /** Why the stream failed. `reconnect()` tries again. */
   readonly error: StreamFailure | null;
 }
 
@@ -37,7 +38,7 @@ export const INITIAL_SNAPSHOT: SessionSnapshot = {
   error: null,
 };
 
-/** One frame of a 60 Hz screen: nobody sees more. */
+/** One frame of a 60 Hz screen. */
 const NOTIFY_MS = 16;
 
 export interface StreamHooks {
@@ -61,7 +62,7 @@ export class SessionStore {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #notifiedAt = Number.NEGATIVE_INFINITY;
 
-  /** Opens the stream. `open` is called again, with `fresh`, for the log of a session that was made again: from its beginning. */
+  /** Opens the stream. After `log_replaced`, `open` is called again with `fresh`, to read the new log from its beginning. */
   constructor(open: (hooks: StreamHooks, fresh: boolean) => SessionStream, maxEvents: number) {
     this.#maxEvents = maxEvents;
     const hooks: StreamHooks = {
@@ -85,7 +86,7 @@ export class SessionStore {
     return () => this.#listeners.delete(listener);
   }
 
-  /** After `log_replaced` it begins anew, with the log that is there now and nothing of the old one (T4). */
+  /** After `log_replaced` it starts over with the new log (T4). */
   reconnect(): void {
     if (this.#error?.code === LOG_REPLACED) this.#restart();
     else this.#stream.reconnect();
@@ -119,7 +120,7 @@ export class SessionStore {
           this.#fresh.push(event);
           this.#learn(event);
         }
-        // T2: the timers of a hidden page may be a minute apart.
+        // T2: in a hidden page a minute may pass until the next snapshot.
         const excess = this.#fresh.length - this.#maxEvents;
         if (excess > this.#maxEvents) this.#droppedFresh += this.#fresh.splice(0, excess).length;
         this.#notify();
@@ -153,7 +154,7 @@ export class SessionStore {
     for (const { id, status } of hello?.executions ?? []) this.#setStatus(id, status);
   }
 
-  /** T1: at once when it was quiet, else with all that comes until the next frame. */
+  /** T1: at once after a quiet time, else at the next frame with everything until then. */
   #notify(): void {
     if (this.#timer) return;
     const waitMs = Math.max(0, this.#notifiedAt + NOTIFY_MS - monotonicNow());

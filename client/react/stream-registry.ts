@@ -1,22 +1,24 @@
 /**
- * Who is interested in which stream: components that ask for the same get the same one.
+ * The streams of the hooks: components with the same key share one.
  *
- * Owns the stores by key, the number of holders of each, and the time for which one without holders is kept.
+ * Owns the stores by key, the number of holders of each, and the time until an unused one is closed.
  *
- * U1  One stream per key, however many hold it. It is opened with the first holder, never by a mere look at it.
- * U2  It is closed `lingerMs` after the last holder left. Who comes back before finds it with all it has: React's Strict Mode and hot reloading take
- *     every component down and put it up again, and so does going to another view and back.
+ * U1  One stream per key, for any number of holders. The first holder opens it; reading a snapshot
+ *     does not.
+ * U2  It is closed `lingerMs` after the last holder left. A holder that returns earlier finds it
+ *     with all its events: React's Strict Mode and hot reloading unmount and mount every component,
+ *     and so does a short look at another view.
  */
 
 import type { SessionStream } from '../stream/session-stream.ts';
 import { INITIAL_SNAPSHOT, type SessionSnapshot, SessionStore, type StreamHooks } from './session-store.ts';
 
-/** A component that is put up again is there within a few frames; a person who turns back, within seconds. */
+/** A component is mounted again within a few frames; a user returns within seconds. */
 export const LINGER_MS = 2_000;
 
 export const MAX_EVENTS_DEFAULT = 5_000;
 
-/** `source` gives what the newest holder asked with: a credential function is needed long after the stream was opened. */
+/** `source` returns the options of the newest holder. The stream needs their credential function long after it was opened. */
 export type OpenStream<S> = (source: () => S, hooks: StreamHooks, fresh: boolean) => SessionStream;
 
 interface Entry<S> {
@@ -45,18 +47,18 @@ export class StreamRegistry<S extends { maxEvents?: number }> {
     return this.#entries.get(key)?.store.snapshot ?? INITIAL_SNAPSHOT;
   }
 
-  /** Null when nobody holds it. */
+  /** Null when there is no holder. */
   store(key: string): SessionStore | null {
     return this.#entries.get(key)?.store ?? null;
   }
 
-  /** The same asking, with functions that are newer. */
+  /** The same options, with newer functions. */
   renew(key: string, source: S): void {
     const entry = this.#entries.get(key);
     if (entry) entry.source = source;
   }
 
-  /** Holds the stream of `key`, opening it from `source` if there is none. Gives a function that lets go of it; calling it twice is once. */
+  /** Holds the stream of `key`, and opens it from `source` if there is none. Returns a function that releases it once. */
   hold(key: string, source: S, listener: () => void): () => void {
     const entry = this.#entries.get(key) ?? this.#add(key, source);
     if (entry.linger) clearTimeout(entry.linger);
@@ -75,12 +77,12 @@ export class StreamRegistry<S extends { maxEvents?: number }> {
   }
 
   #add(key: string, source: S): Entry<S> {
-    const ask = { source };
+    const newest = { source };
     const store = new SessionStore(
-      (hooks, fresh) => this.#open(() => ask.source, hooks, fresh),
+      (hooks, fresh) => this.#open(() => newest.source, hooks, fresh),
       source.maxEvents ?? MAX_EVENTS_DEFAULT,
     );
-    const entry: Entry<S> = Object.assign(ask, { store, holders: 0, linger: null });
+    const entry: Entry<S> = Object.assign(newest, { store, holders: 0, linger: null });
     this.#entries.set(key, entry);
     return entry;
   }

@@ -4,7 +4,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { OneReplacement, type OneReplacementPort } from '../../client/http/one-replacement.ts';
+import { ReplaceOnce, type ReplaceOnceOptions } from '../../client/http/replace-once.ts';
 
 interface Made {
   name: string;
@@ -21,8 +21,8 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
-const replacement = (port: Partial<OneReplacementPort<Made>> = {}) =>
-  new OneReplacement<Made>({
+const replacement = (port: Partial<ReplaceOnceOptions<Made>> = {}) =>
+  new ReplaceOnce<Made>({
     giveUpMs: 1_000,
     make: () => new Promise((resolve, reject) => attempts.push({ resolve, reject })),
     isAlive: ({ alive }) => alive,
