@@ -12,11 +12,10 @@ import { type Execution, type Failure, generationOf, isTerminal } from '../../pr
 import { failure } from '../contract/failure.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
 import { type FeedRequest, openFeed, type StoredEvent } from '../operations/feed.ts';
-import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { callSession } from '../session/call-object.ts';
 import { generationParam } from './params.ts';
-import { beyondTicket, httpReader, narrowByTicket, ticketOver } from './readers.ts';
+import { beyondTicket, narrowByTicket, type Reader, ticketOver } from './readers.ts';
 import { eventStreamOf, type Rendered } from './sse.ts';
 
 /** A catch-up answer has about so much; the rest is for the next. */
@@ -51,10 +50,9 @@ interface StreamRequest {
   cursor: string | null;
 }
 
-export async function readStream(request: Request, env: Env, config: Config, path: StreamPath): Promise<Response | Failure> {
+export async function readStream(request: Request, { caller, ticket }: Reader, path: StreamPath): Promise<Response | Failure> {
+  const { env, tenant } = caller;
   const { session, execution } = path;
-  const reader = await httpReader(request, env, config, session, execution);
-  if (!reader.ok) return reader;
   const wanted = streamParams(new URL(request.url).searchParams);
   if ('code' in wanted) return wanted;
   const { start, live, cursor, generation } = wanted;
@@ -65,13 +63,13 @@ export async function readStream(request: Request, env: Env, config: Config, pat
     types: null,
     generation,
   };
-  const narrowed = narrowByTicket({ ...filter, flow: true }, reader.ticket);
+  const narrowed = narrowByTicket({ ...filter, flow: true }, ticket);
   if (!narrowed) return beyondTicket();
 
   // A ticket of one execution makes the session's stream that execution's: it ends with it.
-  const only = execution ?? reader.ticket?.execution;
+  const only = execution ?? ticket?.execution;
   // D3: this is asked first.
-  const asked = only === undefined ? null : await verdictOffset(env, reader.tenant, session, only, generation);
+  const asked = only === undefined ? null : await verdictOffset(env, tenant, session, only, generation);
   // The session's own stream is there before the execution of the ticket is.
   const unborn = execution === undefined && asked !== null && typeof asked === 'object' && asked.code === 'execution_not_found';
   const settled = unborn ? null : asked;
@@ -82,7 +80,7 @@ export async function readStream(request: Request, env: Env, config: Config, pat
   };
 
   if (request.method === 'HEAD') {
-    const found = await callSession(env, reader.tenant, session, (stub) => stub.getSession());
+    const found = await callSession(env, tenant, session, (stub) => stub.getSession());
     if (!found.ok) return found;
     const { createdAt } = found.session;
     const replaced = refusalOfGeneration(createdAt, generation);
@@ -96,13 +94,13 @@ export async function readStream(request: Request, env: Env, config: Config, pat
     });
   }
 
-  const opened = await openFeed(env, reader.tenant, session, narrowed, request.signal);
+  const opened = await openFeed(env, tenant, session, narrowed, request.signal);
   if (!opened.ok) return opened;
   const { feed, hello } = opened;
   const suffix = suffixOf(request, wanted, hello.generation);
   if (live === 'sse') {
     const events = new StreamEvents(position, suffix, only !== undefined, cursor);
-    return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), { tenant: reader.tenant, session });
+    return eventStreamOf(feed, '', SSE_RECYCLE_MS, (item) => events.of(item), { tenant, session });
   }
   try {
     const from = typeof start === 'object' ? start.after : start === 'oldest' ? hello.earliest - 1 : hello.head;

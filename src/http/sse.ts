@@ -8,11 +8,9 @@
 import type { Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, openFeed, type StoredEvent } from '../operations/feed.ts';
-import type { Config } from '../platform/config.ts';
-import type { Env } from '../platform/env.ts';
 import { logLine, messageOf } from '../platform/log.ts';
 import { numberParam, readerParams } from './params.ts';
-import { beyondTicket, httpReader, narrowByTicket } from './readers.ts';
+import { beyondTicket, narrowByTicket, type Reader } from './readers.ts';
 
 /** Below the 30 s after which impatient proxies and watchdogs give up. */
 export const SSE_PING_MS = 15_000;
@@ -43,14 +41,13 @@ export const SSE_HEADERS = {
   'x-content-type-options': 'nosniff',
 };
 
-export async function streamEvents(request: Request, env: Env, config: Config, session: string): Promise<Response | Failure> {
-  const reader = await httpReader(request, env, config, session);
-  if (!reader.ok) return reader;
+export async function streamEvents(request: Request, { caller, ticket }: Reader, session: string): Promise<Response | Failure> {
+  const { env, tenant } = caller;
   const query = new URL(request.url).searchParams;
   const params = readerParams(query);
   if (!params.ok) return params;
   if (params.request.flow) return failure('bad_request', 'flow: is for WebSocket', { field: 'flow' });
-  const asked = narrowByTicket(params.request, reader.ticket);
+  const asked = narrowByTicket(params.request, ticket);
   if (!asked) return beyondTicket();
   // Browsers send an empty one when there was none.
   const lastEventId = request.headers.get('last-event-id') || null;
@@ -66,7 +63,7 @@ export async function streamEvents(request: Request, env: Env, config: Config, s
       ? { ...rest, after: resumeAfter, tail: null, generation: generation ?? asked.generation ?? null }
       : rest;
 
-  const opened = await openFeed(env, reader.tenant, session, wanted, request.signal);
+  const opened = await openFeed(env, tenant, session, wanted, request.signal);
   if (!opened.ok) return opened;
   const { feed, hello } = opened;
   if (request.method === 'HEAD') {
@@ -75,7 +72,7 @@ export async function streamEvents(request: Request, env: Env, config: Config, s
   }
   const text = new EventText(wanted.executions, wanted.after ?? 0, hello.generation);
   return eventStreamOf(feed, `retry: ${retryMs()}\n\n`, SSE_RECYCLE_MS, (item) => text.of(item), {
-    tenant: reader.tenant,
+    tenant,
     session,
   });
 }

@@ -8,11 +8,9 @@
 import { type Failure, type GapData, gapText, type InterruptRequestedData, type OutputData } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, type OpenFeed, openFeed, type StoredEvent } from '../operations/feed.ts';
-import type { Config } from '../platform/config.ts';
-import type { Env } from '../platform/env.ts';
 import { logLine, messageOf } from '../platform/log.ts';
 import { generationParam } from './params.ts';
-import { beyondTicket, httpReader } from './readers.ts';
+import { beyondTicket, type Reader } from './readers.ts';
 
 /** Attempts in a row that bring nothing, and the pause before each: about half a minute, enough for a deploy. */
 const REOPEN_ATTEMPTS_MAX = 8;
@@ -27,22 +25,20 @@ export interface ExecutionPath {
   execution: string;
 }
 
-export async function readTextLog(request: Request, env: Env, config: Config, path: ExecutionPath): Promise<Response | Failure> {
+export async function readTextLog(request: Request, { caller, ticket }: Reader, path: ExecutionPath): Promise<Response | Failure> {
+  const { env, tenant } = caller;
   const { session, execution } = path;
-  const reader = await httpReader(request, env, config, session, execution);
-  if (!reader.ok) return reader;
   const follow = new URL(request.url).searchParams.get('follow') ?? '0';
   if (follow !== '0' && follow !== '1') return failure('bad_request', 'follow: must be 0 or 1', { field: 'follow' });
   const generation = generationParam(new URL(request.url).searchParams);
   if (!generation.ok) return generation;
-  const { ticket } = reader;
   if (ticket?.execution !== undefined && ticket.execution !== execution) return beyondTicket();
   if (ticket?.types && !ticket.types.includes('output')) return beyondTicket();
 
   const open = (after: number, generation: string | null): Promise<OpenFeed | Failure> =>
     openFeed(
       env,
-      reader.tenant,
+      tenant,
       session,
       { after, tail: null, executions: [execution], types: null, generation, until: ticket?.until ?? null },
       request.signal,
@@ -71,7 +67,7 @@ export async function readTextLog(request: Request, env: Env, config: Config, pa
     until: ticket?.until ?? null,
     signal: request.signal,
   }).catch((error) => {
-    logLine('info', 'log_reader_left', { tenant: reader.tenant, session, execution, message: messageOf(error) });
+    logLine('info', 'log_reader_left', { tenant, session, execution, message: messageOf(error) });
   });
   return new Response(readable, { headers });
 }

@@ -1,7 +1,9 @@
 /**
- * WebSocket upgrades. Credentials and parameters are checked here, in the Worker: a refused wrapper or viewer costs no object anything.
+ * WebSocket upgrades, and the ingest over HTTP. Credentials and parameters are checked in the Worker, so a refused wrapper or
+ * viewer costs no object anything.
  *
- * A wrapper can read an HTTP status, so its refusals are HTTP. A browser can not, so a viewer's refusals are an accepted socket that closes with a code.
+ * A wrapper can read an HTTP status, so its refusals are HTTP. A browser cannot, so a viewer's refusals are an accepted socket
+ * that closes with a code.
  */
 
 import {
@@ -12,9 +14,8 @@ import {
   isId,
   POST_BODY_BYTES_MAX,
   STREAM_SUBPROTOCOL,
-  URL_CHARS_MAX,
 } from '../../protocol/index.ts';
-import { failure, urlTooLong } from '../contract/failure.ts';
+import { failure } from '../contract/failure.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { type IngestClaims, verifyIngestToken } from '../platform/tokens.ts';
@@ -22,10 +23,10 @@ import { callSession } from '../session/call-object.ts';
 import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
 import type { Refusal } from '../session/ingest.ts';
 import { closeCodeOfRefusedViewer } from '../session/operations.ts';
-import { bearerOf, originAllowed } from './auth.ts';
+import { bearerOf } from './auth.ts';
 import { readText } from './body.ts';
 import { readerParams } from './params.ts';
-import { authenticateReader, narrowByTicket, offeredProtocols } from './readers.ts';
+import { beyondTicket, narrowByTicket, offeredProtocols, type Reader } from './readers.ts';
 
 export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';
 
@@ -52,7 +53,7 @@ async function refusalIn<T>(answer: Response | Failure): Promise<T | null> {
 }
 
 /** ING1 begins here: token before upgrade before object. */
-async function authenticateWrapper(
+export async function authenticateWrapper(
   request: Request,
   config: Config,
   path: IngestPath,
@@ -69,10 +70,11 @@ async function authenticateWrapper(
   return verified;
 }
 
-export async function upgradeIngest(request: Request, env: Env, config: Config, path: IngestPath): Promise<Response | Failure> {
-  const wrapper = await authenticateWrapper(request, config, path);
-  if (!wrapper.ok) return wrapper;
-  const { tenant, session, execution } = wrapper.claims;
+export async function upgradeIngest(
+  request: Request,
+  env: Env,
+  { tenant, session, execution }: IngestClaims,
+): Promise<Response | Failure> {
   if (!wantsUpgrade(request)) return failure('upgrade_required', `Connect by WebSocket with subprotocol ${INGEST_SUBPROTOCOL}.`);
   if (!offeredProtocols(request).includes(INGEST_SUBPROTOCOL)) {
     return failure('bad_request', `The WebSocket must offer subprotocol ${INGEST_SUBPROTOCOL}.`, {
@@ -85,10 +87,11 @@ export async function upgradeIngest(request: Request, env: Env, config: Config, 
 }
 
 /** The same frames as an HTTP body; the answers come as lines. */
-export async function postToIngest(request: Request, env: Env, config: Config, path: IngestPath): Promise<Response | Failure> {
-  const wrapper = await authenticateWrapper(request, config, path);
-  if (!wrapper.ok) return wrapper;
-  const { tenant, session, execution } = wrapper.claims;
+export async function postToIngest(
+  request: Request,
+  env: Env,
+  { tenant, session, execution }: IngestClaims,
+): Promise<Response | Failure> {
   const body = await readText(request, POST_BODY_BYTES_MAX);
   if (!body.ok) return body;
   const posted = await callSession(env, tenant, session, (stub) => stub.postIngest(execution, body.text));
@@ -96,23 +99,40 @@ export async function postToIngest(request: Request, env: Env, config: Config, p
   return new Response(`${posted.lines.join('\n')}\n`, { headers: { 'content-type': 'application/x-ndjson' } });
 }
 
-export async function upgradeStream(request: Request, env: Env, config: Config, session: string): Promise<Response | Failure> {
-  if (!wantsUpgrade(request)) return failure('upgrade_required', `Connect by WebSocket with subprotocol ${STREAM_SUBPROTOCOL}.`);
-  const protocol = offeredProtocols(request).includes(STREAM_SUBPROTOCOL) ? STREAM_SUBPROTOCOL : null;
-  const refuse = (code: number, reason: string): Response => refusedSocket(code, reason, protocol);
-  if (request.url.length > URL_CHARS_MAX) return refuse(CLOSE.badFrame, `too_large: ${urlTooLong().message}`);
-  if (!isId(session)) return refuse(CLOSE.badFrame, 'bad_request: the session id is not valid');
-  if (!originAllowed(request, config)) return refuse(CLOSE.credentialRefused, 'forbidden_origin');
-  const reader = await authenticateReader(request, env, config, session);
-  if (!reader.ok) return refuse(reader.limited ? CLOSE.tooManyConnections : CLOSE.credentialRefused, reader.reason);
+export async function upgradeStream(request: Request, { caller, ticket }: Reader, session: string): Promise<Response | Failure> {
   const params = readerParams(new URL(request.url).searchParams);
-  if (!params.ok) return refuse(CLOSE.badFrame, `bad_request: ${params.message}`);
-  const wanted = narrowByTicket(params.request, reader.ticket);
-  if (!wanted) return refuse(CLOSE.credentialRefused, 'ticket_scope');
-  const answer = await upgrade(env, reader.tenant, session, { kind: 'stream', request: wanted, answerRefusals: true }, protocol);
+  if (!params.ok) return refuseViewer(request, params);
+  const wanted = narrowByTicket(params.request, ticket);
+  if (!wanted) return refuseViewer(request, beyondTicket());
+  const protocol = streamProtocol(request);
+  const answer = await upgrade(
+    caller.env,
+    caller.tenant,
+    session,
+    { kind: 'stream', request: wanted, answerRefusals: true },
+    protocol,
+  );
   const refused = await refusalIn<Failure>(answer);
-  return refused ? refuse(closeCodeOfRefusedViewer(refused), refused.code) : answer;
+  return refused ? refusedSocket(closeCodeOfRefusedViewer(refused), refused.code, protocol) : answer;
 }
+
+/** A viewer's upgrade that is refused before its session is asked: a socket that closes with a code (STR1). */
+export function refuseViewer(request: Request, { code, message, facts }: Failure): Response {
+  const protocol = streamProtocol(request);
+  switch (code) {
+    case 'rate_limited':
+      return refusedSocket(CLOSE.tooManyConnections, code, protocol);
+    case 'forbidden_origin':
+      return refusedSocket(CLOSE.credentialRefused, code, protocol);
+    case 'unauthorized':
+      return refusedSocket(CLOSE.credentialRefused, String(facts?.reason), protocol);
+    default:
+      return refusedSocket(CLOSE.badFrame, `${code}: ${message}`, protocol);
+  }
+}
+
+const streamProtocol = (request: Request): string | null =>
+  offeredProtocols(request).includes(STREAM_SUBPROTOCOL) ? STREAM_SUBPROTOCOL : null;
 
 function refusedSocket(code: number, reason: string, protocol: string | null): Response {
   const { 0: client, 1: server } = new WebSocketPair();

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { CLOSE, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { app } from '../../src/http/app.ts';
 import { OPERATIONS } from '../../src/http/openapi/operations.ts';
+import { ALL_ROUTES, ROUTES } from '../../src/http/routes.ts';
 import { signIngestToken, signTicket } from '../../src/platform/tokens.ts';
 import { ask, expectProblem } from './http.ts';
 import {
@@ -245,11 +246,29 @@ async function expectRefusedEverywhere(credential: string | null, { ingest, read
 }
 
 describe('the table', () => {
-  test('has a row for each operation there is, and every route is an operation: whoever adds a route says here who may take it', () => {
-    expect([...OPERATIONS_WITH_A_ROW].sort()).toEqual(OPERATIONS.map(({ id }) => id).sort());
-    const routes = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`);
-    const described = OPERATIONS.map(({ method, path }) => `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`);
-    expect([...new Set(routes)].sort()).toEqual([...described].sort());
+  test('has a row for each operation there is, and the app has no route that is outside of the groups', () => {
+    const ids = ALL_ROUTES.map(({ id }) => id);
+    expect([...OPERATIONS_WITH_A_ROW].sort()).toEqual([...ids].sort());
+    const inGroups = ALL_ROUTES.map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+    // Pages ask before they read.
+    const preflights = Object.values(ROUTES.reader).map(({ path }) => `OPTIONS ${path}`);
+    const mounted = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`);
+    expect([...new Set(mounted)].sort()).toEqual([...inGroups, ...preflights].sort());
+    // Of any method: what runs in front of every route, and the answers to methods that a path of the table does not take.
+    const ofAnyMethod = app.routes.filter(({ method }) => method === 'ALL').map(({ path }) => path);
+    expect([...new Set(ofAnyMethod)].sort()).toEqual([...new Set(['/*', ...ALL_ROUTES.map(({ path }) => path)])].sort());
+  });
+
+  test('describes each route with the credential of its group', () => {
+    const credentials = { public: 'none', ingest: 'ingest', reader: 'reader', key: 'key' } as const;
+    const described = OPERATIONS.map(({ id, method, path, credential }) => [id, method, path, credential]);
+    const grouped = ALL_ROUTES.map(({ id, method, path, group }) => [
+      id,
+      method,
+      path.replace(/:(\w+)/g, '{$1}'),
+      credentials[group],
+    ]);
+    expect(described.sort()).toEqual(grouped.sort());
   });
 
   test('asks what the description says, of whom the description says', () => {

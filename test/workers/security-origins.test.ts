@@ -102,6 +102,19 @@ describe('[STR27] [STR26] a page that reads', () => {
     }
   });
 
+  test('a page can read why its request for the stream is refused, also when it asks neither for an upgrade nor for an event stream', async () => {
+    const way = WAYS.find(({ name }) => name === 'followSession, neither upgrade nor event stream') as Way;
+    const { env, reached } = watched(SETTINGS);
+    for (const origin of ALLOWED) {
+      const answered = await take(way, { session: 'never', execution: 'e1' }, null, env, 'bearer', { origin });
+      expect([answered.status, answered.headers.get('access-control-allow-origin')]).toEqual([426, origin]);
+    }
+    for (const [, origin] of FOREIGN) {
+      withoutCors(await take(way, { session: 'never', execution: 'e1' }, null, env, 'bearer', { origin }));
+    }
+    expect(reached).toEqual([]);
+  });
+
   test('no origin at all is no page: it is judged by its credential alone, and is told nothing of CORS', async () => {
     const subject = await subjectOf();
     for (const way of readers) {

@@ -1,0 +1,34 @@
+/** What the middleware of a group leaves for its handlers. A handler of another group does not compile. */
+
+import type { Context } from 'hono';
+import type { Failure } from '../../protocol/index.ts';
+import type { Caller } from '../operations/service.ts';
+import type { Config } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import type { IngestClaims } from '../platform/tokens.ts';
+import type { Reader } from './readers.ts';
+import type { Group, IdsOf, PathOf } from './routes.ts';
+
+interface CommonVariables {
+  requestId: string;
+}
+
+interface ConfiguredVariables extends CommonVariables {
+  config: Config;
+}
+
+interface GroupVariables {
+  public: CommonVariables;
+  ingest: ConfiguredVariables & { wrapper: IngestClaims };
+  reader: ConfiguredVariables & { reader: Reader };
+  key: ConfiguredVariables & { caller: Caller };
+}
+
+export type AppEnv = { Bindings: Env; Variables: CommonVariables };
+export type ConfiguredEnv = { Bindings: Env; Variables: ConfiguredVariables };
+export type GroupEnv<G extends Group> = { Bindings: Env; Variables: GroupVariables[G] };
+
+/** One handler for each route of the group, no more and no fewer. A failure becomes a problem document. */
+export type Handlers<G extends Group> = {
+  [Id in IdsOf<G>]: (c: Context<GroupEnv<G>, PathOf<G, Id>>) => Response | Promise<Response | Failure>;
+};

@@ -1,0 +1,31 @@
+/**
+ * CORS of the routes for readers (STR27). Not hono/cors: that answers every OPTIONS, preflight or not, and sends the
+ * exposed headers to every origin.
+ */
+
+import type { Config } from '../platform/config.ts';
+import { originAllowed } from './auth.ts';
+
+const EXPOSED = 'etag, retry-after, stream-closed, stream-cursor, stream-next-offset, stream-up-to-date, x-request-id';
+
+/** Lets a page of an allowed origin see the answer. A page of another origin gets no CORS headers. */
+export function withCors(request: Request, config: Config, response: Response): Response {
+  response.headers.append('vary', 'Origin');
+  const origin = request.headers.get('origin');
+  if (origin === null || !originAllowed(request, config)) return response;
+  response.headers.set('access-control-allow-origin', origin);
+  response.headers.set('access-control-expose-headers', EXPOSED);
+  return response;
+}
+
+/** What a browser asks before it sends a request with headers of its own. No credential comes with it. Null: no preflight, or not of an allowed origin. */
+export function preflight(request: Request, config: Config): Response | null {
+  const asks = request.method === 'OPTIONS' && request.headers.has('access-control-request-method');
+  if (!asks || !originAllowed(request, config)) return null;
+  const headers = {
+    'access-control-allow-methods': 'GET, HEAD',
+    'access-control-allow-headers': 'authorization, if-none-match, last-event-id',
+    'access-control-max-age': '600',
+  };
+  return withCors(request, config, new Response(null, { status: 204, headers }));
+}

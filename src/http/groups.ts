@@ -1,0 +1,127 @@
+/**
+ * The middleware of each group of routes (routes.ts): what a request must show before its handler runs.
+ * It is bound to each route of the group, so the order of routes and groups has no effect on rights.
+ */
+
+import type { Context, MiddlewareHandler } from 'hono';
+import { createMiddleware } from 'hono/factory';
+import { type Failure, isId, STREAM_SUBPROTOCOL, URL_CHARS_MAX } from '../../protocol/index.ts';
+import { failure, urlTooLong } from '../contract/failure.ts';
+import type { Caller } from '../operations/service.ts';
+import { readConfig } from '../platform/config.ts';
+import { type RateKind, refusalByRate } from '../platform/rate-limits.ts';
+import { authenticateKey, originAllowed } from './auth.ts';
+import type { AppEnv, ConfiguredEnv, GroupEnv } from './context.ts';
+import { preflight, withCors } from './cors.ts';
+import { problemResponse } from './problem.ts';
+import { authenticateReader, beyondTicket } from './readers.ts';
+import type { Group, ReaderRoute, RouteOf } from './routes.ts';
+import { wantsEventStream } from './sse.ts';
+import { authenticateWrapper, refuseViewer, wantsUpgrade } from './upgrades.ts';
+
+export const MIDDLEWARE: { [G in Group]: (route: RouteOf<G>) => MiddlewareHandler[] } = {
+  public: (route) => (route.configured ? [boundedUrl(), configured] : [boundedUrl()]),
+  ingest: () => [boundedUrl(), configured, asWrapper],
+  reader: (route) => [boundedUrl(refusalOf(route)), configured, readableByPages, asReader(route, refusalOf(route))],
+  key: ({ counts }) => [boundedUrl(), configured, asTenant(() => counts)],
+};
+
+/**
+ * For requests that no route answers: unknown paths, and other methods of known paths. They need a key, so that
+ * a stranger does not learn which paths exist.
+ */
+export const unroutedMiddleware = (): MiddlewareHandler[] => [
+  boundedUrl(),
+  configured,
+  asTenant(({ method }) => (method === 'GET' || method === 'HEAD' ? 'read' : 'change')),
+];
+
+/** For OPTIONS at the path of a reader. A request that is no preflight of an allowed origin counts as unrouted. */
+export const preflightMiddleware = (): MiddlewareHandler[] => [
+  boundedUrl(),
+  configured,
+  createMiddleware<ConfiguredEnv>(async (c, next) => preflight(c.req.raw, c.get('config')) ?? next()),
+];
+
+type Refuse = (c: Context, refusal: Failure) => Response;
+
+const asProblem: Refuse = (c, refusal) => problemResponse(refusal, c.get('requestId'));
+
+/** An upgrade is refused by a close code, because a browser cannot read its status (STR1). */
+const refusalOf =
+  ({ socket }: ReaderRoute): Refuse =>
+  (c, refusal) =>
+    socket && wantsUpgrade(c.req.raw) ? refuseViewer(c.req.raw, refusal) : asProblem(c, refusal);
+
+/** LIM14 */
+const boundedUrl = (refuse: Refuse = asProblem) =>
+  createMiddleware<AppEnv>(async (c, next) => (c.req.raw.url.length > URL_CHARS_MAX ? refuse(c, urlTooLong()) : next()));
+
+/** HTTP3 */
+const configured = createMiddleware<ConfiguredEnv>(async (c, next) => {
+  const read = readConfig(c.env);
+  if (!read.ok) return asProblem(c, failure('not_configured', read.message));
+  c.set('config', read.config);
+  return next();
+});
+
+const asWrapper = createMiddleware<GroupEnv<'ingest'>, '/:session/:execution'>(async (c, next) => {
+  const wrapper = await authenticateWrapper(c.req.raw, c.get('config'), c.req.param());
+  if (!wrapper.ok) return asProblem(c, wrapper);
+  c.set('wrapper', wrapper.claims);
+  return next();
+});
+
+/** Refusals too, or a page could not tell an expired ticket from a broken network. */
+const readableByPages = createMiddleware<ConfiguredEnv>(async (c, next) => {
+  await next();
+  // The headers of an upgrade's answer belong to the runtime.
+  if (c.res.status === 101) return;
+  const caching = c.res.headers.get('cache-control');
+  // HTTP20: a cache would keep the ticket in the address, and the answer, for longer than the ticket lasts.
+  if (c.req.query('ticket') !== undefined && caching !== null) {
+    c.res.headers.set('cache-control', /no-transform/.test(caching) ? 'no-store, no-transform' : 'no-store');
+  }
+  withCors(c.req.raw, c.get('config'), c.res);
+});
+
+/** Everything here is decided before a session is touched. */
+const asReader = ({ reads, socket }: ReaderRoute, refuse: Refuse) =>
+  createMiddleware<GroupEnv<'reader'>>(async (c, next) => {
+    const request = c.req.raw;
+    const config = c.get('config');
+    if (socket && !wantsUpgrade(request) && !wantsEventStream(request)) {
+      return asProblem(c, failure('upgrade_required', `Connect by WebSocket with subprotocol ${STREAM_SUBPROTOCOL}.`));
+    }
+    const ids: Record<string, string> = c.req.param();
+    if (reads === 'log' && !Object.values(ids).every(isId)) {
+      return refuse(c, failure('bad_request', 'The path holds an id that is not valid.'));
+    }
+    if (!originAllowed(request, config)) {
+      return refuse(c, failure('forbidden_origin', 'Pages of this origin may not read here.'));
+    }
+    const reader = await authenticateReader(request, c.env, config, ids.session ?? '');
+    if (!reader.ok) return refuse(c, reader);
+    const { tenant, ticket } = reader;
+    if (reads === 'state' && ticket?.types) return refuse(c, beyondTicket());
+    c.set('reader', { caller: callerOf(c, tenant), ticket });
+    return next();
+  });
+
+const asTenant = (kindOf: (request: Request) => RateKind) =>
+  createMiddleware<GroupEnv<'key'>>(async (c, next) => {
+    const authenticated = await authenticateKey(c.req.raw, c.env, c.get('config'));
+    if (!authenticated.ok) return asProblem(c, authenticated);
+    const { tenant } = authenticated;
+    const limited = await refusalByRate(c.env, kindOf(c.req.raw), tenant);
+    if (limited) return asProblem(c, limited);
+    c.set('caller', callerOf(c, tenant));
+    return next();
+  });
+
+const callerOf = (c: Context, tenant: string): Caller => ({
+  env: c.env,
+  config: c.get('config'),
+  tenant,
+  origin: new URL(c.req.url).origin,
+});

@@ -1,0 +1,93 @@
+/**
+ * Every route of the Worker. A route's group decides who may use it: groups.ts has the middleware of
+ * each group, handlers.ts what its handlers are given, and app.ts mounts these routes and no others.
+ * The API description, the answers to other methods and the security tests are derived from here.
+ *
+ *   public   no credential
+ *   ingest   the ingest token of the execution that the path names
+ *   reader   an API key, or a ticket of the session; pages of allowed origins may use it (CORS)
+ *   key      an API key
+ */
+
+export interface Route {
+  method: 'get' | 'post' | 'delete';
+  path: string;
+}
+
+export interface PublicRoute extends Route {
+  /** Whether it needs a configured deployment (HTTP3). */
+  configured: boolean;
+}
+
+export interface ReaderRoute extends Route {
+  method: 'get';
+  /**
+   * `state`: closed to tickets that are bound to event types, and the credential is checked before
+   * the ids of the path. `log`: the ids are checked first.
+   */
+  reads: 'state' | 'log';
+  /** Also a WebSocket, whose refusals are close codes (STR1). */
+  socket?: true;
+}
+
+export interface KeyRoute extends Route {
+  /** What a request counts as (HTTP25). */
+  counts: 'read' | 'change' | 'ticket';
+}
+
+interface Groups {
+  public: Record<string, PublicRoute>;
+  ingest: Record<string, Route>;
+  reader: Record<string, ReaderRoute>;
+  key: Record<string, KeyRoute>;
+}
+
+export type Group = keyof Groups;
+export type RouteOf<G extends Group> = Groups[G][string];
+
+const SESSIONS = '/v1/sessions';
+const SESSION = `${SESSIONS}/:session` as const;
+const EXECUTIONS = `${SESSION}/executions` as const;
+const EXECUTION = `${EXECUTIONS}/:execution` as const;
+
+/** By the id of the operation. */
+export const ROUTES = {
+  public: {
+    getHealth: { method: 'get', path: '/healthz', configured: false },
+    getDescription: { method: 'get', path: '/openapi.json', configured: true },
+  },
+  ingest: {
+    dialIn: { method: 'get', path: `${EXECUTION}/ingest` },
+    postIngest: { method: 'post', path: `${EXECUTION}/ingest` },
+  },
+  reader: {
+    getSession: { method: 'get', path: SESSION, reads: 'state' },
+    listExecutions: { method: 'get', path: EXECUTIONS, reads: 'state' },
+    getExecution: { method: 'get', path: EXECUTION, reads: 'state' },
+    followSession: { method: 'get', path: `${SESSION}/stream`, reads: 'log', socket: true },
+    readEvents: { method: 'get', path: `${SESSION}/events`, reads: 'log' },
+    readExecutionEvents: { method: 'get', path: `${EXECUTION}/events`, reads: 'log' },
+    readLog: { method: 'get', path: `${EXECUTION}/log`, reads: 'log' },
+  },
+  key: {
+    listSessions: { method: 'get', path: SESSIONS, counts: 'read' },
+    deleteSession: { method: 'delete', path: SESSION, counts: 'change' },
+    createTicket: { method: 'post', path: `${SESSION}/tickets`, counts: 'ticket' },
+    startExecution: { method: 'post', path: EXECUTIONS, counts: 'change' },
+    interruptExecution: { method: 'post', path: `${EXECUTION}/interrupt`, counts: 'change' },
+    failExecution: { method: 'post', path: `${EXECUTION}/fail`, counts: 'change' },
+    sendInput: { method: 'post', path: `${EXECUTION}/input`, counts: 'change' },
+  },
+} as const satisfies Groups;
+
+type Table = typeof ROUTES;
+
+/** The ids of a group's routes, and their paths as literal types. */
+export type IdsOf<G extends Group> = keyof Table[G];
+export type PathOf<G extends Group, Id extends IdsOf<G>> = Table[G][Id] extends { path: infer P extends string } ? P : never;
+export type RouteId = { [G in Group]: IdsOf<G> }[Group];
+
+/** The table as a list. */
+export const ALL_ROUTES: readonly (Route & { id: RouteId; group: Group })[] = (Object.keys(ROUTES) as Group[]).flatMap((group) =>
+  Object.entries<Route>(ROUTES[group]).map(([id, { method, path }]) => ({ id: id as RouteId, group, method, path })),
+);
