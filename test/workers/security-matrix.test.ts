@@ -259,27 +259,15 @@ describe('the table', () => {
     expect([...new Set(ofAnyMethod)].sort()).toEqual([...new Set(['/*', ...ALL_ROUTES.map(({ path }) => path)])].sort());
   });
 
-  test('describes each route with the credential of its group', () => {
-    const credentials = { public: 'none', ingest: 'ingest', reader: 'reader', key: 'key' } as const;
-    const described = OPERATIONS.map(({ id, method, path, credential }) => [id, method, path, credential]);
-    const grouped = ALL_ROUTES.map(({ id, method, path, group }) => [
-      id,
-      method,
-      path.replace(/:(\w+)/g, '{$1}'),
-      credentials[group],
-    ]);
-    expect(described.sort()).toEqual(grouped.sort());
-  });
-
   test('asks what the description says, of whom the description says', () => {
-    for (const { id, method, path, credential } of OPERATIONS) {
+    for (const { id, method, path, group } of OPERATIONS) {
       const ways = WAYS.filter(({ operation }) => operation === id);
       for (const way of ways) {
         expect(way.path({ session: '{session}', execution: '{execution}' }).split('?')[0]).toBe(path);
         expect([method.toUpperCase(), 'HEAD']).toContain(way.method);
-        if (way.opens !== 'nobody') expect(way.opens, way.name).toBe(credential === 'none' ? 'everybody' : credential);
+        if (way.opens !== 'nobody') expect(way.opens, way.name).toBe(group === 'public' ? 'everybody' : group);
       }
-      if (method === 'get' && credential !== 'none' && credential !== 'ingest')
+      if (method === 'get' && group !== 'public' && group !== 'ingest')
         expect(
           ways.some((way) => way.method === 'HEAD'),
           id,

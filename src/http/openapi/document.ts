@@ -1,10 +1,15 @@
 /**
- * The OpenAPI 3.1 description, made from the schemas that requests are checked by. Limits that no JSON Schema keyword can say (bytes of UTF-8, sums over
- * several fields) are in PROTOCOL.md; a value that passes here may still be refused there, never the other way round.
+ * The OpenAPI 3.1 description, made from the table of routes and the schemas that requests are checked by. Limits that no JSON
+ * Schema keyword can say (bytes of UTF-8, sums over several fields) are in PROTOCOL.md: a value that passes the schema may still
+ * be refused, and never the other way round.
+ *
+ * Not hono-openapi: its validator describes and answers a 400 of its own, it leaves out paths with a dot and the pattern of path
+ * parameters, and everything in operations.ts would still have to be written.
  */
 
 import * as z from 'zod';
 import { ID_PATTERN, PROBLEMS, type ProblemCode } from '../../../protocol/index.ts';
+import type { Group } from '../routes.ts';
 import { problemAnswer } from './answers.ts';
 import { OPERATIONS, type Operation } from './operations.ts';
 
@@ -18,8 +23,8 @@ const TAGS = {
   service: 'The deployment itself.',
 } satisfies Record<Operation['tag'], string>;
 
-const SECURITY: Record<Operation['credential'], Json[]> = {
-  none: [],
+const SECURITY: Record<Group, Json[]> = {
+  public: [],
   key: [{ apiKey: [] }],
   reader: [{ apiKey: [] }, { ticket: [] }, { ticketInQuery: [] }],
   ingest: [{ ingestToken: [] }],
@@ -62,13 +67,13 @@ function pathItem(path: string): Json {
   return { parameters: names.map((name) => ({ name, in: 'path', required: true, schema })) };
 }
 
-function describe({ id, tag, summary, description, credential, parameters, body, answers, problems }: Operation): Json {
+function describe({ id, tag, summary, description, group, parameters, body, answers, problems }: Operation): Json {
   return {
     operationId: id,
     tags: [tag],
     summary,
     ...(description ? { description } : {}),
-    security: SECURITY[credential],
+    security: SECURITY[group],
     ...(parameters ? { parameters } : {}),
     ...(body
       ? { requestBody: { required: body.required, content: { 'application/json': { schema: schemaOf(body.schema) } } } }

@@ -1,8 +1,12 @@
-/** Every route of the API, described: what it takes, what it answers, who may ask. A test holds this list against the routes that exist. */
+/**
+ * Every route described: what it takes and what it answers. Method, path and credential are those of the table of routes
+ * (routes.ts); a route without a description, or a description without a route, does not compile.
+ */
 
 import type * as z from 'zod';
 import { GENERATION_PATTERN, type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
 import { failSchema, inputSchema, interruptSchema, listSchema, startSchema, ticketSchema } from '../../contract/schemas.ts';
+import { ALL_ROUTES, type Group, type Route, type RouteId } from '../routes.ts';
 import * as answers from './answers.ts';
 
 export interface Parameter {
@@ -12,24 +16,23 @@ export interface Parameter {
   schema: object;
 }
 
-export interface Operation {
-  id: string;
-  method: 'get' | 'post' | 'delete';
-  path: string;
+interface Description {
   summary: string;
   description?: string;
   tag: 'executions' | 'sessions' | 'reading' | 'ingest' | 'service';
-  /** `reader`: an API key, or a ticket of the session. */
-  credential: 'none' | 'key' | 'reader' | 'ingest';
   parameters?: Parameter[];
   body?: { schema: z.ZodType; required: boolean };
   answers: Record<number, { description: string; schema?: z.ZodType; mediaType?: string }>;
   problems: ProblemCode[];
 }
 
-const SESSION = '/v1/sessions/{session}';
-const EXECUTIONS = `${SESSION}/executions`;
-const EXECUTION = `${EXECUTIONS}/{execution}`;
+export interface Operation extends Description {
+  id: RouteId;
+  method: Route['method'];
+  /** As OpenAPI writes it: `/v1/sessions/{session}`. */
+  path: string;
+  group: Group;
+}
 
 const query = (name: string, description: string, schema: object): Parameter => ({ name, in: 'query', description, schema });
 
@@ -66,17 +69,13 @@ const durableStream: Parameter[] = [
 
 const READER_PROBLEMS: ProblemCode[] = ['bad_request', 'unauthorized', 'forbidden_origin', 'session_not_found'];
 
-const DESCRIBED: readonly Operation[] = [
-  {
-    id: 'startExecution',
-    method: 'post',
-    path: EXECUTIONS,
+const DESCRIPTIONS: Record<RouteId, Description> = {
+  startExecution: {
     tag: 'executions',
     summary: 'Start an execution',
     description:
       'Idempotent by execution id: the same id with the same request answers with the execution that exists. A `callback` is refused (400, `field`) where its ' +
       'address may not be called, where the tenant has no key to sign it with, and where the deployment has no queue for it.',
-    credential: 'key',
     parameters: [
       {
         name: 'Idempotency-Key',
@@ -101,24 +100,16 @@ const DESCRIBED: readonly Operation[] = [
       'queue_full',
     ],
   },
-  {
-    id: 'listExecutions',
-    method: 'get',
-    path: EXECUTIONS,
+  listExecutions: {
     tag: 'executions',
     summary: 'Executions of a session, newest first',
-    credential: 'reader',
     parameters: listParameters,
     answers: { 200: { description: 'A page.', schema: answers.executionsAnswer } },
     problems: READER_PROBLEMS,
   },
-  {
-    id: 'getExecution',
-    method: 'get',
-    path: EXECUTION,
+  getExecution: {
     tag: 'executions',
     summary: 'One execution, or its end',
-    credential: 'reader',
     parameters: [
       query('wait', 'Seconds to wait for its end before answering with what it is then.', {
         type: 'integer',
@@ -129,14 +120,10 @@ const DESCRIBED: readonly Operation[] = [
     answers: { 200: { description: 'The execution.', schema: answers.executionAnswer } },
     problems: [...READER_PROBLEMS, 'execution_not_found'],
   },
-  {
-    id: 'interruptExecution',
-    method: 'post',
-    path: `${EXECUTION}/interrupt`,
+  interruptExecution: {
     tag: 'executions',
     summary: 'Ask an execution to stop',
     description: 'The verdict follows when the job has stopped. `force` does not wait for its consent.',
-    credential: 'key',
     body: { schema: interruptSchema, required: false },
     answers: {
       202: { description: 'It was asked.', schema: answers.interruptAnswer },
@@ -144,24 +131,16 @@ const DESCRIBED: readonly Operation[] = [
     },
     problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
   },
-  {
-    id: 'failExecution',
-    method: 'post',
-    path: `${EXECUTION}/fail`,
+  failExecution: {
     tag: 'executions',
     summary: 'Give an execution up',
-    credential: 'key',
     body: { schema: failSchema, required: true },
     answers: { 200: { description: 'Whether this call ended it.', schema: answers.failAnswer } },
     problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
   },
-  {
-    id: 'sendInput',
-    method: 'post',
-    path: `${EXECUTION}/input`,
+  sendInput: {
     tag: 'executions',
     summary: "Text for the job's stdin",
-    credential: 'key',
     body: { schema: inputSchema, required: true },
     answers: { 202: { description: 'It is on its way.', schema: answers.inputAnswer } },
     problems: [
@@ -175,47 +154,31 @@ const DESCRIBED: readonly Operation[] = [
       'input_full',
     ],
   },
-  {
-    id: 'readLog',
-    method: 'get',
-    path: `${EXECUTION}/log`,
+  readLog: {
     tag: 'reading',
     summary: 'Output as plain text',
-    credential: 'reader',
     parameters: [query('follow', '1 keeps the answer open until the run has ended.', { enum: ['0', '1'] }), GENERATION, TICKET],
     answers: { 200: { description: 'stdout and stderr in the order of the log.', mediaType: 'text/plain' } },
     problems: [...READER_PROBLEMS, 'execution_not_found', 'log_replaced'],
   },
-  {
-    id: 'readExecutionEvents',
-    method: 'get',
-    path: `${EXECUTION}/events`,
+  readExecutionEvents: {
     tag: 'reading',
     summary: 'Events of one execution, as a Durable Stream',
-    credential: 'reader',
     parameters: durableStream,
     answers: { 200: { description: 'Events.', schema: answers.loggedEvents }, 204: { description: 'Nothing came in time.' } },
     problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired', 'log_replaced'],
   },
-  {
-    id: 'readEvents',
-    method: 'get',
-    path: `${SESSION}/events`,
+  readEvents: {
     tag: 'reading',
     summary: 'Events of a session, as a Durable Stream',
-    credential: 'reader',
     parameters: durableStream,
     answers: { 200: { description: 'Events.', schema: answers.loggedEvents }, 204: { description: 'Nothing came in time.' } },
     problems: [...READER_PROBLEMS, 'offset_ahead', 'offset_expired', 'log_replaced'],
   },
-  {
-    id: 'followSession',
-    method: 'get',
-    path: `${SESSION}/stream`,
+  followSession: {
     tag: 'reading',
     summary: 'Follow a session',
     description: 'A WebSocket (subprotocol `holdfast.stream.v1`), or with `Accept: text/event-stream` Server-Sent Events.',
-    credential: 'reader',
     parameters: [AFTER, TAIL, query('execution', 'Comma list of execution ids.', { type: 'string' }), TYPES, GENERATION, TICKET],
     answers: {
       101: { description: 'The stream, as frames.' },
@@ -223,98 +186,79 @@ const DESCRIBED: readonly Operation[] = [
     },
     problems: [...READER_PROBLEMS, 'execution_not_found', 'offset_ahead', 'offset_expired', 'log_replaced', 'upgrade_required'],
   },
-  {
-    id: 'dialIn',
-    method: 'get',
-    path: `${EXECUTION}/ingest`,
+  dialIn: {
     tag: 'ingest',
     summary: 'The WebSocket of a wrapper',
-    credential: 'ingest',
     answers: { 101: { description: 'The protocol `holdfast.ingest.v1`.' } },
     problems: ['bad_request', 'unauthorized', 'upgrade_required'],
   },
-  {
-    id: 'postIngest',
-    method: 'post',
-    path: `${EXECUTION}/ingest`,
+  postIngest: {
     tag: 'ingest',
     summary: 'The same frames where no WebSocket gets through',
-    credential: 'ingest',
     answers: { 200: { description: 'Frames, one JSON text a line.', mediaType: 'application/x-ndjson' } },
     problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
   },
-  {
-    id: 'listSessions',
-    method: 'get',
-    path: '/v1/sessions',
+  listSessions: {
     tag: 'sessions',
     summary: 'Sessions and their newest execution, newest first',
-    credential: 'key',
     parameters: listParameters,
     answers: { 200: { description: 'A page.', schema: answers.sessionsAnswer } },
     problems: ['bad_request', 'unauthorized'],
   },
-  {
-    id: 'getSession',
-    method: 'get',
-    path: SESSION,
+  getSession: {
     tag: 'sessions',
     summary: 'Summary of a session',
-    credential: 'reader',
     answers: { 200: { description: 'The session.', schema: answers.sessionAnswer } },
     problems: READER_PROBLEMS,
   },
-  {
-    id: 'deleteSession',
-    method: 'delete',
-    path: SESSION,
+  deleteSession: {
     tag: 'sessions',
     summary: 'Delete a session with everything in it',
-    credential: 'key',
     answers: { 204: { description: 'Nothing of it is left.' } },
     problems: ['bad_request', 'unauthorized', 'session_not_found'],
   },
-  {
-    id: 'createTicket',
-    method: 'post',
-    path: `${SESSION}/tickets`,
+  createTicket: {
     tag: 'sessions',
     summary: 'A short-lived credential for one reader',
-    credential: 'key',
     body: { schema: ticketSchema, required: false },
     answers: { 201: { description: 'The ticket.', schema: answers.ticketAnswer } },
     problems: ['bad_request', 'unauthorized', 'too_large'],
   },
-  {
-    id: 'getHealth',
-    method: 'get',
-    path: '/healthz',
+  getHealth: {
     tag: 'service',
     summary: 'Whether the Worker answers, and which version it is',
-    credential: 'none',
     answers: { 200: { description: 'It does.', schema: answers.healthAnswer } },
     problems: [],
   },
-  {
-    id: 'getDescription',
-    method: 'get',
-    path: '/openapi.json',
+  getDescription: {
     tag: 'service',
     summary: 'This description',
-    credential: 'none',
     answers: { 200: { description: 'OpenAPI 3.1.', mediaType: 'application/json' } },
     problems: ['not_configured'],
   },
-];
+};
 
 /** Beside what each operation has of its own. A ticket touches no object, and neither does what needs no credential. */
-export const OPERATIONS: readonly Operation[] = DESCRIBED.map((operation) => {
-  const { id, credential, problems } = operation;
+function problemsOf(id: RouteId, group: Group): ProblemCode[] {
+  const { problems } = DESCRIPTIONS[id];
   // Any URL may be too long (LIM14).
-  if (credential === 'none') return { ...operation, problems: [...problems, 'too_large'] };
+  if (group === 'public') return [...problems, 'too_large'];
   // Wherever a tenant asks, it may ask too often (HTTP25).
-  const limited: ProblemCode[] = credential === 'ingest' ? [] : ['rate_limited'];
+  const limited: ProblemCode[] = group === 'ingest' ? [] : ['rate_limited'];
   const object: ProblemCode[] = id === 'createTicket' ? [] : ['overloaded', 'unavailable'];
-  const all: ProblemCode[] = [...problems, 'too_large', ...limited, 'internal', ...object, 'not_configured'];
-  return { ...operation, problems: [...new Set(all)] };
-});
+  return [...new Set<ProblemCode>([...problems, 'too_large', ...limited, 'internal', ...object, 'not_configured'])];
+}
+
+const order = Object.keys(DESCRIPTIONS);
+
+/** In the order of the descriptions, which is the order of the document. */
+export const OPERATIONS: readonly Operation[] = ALL_ROUTES.toSorted((a, b) => order.indexOf(a.id) - order.indexOf(b.id)).map(
+  ({ id, group, method, path }) => ({
+    ...DESCRIPTIONS[id],
+    id,
+    group,
+    method,
+    path: path.replace(/:(\w+)/g, '{$1}'),
+    problems: problemsOf(id, group),
+  }),
+);
