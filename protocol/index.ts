@@ -13,6 +13,7 @@
  *   connection-failure  why a connection could not be made, in words
  *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: what a receiver is sent
  *   limits            every bound
+ *   launch            what a coordinator asks of a runner; not exported here, because it needs zod
  *
  * A page gets the parts that it uses and no others: a call or `new` at the top of a module is marked `@__PURE__`, or a bundler
  * would have to keep it.

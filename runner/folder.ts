@@ -10,6 +10,7 @@
  * A file of the runner's is written whole or not at all, also when the host loses power: half a record would be a run that nobody takes care of.
  */
 
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -39,6 +40,18 @@ const SPOOL_FOLDER = 'spool';
 
 export const spoolOf = (folder: string): string => join(folder, SPOOL_FOLDER);
 export const stopReasonOf = (folder: string): string => join(folder, STOP_REASON_FILE);
+
+/**
+ * A folder name for an id: readable, and different for different ids also where a file system ignores case, forbids `:`
+ * or limits the length of names.
+ */
+export function folderName(id: string): string {
+  const readable = id
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '_')
+    .slice(0, 48);
+  return `${readable}.${createHash('sha256').update(id).digest('hex').slice(0, 24)}`;
+}
 
 /** Subfolders of `parent`; none when there is no such folder. */
 export function foldersIn(parent: string): string[] {

@@ -5,7 +5,7 @@
  */
 
 import type { OutputFormat } from '../protocol/index.ts';
-import type { LaunchRequest } from './request.ts';
+import type { Launch, RunState, RunView } from '../protocol/launch.ts';
 
 export interface RunKey {
   id: string;
@@ -39,17 +39,17 @@ export interface RunRecord {
 
 /** Of a launch that has no process yet. `cwd` is absolute. */
 export const newRunRecord = (
-  request: LaunchRequest,
+  launch: Launch,
   { digest, cwd, launchedAt }: Pick<RunRecord, 'digest' | 'cwd' | 'launchedAt'>,
 ): RunRecord => ({
   version: 1,
-  id: request.id,
-  session: request.session,
-  tenant: request.tenant,
+  id: launch.id,
+  session: launch.session,
+  tenant: launch.tenant,
   digest,
-  command: request.command,
+  command: launch.command,
   cwd,
-  format: request.format,
+  format: launch.format,
   launchedAt,
   pid: null,
   start: null,
@@ -61,23 +61,7 @@ export const newRunRecord = (
   signal: null,
 });
 
-export type RunState = 'running' | 'stopping' | 'restarting' | 'finished' | 'abandoned';
-
-/** A run as the API shows it. */
-export interface RunView {
-  id: string;
-  session: string;
-  tenant?: string;
-  pid: number | null;
-  state: RunState;
-  restarts: number;
-  launchedAt: number;
-  endedAt?: number;
-  exitCode?: number;
-  signal?: string;
-}
-
-/** `restarting`: its wrapper is gone, and the next one is waited for. */
+/** As the API shows it. `restarting`: its wrapper was killed, and the next one has not been started yet. */
 export function viewOf(record: RunRecord, restarting: boolean): RunView {
   const state: RunState = record.end ?? (restarting ? 'restarting' : record.stopRequestedAt === null ? 'running' : 'stopping');
   return {

@@ -8,7 +8,7 @@
  *     gone       what becomes of a run whose wrapper is gone (pure)
  *     folder     its files
  *     wrapper    its process: started, and found again
- *   request    the launch request and its digest
+ *   digest     which launch requests are the same job (pure)
  *   lockout    which peers sent wrong tokens too often (pure)
  *   lock       one runner per spool directory
  *
@@ -26,9 +26,10 @@ import { type AddressInfo, isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isRunnerHealth } from '../protocol/launch.ts';
 import { acquireLock } from './lock.ts';
 import { Runs } from './runs.ts';
-import { RUNNER_PROGRAM, runnerListener } from './server.ts';
+import { runnerListener } from './server.ts';
 
 /** As random as base64 or hex makes it, this is beyond guessing. On loopback any token will do: who is there could read the runner's memory too. */
 export const TOKEN_CHARS_MIN = 16;
@@ -266,8 +267,7 @@ async function isRunner(host: string, port: number): Promise<boolean> {
   const reach = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
   try {
     const answer = await fetch(`http://${reach}:${port}/health`, { redirect: 'manual', signal: AbortSignal.timeout(3000) });
-    const health = (await answer.json()) as { program?: unknown };
-    return health.program === RUNNER_PROGRAM;
+    return isRunnerHealth(await answer.json());
   } catch {
     return false;
   }

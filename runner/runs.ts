@@ -27,10 +27,13 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { IngestAccess } from '../protocol/index.ts';
+import type { Launch, RunView } from '../protocol/launch.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
 import { isAlive, processTree, signalProcess } from '../wrapper/processes.ts';
 import { leaveStopReason } from '../wrapper/run/stop-reason.ts';
+import { requestDigest } from './digest.ts';
 import {
+  folderName,
   foldersIn,
   hasSpool,
   hasSpoolState,
@@ -43,8 +46,7 @@ import {
   writeRecord,
 } from './folder.ts';
 import { decideAfterGone, RESTARTS_MAX } from './gone.ts';
-import { keyOf, newRunRecord, type RunKey, type RunRecord, type RunView, viewOf } from './record.ts';
-import { folderName, type LaunchRequest, requestDigest } from './request.ts';
+import { keyOf, newRunRecord, type RunKey, type RunRecord, viewOf } from './record.ts';
 import { findWrapper, startWrapper } from './wrapper.ts';
 
 /** Waits before each restart: a wrapper that dies at once would otherwise use them all up within one hiccup of the host. */
@@ -53,7 +55,8 @@ const RESTART_DELAYS_MS = [250, 2000, 10_000];
 const ADOPTED_POLL_MS = 500;
 const SWEEP_MS = 60_000;
 
-export type LaunchOutcome =
+/** What became of a launch request. */
+export type LaunchResult =
   | { kind: 'launched'; run: RunView }
   | { kind: 'existing'; run: RunView }
   | { kind: 'conflict' }
@@ -171,7 +174,7 @@ export class Runs {
   }
 
   /** Synchronous from the look-up to the spawn, so that two requests for one id can not both find nothing (R1). */
-  launch(request: LaunchRequest): LaunchOutcome {
+  launch(request: Launch): LaunchResult {
     const key = keyOf(request);
     const digest = requestDigest(request);
     const existing = this.#runs.get(key);
@@ -290,7 +293,7 @@ export class Runs {
   // ── the process ─────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Starts a wrapper; the first time with the job's own env and stdin, afterwards (`job` absent) with neither. Throws when there is no process. */
-  #spawn(run: Run, ingest: IngestAccess, job?: LaunchRequest): void {
+  #spawn(run: Run, ingest: IngestAccess, job?: Launch): void {
     const { record, folder } = run;
     const { program, env, log } = this.#options;
     const onError = ({ message }: Error) => log(`${record.session}/${record.id}: ${message}`);

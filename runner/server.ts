@@ -3,33 +3,23 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { isId } from '../protocol/index.ts';
+import {
+  RUNNER_BODY_BYTES_MAX,
+  RUNNER_PROBLEMS,
+  RUNNER_PROGRAM,
+  type RunnerHealth,
+  type RunnerProblem,
+  type RunnerProblemCode,
+  readLaunchRequest,
+} from '../protocol/launch.ts';
 import { Lockout } from './lockout.ts';
-import { RUNNER_BODY_BYTES_MAX, readLaunchRequest } from './request.ts';
 import type { Runs } from './runs.ts';
 
-/** Named in /health, so that a second runner can tell a runner on its port from a stranger. */
-export const RUNNER_PROGRAM = 'holdfast-runner';
 export const RUNNER_VERSION = '0.1.0';
 
 /** A slot comes free when a job ends, which no one can foresee; ten seconds keeps a waiting coordinator off our back. */
 export const RETRY_AFTER_SECONDS = 10;
 
-const PROBLEMS = {
-  bad_request: [400, false, 'The request is not valid'],
-  unauthorized: [401, false, 'The credential is missing or wrong'],
-  not_found: [404, false, 'There is nothing at this path'],
-  execution_not_found: [404, false, 'This runner has no such execution'],
-  method_not_allowed: [405, false, 'This path does not take that method'],
-  execution_id_conflict: [409, false, 'This execution id belongs to a different request'],
-  too_large: [413, false, 'The request is too large'],
-  too_many_wrong_tokens: [429, true, 'Too many wrong tokens came from this address'],
-  runner_full: [429, true, 'Every slot of this runner is taken'],
-  internal: [500, true, 'Something went wrong here'],
-  launch_failed: [503, true, 'The wrapper could not be started'],
-  stopping: [503, true, 'This runner is stopping'],
-} as const satisfies Record<string, readonly [status: number, retryable: boolean, title: string]>;
-
-type RunnerProblem = keyof typeof PROBLEMS;
 type Facts = Record<string, string | number>;
 
 export interface RunnerServerOptions {
@@ -74,7 +64,8 @@ export function runnerListener({
     if (root === 'health' && rawId === undefined) {
       if (method !== 'GET' && method !== 'HEAD') return wrongMethod(response, 'GET, HEAD');
       const { inFlight, max } = runs;
-      return send(response, 200, { ok: true, program: RUNNER_PROGRAM, version: RUNNER_VERSION, inFlight, max });
+      const health: RunnerHealth = { ok: true, program: RUNNER_PROGRAM, version: RUNNER_VERSION, inFlight, max };
+      return send(response, 200, health);
     }
     const address = request.socket.remoteAddress ?? '';
     const lockedMs = lockout.remainingMs(address, now());
@@ -147,7 +138,7 @@ export function runnerListener({
       return problem(response, 'stopping', 'Ask again: another runner may take over at this address.');
     }
 
-    const outcome = runs.launch(reading.request);
+    const outcome = runs.launch(reading.launch);
     switch (outcome.kind) {
       case 'launched':
         return send(response, 201, outcome.run);
@@ -167,7 +158,7 @@ export function runnerListener({
         return problem(response, 'bad_request', 'cwd is not a directory on this host.', { field: 'cwd' });
       case 'failed':
         response.setHeader('Retry-After', '2');
-        log(`${reading.request.session}/${reading.request.id}: ${outcome.message}`);
+        log(`${reading.launch.session}/${reading.launch.id}: ${outcome.message}`);
         return problem(response, 'launch_failed', outcome.message);
       default:
         return outcome satisfies never;
@@ -203,9 +194,10 @@ function send(response: ServerResponse, status: number, value: object, type = 'a
   response.end(JSON.stringify(value));
 }
 
-function problem(response: ServerResponse, code: RunnerProblem, detail: string, facts: Facts = {}): void {
-  const [status, retryable, title] = PROBLEMS[code];
-  send(response, status, { type: 'about:blank', title, status, detail, code, retryable, ...facts }, 'application/problem+json');
+function problem(response: ServerResponse, code: RunnerProblemCode, detail: string, facts: Facts = {}): void {
+  const [status, retryable, title] = RUNNER_PROBLEMS[code];
+  const document: RunnerProblem = { type: 'about:blank', title, status, detail, code, retryable };
+  send(response, status, { ...document, ...facts }, 'application/problem+json');
 }
 
 function wrongMethod(response: ServerResponse, allowed: string): void {

@@ -8,13 +8,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import type { IngestAccess } from '../protocol/index.ts';
+import type { Launch } from '../protocol/launch.ts';
 import { encodeJobEnv } from '../wrapper/job/env.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
 import { identityOf, listProcesses, type ProcessIdentity } from '../wrapper/processes.ts';
 import { STOP_REASON_VARIABLE } from '../wrapper/run/stop-reason.ts';
 import { openInput, openLog, spoolOf, stopReasonOf } from './folder.ts';
 import type { RunRecord } from './record.ts';
-import type { LaunchRequest } from './request.ts';
 
 /** No variable of ours reaches a wrapper from the runner's own environment: HOLDFAST_RUNNER_TOKEN would let a job start others. */
 export function environmentForJobs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -26,7 +26,7 @@ export interface WrapperStart {
   folder: string;
   ingest: IngestAccess;
   /** With the job's own env and stdin, the first time. Null: a restart, which has neither. */
-  job: LaunchRequest | null;
+  job: Launch | null;
   /** Program and first arguments, e.g. `[node, main]`. */
   program: readonly string[];
   /** The runner's own. */

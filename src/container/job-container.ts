@@ -4,10 +4,10 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import { type Boot, CONTAINER_STOPPED } from '../core/container.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import type { ContainerCalls, LaunchTerms } from '../launch/container-calls.ts';
-import type { LaunchRequest } from '../launch/runner.ts';
 import type { Env } from '../platform/env.ts';
 import { logLine, type SessionLog } from '../platform/log.ts';
 import { splitName } from '../platform/object-name.ts';

@@ -10,6 +10,7 @@
  *        goes with it, so a session that is deleted later leaves nothing behind; and nobody pays for a guess.
  */
 
+import { inFlightOf, type LaunchRequest } from '../../protocol/launch.ts';
 import {
   type Boot,
   beginLaunch,
@@ -34,7 +35,7 @@ import {
 import { alarmToSet } from '../core/deadlines.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import type { LaunchTerms } from '../launch/container-calls.ts';
-import { type LaunchRequest, launchOnRunner, type Send } from '../launch/runner.ts';
+import { launchOnRunner, type Send } from '../launch/runner.ts';
 import { messageOf, type SessionLog } from '../platform/log.ts';
 import { withTimeLimit } from '../platform/time-limit.ts';
 
@@ -218,11 +219,11 @@ export class Keeper {
     const askedAt = this.#ports.now();
     const boot = this.#record.boot?.id;
     try {
-      const { inFlight } = await withTimeLimit(PROBE_TIMEOUT_MS, async (signal) => {
+      const inFlight = await withTimeLimit(PROBE_TIMEOUT_MS, async (signal) => {
         const answer = await this.#send(container)(`${RUNNER_URL}/health`, { redirect: 'manual', signal });
-        return (await answer.json()) as { inFlight?: unknown };
+        return inFlightOf(await answer.json());
       });
-      if (typeof inFlight !== 'number' || this.#record.boot?.id !== boot) return;
+      if (inFlight === null || this.#record.boot?.id !== boot) return;
       this.#write(noteInFlight(this.#record, inFlight, askedAt, LAUNCH_TIMEOUT_MS, this.#ports.now()));
     } catch (error) {
       this.#ports.log('warn', 'container_not_answering', { boot, message: messageOf(error) });

@@ -1,8 +1,8 @@
 /** What is asked of a session's container object, with its own types; the platform's mapping of RPC types does not carry unions over. */
 
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import type { Env } from '../platform/env.ts';
-import type { LaunchRequest } from './runner.ts';
 
 export interface LaunchTerms {
   /** When the session must have ended the execution, whatever becomes of it. */

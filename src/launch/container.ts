@@ -1,11 +1,11 @@
 /** Launcher `container`: asks the session's container object, which starts a container when none runs, and the runner in it. */
 
 import type { Policy } from '../../protocol/index.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import { LAUNCH_LEASE_MS, LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import type { Env } from '../platform/env.ts';
 import { logLine, messageOf } from '../platform/log.ts';
 import { containerStub, type LaunchTerms } from './container-calls.ts';
-import type { LaunchRequest } from './runner.ts';
 
 /** The object's own time is `LAUNCH_TIMEOUT_MS`; an answer must be here before the attempt's lease is over. */
 const ANSWER_TIMEOUT_MS = (LAUNCH_TIMEOUT_MS + LAUNCH_LEASE_MS) / 2;

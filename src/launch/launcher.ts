@@ -1,5 +1,6 @@
 /** How this deployment gets a wrapper started, by the launcher that the execution names. Credentials are made here, at the last moment. */
 
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import { readConfig } from '../platform/config.ts';
@@ -7,7 +8,7 @@ import type { Env } from '../platform/env.ts';
 import { ingestTtlSeconds, signIngestToken } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
-import { type LaunchRequest, launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
+import { launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
 
 export function launcherOf(
   env: Env,

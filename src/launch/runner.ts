@@ -6,23 +6,10 @@
  */
 
 import { retryAfterMs } from '../../protocol/index.ts';
+import { type LaunchRequest, reasonOfProblem, saysRunEnded } from '../../protocol/launch.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import { messageOf } from '../platform/log.ts';
 import { withTimeLimit } from '../platform/time-limit.ts';
-
-export interface LaunchRequest {
-  id: string;
-  tenant: string;
-  session: string;
-  command: string[];
-  cwd?: string;
-  env?: Record<string, string>;
-  stdin?: string;
-  openStdin: boolean;
-  format: string;
-  traceparent?: string;
-  ingest: { url: string; token: string };
-}
 
 /** How a runner is reached: over the network, or through the port of a container. */
 export type Send = (url: string, init: RequestInit) => Promise<Response>;
@@ -58,7 +45,7 @@ export async function launchOnRunner(
       });
       return { response: given, answer: await given.text() };
     });
-    if (response.ok && !endedBefore(answer)) return { kind: 'launched' };
+    if (response.ok && !saysRunEnded(answer)) return { kind: 'launched' };
     if (response.ok)
       return {
         kind: 'refused',
@@ -70,7 +57,7 @@ export async function launchOnRunner(
         message: `the runner's address answered ${response.status}, a redirect, which is not followed: a launch carries env, stdin and tokens. Set HOLDFAST_RUNNER_URL to the runner itself`,
       };
     }
-    const message = `the runner answered ${response.status}: ${withoutSecrets(detailOf(answer), runner.token, request)}`;
+    const message = `the runner answered ${response.status}: ${withoutSecrets(reasonOfProblem(answer), runner.token, request)}`;
     const retryAfter = response.headers.get('retry-after');
     // A runner that is stopping says when to ask again; whoever takes over there will then be asked.
     if (response.status === 429 || (response.status === 503 && retryAfter !== null))
@@ -80,25 +67,6 @@ export async function launchOnRunner(
       : { kind: 'failed', message };
   } catch (error) {
     return { kind: 'failed', message: `the runner could not be reached: ${messageOf(error)}` };
-  }
-}
-
-/** A repeated launch may find a run whose wrapper is gone already. Nothing will connect then, so there is nothing to wait for. */
-function endedBefore(answer: string): boolean {
-  try {
-    const { state } = JSON.parse(answer) as { state?: unknown };
-    return state === 'finished' || state === 'abandoned';
-  } catch {
-    return false;
-  }
-}
-
-function detailOf(answer: string): string {
-  try {
-    const { detail, title } = JSON.parse(answer) as { detail?: unknown; title?: unknown };
-    return String(detail ?? title ?? 'no reason given');
-  } catch {
-    return answer || 'no reason given';
   }
 }
 
@@ -112,8 +80,8 @@ const SECRET_CHARS_MIN = 6;
  * The reason becomes the execution's error, for every reader. The runner repeats nothing that it was sent, but what stands in front of it may: a proxy's
  * error page with the whole request (HTTP20). Before the text is cut, so that no part of a secret is left.
  */
-function withoutSecrets(text: string, runnerToken: string, { env = {}, stdin = '', ingest }: LaunchRequest): string {
-  const given = [runnerToken, ingest.token, stdin.trim(), ...Object.values(env)];
+function withoutSecrets(text: string, runnerToken: string, { env = {}, stdin, ingest }: LaunchRequest): string {
+  const given = [runnerToken, ingest.token, (stdin ?? '').trim(), ...Object.values(env)];
   const secrets = given.filter(({ length }) => length >= SECRET_CHARS_MIN).flatMap((value) => [value, asJson(value)]);
   // The longest first: one may be the beginning of another.
   const whole = secrets.sort((a, b) => b.length - a.length).reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);

@@ -10,7 +10,9 @@ import {
   ENV_VARS_MAX,
   STDIN_BYTES_MAX,
 } from '../../protocol/index.ts';
-import { folderName, INGEST_URL_CHARS_MAX, readLaunchRequest, requestDigest, TRACEPARENT_CHARS_MAX } from '../../runner/request.ts';
+import { INGEST_URL_CHARS_MAX, readLaunchRequest, TRACEPARENT_CHARS_MAX } from '../../protocol/launch.ts';
+import { requestDigest } from '../../runner/digest.ts';
+import { folderName } from '../../runner/folder.ts';
 
 const good = {
   id: 'e1',
@@ -23,7 +25,7 @@ describe('readLaunchRequest', () => {
   it('fills in what may be left out', () => {
     expect(readLaunchRequest(good)).toEqual({
       ok: true,
-      request: { ...good, tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
+      launch: { ...good, tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
     });
   });
 
@@ -105,7 +107,7 @@ describe('requestDigest', () => {
   const digest = (value: object) => {
     const reading = readLaunchRequest(value);
     if (!reading.ok) throw new Error(reading.message);
-    return requestDigest(reading.request);
+    return requestDigest(reading.launch);
   };
 
   it('is the same for another token, another order of env, and defaults written out', () => {

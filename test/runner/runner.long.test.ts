@@ -14,7 +14,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENV_BYTES_MAX } from '../../protocol/index.ts';
-import { RUNNER_BODY_BYTES_MAX } from '../../runner/request.ts';
+import { RUNNER_BODY_BYTES_MAX } from '../../protocol/launch.ts';
 import { CONNECTIONS_MAX, TOKEN_CHARS_MIN } from '../../runner/runner.ts';
 import { Runs } from '../../runner/runs.ts';
 import { decodeJobEnv } from '../../wrapper/job/env.ts';

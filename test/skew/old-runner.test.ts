@@ -4,7 +4,8 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { readLaunchRequest, requestDigest } from '../../runner/request.ts';
+import { readLaunchRequest } from '../../protocol/launch.ts';
+import { requestDigest } from '../../runner/digest.ts';
 import { exchangesOf } from './support/fixtures.ts';
 import { VERSIONS } from './support/recorded.ts';
 
@@ -20,7 +21,7 @@ describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
   test('[VER7] is understood, field by field', () => {
     for (const body of bodies) {
       const reading = readLaunchRequest(body);
-      expect(reading).toMatchObject({ ok: true, request: body });
+      expect(reading).toMatchObject({ ok: true, launch: body });
     }
   });
 
@@ -30,7 +31,7 @@ describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
       const ingest = { ...(body.ingest as object), region: 'moon' };
       const later = readLaunchRequest({ ...body, ingest, priority: 7, limits: { memoryBytes: 1 }, wrapper: null });
       expect(later).toEqual(plain);
-      if (plain.ok && later.ok) expect(requestDigest(later.request)).toBe(requestDigest(plain.request));
+      if (plain.ok && later.ok) expect(requestDigest(later.launch)).toBe(requestDigest(plain.launch));
     }
   });
 
@@ -38,7 +39,7 @@ describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
     for (const { id, session, command, ingest } of bodies as { id: string; session: string; command: string[]; ingest: object }[]) {
       expect(readLaunchRequest({ id, session, command, ingest })).toMatchObject({
         ok: true,
-        request: { tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
+        launch: { tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
       });
     }
   });
@@ -59,6 +60,6 @@ describe('what makes two launches the same', () => {
       format: 'jsonl',
       ingest: { url: 'http://holdfast.test/v1/sessions/s1/executions/e1/ingest', token: 'any' },
     });
-    expect(reading.ok && requestDigest(reading.request)).toBe('d0cc9aac3743e2522f53b610abebe19d881f298e660893647bf512b21892d271');
+    expect(reading.ok && requestDigest(reading.launch)).toBe('d0cc9aac3743e2522f53b610abebe19d881f298e660893647bf512b21892d271');
   });
 });

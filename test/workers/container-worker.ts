@@ -5,10 +5,10 @@
  * What the stand-in can not be: `running` of the platform is always as it is; here it is as it was when the event began, or a request was last made.
  */
 
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import { JobContainer as RealJobContainer } from '../../src/container/job-container.ts';
 import type { ContainerPort } from '../../src/container/keeper.ts';
 import type { LaunchTerms } from '../../src/launch/container-calls.ts';
-import type { LaunchRequest } from '../../src/launch/runner.ts';
 import type { Env } from '../../src/platform/env.ts';
 
 export { default, Holdfast, SessionCoordinator, TenantDirectory } from '../../src/index.ts';

@@ -7,6 +7,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test, vi } from 'vitest';
 import { POLICY_DEFAULTS } from '../../protocol/index.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import { type ContainerPort, Keeper } from '../../src/container/keeper.ts';
 import {
   type Boot,
@@ -22,7 +23,6 @@ import type { ExecutionRecord } from '../../src/core/execution.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../../src/core/launching.ts';
 import { releaserOf } from '../../src/launch/container.ts';
 import { launcherOf } from '../../src/launch/launcher.ts';
-import type { LaunchRequest } from '../../src/launch/runner.ts';
 import { ask, deployment, expectProblem } from './http.ts';
 import { api, exit, get, newSession, putToSleep, readLog, start, testEnv, WrapperPeer } from './support.ts';
 

@@ -4,7 +4,8 @@
  */
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type LaunchRequest, launchOnRunner } from '../../src/launch/runner.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
+import { launchOnRunner } from '../../src/launch/runner.ts';
 import { exchangesOf } from '../skew/support/fixtures.ts';
 import { VERSIONS } from './skew-fixtures.ts';
 import { newSession, start } from './support.ts';

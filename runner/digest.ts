@@ -1,0 +1,15 @@
+/** The digest that binds an execution id to one job. */
+
+import { createHash } from 'node:crypto';
+import type { Launch } from '../protocol/launch.ts';
+
+/**
+ * SHA-256 of what the job is. How it reports is left out: a relaunch of the same job has a new token, perhaps a new URL, and is still
+ * the same job.
+ */
+export function requestDigest({ id, session, tenant, command, cwd, env, stdin, openStdin, format }: Launch): string {
+  const sorted = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([tenant, session, id, command, cwd, sorted, stdin, openStdin, format]))
+    .digest('hex');
+}
