@@ -73,7 +73,7 @@ function hintFor(
     case 'unreachable':
     case 'timeout':
       return isLoopback(url)
-        ? `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`npm start\` starts one here`
+        ? `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`holdfast dev\` starts one here`
         : `is ${url} right (HOLDFAST_URL, --url), and is there a way to it from here? HTTPS_PROXY and NO_PROXY say which (docs/network.md)`;
     case 'bad_answer':
       return `${url} does not answer like a Holdfast deployment: check HOLDFAST_URL or --url`;

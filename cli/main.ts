@@ -3,8 +3,8 @@
  * `holdfast`, the command line. Only wiring here:
  *
  *   program      commands and flags (commander)
- *   settings     where the coordinator is and who asks: flags over environment
- *   commands/    run · logs · open · delete · control (list, get, wait, interrupt, fail, send)
+ *   settings     where the coordinator is and who asks: flags over environment over a local stack that runs
+ *   commands/    dev · run · logs · open · delete · control (list, get, wait, interrupt, fail, send)
  *   printer      events for people and for programs; lines: the last N of them; status-line: progress, written over and over
  *   terminal-text  other people's words, made harmless for a terminal
  *   exit-code    what an execution's end means to a shell

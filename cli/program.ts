@@ -1,9 +1,10 @@
 /** Commands and flags. Each action gives an exit code; nothing below this file ends the process. */
 
 import { Command, CommanderError, Option } from 'commander';
-import manifest from '../package.json' with { type: 'json' };
+import manifest from '../packages/holdfast/package.json' with { type: 'json' };
 import * as control from './commands/control.ts';
 import { type DeleteFlags, deleteSession } from './commands/delete.ts';
+import { type DevFlags, dev } from './commands/dev.ts';
 import { type LogsFlags, logs } from './commands/logs.ts';
 import { type OpenFlags, open } from './commands/open.ts';
 import { type RunFlags, run } from './commands/run.ts';
@@ -18,12 +19,14 @@ const GIVE_UP_AFTER = '10m';
 
 const AFTER_HELP = `
 Begin with:
+  holdfast dev
   holdfast run -- sh -c 'echo hello; sleep 5; echo done'
   holdfast list
   holdfast logs -f SESSION/EXECUTION
 
 A run is an execution in a session. It is named SESSION/EXECUTION, as \`run\` and \`list\` print it, or by its id with --session.
 Flags go before the environment: HOLDFAST_URL (the coordinator), HOLDFAST_API_KEY, HOLDFAST_SESSION (default of --session), NO_COLOR.
+Without URL and key, the local stack of \`holdfast dev\` is used while it runs.
 Data is on stdout, all else on stderr.
 
 Exit codes
@@ -82,6 +85,15 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     reference = parseReference(id, own, io.env);
   };
   const collect = (value: string, before: string[] = []): string[] => [...before, value];
+
+  add('dev', [], 'start a coordinator with its dashboard, and a runner, on this machine, until Ctrl-C')
+    .option('--port <n>', "the coordinator's port (8787; 0 picks a free one)")
+    .option('--runner-port <n>', "the runner's port (8788; 0 picks a free one)")
+    .option('--data <dir>', 'keys, logs, sessions (~/.local/state/holdfast/dev); the same folder continues where it was')
+    .action(async (own: DevFlags, self: Command) => {
+      flags = { ...program.opts(), ...self.opts() };
+      exitCode = await dev(io, { ...own, ...flags });
+    });
 
   add('run', [], 'start a job, show its output, end as it ends')
     .usage('[options] -- command...')

@@ -1,5 +1,6 @@
-/** Where the coordinator is, who asks, and which execution is meant. Flags go before the environment. */
+/** Where the coordinator is, who asks, and which execution is meant. Flags go before the environment, and that before a local stack that runs. */
 
+import { readRunningStack } from '../dev/running.ts';
 import { isId } from '../protocol/index.ts';
 
 /** A mistake in the call: exit code 2, nothing was done. */
@@ -25,8 +26,12 @@ type Environment = Record<string, string | undefined>;
 export function readSettings(flags: Flags, env: Environment): Settings {
   const url = flags.url ?? (env.HOLDFAST_URL || undefined);
   const apiKey = flags.apiKey ?? (env.HOLDFAST_API_KEY || undefined);
+  if (!url && !apiKey) {
+    const running = readRunningStack(env);
+    if (running) return { url: running.url, apiKey: running.apiKey };
+  }
   if (!url) {
-    throw new UsageError('no coordinator: set HOLDFAST_URL or give --url (`npm start` prints the URL of a local one)');
+    throw new UsageError('no coordinator: set HOLDFAST_URL or give --url, or start a local one with `holdfast dev`');
   }
   let parsed: URL | null = null;
   try {

@@ -36,16 +36,17 @@ export type AuditVerdict =
 /** `packages` of a package-lock.json, by path in the tree. */
 export type LockedPackages = Record<
   string,
-  { version?: string; license?: string; dev?: boolean; devOptional?: boolean; peer?: boolean }
+  { version?: string; license?: string; dev?: boolean; devOptional?: boolean; peer?: boolean; link?: boolean }
 >;
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 
-/** Paths of the lockfile whose packages reach a user. */
+/** Paths of the lockfile whose packages reach a user. The packages of this repository itself are not among them. */
 export const shippedPaths = (packages: LockedPackages): string[] =>
   Object.entries(packages)
     .filter(
-      ([path, { dev, devOptional, peer }]) => path !== '' && (BUNDLED.includes(nameOf(path)) || !(dev || devOptional || peer)),
+      ([path, { dev, devOptional, peer, link }]) =>
+        path.includes('node_modules/') && !link && (BUNDLED.includes(nameOf(path)) || !(dev || devOptional || peer)),
     )
     .map(([path]) => path);
 

@@ -1,54 +1,65 @@
-// Builds what runs outside of this repository's own toolchain, into dist/: the wrapper and the command line, each as one file without dependencies, the
-// client as modules for browsers and Node, and the dashboard as static files. `--dashboard` builds the dashboard alone, `--client` the client.
-// Plain JavaScript: it also runs on the Node that the user has.
+// Builds what runs outside of this repository's toolchain:
+//
+//   packages/holdfast/dist   the command line and the wrapper, each one file without dependencies; the Worker as one file, with its
+//                            configuration and the dashboard, for `holdfast dev`
+//   packages/client/dist     the client as modules for browsers and Node, with declarations
+//   dist/dashboard           the dashboard, for wrangler.toml
+//
+// `--dashboard` builds the dashboard alone, `--client` the client. Plain JavaScript: it also runs on the Node that the user has.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { chmodSync, copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { buildDashboard } from './dashboard-build.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-
-const shared = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  format: 'esm',
-  target: 'node20',
-  legalComments: 'none',
-  logLevel: 'warning',
-  // `ws` and `commander` are CommonJS inside; an ESM bundle has no `require` of its own.
-  banner: {
-    js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
-  },
-  // Optional native accelerators of `ws`; it does without.
-  external: ['bufferutil', 'utf-8-validate'],
-};
-
-const programs = [
-  { entryPoints: ['wrapper/main.ts'], outfile: 'dist/holdfast-wrapper.mjs' },
-  { entryPoints: ['cli/main.ts'], outfile: 'dist/holdfast.mjs' },
-];
+const programsFolder = 'packages/holdfast/dist';
+const clientFolder = 'packages/client/dist';
 
 const only = process.argv.find((argument) => argument === '--dashboard' || argument === '--client');
 
-for (const program of only ? [] : programs) {
-  await build({ ...shared, ...program });
-  const file = `${root}/${program.outfile}`;
-  // An entry's own first line is kept by esbuild; one that has none gets it here, since a banner would come second.
-  const text = readFileSync(file, 'utf8');
-  if (!text.startsWith('#!')) writeFileSync(file, `#!/usr/bin/env node\n${text}`);
-  chmodSync(file, 0o755);
+if (!only) await buildPrograms();
+if (only !== '--dashboard') await buildClient();
+if (only !== '--client') await buildDashboard(root);
+if (!only) await buildWorker();
+
+async function buildPrograms() {
+  const programs = [
+    { entryPoints: ['wrapper/main.ts'], outfile: 'packages/holdfast/dist/holdfast-wrapper.mjs' },
+    { entryPoints: ['cli/main.ts'], outfile: 'packages/holdfast/dist/holdfast.mjs' },
+  ];
+  for (const program of programs) {
+    await build({
+      absWorkingDir: root,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      target: 'node22',
+      legalComments: 'none',
+      logLevel: 'warning',
+      // `ws` and `commander` are CommonJS inside; an ESM bundle has no `require` of its own.
+      banner: {
+        js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);",
+      },
+      // Optional native accelerators of `ws`, which works without them.
+      external: ['bufferutil', 'utf-8-validate'],
+      ...program,
+    });
+    const file = join(root, program.outfile);
+    // esbuild keeps the first line of an entry that has one. It is added here otherwise, because a banner would come second.
+    const text = readFileSync(file, 'utf8');
+    if (!text.startsWith('#!')) writeFileSync(file, `#!/usr/bin/env node\n${text}`);
+    chmodSync(file, 0o755);
+  }
 }
 
-// The names of package.json's `exports`. What the entries share is a file of its own, so that a page that imports two of them gets it once.
-if (only !== '--dashboard') {
+/** The entries are those of `exports`. What they share is a file of its own, so that a page that imports two of them loads it once. */
+async function buildClient() {
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: { index: 'client/index.ts', react: 'client/react.ts', protocol: 'protocol/index.ts' },
-    outdir: 'dist/client',
-    outExtension: { '.js': '.mjs' },
+    outdir: clientFolder,
     chunkNames: 'shared-[hash]',
     bundle: true,
     splitting: true,
@@ -61,19 +72,68 @@ if (only !== '--dashboard') {
     logLevel: 'warning',
     metafile: true,
   });
-  const made = new Set(Object.keys(metafile.outputs).map((path) => basename(path)));
-  for (const file of readdirSync(`${root}/dist/client`)) {
-    if (file.startsWith('shared-') && !made.has(file)) rmSync(`${root}/dist/client/${file}`, { force: true });
-  }
   // Declarations, so that a program's own compiler settings need not be those of this repository.
-  const { status } = spawnSync(
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [`${root}/node_modules/typescript/bin/tsc`, '-p', `${root}/tsconfig.client.json`],
-    {
-      stdio: 'inherit',
-    },
+    [compiler, '-p', join(root, 'tsconfig.client.json'), '--listEmittedFiles'],
+    { cwd: root, encoding: 'utf8' },
   );
-  if (status !== 0) process.exit(status ?? 1);
+  if (status !== 0) {
+    process.stderr.write(`${stdout}${stderr}`);
+    process.exit(status ?? 1);
+  }
+  const declarations = [...stdout.matchAll(/^TSFILE: (.*)$/gm)].map(([, file]) => file.trim());
+  for (const file of declarations) {
+    // The compiler leaves `.ts` in the specifiers of declarations, which not every resolution mode accepts.
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, text.replaceAll(/(\bfrom |\bimport\()(['"])(\.[^'"]*)\.ts\2/g, '$1$2$3.js$2'));
+  }
+  const made = new Set([...Object.keys(metafile.outputs), ...declarations.map((file) => relative(root, file))]);
+  removeOthers(clientFolder, made);
 }
 
-if (only !== '--client') await buildDashboard(root);
+/** The Worker as `holdfast dev` runs it: `wrangler.toml` beside one script and the dashboard. */
+async function buildWorker() {
+  const folder = join(programsFolder, 'worker');
+  await build({
+    absWorkingDir: root,
+    entryPoints: ['src/index.ts'],
+    outfile: join(folder, 'index.js'),
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    conditions: ['workerd', 'worker', 'browser'],
+    loader: { '.sql': 'text' },
+    external: ['cloudflare:*', 'node:*'],
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  const config = readFileSync(join(root, 'wrangler.toml'), 'utf8');
+  writeFileSync(
+    join(root, folder, 'wrangler.toml'),
+    replaced(replaced(config, 'main = "src/index.ts"', 'main = "index.js"'), '"./dist/dashboard"', '"./dashboard"'),
+  );
+  const dashboard = join(root, 'dist', 'dashboard');
+  cpSync(dashboard, join(root, folder, 'dashboard'), { recursive: true });
+  removeOthers(join(folder, 'dashboard'), new Set(filesIn(dashboard).map((file) => join(folder, 'dashboard', file))));
+  copyFileSync(join(root, 'dev', 'keeper.mjs'), join(root, programsFolder, 'keeper.mjs'));
+}
+
+function replaced(text, from, to) {
+  if (!text.includes(from)) throw new Error(`wrangler.toml has no ${from}`);
+  return text.replace(from, to);
+}
+
+function filesIn(folder) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+}
+
+/** What an earlier build left would be published with the package. */
+function removeOthers(folder, kept) {
+  if (!existsSync(join(root, folder))) return;
+  for (const file of filesIn(join(root, folder)))
+    if (!kept.has(join(folder, file))) rmSync(join(root, folder, file), { force: true });
+}

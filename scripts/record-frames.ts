@@ -137,11 +137,11 @@ async function record(into: string): Promise<void> {
 }
 
 const { values } = parseArgs({ options: { into: { type: 'string' } } });
-const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(join(ROOT, 'packages', 'holdfast', 'package.json'), 'utf8')) as { version: string };
 const fixtures = join(ROOT, 'test', 'skew', 'fixtures');
 const into = values.into === undefined ? join(fixtures, `protocol-${PROTOCOL_VERSION}`, VERSION) : resolve(values.into);
 if (version !== VERSION) {
-  note(`package.json says ${version} and src/platform/version.ts ${VERSION}: record when they agree`);
+  note(`packages/holdfast/package.json says ${version} and src/platform/version.ts ${VERSION}: record when they agree`);
   process.exit(1);
 }
 if (existsSync(into)) {

@@ -1,5 +1,5 @@
 // Follows one build: `/?build=acme:web~b-1`. The ticket comes from the product's own API, the log from Holdfast itself.
-import { connectSession, isEvent, StreamFailure, type StreamState } from 'holdfast/client';
+import { connectSession, isEvent, StreamFailure, type StreamState } from '@holdfast/client';
 
 const build = new URLSearchParams(location.search).get('build') ?? '';
 const path = `/builds/${encodeURIComponent(build)}`;

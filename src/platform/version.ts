@@ -1,2 +1,2 @@
-/** The version of this program, as in package.json (a test compares the two). */
+/** The version of this program, as in packages/holdfast/package.json (a test compares the two). */
 export const VERSION = '0.1.0';

@@ -1,4 +1,4 @@
-/** Goal: the shims in bin/ say what to do when nothing is built, and start the bundle when there is one. Method: copies beside a stub. */
+/** Goal: the shims in packages/holdfast/bin/ say what to do when nothing is built, and start the bundle when there is one. Method: copies beside a stub. */
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ let root: string;
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'holdfast-bin-'));
-  cpSync(fileURLToPath(new URL('../../bin', import.meta.url)), join(root, 'bin'), { recursive: true });
+  cpSync(fileURLToPath(new URL('../../packages/holdfast/bin', import.meta.url)), join(root, 'bin'), { recursive: true });
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
@@ -19,7 +19,7 @@ test.each(['holdfast', 'holdfast-wrapper'])('%s', (name) => {
   const shim = join(root, 'bin', `${name}.mjs`);
   const unbuilt = spawnSync(process.execPath, [shim, 'x'], { encoding: 'utf8' });
   expect([unbuilt.status, unbuilt.stdout]).toEqual([125, '']);
-  expect(unbuilt.stderr).toBe(`${name} is not built yet: run \`npm run build\` in its directory, then try again\n`);
+  expect(unbuilt.stderr).toBe(`${name} is not built yet: run \`npm run build\` in the repository, then try again\n`);
 
   mkdirSync(join(root, 'dist'));
   writeFileSync(join(root, 'dist', `${name}.mjs`), 'console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 7;');

@@ -23,8 +23,8 @@ test('every example of docs/client.md compiles', () => {
       return `example${index}.${kind}`;
     });
     const paths = {
-      'holdfast/client': [join(ROOT, 'client/index.ts')],
-      'holdfast/react': [join(ROOT, 'client/react.ts')],
+      '@holdfast/client': [join(ROOT, 'client/index.ts')],
+      '@holdfast/client/react': [join(ROOT, 'client/react.ts')],
       react: [join(ROOT, 'node_modules/@types/react/index.d.ts')],
       'react/jsx-runtime': [join(ROOT, 'node_modules/@types/react/jsx-runtime.d.ts')],
     };

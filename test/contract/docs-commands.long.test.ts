@@ -12,6 +12,7 @@ import { describe, expect, test } from 'vitest';
 import { type Io, Output } from '../../cli/io.ts';
 import { runCli } from '../../cli/program.ts';
 import manifest from '../../package.json' with { type: 'json' };
+import holdfast from '../../packages/holdfast/package.json' with { type: 'json' };
 import { describeApi } from '../../src/http/openapi/document.ts';
 import { readRunOptions } from '../../wrapper/run-options.ts';
 import { commandsOf, fencedBlocks } from '../support/shell-commands.ts';
@@ -45,8 +46,11 @@ const before = (words: readonly string[]): string[] => {
 const flagsOf = (words: readonly string[]): string[] =>
   before(words).flatMap((word) => /^(--[a-z][\w-]*|-[A-Za-z])(=|$)/.exec(word)?.[1] ?? []);
 
-const HOLDFAST = ['holdfast', './bin/holdfast.mjs', 'dist/holdfast.mjs'];
-const WRAPPER = ['holdfast-wrapper', './bin/holdfast-wrapper.mjs', 'holdfast-wrapper.mjs', 'dist/holdfast-wrapper.mjs'];
+const HOLDFAST = ['holdfast'];
+const WRAPPER = ['holdfast-wrapper', 'holdfast-wrapper.mjs'];
+/** What `npm install` may name: the packages of this repository, or their tarballs. */
+const PACKAGE_NAMES = ['holdfast', '@holdfast/client'];
+const TARBALLS = PACKAGE_NAMES.map((name) => `./${name.replace('@', '').replace('/', '-')}-${holdfast.version}.tgz`);
 /** Programs of a reader's machine. What is not here, and none of ours, is a mistake of the page. */
 const COMMON = [
   'git',
@@ -68,8 +72,11 @@ const COMMON = [
 ];
 
 /** The program a `node` or `npx` calls. */
-const behind = (one: Called): Called =>
-  one.words[0] === 'node' && !one.words[1]?.startsWith('-') ? { ...one, words: one.words.slice(1) } : one;
+const behind = (one: Called): Called => {
+  const [program, called = ''] = one.words;
+  const through = program === 'npx' ? [...HOLDFAST, ...WRAPPER].includes(called) : program === 'node' && !called.startsWith('-');
+  return through ? { ...one, words: one.words.slice(1) } : one;
+};
 
 describe('commands', () => {
   test('there are some, of programs that are known', () => {
@@ -80,7 +87,9 @@ describe('commands', () => {
 
   test.each(of('npm').map((one) => [where(one), one] as const))('%s', (_, { words }) => {
     const [, verb = '', ...rest] = words;
-    if (verb === 'ci' || verb === 'install') return expect(rest).toEqual([]);
+    if (verb === 'ci') return expect(rest).toEqual([]);
+    if (verb === 'install') return expect(['-g', ...PACKAGE_NAMES, ...TARBALLS]).toEqual(expect.arrayContaining(rest));
+    if (verb === 'pack') return expect(rest).toEqual(['--workspaces']);
     const [script, args] = verb === 'run' ? [rest[0] ?? '', rest.slice(1)] : [verb, rest];
     const runs = (manifest.scripts as Record<string, string>)[script];
     expect(runs, `there is no script ${script}`).toBeDefined();
@@ -119,7 +128,7 @@ describe('commands', () => {
 
   test.each(of('node').map((one) => [where(one), one] as const))('%s', (_, { words: [, file = ''] }) => {
     if (file === '-p' || file === '-e') return;
-    const built = ['dist/holdfast.mjs', 'dist/holdfast-wrapper.mjs', 'holdfast-wrapper.mjs'];
+    const built = ['holdfast-wrapper.mjs'];
     expect(built.includes(file) || existsSync(join(ROOT, file)), file).toBe(true);
   });
 });
@@ -181,9 +190,9 @@ describe('wrangler', () => {
     return asked;
   };
 
-  test('is the only program that npx runs', () => {
+  test('is the only program that npx runs, beside those of this repository', () => {
     expect(calls.length).toBeGreaterThan(10);
-    // `vitest -t` and the like are of this repository, too.
+    // `vitest -t` and the like.
     const others = calls.filter(({ words }) => words[1] !== 'wrangler');
     expect(others.filter(({ words }) => !existsSync(join(ROOT, 'node_modules/.bin', words[1] ?? ''))).map(where)).toEqual([]);
   });
@@ -294,7 +303,10 @@ describe('links', () => {
     const missing = [...PAGES, 'PROTOCOL.md'].flatMap((page) =>
       [...read(page).matchAll(/`([^`\n]+)`/g)]
         .map(([, span]) => span as string)
-        .filter((span) => path.test(span) && globSync(span.replace(/\/$/, ''), { cwd: ROOT }).length === 0)
+        // What the build makes is in no clone.
+        .filter(
+          (span) => path.test(span) && !span.includes('/dist/') && globSync(span.replace(/\/$/, ''), { cwd: ROOT }).length === 0,
+        )
         .map((span) => `${page}: ${span}`),
     );
     expect(missing).toEqual([]);
@@ -308,6 +320,7 @@ describe('variables', () => {
     'runner',
     'cli',
     'egress',
+    'dev',
     'scripts',
     'client',
     'test/support',

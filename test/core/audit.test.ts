@@ -19,6 +19,8 @@ const locked = json('package-lock.json').packages as LockedPackages;
 
 const PACKAGES: LockedPackages = {
   '': {},
+  'packages/client': { license: 'UNLICENSED' },
+  'node_modules/@holdfast/client': { link: true },
   'node_modules/ws': { license: 'MIT' },
   'node_modules/hono': { license: 'MIT' },
   'node_modules/preact': { license: 'MIT', dev: true },
@@ -157,10 +159,11 @@ describe('what is shipped', () => {
   };
 
   it('is every production dependency, and every package that the sources import', () => {
-    const { dependencies, peerDependencies } = json('package.json') as Record<string, Record<string, string>>;
+    const { dependencies } = json('package.json') as Record<string, Record<string, string>>;
+    const { peerDependencies } = json('packages/client/package.json') as Record<string, Record<string, string>>;
     const shipped = shippedPaths(locked).map((path) => path.replace('node_modules/', ''));
     for (const name of Object.keys(dependencies ?? {})) expect(shipped).toContain(name);
-    const names = [...imported(['src', 'protocol', 'wrapper', 'runner', 'cli', 'client', 'dashboard'])];
+    const names = [...imported(['src', 'protocol', 'wrapper', 'runner', 'cli', 'dev', 'client', 'dashboard'])];
     expect(names.length).toBeGreaterThan(8);
     const known = [...Object.keys(dependencies ?? {}), ...Object.keys(peerDependencies ?? {}), ...BUNDLED];
     expect(names.filter((name) => !known.includes(name))).toEqual([]);
@@ -172,6 +175,10 @@ describe('what is shipped', () => {
     const paths = shippedPaths(locked);
     expect(paths.length).toBeGreaterThan(10);
     for (const path of paths) expect(LICENCES, path).toContain(json(join(path, 'package.json')).license);
+  });
+
+  it('the packages of this repository are not among its dependencies', () => {
+    expect(shippedPaths(PACKAGES)).toEqual(['node_modules/ws', 'node_modules/hono', 'node_modules/preact']);
   });
 
   it('a licence that is not on the list, or none, is named', () => {

@@ -72,7 +72,7 @@ describe('container/Dockerfile', () => {
     expect(image).toContain(`HOLDFAST_RUNNER_PORT=${CONTAINER_PORT}`);
     expect(image).toMatch(/HOLDFAST_RUNNER_DRAIN=1$/m);
     expect(image).toMatch(/^USER node$/m);
-    const [, program] = /^COPY dist\/\S+ (\S+)$/m.exec(image) ?? [];
+    const [, program] = /^COPY packages\/\S+ (\S+)$/m.exec(image) ?? [];
     expect(image).toContain(`ENTRYPOINT ["/usr/bin/tini", "--", "node", "${program}", "serve"]\n`);
   });
 

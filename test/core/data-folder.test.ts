@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { keepForOwner } from '../../scripts/stack.ts';
+import { keepForOwner } from '../../dev/keys.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -322,7 +322,7 @@ describe('docs/rpc.md', () => {
       ...{ strict: true, skipLibCheck: true, noEmit: true, allowImportingTsExtensions: true, exactOptionalPropertyTypes: true },
       types: ['@cloudflare/workers-types'],
       typeRoots: [join(ROOT, 'node_modules')],
-      paths: { 'holdfast/protocol': [join(ROOT, 'protocol/index.ts')] },
+      paths: { '@holdfast/client/protocol': [join(ROOT, 'protocol/index.ts')] },
     };
     const shell = terminal({ WRANGLER_REGISTRY_PATH: join(folder, 'registry') });
     await shell.run([`mkdir -p ${own}`]);

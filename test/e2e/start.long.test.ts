@@ -26,7 +26,9 @@ interface Started {
 }
 
 function start(program: string, args: string[]): Started {
-  const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  // The note by which the command line finds a stack goes beside the data, and not into the developer's own folder.
+  const env = { ...process.env, XDG_STATE_HOME: join(data, 'state') };
+  const child = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk) => {

@@ -10,7 +10,7 @@ import { delimiter, join } from 'node:path';
 import { ROOT } from '../../scripts/stack.ts';
 import { processesWith, until } from './real-stack.ts';
 
-const KEEPER = join(ROOT, 'scripts', 'keeper.mjs');
+const KEEPER = join(ROOT, 'dev', 'keeper.mjs');
 const STOP_MS = 25_000;
 
 export type Replacements = readonly (readonly [shown: string, used: string])[];

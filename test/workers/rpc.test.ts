@@ -6,7 +6,7 @@
 import { createExecutionContext, runInDurableObject } from 'cloudflare:test';
 import { exports, type WorkerEntrypoint } from 'cloudflare:workers';
 import { describe, expect, test, vi } from 'vitest';
-import packageJson from '../../package.json?raw';
+import packageJson from '../../packages/holdfast/package.json?raw';
 import {
   type Execution,
   type Failure,

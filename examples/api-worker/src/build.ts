@@ -1,6 +1,6 @@
 /** A build: one execution, in the session of its repository. Its id is made of the names of both, so there is nothing to look up. */
 
-import { type Execution, isId } from 'holdfast/protocol';
+import { type Execution, isId } from '@holdfast/client/protocol';
 import * as z from 'zod';
 
 /** Owner and name as GitHub takes them; what is no id of Holdfast never gets there. */

@@ -1,4 +1,4 @@
-import type { HoldfastRpc } from 'holdfast/protocol';
+import type { HoldfastRpc } from '@holdfast/client/protocol';
 
 export interface Env {
   /** The service binding. The platform's own type for it, `Service<typeof Holdfast>`, does not keep results that are unions. */

@@ -1,6 +1,6 @@
 /** Calls to Holdfast give results, not exceptions. Here is what is tried again, and what the caller of this API is told. */
 
-import type { Failure, Result } from 'holdfast/protocol';
+import type { Failure, Result } from '@holdfast/client/protocol';
 
 const ATTEMPTS_MAX = 3;
 const BASE_MS = 200;

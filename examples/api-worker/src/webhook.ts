@@ -1,6 +1,6 @@
 /** The callback of Holdfast, signed as Standard Webhooks 1.0 asks. It is believed only after its signature, and read only as far as it is known. */
 
-import type { CallbackPayload } from 'holdfast/protocol';
+import type { CallbackPayload } from '@holdfast/client/protocol';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
 import * as z from 'zod';
 

@@ -1,4 +1,4 @@
-// Ties a program's life to the process that started it: `node scripts/keeper.mjs PROGRAM [arguments]`, with a pipe as stdin.
+// Ties a program's life to the process that started it: `node dev/keeper.mjs PROGRAM [arguments]`, with a pipe as stdin.
 // When the pipe ends (its other end died, by SIGKILL too), the program gets SIGTERM, and after a while its whole process group
 // SIGKILL. Started as the leader of a group of its own; the program stays in that group.
 import { spawn } from 'node:child_process';

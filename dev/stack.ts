@@ -1,0 +1,242 @@
+/**
+ * The local stack: a coordinator and a runner as processes of this machine, for `holdfast dev`, `npm start`, the demo and the tests.
+ *
+ * Owns every process that it starts, ends each by its group or pid, and checks that it is gone. Each runs behind a keeper, so that no process is left when this
+ * one is killed.
+ * Does not own: the data folder.
+ */
+
+import { writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KeptProcess } from './kept-process.ts';
+import { type Keys, readKeys } from './keys.ts';
+import { freePort, isFree } from './ports.ts';
+
+/** A cold wrangler bundles the Worker and starts workerd, which takes long on a loaded machine. */
+const READY_TIMEOUT_MS = 90_000;
+/** A killed process leaves the process list when it is a zombie. Its threads that still end may hold its sockets for a moment longer. */
+const PORT_FREE_TIMEOUT_MS = 5000;
+
+export interface CoordinatorPlace {
+  port: number;
+  data: string;
+  variables: Readonly<Record<string, string>>;
+  /** The variables as a file. */
+  envFile: string;
+}
+
+export interface LocalStackOptions {
+  /** Keys, the coordinator's storage, the runner's spool and the logs. */
+  data: string;
+  port?: number;
+  runnerPort?: number;
+  /** What wrappers dial, when it is not the coordinator itself (a proxy). */
+  publicUrl?: string;
+  runnerMax?: number;
+  /** Pages of these origins may read sessions from a browser. */
+  allowedOrigins?: readonly string[];
+  /** Further variables of the coordinator. */
+  variables?: Readonly<Record<string, string>>;
+  /** Program and arguments of the coordinator, asked for at each start. */
+  coordinator: (at: CoordinatorPlace) => string[] | Promise<string[]>;
+  coordinatorCwd: string;
+  /** Program and first arguments of the wrapper, to which `serve …` is added. */
+  wrapper: readonly string[];
+  /** Where the runner, and a job without a folder of its own, runs. */
+  cwd: string;
+  log?: (message: string) => void;
+}
+
+/** `wrangler dev` on the Worker of a configuration file. */
+export function wranglerDev(wrangler: string, config: string, { port, data, envFile }: CoordinatorPlace): string[] {
+  return [
+    ...[process.execPath, wrangler, 'dev', '--config', config, '--local'],
+    ...['--ip', '127.0.0.1', '--port', String(port), '--inspector-port', '0'],
+    ...['--persist-to', join(data, 'coordinator'), '--env-file', envFile],
+    ...['--show-interactive-dev-session=false', '--log-level', 'log'],
+  ];
+}
+
+export class LocalStack {
+  readonly port: number;
+  readonly url: string;
+  readonly apiKey: string;
+  readonly runnerToken: string;
+  readonly callbackKey: string;
+  readonly data: string;
+  runnerUrl = '';
+  readonly #options: LocalStackOptions;
+  readonly #keys: Keys;
+  #coordinator: KeptProcess | null = null;
+  #runner: KeptProcess | null = null;
+
+  private constructor(options: LocalStackOptions, port: number) {
+    this.#options = options;
+    this.data = resolve(options.data);
+    this.port = port;
+    this.url = `http://127.0.0.1:${port}`;
+    this.#keys = readKeys(this.data, options.log ?? ((message) => process.stderr.write(`${message}\n`)));
+    this.apiKey = this.#keys.apiKey;
+    this.runnerToken = this.#keys.runnerToken;
+    this.callbackKey = this.#keys.callbackKey;
+  }
+
+  /** Resolves when both answer. On failure no process is left running. */
+  static async start(options: LocalStackOptions): Promise<LocalStack> {
+    const stack = new LocalStack(options, options.port ?? (await freePort()));
+    try {
+      await stack.#startRunner();
+      await stack.#startCoordinator();
+      return stack;
+    } catch (error) {
+      await stack.stop();
+      throw error;
+    }
+  }
+
+  /** Leader of the coordinator's process group. */
+  get coordinatorPid(): number | null {
+    return this.#coordinator?.pid ?? null;
+  }
+
+  /** Leader of the runner's process group. Its wrappers lead groups of their own. */
+  get runnerPid(): number | null {
+    return this.#runner?.pid ?? null;
+  }
+
+  /** Resolves when one of the two ends without having been asked to. */
+  async crashed(): Promise<string> {
+    const watch = async (kept: KeptProcess | null, name: string): Promise<string> => {
+      await kept?.ended;
+      return kept?.asked ? new Promise(() => {}) : `${name} ended by itself; its log is ${kept?.logFile}`;
+    };
+    return Promise.race([watch(this.#coordinator, 'the coordinator'), watch(this.#runner, 'the runner')]);
+  }
+
+  /** SIGKILL to every process of the coordinator's group, as when its machine dies. Resolves when no process of it is left. */
+  async kill(): Promise<void> {
+    await this.#coordinator?.kill();
+    this.#coordinator = null;
+  }
+
+  /** Starts the coordinator again, on the same port and data. */
+  async restart(): Promise<void> {
+    await this.kill();
+    const end = Date.now() + PORT_FREE_TIMEOUT_MS;
+    while (!(await isFree(this.port)) && Date.now() < end) await sleep(50);
+    await this.#startCoordinator();
+  }
+
+  /** Kills the runner alone, as when its host's service manager restarts it. Its jobs continue. */
+  async killRunner(): Promise<void> {
+    await this.#runner?.kill();
+    this.#runner = null;
+  }
+
+  async startRunner(): Promise<void> {
+    await this.#startRunner();
+  }
+
+  /** Stops the runner first, because its jobs still report to the coordinator. Idempotent. */
+  async stop(): Promise<void> {
+    const runner = this.#runner;
+    this.#runner = null;
+    await runner?.stop();
+    const coordinator = this.#coordinator;
+    this.#coordinator = null;
+    await coordinator?.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  async #startRunner(): Promise<void> {
+    const { runnerPort, runnerMax, wrapper, cwd } = this.#options;
+    const port = this.runnerUrl === '' ? (runnerPort ?? (await freePort())) : Number(new URL(this.runnerUrl).port);
+    const max = runnerMax === undefined ? [] : ['--max', String(runnerMax)];
+    const kept = new KeptProcess(
+      [
+        ...[...wrapper, 'serve', '--json', '--stop-jobs'],
+        ...['--port', String(port), '--spool', join(this.data, 'runner'), ...max],
+      ],
+      {
+        cwd,
+        logFile: join(this.data, 'runner.log'),
+        env: { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken },
+        readStdout: true,
+      },
+    );
+    this.#runner = kept;
+    const line = await kept.firstLine(READY_TIMEOUT_MS);
+    if (line === null) throw new Error(`the runner did not start; its log ends so:\n${kept.logTail()}`);
+    this.runnerUrl = (JSON.parse(line) as { url: string }).url;
+  }
+
+  /** Wrangler picks ports of its own, and does not listen on them at once; on a busy machine another program sometimes takes one first. */
+  async #startCoordinator(): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#tryCoordinator();
+      } catch (error) {
+        if (attempt === 3 || !/Address already in use|EADDRINUSE/.test((error as Error).message)) throw error;
+        await this.kill();
+      }
+    }
+  }
+
+  async #tryCoordinator(): Promise<void> {
+    // Another program on the port would answer in place of ours.
+    if (!(await isFree(this.port)))
+      throw new Error(`127.0.0.1:${this.port} is in use. Choose another port, or stop what listens there.`);
+    const envFile = join(this.data, 'coordinator.env');
+    const variables: Record<string, string> = {
+      HOLDFAST_API_KEYS: `local=${this.#keys.apiKey}`,
+      HOLDFAST_SIGNING_KEYS: this.#keys.signingKey,
+      HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken,
+      HOLDFAST_CALLBACK_KEYS: `local=${this.#keys.callbackKey}`,
+      // The first receiver that a developer tries is on this machine.
+      HOLDFAST_CALLBACK_ALLOW_PRIVATE: '1',
+      HOLDFAST_LAUNCHER: 'runner',
+      HOLDFAST_RUNNER_URL: this.runnerUrl,
+      HOLDFAST_PUBLIC_URL: this.#options.publicUrl ?? this.url,
+      ...(this.#options.allowedOrigins ? { HOLDFAST_ALLOWED_ORIGINS: this.#options.allowedOrigins.join(',') } : {}),
+      ...this.#options.variables,
+    };
+    const lines = Object.entries(variables).map(([name, value]) => `${name}="${value}"\n`);
+    writeFileSync(envFile, lines.join(''), { mode: 0o600 });
+    const command = await this.#options.coordinator({ port: this.port, data: this.data, variables, envFile });
+    const kept = new KeptProcess(command, {
+      cwd: this.#options.coordinatorCwd,
+      logFile: join(this.data, 'coordinator.log'),
+      env: {
+        WRANGLER_SEND_METRICS: 'false',
+        WRANGLER_HIDE_BANNER: 'true',
+        // Several stacks at a time must not find each other, and the coordinator fetches nothing from the network.
+        WRANGLER_REGISTRY_PATH: join(this.data, 'registry'),
+        WRANGLER_LOG_PATH: join(this.data, 'wrangler-logs'),
+        CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+        CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV: 'true',
+        CI: '1',
+      },
+    });
+    this.#coordinator = kept;
+    const end = Date.now() + READY_TIMEOUT_MS;
+    while (!(await isHealthy(this.url))) {
+      if (kept.hasEnded) throw new Error(`the coordinator did not start; its log ends so:\n${kept.logTail()}`);
+      if (Date.now() > end) throw new Error(`the coordinator did not answer in time; its log ends so:\n${kept.logTail()}`);
+      await sleep(100);
+    }
+  }
+}
+
+async function isHealthy(url: string): Promise<boolean> {
+  try {
+    const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2000) });
+    await answer.arrayBuffer();
+    return answer.ok;
+  } catch {
+    return false;
+  }
+}
