@@ -2,7 +2,7 @@
 
 import { EVENT_TYPE_PATTERN, type Failure, FILTER_ITEMS_MAX, GENERATION_PATTERN, isId } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
-import type { ViewerRequest } from '../session/viewers.ts';
+import type { ViewerRequest } from '../session/contract.ts';
 
 const WHOLE_NUMBER = /^(0|[1-9][0-9]*)$/;
 

@@ -10,7 +10,7 @@ import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { guessedTooOften, refusalByRate } from '../platform/rate-limits.ts';
 import { type TicketClaims, untilOf, verifyTicket } from '../platform/tokens.ts';
-import { TICKET_EXPIRED, type ViewerRequest } from '../session/viewers.ts';
+import { TICKET_EXPIRED, type ViewerRequest } from '../session/contract.ts';
 import { bearerOf, tenantOf, tooManyGuesses } from './auth.ts';
 
 export const offeredProtocols = (request: Request): string[] =>

@@ -20,9 +20,7 @@ import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { type IngestClaims, verifyIngestToken } from '../platform/tokens.ts';
 import { callSession } from '../session/call-object.ts';
-import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
-import type { Refusal } from '../session/ingest.ts';
-import { closeCodeOfRefusedViewer } from '../session/operations.ts';
+import { closeCodeOfRefusedViewer, openSocket, type Refusal, refusalIn } from '../session/contract.ts';
 import { bearerOf } from './auth.ts';
 import { readText } from './body.ts';
 import { readerParams } from './params.ts';
@@ -30,26 +28,9 @@ import { beyondTicket, narrowByTicket, offeredProtocols, type Reader } from './r
 
 export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';
 
-async function upgrade(
-  env: Env,
-  tenant: string,
-  session: string,
-  wanted: SocketRequest,
-  protocol: string | null,
-): Promise<Response | Failure> {
-  const headers: Record<string, string> = { upgrade: 'websocket', [REQUEST_HEADER]: JSON.stringify(wanted) };
-  if (protocol) headers['sec-websocket-protocol'] = protocol;
-  return callSession(env, tenant, session, (stub) => stub.fetch(new Request('https://session/', { headers })));
-}
-
 interface IngestPath {
   session: string;
   execution: string;
-}
-
-/** An upgrade, or what the object answered in its place. */
-async function refusalIn<T>(answer: Response | Failure): Promise<T | null> {
-  return 'code' in answer || answer.webSocket || answer.status !== 200 ? null : ((await answer.json()) as T);
 }
 
 /** ING1 begins here: token before upgrade before object. */
@@ -81,7 +62,10 @@ export async function upgradeIngest(
       field: 'sec-websocket-protocol',
     });
   }
-  const answer = await upgrade(env, tenant, session, { kind: 'ingest', execution, answerRefusals: true }, INGEST_SUBPROTOCOL);
+  const answer = await callSession(env, tenant, session, (stub) =>
+    openSocket(stub, { kind: 'ingest', execution }, INGEST_SUBPROTOCOL),
+  );
+  if ('code' in answer) return answer;
   const refused = await refusalIn<Refusal>(answer);
   return refused ? refusedSocket(refused.closeCode, refused.reason, INGEST_SUBPROTOCOL) : answer;
 }
@@ -105,13 +89,10 @@ export async function upgradeStream(request: Request, { caller, ticket }: Reader
   const wanted = narrowByTicket(params.request, ticket);
   if (!wanted) return refuseViewer(request, beyondTicket());
   const protocol = streamProtocol(request);
-  const answer = await upgrade(
-    caller.env,
-    caller.tenant,
-    session,
-    { kind: 'stream', request: wanted, answerRefusals: true },
-    protocol,
+  const answer = await callSession(caller.env, caller.tenant, session, (stub) =>
+    openSocket(stub, { kind: 'stream', request: wanted }, protocol),
   );
+  if ('code' in answer) return answer;
   const refused = await refusalIn<Failure>(answer);
   return refused ? refusedSocket(closeCodeOfRefusedViewer(refused), refused.code, protocol) : answer;
 }

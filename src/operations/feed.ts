@@ -25,8 +25,7 @@ import {
 import { failure } from '../contract/failure.ts';
 import type { Env } from '../platform/env.ts';
 import { callSession } from '../session/call-object.ts';
-import { REQUEST_HEADER, type SocketRequest } from '../session/coordinator.ts';
-import type { ViewerRequest } from '../session/viewers.ts';
+import { openSocket, refusalIn, type ViewerRequest } from '../session/contract.ts';
 import { elementsOf, membersOf } from './json-text.ts';
 
 /** An ack wakes the object, so there is one for every quarter of the window. */
@@ -223,15 +222,19 @@ export async function openFeed(
   request: FeedRequest,
   signal?: AbortSignal,
 ): Promise<OpenFeed | Failure> {
-  const wanted: SocketRequest = { kind: 'stream', request: { ...request, flow: true }, answerRefusals: true };
-  const headers = { upgrade: 'websocket', [REQUEST_HEADER]: JSON.stringify(wanted) };
-  const answer = await callSession(env, tenant, session, (stub) => stub.fetch(new Request('https://session/', { headers })));
+  const answer = await callSession(env, tenant, session, (stub) =>
+    openSocket(stub, { kind: 'stream', request: { ...request, flow: true } }),
+  );
   if ('code' in answer) return answer;
-  if (!answer.webSocket) return (await answer.json()) as Failure;
+  const refused = await refusalIn<Failure>(answer);
+  if (refused) return refused;
+  if (!answer.webSocket) return unavailable();
   const feed = new Feed(answer.webSocket);
   const leave = (): void => feed.close();
   if (signal?.aborted) leave();
   signal?.addEventListener('abort', leave, { once: true });
   const hello = await feed.hello();
-  return hello ? { ok: true, feed, hello } : failure('unavailable', 'The session could not be reached. Try again.');
+  return hello ? { ok: true, feed, hello } : unavailable();
 }
+
+const unavailable = (): Failure => failure('unavailable', 'The session could not be reached. Try again.');

@@ -40,7 +40,7 @@ import type { Env } from '../platform/env.ts';
 import { ingestTtlSeconds, signIngestToken, signTicket } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { callDirectory, callSession } from '../session/call-object.ts';
-import type { NormalStart, StartResult } from '../session/operations.ts';
+import type { NormalStart, StartResult } from '../session/contract.ts';
 import { refusalOfForm } from './bound-input.ts';
 import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
 import { waitForEnd } from './wait-for-end.ts';

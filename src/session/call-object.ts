@@ -4,20 +4,11 @@ import type { Failure } from '../../protocol/index.ts';
 import { type DirectoryCalls, directoryStub } from '../directory/calls.ts';
 import type { Env } from '../platform/env.ts';
 import { type LogFields, logLine, messageOf } from '../platform/log.ts';
-import type { SessionCoordinator } from './coordinator.ts';
+import type { SessionCalls } from './contract.ts';
 
 const ATTEMPTS_MAX = 4;
 const BASE_MS = 50;
 const CAP_MS = 1000;
-
-/** What is called on a session, with the types its methods have; the platform's own mapping of RPC types does not carry result unions over. */
-export type SessionCalls = {
-  [M in Exclude<keyof SessionCoordinator, 'alarm' | `webSocket${string}` | symbol>]: SessionCoordinator[M] extends (
-    ...args: infer A
-  ) => infer R
-    ? (...args: A) => Promise<Awaited<R>>
-    : never;
-};
 
 /** The narrowest reading of an error that crossed the object boundary. */
 interface PlatformError {

@@ -5,7 +5,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { callbackQueueOf } from '../callbacks/producer.ts';
-import type { SessionRuntime } from '../core/ports.ts';
+import type { ExecutionQuery, SessionRuntime } from '../core/ports.ts';
 import { announcerTo } from '../directory/announcer.ts';
 import { releaserOf } from '../launch/container.ts';
 import { launcherOf } from '../launch/launcher.ts';
@@ -13,29 +13,23 @@ import type { Env } from '../platform/env.ts';
 import { logLine, messageOf, type SessionLog } from '../platform/log.ts';
 import { splitName } from '../platform/object-name.ts';
 import { SessionStore } from '../storage/store.ts';
-import type { Refusal } from './ingest.ts';
+import {
+  type NormalStart,
+  type ReadQuery,
+  REQUEST_HEADER,
+  type Refusal,
+  type SessionOperations,
+  type SocketRequest,
+} from './contract.ts';
 import { postIngest } from './ingest-post.ts';
 import { measureTo } from './measure.ts';
 import * as operations from './operations.ts';
 import { Session } from './session.ts';
-import type { ViewerRequest } from './viewers.ts';
-
-/** Header in which the Worker hands over what it verified; only the Worker can reach the object. */
-export const REQUEST_HEADER = 'x-holdfast-request';
-
-/**
- * `answerRefusals`: a refusal is an answer that is no upgrade, and the Worker closes the socket. The object must not: `workerd` frees a hibernatable socket that
- * the object closes before a message came only when it evicts the object, two descriptors each, and a socket that is accepted the plain way keeps the object
- * awake until its client answers the close (both measured on 1.20261023.1). Without it, as Workers before this asked, the object accepts and closes.
- */
-export type SocketRequest =
-  | { kind: 'ingest'; execution: string; answerRefusals?: true }
-  | { kind: 'stream'; request: ViewerRequest; answerRefusals?: true };
 
 /** Between two rounds of a replay. */
 const PAUSE_MS = 1;
 
-export class SessionCoordinator extends DurableObject<Env> {
+export class SessionCoordinator extends DurableObject<Env> implements SessionOperations {
   readonly #session: Session;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -100,16 +94,16 @@ export class SessionCoordinator extends DurableObject<Env> {
 
   // ── operations, each one synchronous turn ─────────────────────────────────────────────────────────────────────────
 
-  startExecution(request: operations.NormalStart) {
+  startExecution(request: NormalStart) {
     return operations.startExecution(this.#session.context, request, Date.now());
   }
-  findStart(start: Pick<operations.NormalStart, 'id' | 'digest'>) {
+  findStart(start: Pick<NormalStart, 'id' | 'digest'>) {
     return operations.findStart(this.#session.context, start);
   }
   getExecution(id: string, generation?: string | null) {
     return operations.getExecution(this.#session.context, id, generation);
   }
-  listExecutions(query: operations.ListQuery) {
+  listExecutions(query: ExecutionQuery) {
     return operations.listExecutions(this.#session.context, query);
   }
   interruptExecution(id: string, options: { reason: string; force: boolean }) {
@@ -130,7 +124,7 @@ export class SessionCoordinator extends DurableObject<Env> {
   getSession() {
     return operations.getSession(this.#session.context);
   }
-  readEvents(query: { after: number; limit: number; generation?: string | undefined }) {
+  readEvents(query: ReadQuery) {
     return operations.readEvents(this.#session.context, query);
   }
 }

@@ -39,6 +39,7 @@ import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { pageUrl } from '../platform/urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import type { Refusal } from './contract.ts';
 import { goneReason } from './deletion.ts';
 import { expireDue } from './expiry.ts';
 import {
@@ -52,12 +53,6 @@ import {
   isOpen,
   sendText,
 } from './sockets.ts';
-
-/** How a wrapper's socket is closed that is not even taken. */
-export interface Refusal {
-  closeCode: number;
-  reason: string;
-}
 
 /** Before an upgrade: why there will be none, or null. */
 export function refuseIngest(context: SessionContext, execution: string, now: number): Refusal | null {

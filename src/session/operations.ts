@@ -1,7 +1,6 @@
 /** What a caller can ask of a session. Expected outcomes are tagged results; nothing is thrown for them. */
 
 import {
-  CLOSE,
   COMMANDS_WAITING_BYTES_MAX,
   COMMANDS_WAITING_MAX,
   type Execution,
@@ -10,11 +9,9 @@ import {
   isTerminal,
   LIST_LIMIT_MAX,
   type LoggedEvent,
-  type OnBusy,
   type Result,
   SESSION_EXECUTIONS_MAX,
   type SessionSummary,
-  type Status,
   utf8Bytes,
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
@@ -23,35 +20,14 @@ import { type ExecutionRecord, UNTOUCHED } from '../core/execution.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
 import { describeShortage } from '../core/log-limit.ts';
-import type { LogRow } from '../core/ports.ts';
+import type { ExecutionQuery, LogRow } from '../core/ports.ts';
 import { parseStored } from '../core/stored.ts';
 import { announce, commit, storageLoad, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
+import type { NormalStart, ReadQuery, StartResult, ViewerRequest } from './contract.ts';
 import { heardAt } from './liveness.ts';
 import { lastActivityAt } from './outbox.ts';
 import { show } from './view.ts';
-import type { ViewerRequest } from './viewers.ts';
-
-/** A start request after validation: nothing in it is optional any more. */
-export type NormalStart = Pick<
-  ExecutionRecord,
-  | 'id'
-  | 'command'
-  | 'cwd'
-  | 'env'
-  | 'stdin'
-  | 'openStdin'
-  | 'format'
-  | 'launcher'
-  | 'labels'
-  | 'policy'
-  | 'callbackUrl'
-  | 'traceparent'
-  | 'origin'
-  | 'secretNames'
-> & { digest: string; onBusy: OnBusy };
-
-export type StartResult = Result<{ execution: Execution; created: boolean }>;
 
 export const noSession: Failure = {
   ok: false,
@@ -193,14 +169,7 @@ export function getExecution(context: SessionContext, id: string, generation?: s
   return found.ok ? { ok: true, execution: seenNow(context, found.record) } : found;
 }
 
-export interface ListQuery {
-  status?: Status | undefined;
-  limit: number;
-  before?: number | undefined;
-  only?: string | undefined;
-}
-
-export function listExecutions(context: SessionContext, query: ListQuery): Result<{ data: Execution[]; next: number | null }> {
+export function listExecutions(context: SessionContext, query: ExecutionQuery): Result<{ data: Execution[]; next: number | null }> {
   const { store } = context;
   if (!store.exists) return noSession;
   const limit = Math.min(query.limit, LIST_LIMIT_MAX);
@@ -299,7 +268,7 @@ const READ_BYTES_MAX = 4 * 1024 * 1024;
 
 export function readEvents(
   { store }: SessionContext,
-  { after, limit, generation }: { after: number; limit: number; generation?: string | undefined },
+  { after, limit, generation }: ReadQuery,
 ): Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }> {
   if (!store.exists) return noSession;
   const bad = refusalOfGeneration(store.createdAt, generation) ?? checkOffset(store.log, after);
@@ -343,18 +312,4 @@ export function admitViewer(context: SessionContext, request: ViewerRequest): { 
   if (viewers.count >= VIEWERS_MAX)
     return { ok: false, code: 'overloaded', message: `${VIEWERS_MAX} viewers are connected already.` };
   return (request.after !== null && checkOffset(store.log, request.after)) || { ok: true };
-}
-
-/** A browser can not read the status of a refused upgrade, so refusals are close codes. */
-export function closeCodeOfRefusedViewer({ code }: Failure): number {
-  switch (code) {
-    case 'offset_ahead':
-    case 'offset_expired':
-    case 'log_replaced':
-      return CLOSE.offsetUnavailable;
-    case 'overloaded':
-      return CLOSE.tooManyConnections;
-    default:
-      return CLOSE.notFound;
-  }
 }

@@ -14,15 +14,16 @@ import type { SessionLog } from '../platform/log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
+import { closeCodeOfRefusedViewer, type Refusal, type ViewerRequest } from './contract.ts';
 import { eraseSession, goneReason } from './deletion.ts';
 import { expireDue } from './expiry.ts';
-import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage, type Refusal, refuseIngest } from './ingest.ts';
+import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage, refuseIngest } from './ingest.ts';
 import { launchDue } from './launch.ts';
 import { findSilent, heardAt, reconcile } from './liveness.ts';
-import { admitViewer, closeCodeOfRefusedViewer } from './operations.ts';
+import { admitViewer } from './operations.ts';
 import { Delivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
 import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
-import { type ViewerRequest, Viewers } from './viewers.ts';
+import { Viewers } from './viewers.ts';
 
 /** Others, whom it tells things or asks for something. */
 export interface Surroundings {

@@ -32,24 +32,10 @@ import {
   type ViewerFrame,
   type ViewerState,
 } from '../core/viewer.ts';
+import { TICKET_EXPIRED, type ViewerRequest } from './contract.ts';
 import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from './sockets.ts';
 
 type Round = 'live' | 'more' | 'waiting' | 'gone';
-
-export interface ViewerRequest {
-  after: number | null;
-  tail: number | null;
-  executions: string[] | null;
-  types: string[] | null;
-  flow: boolean;
-  /** The log that the reader means; absent: the one that is there. */
-  generation?: string | null;
-  /** When the reader's ticket is over, in milliseconds; absent for an API key. */
-  until?: number | null;
-}
-
-/** Reason of the 4401 with which such a connection ends, as of one that is refused. */
-export const TICKET_EXPIRED = 'ticket_expired';
 
 /** Executions named in the hello: enough for a page, not the history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;

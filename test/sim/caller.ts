@@ -2,11 +2,11 @@
 
 import type { OnBusy, Policy } from '../../protocol/index.ts';
 import type { SessionContext } from '../../src/session/context.ts';
+import type { NormalStart } from '../../src/session/contract.ts';
 import {
   failExecution,
   getSession,
   interruptExecution,
-  type NormalStart,
   sendInput,
   startExecution,
 } from '../../src/session/operations.ts';

@@ -18,7 +18,7 @@ import type { LaunchOutcome } from '../../src/core/launching.ts';
 import type { SessionRuntime, SessionSocket } from '../../src/core/ports.ts';
 import type { SessionContext } from '../../src/session/context.ts';
 import { Session } from '../../src/session/session.ts';
-import type { ViewerRequest } from '../../src/session/viewers.ts';
+import type { ViewerRequest } from '../../src/session/contract.ts';
 import type { Timer } from './clock.ts';
 import { Disk, DiskFault } from './disk.ts';
 import { MemoryStore } from './memory-store.ts';

@@ -6,7 +6,7 @@
 import worker, { TenantDirectory as Directory, SessionCoordinator as Session } from '../../src/index.ts';
 import type { Env } from '../../src/platform/env.ts';
 import { callSession } from '../../src/session/call-object.ts';
-import { REQUEST_HEADER } from '../../src/session/coordinator.ts';
+import { REQUEST_HEADER } from '../../src/session/contract.ts';
 
 /** Only another Worker calls this one operation, so the recorder has no other way to bring it about. */
 const READ_EVENTS_PATH = '/v1/record/read-events/';

@@ -6,7 +6,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test } from 'vitest';
 import type { Env } from '../../src/platform/env.ts';
-import { REQUEST_HEADER } from '../../src/session/coordinator.ts';
+import { REQUEST_HEADER } from '../../src/session/contract.ts';
 import type { RecordedCall } from '../skew/support/fixtures.ts';
 import { exchangesOf } from '../skew/support/fixtures.ts';
 import { vocabularyOf } from '../skew/support/vocabulary.ts';

@@ -16,7 +16,7 @@ import {
   type StartRequest,
   type StreamFrame,
 } from '../../protocol/index.ts';
-import type { SessionCalls } from '../../src/session/call-object.ts';
+import type { SessionCalls } from '../../src/session/contract.ts';
 import type { SessionCoordinator } from '../../src/session/coordinator.ts';
 
 export const ORIGIN = 'https://holdfast.test';

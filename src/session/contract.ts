@@ -1,0 +1,141 @@
+/**
+ * What the stateless Worker asks of a session's object: its operations, and the upgrade requests that it makes. Only the Worker can reach the object, so what
+ * stands here was checked before. VER8: either side may be of another version. It ignores fields that it does not know, and what may be null may be missing.
+ */
+
+import {
+  CLOSE,
+  type Execution,
+  type Failure,
+  type LoggedEvent,
+  type OnBusy,
+  type Result,
+  type SessionSummary,
+} from '../../protocol/index.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import type { ExecutionQuery } from '../core/ports.ts';
+
+/** A start request after validation: nothing in it is optional any more. */
+export type NormalStart = Pick<
+  ExecutionRecord,
+  | 'id'
+  | 'command'
+  | 'cwd'
+  | 'env'
+  | 'stdin'
+  | 'openStdin'
+  | 'format'
+  | 'launcher'
+  | 'labels'
+  | 'policy'
+  | 'callbackUrl'
+  | 'traceparent'
+  | 'origin'
+  | 'secretNames'
+> & { digest: string; onBusy: OnBusy };
+
+export type StartResult = Result<{ execution: Execution; created: boolean }>;
+
+export interface ReadQuery {
+  after: number;
+  limit: number;
+  generation?: string | undefined;
+}
+
+/** What the Worker calls. Expected outcomes are results; an exception is the platform's. */
+export interface SessionCalls {
+  startExecution(request: NormalStart): Promise<StartResult>;
+  findStart(start: Pick<NormalStart, 'id' | 'digest'>): Promise<StartResult>;
+  /** `generation`: the log that a reader means, where it names one. */
+  getExecution(id: string, generation?: string | null): Promise<Result<{ execution: Execution }>>;
+  listExecutions(query: ExecutionQuery): Promise<Result<{ data: Execution[]; next: number | null }>>;
+  interruptExecution(
+    id: string,
+    options: { reason: string; force: boolean },
+  ): Promise<Result<{ execution: Execution; settled: boolean; accepted: boolean }>>;
+  failExecution(id: string, failed: { code: string; message: string }): Promise<Result<{ settled: boolean; execution: Execution }>>;
+  sendInput(id: string, text: string): Promise<Result<{ commandId: number }>>;
+  /** One body of a wrapper that posts; the answers are lines. */
+  postIngest(execution: string, body: string): Promise<Result<{ lines: string[] }>>;
+  deleteSession(): Promise<Result<object>>;
+  getSession(): Promise<Result<{ session: SessionSummary }>>;
+  readEvents(query: ReadQuery): Promise<Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }>>;
+  /** Upgrades only, made by `openSocket`. */
+  fetch(request: Request): Promise<Response>;
+}
+
+/** The same from the object's side, where an answer may be there at once. */
+export type SessionOperations = {
+  [M in keyof SessionCalls]: (
+    ...args: Parameters<SessionCalls[M]>
+  ) => ReturnType<SessionCalls[M]> | Awaited<ReturnType<SessionCalls[M]>>;
+};
+
+// ── upgrades ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a reader of the stream asks for. */
+export interface ViewerRequest {
+  after: number | null;
+  tail: number | null;
+  executions: string[] | null;
+  types: string[] | null;
+  flow: boolean;
+  /** The log that the reader means; absent: the one that is there. */
+  generation?: string | null;
+  /** When the reader's ticket is over, in milliseconds; absent for an API key. */
+  until?: number | null;
+}
+
+/**
+ * `answerRefusals`: a refusal is an answer that is no upgrade, and the Worker closes the socket. The object must not: `workerd` frees a hibernatable socket that
+ * the object closes before a message came only when it evicts the object, two descriptors each, and a socket that is accepted the plain way keeps the object
+ * awake until its client answers the close (both measured on 1.20261023.1). Workers of 0.1.0 do not send it; for them the object accepts and closes.
+ */
+export type SocketRequest =
+  | { kind: 'ingest'; execution: string; answerRefusals?: true }
+  | { kind: 'stream'; request: ViewerRequest; answerRefusals?: true };
+
+/** How a wrapper's socket is closed when its upgrade is refused. A viewer's refusal is a `Failure`. */
+export interface Refusal {
+  closeCode: number;
+  reason: string;
+}
+
+/** Header of an upgrade that holds its `SocketRequest` as JSON. */
+export const REQUEST_HEADER = 'x-holdfast-request';
+
+/** Asks for a socket. `protocol`: the subprotocol that the peer offered, where it offered one of ours. */
+export function openSocket(
+  stub: Pick<SessionCalls, 'fetch'>,
+  wanted: SocketRequest,
+  protocol: string | null = null,
+): Promise<Response> {
+  const headers: Record<string, string> = {
+    upgrade: 'websocket',
+    [REQUEST_HEADER]: JSON.stringify({ ...wanted, answerRefusals: true } satisfies SocketRequest),
+  };
+  if (protocol) headers['sec-websocket-protocol'] = protocol;
+  return stub.fetch(new Request('https://session/', { headers }));
+}
+
+/** Null for an upgrade (101), and for the answer of an object of another version that does not know the request. */
+export async function refusalIn<T extends Refusal | Failure>(answer: Response): Promise<T | null> {
+  return answer.status === 200 ? ((await answer.json()) as T) : null;
+}
+
+/** A browser cannot read the status of a refused upgrade, so refusals of viewers are close codes. */
+export function closeCodeOfRefusedViewer({ code }: Failure): number {
+  switch (code) {
+    case 'offset_ahead':
+    case 'offset_expired':
+    case 'log_replaced':
+      return CLOSE.offsetUnavailable;
+    case 'overloaded':
+      return CLOSE.tooManyConnections;
+    default:
+      return CLOSE.notFound;
+  }
+}
+
+/** Reason of the 4401 with which the connection of a ticket ends, and of one that is refused. */
+export const TICKET_EXPIRED = 'ticket_expired';
