@@ -26,16 +26,10 @@ export type Admission =
   /** Waits; `interrupt` is the active one when the request replaces it. */
   | { kind: 'queue'; rank: number; position: number; interrupt: ExecutionRecord | null };
 
-/** LIF28: the same request finds what it made before. */
-export const admitAgain = (
-  existing: ExecutionRecord,
-  { digest }: { digest: string },
-): Admission & { kind: 'existing' | 'conflict' } =>
-  existing.requestDigest === digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
-
 export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBusy; policy: Policy }): Admission {
   const { existing, active, queueLength, lowestQueueRank, sessionFull, storage } = load;
-  if (existing) return admitAgain(existing, request);
+  // LIF28: the same request finds what it made before.
+  if (existing) return existing.requestDigest === request.digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
   if (sessionFull) return { kind: 'session_full' };
   if (!active) {
     const shortage = shortageFor(storage, request.policy);

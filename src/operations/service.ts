@@ -40,7 +40,7 @@ import type { Env } from '../platform/env.ts';
 import { ingestTtlSeconds, signIngestToken, signTicket } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { callDirectory, callSession } from '../session/call-object.ts';
-import type { NormalStart, StartResult } from '../session/contract.ts';
+import type { NormalStart } from '../session/contract.ts';
 import { refusalOfForm } from './bound-input.ts';
 import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
 import { waitForEnd } from './wait-for-end.ts';
@@ -85,13 +85,10 @@ export async function startExecution(caller: Caller, session: string, input: unk
   const id = parsed.value.id ?? idempotencyKey;
   const normal = await normalise(caller, { ...parsed.value, id });
   if (!normal.ok) return normal;
-  // An id that is made up here was never started.
-  if (normal.refusal && id === undefined) return normal.refusal;
   const { request, refusal } = normal;
-
-  const started = refusal
-    ? await findStart(caller, session, request, refusal)
-    : await callSession(env, tenant, session, (stub) => stub.startExecution(request));
+  // An id that is made up here was never started.
+  if (refusal && id === undefined) return refusal;
+  const started = await callSession(env, tenant, session, (stub) => stub.startExecution(request, refusal));
   if (!started.ok) return started;
   const { execution, created } = started;
   const claims = { tenant, session, execution: execution.id };
@@ -99,19 +96,7 @@ export async function startExecution(caller: Caller, session: string, input: unk
   return { ok: true, created, execution, ingest: { url: ingestUrl(request.origin, session, execution.id), token } };
 }
 
-/** A start that this deployment would refuse now. One that it took before, with other settings, is there all the same (LIF28). */
-async function findStart(
-  { env, tenant }: Caller,
-  session: string,
-  { id, digest }: NormalStart,
-  refusal: Failure,
-): Promise<StartResult> {
-  const found = await callSession(env, tenant, session, (stub) => stub.findStart({ id, digest }));
-  const isNew = !found.ok && (found.code === 'session_not_found' || found.code === 'execution_not_found');
-  return isNew ? refusal : found;
-}
-
-/** `refusal`: why nothing new may be begun for it, by the settings of this deployment. */
+/** `refusal`: why this deployment, as it is set up now, begins nothing new for the request. What was started before is found all the same (LIF28). */
 async function normalise(
   { env, config, tenant, origin }: Caller,
   body: StartBody,

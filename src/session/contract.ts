@@ -44,8 +44,8 @@ export interface ReadQuery {
 
 /** What the Worker calls. Expected outcomes are results; an exception is the platform's. */
 export interface SessionCalls {
-  startExecution(request: NormalStart): Promise<StartResult>;
-  findStart(start: Pick<NormalStart, 'id' | 'digest'>): Promise<StartResult>;
+  /** `refusal`: why nothing new may be started for the request, where that is so. An execution that exists is found all the same (LIF28). */
+  startExecution(request: NormalStart, refusal?: Failure | null): Promise<StartResult>;
   /** `generation`: the log that a reader means, where it names one. */
   getExecution(id: string, generation?: string | null): Promise<Result<{ execution: Execution }>>;
   listExecutions(query: ExecutionQuery): Promise<Result<{ data: Execution[]; next: number | null }>>;

@@ -94,11 +94,8 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
 
   // ── operations, each one synchronous turn ─────────────────────────────────────────────────────────────────────────
 
-  startExecution(request: NormalStart) {
-    return operations.startExecution(this.#session.context, request, Date.now());
-  }
-  findStart(start: Pick<NormalStart, 'id' | 'digest'>) {
-    return operations.findStart(this.#session.context, start);
+  startExecution(request: NormalStart, refusal: Failure | null = null) {
+    return operations.startExecution(this.#session.context, request, refusal, Date.now());
   }
   getExecution(id: string, generation?: string | null) {
     return operations.getExecution(this.#session.context, id, generation);

@@ -15,7 +15,7 @@ import {
   utf8Bytes,
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
-import { type Admission, admit, admitAgain } from '../core/admission.ts';
+import { admit } from '../core/admission.ts';
 import { type ExecutionRecord, UNTOUCHED } from '../core/execution.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
@@ -48,29 +48,18 @@ export function findExecution({ store }: SessionContext, id: string): { ok: true
   return record ? { ok: true, record } : noExecution(id);
 }
 
-function startedBefore(context: SessionContext, id: string, admission: Admission & { kind: 'existing' | 'conflict' }): StartResult {
-  if (admission.kind === 'existing') return { ok: true, created: false, execution: show(context, admission.record) };
-  return {
-    ok: false,
-    code: 'execution_id_conflict',
-    message: `Execution ${id} was started with a different request. Use another id.`,
-    facts: { execution: id },
-  };
-}
-
-/** The half of a start that begins nothing, for a request that would not be taken today: whether it was before (LIF28). */
-export function findStart(context: SessionContext, { id, digest }: Pick<NormalStart, 'id' | 'digest'>): StartResult {
-  const found = findExecution(context, id);
-  return found.ok ? startedBefore(context, id, admitAgain(found.record, { digest })) : found;
-}
-
-/** Idempotent by id: the same request again finds the execution it made before, whatever became of it. */
-export function startExecution(context: SessionContext, request: NormalStart, now: number): StartResult {
+/**
+ * Idempotent by id: the same request again finds the execution it made before, whatever became of it, and whatever the deployment would refuse today (LIF28).
+ * `refusal`: why the Worker would begin nothing new for this request.
+ */
+export function startExecution(context: SessionContext, request: NormalStart, refusal: Failure | null, now: number): StartResult {
   const { store } = context;
+  const existing = store.exists ? store.executions.get(request.id) : null;
+  if (!existing && refusal) return refusal;
   store.create(now);
   const admission = admit(
     {
-      existing: store.executions.get(request.id),
+      existing,
       active: store.executions.active(),
       queueLength: store.executions.queued().length,
       lowestQueueRank: store.executions.lowestQueueRank(),
@@ -81,8 +70,14 @@ export function startExecution(context: SessionContext, request: NormalStart, no
   );
   switch (admission.kind) {
     case 'existing':
+      return { ok: true, created: false, execution: show(context, admission.record) };
     case 'conflict':
-      return startedBefore(context, request.id, admission);
+      return {
+        ok: false,
+        code: 'execution_id_conflict',
+        message: `Execution ${request.id} was started with a different request. Use another id.`,
+        facts: { execution: request.id },
+      };
     case 'busy':
       return {
         ok: false,

@@ -44,7 +44,7 @@ export class Caller {
       onBusy,
     };
     const touches = () => [id, ...this.#world.activeIds()];
-    this.#call(`start ${id} ${launcher} ${onBusy}`, touches, (context) => startExecution(context, request, this.#world.now), {
+    this.#call(`start ${id} ${launcher} ${onBusy}`, touches, (context) => startExecution(context, request, null, this.#world.now), {
       idempotent: true,
       answered: (result) => {
         if (!result.ok || launcher !== 'none' || this.#world.wrappersOf(id).length > 0) return;
