@@ -1,5 +1,5 @@
 /**
- * What is counted: one data point for each verdict, and one for each connection that a running execution lost. Pure; `session/measure.ts` writes them.
+ * What is counted: one data point for each verdict, and one for each connection that a running execution lost. Pure; `session/outside.ts` writes them.
  *
  * The columns are positions, and what was written stays written: a new one is added at the end, none is moved or given another meaning.
  * docs/operations.md has the table (test/contract/docs-operations.test.ts compares the two).

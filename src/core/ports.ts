@@ -39,22 +39,21 @@ export interface SessionRuntime {
   deleteAll(): Promise<void>;
 }
 
-/** Tells the tenant's directory. Null when it could not be reached in time; it may have got the message all the same. Never throws. */
-export type Announce = (announcement: Announcement) => Promise<AnnouncementAnswer | null>;
-
-/**
- * Gives a callback to the queue that delivers it. True when the queue has it; false when that is not known, so that it may have it all the same. Never throws.
- */
-export type Enqueue = (callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution) => Promise<boolean>;
-
-/** Counts something where others can ask for it. Never throws, and never waits. */
-export type Measure = (observation: Observation) => void;
-
-/** The session is no more: what its launcher keeps for it may go. Never throws. */
-export type Release = () => Promise<void>;
-
-/** Starts a wrapper somewhere. Never throws. */
-export type Launch = (record: ExecutionRecord, now: number) => Promise<LaunchOutcome>;
+/** What a session asks of others. No method throws, and a promise that is lost with the object changes nothing: the session's rows say what is still to do. */
+export interface Outside {
+  /** Starts a wrapper somewhere. */
+  launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome>;
+  /** The session was deleted: the launcher may drop what it keeps for it. */
+  release(): Promise<void>;
+  /** Tells the tenant's directory. Null when it could not be reached in time; it may have the message all the same. */
+  announce(announcement: Announcement): Promise<AnnouncementAnswer | null>;
+  /**
+   * Gives a callback to the queue that delivers it. True when the queue has it; false when that is not known, and then the queue may have it all the same.
+   */
+  enqueue(callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean>;
+  /** Records a data point, without waiting. Null where metrics are disabled: then the session does not sum up its log. */
+  readonly measure: ((observation: Observation) => void) | null;
+}
 
 export interface LogRow {
   firstOffset: number;

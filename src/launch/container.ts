@@ -36,20 +36,18 @@ export async function launchInContainer(env: Env, request: LaunchRequest, terms:
 }
 
 /** After the end of a session, where this deployment has containers. Never throws. */
-export function releaserOf(env: Env, tenant: string, session: string): () => Promise<void> {
-  return async () => {
-    if (env.HOLDFAST_CONTAINERS !== '1') return;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await inTime(containerStub(env, tenant, session)?.release() ?? Promise.resolve(), RELEASE_TIMEOUT_MS);
-      } catch (error) {
-        logLine('warn', 'container_not_released', { tenant, session, attempt, message: messageOf(error) });
-        const pause = RELEASE_PAUSES_MS[attempt - 1];
-        if (pause === undefined) return;
-        await scheduler.wait(pause);
-      }
+export async function releaseContainer(env: Env, tenant: string, session: string): Promise<void> {
+  if (env.HOLDFAST_CONTAINERS !== '1') return;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await inTime(containerStub(env, tenant, session)?.release() ?? Promise.resolve(), RELEASE_TIMEOUT_MS);
+    } catch (error) {
+      logLine('warn', 'container_not_released', { tenant, session, attempt, message: messageOf(error) });
+      const pause = RELEASE_PAUSES_MS[attempt - 1];
+      if (pause === undefined) return;
+      await scheduler.wait(pause);
     }
-  };
+  }
 }
 
 /** An answer that comes later is for nobody. */

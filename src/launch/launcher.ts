@@ -10,40 +10,45 @@ import { ingestUrl } from '../platform/urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
 import { launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
 
-export function launcherOf(
-  env: Env,
-  tenant: string,
-  session: string,
+export interface LaunchingSession {
+  tenant: string;
+  session: string;
   /** When the session was made. */
-  sessionSince: () => number,
-): (record: ExecutionRecord, now: number) => Promise<LaunchOutcome> {
-  return async (record, now) => {
-    const configured = readConfig(env);
-    if (!configured.ok) return { kind: 'refused', message: configured.message };
-    const { config } = configured;
-    const { runner, containers } = config;
-    if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
-      return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
-    }
-    const unsafe = record.launcher === 'runner' && runner ? refusalOfRunnerUrl(runner.url) : null;
-    if (unsafe) return { kind: 'refused', message: unsafe };
-    const claims = { tenant, session, execution: record.id };
-    const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);
-    const request: LaunchRequest = {
-      id: record.id,
-      tenant,
-      session,
-      command: record.command,
-      format: record.format,
-      openStdin: record.openStdin,
-      ...(record.cwd === null ? {} : { cwd: record.cwd }),
-      ...(record.env === null ? {} : { env: record.env }),
-      ...(record.stdin === null ? {} : { stdin: record.stdin }),
-      ...(record.traceparent === null ? {} : { traceparent: record.traceparent }),
-      ingest: { url: ingestUrl(record.origin, session, record.id), token },
-    };
-    return record.launcher === 'runner' && runner
-      ? launchOnRunner(runner, request, now)
-      : launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince: sessionSince() });
+  sessionSince: number;
+}
+
+/** Never throws. */
+export async function launchExecution(
+  env: Env,
+  { tenant, session, sessionSince }: LaunchingSession,
+  record: ExecutionRecord,
+  now: number,
+): Promise<LaunchOutcome> {
+  const configured = readConfig(env);
+  if (!configured.ok) return { kind: 'refused', message: configured.message };
+  const { config } = configured;
+  const { runner, containers } = config;
+  if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
+    return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
+  }
+  const unsafe = record.launcher === 'runner' && runner ? refusalOfRunnerUrl(runner.url) : null;
+  if (unsafe) return { kind: 'refused', message: unsafe };
+  const claims = { tenant, session, execution: record.id };
+  const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);
+  const request: LaunchRequest = {
+    id: record.id,
+    tenant,
+    session,
+    command: record.command,
+    format: record.format,
+    openStdin: record.openStdin,
+    ...(record.cwd === null ? {} : { cwd: record.cwd }),
+    ...(record.env === null ? {} : { env: record.env }),
+    ...(record.stdin === null ? {} : { stdin: record.stdin }),
+    ...(record.traceparent === null ? {} : { traceparent: record.traceparent }),
+    ingest: { url: ingestUrl(record.origin, session, record.id), token },
   };
+  return record.launcher === 'runner' && runner
+    ? launchOnRunner(runner, request, now)
+    : launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince });
 }

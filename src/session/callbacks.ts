@@ -35,7 +35,7 @@ export function beginDueCallbacks(context: SessionContext, now: number): void {
 async function handOver(context: SessionContext, record: CallbackRecord): Promise<void> {
   const execution = record.snapshot ?? lateSnapshot(context, record);
   if (!execution) return drop(context, record, 'its execution is no more');
-  if (!(await context.enqueue(record, execution))) {
+  if (!(await context.outside.enqueue(record, execution))) {
     context.log('warn', 'callback_not_queued', { ...told(record), attempt: record.attempts + 1 });
     return;
   }

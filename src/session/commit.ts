@@ -15,7 +15,7 @@ import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '
 import type { LogRow } from '../core/ports.ts';
 import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
-import { noteForDirectory } from './outbox.ts';
+import { beginDelivery, noteForDirectory } from './outbox.ts';
 import { report } from './report.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 
@@ -120,7 +120,7 @@ function noteCallback(
 export function announce(context: SessionContext, written: Written, now: number): void {
   const { record, rows, commands, events, news, callback, next } = written;
   context.alarm.arm(now);
-  if (news) void context.delivery.begin(context);
+  if (news) void beginDelivery(context);
   if (callback) beginCallback(context, callback);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);

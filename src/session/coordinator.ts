@@ -1,29 +1,21 @@
-/**
- * The Durable Object of one session, named `tenant/session`: the platform's events go in, session.ts says what becomes of them. Nothing is decided here.
- */
+/** The Durable Object of one session, named `tenant/session`. It hands the platform's events and the Worker's calls to session.ts, and decides nothing. */
 
 import { DurableObject } from 'cloudflare:workers';
-import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, type Result, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
-import { callbackQueueOf } from '../callbacks/producer.ts';
+import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import type { ExecutionQuery, SessionRuntime } from '../core/ports.ts';
-import { announcerTo } from '../directory/announcer.ts';
-import { releaserOf } from '../launch/container.ts';
-import { launcherOf } from '../launch/launcher.ts';
 import type { Env } from '../platform/env.ts';
 import { logLine, messageOf, type SessionLog } from '../platform/log.ts';
 import { splitName } from '../platform/object-name.ts';
 import { SessionStore } from '../storage/store.ts';
 import {
   type NormalStart,
-  type ReadQuery,
   REQUEST_HEADER,
+  type ReadQuery,
   type Refusal,
   type SessionOperations,
   type SocketRequest,
 } from './contract.ts';
-import { postIngest } from './ingest-post.ts';
-import { measureTo } from './measure.ts';
-import * as operations from './operations.ts';
+import { SessionOutside } from './outside.ts';
 import { Session } from './session.ts';
 
 /** Between two rounds of a replay. */
@@ -37,14 +29,8 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
     const { tenant, session } = splitName(ctx.id.name);
     const store = new SessionStore(ctx.storage, Date.now());
     const log: SessionLog = (level, event, fields) => logLine(level, event, { tenant, session, ...fields });
-    this.#session = new Session(runtimeOf(ctx), store, session, {
-      launch: launcherOf(env, tenant, session, () => store.createdAt),
-      announce: announcerTo(env, tenant),
-      enqueue: callbackQueueOf(env, tenant),
-      release: releaserOf(env, tenant, session),
-      log,
-      measure: measureTo(env, tenant, ctx, log),
-    });
+    const outside = new SessionOutside({ env, tenant, session, createdAt: () => store.createdAt, state: ctx, log });
+    this.#session = new Session(platformRuntime(ctx), store, session, outside, log);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     ctx.blockConcurrencyWhile(() => this.#session.wake(Date.now()));
   }
@@ -72,7 +58,7 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
 
   #refusalOf(wanted: SocketRequest): Failure | Refusal | null {
     if (wanted.kind === 'ingest') return this.#session.refuseWrapper(wanted.execution, Date.now());
-    return this.#session.refusalOf(wanted.request);
+    return this.#session.refuseViewer(wanted.request);
   }
 
   override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
@@ -95,38 +81,38 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   // ── operations, each one synchronous turn ─────────────────────────────────────────────────────────────────────────
 
   startExecution(request: NormalStart, refusal: Failure | null = null) {
-    return operations.startExecution(this.#session.context, request, refusal, Date.now());
+    return this.#session.startExecution(request, refusal, Date.now());
   }
   getExecution(id: string, generation?: string | null) {
-    return operations.getExecution(this.#session.context, id, generation);
+    return this.#session.getExecution(id, generation);
   }
   listExecutions(query: ExecutionQuery) {
-    return operations.listExecutions(this.#session.context, query);
+    return this.#session.listExecutions(query);
   }
   interruptExecution(id: string, options: { reason: string; force: boolean }) {
-    return operations.interruptExecution(this.#session.context, id, options, Date.now());
+    return this.#session.interruptExecution(id, options, Date.now());
   }
-  failExecution(id: string, failure: { code: string; message: string }) {
-    return operations.failExecution(this.#session.context, id, failure, Date.now());
+  failExecution(id: string, failed: { code: string; message: string }) {
+    return this.#session.failExecution(id, failed, Date.now());
   }
   sendInput(id: string, text: string) {
-    return operations.sendInput(this.#session.context, id, text, Date.now());
+    return this.#session.sendInput(id, text, Date.now());
   }
   postIngest(execution: string, body: string) {
-    return postIngest(this.#session.context, execution, body, Date.now());
+    return this.#session.postIngest(execution, body, Date.now());
   }
-  async deleteSession(): Promise<Result<object>> {
-    return (await this.#session.delete(Date.now())) ? { ok: true } : operations.noSession;
+  deleteSession() {
+    return this.#session.deleteSession(Date.now());
   }
   getSession() {
-    return operations.getSession(this.#session.context);
+    return this.#session.getSession();
   }
   readEvents(query: ReadQuery) {
-    return operations.readEvents(this.#session.context, query);
+    return this.#session.readEvents(query);
   }
 }
 
-function runtimeOf(ctx: DurableObjectState): SessionRuntime {
+function platformRuntime(ctx: DurableObjectState): SessionRuntime {
   return {
     getWebSockets: (tag) => ctx.getWebSockets(tag),
     acceptWebSocket: (ws, tags) => ctx.acceptWebSocket(ws as WebSocket, tags),

@@ -40,8 +40,8 @@ import { pageUrl } from '../platform/urls.ts';
 import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { Refusal } from './contract.ts';
+import { expireDue } from './deadlines.ts';
 import { goneReason } from './deletion.ts';
-import { expireDue } from './expiry.ts';
 import {
   attach,
   closeSocket,

@@ -25,7 +25,7 @@ import { parseStored } from '../core/stored.ts';
 import { announce, commit, storageLoad, type Written, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { NormalStart, ReadQuery, StartResult, ViewerRequest } from './contract.ts';
-import { heardAt } from './liveness.ts';
+import { heardAt } from './deadlines.ts';
 import { lastActivityAt } from './outbox.ts';
 import { show } from './view.ts';
 

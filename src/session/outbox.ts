@@ -11,7 +11,7 @@ import type { SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../core/directory.ts';
 import { viewOf } from '../core/execution.ts';
 import { failed, isWaiting, lease, noteChange, type OutboxRecord, outrun, taken } from '../core/outbox.ts';
-import type { SessionContext, Teller } from './context.ts';
+import type { SessionContext } from './context.ts';
 
 /** Messages of one delivery. More than one is rare; a directory that never agrees must not keep the object busy. */
 const ROUNDS_MAX = 5;
@@ -26,28 +26,24 @@ export function noteIfNever(context: SessionContext, now: number): void {
   if (context.store.exists && !context.store.outbox.get('directory')) noteForDirectory(context, now);
 }
 
-export class Delivery implements Teller {
-  #current: Promise<void> | null = null;
+/** After a change: delivers it, unless a delivery is under way (OB1). Resolves when there is nothing more to try now. */
+export function beginDelivery(context: SessionContext): Promise<void> {
+  if (context.delivery) return context.delivery;
+  const delivery = deliver(context).finally(() => {
+    context.delivery = null;
+  });
+  context.delivery = delivery;
+  context.runtime.waitUntil(delivery);
+  return delivery;
+}
 
-  /** After a change: tells of it, if nothing is being told already (OB1). Resolves when there is nothing more to try now. */
-  begin(context: SessionContext): Promise<void> {
-    if (this.#current) return this.#current;
-    const delivery = deliver(context).finally(() => {
-      this.#current = null;
-    });
-    this.#current = delivery;
-    context.runtime.waitUntil(delivery);
-    return delivery;
-  }
-
-  /** At the alarm: what is due gets its lease, and is told. */
-  beginDue(context: SessionContext, now: number): void {
-    const { outbox } = context.store;
-    const record = outbox.get('directory');
-    if (!record || record.dueAt > now) return;
-    outbox.put(lease(record, now));
-    void this.begin(context);
-  }
+/** At the alarm: what is due gets its lease, and is delivered. */
+export function beginDueDelivery(context: SessionContext, now: number): void {
+  const { outbox } = context.store;
+  const record = outbox.get('directory');
+  if (!record || record.dueAt > now) return;
+  outbox.put(lease(record, now));
+  void beginDelivery(context);
 }
 
 async function deliver(context: SessionContext): Promise<void> {
@@ -55,7 +51,7 @@ async function deliver(context: SessionContext): Promise<void> {
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     const before = store.outbox.get('directory');
     if (!before) return;
-    const answer = await context.announce(announcementOf(context, before));
+    const answer = await context.outside.announce(announcementOf(context, before));
 
     const now = runtime.now();
     const record = store.outbox.get('directory');

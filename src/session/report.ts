@@ -20,7 +20,8 @@ export function report(context: SessionContext, record: ExecutionRecord, events:
 }
 
 function reportOne(context: SessionContext, record: ExecutionRecord, { type, data }: CoordinatorEvent): void {
-  const { log, measure, store, runtime } = context;
+  const { log, store, runtime } = context;
+  const { measure } = context.outside;
   const { id: execution, epoch } = record;
   switch (type) {
     case 'wrapper_connected':
@@ -64,10 +65,10 @@ function reportOne(context: SessionContext, record: ExecutionRecord, { type, dat
 }
 
 /** In a later turn: summing up a million rows takes most of a second, for which ack, verdict and close need not wait. A session that is gone by then is not counted. */
-async function countVerdict({ log, measure, store, runtime }: SessionContext, record: ExecutionRecord): Promise<void> {
+async function countVerdict({ log, outside, store, runtime }: SessionContext, record: ExecutionRecord): Promise<void> {
   try {
     await runtime.pause();
-    if (store.exists) measure?.(observeVerdict(record, store.log.tally(record.id, record.firstOffset)));
+    if (store.exists) outside.measure?.(observeVerdict(record, store.log.tally(record.id, record.firstOffset)));
   } catch (error) {
     log('warn', 'metrics_failed', { execution: record.id, message: messageOf(error) });
   }

@@ -1,86 +1,82 @@
 /**
- * One session: what the Durable Object does with each thing the platform tells it. Decisions are in core/, their writing in commit.ts, connections in
- * ingest.ts and viewers.ts, time in alarm-clock.ts.
+ * One session, and the only door to it: the Durable Object, and the simulator in test/sim, call the methods of this class and nothing behind it.
  *
- * It holds no connection registry and no timer that matters, so it may be evicted between any two of its turns. Every method but `onAlarm` is
- * one synchronous turn; `now` is always given.
+ *   operations   what a caller can ask for          ingest, ingest-post   connections of wrappers
+ *   deadlines    what the alarm does                viewers               connections of readers
+ *   deletion     the end of the session             sockets               what both kinds of connection share
+ *   commit       carries out transitions            report                log lines and metrics of a transition
+ *   outbox, callbacks   notifications to others     alarm-clock           when the object wakes
+ *   contract     what the Worker may ask            outside               how others are reached
+ *
+ * Decisions are in core/. A session has no connection registry and no timer that matters, so it may be evicted between any two turns. Every method is one
+ * synchronous turn, but for `wake`, `onAlarm` and `deleteSession`; `now` is always an argument.
  */
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
-import type { Announce, Enqueue, Launch, Measure, Release, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
+import type { ExecutionQuery, Outside, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
 import type { SessionLog } from '../platform/log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
-import { closeCodeOfRefusedViewer, type Refusal, type ViewerRequest } from './contract.ts';
+import { closeCodeOfRefusedViewer, type NormalStart, type ReadQuery, type Refusal, type ViewerRequest } from './contract.ts';
+import { expireDue, findSilent, heardAt, launchDue, reconcile } from './deadlines.ts';
 import { eraseSession, goneReason } from './deletion.ts';
-import { expireDue } from './expiry.ts';
 import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage, refuseIngest } from './ingest.ts';
-import { launchDue } from './launch.ts';
-import { findSilent, heardAt, reconcile } from './liveness.ts';
-import { admitViewer } from './operations.ts';
-import { Delivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
+import { postIngest } from './ingest-post.ts';
+import * as operations from './operations.ts';
+import { beginDelivery, beginDueDelivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
 import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { Viewers } from './viewers.ts';
 
-/** Others, whom it tells things or asks for something. */
-export interface Surroundings {
-  launch: Launch;
-  announce: Announce;
-  enqueue: Enqueue;
-  /** Left out where launchers keep nothing for a session. */
-  release?: Release;
-  /** Where its lines go; left out, nowhere. */
-  log?: SessionLog;
-  measure?: Measure | null;
-}
-
 export class Session {
-  readonly context: SessionContext;
-  readonly #release: Release;
+  readonly #context: SessionContext;
 
-  constructor(runtime: SessionRuntime, store: Store, session: string, surroundings: Surroundings) {
-    const { launch, announce, enqueue, release = async () => {}, log = () => {}, measure = null } = surroundings;
-    this.#release = release;
+  constructor(runtime: SessionRuntime, store: Store, session: string, outside: Outside, log: SessionLog = () => {}) {
     const alarm = new AlarmClock(runtime, () => this.#horizon(), log);
     const viewers = new Viewers(runtime, store, session);
-    const others = { launch, announce, enqueue, log, measure };
-    this.context = { runtime, store, ...others, session, alarm, viewers, delivery: new Delivery() };
+    this.#context = { runtime, store, outside, log, session, viewers, alarm, delivery: null };
   }
 
   /** Before anything else after every wake: the alarm is known again, and what was lost while asleep is noticed. */
   async wake(now: number): Promise<void> {
-    const { alarm, store, viewers } = this.context;
+    const { alarm, store, viewers } = this.#context;
     await alarm.load();
-    if (store.exists) reconcile(this.context, now);
-    noteIfNever(this.context, now);
+    if (store.exists) reconcile(this.#context, now);
+    noteIfNever(this.#context, now);
     alarm.arm(now);
     viewers.resume();
   }
 
+  // ── connections ───────────────────────────────────────────────────────────────────────────────────────────────────
+
   connectIngest(ws: SessionSocket, execution: string, now: number): void {
-    acceptIngest(this.context, ws, execution, now);
+    acceptIngest(this.#context, ws, execution, now);
   }
 
   /** Why a wrapper's upgrade is refused, or null. */
   refuseWrapper(execution: string, now: number): Refusal | null {
-    return refuseIngest(this.context, execution, now);
+    return refuseIngest(this.#context, execution, now);
+  }
+
+  /** One body of a wrapper that posts. */
+  postIngest(execution: string, body: string, now: number) {
+    return postIngest(this.#context, execution, body, now);
   }
 
   /** Why a viewer that asks for this would be refused, or null. */
-  refusalOf(request: ViewerRequest): Failure | null {
-    const admitted: Result<object> = admitViewer(this.context, request);
+  refuseViewer(request: ViewerRequest): Failure | null {
+    const admitted: Result<object> = operations.admitViewer(this.#context, request);
     return admitted.ok ? null : admitted;
   }
 
   connectViewer(ws: SessionSocket, request: ViewerRequest): void {
-    const admitted: Result<object> = admitViewer(this.context, request);
-    this.context.runtime.acceptWebSocket(ws, [VIEWER_TAG]);
+    const admitted: Result<object> = operations.admitViewer(this.#context, request);
+    this.#context.runtime.acceptWebSocket(ws, [VIEWER_TAG]);
     if (admitted.ok) {
-      this.context.viewers.begin(ws, request);
-      if (request.until) this.context.alarm.arm(this.context.runtime.now());
+      this.#context.viewers.begin(ws, request);
+      if (request.until) this.#context.alarm.arm(this.#context.runtime.now());
     } else {
       closeSocket(ws, closeCodeOfRefusedViewer(admitted), admitted.code);
     }
@@ -89,32 +85,32 @@ export class Session {
   onMessage(ws: SessionSocket, message: string | ArrayBuffer, now: number): void {
     const attachment = attachmentOf(ws);
     // What was on its way when the session was deleted finds no tables to be looked up in.
-    if (!this.context.store.exists) return this.#refuseGone(ws, attachment, now);
+    if (!this.#context.store.exists) return this.#refuseGone(ws, attachment, now);
     if (attachment?.role === 'ingest') {
-      onIngestMessage(this.context, ws, attachment, message, now);
+      onIngestMessage(this.#context, ws, attachment, message, now);
     } else if (attachment?.role === 'viewer') {
-      this.context.viewers.onMessage(ws, attachment.state, message);
+      this.#context.viewers.onMessage(ws, attachment.state, message);
     } else {
       closeSocket(ws, CLOSE.badFrame, 'this connection was refused');
     }
   }
 
   #refuseGone(ws: SessionSocket, attachment: Attachment | null, now: number): void {
-    closeSocket(ws, CLOSE.notFound, attachment?.role === 'ingest' ? goneReason(this.context, now) : 'session_not_found');
+    closeSocket(ws, CLOSE.notFound, attachment?.role === 'ingest' ? goneReason(this.#context, now) : 'session_not_found');
   }
 
   onClose(ws: SessionSocket, code: number, reason: string, now: number): void {
     answerClose(ws, code, reason);
     const attachment = attachmentOf(ws);
     if (attachment?.role !== 'ingest') return;
-    loseIngest(this.context, ws, attachment, { reason: 'closed', wsCloseCode: code, wsCloseReason: reason }, now);
+    loseIngest(this.#context, ws, attachment, { reason: 'closed', wsCloseCode: code, wsCloseReason: reason }, now);
   }
 
   onError(ws: SessionSocket, message: string, now: number): void {
     const attachment = attachmentOf(ws);
     if (attachment?.role !== 'ingest') return;
     loseIngest(
-      this.context,
+      this.#context,
       ws,
       attachment,
       { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: message.slice(0, 100) },
@@ -122,39 +118,76 @@ export class Session {
     );
   }
 
-  /**
-   * Deletes all of it, and waits until the directory was told, or could not be for now, and likewise until its container has ended. False when there is nothing
-   * to delete: it is deleted already, or never was. One that expires has had no use for a container for 90 days, and so has none.
-   */
-  async delete(now: number): Promise<boolean> {
-    if (!eraseSession(this.context, 'requested', now)) return false;
-    const released = this.#release();
-    this.context.runtime.waitUntil(released);
-    await this.context.delivery.begin(this.context);
-    await released;
-    return true;
+  // ── what a caller asks for ────────────────────────────────────────────────────────────────────────────────────────
+
+  startExecution(request: NormalStart, refusal: Failure | null, now: number) {
+    return operations.startExecution(this.#context, request, refusal, now);
   }
+
+  getExecution(id: string, generation?: string | null) {
+    return operations.getExecution(this.#context, id, generation);
+  }
+
+  listExecutions(query: ExecutionQuery) {
+    return operations.listExecutions(this.#context, query);
+  }
+
+  interruptExecution(id: string, options: { reason: string; force: boolean }, now: number) {
+    return operations.interruptExecution(this.#context, id, options, now);
+  }
+
+  failExecution(id: string, failed: { code: string; message: string }, now: number) {
+    return operations.failExecution(this.#context, id, failed, now);
+  }
+
+  sendInput(id: string, text: string, now: number) {
+    return operations.sendInput(this.#context, id, text, now);
+  }
+
+  getSession() {
+    return operations.getSession(this.#context);
+  }
+
+  readEvents(query: ReadQuery) {
+    return operations.readEvents(this.#context, query);
+  }
+
+  /**
+   * Waits until the directory and the launcher were told, or could not be reached for now. A session that expires needs no such wait: for 90 days it had no use
+   * for a container, and so it has none.
+   */
+  async deleteSession(now: number): Promise<Result<object>> {
+    const { runtime, outside } = this.#context;
+    if (!eraseSession(this.#context, 'requested', now)) return operations.noSession;
+    const released = outside.release();
+    runtime.waitUntil(released);
+    await beginDelivery(this.#context);
+    await released;
+    return { ok: true };
+  }
+
+  // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Everything that is due. Works early, late, twice, and with nothing due. The clock is asked again after the one thing that takes time. */
   async onAlarm(now: number, clock: () => number): Promise<void> {
-    const { alarm, store, viewers, delivery } = this.context;
+    const { alarm, store, viewers } = this.#context;
     alarm.fired();
     try {
       if (store.exists) {
-        for (const { id } of store.executions.open()) expireDue(this.context, id, now);
-        findSilent(this.context, now);
-        closeSilentStrangers(this.context, now);
+        for (const { id } of store.executions.open()) expireDue(this.#context, id, now);
+        findSilent(this.#context, now);
+        closeSilentStrangers(this.#context, now);
         viewers.endOver(now);
         viewers.resume();
         if (this.#expired(now)) this.#expire(now);
       }
-      delivery.beginDue(this.context, now);
-      beginDueCallbacks(this.context, now);
-      if (!store.exists) this.context.runtime.waitUntil(dropIfDone(this.context, now));
+      beginDueDelivery(this.#context, now);
+      beginDueCallbacks(this.#context, now);
+      if (!store.exists) this.#context.runtime.waitUntil(dropIfDone(this.#context, now));
     } finally {
       alarm.arm(now);
     }
-    await launchDue(this.context, now, clock);
+    await launchDue(this.#context, now, clock);
     alarm.arm(clock());
   }
 
@@ -165,12 +198,12 @@ export class Session {
   }
 
   #expire(now: number): void {
-    eraseSession(this.context, 'expired', now);
-    void this.context.delivery.begin(this.context);
+    eraseSession(this.#context, 'expired', now);
+    void beginDelivery(this.#context);
   }
 
   #horizon(): Horizon | null {
-    const { store, runtime, viewers } = this.context;
+    const { store, runtime, viewers } = this.#context;
     const outboxDueAt = earliest(dueOf(store.outbox.get('directory'), store), store.callbacks.nextDueAt);
     if (!store.exists) return outboxDueAt === null ? null : { ...NOTHING, outboxDueAt };
     const open = store.executions.open();
@@ -179,7 +212,7 @@ export class Session {
     return {
       open,
       // A connection that can not be heard at all is overdue.
-      heardAt: running ? (heardAt(this.context, running) ?? 0) : null,
+      heardAt: running ? (heardAt(this.#context, running) ?? 0) : null,
       takenAt: store.log.lastIngestAt,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,

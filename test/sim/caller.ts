@@ -1,15 +1,8 @@
 /** Those who use the API: start, interrupt, fail, input, at any time and more than once, because answers get lost. */
 
 import type { OnBusy, Policy } from '../../protocol/index.ts';
-import type { SessionContext } from '../../src/session/context.ts';
 import type { NormalStart } from '../../src/session/contract.ts';
-import {
-  failExecution,
-  getSession,
-  interruptExecution,
-  sendInput,
-  startExecution,
-} from '../../src/session/operations.ts';
+import type { Session } from '../../src/session/session.ts';
 import type { World } from './world.ts';
 
 const ATTEMPTS_MAX = 4;
@@ -44,7 +37,7 @@ export class Caller {
       onBusy,
     };
     const touches = () => [id, ...this.#world.activeIds()];
-    this.#call(`start ${id} ${launcher} ${onBusy}`, touches, (context) => startExecution(context, request, null, this.#world.now), {
+    this.#call(`start ${id} ${launcher} ${onBusy}`, touches, (session) => session.startExecution(request, null, this.#world.now), {
       idempotent: true,
       answered: (result) => {
         if (!result.ok || launcher !== 'none' || this.#world.wrappersOf(id).length > 0) return;
@@ -57,13 +50,13 @@ export class Caller {
   }
 
   interrupt(id: string, force: boolean): void {
-    const call = (context: SessionContext) => interruptExecution(context, id, { reason: 'a user asked', force }, this.#world.now);
+    const call = (session: Session) => session.interruptExecution(id, { reason: 'a user asked', force }, this.#world.now);
     this.#call(`interrupt ${id}${force ? ' by force' : ''}`, () => [id], call, { idempotent: true });
   }
 
   fail(id: string): void {
-    const call = (context: SessionContext) =>
-      failExecution(context, id, { code: 'asked_to_fail', message: 'a caller said so' }, this.#world.now);
+    const call = (session: Session) =>
+      session.failExecution(id, { code: 'asked_to_fail', message: 'a caller said so' }, this.#world.now);
     this.#call(`fail ${id}`, () => [id], call, { idempotent: true });
   }
 
@@ -71,7 +64,7 @@ export class Caller {
     this.#call(
       `input to ${id}`,
       () => [id],
-      (context) => sendInput(context, id, 'yes\n', this.#world.now),
+      (session) => session.sendInput(id, 'yes\n', this.#world.now),
       { idempotent: false },
     );
   }
@@ -81,7 +74,7 @@ export class Caller {
     this.#call(
       'get session',
       () => [],
-      (context) => getSession(context),
+      (session) => session.getSession(),
       { idempotent: true },
     );
   }
@@ -89,7 +82,7 @@ export class Caller {
   #call<T>(
     what: string,
     touches: () => string[],
-    call: (context: SessionContext) => T,
+    call: (session: Session) => T,
     { idempotent, answered = () => {} }: { idempotent: boolean; answered?: (result: T) => void },
     attempt = 1,
   ): void {

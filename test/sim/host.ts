@@ -16,9 +16,8 @@ import type { Announcement, AnnouncementAnswer } from '../../src/core/directory.
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { LaunchOutcome } from '../../src/core/launching.ts';
 import type { SessionRuntime, SessionSocket } from '../../src/core/ports.ts';
-import type { SessionContext } from '../../src/session/context.ts';
-import { Session } from '../../src/session/session.ts';
 import type { ViewerRequest } from '../../src/session/contract.ts';
+import { Session } from '../../src/session/session.ts';
 import type { Timer } from './clock.ts';
 import { Disk, DiskFault } from './disk.ts';
 import { MemoryStore } from './memory-store.ts';
@@ -100,11 +99,11 @@ export class Host {
   }
 
   /** A call of another Worker. `failed` when the object was lost before it had answered. */
-  request<T>(cause: Cause, call: (context: SessionContext) => T, answered: (result: T) => void, failed: () => void): void {
+  request<T>(cause: Cause, call: (session: Session) => T, answered: (result: T) => void, failed: () => void): void {
     this.#deliver(failed, (incarnation) => {
       this.#turn(cause, () => {
         try {
-          const result = call(incarnation.session.context);
+          const result = call(incarnation.session);
           this.#emit(() => answered(result), failed);
         } catch (error) {
           this.#emit(failed, failed);
@@ -205,8 +204,10 @@ export class Host {
     this.#incarnation = incarnation;
     incarnation.session = new Session(this.#runtime(incarnation), new MemoryStore(disk), 's1', {
       launch: (record) => this.#launch(incarnation, record),
+      release: async () => {},
       announce: (announcement) => this.#announce(incarnation, announcement),
       enqueue: (callback, execution) => this.#enqueue(incarnation, callback, execution),
+      measure: null,
     });
     this.#background(
       incarnation,

@@ -56,7 +56,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: 'src/session/session.ts',
-        find: 'if (!this.context.store.exists) return this.#refuseGone(ws, attachment, now);',
+        find: 'if (!this.#context.store.exists) return this.#refuseGone(ws, attachment, now);',
         replace: '',
       },
     ],
@@ -204,9 +204,9 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/session/session.ts',
-        find: `    noteIfNever(this.context, now);
+        find: `    noteIfNever(this.#context, now);
     alarm.arm(now);`,
-        replace: '    noteIfNever(this.context, now);',
+        replace: '    noteIfNever(this.#context, now);',
       },
     ],
   },
@@ -255,12 +255,12 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'a run whose connection was lost in a reset is called completed',
     edits: [
       {
-        file: 'src/session/liveness.ts',
-        find: "import { loseConnection } from '../core/lifecycle.ts';",
-        replace: "import { loseConnection, settle } from '../core/lifecycle.ts';",
+        file: 'src/session/deadlines.ts',
+        find: "import { expire, loseConnection } from '../core/lifecycle.ts';",
+        replace: "import { expire, loseConnection, settle } from '../core/lifecycle.ts';",
       },
       {
-        file: 'src/session/liveness.ts',
+        file: 'src/session/deadlines.ts',
         find: 'if (!present) commit(context, record.id, loseConnection(record, LOST, now), now);',
         replace: "if (!present) commit(context, record.id, settle(record, { status: 'completed', exitCode: 0 }, now), now);",
       },
@@ -419,8 +419,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: callbacks,
-        find: 'if (!(await context.enqueue(record, execution))) {',
-        replace: 'if ((await context.enqueue(record, execution)) === null) {',
+        find: 'if (!(await context.outside.enqueue(record, execution))) {',
+        replace: 'if ((await context.outside.enqueue(record, execution)) === null) {',
       },
     ],
   },

@@ -12,8 +12,7 @@ import {
   type Policy,
   parseCoordinatorFrame,
 } from '../../protocol/index.ts';
-import type { SessionContext } from '../../src/session/context.ts';
-import { postIngest } from '../../src/session/ingest-post.ts';
+import type { Session } from '../../src/session/session.ts';
 import type { Spool } from './spool.ts';
 import type { World } from './world.ts';
 
@@ -67,7 +66,7 @@ export class Poster {
     });
     if (faults.strike('upgrade_lost')) return;
     clock.after(random.int(1, 40), () => {
-      const call = (context: SessionContext) => postIngest(context, this.spool.execution, body, this.#world.now);
+      const call = (session: Session) => session.postIngest(this.spool.execution, body, this.#world.now);
       const failed = () => {
         if (generation === this.#generation) again(random.int(50, 500));
       };

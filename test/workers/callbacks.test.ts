@@ -7,14 +7,26 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { settledCounts, watchAll } from '../../bench/counting/counters.ts';
 import type { CallbackPayload } from '../../protocol/index.ts';
-import { callbackQueueOf } from '../../src/callbacks/producer.ts';
 import type { CallbackMessage } from '../../src/core/callback-message.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { OUTBOX_LEASE_MS, RETRY_CAP_MS, TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
 import type { Env } from '../../src/platform/env.ts';
 import { TOMBSTONE_MS } from '../../src/session/deletion.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
-import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
+import {
+  api,
+  exit,
+  get,
+  newSession,
+  output,
+  outsideOf,
+  putToSleep,
+  type Run,
+  start,
+  stubOf,
+  testEnv,
+  WrapperPeer,
+} from './support.ts';
 
 const URL_OF = (session: string): string => `https://caller.test/done/${session}?token=secret-in-the-address`;
 
@@ -282,22 +294,14 @@ describe('[CB6] until the queue has it', () => {
     const execution = await get(run);
     const callback = { id: 'cb_1', url: URL_OF('x') };
     const queueOf = (send: () => Promise<unknown>) => ({ CALLBACKS: { send } }) as unknown as Env;
-    expect(await callbackQueueOf({} as Env, 'acme')(callback, execution)).toBe(false);
-    expect(
-      await callbackQueueOf(
-        queueOf(async () => ({})),
-        'acme',
-      )(callback, execution),
-    ).toBe(true);
+    expect(await outsideOf({} as Env).enqueue(callback, execution)).toBe(false);
+    expect(await outsideOf(queueOf(async () => ({}))).enqueue(callback, execution)).toBe(true);
     const away = async () => {
       throw new Error('away');
     };
-    expect(await callbackQueueOf(queueOf(away), 'acme')(callback, execution)).toBe(false);
+    expect(await outsideOf(queueOf(away)).enqueue(callback, execution)).toBe(false);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    const silent = callbackQueueOf(
-      queueOf(() => new Promise(() => {})),
-      'acme',
-    )(callback, execution);
+    const silent = outsideOf(queueOf(() => new Promise(() => {}))).enqueue(callback, execution);
     await vi.advanceTimersByTimeAsync(TELL_TIMEOUT_MS);
     expect(await silent).toBe(false);
     for (const text of said.flatMap((spy) => spy.mock.calls.flat())) expect(text).not.toMatch(/caller\.test|secret/);

@@ -5,13 +5,12 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
-import { announcerTo } from '../../src/directory/announcer.ts';
 import * as service from '../../src/operations/service.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import type { Env } from '../../src/platform/env.ts';
 import { callDirectory, callSession } from '../../src/session/call-object.ts';
 import { ask, deployment, expectProblem } from './http.ts';
-import { testEnv } from './support.ts';
+import { outsideOf, testEnv } from './support.ts';
 
 interface Flags {
   retryable?: boolean;
@@ -244,18 +243,17 @@ describe('the directory', () => {
   test('[DIR4] one that fails, or does not answer in time, is one attempt: the outbox makes the next', async () => {
     const announcement = { session: 's', version: 1, entry: null };
     const failing = directory(RETRYABLE);
-    expect(await announcerTo(failing.env, 'acme')(announcement)).toBeNull();
+    expect(await outsideOf(failing.env).announce(announcement)).toBeNull();
     expect(failing.calls.length).toBe(1);
 
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const silent = { getByName: () => ({ announce: () => new Promise(() => {}) }) } as unknown as Env['DIRECTORY'];
     let answer: unknown = 'none yet';
-    void announcerTo(
-      deployment({ DIRECTORY: silent }),
-      'acme',
-    )(announcement).then((given) => {
-      answer = given;
-    });
+    void outsideOf(deployment({ DIRECTORY: silent }))
+      .announce(announcement)
+      .then((given) => {
+        answer = given;
+      });
     await vi.advanceTimersByTimeAsync(TELL_TIMEOUT_MS - 1);
     expect(answer).toBe('none yet');
     await vi.advanceTimersByTimeAsync(1);

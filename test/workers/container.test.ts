@@ -21,10 +21,8 @@ import {
 } from '../../src/core/container.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../../src/core/launching.ts';
-import { releaserOf } from '../../src/launch/container.ts';
-import { launcherOf } from '../../src/launch/launcher.ts';
 import { ask, deployment, expectProblem } from './http.ts';
-import { api, exit, get, newSession, putToSleep, readLog, start, testEnv, WrapperPeer } from './support.ts';
+import { api, exit, get, newSession, outsideOf, putToSleep, readLog, start, testEnv, WrapperPeer } from './support.ts';
 
 /** Far ahead, so that no alarm comes by itself. */
 const T0 = 4_000_000_000_000;
@@ -522,8 +520,8 @@ describe('the configuration', () => {
 
   test('a class that has no container after all refuses the launch and says what to do', async () => {
     const record = { id: 'e1', launcher: 'container', command: ['job'], policy: POLICY_DEFAULTS, origin: 'https://holdfast.test' };
-    const launch = launcherOf(withContainers, 'acme', newSession(), () => 1);
-    expect(await launch(record as unknown as ExecutionRecord, Date.now())).toEqual({
+    const outside = outsideOf(withContainers, newSession());
+    expect(await outside.launch(record as unknown as ExecutionRecord, Date.now())).toEqual({
       kind: 'refused',
       message: expect.stringContaining('docs/containers.md'),
     });
@@ -533,9 +531,9 @@ describe('the configuration', () => {
     const session = newSession();
     await lose(session, 'e1');
     await putToSleep(objectOf(session));
-    await releaserOf(testEnv, 'acme', session)();
+    await outsideOf(testEnv, session).release();
     await runInDurableObject(objectOf(session), async (_, { storage }) => expect(storage.kv.get('container')).toBeDefined());
-    await releaserOf(withContainers, 'acme', session)();
+    await outsideOf(withContainers, session).release();
     await runInDurableObject(objectOf(session), async (_, { storage }) => {
       expect((await storage.list()).size).toBe(0);
       expect(await storage.getAlarm()).toBeNull();
@@ -553,7 +551,7 @@ describe('the configuration', () => {
       }),
     } as unknown as DurableObjectNamespace;
     const warn = vi.spyOn(console, 'warn').mockImplementation(() => {});
-    await releaserOf({ ...withContainers, CONTAINERS }, 'acme', 's1')();
+    await outsideOf({ ...withContainers, CONTAINERS }).release();
     expect(calls).toBe(3);
     const events = warn.mock.calls.map(([line]) => JSON.parse(String(line)).event as string);
     expect(events.filter((event) => event === 'container_not_released')).toHaveLength(3);

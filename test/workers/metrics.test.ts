@@ -6,9 +6,10 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { BLOBS, type DataPoint, DOUBLES, type Observation } from '../../src/core/metrics.ts';
+import type { Env } from '../../src/platform/env.ts';
 import { logLine } from '../../src/platform/log.ts';
 import { VERSION } from '../../src/platform/version.ts';
-import { measureTo } from '../../src/session/measure.ts';
+import { type OutsideOptions, SessionOutside } from '../../src/session/outside.ts';
 import { ask } from './http.ts';
 import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 
@@ -278,20 +279,27 @@ describe('a lost connection', () => {
   });
 });
 
-describe('measureTo', () => {
+describe('SessionOutside.measure', () => {
   const observation = { kind: 'verdict' } as Observation;
   const state = (sync: () => Promise<void>) => {
     const work: Promise<void>[] = [];
     return { storage: { sync }, waitUntil: (one: Promise<void>) => void work.push(one), work };
   };
+  const measureOf = (METRICS: unknown, given: OutsideOptions['state']) =>
+    new SessionOutside({
+      env: { METRICS } as Env,
+      tenant: 'acme',
+      session: 's1',
+      createdAt: () => 1,
+      state: given,
+      log: logLine,
+    }).measure;
 
   test('without a dataset there is nothing', () => {
     expect(
-      measureTo(
-        {},
-        'acme',
+      measureOf(
+        undefined,
         state(async () => {}),
-        logLine,
       ),
     ).toBeNull();
   });
@@ -301,7 +309,7 @@ describe('measureTo', () => {
     vi.spyOn(console, 'warn').mockImplementation(() => {});
     let durable = (): void => {};
     const good = state(() => new Promise((resolve) => (durable = resolve)));
-    measureTo({ METRICS: { writeDataPoint } }, 'acme', good, logLine)?.(observation);
+    measureOf({ writeDataPoint }, good)?.(observation);
     await scheduler.wait(5);
     expect(writeDataPoint).not.toHaveBeenCalled();
     durable();
@@ -309,7 +317,7 @@ describe('measureTo', () => {
     expect(writeDataPoint).toHaveBeenCalledOnce();
 
     const lost = state(() => Promise.reject(new Error('the object is reset')));
-    measureTo({ METRICS: { writeDataPoint } }, 'acme', lost, logLine)?.(observation);
+    measureOf({ writeDataPoint }, lost)?.(observation);
     await Promise.all(lost.work);
     expect(writeDataPoint).toHaveBeenCalledOnce();
   });

@@ -16,8 +16,11 @@ import {
   type StartRequest,
   type StreamFrame,
 } from '../../protocol/index.ts';
+import type { Env } from '../../src/platform/env.ts';
+import { logLine } from '../../src/platform/log.ts';
 import type { SessionCalls } from '../../src/session/contract.ts';
 import type { SessionCoordinator } from '../../src/session/coordinator.ts';
+import { SessionOutside } from '../../src/session/outside.ts';
 
 export const ORIGIN = 'https://holdfast.test';
 export const ACME_KEY = 'acme-key-0123456789abcdef';
@@ -250,6 +253,17 @@ export const exit = (exitCode: number | null, signal: string | null = null): Hol
 });
 
 /** The session's operations, with their own types. */
+/** A session's way to others, with the bindings of the test. */
+export const outsideOf = (env: Env, session = 's1'): SessionOutside =>
+  new SessionOutside({
+    env,
+    tenant: 'acme',
+    session,
+    createdAt: () => 1,
+    state: { storage: { sync: async () => {} }, waitUntil: () => {} },
+    log: (level, event, fields) => logLine(level, event, { tenant: 'acme', session, ...fields }),
+  });
+
 export const callsOf = (session: string, tenant = 'acme'): SessionCalls => stubOf(session, tenant) as unknown as SessionCalls;
 
 /** The whole log of a session, read by the API of another Worker. */

@@ -1,0 +1,96 @@
+/**
+ * What the alarm does for executions: ends what is over, finds connections that are gone without a close event, and starts what is due. Which moments these
+ * are is decided in core/deadlines.ts and core/lifecycle.ts.
+ */
+
+import { CLOSE } from '../../protocol/index.ts';
+import { silenceDeadline } from '../core/deadlines.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import { afterLaunch, LAUNCH_LEASE_MS } from '../core/launching.ts';
+import { expire, loseConnection } from '../core/lifecycle.ts';
+import { commit, currentIngest } from './commit.ts';
+import type { SessionContext } from './context.ts';
+import { detachAndClose, ingestSockets } from './sockets.ts';
+
+// ── deadlines that are over ─────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Carries out every deadline of this execution that is due. The alarm calls it, and so does a wrapper's hello. So an alarm that is late by up to DOWNTIME_MS
+ * decides nothing, and one that is later than that renews the deadline, whichever of the two comes first. At the very moment of a deadline, expiry wins.
+ */
+export function expireDue(context: SessionContext, id: string, now: number): void {
+  const { executions, log } = context.store;
+  // An interrupt at the time limit and a renewal each leave a deadline behind that is not due yet; so this ends.
+  for (let record = executions.get(id); record; record = executions.get(id)) {
+    const transition = expire(record, now, log.lastIngestAt);
+    if (!transition || !commit(context, id, transition, now)) return;
+  }
+}
+
+// ── connections that are gone without a close event ─────────────────────────────────────────────────────────────────
+// A deploy or a reset loses the close event of a socket, and a half-open socket stays open for ever. So there are two more ways to notice (LIF22, LIF23).
+
+const LOST = { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: '' };
+
+/**
+ * The newest sign of life of a running execution's connection: accepted, answered a ping by the platform, posted, or sent a frame. Null when there is
+ * no connection to hear.
+ */
+export function heardAt(context: SessionContext, record: ExecutionRecord): number | null {
+  const { runtime, store } = context;
+  const socket = currentIngest(context, record);
+  if (!socket && record.transport !== 'http') return null;
+  const pinged = socket ? (runtime.lastPingAt(socket.ws) ?? 0) : 0;
+  return Math.max(record.connectedAt ?? 0, record.heardAt ?? 0, pinged, store.log.lastIngestAt ?? 0);
+}
+
+/** On a wake: a running execution marked connected that has no socket at all. One that is closing will report itself with its own code. */
+export function reconcile(context: SessionContext, now: number): void {
+  for (const record of context.store.executions.open()) {
+    if (record.status !== 'running' || !record.connected || record.transport === 'http') continue;
+    const present = ingestSockets(context.runtime, record.id).some(({ attachment }) => attachment.epoch === record.epoch);
+    if (!present) commit(context, record.id, loseConnection(record, LOST, now), now);
+  }
+}
+
+/** At the alarm: no open socket, or one that was silent for too long. */
+export function findSilent(context: SessionContext, now: number): void {
+  for (const record of context.store.executions.open()) {
+    if (record.status !== 'running' || !record.connected) continue;
+    const heard = heardAt(context, record);
+    if (heard === null) {
+      commit(context, record.id, loseConnection(record, LOST, now), now);
+    } else if (silenceDeadline(record, heard) <= now) {
+      const socket = currentIngest(context, record);
+      const facts = { reason: 'silence', wsCloseCode: CLOSE.tryAgainLater, wsCloseReason: 'silent for too long' };
+      commit(context, record.id, loseConnection(record, facts, now), now);
+      if (socket) detachAndClose(socket, facts.wsCloseCode, facts.wsCloseReason);
+    }
+  }
+}
+
+// ── launches ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * Starts what is pending and due. Each attempt is written down before it is made, with a lease: when the object is reset under an attempt, the alarm finds the
+ * row again. After the answer the row is read again, because the execution may have ended meanwhile.
+ */
+export async function launchDue(context: SessionContext, now: number, clock: () => number): Promise<void> {
+  const { store } = context;
+  if (!store.exists) return;
+  const { executions } = store;
+  const due = executions.open().find(({ status, launchAt }) => status === 'pending' && launchAt !== null && launchAt <= now);
+  if (!due) return;
+  const lease = { patch: { launchAt: now + LAUNCH_LEASE_MS, launchAttempts: due.launchAttempts + 1 }, events: [], commands: [] };
+  const leased = commit(context, due.id, lease, now);
+  if (!leased) return;
+
+  const outcome = await context.outside.launch(leased, now);
+  const record = store.exists ? executions.get(leased.id) : null;
+  if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts) return;
+  const later = clock();
+  const fields = { execution: record.id, launcher: record.launcher, attempt: record.launchAttempts };
+  if (outcome.kind === 'launched') context.log('info', 'launched', fields);
+  else context.log('warn', 'launch_attempt_failed', { ...fields, outcome: outcome.kind });
+  commit(context, record.id, afterLaunch(record, outcome, later), later);
+}

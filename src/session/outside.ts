@@ -1,0 +1,105 @@
+/** How a session reaches others: launchers, its tenant's directory, the queue of callbacks, the dataset of metrics. One attempt each; the session's alarm makes the next. */
+
+import type { Execution } from '../../protocol/index.ts';
+import { callbackMessage } from '../callbacks/message.ts';
+import type { CallbackRecord } from '../core/callback.ts';
+import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
+import type { LaunchOutcome } from '../core/launching.ts';
+import { type DataPoint, dataPointOf, type Observation } from '../core/metrics.ts';
+import { TELL_TIMEOUT_MS } from '../core/outbox.ts';
+import type { Outside } from '../core/ports.ts';
+import { directoryStub } from '../directory/calls.ts';
+import { releaseContainer } from '../launch/container.ts';
+import { launchExecution } from '../launch/launcher.ts';
+import type { Env } from '../platform/env.ts';
+import { messageOf, type SessionLog } from '../platform/log.ts';
+import { VERSION } from '../platform/version.ts';
+
+export interface OutsideOptions {
+  /** Bindings and settings of the deployment. */
+  env: Env;
+  tenant: string;
+  session: string;
+  /** When the session was made. */
+  createdAt: () => number;
+  /** What of the object's state is used. */
+  state: { storage: { sync(): Promise<void> }; waitUntil(work: Promise<void>): void };
+  log: SessionLog;
+}
+
+export class SessionOutside implements Outside {
+  readonly measure: Outside['measure'];
+  readonly #options: OutsideOptions;
+
+  constructor(options: OutsideOptions) {
+    const { env, tenant, state } = options;
+    this.#options = options;
+    this.measure = env.METRICS
+      ? (observation: Observation) => state.waitUntil(this.#writePoint(dataPointOf(observation, { tenant, version: VERSION })))
+      : null;
+  }
+
+  launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome> {
+    const { env, tenant, session, createdAt } = this.#options;
+    return launchExecution(env, { tenant, session, sessionSince: createdAt() }, record, now);
+  }
+
+  release(): Promise<void> {
+    const { env, tenant, session } = this.#options;
+    return releaseContainer(env, tenant, session);
+  }
+
+  async announce(announcement: Announcement): Promise<AnnouncementAnswer | null> {
+    const { env, tenant, log } = this.#options;
+    try {
+      return await inTime(directoryStub(env, tenant).announce(announcement), null);
+    } catch (error) {
+      log('warn', 'announcement_failed', { message: messageOf(error) });
+      return null;
+    }
+  }
+
+  async enqueue(callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean> {
+    const { env, tenant, log } = this.#options;
+    const fields = { callback: callback.id, execution: execution.id };
+    if (!env.CALLBACKS) {
+      log('error', 'callback_queue_missing', fields);
+      return false;
+    }
+    try {
+      const sent = env.CALLBACKS.send(callbackMessage(callback, tenant, execution), { contentType: 'json' }).then(() => true);
+      return await inTime(sent, false);
+    } catch (error) {
+      log('warn', 'callback_queue_failed', { ...fields, message: messageOf(error) });
+      return false;
+    }
+  }
+
+  /**
+   * A point is written after its transition is durable, so at most once: a transition whose write failed resets the object and is made again, and only the one
+   * that stays is counted. An object that dies between the two loses the point and nothing else.
+   */
+  async #writePoint(point: DataPoint): Promise<void> {
+    const { env, state, log } = this.#options;
+    try {
+      await state.storage.sync();
+      env.METRICS?.writeDataPoint(point);
+    } catch (error) {
+      log('warn', 'metrics_failed', { message: messageOf(error) });
+    }
+  }
+}
+
+/** `late` when there is no answer in time. A later answer is ignored, so the receiver may get the same message again. */
+async function inTime<T, L>(answer: Promise<T>, late: L): Promise<T | L> {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  try {
+    const timeout = new Promise<L>((resolve) => {
+      timer = setTimeout(() => resolve(late), TELL_TIMEOUT_MS);
+    });
+    return await Promise.race([answer, timeout]);
+  } finally {
+    if (timer !== null) clearTimeout(timer);
+  }
+}
