@@ -45,7 +45,7 @@ const bytesMax = (limit: number) =>
   z.string().refine((text) => !exceedsUtf8Bytes(text, limit), { message: `must have at most ${limit} bytes` });
 
 /**
- * UTF-16 units, as everywhere (PROTOCOL.md §9). zod counts whole characters, as JSON Schema does, so by itself it would take up to twice as much; what it
+ * UTF-16 units, as everywhere (PROTOCOL.md, Limits). zod counts whole characters, as JSON Schema does, so by itself it would take up to twice as much; what it
  * says stays in the published description.
  */
 const charsMax = (limit: number) =>

@@ -53,7 +53,10 @@ export const LOG_EVENTS = {
 
 export type LogEvent = keyof typeof LOG_EVENTS;
 
-/** Every field a line may have, beside `level` and `event`. One name, one meaning, as in PROTOCOL.md §1. Absent when it does not apply. */
+/**
+ * Every field that a line may have, besides `level` and `event`. The words have the meanings of the
+ * vocabulary in PROTOCOL.md. A field is absent when it does not apply.
+ */
 export interface LogFields {
   requestId?: string | undefined;
   tenant?: string | undefined;

@@ -285,7 +285,7 @@ export function readEvents(
 
 const eventsOf = (row: LogRow): Omit<LoggedEvent, 'offset' | 'execution'>[] => parseStored(`[${row.body.replaceAll('\n', ',')}]`);
 
-/** §5: an offset that the log does not reach is never answered by a silent restart. */
+/** HTTP9, HTTP10: an offset that the log does not reach is refused; the reader is never restarted silently. */
 function checkOffset(log: { head: number; earliest: number }, after: number): Failure | null {
   if (after > log.head) {
     return { ok: false, code: 'offset_ahead', message: `The log ends at ${log.head}.`, facts: { head: log.head } };

@@ -1,6 +1,7 @@
 /**
- * Goal: PROTOCOL.md and protocol/ say the same. Method: the page's examples go through the parsers, its tables are compared with the constants,
- * and every rule that a contract test cites is on the page, once.
+ * Goal: the pages with rules and protocol/ say the same. Method: the examples of PROTOCOL.md go
+ * through the parsers, tables are compared with the constants, and every rule that a contract test
+ * cites is on one page, once.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,10 +11,19 @@ import * as attempts from '../../src/callbacks/attempts.ts';
 import * as message from '../../src/callbacks/message.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { OUTBOX_LEASE_MS, RETRY_CAP_MS } from '../../src/core/outbox.ts';
+import { RULE_PAGES, RULE_PREFIXES, readPage, rulesCitedBy, rulesOf } from '../support/rule-pages.ts';
 
-const page = readFileSync(new URL('../../PROTOCOL.md', import.meta.url), 'utf8');
+const page = readPage('PROTOCOL.md');
 const here = new URL('.', import.meta.url);
-const rules = [...page.matchAll(/\*\*((?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB|VER)\d+)\*\*/g)].map(([, rule]) => rule as string);
+const rules = RULE_PAGES.flatMap(rulesOf);
+
+/** The text of a page from one mark to another. Both must be there, in this order. */
+const between = (text: string, begin: string, end: string): string => {
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end, from + 1);
+  if (from === -1 || to === -1) throw new Error(`there is no ${begin} before ${end}`);
+  return text.slice(from, to);
+};
 
 /** The messages of a fenced block: `→ ` and `← ` begin one, two spaces continue it. */
 const examples = (fence: string): { arrow: string; text: string }[] => {
@@ -27,18 +37,30 @@ const examples = (fence: string): { arrow: string; text: string }[] => {
 describe('rules', () => {
   it('each id stands once, and each family counts from 1 without holes', () => {
     expect(new Set(rules).size).toBe(rules.length);
-    for (const family of ['ING', 'STR', 'HTTP', 'LIF', 'CLS', 'LIM', 'SPL', 'DIR', 'CB', 'VER']) {
-      const numbers = rules.filter((rule) => rule.replace(/\d+$/, '') === family).map((rule) => Number(rule.slice(family.length)));
-      expect(numbers, family).toEqual(numbers.map((_, index) => index + 1));
-      expect(numbers.length, family).toBeGreaterThan(0);
+    for (const prefix of Object.keys(RULE_PREFIXES)) {
+      const numbers = rules
+        .filter((rule) => rule.replace(/\d+$/, '') === prefix)
+        .map((rule) => Number(rule.slice(prefix.length)))
+        .sort((one, other) => one - other);
+      expect(numbers, prefix).toEqual(numbers.map((_, index) => index + 1));
+      expect(numbers.length, prefix).toBeGreaterThan(0);
     }
   });
 
-  it('every rule that a contract test cites is on the page, and so is every rule that the page refers to', () => {
-    const texts = readdirSync(here).map((name) => readFileSync(new URL(name, here), 'utf8'));
-    for (const text of [page, ...texts]) {
-      for (const [cited] of text.matchAll(/\b(?:ING|STR|HTTP|LIF|CLS|LIM|SPL|DIR|CB|VER)[1-9]\d*\b/g))
-        expect(rules).toContain(cited);
+  it('each family stands on its page, and PROTOCOL.md says on which', () => {
+    for (const on of RULE_PAGES) for (const rule of rulesOf(on)) expect(RULE_PREFIXES[rule.replace(/\d+$/, '')], rule).toBe(on);
+    for (const [prefix, on] of Object.entries(RULE_PREFIXES)) {
+      const row = new RegExp(`^\\| ${prefix} \\|.*\\|$`, 'm').exec(page)?.[0];
+      expect(row, prefix).toContain(on === 'PROTOCOL.md' ? 'this page' : `(${on}`);
+    }
+  });
+
+  it('every rule that a contract test cites is on a page, and so is every rule that a page refers to', () => {
+    const tests = readdirSync(here).map((name) => readFileSync(new URL(name, here), 'utf8'));
+    const docs = readdirSync(new URL('../../docs', here)).filter((name) => name.endsWith('.md'));
+    const pages = [...new Set<string>([...RULE_PAGES, ...docs.map((name) => `docs/${name}`)])];
+    for (const text of [...pages.map(readPage), ...tests]) {
+      for (const cited of rulesCitedBy(text)) expect(rules).toContain(cited);
     }
   });
 });
@@ -78,8 +100,7 @@ describe('tables', () => {
       .slice(1, -1)
       .map((cell) => cell.trim());
   const limits = new Map(
-    page
-      .slice(page.indexOf('## 9. Limits'))
+    between(page, '\n## Limits\n', '\n## Versions\n')
       .split('\n')
       .filter((line) => /^\| .*`/.test(line))
       .map((line) => [/`(\w+)`/.exec(cells(line)[1] ?? '')?.[1] ?? '', (cells(line)[2] ?? '').replaceAll('`', '')]),
@@ -100,32 +121,33 @@ describe('tables', () => {
   });
 
   it('[LIF16] every policy default is on the page', () => {
-    const line = page.slice(page.indexOf('**LIF16**'), page.indexOf('**LIF17**')).replaceAll(/\s+/g, ' ');
+    const line = between(page, '**LIF16**', '**LIF17**').replaceAll(/\s+/g, ' ');
     for (const key of protocol.POLICY_KEYS) expect(line).toContain(`\`${key}\` ${protocol.POLICY_DEFAULTS[key]}`);
   });
 
   it('[HTTP1] every problem code is in the table with its status', () => {
+    const api = readPage('docs/http-api.md');
     for (const [code, { status, retryable }] of Object.entries(protocol.PROBLEMS)) {
-      expect(page, code).toContain(`| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} |`);
+      expect(api, code).toContain(`| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} |`);
     }
   });
 
   it('[CB5] [CB10] the times and bounds of callbacks are those of the code', () => {
-    const section = page.slice(page.indexOf('### 5.2 Callbacks'), page.indexOf('## 6. Close codes')).replaceAll(/\s+/g, ' ');
+    const section = between(readPage('docs/callbacks.md'), '**CB1**', '**CB11**').replaceAll(/\s+/g, ' ');
     for (const phrase of [
       `2xx within ${attempts.CALLBACK_TIMEOUT_MS / 1000} s ends it`,
-      `after ${attempts.CALLBACK_RETRY_BASE_SECONDS} s, then twice as long each time, to ${attempts.CALLBACK_RETRY_CAP_SECONDS / 60} minutes`,
+      `after ${attempts.CALLBACK_RETRY_BASE_SECONDS} s, then after twice as long each time, up to ${attempts.CALLBACK_RETRY_CAP_SECONDS / 60} minutes`,
       `After ${attempts.CALLBACK_RETRIES_MAX} retries`,
       `${message.CALLBACK_MESSAGE_BYTES_MAX} bytes`,
       `${message.CALLBACK_TEXT_CHARS_MAX} characters`,
-      `${OUTBOX_LEASE_MS / 1000} s after the verdict, then after twice as long each time, to ${RETRY_CAP_MS / 60_000} minutes`,
-      `did not take for ${RETENTION_MS / 86_400_000} days`,
+      `${OUTBOX_LEASE_MS / 1000} s after the verdict, then after twice as long each time, up to ${RETRY_CAP_MS / 60_000} minutes`,
+      `did not accept for ${RETENTION_MS / 86_400_000} days`,
     ])
       expect(section).toContain(phrase);
   });
 
   it('[CLS11] every close code is in the section', () => {
-    const section = page.slice(page.indexOf('## 6. Close codes'), page.indexOf('## 7.'));
+    const section = between(page, '\n## Close codes\n', '\n## Limits\n');
     for (const code of Object.values(protocol.CLOSE)) expect(section).toContain(String(code));
     for (const [, code] of section.matchAll(/\*\*CLS\d+\*\* \| (\d{4}) \|/g))
       expect(Object.values(protocol.CLOSE)).toContain(Number(code));

@@ -1,4 +1,7 @@
-/** The history of one execution, as its log tells it: exactly one honest verdict, in time. An oracle of its own, written from PROTOCOL.md §3. */
+/**
+ * Checks the history of one execution in its log: exactly one correct verdict, in time. It is an
+ * independent oracle, written from "Life of an execution" in PROTOCOL.md.
+ */
 
 import { isTerminal, terminalStatusOf } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';

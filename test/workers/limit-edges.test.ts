@@ -18,7 +18,7 @@ const constants = (module: object): string[] =>
     .filter(([, value]) => typeof value === 'number' || value instanceof RegExp)
     .map(([name]) => name);
 
-/** As PROTOCOL.md §9 has them, too (test/contract/protocol-doc.test.ts). */
+/** PROTOCOL.md has them too (test/contract/protocol-doc.test.ts). */
 const isLimit = (name: string): boolean => /_(MAX|BYTES|DEFAULT|MS|PATTERN)$/.test(name);
 
 test('every limit has its case, once, and every case is of a limit', () => {

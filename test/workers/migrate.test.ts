@@ -38,7 +38,7 @@ const BROKEN = {
 };
 
 describe("the project's migrations", () => {
-  test('from nothing they make the tables that PROTOCOL.md names, and remember it', () =>
+  test('from nothing they make the tables that docs/storage.md names, and remember it', () =>
     fresh((storage) => {
       expect(hasSchema(storage)).toBe(false);
       expect(migrate(storage, 1234)).toEqual(MIGRATIONS.map(({ name }) => name));

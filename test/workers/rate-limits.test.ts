@@ -6,7 +6,7 @@
 
 import { createExecutionContext } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import protocol from '../../PROTOCOL.md?raw';
+import httpApi from '../../docs/http-api.md?raw';
 import { CLOSE, type Failure, INGEST_SUBPROTOCOL, PROBLEMS, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { app } from '../../src/http/app.ts';
 import type { Env } from '../../src/platform/env.ts';
@@ -360,7 +360,7 @@ describe('the deployment', () => {
 
   test('[HTTP25] [HTTP26] its numbers are those of the page', () => {
     const [changes, reads, refused] = sections.map(([, , , limit, period]) => `${limit} in ${period} s`);
-    const rules = protocol.slice(protocol.indexOf('**HTTP25**'), protocol.indexOf('### 5.1')).replaceAll(/\s+/g, ' ');
+    const rules = httpApi.slice(httpApi.indexOf('**HTTP25**'), httpApi.indexOf('**HTTP27**')).replaceAll(/\s+/g, ' ');
     expect(rules).toContain(`changes (start, interrupt, fail, input, delete) ${changes}`);
     expect(rules).toContain(`reads and upgrades of viewers ${reads}`);
     expect(rules).toContain(`tickets ${reads}`);

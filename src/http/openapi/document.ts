@@ -1,7 +1,8 @@
 /**
- * The OpenAPI 3.1 description, made from the table of routes and the schemas that requests are checked by. Limits that no JSON
- * Schema keyword can say (bytes of UTF-8, sums over several fields) are in PROTOCOL.md: a value that passes the schema may still
- * be refused, and never the other way round.
+ * The OpenAPI 3.1 description, generated from the table of routes and the schemas that check
+ * requests. JSON Schema cannot express some limits (bytes of UTF-8, sums over several fields);
+ * these are in PROTOCOL.md and docs/http-api.md. So a request that this description allows may
+ * still be refused, and a request that it forbids is always refused.
  *
  * Not hono-openapi: its validator describes and answers a 400 of its own, it leaves out paths with a dot and the pattern of path
  * parameters, and everything in operations.ts would still have to be written.

@@ -44,7 +44,7 @@ function databases(folder: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** STR3, ING5, LIF18 and §8, as rows. */
+/** STR3, ING5, LIF18 and the tables of docs/storage.md, checked on the rows. */
 function auditSession(database: DatabaseSync, audit: Audit): void {
   const executions = database.prepare('SELECT id, status FROM executions').all() as { id: string; status: string }[];
   if (executions.length === 0) return;
