@@ -1,10 +1,11 @@
 /**
- * What the wrapper says on its own stderr: problems always, facts of its connection on request. Never a payload, never a credential. Lines for machines are of
- * the shape that the coordinator's have, under the same names (docs/operations.md).
+ * The wrapper's own lines on stderr: problems always, connection facts on request. Never a payload,
+ * never a credential. Lines for machines have the same shape and names as the coordinator's
+ * (docs/operations.md).
  */
 
 export interface Log {
-  /** Something is wrong and this is what: one line for a person, or with --verbose for a machine as well. */
+  /** A problem: one line for a person, or for a machine as well with --verbose. */
   problem(message: string): void;
   /** One JSON line for a machine, only with --verbose. */
   fact(name: string, facts?: Record<string, string | number | boolean | null>): void;
@@ -14,12 +15,12 @@ export const silentLog: Log = { problem: () => {}, fact: () => {} };
 
 const INGEST_PATH = /\/v1\/sessions\/([^/]+)\/executions\/([^/]+)\/ingest$/;
 
-/** `ingestUrl` says whose lines they are. */
+/** `ingestUrl` identifies the execution of these lines. */
 export function stderrLog(verbose: boolean, ingestUrl: string): Log {
   const [, session, execution] = INGEST_PATH.exec(URL.canParse(ingestUrl) ? new URL(ingestUrl).pathname : '') ?? [];
   const line = (level: 'info' | 'error', event: string, facts: object): string =>
     `${JSON.stringify({ at: new Date().toISOString(), level, event, session, execution, ...facts })}\n`;
-  // A closed stderr must not end the job: write errors are swallowed by the listener.
+  // A closed stderr must not end the job: this listener swallows write errors.
   process.stderr.on('error', () => {});
   return {
     problem: (message) =>

@@ -1,28 +1,36 @@
 /**
- * The process beside the job.
+ * The process next to the job.
  *
- *   run-options     arguments and variables of `run`
- *   run             one run, from its options to its exit code: makes the following
- *   supervisor      its life: when the job begins, is stopped, and all is over
- *     boot          what is to be done with the spool that was found (pure)
- *     budgets       how long it goes on trying (pure)
- *     report        the wrapper's own facts, and its state on disk
- *   delivery        moves the following three together
- *     transport     what there is to know of the way to the coordinator; transport-switch chooses between
- *       connection        one WebSocket at a time
- *       post-transport    a row of POSTs       loss: what follows when one of them is lost, and when to try again
- *     sender        what to send next (pure)         line-rate: how much the line carries (pure)      frame-encoding   stored lines to frames (pure)
- *     spool         events on disk until acked       spool-home: where it lies; spool-state: who it is; spool-lock
- *       spool-segments  its files                    recent-bytes, line-ring; spool-files: the file system
- *       spool-recovery  what an earlier boot left    spool-lines: which lines are whole (pure); spool-lost: what stands for the others (pure)
- *   job             the job from its begin on
- *     child         its process                      child-pipes, text-splitter (pure), event-lines, line-numbers (pure)
- *     agent-stream  its agent's events
- *     job-stop      makes it stop                    interrupt: with which signals, and when (pure)        stop-reason: why
- *     job-end       how it ended: the terminal fact and the exit code (pure)         leftovers: what an earlier one left running
- *     redaction     what is secret in it (pure)      redaction-stream, redaction-json, redaction-search (pure)
- *   runner          `serve`: starts wrappers when a coordinator asks; see its own map
- *   times, log, credential; egress/ (proxies, the system's certificate authorities) is shared with the command line
+ *   run-options        arguments and variables of `run`
+ *   run                one run, from its options to its exit code; creates the following
+ *   run/               the life of a run
+ *     supervisor         when the job begins, is stopped, and when the run ends
+ *     boot               what to do with the spool that was found (pure)
+ *     budgets            how long to keep trying (pure); log-budget: how much output is kept (pure)
+ *     report             the wrapper's own facts, and its state on disk
+ *     leftovers          what an earlier wrapper left running
+ *     stop-reason        why the wrapper is asked to stop
+ *   job/               the job, from its start
+ *     child              its process; child-pipes: its output pipes
+ *     agent-stream       its agent's events
+ *     progress, facts    what it reports of itself
+ *     stop               stops it; interrupt: with which signals, and when (pure)
+ *     end                how it ended: the terminal fact and the exit code (pure)
+ *   output/            bytes to event lines, and redaction (pure)
+ *   spool/             events on disk until acked
+ *     spool              numbers and stores events
+ *     segments           the files; files: the file system port
+ *     recovery           what an earlier boot left; lines: which lines are intact (pure)
+ *     sender             what to send next (pure)
+ *   transport/         to the coordinator and back
+ *     delivery           moves the transport, the sender and the spool together
+ *     transport-switch   chooses between connection (WebSocket) and post-transport (POST)
+ *     connection-loss    what follows a loss, and when to retry
+ *     line-rate          how much the line carries (pure)
+ *     frame-encoding     stored lines to frames (pure)
+ *
+ * Both programs use times, log and processes. The command line also uses egress/ (proxies, the
+ * system's certificate authorities). The runner (`serve`) is in runner/.
  */
 
 import { setFlagsFromString } from 'node:v8';
@@ -46,8 +54,9 @@ async function main([verb, ...argv]: string[]): Promise<number> {
           process.stderr.write(`holdfast-wrapper: ${reading.message}\n\n${RUN_USAGE}`);
           return WRAPPER_FAILED;
         case 'run': {
-          // A wrapper makes short-lived strings and little else. Room for 16 MiB of them, three times over, is what V8 would give it; at its first size the young
-          // generation is collected more often, at no cost that can be measured, and the process is 30 MiB smaller. V8 reads this when it would grow.
+          // A wrapper creates short-lived strings and little else. V8 would reserve three times 16
+          // MiB for them. A small young generation is collected more often at no measurable cost,
+          // and makes the process 30 MiB smaller. V8 reads this when it would grow.
           setFlagsFromString('--semi-space-growth-factor=1');
           const { run } = await import('./run.ts');
           return run(reading.options);
@@ -71,7 +80,10 @@ async function main([verb, ...argv]: string[]): Promise<number> {
   }
 }
 
-/** Ends the process even if a grandchild keeps a pipe open, but not before its own output is through. */
+/**
+ * Ends the process even if a grandchild keeps a pipe open, but only after its own output is
+ * flushed.
+ */
 function leave(exitCode: number): void {
   process.exitCode = exitCode;
   const pending = [process.stdout, process.stderr].filter(({ writableLength }) => writableLength > 0);

@@ -1,6 +1,7 @@
 /**
- * Who a process is. A pid alone is a name that the system hands out again; a pid together with the moment its process began is an
- * identity. The runner's lock and its records keep both, so that a stranger who got an old pid is never waited for, nor signalled.
+ * The identity of a process. The system reuses pids; a pid together with the start time of its
+ * process is an identity. The runner's lock and its records store both, so that an unrelated
+ * process with a reused pid is never waited for or signalled.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -16,7 +17,7 @@ export interface ProcessInfo {
   pid: number;
   parent: number;
   group: number;
-  /** Null where the system does not tell. */
+  /** Null where the system does not report it. */
   session: number | null;
   command: string;
 }
@@ -24,7 +25,10 @@ export interface ProcessInfo {
 const isLinux = process.platform === 'linux';
 
 let bootId: string | undefined;
-/** Start times on Linux count from the boot: without its id, a process of the last boot could be taken for one of this boot. */
+/**
+ * Start times on Linux count from boot. Without the boot id, a process of the last boot could be
+ * mistaken for one of this boot.
+ */
 function linuxBootId(): string {
   if (bootId === undefined) {
     try {
@@ -51,7 +55,8 @@ function linuxStat(pid: number): Stat | null {
   } catch {
     return null;
   }
-  // The second field is the program's name in parentheses and may itself contain spaces and parentheses.
+  // The second field is the program's name in parentheses and may itself contain spaces and
+  // parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, parent, group, session] = fields;
   const startTicks = fields[19]; // Field 22 of the whole line.
@@ -67,11 +72,14 @@ function ps(args: string[]): string {
       env: { ...process.env, LC_ALL: 'C' },
     });
   } catch {
-    return ''; // Also its answer when no such process exists.
+    return ''; // Also the result when no such process exists.
   }
 }
 
-/** When this process began, or null when there is none. A zombie has ended: only its parent has not looked yet. */
+/**
+ * The start time of this process, or null if it does not exist. A zombie has ended; its parent has
+ * not reaped it yet.
+ */
 export function processStart(pid: number): string | null {
   if (!Number.isSafeInteger(pid) || pid < 1) return null;
   if (isLinux) {
@@ -82,7 +90,10 @@ export function processStart(pid: number): string | null {
   return state === undefined || start === undefined || state.startsWith('Z') ? null : start;
 }
 
-/** Whether the pid is still taken by that very process, be it a zombie: as long as it is, the system gives the number to nobody else. */
+/**
+ * Whether the pid still belongs to that very process, zombies included: until it is reaped, the
+ * system does not reuse the number.
+ */
 export function keepsPid({ pid, start }: ProcessIdentity): boolean {
   if (!isLinux) return processStart(pid) === start;
   const stat = linuxStat(pid);
@@ -96,7 +107,7 @@ export function startedSince(pid: number, start: string): boolean {
   return boot === boot0 && ticks !== undefined && Number(ticks) >= Number(ticks0);
 }
 
-/** `device:inode` of the pipes that a process has open. Empty when it may not be looked at. */
+/** `device:inode` of the pipes that a process has open. Empty if access is denied. */
 export function openPipes(pid: number): Set<string> {
   const pipes = new Set<string>();
   try {
@@ -109,7 +120,7 @@ export function openPipes(pid: number): Set<string> {
       }
     }
   } catch {
-    // It ended, or belongs to someone else.
+    // It ended, or belongs to another user.
   }
   return pipes;
 }
@@ -121,7 +132,7 @@ export function identityOf(pid: number): ProcessIdentity | null {
 
 export const isAlive = ({ pid, start }: ProcessIdentity): boolean => processStart(pid) === start;
 
-/** Signals this very process, never a stranger who has its pid now. False when it is gone. */
+/** Signals this very process, never another one that reuses its pid. False when it has ended. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   if (!isAlive(identity)) return false;
   try {
@@ -132,7 +143,7 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
   }
 }
 
-/** Every process there is (zombies left out), with its arguments joined by spaces. */
+/** All processes (without zombies), with their arguments joined by spaces. */
 export function listProcesses(): ProcessInfo[] {
   const processes: ProcessInfo[] = [];
   if (!isLinux) {
@@ -158,14 +169,17 @@ export function listProcesses(): ProcessInfo[] {
     try {
       command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0$/, '').replaceAll('\0', ' ');
     } catch {
-      // It ended between the two reads, or is not ours to look at.
+      // It ended between the two reads, or belongs to another user.
     }
     processes.push({ pid, parent: stat.parent, group: stat.group, session: stat.session, command });
   }
   return processes;
 }
 
-/** The process and everything below it, children before their parents' siblings; as identities, so that it can be signalled later. */
+/**
+ * The process and all its descendants, children before their parents' siblings; as identities, so
+ * that they can be signalled later.
+ */
 export function processTree(pid: number): ProcessIdentity[] {
   const children = new Map<number, number[]>();
   for (const each of listProcesses()) children.set(each.parent, [...(children.get(each.parent) ?? []), each.pid]);

@@ -1,4 +1,7 @@
-/** What a run is given, and how `holdfast-wrapper run` reads it. Arguments win over variables; a token is better given by a variable or file. */
+/**
+ * The options of a run, and how `holdfast-wrapper run` reads them. Arguments override variables;
+ * prefer a variable or file for a token.
+ */
 
 import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -19,16 +22,16 @@ export interface RunOptions {
   url: string;
   credential: Credential;
   transport?: TransportKind;
-  /** Null: a new one (spool-home), removed at the end. */
+  /** Null: a new one (spool/home), removed at the end. */
   spoolDirectory: string | null;
   spoolLimitBytes?: number;
   format: OutputFormat;
   cwd: string | null;
-  /** This process's own; the job gets it without our variables. */
+  /** This process's own environment; the job gets it without the wrapper's variables. */
   env: NodeJS.ProcessEnv;
   /** For the job alone. */
   jobEnv?: Readonly<Record<string, string>>;
-  /** Variables whose values are redacted as well as those of the usual names. Null: nothing is redacted. */
+  /** Variables whose values are redacted in addition to the usual names. Null: redaction is off. */
   redact?: readonly string[] | null;
   stdin: StdinSource;
   tee: boolean;
@@ -39,7 +42,7 @@ export interface RunOptions {
   log: Log;
   /** SIGTERM, SIGINT and SIGHUP of this process are passed to the job. */
   handleSignals: boolean;
-  /** Where whoever sends such a signal may have left the reason (stop-reason). */
+  /** Where the sender of such a signal may have left the reason (stop-reason). */
   stopReasonFile?: string | undefined;
   times?: Partial<WrapperTimes>;
   /** Tests make the disk fail here. */
@@ -149,9 +152,10 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   try {
     credential = token || !tokenFile ? fixedCredential(token ?? '') : fileCredential(tokenFile);
   } catch (error) {
-    return wrong(`the token file can not be read: ${(error as Error).message}`);
+    return wrong(`the token file cannot be read: ${(error as Error).message}`);
   }
-  // However it was given, it is as secret as a variable of this environment, and as one it is redacted (RD1). The job never gets it (CH4).
+  // However it was given, it is as secret as a variable of this environment, so it is redacted
+  // (RD1). The job never gets it (CH4).
   const ownEnv = { ...env, HOLDFAST_OWN_TOKEN: credential.current() };
   const spool = text('spool', 'HOLDFAST_SPOOL');
   const cwd = text('cwd');
@@ -181,8 +185,9 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
 }
 
 /**
- * A file that this process itself got as stdin (`< file`, or from a runner) goes on to the job: it has an end. A terminal or a pipe does
- * not, because a job that reads it may then hang for ever without anybody having asked for that.
+ * A file that this process itself got as stdin (`< file`, or from a runner) is passed to the job:
+ * it has an end. A terminal or pipe is not, because a job that reads it may hang forever by
+ * accident.
  */
 function stdinSource(file: string | undefined, open: boolean): StdinSource {
   if (file !== undefined) return { file: resolve(file), open };

@@ -1,8 +1,10 @@
 /**
- * One run of one command, from its options to its exit code: what it needs is made here, used by the supervisor, and taken away again.
+ * One run of one command, from its options to its exit code. Creates what the run needs, hands it
+ * to the supervisor, and cleans up.
  *
- * Owns: the spool's directory when nobody named one, and this process's signals, which it hands to the supervisor. A run that can not begin (too much to
- * redact, a spool that is not its own) says why and touches nothing.
+ * Owns: the spool's directory when the options name no directory, and this process's signals, which
+ * it passes to the supervisor. A run that cannot begin (too much to redact, a spool of another run)
+ * says why and touches nothing.
  */
 
 import { rmdirSync } from 'node:fs';
@@ -20,20 +22,27 @@ import { Spool } from './spool/spool.ts';
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /**
- * Node sets every signal back to its default before any of this runs, so that a SIGHUP was ignored can not be seen. Shells leave in `_` what they started, which
- * is `nohup` then, and stays it when nohup becomes this process.
+ * Node resets every signal to its default before this runs, so an ignored SIGHUP cannot be
+ * detected. Shells set `_` to the program that they started: that is `nohup`, and stays so when
+ * nohup executes this process.
  */
 const startedByNohup = ({ _: started = '' }: NodeJS.ProcessEnv): boolean => /(^|\/)nohup$/.test(started);
 
-/** Runs the command to its reported end. Resolves with the exit code; throws when the spool directory can not be used at all. */
+/**
+ * Runs the command to its reported end. Resolves with the exit code; throws when the spool
+ * directory cannot be used at all.
+ */
 export async function run(options: RunOptions): Promise<number> {
   const { env, jobEnv = {}, redact = [], log } = options;
-  /** The names of a start are redacted whatever this wrapper was told: who started the job may not know its host. */
+  /**
+   * The start's `secretNames` are always redacted, whatever options this wrapper has: the author of
+   * the start may not know its host.
+   */
   const redactionOf = (names: readonly string[]) =>
     readRedaction([env, jobEnv], [...(redact ?? []), ...names], { usual: redact !== null });
   const secrets = redactionOf([]);
   if (secrets.kind === 'too_much') {
-    // To run it all the same would be to tell some of them.
+    // Running it anyway would leak some of them.
     log.problem(tooMuchToRedact(secrets.bytes));
     return WRAPPER_FAILED;
   }

@@ -1,49 +1,82 @@
-/** Every time of the wrapper's own, in one place. Times of the execution (heartbeat, grace) come with the welcome. Tests shorten these. */
+/**
+ * All times of the wrapper, in one place. Times of the execution (heartbeat, grace) come with the
+ * welcome. Tests shorten these.
+ */
 
 export interface WrapperTimes {
-  /** Covers the whole handshake, upgrade and welcome together: a half-open one would otherwise hang for ever. */
+  /**
+   * Covers the whole handshake, upgrade and welcome together: a half-open connection would
+   * otherwise hang forever.
+   */
   connectWatchdogMs: number;
-  /** A post and its answer, beside the time that its bytes need. Longer for the next one when this was not enough. */
+  /**
+   * A post and its answer, in addition to the time that its bytes need. Longer for the next one
+   * when this was not enough.
+   */
   postTimeoutMs: number;
-  /** While POST is in use because WebSocket did not get through: the longest time until that is tried again (SW5). */
+  /**
+   * While POST is used because WebSocket was blocked: the longest time until WebSocket is tried
+   * again (SW5).
+   */
   websocketRetryMs: number;
   /** How long such an attempt may take. Nothing else is sent meanwhile. */
   websocketProbeMs: number;
-  /** A `ping` without any answer or progress for this long, beside the time that the bytes before it need, means the connection is dead. */
+  /**
+   * Without any answer or progress this long after a `ping`, plus the time that the bytes before it
+   * need, the connection is dead.
+   */
   pongWaitMs: number;
-  /** No time, but several are made of it: the slowest uplink on which an event of 64 KiB arrives before the coordinator's silence timeout (60 s) is over. */
+  /**
+   * Not a time, but several are derived from it: the slowest uplink on which an event of 64 KiB
+   * arrives before the coordinator's silence timeout (60 s).
+   */
   slowestUplinkBytesPerSecond: number;
-  /** Events in flight without an ack for this long: the platform still answers pings, but nobody takes our events. */
+  /**
+   * Events in flight without an ack for this long: the platform still answers pings, but the
+   * coordinator does not process events.
+   */
   ackStallMs: number;
-  /** How long a wrapper that was never welcomed goes on trying. */
+  /** How long a wrapper that was never welcomed keeps trying. */
   firstWelcomeBudgetMs: number;
-  /** How long the coordinator must go on refusing a wrapper that it never welcomed. Covers a restart with another key or folder. */
+  /**
+   * How long the coordinator must keep refusing a wrapper that it never welcomed. Covers a restart
+   * with another key or folder.
+   */
   refusedBudgetMs: number;
-  /** Beside the grace, before a refusal of a run that was welcomed is believed: alarms are late, clocks run at different speeds. */
+  /**
+   * Added to the grace, before a refusal of a welcomed run is final: alarms are late, clocks run at
+   * different speeds.
+   */
   graceMarginMs: number;
-  /** While attempts fail, the cause is said again this often. */
+  /** While attempts fail, the cause is reported again this often. */
   outageNoticeMs: number;
-  /** The least time a finished job's report is kept being delivered. */
+  /** The minimum time for which a finished job's report is retried. */
   drainBudgetMinMs: number;
-  /** How long a wrapper that was told to stop before its job began tries to report that. */
+  /** How long a wrapper that was asked to stop before its job began tries to report that. */
   signalledBudgetMs: number;
-  /** A spool to which nothing can be written although the coordinator has all of it: then the job is stopped. Long enough for somebody to free the disk. */
+  /**
+   * No write to the spool succeeds although the coordinator has everything: after this time the job
+   * is stopped. Long enough for a person to free the disk.
+   */
   spoolStuckMs: number;
-  /** The same when the job has ended or was told to: then what waits is given up. */
+  /** The same when the job has ended or was asked to stop: then pending lines are dropped. */
   spoolStuckStoppingMs: number;
-  /** An agent server's stream (--sse) without a byte for this long is connected to anew. */
+  /** An agent server's stream (--sse) without a byte for this long is reconnected. */
   agentSilenceMs: number;
-  /** After the job's end: how long its agent's stream must be quiet to count as over. */
+  /** After the job's end: how long its agent's stream must be quiet to count as ended. */
   agentQuietMs: number;
-  /** How long an unfinished line is held back in the hope of its end. */
+  /** How long an unfinished line is held back for its end. */
   partialHoldMs: number;
-  /** How long the output pipes may stay open after the job itself has exited, because a grandchild holds them. */
+  /**
+   * How long the output pipes may stay open after the job itself has exited, because a grandchild
+   * holds them.
+   */
   pipesHoldMs: number;
   /** From SIGTERM to SIGKILL, when the coordinator no longer wants the job. */
   killAfterMs: number;
-  /** From the job's own end to SIGKILL for what is left of its group, when it was told to stop. */
+  /** From the job's own end to SIGKILL for the rest of its group, when it was asked to stop. */
   leftoverKillMs: number;
-  /** After the last ack: how long the coordinator's own close (4000) is waited for. */
+  /** After the last ack: how long to wait for the coordinator's own close (4000). */
   settledWaitMs: number;
 }
 

@@ -151,7 +151,7 @@ describe('a WebSocket', () => {
         credential: fixedCredential('the-ingest-token'),
         times: WRAPPER_TIMES,
         log: keptLog(),
-        detour: (loss) => {
+        tryAlternative: (loss) => {
           connection.close().then(() => resolve(loss));
           return true;
         },

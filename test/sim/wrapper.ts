@@ -28,7 +28,7 @@ import { decideAtBoot } from '../../wrapper/run/boot.ts';
 import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/run/budgets.ts';
 import { Sender } from '../../wrapper/spool/sender.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
-import { Attempts, describe, type Loss } from '../../wrapper/transport/connection-loss.ts';
+import { Attempts, type ConnectionLoss, describe } from '../../wrapper/transport/connection-loss.ts';
 import { withDelay } from '../../wrapper/transport/transport.ts';
 import type { Timer } from './clock.ts';
 import type { Job } from './job.ts';
@@ -46,7 +46,7 @@ const KILL_AFTER_MS = 5000;
 /** P6: one may fall to what was in flight when the connection began. */
 const FRUITLESS_MAX = 2;
 
-const cut = (message: string): Loss => ({ kind: 'transport', message });
+const cut = (message: string): ConnectionLoss => ({ kind: 'transport', message });
 
 type Phase = 'connecting' | 'running' | 'stopping' | 'draining' | 'ended';
 
@@ -232,7 +232,7 @@ export class WrapperProcess {
 
   #received(text: string): void {
     this.#heardAt = this.#world.now;
-    if (text === PONG) return this.#proven();
+    if (text === PONG) return this.#markHealthy();
     const parsed = parseCoordinatorFrame(text);
     if (!parsed.ok) return this.#world.violation(`${this.label} got a frame that it does not understand: ${text.slice(0, 200)}`);
     const { frame } = parsed;
@@ -244,7 +244,7 @@ export class WrapperProcess {
         const outcome = this.#sender.ack(frame.seq, this.#world.now);
         if (outcome.kind === 'fault') return this.#fault(outcome.why);
         if (outcome.kind === 'stale') return;
-        this.#proven();
+        this.#markHealthy();
         this.#ackedAt = this.#now;
         this.#patientFrom = this.#world.now;
         this.#fruitless = 0;
@@ -309,8 +309,8 @@ export class WrapperProcess {
     this.#checkDelivered();
   }
 
-  #proven(): void {
-    this.#attempts.proven(this.#now);
+  #markHealthy(): void {
+    this.#attempts.markHealthy(this.#now);
   }
 
   #fault(why: string): void {
@@ -339,7 +339,7 @@ export class WrapperProcess {
     this.link = null;
   }
 
-  #lost(loss: Loss): void {
+  #lost(loss: ConnectionLoss): void {
     const why = describe(loss);
     this.#world.trace(() => `${this.label} lost its connection: ${why}`);
     if (this.#up) this.#connectedAt = this.#world.now;

@@ -298,7 +298,7 @@ describe('a connection that dies', () => {
     const { connection, welcomes, log } = connect({}, fixedCredential('secret'), () => 0.99);
     for (let cut = 1; cut <= 4; cut += 1) {
       await until(() => welcomes.length === cut && connection.up, 'welcome');
-      connection.proven();
+      connection.markHealthy();
       coordinator.last.cut();
     }
     await until(() => welcomes.length === 5, 'fifth welcome');
@@ -335,7 +335,7 @@ describe('a connection that dies', () => {
     const { connection, welcomes } = connect();
     for (let cut = 1; cut <= 20; cut += 1) {
       await until(() => welcomes.length === cut, 'welcome');
-      connection.proven();
+      connection.markHealthy();
       if (cut % 2) coordinator.last.cut();
       else connection.restart('test');
     }

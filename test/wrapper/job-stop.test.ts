@@ -40,7 +40,7 @@ describe('an interrupt', () => {
       [400, 'SIGTERM'],
       [800, 'SIGKILL'],
     ]);
-    expect(stop.lingers).toBe(false);
+    expect(stop.hasPendingSignals).toBe(false);
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -58,14 +58,14 @@ describe('an interrupt', () => {
 
   it('is over when nobody is left to get a signal', () => {
     stop.interrupt('SIGINT', 800);
-    expect(stop.lingers).toBe(true);
+    expect(stop.hasPendingSignals).toBe(true);
     group.alive = false;
-    expect(stop.lingers).toBe(false);
+    expect(stop.hasPendingSignals).toBe(false);
     vi.advanceTimersByTime(400);
     group.alive = true; // Somebody else may have the number by now.
     vi.advanceTimersByTime(10_000);
     expect(group.got).toEqual([[0, 'SIGINT']]);
-    expect(stop.lingers).toBe(false);
+    expect(stop.hasPendingSignals).toBe(false);
   });
 
   it('sends nothing after it was forgotten', () => {

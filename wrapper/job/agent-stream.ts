@@ -1,16 +1,22 @@
 /**
- * Follows the event stream (Server-Sent Events) of an agent server that the job runs, and makes each of its events one `agent` event.
+ * Follows the event stream (Server-Sent Events) of an agent server that the job runs, and makes
+ * each of its events one `agent` event.
  *
  * Owns: the HTTP connection to that server, the last event id, which ids were seen.
  * Does not own: where the lines go, when the job ends, how full the spool is.
  *
- *   AS1  It begins with the job and ends with it. The server may come up late and may go away: it is asked again, at a falling rate.
- *   AS2  While paused nothing is read; the server's socket fills and the server waits. Nothing is dropped.
- *   AS3  A connection that brings no byte for `agentSilenceMs` is given up. That clock rests while paused, and while the ingest connection is
- *        down: a healthy agent is not to be disturbed because of a network that it has no part in.
- *   AS4  After a reconnect an event that was seen before (same id, same content) is left out. One that has the id of an earlier event and says
- *        something else is a new one: a server that was started again counts from the beginning.
- *   AS5  After the job's end what is on its way is still read: until the stream ends, or is quiet for `agentQuietMs`.
+ *   AS1  It starts and ends with the job. The server may come up late and may go away; the wrapper
+ *        reconnects with backoff.
+ *   AS2  While paused, nothing is read; the server's socket fills and the server waits. Nothing is
+ *        dropped.
+ *   AS3  A connection that delivers no byte for `agentSilenceMs` is closed. The clock stops while
+ *        paused and while the ingest connection is down: a network outage must not disturb a
+ *        healthy agent.
+ *   AS4  After a reconnect, an event that was seen before (same id, same content) is skipped. An
+ *        event that reuses an id with other content is new: a restarted server counts from the
+ *        beginning.
+ *   AS5  After the job ends, pending events are still read until the stream ends or is quiet for
+ *        `agentQuietMs`.
  */
 
 import { createHash } from 'node:crypto';
@@ -24,10 +30,10 @@ import type { WrapperTimes } from '../times.ts';
 
 const RECONNECT = { baseMs: 250, capMs: 5000 };
 const TICK_MS = 100;
-/** Of ids that were seen, the newest. A server that replays more than this repeats itself here. */
+/** The newest ids that were seen. A server that replays more than this produces duplicates. */
 const SEEN_MAX = 10_000;
 const SLICE_CHARS = 64 * 1024;
-/** A server may ask for longer pauses between two attempts, within reason. */
+/** A server may ask for longer pauses between two attempts, within this limit. */
 const RETRY_MS_MAX = 60_000;
 
 export interface AgentStreamOptions {
@@ -50,7 +56,7 @@ export class AgentStream {
   #connected = false;
   #ending = false;
   #ended = false;
-  /** Time without a byte, as far as it counts (AS3). */
+  /** Time without a byte, as counted by AS3. */
   #silentMs = 0;
   #ticker: NodeJS.Timeout | null = null;
   #wake: () => void = () => {};
@@ -60,7 +66,9 @@ export class AgentStream {
   #attempt = 0;
   #retryMs = 0;
   #lastEventId = '';
-  /** Ids with a digest of what they said, oldest first: of earlier connections, and of this one. */
+  /**
+   * Ids with a digest of their content, oldest first: from earlier connections and from this one.
+   */
   #seen = new Set<string>();
   #seenNow: string[] = [];
 
@@ -80,7 +88,9 @@ export class AgentStream {
     if (!this.#rests.has('paused')) this.#resumed();
   }
 
-  /** The job has ended: resolves when all that will be reported has been handed over (AS5). */
+  /**
+   * The job has ended. Resolves when all events that will be reported have been handed over (AS5).
+   */
   async finish(): Promise<void> {
     this.#ending = true;
     this.#silentMs = 0;
@@ -88,7 +98,7 @@ export class AgentStream {
     await this.#running;
   }
 
-  /** At once, whatever is on its way. May be called twice. */
+  /** Stops at once and drops pending events. May be called twice. */
   stop(): void {
     this.#ended = true;
     if (this.#ticker) clearInterval(this.#ticker);
@@ -121,7 +131,10 @@ export class AgentStream {
     }
   }
 
-  /** One connection, to its end. Gives why it ended; null when the server wants no more of them. Throws what fetch throws. */
+  /**
+   * Runs one connection to its end. Returns why it ended; null when the server wants no reconnect.
+   * Throws what fetch throws.
+   */
   async #follow(): Promise<string | null> {
     this.#abort = new AbortController();
     this.#silentMs = 0;
@@ -134,7 +147,7 @@ export class AgentStream {
       },
       signal: this.#abort.signal,
     });
-    if (response.status === 204) return null; // The standard's way to say: do not come again.
+    if (response.status === 204) return null; // 204: the SSE standard's way to forbid a reconnect.
     const contentType = response.headers.get('content-type') ?? '';
     if (response.status !== 200 || !response.body || !contentType.startsWith('text/event-stream')) {
       await response.body?.cancel();
@@ -205,15 +218,15 @@ export class AgentStream {
   }
 }
 
-/** Bytes to messages, with an event that is too long for one of ours left out and said to be. */
+/** Splits bytes into messages. An event over the size limit is skipped and reported. */
 class Reading {
   readonly #decoder = new TextDecoder();
   readonly #tooLong: (bytes: number) => void;
   readonly #parser: ReturnType<typeof createParser>;
   #overflowed = false;
-  /** Length so far of the event that is being left out, in chars. */
+  /** Length so far of the event that is being skipped, in chars. */
   #skipped: number | null = null;
-  /** The end of what came before, because the end of an event may be cut in two. */
+  /** The last characters of the previous slice, because the end of an event may be cut in two. */
   #tail = '';
 
   constructor(message: (message: EventSourceMessage) => void, tooLong: (bytes: number) => void, retry: (retryMs: number) => void) {
@@ -228,7 +241,10 @@ class Reading {
     });
   }
 
-  /** In slices, so that an event which overflows the parser has begun before the slice in which it does: the next empty line is its end. */
+  /**
+   * Feeds slices, so that an event that overflows the parser began before the overflowing slice.
+   * The next empty line is its end.
+   */
   feed(bytes: Uint8Array): void {
     const text = this.#decoder.decode(bytes, { stream: true });
     for (let at = 0; at < text.length; at += SLICE_CHARS) this.#feed(text.slice(at, at + SLICE_CHARS));
@@ -260,8 +276,9 @@ class Reading {
 }
 
 /**
- * What an SSE message becomes as the data of an `agent` event: a JSON object stays what it is, to the letter; all else is `{text}`. The name and
- * the id of the message are added as `event` and `id`, where the object has no such field of its own.
+ * Converts an SSE message to the data of an `agent` event. A JSON object is kept byte for byte;
+ * anything else becomes `{text}`. The name and id of the message are added as `event` and `id` if
+ * the object has no such field.
  */
 export function agentData({ event, id, data }: EventSourceMessage): string {
   const object = asObject(data);
@@ -270,13 +287,16 @@ export function agentData({ event, id, data }: EventSourceMessage): string {
   const fields = Object.entries(added)
     .filter(([name]) => !Object.hasOwn(object, name))
     .map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
-  // A line end can only stand between the tokens of a JSON text, where a space does as well.
+  // In JSON a line end can only stand between tokens, where a space is equivalent.
   const text = data.trim().replace(/[\r\n]+/g, ' ');
   const rest = text.slice(1).trimStart();
   return `{${fields.join(',')}${fields.length > 0 && rest !== '}' ? ',' : ''}${rest}`;
 }
 
-/** `agentData` without secrets. A message that is more of a secret than one string of it (a key in JSON) is passed on as text. */
+/**
+ * `agentData` without secrets. If a secret spans more than one JSON string (a multi-line key), the
+ * message is passed on as text.
+ */
 export function redactedData(message: EventSourceMessage, redaction: Redaction | null): string {
   const data = agentData(message);
   if (!redaction) return data;
@@ -287,7 +307,8 @@ function asObject(text: string): JsonObject | null {
   if (!text.trimStart().startsWith('{')) return null;
   try {
     const data = JSON.parse(text) as JsonObject;
-    // The same check as the coordinator's: an event that it would refuse must not be made here.
+    // The coordinator makes the same check; the wrapper must not create an event that it would
+    // refuse.
     return checkFact({ type: 'agent', at: 0, data }).ok ? data : null;
   } catch {
     return null;

@@ -1,11 +1,15 @@
 /**
- * Kernel pipes for the output of the job. Node's own 'pipe' is a pair of sockets, and a socket can not be opened by name: `echo x >/dev/stderr`
- * fails with ENXIO. A named pipe can; it is made in a private folder and loses its name as soon as both ends are open.
+ * Named pipes for the output of the job. Node's own 'pipe' is a socket pair, and a socket cannot be
+ * opened by name: `echo x >/dev/stderr` fails with ENXIO. A named pipe can. It is created in a
+ * private folder and unlinked as soon as both ends are open.
  *
- *   PI1  The reading end is open before the writing one, so that neither open waits. Only the reading end is non-blocking: the two ends of
- *        a named pipe are separate file descriptions, and the job finds an ordinary blocking one.
- *   PI2  The wrapper closes its writing ends once the job has them; else the end of the output would never be seen.
- *   PI3  The identity of the pipes is known before the job begins: a later boot recognises what is left of the job by it (runner-process).
+ *   PI1  The reading end is opened before the writing end, so that neither open blocks. Only the
+ *        reading end is non-blocking: the two ends are separate file descriptions, and the job gets
+ *        an ordinary blocking one.
+ *   PI2  The wrapper closes its writing ends once the job has them. Otherwise it would never see
+ *        the end of the output.
+ *   PI3  The identity of the pipes is known before the job starts, so a later boot can recognise
+ *        processes of the job by them (processes).
  */
 
 import { execFileSync } from 'node:child_process';
@@ -15,7 +19,10 @@ import { join } from 'node:path';
 import type { Log } from '../log.ts';
 
 const PIPES_FOLDER = 'pipes';
-/** Writable for all, because a job may change its user. Nobody gets to it by name: the folder is private and soon gone. */
+/**
+ * Writable for all, because a job may change its user. The folder is private and soon removed, so
+ * the name is not reachable.
+ */
 const PIPE_MODE = '622';
 const MKFIFO_TIMEOUT_MS = 5000;
 
@@ -31,7 +38,10 @@ export interface OutputPipes {
   stderr: OutputPipe;
 }
 
-/** Null where there is no `mkfifo` or the file system has no named pipes; Node's own have to do then. */
+/**
+ * Null if there is no `mkfifo` or the file system has no named pipes; the caller then uses Node's
+ * own pipes.
+ */
 export function openOutputPipes(directory: string, log: Log): OutputPipes | null {
   const folder = join(directory, PIPES_FOLDER);
   const opened: OutputPipe[] = [];
@@ -51,7 +61,7 @@ export function openOutputPipes(directory: string, log: Log): OutputPipes | null
   }
 }
 
-/** A boot that was killed in the middle of it may have left one. */
+/** A boot that was killed at this point may have left one. */
 export const removePipesFolder = (directory: string): void =>
   rmSync(join(directory, PIPES_FOLDER), { recursive: true, force: true });
 
@@ -66,10 +76,10 @@ function openPipe(name: string): OutputPipe {
   }
 }
 
-/** PI2. To be called once, after the spawn or instead of it. */
+/** PI2. Call once: after the spawn, or instead of it. */
 export function closeWriters({ stdout, stderr }: OutputPipes): void {
   for (const { writer } of [stdout, stderr]) closeSync(writer);
 }
 
-/** The reading end as a stream, which owns it from here on. */
+/** The reading end as a stream, which then owns it. */
 export const readPipe = ({ reader }: OutputPipe): Socket => new Socket({ fd: reader, readable: true, writable: false });

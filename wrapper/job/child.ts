@@ -1,18 +1,23 @@
 /**
- * The job's process: started once, in a process group of its own, its output turned into event lines.
+ * The job's process: started once, in its own process group, with its output turned into event
+ * lines.
  *
- * Owns: the process, its pipes, the unfinished line of each stream, the newest progress.
- * Does not own: the decision to signal it (job-stop, interrupt), where the lines go.
+ * Owns: the process, its pipes, the unfinished line of each stream, the latest progress.
+ * Does not own: the decision to signal it (stop, interrupt), where the lines go.
  *
- *   CH1  `exited` comes once, after all output that will be reported has been handed over.
- *   CH2  A grandchild that keeps the pipes open holds the end up for `pipesHoldMs` of reading at most. The time during which reading is
- *        paused does not count: what the job wrote before it ended is still in the pipe.
- *   CH3  While paused nothing more is read; the kernel's pipe fills and the job waits. Nothing is dropped.
- *   CH4  No HOLDFAST_ variable of the wrapper reaches the job: its token would let the job report as the wrapper.
- *   CH5  The group is signalled by the pid of its leader, which the kernel does not hand out again while the group has a member.
+ *   CH1  `exited` is called once, after all output that will be reported has been handed over.
+ *   CH2  A grandchild that keeps the pipes open delays the end by at most `pipesHoldMs` of reading.
+ *        Paused time does not count: what the job wrote before it ended is still in the pipe.
+ *   CH3  While paused, nothing more is read; the kernel's pipe fills and the job blocks. Nothing is
+ *        dropped.
+ *   CH4  No HOLDFAST_ variable of the wrapper reaches the job: with its token the job could report
+ *        as the wrapper.
+ *   CH5  The group is signalled by its leader's pid, which the kernel does not reuse while the
+ *        group has a member.
  *
- * Accepted weakness: where named pipes can not be made (child-pipes), a job that opens `/dev/stdout` by its name fails (ENXIO). And a job of
- * the same user can read the wrapper's token from /proc; it is bound to this one execution.
+ * Accepted weakness: where named pipes cannot be created (child-pipes), a job that opens
+ * `/dev/stdout` by name fails (ENXIO). A job of the same user can read the wrapper's token from
+ * /proc; the token is bound to this one execution.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -30,12 +35,15 @@ import { ProgressEvents } from './progress.ts';
 import { TerminalProgress } from './terminal-progress.ts';
 import { isDirectory } from './working-directory.ts';
 
-/** Text that waits for a job which does not read its stdin. More is refused rather than kept. */
+/** Text buffered for a job that does not read its stdin. Input beyond this is refused. */
 const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
 const EARLY_INPUTS_MAX = 16;
 const PIPES_CHECK_MS = 50;
 
-/** What the job reads: nothing, a file, or a pipe that stays open for `input` (after the file, if one is given). */
+/**
+ * What the job reads: nothing, a file, or a pipe that stays open for `input` (after the file, if
+ * given).
+ */
 export interface StdinSource {
   /** A path, or the number of an open file. */
   file: string | number | null;
@@ -47,12 +55,12 @@ export interface ChildOptions {
   cwd: string | null;
   env: NodeJS.ProcessEnv;
   format: OutputFormat;
-  /** Counts the lines of both streams; null when it is not known how many the job had said before. */
+  /** Counts the lines of both streams. Null when the number of earlier lines is unknown. */
   lines: LineNumbers | null;
-  /** Null: the output goes on as it is. `tee` shows it as it is in any case. */
+  /** Null: the output is not redacted. `tee` always shows the unredacted output. */
   redaction: Redaction | null;
   stdin: StdinSource;
-  /** The child takes them over, also when it can not be started. Null: Node's own. */
+  /** Ownership passes to the child, even if it cannot be started. Null: Node's own pipes. */
   pipes: OutputPipes | null;
   tee: boolean;
   times: WrapperTimes;
@@ -62,7 +70,9 @@ export interface ChildOptions {
 
 export interface ChildHandlers {
   output(line: Buffer): void;
-  /** The process itself has ended; its output and its grandchildren may not have. */
+  /**
+   * The process itself has ended. Its output may be pending and its grandchildren may still run.
+   */
   leaderGone(): void;
   exited(exit: ChildExit): void;
 }
@@ -73,7 +83,10 @@ export type ChildExit =
 
 export type PauseReason = 'spool' | 'tee_stdout' | 'tee_stderr';
 
-/** The wrapper's environment as the job may see it (CH4), over it what was given for the job alone, and what the job is told about itself. */
+/**
+ * The environment of the job: the wrapper's without its own variables (CH4), then what was given
+ * for the job, then the variables that describe the execution.
+ */
 export function jobEnvironment(
   env: NodeJS.ProcessEnv,
   jobEnv: Readonly<Record<string, string>>,
@@ -83,7 +96,7 @@ export function jobEnvironment(
   return { ...Object.fromEntries(own), ...jobEnv, ...aboutTheJob(terms) };
 }
 
-/** SPL28. None of it opens anything. */
+/** SPL28. These variables grant no access. */
 const aboutTheJob = (terms: JobTerms | null): Record<string, string> => ({
   HOLDFAST: '1',
   ...(terms && { HOLDFAST_SESSION: terms.session, HOLDFAST_EXECUTION: terms.execution, HOLDFAST_RUN_URL: terms.url }),
@@ -97,7 +110,7 @@ export class Child {
   readonly #paused = new Set<PauseReason>();
   readonly #progress: ProgressEvents;
   #stdin: Writable | null = null;
-  /** Input that came before the initial file was through; null when nothing waits for that. */
+  /** Input that arrived before the initial file was written; null when no file is pending. */
   #earlyInput: string[] | null = null;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | null = null;
   #done = false;
@@ -122,7 +135,8 @@ export class Child {
       });
     } catch (error) {
       if (pipes) for (const pipe of [pipes.stdout, pipes.stderr]) readPipe(pipe).destroy();
-      // Arguments that no process can have; asynchronous like every other failure to start.
+      // Arguments that no process can take. Reported asynchronously, like every other failure to
+      // start.
       queueMicrotask(() => this.#finish({ kind: 'not_started', message: this.#explain(error as Error) }));
       return;
     } finally {
@@ -146,7 +160,8 @@ export class Child {
     if (child.stdin) this.#feedStdin(child.stdin);
     child.on('exit', (exitCode, signal) => {
       this.#exit = { exitCode, signal };
-      // Node resumes its own pipes of a process that has exited, one tick from here, whatever was paused (CH3).
+      // Node resumes its own pipes one tick after the process exits, even when they were paused
+      // (CH3).
       setImmediate(() => {
         if (this.#paused.size > 0) for (const stream of this.#streams) stream.pause();
       });
@@ -160,17 +175,17 @@ export class Child {
   get pid(): number | undefined {
     return this.#process?.pid;
   }
-  /** The leader is gone; output of it may still be under way. */
+  /** The leader has ended; its output may still be pending. */
   get ended(): boolean {
     return this.#exit !== null || this.#done;
   }
 
-  /** To the whole group, grandchildren included. False when nobody of it is left. */
+  /** Signals the whole group, grandchildren included. False when the group has no member. */
   signal(signal: NodeJS.Signals | 0): boolean {
     if (this.pid === undefined) return false;
     try {
       process.kill(-this.pid, signal); // CH5
-      // A stopped process (SIGSTOP, ^Z) gets no other signal before it goes on.
+      // A stopped process (SIGSTOP, ^Z) handles no other signal before it continues.
       if (signal !== 0) process.kill(-this.pid, 'SIGCONT');
       return true;
     } catch {
@@ -178,7 +193,10 @@ export class Child {
     }
   }
 
-  /** Whether any process of the group still runs. A zombie does not; in a container without an init it stays for ever. */
+  /**
+   * Whether a process of the group still runs. Zombies do not count; in a container without an init
+   * they stay forever.
+   */
   groupAlive(): boolean {
     return this.signal(0) && listProcesses().some(({ group }) => group === this.pid);
   }
@@ -193,7 +211,7 @@ export class Child {
     for (const stream of this.#streams) stream.resume();
   }
 
-  /** Text for the job's stdin, or why it did not go there. */
+  /** Writes text to the job's stdin. Returns the reason if that fails. */
   write(text: string): null | 'closed' | 'not_read' {
     if (this.#earlyInput && this.#earlyInput.length < EARLY_INPUTS_MAX) {
       this.#earlyInput.push(text);
@@ -207,21 +225,23 @@ export class Child {
 
   #feedStdin(stdin: Writable): void {
     const { file, open } = this.#options.stdin;
-    stdin.on('error', () => stdin.destroy()); // The job closed its end: `write` says so from now on.
+    // The job closed its end; `write` reports it from now on.
+    stdin.on('error', () => stdin.destroy());
     if (file === null) {
       this.#stdin = stdin;
       return;
     }
     const source = typeof file === 'string' ? createReadStream(file) : createReadStream('', { fd: file });
     this.#earlyInput = open ? [] : null;
-    // What `input` brings before the file is through would get into the middle of it.
+    // Input that arrives before the file is written would land in the middle of it.
     source.on('close', () => {
       if (!open) stdin.end();
       else this.#stdin = stdin;
       for (const text of this.#earlyInput ?? []) this.#stdin?.write(text);
       this.#earlyInput = null;
     });
-    source.on('error', () => {}); // A file that can not be read is empty; 'close' follows.
+    // A file that cannot be read is treated as empty; 'close' follows.
+    source.on('error', () => {});
     source.pipe(stdin, { end: false });
   }
 
@@ -253,7 +273,7 @@ export class Child {
     this.#options.handlers.exited(exit); // CH1
   }
 
-  /** "spawn sh ENOENT" is what Node says for a missing folder too. */
+  /** Node reports a missing folder as "spawn sh ENOENT" too. */
   #explain(error: Error): string {
     const { cwd } = this.#options;
     if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
@@ -264,16 +284,16 @@ export class Child {
   }
 }
 
-/** One of the two output streams: reads, splits, holds an unfinished line back for a moment. */
+/** One of the two output streams: reads, splits, and briefly holds back an unfinished line. */
 class OutputStream {
   readonly #name: StreamName;
   readonly #source: Readable;
   readonly #child: Child;
-  /** Of the job, so both streams share it. */
+  /** Shared by both streams of the job. */
   readonly #progress: ProgressEvents;
   readonly #options: ChildOptions;
   readonly #splitter: Splitter;
-  /** Null for JSON lines, which say it in their own way. */
+  /** Null for JSON lines, which report progress in their own format. */
   readonly #terminal: TerminalProgress | null;
   readonly #now: () => number;
   readonly #tee: NodeJS.WriteStream | null;
@@ -294,10 +314,10 @@ class OutputStream {
     this.#tee = options.tee ? process[name] : null;
     this.#tee?.on('error', () => this.#child.resume(`tee_${name}`));
     source.on('data', (bytes: Buffer) => this.#read(bytes));
-    source.on('error', () => {}); // A broken pipe is its end; its 'close' follows.
+    source.on('error', () => {}); // A broken pipe ends the stream; its 'close' follows.
   }
 
-  /** All of it was read, and nobody can write any more. */
+  /** Everything was read and no writer is left. */
   get closed(): boolean {
     return this.#source.closed;
   }
@@ -330,7 +350,7 @@ class OutputStream {
       this.#late = null;
       return;
     }
-    // After a line end what is held is a younger line, with all its time before it.
+    // After a line end, the pending text is a newer line and gets the full delay.
     if (pieces.length > 0) this.#late?.refresh();
     this.#late ??= setTimeout(() => {
       this.#late = null;
@@ -354,7 +374,7 @@ class OutputStream {
         this.#progress.offer(piece.fact.data, at);
         continue;
       }
-      // JSON lines become `agent` events, which are no lines of output.
+      // JSON lines become `agent` events and are not counted as output lines.
       const line = piece.kind === 'text' ? (lines?.take(this.#name, piece.text) ?? null) : null;
       handlers.output(encodePiece(piece, this.#name, at, line));
     }

@@ -1,17 +1,20 @@
 /**
- * How a job ended, in the two ways that it is told: the terminal fact, which is the last event, and the exit code of this process. Pure.
+ * How a job ended, in its two forms: the terminal fact, which is the last event, and the exit code
+ * of this process. Pure.
  *
- *     what happened                                                  terminal fact               exit code
- *     it could not be started                                        error (spawn_failed)        127
- *     it ended by itself, or by a signal that was not passed here    exit                        its own, or 128 + signal
- *     it ended after a signal that was passed here: with 0           exit                        0
- *                                                   otherwise        interrupted                 its own, or 128 + signal
- *     its end was asked for before it had begun                      interrupted                 128 + signal
- *     its wrapper died, and this one finds what that left            error (wrapper_crashed)     125
- *     its output could not be kept, so it was stopped                error (spool_failed)        125
+ *     what happened                                     terminal fact             exit code
+ *     the job could not be started                      error (spawn_failed)      127
+ *     it ended without a signal that was passed here    exit                      own or 128 + signal
+ *     it ended after a signal that was passed here
+ *       with 0                                          exit                      0
+ *       otherwise                                       interrupted               own or 128 + signal
+ *     its end was requested before it had begun         interrupted               128 + signal
+ *     its wrapper died; a later boot reports it         error (wrapper_crashed)   125
+ *     its output could not be stored, it was stopped    error (spool_failed)      125
  *
- * An interrupt that the coordinator asked for is an `exit` like any other: what it means for the execution is the coordinator's to say.
- * `toldToStop` says whether it reached the job before its end: a job that had ended by itself was not interrupted, however late that is reported (LIF37).
+ * An interrupt by the coordinator is an `exit` like any other; the coordinator decides what it
+ * means. `toldToStop` says whether the interrupt reached the job before its end: a job that had
+ * ended by itself was not interrupted, however late that is reported (LIF37).
  */
 
 import { constants } from 'node:os';
@@ -19,7 +22,10 @@ import type { HoldfastEvent, TerminalStatus } from '../../protocol/index.ts';
 import { signalAsReason } from '../run/stop-reason.ts';
 import type { ChildExit } from './child.ts';
 
-/** The wrapper itself failed: it was refused, could not reach the coordinator, or can not tell how the job ended. */
+/**
+ * The wrapper itself failed: it was refused, could not reach the coordinator, or does not know how
+ * the job ended.
+ */
 export const WRAPPER_FAILED = 125;
 const COMMAND_NOT_FOUND = 127;
 
@@ -30,7 +36,7 @@ export interface TerminalFact {
   exitCode: number;
 }
 
-/** The job shall not begin: someone asked for its end before it had. */
+/** The job must not begin: its end was requested before it had begun. */
 export interface EarlyStop {
   reason: string;
   exitCode: number;
@@ -40,14 +46,14 @@ export interface EarlyStop {
 export const exitCodeOf = (exitCode: number | null, signal: NodeJS.Signals | null): number =>
   exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
 
-/** How the end of a job was asked for while it ran. */
+/** How the end of a running job was requested. */
 export interface StopFacts {
-  /** The first signal that this process got and passed to the job. */
+  /** The first signal that this process received and passed to the job. */
   passedSignal: NodeJS.Signals | null;
   toldToStop: boolean;
 }
 
-/** `reasonOf` says why this process got the signal that it passed. */
+/** `reasonOf` returns why this process received the signal that it passed on. */
 export function endOfChild(
   exit: ChildExit,
   { passedSignal, toldToStop }: StopFacts,
@@ -63,7 +69,8 @@ export function endOfChild(
     case 'exited': {
       const { signal } = exit;
       const exitCode = exitCodeOf(exit.exitCode, signal);
-      // A job that was told to stop and says success all the same is believed: nobody else can know.
+      // A job that was asked to stop and exits with 0 is reported as successful: the wrapper cannot
+      // know better.
       if (passedSignal && exitCode !== 0) {
         const reason = reasonOf(passedSignal);
         return { type: 'interrupted', data: { reason, exitCode: exit.exitCode, signal }, exitCode };
@@ -81,33 +88,34 @@ export const endBeforeBeginning = ({ reason, exitCode }: EarlyStop): TerminalFac
   exitCode,
 });
 
-/** `leftovers`: what was found of the job, in words. */
+/** `leftovers`: a description of what was found of the job. */
 export function endByCrash(begun: boolean, leftovers: string | null): TerminalFact & { data: { error: string } } {
   const died = begun ? 'the wrapper died while the job was running' : 'the wrapper died before it had started the job';
   const error = leftovers ? `${died}; ${leftovers}` : died;
   return { type: 'error', data: { error, code: 'wrapper_crashed', fatal: true }, exitCode: WRAPPER_FAILED };
 }
 
-/** The wrapper could not do what the start asks of it, and nothing was run. */
+/** The wrapper could not do what the start requires, and nothing was run. */
 export function endNotBegun(error: string): TerminalFact {
   return { type: 'error', data: { error, code: 'not_begun', fatal: true }, exitCode: WRAPPER_FAILED };
 }
 
 /**
- * The execution is settled and this boot has not come to run anything. An earlier boot may have noted the job's exit code (`noted`). Without one, the status
- * that the coordinator told (null: none) is all there is to know.
+ * The execution is settled before this boot ran anything. An earlier boot may have recorded the
+ * job's exit code (`noted`). Otherwise the status from the coordinator (null if it sent no status)
+ * is all that is known.
  */
 export function exitCodeWhenSettled(noted: number | null, status: TerminalStatus | null): number {
   return noted ?? (status === 'completed' ? 0 : WRAPPER_FAILED);
 }
 
-/** `why`: what the disk says. */
+/** `why`: the disk's error. */
 export function endBySpool(why: string): TerminalFact {
   const error = `the job was stopped, because its output could not be written to the spool: ${why}`;
   return { type: 'error', data: { error, code: 'spool_failed', fatal: true }, exitCode: WRAPPER_FAILED };
 }
 
-/** A terminal fact that is read back from the spool. Null: its exit code is not in it. */
+/** A terminal fact that is read back from the spool. Null: it contains no exit code. */
 export function endOfEvent({ type, data }: HoldfastEvent): Omit<TerminalFact, 'exitCode'> & { exitCode: number | null } {
   const end = { type: type as TerminalFact['type'], data };
   if (type === 'error') return { ...end, exitCode: data.code === 'spawn_failed' ? COMMAND_NOT_FOUND : WRAPPER_FAILED };

@@ -1,10 +1,11 @@
 /**
- * The environment that a runner was given for a job, on its way through the wrapper's own environment. As variables of the wrapper they would
- * act on the wrapper: a NODE_OPTIONS could break it, a HTTP_PROXY turn it elsewhere. So they travel as JSON in one variable that only the wrapper reads.
+ * The environment that a runner was given for a job, passed through the wrapper's own environment.
+ * As plain variables they would act on the wrapper: NODE_OPTIONS could break it, HTTP_PROXY could
+ * redirect it. So they travel as JSON in one variable that only the wrapper reads.
  *
  *   JE1  Never in argv, in a log or in a file.
- *   JE2  The system takes at most 128 KiB per variable. JSON escapes can make more of the largest environment that is allowed, so what does not
- *        fit goes on in HOLDFAST_JOB_ENV_2 and so on.
+ *   JE2  The system takes at most 128 KiB per variable. With JSON escapes the largest allowed
+ *        environment can exceed that, so the rest continues in HOLDFAST_JOB_ENV_2 and so on.
  */
 
 const NAME = 'HOLDFAST_JOB_ENV';
@@ -17,7 +18,7 @@ export function encodeJobEnv(env: Readonly<Record<string, string>>): Record<stri
   const text = JSON.stringify(env);
   const variables: Record<string, string> = {};
   for (let at = 0, part = 1; at < text.length; part += 1) {
-    // A pair of surrogates is one character of UTF-8; half of one is none.
+    // A pair of surrogates is one UTF-8 character; a lone half is invalid.
     const cutsPair = /[\ud800-\udbff]/.test(text[at + PART_CHARS_MAX - 1] ?? '');
     const end = at + PART_CHARS_MAX - (cutsPair ? 1 : 0);
     variables[partName(part)] = text.slice(at, end);
@@ -26,7 +27,10 @@ export function encodeJobEnv(env: Readonly<Record<string, string>>): Record<stri
   return variables;
 }
 
-/** Null when what is there is no environment. Its content is nobody's business, so the caller can only say that. */
+/**
+ * Null if the variable holds no valid environment. Its content may be secret, so the caller reports
+ * only that it is invalid.
+ */
 export function decodeJobEnv(env: NodeJS.ProcessEnv): Record<string, string> | null {
   let text = '';
   for (let part = 1; env[partName(part)]; part += 1) text += env[partName(part)];

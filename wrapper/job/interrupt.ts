@@ -1,8 +1,9 @@
 /**
- * How a job is made to stop: a ladder of ever stronger signals. Pure: times are arguments, job-stop sends the signals.
+ * How a job is stopped: a ladder of increasingly strong signals. Pure: times are arguments, stop.ts
+ * sends the signals.
  *
- *   IN1  A ladder never gets weaker and never later: a second request can only bring the end nearer.
- *   IN2  A ladder that was asked to force ends in SIGKILL.
+ *   IN1  A ladder never becomes weaker or later: a second request can only bring the end forward.
+ *   IN2  A forced ladder ends in SIGKILL.
  */
 
 export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGKILL';
@@ -12,7 +13,10 @@ export interface Rung {
   signal: NodeJS.Signals;
 }
 
-/** The asked signal now, SIGTERM at half of the patience, SIGKILL at its end. A rung weaker than one before it is left out. */
+/**
+ * The requested signal now, SIGTERM after half of the patience, SIGKILL at its end. A rung weaker
+ * than an earlier one is omitted.
+ */
 export function interruptLadder(signal: StopSignal, forceAfterMs: number, now: number): Rung[] {
   switch (signal) {
     case 'SIGKILL':
@@ -33,14 +37,17 @@ export function interruptLadder(signal: StopSignal, forceAfterMs: number, now: n
   }
 }
 
-/** Both ladders as one. What would come after the first SIGKILL is left out: there is nobody to receive it (IN1). */
+/**
+ * Merges two ladders. Rungs after the first SIGKILL are dropped: no process is left to receive them
+ * (IN1).
+ */
 export function mergeLadders(current: readonly Rung[], added: readonly Rung[]): Rung[] {
   const merged = [...current, ...added].sort((a, b) => a.at - b.at);
   const kill = merged.findIndex(({ signal }) => signal === 'SIGKILL');
   return kill === -1 ? merged : merged.slice(0, kill + 1);
 }
 
-/** The rungs that are due, and the rest. */
+/** Splits the ladder into the rungs that are due and the rest. */
 export function dueRungs(ladder: readonly Rung[], now: number): { due: Rung[]; later: Rung[] } {
   return { due: ladder.filter(({ at }) => at <= now), later: ladder.filter(({ at }) => at > now) };
 }

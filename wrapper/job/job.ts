@@ -1,11 +1,15 @@
 /**
- * The job of a run, from its begin on: its process, its agent's event stream, what it is given to read, and when it has to wait.
+ * The job of a run, from its start: its process, its agent's event stream, its input, and its
+ * pauses.
  *
- * Owns: the child, the agent stream, how it is made to stop (job-stop). Does not own: when it begins or ends, and what follows from that (supervisor).
+ * Owns: the child, the agent stream, how it is stopped (stop). Does not own: when it begins or
+ * ends, and what follows (supervisor).
  *
- *   SV2  That it begins is on the medium before there is a process: not even a loss of power makes a later boot run the command again.
- *   SV4  The terminal fact is the last event: what the agent still says comes before `exited`.
- *   SV7  Its command, and why it could not be started, may hold a secret: both are redacted before anyone hears of them.
+ *   SV2  The start is synced to disk before the process exists: even after a power loss no later
+ *        boot runs the command again.
+ *   SV4  The terminal fact is the last event: remaining agent events come before `exited`.
+ *   SV7  Its command and the reason it could not be started may contain a secret: both are redacted
+ *        before they are reported.
  */
 
 import type { JobTerms } from '../../protocol/index.ts';
@@ -25,11 +29,11 @@ export interface JobOptions {
   run: RunOptions;
   times: WrapperTimes;
   redaction: Redaction | null;
-  /** What the job is told about itself. */
+  /** What the job learns about its execution from its environment. */
   terms: JobTerms | null;
   spool: Spool;
   report: Report;
-  /** Once, after the last event of the job has been appended. */
+  /** Called once, after the last event of the job has been appended. */
   exited(job: Job, exit: ChildExit): void;
 }
 
@@ -39,7 +43,7 @@ export class Job {
   readonly stop: JobStop;
   #agent: AgentStream | null = null;
 
-  /** Starts the process. Null, and nothing is started: it can not be noted that the job begins (SV2). */
+  /** Starts the process. Returns null and starts nothing if the start cannot be recorded (SV2). */
   static begin(options: JobOptions): Job | null {
     const { job } = options.spool.state;
     job.begun = true;
@@ -60,7 +64,8 @@ export class Job {
       cwd,
       env: jobEnvironment(env, jobEnv ?? {}, terms),
       format,
-      // With events before the job's first there is no telling which lines they held: a spool that a crash of the host took back in time.
+      // With events before the job's first, the number of earlier lines is unknown: a host crash
+      // took the spool back in time.
       lines: spool.nextSeq === 1 ? new LineNumbers() : null,
       redaction,
       stdin,
@@ -80,12 +85,15 @@ export class Job {
   get pid(): number | undefined {
     return this.#child.pid;
   }
-  /** The leader of its group is gone; output of it may still be under way. */
+  /** The leader of its group has ended; its output may still be pending. */
   get ended(): boolean {
     return this.#child.ended;
   }
 
-  /** Reports that it runs, and follows its agent. False when it could not be started: `exited` says why. */
+  /**
+   * Reports that the job runs, and follows its agent. False when it could not be started; `exited`
+   * has the reason.
+   */
   announce(): boolean {
     const { run, spool, report } = this.#options;
     const { pid } = this.#child;
@@ -95,12 +103,16 @@ export class Job {
     job.start = identityOf(pid)?.start ?? null;
     report.save();
     run.log.fact('started', { pid });
-    report.event('started', { pid, command: run.command.map((argument) => report.redacted(argument)) }); // SV7
+    // SV7
+    report.event('started', { pid, command: run.command.map((argument) => report.redacted(argument)) });
     this.#followAgent();
     return true;
   }
 
-  /** Text for its stdin. What does not go there is said in the log, because whoever sent it can not know. */
+  /**
+   * Text for its stdin. A failure is reported in the log, because the sender of the input cannot
+   * see it.
+   */
   input(text: string): void {
     const { report } = this.#options;
     const failure = this.#child.write(text);
@@ -108,19 +120,19 @@ export class Job {
     if (failure === 'not_read') report.event('status', { message: 'input was not delivered: the job does not read its stdin' });
   }
 
-  /** The spool takes no more for now, or does again. */
+  /** Called when the spool is full, and again when it accepts events. */
   pause(paused: boolean): void {
     if (paused) this.#child.pause('spool');
     else this.#child.resume('spool');
     this.#agent?.rest('paused', paused);
   }
 
-  /** While there is no connection the agent's silence is no sign of anything. */
+  /** While there is no connection, the agent's silence means nothing. */
   connected(up: boolean): void {
     this.#agent?.rest('ingest_down', !up);
   }
 
-  /** Its agent is not followed any more, whatever is on its way. */
+  /** Stops following the agent and drops pending events. */
   leaveAgent(): void {
     this.#agent?.stop();
   }
@@ -141,6 +153,7 @@ export class Job {
   async #exited(exit: ChildExit): Promise<void> {
     await this.#agent?.finish(); // SV4
     const { report } = this.#options;
-    this.#options.exited(this, exit.kind === 'not_started' ? { ...exit, message: report.redacted(exit.message) } : exit); // SV7
+    // SV7
+    this.#options.exited(this, exit.kind === 'not_started' ? { ...exit, message: report.redacted(exit.message) } : exit);
   }
 }

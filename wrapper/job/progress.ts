@@ -1,23 +1,28 @@
 /**
- * The job's progress as events, no more often than somebody can see.
+ * The job's progress as events, at a limited rate.
  *
- *   PG1  At most one event in `PROGRESS_INTERVAL_MS`. Of those that come faster the newest is held, and goes when the time is over; what it replaces is gone,
- *        because progress is a state and not a record.
- *   PG2  `end` gives what is held: the last progress is in the log, before the fact that ends the run (CH1).
- *   PG3  One that says what the last event said makes none.
+ *   PG1  At most one event per `PROGRESS_INTERVAL_MS`. Of faster updates the latest is kept and
+ *        sent when the interval ends. Replaced updates are dropped: progress is a state, not a
+ *        record.
+ *   PG2  `end` flushes the pending update: the last progress is in the log before the terminal fact
+ *        (CH1).
+ *   PG3  An update that equals the last event creates no event.
  */
 
 import type { ProgressData } from '../../protocol/index.ts';
 import { encodeEvent } from '../output/event-lines.ts';
 
-/** Four a second: a bar moves smoothly for the eye, and an event that comes alone costs the coordinator a written row. */
+/**
+ * Four a second: smooth enough for a progress bar; each single event costs the coordinator a
+ * written row.
+ */
 export const PROGRESS_INTERVAL_MS = 250;
 
 interface Progress {
-  /** When the job said it. */
+  /** When the job reported it. */
   at: number;
   data: ProgressData;
-  /** `data` as text, to compare it by. */
+  /** `data` as text, for comparison. */
   text: string;
 }
 
@@ -37,7 +42,7 @@ export class ProgressEvents {
     if (!this.#timer) this.#give();
   }
 
-  /** May be called twice; nothing is offered afterwards. */
+  /** May be called twice. `offer` must not be called afterwards. */
   end(): void {
     this.#give();
     this.#rest();

@@ -1,20 +1,23 @@
 /**
- * Makes a job stop: sends the signals of its ladder (interrupt) when they are due, and those that this process gets itself.
+ * Stops a job: sends the signals of its ladder (interrupt) when they are due, and passes on signals
+ * that this process receives.
  *
- * Owns: the ladder, its timer, which signal was passed on. Does not own: the process (child), why it is to stop.
+ * Owns: the ladder, its timer, which signal was passed on. Does not own: the process (child), why
+ * it is stopped.
  *
  *   JS1  One timer at a time, for the next rung. After `forget` there is none.
- *   JS2  The ladder goes on after the leader's end for as long as its group has members: what the job started is not left behind.
- *   JS3  It ends when nobody is left to receive a signal.
+ *   JS2  The ladder continues after the leader's end while its group has members, so no process of
+ *        the job is left behind.
+ *   JS3  It ends when the group has no member.
  */
 
 import { monotonicNow } from '../../protocol/index.ts';
 import type { WrapperTimes } from '../times.ts';
 import { dueRungs, interruptLadder, mergeLadders, type Rung, type StopSignal } from './interrupt.ts';
 
-/** What of a child this needs. */
+/** The part of a child that is used here. */
 export interface StopTarget {
-  /** To the whole group. False when nobody of it is left. */
+  /** Signals the whole group. False when the group has no member. */
   signal(signal: NodeJS.Signals): boolean;
   groupAlive(): boolean;
 }
@@ -39,53 +42,56 @@ export class JobStop {
     return this.#passed;
   }
 
-  /** Someone asked for its end, in whichever way. */
+  /** The end was requested, by a signal or by a command. */
   get asked(): boolean {
     return this.#asked;
   }
 
-  /** Its end was asked for before it had ended. */
+  /** The end was requested before the job had ended. */
   get toldToStop(): boolean {
     return this.#toldToStop;
   }
 
-  /** Signals are still to come, and someone is there to get them. */
-  get lingers(): boolean {
+  /** Signals are pending and the group still has a member. */
+  get hasPendingSignals(): boolean {
     return this.#ladder.length > 0 && this.#target.groupAlive();
   }
 
-  /** Someone asked for the job's end, with this signal first. */
+  /** Requests the job's end, starting with this signal. */
   interrupt(signal: StopSignal, forceAfterMs: number): void {
     this.#asked = true;
     this.#climb(interruptLadder(signal, forceAfterMs, monotonicNow()));
   }
 
-  /** Nobody wants the job any more. */
+  /** The job's result is no longer wanted. */
   unwanted(): void {
     this.#unwanted = true;
     this.interrupt('SIGTERM', this.#times.killAfterMs);
   }
 
-  /** A signal that this process got. The second one, whichever it is, kills. */
+  /** Passes on a signal that this process received. A second signal, of any kind, kills. */
   pass(signal: NodeJS.Signals): void {
     this.#asked = true;
     this.#target.signal(this.#passed ? 'SIGKILL' : signal);
     this.#passed ??= signal;
   }
 
-  /** The job's process has ended. If it was told to stop, but not all of its group has, they are not left behind (JS2). */
+  /**
+   * The job's process has ended. If the job was asked to stop and its group still has members, they
+   * are stopped too (JS2).
+   */
   leaderGone(): void {
     this.#toldToStop = this.#asked;
     if (this.#ladder.length === 0 && !this.#passed && !this.#unwanted) return;
     this.interrupt('SIGTERM', this.#times.leftoverKillMs);
   }
 
-  /** No signal is sent any more. */
+  /** No signal is sent after this. */
   forget(): void {
     if (this.#timer) clearTimeout(this.#timer);
   }
 
-  /** Sends the rungs that are due, and comes back for the next. */
+  /** Sends the rungs that are due, and schedules the next. */
   #climb(added: readonly Rung[]): void {
     this.#ladder = mergeLadders(this.#ladder, added);
     if (this.#timer) clearTimeout(this.#timer); // JS1

@@ -1,10 +1,13 @@
 /**
- * Progress that a program tells its terminal (SPL26): `ESC ] 9 ; 4 ; state ; percent`, ended by BEL or `ESC \`. ConEmu began it; Windows Terminal, Ghostty and
- * systemd know it, and cargo, systemd and others print it. Pure, and it only looks: the output goes on byte for byte as it is.
+ * Progress that a program reports to its terminal (SPL26): `ESC ] 9 ; 4 ; state ; percent`, ended
+ * by BEL or `ESC \`. ConEmu introduced it; Windows Terminal, Ghostty and systemd support it, and
+ * cargo, systemd and others print it. Pure and read-only: the output passes byte for byte
+ * unchanged.
  *
- * States 1 (normal), 2 (error) and 4 (paused) carry a percentage. 0 takes the bar away and 3 is one without a number, which an event can not say.
+ * States 1 (normal), 2 (error) and 4 (paused) carry a percentage. 0 removes the bar and 3 has no
+ * number, which an event cannot express.
  *
- * It is on the hot path of every byte of output, so a read without the sequence costs one native search for it.
+ * It is on the hot path of every output byte. A read without the sequence costs one native search.
  */
 
 import type { ProgressData } from '../../protocol/index.ts';
@@ -15,17 +18,19 @@ const MARKER = Buffer.from('\u001b]9;4;');
 const SEQUENCE = /^\u001b\]9;4;([0-4])(?:;(\d{1,3}))?(?:\u0007|\u001b\\)/;
 /** `ESC ] 9 ; 4 ; 1 ; 100 ESC \`. */
 const SEQUENCE_BYTES_MAX = 13;
-/** Of one read, the newest. More in 64 KiB is no progress, and shall cost nothing. */
+/**
+ * The latest sequences of one read. More of them in 64 KiB is not progress and must cost nothing.
+ */
 const LOOKED_AT_MAX = 16;
 
 const NOTHING = Buffer.alloc(0);
 
-/** Of one output stream, whose reads may end anywhere. */
+/** For one output stream; a read may end anywhere. */
 export class TerminalProgress {
-  /** The end of what was read, when a sequence may have begun in it. */
+  /** The end of the last read, if a sequence may have begun in it. */
   #begun: Buffer = NOTHING;
 
-  /** The newest progress that these bytes complete, or null. */
+  /** The latest progress that these bytes complete, or null. */
   read(bytes: Buffer): ProgressData | null {
     const all = this.#begun.length > 0 ? Buffer.concat([this.#begun, bytes]) : bytes;
     let percent: number | null = null;
@@ -39,7 +44,7 @@ export class TerminalProgress {
     }
     const end = all.subarray(Math.max(readTo, all.length - (SEQUENCE_BYTES_MAX - 1)));
     const begin = end.indexOf(ESCAPE);
-    // A copy: the part would keep the whole read in memory.
+    // A copy: a slice would keep the whole read in memory.
     this.#begun = begin === -1 ? NOTHING : Buffer.from(end.subarray(begin));
     return percent === null ? null : { current: percent, total: 100 };
   }

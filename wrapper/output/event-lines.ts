@@ -1,4 +1,4 @@
-/** Events as they are kept and sent: one line of JSON, encoded once and never again. */
+/** Events as they are stored and sent: one line of JSON, encoded once. */
 
 import type { HoldfastEvent } from '../../protocol/index.ts';
 import type { Piece } from './text-splitter.ts';
@@ -6,16 +6,18 @@ import type { Piece } from './text-splitter.ts';
 export type StreamName = 'stdout' | 'stderr';
 
 /**
- * JSON text for the wire. A raw U+FFFD in a frame means bytes that were lost on the way (ING20), so one that the job itself said is written as an
- * escape. It can stand in strings only, where the escape says the same.
+ * JSON text for the wire. A raw U+FFFD in a frame means bytes lost in transit (ING20), so one that
+ * the job printed is written as an escape. It occurs in strings only, where the escape is
+ * equivalent.
  */
 const wireText = (json: string): string => (json.includes('\ufffd') ? json.replaceAll('\ufffd', '\\ufffd') : json);
 
 export const encodeEvent = (event: HoldfastEvent): Buffer => Buffer.from(`${wireText(JSON.stringify(event))}\n`);
 
 /**
- * Written out by hand because it is the hot path: only the text needs the encoder. JSON text of the job goes through as it is.
- * `line`: number of the first line that begins in the text, null when none does or when that is not known.
+ * Written out by hand because it is the hot path: only the text needs the encoder. JSON text of the
+ * job passes unchanged. `line`: number of the first line that begins in the text; null when no line
+ * begins in it or the number is unknown.
  */
 export function encodePiece(piece: Piece, stream: StreamName, at: number, line: number | null = null): Buffer {
   switch (piece.kind) {

@@ -1,11 +1,13 @@
 /**
- * A secret as a job may show it: as it is, in a string of JSON, in a URL, in base64 (RD3). Pure.
+ * The forms in which a job may print a secret: verbatim, in a JSON string, in a URL, in base64
+ * (RD3). Pure.
  *
- * Accepted weakness: base64 that is wrapped to a width is found only where a line has all of the secret, and of a value of several lines each line is found by
- * itself, so up to two characters of base64 between two lines stay. What is encoded twice is not found.
+ * Accepted weakness: base64 wrapped to a width is found only where one line contains the whole
+ * secret. Each line of a multi-line value is searched for separately, so up to two characters of
+ * base64 between two lines remain. Double encoding is not found.
  */
 
-/** Every form of one line of a secret; some are the same. */
+/** Every form of one line of a secret; some may be equal. */
 export function formsOf(secret: string): string[] {
   const plain = [secret, ...jsonForms(secret), ...urlForms(secret)];
   return [...plain, ...base64Forms(secret)];
@@ -31,8 +33,10 @@ const percentEscape = (character: string): string => `%${character.charCodeAt(0)
 const lowerCase = (text: string): string => text.toLowerCase();
 
 /**
- * Base64 looks different for each of the three places in a group of three bytes where the secret may begin: a basic-auth header has `user:` in front of it.
- * The first characters also hold bits of what stands before, and the last ones bits of what follows; those are left out, unless the secret is the end.
+ * Base64 differs for each of the three positions in a 3-byte group where the secret may begin: a
+ * basic-auth header has `user:` in front of it. The first characters also encode bits of the
+ * preceding bytes, and the last ones bits of the following bytes. Those are left out, unless the
+ * secret is at the end.
  */
 function base64Forms(secret: string): string[] {
   const bytes = Buffer.from(secret);

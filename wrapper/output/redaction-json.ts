@@ -1,10 +1,13 @@
-/** JSON text changed in its strings and numbers alone. Nothing is parsed and written anew, so what is not changed stays as the job wrote it. */
+/**
+ * Changes JSON text in its strings and numbers only. It is not parsed and re-encoded, so unchanged
+ * parts stay byte for byte as the job wrote them.
+ */
 
 const NUMBER = /-?\d[\d.eE+-]*/g;
 
 /**
- * `text` is valid JSON. `change` gets the content of each string, unescaped, and each number as it is written; a number that is changed becomes a
- * string.
+ * `text` is valid JSON. `change` gets each string's content, unescaped, and each number as written.
+ * A changed number becomes a string.
  */
 export function redactTokens(text: string, change: (content: string) => string): string {
   const parts: string[] = [];
@@ -27,7 +30,9 @@ function changed(token: string, content: string, change: (content: string) => st
   return now === content ? token : JSON.stringify(now);
 }
 
-/** The first quote that no odd number of backslashes stands in front of. Every backslash is looked at once. */
+/**
+ * The first quote that does not follow an odd number of backslashes. Looks at every backslash once.
+ */
 function closingQuote(text: string, open: number): number {
   for (let quote = text.indexOf('"', open + 1); ; quote = text.indexOf('"', quote + 1)) {
     if (quote === -1) return text.length - 1;

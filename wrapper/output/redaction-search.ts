@@ -1,48 +1,57 @@
 /**
- * Finds any of many byte strings in a stream, in time linear in its length. Pure; knows nothing of secrets.
+ * Finds any of many byte strings in a stream, in time linear in its length. Pure; knows nothing of
+ * secrets.
  *
- *   RS1  `scan` may be called with any cut of the stream: its state carries what the end of one part may be the beginning of.
- *   RS2  For every place where patterns end, the longest of them is reported, so the reports together cover every occurrence.
+ *   RS1  `scan` accepts any split of the stream: its state carries a possible beginning of a
+ *        pattern from the end of one part.
+ *   RS2  At every position where patterns end, the longest of them is reported, so the reports
+ *        together cover every occurrence.
  *
- * Aho-Corasick: a trie of the patterns, in which each node knows the longest end of its text that begins a pattern too. In front of it stands a
- * skip loop (Wu-Manber): it looks at every m-th byte or so, m being the length of the shortest pattern, because a block of three bytes that
- * stands in no pattern rules out several beginnings at once. Most output is passed over by the loop; the trie sees the rest.
+ * Aho-Corasick: a trie of the patterns in which each node knows the longest suffix of its text that
+ * is a prefix of a pattern. A skip loop (Wu-Manber) runs in front of it. It looks at about every
+ * m-th byte, m being the length of the shortest pattern, because a block of three bytes that occurs
+ * in no pattern rules out several starts at once. The loop skips most output; the trie sees the
+ * rest.
  *
- * Blocks of two bytes would be too short: base64 has 4096 pairs, and the forms of some dozens of secrets hold nearly all of them.
+ * Blocks of two bytes would be too short: base64 has 4096 pairs, and the forms of a few dozen
+ * secrets contain nearly all of them.
  */
 
-/** Longer windows skip further, but more blocks stand in them, and those end a skip. */
+/** Longer windows skip further but contain more blocks, which end a skip. */
 const WINDOW_BYTES_MAX = 16;
 const BLOCK_BYTES = 3;
 /**
- * Blocks share an entry of the skip table where their hashes are the same; the shorter skip counts. 64 KiB stay in the cache, and hold the
- * 15,000 blocks of 200 secrets well apart.
+ * Blocks with the same hash share an entry of the skip table; the shorter skip counts. 64 KiB stay
+ * in the cache and keep the 15,000 blocks of 200 secrets well apart.
  */
 const SKIP_TABLE_BITS = 16;
 const LINE_END = 0x0a;
 
-/** Where a scan stands: 0 is the start of a pattern, all else is the automaton's own. */
+/** Position of a scan: 0 is the start of a pattern; other values are internal to the automaton. */
 export type SearchState = number;
 export const SEARCH_START: SearchState = 0;
 
 export class PatternSearch {
   readonly #window: number;
-  /** By the hash of a block: by how much the window that ends with it may be moved on. */
+  /** By the hash of a block: how far the window that ends with it may be moved. */
   readonly #skips: Uint8Array;
-  /** The children of the root by their byte; those of all other nodes are lists, which are short. */
+  /** The root's children by their byte. All other nodes have short lists. */
   readonly #roots = new Int32Array(256);
   readonly #firstChild: Int32Array;
   readonly #sibling: Int32Array;
   readonly #byte: Uint8Array;
   readonly #fallback: Int32Array;
   readonly #depth: Int32Array;
-  /** How much of the end of a node's text may still become a longer pattern. A pattern that none goes on from is no beginning any more. */
+  /**
+   * How much of the end of a node's text may still become a longer pattern. A complete pattern
+   * without continuation does not count.
+   */
   readonly #open: Int32Array;
-  /** Length of the longest pattern that ends at a node, 0 when none does. */
+  /** Length of the longest pattern that ends at a node; 0 if no pattern ends there. */
   readonly #ends: Int32Array;
   #nodes = 1;
 
-  /** Patterns have at least `BLOCK_BYTES` bytes and no line end: what is searched for never goes over one. */
+  /** Patterns have at least `BLOCK_BYTES` bytes and no line end: a match never spans lines. */
   constructor(patterns: readonly Buffer[]) {
     const nodesMax = patterns.reduce((sum, { length }) => sum + length, 1);
     this.#firstChild = new Int32Array(nodesMax);
@@ -58,14 +67,14 @@ export class PatternSearch {
     this.#skips = skipTable(patterns, this.#window);
   }
 
-  /** How many bytes at the end of what was scanned may be the beginning of a pattern. */
+  /** How many bytes at the end of the scanned input may be the beginning of a pattern. */
   open(state: SearchState): number {
     return this.#open[state] as number;
   }
 
   /**
-   * Goes on at `from`. Appends begin and end of what was found to `found`, in the order of the ends; a begin may lie before `from` by `open(state)`.
-   * Gives the state at the end of the bytes.
+   * Continues at `from`. Appends begin and end of each match to `found`, ordered by end; a begin
+   * may lie before `from` by `open(state)`. Returns the state at the end of the bytes.
    */
   scan(bytes: Uint8Array, from: number, state: SearchState, found: number[]): SearchState {
     const lastWindow = bytes.length - this.#window;
@@ -74,10 +83,11 @@ export class PatternSearch {
     while (at < bytes.length) {
       if (node === SEARCH_START && at <= lastWindow) {
         at = this.#skip(bytes, at, lastWindow);
-        // What ends with a line end can not begin a pattern: so ends most of what is read.
+        // Input that ends with a line end cannot begin a pattern. Most reads end so.
         if (at > lastWindow && bytes[bytes.length - 1] === LINE_END) return SEARCH_START;
       }
-      // Until nothing is begun, so that no byte is looked at here twice. Near the end there is no window; the trie goes through to it.
+      // Runs until no pattern is open, so that no byte is scanned twice here. Near the end there is
+      // no window; the trie handles it.
       do {
         node = this.#next(node, bytes[at] as number);
         at += 1;
@@ -88,7 +98,10 @@ export class PatternSearch {
     return node;
   }
 
-  /** The first place from `at` on where a pattern may begin; one behind `lastWindow` when none begins up to there. */
+  /**
+   * The first position at or after `at` where a pattern may begin; `lastWindow` + 1 if there is no
+   * such position.
+   */
   #skip(bytes: Uint8Array, at: number, lastWindow: number): number {
     const skips = this.#skips;
     const block = this.#window - BLOCK_BYTES;
@@ -137,7 +150,7 @@ export class PatternSearch {
     this.#ends[node] = pattern.length;
   }
 
-  /** Breadth first: what a node falls back to is less deep, and is done before. */
+  /** Breadth first: a node's fallback is less deep, so it is finished first. */
   #link(): void {
     const queue: number[] = [...this.#roots].filter((node) => node !== 0);
     for (let done = 0; done < queue.length; done += 1) {
@@ -155,7 +168,7 @@ export class PatternSearch {
 
 function hashOfBlock(bytes: Uint8Array, at: number): number {
   const block = ((bytes[at] as number) << 16) | ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number);
-  // The golden ratio: bytes that are near to each other, as those of text are, get hashes that are not.
+  // The golden ratio: neighbouring bytes, as in text, get distant hashes.
   return Math.imul(block, 0x9e3779b1) >>> (32 - SKIP_TABLE_BITS);
 }
 

@@ -1,10 +1,13 @@
 /**
- * One output stream without its secrets. Pure: bytes in, bytes out.
+ * Removes secrets from one output stream. Pure: bytes in, bytes out.
  *
- *   RD5  Whatever the reads are, the bytes given are the stream in which each longest run of bytes that belong to an occurrence is one marker.
- *   RD6  Held back is only an end of the stream that begins a secret: less than the longest, and never over a line end.
+ *   RD5  However the reads are split, the output is the stream in which each longest run of matched
+ *        bytes is replaced by one marker.
+ *   RD6  Only an end of the stream that may begin a secret is held back: less than the longest
+ *        secret, and never across a line end.
  *
- * It works on bytes, before they are cut into text. A secret is whole characters of UTF-8, so what is left is as good UTF-8 as it was.
+ * It works on bytes, before they are decoded. A secret consists of whole UTF-8 characters, so the
+ * remaining bytes are as valid as before.
  */
 
 import { type PatternSearch, SEARCH_START, type SearchState } from './redaction-search.ts';
@@ -16,9 +19,12 @@ export class RedactedStream {
   readonly #marker: Buffer;
   #state: SearchState = SEARCH_START;
   #held: Buffer = NOTHING;
-  /** Begin and end of what is covered within `held`: it is known to go, but not yet where it begins. */
+  /**
+   * Begin and end of what is covered within `held`: it will be removed, but its beginning is not
+   * known yet.
+   */
   #runs: [begin: number, end: number][] = [];
-  /** The byte before `held` was covered, so what goes on from there has its marker. */
+  /** The byte before `held` was covered, so a run that continues there already has its marker. */
   #covered = false;
 
   constructor(search: PatternSearch, marker: Buffer) {
@@ -26,7 +32,7 @@ export class RedactedStream {
     this.#marker = marker;
   }
 
-  /** What is certain by now. May be a part of `bytes` itself. */
+  /** Returns the bytes that are final now. May be a part of `bytes` itself. */
   push(bytes: Buffer): Buffer {
     const all = this.#held.length > 0 ? Buffer.concat([this.#held, bytes]) : bytes;
     const found: number[] = [];
@@ -35,13 +41,13 @@ export class RedactedStream {
     return this.#give(all, all.length - this.#search.open(this.#state));
   }
 
-  /** The stream is over: gives what was held back. */
+  /** The stream has ended: returns the bytes that were held back. */
   end(): Buffer {
     this.#state = SEARCH_START;
     return this.#give(this.#held, this.#held.length);
   }
 
-  /** Ends come in order, so what overlaps or touches is at the end of the list. */
+  /** Ends arrive in order, so what overlaps or touches is at the end of the list. */
   #cover(begin: number, end: number): void {
     let from = begin;
     for (let last = this.#runs.at(-1); last && last[1] >= begin; last = this.#runs.at(-1)) {
@@ -51,9 +57,9 @@ export class RedactedStream {
     this.#runs.push([from, end]);
   }
 
-  /** Gives `all` up to `to`, and holds the rest. */
+  /** Returns `all` up to `to` and holds the rest. */
   #give(all: Buffer, to: number): Buffer {
-    // A copy: the part would keep the whole read in memory.
+    // A copy: a slice would keep the whole read in memory.
     this.#held = to < all.length ? Buffer.from(all.subarray(to)) : NOTHING;
     if (this.#runs.length === 0) {
       if (to > 0) this.#covered = false;

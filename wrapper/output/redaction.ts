@@ -1,18 +1,24 @@
 /**
- * Keeps the values of secret variables out of what a job says: they become `[redacted]` before anything is spooled or sent (SPL25).
+ * Redacts the values of secret variables in job output: they become `[redacted]` before anything is
+ * spooled or sent (SPL25).
  *
- *   RD1  Secret is the value of a variable whose name says so (`isSecretName`), or that is named by `--redact` or by the start (`secretNames`): of the wrapper's
- *        own environment, which the job mostly shares, and of the job's. Whatever the variable is called, the password of an address in its value is secret.
- *   RD2  A value counts by its lines, each without the white space around it: so a key that is printed line by line, indented or as one string of
- *        JSON is found, and no secret goes over a line end. A line shorter than `SECRET_BYTES_MIN` is left alone.
- *   RD3  In text a secret is found in each of its forms (redaction-forms): as it is, in a string of JSON, in a URL, in base64. In an `agent` event it is found
- *        however the JSON is written.
- *   RD4  Secrets that overlap or touch become one marker. None is searched for before another, so their order can not matter.
+ *   RD1  A value is secret if its variable has a secret name (`isSecretName`) or is listed by
+ *        `--redact` or by the start (`secretNames`). This covers the wrapper's own environment,
+ *        which the job mostly shares, and the job's. The password of an address is secret in any
+ *        variable.
+ *   RD2  A value is matched by its lines, each without surrounding white space. So a key is found
+ *        whether printed line by line, indented, or as one JSON string, and no match spans lines. A
+ *        line shorter than `SECRET_BYTES_MIN` is ignored.
+ *   RD3  In text a secret is found in each of its forms (redaction-forms): verbatim, in a JSON
+ *        string, in a URL, in base64. In an `agent` event it is found however the JSON is written.
+ *   RD4  Secrets that overlap or touch become one marker. All are searched for at once, so their
+ *        order does not matter.
  *
  * RD5 and RD6: redaction-stream.
  *
- * Accepted weakness: what the job changes in another way is not found (coloured in the middle, wrapped to a width, spread over several events). It protects from
- * accidents, not from a job that wants to tell.
+ * Accepted weakness: other transformations by the job are not found (coloured in the middle,
+ * wrapped to a width, spread over several events). Redaction protects from accidents, not from a
+ * job that wants to leak.
  */
 
 import { formsOf } from './redaction-forms.ts';
@@ -22,21 +28,28 @@ import { PatternSearch, SEARCH_START } from './redaction-search.ts';
 import { RedactedStream } from './redaction-stream.ts';
 
 export const REDACTED = '[redacted]';
-/** Shorter ones ("true", "admin", "8080") are ordinary words of the output. Six is Buildkite's number too. */
+/**
+ * Shorter values ("true", "admin", "8080") are ordinary words of the output. Buildkite uses six
+ * too.
+ */
 export const SECRET_BYTES_MIN = 6;
 /**
- * Of all forms of all secrets. The search takes some 25 bytes of memory per byte. A secret has about five times its length in forms, and an environment has
- * 2 MiB at most on Linux, of which little is secret.
+ * Sum of all forms of all secrets. The search takes about 25 bytes of memory per byte. The forms of
+ * a secret have about five times its length. An environment has at most 2 MiB on Linux, of which
+ * little is secret.
  */
 export const SECRETS_BYTES_MAX = 4 * 1024 * 1024;
 
 export type RedactionReading =
-  /** `redaction` is null when there is nothing to redact. `unused`: what was named, but has no value that can be redacted. */
+  /**
+   * `redaction` is null when there is nothing to redact. `unused`: listed names without a value
+   * that can be redacted.
+   */
   { kind: 'read'; redaction: Redaction | null; unused: string[] } | { kind: 'too_much'; bytes: number };
 
 /**
- * What is to be redacted in a job with these variables. `named`: further names, as they are spelled. `usual` false: those alone, and not what is secret by its
- * name or by its value.
+ * What to redact in a job with these variables. `named`: further names, as spelled. `usual` false:
+ * only those, not the variables that are secret by name or value.
  */
 export function readRedaction(
   environments: readonly NodeJS.ProcessEnv[],
@@ -63,7 +76,7 @@ export function readRedaction(
 export const tooMuchToRedact = (bytes: number): string =>
   `the secrets to redact have ${bytes} bytes in all their forms, and ${SECRETS_BYTES_MAX} at most are possible: give the job fewer or shorter secret variables, or start its wrapper with --no-redact`;
 
-/** RD2. What the marker itself contains would only make it longer. */
+/** RD2. A value contained in the marker itself would only lengthen it. */
 const secretLines = (value: string): string[] =>
   value
     .split(/[\r\n]+/)
@@ -73,10 +86,13 @@ const secretLines = (value: string): string[] =>
 export class Redaction {
   readonly #search: PatternSearch;
   readonly #marker = Buffer.from(REDACTED);
-  /** Whether a secret has a character that every encoder of JSON escapes, and none by its number. */
+  /**
+   * Whether a secret has a character that every JSON encoder escapes, and no character that an
+   * encoder escapes by number.
+   */
   readonly #escaped: boolean;
 
-  /** The patterns as `readRedaction` makes them. */
+  /** The patterns that `readRedaction` creates. */
   constructor(patterns: readonly Buffer[]) {
     this.#search = new PatternSearch(patterns);
     this.#escaped = patterns.some((pattern) => /["\\\b\t\f]/.test(pattern.toString()));
@@ -95,11 +111,13 @@ export class Redaction {
   }
 
   /**
-   * JSON text with its strings and numbers redacted; what holds no secret stays as it was, to the letter. Null when a secret is more than a string
-   * or number of it: then the text can not be redacted and still be JSON. `bytes` spares an encoding where the text came from them.
+   * JSON text with its strings and numbers redacted; the rest is kept byte for byte. Null when a
+   * secret spans more than one string or number: the text then cannot be redacted and stay JSON.
+   * `bytes` saves an encoding if the text was decoded from them.
    */
   json(text: string, bytes: Buffer = Buffer.from(text)): string | null {
-    // Escapes hide a secret from a search of the text only if one of its characters may be meant by them.
+    // Escapes hide a secret from a text search only if one of its characters may be written as an
+    // escape.
     const escapes = text.includes('\\') && (this.#escaped || /\\[u/]/.test(text));
     if (!escapes && !this.#occursIn(bytes)) return text;
     const redacted = redactTokens(text, (content) => this.text(content));

@@ -1,15 +1,20 @@
 /**
- * Bytes of one output stream to pieces of text. Pure: it neither reads nor waits; whoever owns it calls `flush` when a line is late.
+ * Splits the bytes of one output stream into pieces of text. Pure: it neither reads nor waits. Its
+ * owner calls `flush` when a line is late.
  *
- * Owns: the bytes of the line that is not finished yet, at most one piece's worth (JSON lines: one event's worth).
+ * Owns: the bytes of the unfinished line, at most one piece (JSON lines: one event).
  *
- *   TX1  The pieces joined are the stream decoded as UTF-8 (bytes that are none become U+FFFD), wherever the reads were cut. Where secrets are
- *        redacted, it is the redacted stream; a JSON line is redacted as such.
- *   TX2  A piece has at most 64 KiB of UTF-8. Escaped as JSON it may grow six-fold and still fits one event.
- *   TX3  A piece without `partial` ends with a line end; one with `partial` does not, and the next piece goes on in the same line.
- *   TX4  No character is cut: a cut is only ever made in front of a byte that begins one.
+ *   TX1  The pieces joined are the stream decoded as UTF-8 (invalid bytes become U+FFFD), however
+ *        the reads were split. Where secrets are redacted, it is the redacted stream; a JSON line
+ *        is redacted as JSON.
+ *   TX2  A piece has at most 64 KiB of UTF-8. Escaped as JSON it may grow six-fold and still fits
+ *        one event.
+ *   TX3  A piece without `partial` ends with a line end; one with `partial` does not, and the next
+ *        piece continues its line.
+ *   TX4  No character is split: a cut is only made before a byte that begins one.
  *
- * It works on bytes, because finding a line end and decoding 64 KiB at once are native calls; nothing here is done per character.
+ * It works on bytes, because finding a line end and decoding 64 KiB at once are native calls.
+ * Nothing is done per character.
  */
 
 import { isUtf8 } from 'node:buffer';
@@ -19,41 +24,44 @@ import type { Redaction } from './redaction.ts';
 import type { RedactedStream } from './redaction-stream.ts';
 
 export const TEXT_BYTES_MAX = 64 * 1024;
-/** A JSON line is passed through as an event's data; the rest of the event needs some room. */
+/** A JSON line is passed through as an event's data; the rest of the event needs some space. */
 export const JSON_LINE_BYTES_MAX = EVENT_BYTES_MAX - 128;
 
 const NEWLINE = 0x0a;
-/** Many tiny reads in one line are joined from time to time, so that the list stays short. */
+/** Many tiny reads in one line are joined from time to time to keep the list short. */
 const HELD_PARTS_MAX = 256;
 
 export type Piece =
   | { kind: 'text'; text: string; partial: boolean }
   | { kind: 'json'; text: string }
-  /** A JSON line that says something of the job (SPL26); `text` is that line. */
+  /** A JSON line that reports a fact of the job (SPL26); `text` is that line. */
   | { kind: 'fact'; text: string; fact: JobFact };
 
 export interface Splitter {
   push(bytes: Buffer): Piece[];
-  /** The line is late: gives what there is of it. */
+  /** The line is late: returns what there is of it. */
   flush(): Piece[];
-  /** The stream is over: gives all that is left. */
+  /** The stream has ended: returns everything that is left. */
   end(): Piece[];
-  /** Whether a `flush` now would give something. What may be the beginning of a secret is not given, however late. */
+  /**
+   * Whether a `flush` now would return something. A possible beginning of a secret is held back,
+   * however late.
+   */
   readonly late: boolean;
 }
 
 const isContinuation = (byte: number | undefined): boolean => byte !== undefined && (byte & 0xc0) === 0x80;
 
 /**
- * The nearest place at or before `at` where the bytes may be cut (TX4). Four continuation bytes in a row belong to no character,
- * so there any place is as good; that also bounds the walk.
+ * The nearest position at or before `at` where the bytes may be cut (TX4). Four continuation bytes
+ * in a row belong to no character, so any position there is fine; that also bounds the search.
  */
 function cutBefore(bytes: Buffer, at: number): number {
   for (let back = 0; back < 4; back += 1) if (!isContinuation(bytes[at - back])) return at - back;
   return at;
 }
 
-/** How many bytes at the end may be the beginning of a character whose rest is still to come: 0 to 3. */
+/** How many bytes at the end may be an incomplete character: 0 to 3. */
 function unfinishedBytes(bytes: Buffer): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back] as number;
@@ -64,7 +72,10 @@ function unfinishedBytes(bytes: Buffer): number {
   return 0;
 }
 
-/** Appends `bytes[from, to)` as pieces. `partial` is that of the last one: whether the range stops inside a line. */
+/**
+ * Appends `bytes[from, to)` as pieces. `partial` applies to the last one: whether the range ends
+ * inside a line.
+ */
 function cut(bytes: Buffer, from: number, to: number, partial: boolean, pieces: Piece[]): void {
   let start = from;
   while (start < to) {
@@ -77,15 +88,16 @@ function cut(bytes: Buffer, from: number, to: number, partial: boolean, pieces: 
     }
     const range = bytes.subarray(start, end);
     const text = range.toString('utf8');
-    // A byte that is no UTF-8 becomes three: such a piece may be too long now, and is cut again as the valid text it has become (TX2).
+    // An invalid byte becomes three bytes. Such a piece may now be too long, and is split again as
+    // the valid text that it became (TX2).
     if (range.length * 3 > TEXT_BYTES_MAX && !isUtf8(range)) cut(Buffer.from(text), 0, Buffer.byteLength(text), inLine, pieces);
     else pieces.push({ kind: 'text', text, partial: inLine });
     start = end;
   }
 }
 
-/** The bytes of the unfinished line, joined only when someone looks. */
-class Held {
+/** The bytes of the unfinished line, joined only on demand. */
+class PendingText {
   #parts: Buffer[] = [];
   bytes = 0;
 
@@ -104,7 +116,10 @@ class Held {
     return all;
   }
 
-  /** Whether the line begins like a JSON object. Looks past the first part only while that is nothing but white space. */
+  /**
+   * Whether the line begins like a JSON object. Looks past the first part only while that is white
+   * space.
+   */
   beginsJson(): 'yes' | 'no' | 'unknown' {
     const first = mayBeJson(this.#parts[0]);
     if (first !== 'unknown' || this.#parts.length < 2) return first;
@@ -114,7 +129,7 @@ class Held {
 }
 
 export class TextSplitter implements Splitter {
-  readonly #held = new Held();
+  readonly #held = new PendingText();
   readonly #redacted: RedactedStream | null;
 
   constructor(redaction: Redaction | null = null) {
@@ -161,7 +176,10 @@ export class TextSplitter implements Splitter {
   }
 }
 
-/** The line as a piece of its own when it is an object that may be an event's data; else null, and the line is plain output. */
+/**
+ * The line as a piece of its own if it is an object that may be an event's data; null if the line
+ * is plain output.
+ */
 function jsonPiece(line: Buffer, redaction: Redaction | null): Piece | null {
   if (line.length > JSON_LINE_BYTES_MAX || mayBeJson(line) !== 'yes') return null;
   const text = line.toString('utf8').trim();
@@ -169,16 +187,17 @@ function jsonPiece(line: Buffer, redaction: Redaction | null): Piece | null {
   let data: JsonObject;
   try {
     data = JSON.parse(text) as JsonObject;
-    // The same check as the coordinator's: an event that it would refuse must not be made here.
+    // The coordinator makes the same check; the wrapper must not create an event that it would
+    // refuse.
     if (!checkFact({ type: 'agent', at: 0, data }).ok) return null;
   } catch {
     return null;
   }
   const redacted = redaction ? redaction.json(text, line) : text;
-  // A marker may be longer than what it stands for.
+  // A marker may be longer than the secret that it replaces.
   if (redacted === null || (redacted !== text && Buffer.byteLength(redacted) > JSON_LINE_BYTES_MAX)) return null;
   if (!Object.hasOwn(data, JOB_FACT_MARKER)) return { kind: 'json', text: redacted };
-  // Of the line without its secrets, or one of them would get into the event.
+  // Taken from the redacted line, so that no secret gets into the event.
   const fact = jobFactOf(redacted === text ? data : (JSON.parse(redacted) as JsonObject));
   return fact ? { kind: 'fact', text: redacted, fact } : { kind: 'json', text: redacted };
 }
@@ -191,13 +210,16 @@ function mayBeJson(bytes: Buffer | undefined): 'yes' | 'no' | 'unknown' {
   return 'unknown';
 }
 
-/** Lines that are JSON objects are given one by one; all else as text. An unfinished line that begins like an object is waited for. */
+/**
+ * Emits lines that are JSON objects one by one, and everything else as text. An unfinished line
+ * that begins like an object is held until it ends.
+ */
 export class JsonLineSplitter implements Splitter {
-  readonly #held = new Held();
+  readonly #held = new PendingText();
   readonly #redaction: Redaction | null;
-  /** Through which goes what is text. A line that is JSON is held whole, and redacted as such. */
+  /** Handles text. A JSON line is held whole and redacted as JSON. */
   readonly #redacted: RedactedStream | null;
-  /** The beginning of the current line went out as text, so its rest is text too. */
+  /** The beginning of the current line was emitted as text, so its rest is text too. */
   #inTextLine = false;
 
   constructor(redaction: Redaction | null = null) {

@@ -1,12 +1,14 @@
 /**
- * What a boot has to do with the spool that it found, once it is welcomed for the first time. Pure: the supervisor does it.
+ * Decides what a boot does with the spool that it found, at its first welcome. Pure: the supervisor
+ * carries it out.
  *
- *   SV1  The job begins after the first welcome and not if its end was asked for by then.
- *   SV2  The command runs once per spool: a boot that finds an earlier one began it, or wrote anything, reports the crash instead. The coordinator's count is
- *        as good a proof as the spool: what it has, somebody wrote.
+ *   SV1  The job begins after the first welcome, unless its end was requested by then.
+ *   SV2  The command runs once per spool: a boot that finds that an earlier one began it, or wrote
+ *        anything, reports the crash instead. The coordinator's count is as good a proof as the
+ *        spool: an earlier boot wrote what it has.
  *
- * The order of the questions matters. A terminal fact that is there already stays the only one (SV4), and what an earlier boot left is not made
- * an interrupt by a signal that this one got.
+ * The order of the checks matters. An existing terminal fact stays the only one (SV4), and a signal
+ * that this boot received does not turn an earlier boot's crash into an interrupt.
  */
 
 import { type EarlyStop, endBeforeBeginning, endByCrash, type TerminalFact, WRAPPER_FAILED } from '../job/end.ts';
@@ -14,14 +16,14 @@ import { type EarlyStop, endBeforeBeginning, endByCrash, type TerminalFact, WRAP
 export interface BootFacts {
   /** The terminal fact is in the spool, as its last event. */
   terminal: boolean;
-  /** Exit code that was noted with it, or that it tells. */
+  /** The exit code that was recorded with it, or that it contains. */
   exitCode: number | null;
   /** A terminal fact that a damaged spool had before other events. */
   displacedEnd: TerminalFact | null;
   /** An earlier boot has begun the job, or left events here or with the coordinator. */
   crashed: boolean;
   begun: boolean;
-  /** What was found running of that job, in words. */
+  /** A description of running processes of that job. */
   leftovers: string | null;
   /** `--recover`: never run anything. */
   recoverOnly: boolean;
@@ -29,10 +31,10 @@ export interface BootFacts {
 }
 
 export type BootTask =
-  /** All that is left is to deliver it. */
+  /** Only its delivery is left. */
   | { kind: 'deliver'; exitCode: number }
   | { kind: 'report_crash'; error: string; end: TerminalFact }
-  /** Say that again, now as the last event. */
+  /** Append it again, now as the last event. */
   | { kind: 'report_end'; end: TerminalFact }
   | { kind: 'report_stop'; end: TerminalFact }
   | { kind: 'run' };

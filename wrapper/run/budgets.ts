@@ -1,17 +1,23 @@
 /**
- * How long a run goes on trying: for its first welcome, for an ack, for the delivery of its end, and against refusals. Pure: all times are arguments, in
- * milliseconds of the monotonic clock; their lengths and reasons are in times.ts. At its very end a budget is not over yet.
+ * How long a run keeps trying: for its first welcome, for an ack, for the delivery of its end, and
+ * against refusals. Pure: all times are arguments, in milliseconds of the monotonic clock; their
+ * lengths and reasons are in times.ts. A budget is exceeded only after its last millisecond.
  *
- * A budget is compared with the moment at which the last failed attempt began, not with the clock. So it ends something only after an attempt that began when
- * it was over: a machine that slept, or a timer that fired late, gets one more attempt first.
+ * A budget is compared with the start of the last failed attempt, not with the clock. So it expires
+ * only after an attempt that began later than its end: a machine that slept, or a timer that fired
+ * late, gets one more attempt.
  *
- * There is none for a running job: while it runs its wrapper tries again and again, because the coordinator decides how long it waits (the grace).
+ * A running job has no budget: its wrapper retries without limit, because the coordinator decides
+ * how long it waits (the grace).
  */
 
 import type { Policy } from '../../protocol/index.ts';
 import type { WrapperTimes } from '../times.ts';
 
-/** Frames were sent, and nothing of them was acked for too long: the connection is of no use although it answers pings. */
+/**
+ * Frames were sent and no event was acked for too long: the connection is unusable although it
+ * answers pings.
+ */
 export const isAckOverdue = (
   { inflightBytes, awaitedSince }: { inflightBytes: number; awaitedSince: number },
   now: number,
@@ -19,18 +25,20 @@ export const isAckOverdue = (
 ): boolean => inflightBytes > 0 && now - awaitedSince > ackStallMs;
 
 export interface Refusal {
-  /** The first refusal since the coordinator last took us. */
+  /** The first refusal since the coordinator last accepted this wrapper. */
   refusedSince: number;
-  /** The last moment at which the coordinator counted us as connected. */
+  /** The last time at which the coordinator counted this wrapper as connected. */
   connectedAt: number;
   /** Of the execution; null before its first welcome. */
   policy: Pick<Policy, 'disconnectGraceMs' | 'silenceTimeoutMs'> | null;
 }
 
 /**
- * A refusal of the coordinator is final. Before the first welcome: when it has been repeated for a while, so that a restart with other keys or data does not
- * count. After it: when the grace is certainly over. The coordinator notices a dead connection `silenceTimeoutMs` late, and renews a grace that passed while it
- * was down by its full length, once. And since it may have been down for longer than that, it must have refused for a whole grace.
+ * Whether a refusal of the coordinator is final. Before the first welcome: when it has been
+ * repeated for a while, so that a restart with other keys or data does not count. After it: when
+ * the grace is certainly over. The coordinator detects a dead connection `silenceTimeoutMs` late,
+ * and extends a grace that passed while it was down by its full length, once. Since it may have
+ * been down for longer than that, it must have refused for a whole grace.
  */
 export function isRefusalBelieved(
   { refusedSince, connectedAt, policy }: Refusal,
@@ -44,24 +52,35 @@ export function isRefusalBelieved(
 }
 
 export interface StartWait {
-  /** The start of this process, or the last time that the coordinator itself asked to wait: that is as good as being reached (SPL21). */
+  /**
+   * The start of this process, or the last time that the coordinator asked to wait, which counts as
+   * being reached (SPL21).
+   */
   unheardSince: number;
-  /** When someone asked for the end of a job that had not begun. Null: nobody did. */
+  /** When the end was requested for a job that had not begun. Null: no request. */
   stopAskedAt: number | null;
 }
 
-/** The job has not begun, and is not waited for any longer. Whoever asked for its end waits for a much shorter time. */
+/**
+ * The job has not begun, and the wrapper stops waiting for its welcome. After a request for its end
+ * the wait is much shorter.
+ */
 export const isStartOverdue = (
   { unheardSince, stopAskedAt }: StartWait,
   triedAt: number,
   { firstWelcomeBudgetMs, signalledBudgetMs }: Pick<WrapperTimes, 'firstWelcomeBudgetMs' | 'signalledBudgetMs'>,
 ): boolean => triedAt - unheardSince > firstWelcomeBudgetMs || (stopAskedAt !== null && triedAt - stopAskedAt > signalledBudgetMs);
 
-/** For the rest of a report. After the grace the coordinator has settled the execution by itself; as long again for it to be there at all. */
+/**
+ * For the rest of a report. After the grace the coordinator has settled the execution by itself;
+ * the same time again is for the coordinator to become reachable.
+ */
 export const drainBudgetMs = (graceMs: number, { drainBudgetMinMs }: Pick<WrapperTimes, 'drainBudgetMinMs'>): number =>
   Math.max(graceMs * 2, drainBudgetMinMs);
 
-/** Each ack is a sign that the rest may get through too. `ackedAt` is null before the first one. */
+/**
+ * Each ack is a sign that the rest may be delivered too. `ackedAt` is null before the first one.
+ */
 export const isDrainOverdue = (
   { since, ackedAt }: { since: number; ackedAt: number | null },
   triedAt: number,
@@ -69,17 +88,18 @@ export const isDrainOverdue = (
 ): boolean => triedAt - Math.max(since, ackedAt ?? since) > budgetMs;
 
 export interface SpoolWait {
-  /** Since when nothing at all could be written. */
+  /** Since when no write succeeded. */
   stuckSince: number;
-  /** The coordinator has all that was written, so no ack will make room. */
+  /** The coordinator has all that was written, so no ack will free space. */
   drained: boolean;
-  /** The job has ended, or was told to. */
+  /** The job has ended, or was asked to stop. */
   stopping: boolean;
 }
 
 /**
- * The spool takes nothing, and is not waited for any longer. While acks may still make room it is waited for without a limit: then the coordinator's grace
- * counts. Whoever asked for the end of the job gets it in any case.
+ * The spool accepts no events, and the wrapper stops waiting for it. While acks may still free
+ * space it waits without a limit: then the coordinator's grace decides. A requested end of the job
+ * is never delayed by this.
  */
 export const isSpoolOverdue = (
   { stuckSince, drained, stopping }: SpoolWait,

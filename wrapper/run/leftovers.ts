@@ -1,12 +1,16 @@
 /**
- * What is left running of a job whose wrapper was killed, and whether that can be proven. A pid, and so the number of a process group, is handed out
- * again; to signal a group because of its number alone may hit a stranger.
+ * Finds what is still running of a job whose wrapper was killed, and whether that can be proven.
+ * The system reuses pids, and so process group numbers; signalling a group by number alone may hit
+ * an unrelated one.
  *
- *   LE1  While the leader's pid is taken by the leader (running, or a zombie), every member of its group is of the job.
- *   LE2  Without the leader the group is ours when it is still the leader's session, all of it began after the leader, and a member has an output pipe
- *        of the job open. A session lives as long as it has a member, so one that is ours proves it for all.
- *   LE3  When the wrapper died before it had noted the pid, only the pipes can tell, and only if all who hold them are one group.
- *   LE4  What can not be proven is left alone and reported.
+ *   LE1  While the leader holds its pid (running, or a zombie), every member of its group belongs
+ *        to the job.
+ *   LE2  Without the leader, the group is ours if it is still the leader's session, all its members
+ *        began after the leader, and one has an output pipe of the job open. A session exists while
+ *        it has a member, so one member of ours proves it for all.
+ *   LE3  When the wrapper died before it recorded the pid, only the pipes are evidence, and only if
+ *        all their holders are one group.
+ *   LE4  A process that cannot be proven to be ours is left alone and reported.
  */
 
 import { keepsPid, listProcesses, openPipes, startedSince } from '../processes.ts';
@@ -37,7 +41,10 @@ export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job
   return { kind: proven ? 'ours' : 'unproven', group: pid };
 }
 
-/** Kills what is left, if it is provably ours. What became of it, in words; null when nothing is left, or when that ended just now. */
+/**
+ * Kills what is left, if it is provably ours. Returns a description of the result; null when
+ * nothing is left or it ended just now.
+ */
 export function killLeftovers(job: SpoolState['job']): string | null {
   const found = findLeftovers(job);
   switch (found.kind) {
@@ -51,7 +58,8 @@ export function killLeftovers(job: SpoolState['job']): string | null {
       }
       return `what was left of it (process group ${found.group}) was killed`;
     case 'unproven':
-      return `process group ${found.group} may be left of it, and was left alone because that can not be proven`; // LE4
+      // LE4
+      return `process group ${found.group} may be left of it, and was left alone because that cannot be proven`;
     default:
       return found satisfies never;
   }

@@ -1,14 +1,20 @@
 /**
- * How much of what the job says may still go into the log (SPL39). Pure: bytes in, a word out.
+ * How much more of the job's output may go into the log (SPL39). Pure.
  *
- * Owns: how many bytes of events there are in all boots of this execution, and what was left out. Does not own: the events, and what is said of it (job, report).
+ * Owns: how many bytes of events there are in all boots of this execution, and how much was
+ * dropped. Does not own: the events, and how they are reported (job, report).
  *
- *   LB1  Once output was left out, all later output is: a log with single lines behind the cut would look whole.
- *   LB2  The reserve is for the wrapper's own facts. The `gap` and the terminal fact are never left out.
- *   LB3  Until the limit is known (the first welcome), or where the coordinator has none, everything is kept.
+ *   LB1  Once output was dropped, all later output is dropped: a log with single lines after the
+ *        cut would look complete.
+ *   LB2  The reserve is for the wrapper's own facts. The `gap` and the terminal fact are never
+ *        dropped.
+ *   LB3  Until the limit is known (the first welcome), or where the coordinator has no limit,
+ *        everything is kept.
  */
 
-/** For what the wrapper itself says behind the last output, its end included: some of its longest facts. */
+/**
+ * For the wrapper's own facts after the last output, its end included: a few of its longest facts.
+ */
 export const RESERVE_BYTES = 64 * 1024;
 
 export class LogBudget {
@@ -17,7 +23,10 @@ export class LogBudget {
   #full = false;
   #dropped = { events: 0, bytes: 0 };
 
-  /** At a welcome. `storedBytes`: what the coordinator has and what is spooled behind it. Null: the coordinator does not count. */
+  /**
+   * At a welcome. `storedBytes`: what the coordinator has, plus what is spooled after it. Null: the
+   * coordinator does not count.
+   */
   limit(limitBytes: number | undefined, storedBytes: number | null): void {
     this.#limitBytes = limitBytes ?? null;
     if (storedBytes !== null) this.#usedBytes = storedBytes;
@@ -27,12 +36,12 @@ export class LogBudget {
     return this.#limitBytes;
   }
 
-  /** What was left out so far; null for nothing. */
+  /** What was dropped so far; null if nothing was. */
   get dropped(): { events: number; bytes: number } | null {
     return this.#dropped.events > 0 ? this.#dropped : null;
   }
 
-  /** An event of the job. `begins`: it is the first that is left out. */
+  /** An event of the job. `begins`: it is the first that is dropped. */
   takeOutput(bytes: number): { keep: boolean; begins: boolean } {
     const keep = !this.#full && this.#fits(bytes, RESERVE_BYTES);
     if (keep) {

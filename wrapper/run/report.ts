@@ -1,9 +1,13 @@
 /**
- * What the wrapper itself puts down of a run: its own facts among the job's events, and its state beside them.
+ * What the wrapper itself records of a run: its own facts among the job's events, and its state
+ * next to them.
  *
- *   SV4  Exactly one terminal fact is written, and it is the last event (the spool refuses what follows).
- *   SV8  What did not fit into the log is told twice: when it begins, and with its amount right before the terminal fact (SPL39).
- *   SV7  What it says of the job's command goes through `redacted` first. (The job's output does so in child and agent-stream.)
+ *   SV4  Exactly one terminal fact is written, and it is the last event (the spool refuses what
+ *        follows).
+ *   SV8  What does not fit into the log is reported twice: when it begins, and with its amount
+ *        right before the terminal fact (SPL39).
+ *   SV7  Everything about the job's command passes `redacted` first. (Child and agent-stream do the
+ *        same for the job's output.)
  */
 
 import type { TerminalFact } from '../job/end.ts';
@@ -26,7 +30,7 @@ export class Report {
     this.#log = log;
   }
 
-  /** Before anything of the job is put down. */
+  /** Before any event of the job is recorded. */
   redactWith(redaction: Redaction | null): void {
     this.#redaction = redaction;
   }
@@ -36,7 +40,7 @@ export class Report {
     if (this.#budget.takeFact(line.length)) this.#spool.append(line);
   }
 
-  /** An event of the job, encoded. What the log has no room for is left out (SPL39). */
+  /** An event of the job, encoded. It is dropped if the log has no space left (SPL39). */
   output(line: Buffer): void {
     const { keep, begins } = this.#budget.takeOutput(line.length);
     if (keep) this.#spool.append(line);
@@ -46,7 +50,9 @@ export class Report {
     this.event('status', { message }); // SV8
   }
 
-  /** The terminal fact (SV4). The exit code is kept for a boot that only has to deliver the rest. */
+  /**
+   * The terminal fact (SV4). The exit code is stored for a boot that only has to deliver the rest.
+   */
   conclude({ type, data, exitCode }: TerminalFact): void {
     const { dropped } = this.#budget;
     if (dropped) this.#append('gap', { ...dropped, reason: 'log_full' }, false); // SV8
@@ -55,7 +61,10 @@ export class Report {
     this.save();
   }
 
-  /** Writes the spool's state as it is now. `durable`: it survives a loss of power. False when the disk does not take it. */
+  /**
+   * Writes the spool's current state. `durable`: it survives a power loss. False when the write
+   * fails.
+   */
   save(options: { durable?: boolean } = {}): boolean {
     try {
       this.#spool.saveState(options);

@@ -1,6 +1,7 @@
 /**
- * Why a wrapper is told to stop, in words. A signal can not carry any, so a runner that ends with its container leaves them in a file before it signals; the wrapper
- * reads it when the signal is there. Without such a file the signal is all there is to say.
+ * Why a wrapper is asked to stop, as text. A signal cannot carry text, so a runner that ends with
+ * its container writes the reason to a file before it signals; the wrapper reads it when the signal
+ * arrives. Without such a file only the signal is known.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -20,11 +21,11 @@ export function stopReason(file: string | undefined, signal: NodeJS.Signals): st
   }
 }
 
-/** A disk that can not be written costs the words, not the stop. */
+/** If the write fails, the reason is lost but the stop proceeds. */
 export function leaveStopReason(file: string, reason: string): void {
   try {
     writeFileSync(file, `${reason}\n`, { mode: 0o600 });
   } catch {
-    // The wrapper names the signal instead.
+    // The wrapper reports the signal's name instead.
   }
 }

@@ -1,22 +1,30 @@
 /**
- * The life of one run: decides when the job begins, when it is stopped, and when all is over. The files that it asks have the decisions that need a paragraph;
- * here is the order in which they are asked.
+ * The life of one run: decides when the job begins, when it is stopped, and when the run ends.
+ * Longer decisions are in the files that it calls; here is the order in which they are called.
  *
- *      start            first welcome                  the child's end, or a crash      all acked, or 4000,
- *   ──────────► connecting ─────────► running ───────────────► draining ──────────────────────────────► ended
- *                   │                    │  refused / settled: the child is stopped first                 ▲
- *                   │                    └──────────────► stopping ───────────────────────────────────────┤
- *                   └──── refused, settled, budget over ──────────────────────────────────────────────────┘
+ *     start           first welcome           child's end or crash     all acked, or 4000
+ *   ────────► connecting ───────► running ──────────────────► draining ──────────────► ended
+ *                 │                  │ refused or settled: the child is stopped first    ▲
+ *                 │                  └───────────────► stopping ─────────────────────────┤
+ *                 └─── refused, settled, budget exceeded ────────────────────────────────┘
  *
- *   SV1  The child starts after the first welcome. So of two wrappers that are launched for one execution only the accepted one runs
- *        the command, and an execution that was interrupted while pending never runs (boot).
- *   SV2  The command runs once per spool: a boot that finds an earlier one began it reports the crash instead (boot, job).
- *   SV3  A boot makes no event before its first welcome, because that may tell that the numbering goes on further up (delivery).
- *   SV4  Exactly one terminal fact is written, and it is the last event: the spool refuses what follows (job-end, report).
- *   SV5  A command of the coordinator is noted, carried out, and acked, in this order (delivery).
- *   SV6  The spool is removed only when the coordinator has everything or has settled the execution. Else it stays for another boot.
- *   SV9  When the execution is settled before everything was delivered, stderr says how many events its log lacks.
- *   SV7  Nothing that may hold a secret is spooled or logged as it is: the job's output (child, agent-stream), and its command (job).
+ *   SV1  The child starts after the first welcome. So of two wrappers launched for one execution
+ *        only the accepted one runs the command, and an execution that was interrupted while
+ *        pending never runs (boot).
+ *   SV2  The command runs once per spool: a boot that finds that an earlier one began it reports
+ *        the crash instead (boot, job).
+ *   SV3  A boot creates no event before its first welcome, because the welcome may move the
+ *        numbering forward (delivery).
+ *   SV4  Exactly one terminal fact is written, and it is the last event: the spool refuses what
+ *        follows (job-end, report).
+ *   SV5  A command of the coordinator is recorded, carried out, and acked, in this order
+ *        (delivery).
+ *   SV6  The spool is removed only when the coordinator has everything or has settled the
+ *        execution. Otherwise it stays for another boot.
+ *   SV9  When the execution is settled before everything was delivered, stderr says how many events
+ *        its log lacks.
+ *   SV7  Nothing that may contain a secret is spooled or logged unredacted: the job's output
+ *        (child, agent-stream) and its command (job).
  */
 
 import { type Command, type JobTerms, monotonicNow, type TerminalStatus } from '../../protocol/index.ts';
@@ -56,23 +64,26 @@ const BEGIN_RETRY_MS = 1000;
 const FAILURE_SAID_MS = 60_000;
 /** How soon a removed spool folder is noticed while nothing is written to it. */
 const FOLDER_CHECK_MS = 1000;
-/** When the disk can not be written, the end does not wait for it for ever. */
+/** The end does not wait longer than this for a disk that cannot be written. */
 const CLOSE_WAIT_MS = 2000;
 
 type Phase =
   | { kind: 'connecting' }
   | { kind: 'running'; job: Job }
-  /** Nobody wants the job any more: it is being stopped, and then this is the end. Null: the job's own exit code. */
+  /**
+   * The job's result is no longer wanted: it is being stopped, and the run then ends with this exit
+   * code. Null: the job's own exit code.
+   */
   | { kind: 'stopping'; job: Job; exitCode: number | null; keepSpool: boolean }
   | { kind: 'draining'; since: number; exitCode: number }
   | { kind: 'ended' };
 
 export interface SupervisorOptions {
   run: RunOptions;
-  /** What is secret in the job, with these further names of variables. */
+  /** What is secret in the job, given these further names of variables. */
   redactionOf(names: readonly string[]): RedactionReading;
   spool: Spool;
-  /** Knows the chunks that an earlier boot left in the spool. */
+  /** Already holds the chunks that an earlier boot left in the spool. */
   sender: Sender;
   /** What an earlier boot left. */
   recovered: Pick<Recovered, 'end' | 'displacedEnd'>;
@@ -88,12 +99,12 @@ export class Supervisor implements DeliveryHandlers {
   readonly #report: Report;
   readonly #delivery: Delivery;
   #phase: Phase = { kind: 'connecting' };
-  /** From its start on; what it started may outlive it. */
+  /** Set from its start; descendants may outlive it. */
   #job: Job | null = null;
   #pressure: SpoolPressure = 'none';
-  /** Since when nothing at all could be written to the spool, and why. */
+  /** Since when no write to the spool has succeeded, and why. */
   #stuck: { since: number; why: string } | null = null;
-  /** Why the job was stopped, if it was for its spool. */
+  /** Why the job was stopped, if the spool was the cause. */
   #spoolFailed: string | null = null;
   #failureSaid = { at: Number.NEGATIVE_INFINITY, open: false };
   #folderCheckedAt = 0;
@@ -116,7 +127,7 @@ export class Supervisor implements DeliveryHandlers {
     this.#delivery = new Delivery({ run, times: this.#times, spool, budget, sender, report: this.#report, handlers: this });
   }
 
-  /** To be called once. Resolves with the exit code of this process. */
+  /** Call once. Resolves with the exit code of this process. */
   start(): Promise<number> {
     const ended = new Promise<number>((resolve) => {
       this.#resolve = resolve;
@@ -136,13 +147,13 @@ export class Supervisor implements DeliveryHandlers {
     return ended;
   }
 
-  // ── the coordinator's side ──────────────────────────────────────────────────────────────────────────────────────
+  // ── the coordinator's side ─────────────────────────────────────────────────────────────────────
 
   connected(up: boolean): void {
     this.#job?.connected(up);
   }
 
-  /** After the first welcome (SV1): what this boot has to do. */
+  /** After the first welcome (SV1): what this boot must do. */
   begin(terms: JobTerms | null): void {
     const { run, recovered } = this.#options;
     const { spoolWasBehind } = this.#delivery;
@@ -164,7 +175,7 @@ export class Supervisor implements DeliveryHandlers {
         this.#drain(task.exitCode);
         return;
       case 'report_crash':
-        // How much of the output had not been written down when the wrapper died, nobody knows.
+        // How much output was not recorded when the wrapper died is unknown.
         this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
         this.#log.problem(`${task.error}; it is not run again`); // SV2
         this.#conclude(task.end);
@@ -194,7 +205,10 @@ export class Supervisor implements DeliveryHandlers {
     }
   }
 
-  /** When the coordinator has all of it, its own close (4000) is waited for a moment: that is the end both sides see as one. */
+  /**
+   * When the coordinator has everything, wait briefly for its own close (4000), so that both sides
+   * see the same end.
+   */
   acked(): void {
     const phase = this.#phase;
     if (phase.kind !== 'draining' || this.#settling || !this.#delivery.complete) return;
@@ -226,7 +240,7 @@ export class Supervisor implements DeliveryHandlers {
     this.#log.problem(`the execution was settled before ${undelivered} ${events} delivered; ${are} not in its log`);
   }
 
-  /** No attempt will be made any more. `exitCode` null: the job's own, as far as there is one. */
+  /** The connection has ended for good. `exitCode` null: the job's own, if known. */
   #stopForGood(status: TerminalStatus | null, exitCode: number | null, keepSpool: boolean): void {
     const phase = this.#phase;
     switch (phase.kind) {
@@ -254,7 +268,7 @@ export class Supervisor implements DeliveryHandlers {
     }
   }
 
-  // ── the job ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the job ────────────────────────────────────────────────────────────────────────────────────
 
   #beginJob(terms: JobTerms | null): void {
     const { run, spool, redactionOf } = this.#options;
@@ -262,7 +276,8 @@ export class Supervisor implements DeliveryHandlers {
     if (secrets.kind === 'too_much') {
       const message = tooMuchToRedact(secrets.bytes);
       this.#log.problem(message);
-      return this.#conclude(endNotBegun(message)); // SV7: to run it all the same would be to tell some of them.
+      // SV7: running it anyway would leak some of them.
+      return this.#conclude(endNotBegun(message));
     }
     const { redaction } = secrets;
     for (const name of secrets.unused) this.#log.problem(`${name} is to be redacted, but has no value that is long enough`);
@@ -277,7 +292,8 @@ export class Supervisor implements DeliveryHandlers {
       exited: (ended, exit) => this.#exited(ended, exit),
     });
     if (!job) {
-      // SV2: a job that is not noted as begun would be run again after a crash. It begins when the disk can be written.
+      // SV2: a job whose start is not recorded would run again after a crash. It begins when the
+      // disk can be written.
       setTimeout(() => {
         if (this.#phase.kind === 'connecting') this.begin(terms);
       }, BEGIN_RETRY_MS);
@@ -285,7 +301,7 @@ export class Supervisor implements DeliveryHandlers {
     }
     this.#job = job;
     this.#phase = { kind: 'running', job };
-    if (!job.announce()) return; // `exited` says why.
+    if (!job.announce()) return; // `exited` has the reason.
     if (this.#pressure !== 'none') this.#pressed(this.#pressure);
     for (const text of this.#earlyInputs.splice(0)) job.input(text);
   }
@@ -305,7 +321,7 @@ export class Supervisor implements DeliveryHandlers {
     if (phase.kind === 'stopping') void this.#finish(phase.exitCode ?? end.exitCode, phase.keepSpool);
   }
 
-  /** Writes the terminal fact (SV4) and goes on to deliver what is left. */
+  /** Writes the terminal fact (SV4) and continues delivering what is left. */
   #conclude(end: TerminalFact): void {
     this.#report.conclude(end);
     this.#drain(end.exitCode);
@@ -323,7 +339,7 @@ export class Supervisor implements DeliveryHandlers {
     this.#job?.leaveAgent();
     if (this.#ticker) clearInterval(this.#ticker);
     if (this.#settling) clearTimeout(this.#settling);
-    while (this.#job?.stop.lingers) await new Promise((resolve) => setTimeout(resolve, GROUP_CHECK_MS));
+    while (this.#job?.stop.hasPendingSignals) await new Promise((resolve) => setTimeout(resolve, GROUP_CHECK_MS));
     this.#job?.stop.forget();
     await this.#delivery.close();
     let timer: NodeJS.Timeout | undefined;
@@ -335,7 +351,7 @@ export class Supervisor implements DeliveryHandlers {
     this.#resolve(exitCode);
   }
 
-  // ── commands and signals ────────────────────────────────────────────────────────────────────────────────────────
+  // ── commands and signals ───────────────────────────────────────────────────────────────────────
 
   #interrupt({ signal, forceAfterMs, reason }: { signal: StopSignal; forceAfterMs: number; reason: string }): void {
     const phase = this.#phase;
@@ -350,7 +366,7 @@ export class Supervisor implements DeliveryHandlers {
     else if (phase.kind === 'running') phase.job.input(text);
   }
 
-  /** This process got a signal. */
+  /** This process received a signal. */
   signalled(signal: NodeJS.Signals): void {
     this.#signals += 1;
     const phase = this.#phase;
@@ -365,7 +381,8 @@ export class Supervisor implements DeliveryHandlers {
         phase.job.stop.pass(signal);
         return;
       case 'draining':
-        // The first one finds us doing what it asks for. Whoever insists gets the end, and the spool keeps the rest.
+        // The first signal asks for what is already happening. A second one ends the process, and
+        // the spool keeps the rest.
         if (this.#signals > 1) void this.#finish(phase.exitCode, true);
         return;
       case 'ended':
@@ -379,12 +396,12 @@ export class Supervisor implements DeliveryHandlers {
     return stopReason(this.#options.run.stopReasonFile, signal);
   }
 
-  /** The first one who asks for the end of a job that has not begun gives the reason. */
+  /** The first request to end a job that has not begun sets the reason. */
   #stopEarly(reason: string, signal: NodeJS.Signals): void {
     this.#earlyStop ??= { reason, exitCode: exitCodeOf(null, signal), at: monotonicNow() };
   }
 
-  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the rest ───────────────────────────────────────────────────────────────────────────────────
 
   #pressed(pressure: SpoolPressure): void {
     this.#log.fact('pressure', { pressure });
@@ -393,7 +410,10 @@ export class Supervisor implements DeliveryHandlers {
     this.#job?.pause(pressure !== 'none');
   }
 
-  /** On a small disk it fails and goes on many times a second. Both are said once in a while, and always together. */
+  /**
+   * On a small disk writes may fail and recover many times a second. Both are reported at a limited
+   * rate, and always in pairs.
+   */
   #writeFailed(message: string | null): void {
     const now = monotonicNow();
     this.#stuck = message === null ? null : { since: now, why: message };
@@ -409,7 +429,7 @@ export class Supervisor implements DeliveryHandlers {
     }
   }
 
-  /** The spool takes nothing: whether that is waited for any longer. */
+  /** The spool accepts no events: whether to keep waiting. */
   #checkSpool(now: number): void {
     if (now - this.#folderCheckedAt >= FOLDER_CHECK_MS) {
       this.#folderCheckedAt = now;
@@ -428,7 +448,7 @@ export class Supervisor implements DeliveryHandlers {
     this.#job.stop.unwanted();
   }
 
-  /** Looks whether a budget is over. */
+  /** Checks whether a budget is exceeded. */
   #tick(): void {
     const now = monotonicNow();
     const phase = this.#phase;
@@ -436,7 +456,7 @@ export class Supervisor implements DeliveryHandlers {
     const { unheardSince, welcomed, triedAt } = this.#delivery;
     this.#checkSpool(now);
     if (phase.kind === 'connecting') {
-      // After the welcome the disk is waited for, and no further attempt is made.
+      // After the welcome the run waits for the disk and makes no further connection attempt.
       const judgedAt = welcomed ? now : triedAt;
       if (!isStartOverdue({ unheardSince, stopAskedAt: this.#earlyStop?.at ?? null }, judgedAt, this.#times)) return;
       const why = welcomed ? 'the spool could not be written' : 'the coordinator could not be reached';

@@ -1,9 +1,12 @@
 /**
- * The file system as the spool uses it: a narrow port, so that a test can make a disk that fills up, fails, or loses power.
+ * The file system as the spool uses it: a narrow port, so that a test can simulate a disk that
+ * fills up, fails, or loses power.
  *
- *   SF1  `replaceFile` with `durable` returns after the new content and its name are on the medium. It is used where a promise depends on it.
- *   SF2  On a full disk `replaceFile` overwrites the old file in place, if the new content fits into it. That needs no free block on most file
- *        systems. It is not atomic: a power loss in that moment may tear the file, so its reader must bear with a torn one.
+ *   SF1  `replaceFile` with `durable` returns after the new content and its name are synced. It is
+ *        used where a promise depends on it.
+ *   SF2  On a full disk `replaceFile` overwrites the old file in place, if the new content fits.
+ *        That needs no free block on most file systems. It is not atomic: a power loss at that
+ *        moment may tear the file, so its reader must accept a torn one.
  */
 
 import {
@@ -29,7 +32,10 @@ import {
 import { dirname } from 'node:path';
 
 export interface SpoolFiles {
-  /** Makes the folder with its parents. Returns the first one that it made, undefined when all were there. */
+  /**
+   * Creates the folder with its parents. Returns the first one that it created; undefined if all
+   * existed.
+   */
   makeFolder(path: string): string | undefined;
   /** Names in a folder. */
   list(path: string): string[];
@@ -42,16 +48,16 @@ export interface SpoolFiles {
   write(file: number, bytes: Buffer, position: number): number;
   writev(file: number, buffers: Buffer[], position: number): Promise<number>;
   truncate(file: number, length: number): void;
-  /** Returns when the content of the file, or the names in the folder, are on the medium. */
+  /** Returns when the content of the file, or the names in the folder, are synced. */
   sync(file: number): void;
-  /** The same without waiting in this turn. */
+  /** The same, asynchronously. */
   flush(file: number): Promise<void>;
   rename(from: string, to: string): void;
-  /** No error when there is no such file. */
+  /** No error if there is no such file. */
   remove(path: string): void;
-  /** Fails with EEXIST when the path is taken. */
+  /** Fails with EEXIST if the path exists. */
   symlink(target: string, path: string): void;
-  /** Fails with EEXIST when `path` is taken. */
+  /** Fails with EEXIST if `path` exists. */
   link(existing: string, path: string): void;
   readLink(path: string): string;
 }
@@ -80,7 +86,10 @@ export const nodeFiles: SpoolFiles = {
   readLink: (path) => readlinkSync(path),
 };
 
-/** One page of most file systems. Padded to a multiple of it, a file can be overwritten in place by a somewhat longer text (SF2). */
+/**
+ * One page of most file systems. Padded to a multiple of it, a file can be overwritten in place by
+ * a somewhat longer text (SF2).
+ */
 const PAGE_BYTES = 4096;
 
 const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
@@ -88,7 +97,7 @@ const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoExc
 export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 export const isDiskFull = (error: unknown): boolean => codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT';
 
-/** Best effort: some systems cannot open a folder, and one that cannot be synced is no reason to stop. */
+/** Best effort: some systems cannot open a folder. A folder that cannot be synced is not fatal. */
 export function syncFolder(files: SpoolFiles, path: string): void {
   try {
     const folder = files.open(path, 'r');
@@ -102,7 +111,7 @@ export function syncFolder(files: SpoolFiles, path: string): void {
   }
 }
 
-/** Makes the folder. The names of those that are new are on the medium when this returns (SF1). */
+/** Creates the folder. The names of new folders are synced when this returns (SF1). */
 export function makeFolderDurably(files: SpoolFiles, path: string): void {
   const first = files.makeFolder(path);
   if (first === undefined) return;
@@ -117,19 +126,19 @@ function writeFully(files: SpoolFiles, file: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += files.write(file, bytes.subarray(at), at);
 }
 
-/** JSON text with spaces up to a whole number of pages, or up to `length`. */
+/** Pads JSON text with spaces to a whole number of pages, or to `length`. */
 function padded(text: string, length = 0): Buffer {
   const bytes = Buffer.byteLength(text) + 1;
   const room = Math.max(length, Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES);
   return Buffer.from(`${text}${' '.repeat(room - bytes)}\n`);
 }
 
-/** A failure here must not hide the one before it. */
+/** A failure here must not hide the earlier one. */
 function removeIfPossible(files: SpoolFiles, path: string): void {
   try {
     files.remove(path);
   } catch {
-    // The next write of it says why.
+    // The next write reports the cause.
   }
 }
 

@@ -1,8 +1,11 @@
 /**
- * Where a spool lies when no folder is named: below `$XDG_STATE_HOME/holdfast/spools` (`~/.local/state/holdfast/spools`), because it is state that should survive a
- * reboot and the cleaning of temporary files. Where there is no such folder and none can be made, in the system's folder for temporary files.
+ * Where a spool lies when no folder is named: in `$XDG_STATE_HOME/holdfast/spools`
+ * (`~/.local/state/holdfast/spools`), because it is state that should survive a reboot and the
+ * cleaning of temporary files. If that folder cannot be created, in the system's folder for
+ * temporary files.
  *
- * Nobody takes over a spool whose folder was drawn by lot, unless a person does. One that was left is therefore removed after `KEPT_MS`.
+ * No later boot finds a spool with a random folder name, unless a person passes it. Such a spool is
+ * therefore removed after `KEPT_MS`.
  */
 
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
@@ -10,11 +13,11 @@ import { homedir, tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { lockSpool } from './lock.ts';
 
-/** Longer than any ingest token is taken after its execution's deadline. */
+/** Longer than any ingest token is accepted after its execution's deadline. */
 const KEPT_MS = 14 * 24 * 3_600_000;
 const PREFIX = 'holdfast-spool-';
 
-/** A new folder. Throws when none can be made at all. */
+/** Creates a new folder. Throws when that fails everywhere. */
 export function newSpoolFolder(env: NodeJS.ProcessEnv, now: number): string {
   try {
     const state =
@@ -37,7 +40,7 @@ function sweep(home: string, now: number): void {
       if (now - statSync(folder).mtimeMs < KEPT_MS) continue;
       if (lockSpool(folder).kind === 'acquired') rmSync(folder, { recursive: true, force: true });
     } catch {
-      // Another wrapper removes it, or it is not ours.
+      // Another wrapper is removing it, or it belongs to another user.
     }
   }
 }

@@ -1,14 +1,16 @@
 /**
- * A place for lines that wait to be written: one buffer, used around and around. Their own buffers could be kept just as well, but under load they would live just
- * long enough to be collected late, and the process would hold many times of what waits. Pure but for its memory.
+ * Holds lines that wait to be written: one circular buffer. Keeping the lines' own buffers would
+ * work too, but under load they would live just long enough to be promoted to the old generation,
+ * and the process would hold many times the pending bytes. Pure except for its memory.
  *
- *   LR1  Lines leave in the order in which they came.
- *   LR2  What does not fit is given back as it is. Whoever keeps lines must bound them; this only saves garbage.
+ *   LR1  Lines leave in the order in which they were added.
+ *   LR2  A line that does not fit is returned unchanged. The owner of the lines must bound them;
+ *        the ring only reduces garbage.
  */
 
 export class LineRing {
   readonly #bytes: Buffer;
-  /** Where the next line goes, and where the oldest one begins. Equal when there is none. */
+  /** Where the next line goes, and where the oldest one begins. Equal when the ring is empty. */
   #head = 0;
   #tail = 0;
   #lines = 0;
@@ -17,7 +19,7 @@ export class LineRing {
     this.#bytes = Buffer.allocUnsafeSlow(size);
   }
 
-  /** The line, copied, or the line itself. */
+  /** Returns a copy of the line in the ring, or the line itself. */
   keep(line: Buffer): Buffer {
     const at = this.#placeFor(line.length);
     if (at === null) return line;
@@ -27,7 +29,7 @@ export class LineRing {
     return this.#bytes.subarray(at, this.#head);
   }
 
-  /** These are not needed any more: the oldest ones that `keep` gave, in their order. */
+  /** Frees these lines: the oldest ones that `keep` returned, in order. */
   release(lines: readonly Buffer[]): void {
     for (const line of lines) {
       if (line.buffer !== this.#bytes.buffer) continue;
@@ -40,7 +42,7 @@ export class LineRing {
     }
   }
 
-  /** A line lies in one piece: what is too little at the end is left out. */
+  /** A line is contiguous: free space at the end that is too small is skipped. */
   #placeFor(length: number): number | null {
     if (this.#lines === 0) return length <= this.#bytes.length ? 0 : null;
     // The free part is either behind the head and before the tail, or between the two.

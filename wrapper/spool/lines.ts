@@ -1,16 +1,22 @@
 /**
- * Which of the lines in a piece of a segment are whole. Pure.
+ * Decides which lines of a segment are intact. Pure.
  *
- * Beside each segment is an index with one record for each of its events: where its line ends, and a checksum. A record has a checksum of its own, over its
- * content and the event's seq, so it is either right or not there.
+ * Next to each segment is an index with one record per event: where its line ends, and a checksum.
+ * A record has a checksum of its own over its content and the event's seq, so it is either right or
+ * treated as missing.
  *
- *     bytes 0..3    end of the line in the segment        bytes 4..7    CRC-32 of the line        bytes 8..11    hash of these two and the seq
+ *     bytes 0..3     end of the line in the segment
+ *     bytes 4..7     CRC-32 of the line
+ *     bytes 8..11    hash of these two and the seq
  *
- *   LI1  A line that has a record is whole when its bytes have the checksum. So a wrong byte is found although the line is still JSON.
- *   LI2  A line without a record (a spool of 0.1.0; a process killed between the two writes; an index that is damaged itself) is whole when the
- *        coordinator would take it.
- *   LI3  A damaged line never moves the numbers of the lines behind it, as far as records or the next segment's name tell them.
- *   LI4  Nothing that the coordinator would refuse is called whole: one bad line would make it refuse its frame for ever.
+ *   LI1  A line with a record is intact if its bytes match the checksum. So a wrong byte is found
+ *        even if the line is still valid JSON.
+ *   LI2  A line without a record (a spool of 0.1.0; a process killed between the two writes; a
+ *        damaged index) is intact if the coordinator would accept it.
+ *   LI3  A damaged line never changes the numbers of the lines after it, as far as records or the
+ *        next segment's name determine them.
+ *   LI4  A line that the coordinator would refuse never counts as intact: one bad line would block
+ *        its frame forever.
  */
 
 import { crc32 } from 'node:zlib';
@@ -25,8 +31,9 @@ export interface LineRecord {
 }
 
 /**
- * Not a CRC, because a call into native code for each event costs more than this: each step is a bijection, so no single wrong number goes unnoticed.
- * It begins with a constant, so that a page of zeros is no right record.
+ * Not a CRC, because a native call per event costs more than this. Each step is a bijection, so no
+ * single wrong number goes unnoticed. It starts with a constant, so that a page of zeros is not a
+ * valid record.
  */
 function sumOfRecord(end: number, sum: number, seq: number): number {
   let hash = 0x9e3779b9;
@@ -39,7 +46,7 @@ function sumOfRecord(end: number, sum: number, seq: number): number {
   return hash >>> 0;
 }
 
-/** Records of lines that stand one behind the other from `position` on. */
+/** Records of consecutive lines, from `position`. */
 export function encodeRecords(lines: readonly Buffer[], firstSeq: number, position: number): Buffer {
   const records = Buffer.allocUnsafe(lines.length * RECORD_BYTES);
   const view = new DataView(records.buffer, records.byteOffset, records.length);
@@ -58,7 +65,7 @@ export function encodeRecords(lines: readonly Buffer[], firstSeq: number, positi
   return records;
 }
 
-/** Null when it is not there or damaged. */
+/** Null when it is missing or damaged. */
 export function readRecord(records: Buffer, index: number, seq: number): LineRecord | null {
   const at = index * RECORD_BYTES;
   if (at + RECORD_BYTES > records.length) return null;
@@ -67,10 +74,13 @@ export function readRecord(records: Buffer, index: number, seq: number): LineRec
   return records.readUInt32LE(at + 8) === sumOfRecord(end, sum, seq) ? { end, sum } : null;
 }
 
-/** What there is of one event: its line at `bytes[from, to)`, or what is known of a lost one. */
+/** What was found of one event: its line at `bytes[from, to)`, or what is known of a lost one. */
 export type ExaminedLine =
   | { kind: 'whole'; from: number; to: number; terminal: HoldfastEvent | null }
-  /** `bytes`: length of its line; null when that is not known. `certain`: it is one event, and not an unknown number of them. */
+  /**
+   * `bytes`: length of its line; null when unknown. `certain`: it is exactly one event, not an
+   * unknown number of them.
+   */
   | { kind: 'lost'; bytes: number | null; certain: boolean };
 
 export interface Piece {
@@ -81,19 +91,19 @@ export interface Piece {
   position: number;
   /** Records from that of `firstSeq` on. */
   records: Buffer;
-  /** How many events the piece has; null when only the piece itself tells. */
+  /** How many events the piece has; null when only the piece itself determines that. */
   count: number | null;
 }
 
 export interface Examined {
   lines: ExaminedLine[];
-  /** Bytes of a torn end: no event. */
+  /** Bytes of a torn end; they count as no event. */
   tornBytes: number;
 }
 
 const LOST_ONE: ExaminedLine = { kind: 'lost', bytes: null, certain: true };
 
-/** The line at `bytes[from, to)`, if the coordinator would take it (LI4). */
+/** The line at `bytes[from, to)`, if the coordinator would accept it (LI4). */
 function checked(bytes: Buffer, from: number, to: number): ExaminedLine | null {
   if (to <= from || bytes[to - 1] !== NEWLINE) return null;
   const line = checkEventLine(bytes.subarray(from, to - 1));
@@ -116,7 +126,7 @@ interface Part {
   bytes: number;
 }
 
-/** A wrong byte may be a line end too many: then one damaged line looks like two. */
+/** A wrong byte may be an extra line end: then one damaged line looks like two. */
 function withoutSurplus(parts: Part[], count: number): Part[] {
   let surplus = parts.length - count;
   const kept = parts.filter(({ line }, index) => {
@@ -129,8 +139,8 @@ function withoutSurplus(parts: Part[], count: number): Part[] {
 }
 
 /**
- * Gives the lines of a stretch to `count` events. Where there are fewer lines than events, the first damage stands for those that are missing; lines before and
- * behind it keep their numbers (LI3).
+ * Assigns the lines of a stretch to `count` events. If there are fewer lines than events, the first
+ * damage stands for the missing ones; lines before and after it keep their numbers (LI3).
  */
 function spread(parts: Part[], count: number): ExaminedLine[] {
   const kept = withoutSurplus(parts, count);
@@ -161,7 +171,7 @@ export function examine({ firstSeq, bytes, position, records, count }: Piece): E
   let at = 0;
   while (lines.length < recorded) {
     const index = lines.length;
-    // The next record there is: up to its end everything is known to be there.
+    // The next existing record: everything up to its end is known to exist.
     let next = index;
     let record = recordOf(next);
     while (record === null) {
@@ -175,7 +185,7 @@ export function examine({ firstSeq, bytes, position, records, count }: Piece): E
       const stretch = parts(at, Math.max(at, Math.min(end, bytes.length)));
       const last = stretch.at(-1);
       const whole = last?.line.kind === 'whole' ? last.line : null;
-      // The last line of the stretch has the record; those before it have none (LI2).
+      // The last line of the stretch has the record; the lines before it do not (LI2).
       const sound = whole !== null && whole.to === end && crc32(bytes.subarray(whole.from, whole.to)) === record.sum;
       const before = spread(sound ? stretch.slice(0, -1) : stretch, next - index);
       lines.push(...before, sound ? whole : LOST_ONE);
@@ -183,7 +193,7 @@ export function examine({ firstSeq, bytes, position, records, count }: Piece): E
     at = Math.max(at, end);
   }
 
-  // Behind the last record: what was written last, or all of it.
+  // After the last record: what was written last, or everything.
   const tail = parts(Math.min(at, bytes.length), bytes.length);
   if (count !== null) {
     lines.push(...spread(tail, count - lines.length));

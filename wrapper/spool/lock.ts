@@ -1,18 +1,22 @@
 /**
- * The lock of one spool: two wrappers that number events into the same files would each spoil the other's.
+ * The lock of one spool: two wrappers that number events into the same files would each spoil the
+ * other's.
  *
- * It is a symbolic link that points to no file: its target says who holds it. A link is made whole or not at all, fails when there is one, and at this length takes
- * no block of the disk, so that a spool on a full disk can be taken over and delivered, which is what frees the disk.
+ * It is a symbolic link that points to no file: its target says who holds it. A link is made whole
+ * or not at all, fails when there is one, and at this length takes no block of the disk, so that a
+ * spool on a full disk can be taken over and delivered, which is what frees the disk.
  *
  *   LK1  The lock appears whole or not at all.
- *   LK2  It is taken over only when its holder is gone: no process with that pid and that start. One that cannot be read (an empty file, as a loss of power leaves it)
- *        is taken over when no process is found that uses the folder.
+ *   LK2  It is taken over only when its holder is gone: no process with that pid and that start.
+ *        One that cannot be read (an empty file, as a loss of power leaves it) is taken over when
+ *        no process is found that uses the folder.
  *   LK3  Only the holder removes it.
  *
- * A lock of 0.1.0 is a file of JSON; it is understood. A wrapper of 0.1.0 takes a link for a lock that it cannot read, and leaves it alone.
+ * A lock of 0.1.0 is a file of JSON; it is understood. A wrapper of 0.1.0 takes a link for a lock
+ * that it cannot read, and leaves it alone.
  *
- * Accepted weakness: a spool shared by two hosts is not protected. A pid says nothing across hosts; the coordinator's claim (one
- * wrapperId, one epoch) still keeps the log right.
+ * Accepted weakness: a spool shared by two hosts is not protected. A pid says nothing across hosts;
+ * the coordinator's claim (one wrapperId, one epoch) still keeps the log right.
  */
 
 import { createHash } from 'node:crypto';
@@ -26,7 +30,10 @@ const ATTEMPTS = 5;
 
 export type SpoolLock = { kind: 'acquired'; release: () => void } | { kind: 'held'; pid: number | null };
 
-/** The start of a process, shortened: a link of up to 59 bytes lies in the inode on every common file system. */
+/**
+ * The start of a process, shortened: a link of up to 59 bytes lies in the inode on every common
+ * file system.
+ */
 const startMark = (start: string): string => createHash('sha256').update(start).digest('hex').slice(0, 12);
 
 const TARGET = /^holdfast\.(\d+)\.([0-9a-f]{12})\.([0-9a-z]+)$/;
@@ -61,7 +68,10 @@ function readFile(files: SpoolFiles, path: string): Found {
   }
 }
 
-/** A process other than this one that has a file of the folder open, or the folder among its arguments as a wrapper has it. */
+/**
+ * A process other than this one that has a file of the folder open, or the folder among its
+ * arguments as a wrapper has it.
+ */
 function userOf(directory: string): number | null {
   for (const { pid, command } of listProcesses()) {
     if (pid === process.pid) continue;
@@ -105,8 +115,9 @@ export function lockSpool(directory: string, files: SpoolFiles = nodeFiles): Spo
 }
 
 /**
- * LK2: the holder is gone. The lock is moved aside under our own name first: of two that reclaim at once only one moves it, and what was moved is looked at again,
- * because it may be a lock that was taken since the reading.
+ * LK2: the holder is gone. The lock is moved aside under our own name first: of two that reclaim at
+ * once only one moves it, and what was moved is looked at again, because it may be a lock that was
+ * taken since the reading.
  */
 function moveAside(files: SpoolFiles, path: string, found: Found, aside: string): void {
   try {

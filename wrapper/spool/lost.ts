@@ -1,10 +1,11 @@
 /**
- * Events that are not on the disk any more: what is sent in their place. Pure.
+ * Builds what is sent in place of events that are no longer on disk. Pure.
  *
- *   LO1  The seqs of lost events stay taken, so that every other event keeps its number. The first of them is a `gap` that counts them all; each other one is a
- *        placeholder, a `gap` of 0 events that readers do not show.
- *   LO2  What the coordinator had before (`trim`) is not lost.
- *   LO3  A gap says what is known. `unknown: true` says that there may be more than its counts.
+ *   LO1  The seqs of lost events stay taken, so that every other event keeps its number. The first
+ *        is a `gap` that counts them all; each other one is a placeholder, a `gap` of 0 events that
+ *        readers do not show.
+ *   LO2  Events that the coordinator already has (`trim`) are not lost.
+ *   LO3  A gap states what is known. `unknown: true` means that there may be more than its counts.
  */
 
 import { encodeEvent } from '../output/event-lines.ts';
@@ -14,7 +15,7 @@ export interface LostRange {
   firstSeq: number;
   lastSeq: number;
   bytes: number;
-  /** Its bytes, or the number of its events, may be more than is said here. */
+  /** Its bytes, or its number of events, may be larger than stated here. */
   unknown: boolean;
 }
 
@@ -28,7 +29,7 @@ export function gapLine({ firstSeq, lastSeq, bytes, unknown }: LostRange, at: nu
 export const placeholderLine = (at: number): Buffer =>
   encodeEvent({ type: 'gap', at, data: { events: 0, bytes: 0, reason: 'placeholder' } });
 
-/** No line that stands for a lost event is longer. */
+/** No placeholder line is longer. */
 const LINE_BYTES_MAX = 160;
 const CHUNK_EVENTS = Math.floor(CHUNK_BYTES_MAX / LINE_BYTES_MAX);
 
@@ -36,7 +37,7 @@ export class LostEvents {
   readonly #at: number;
   #ranges: LostRange[] = [];
 
-  /** `at`: the time that their gaps have. */
+  /** `at`: the time of their gaps. */
   constructor(at: number, ranges: readonly LostRange[] = []) {
     this.#at = at;
     this.#ranges = [...ranges];
@@ -50,14 +51,14 @@ export class LostEvents {
     this.#ranges.push(range);
   }
 
-  /** LO2. To be called once, before anything is read. */
+  /** LO2. Call once, before anything is read. */
   trim(ackedSeq: number): void {
     this.#ranges = this.#ranges
       .filter(({ lastSeq }) => lastSeq > ackedSeq)
       .map((range) => (range.firstSeq > ackedSeq ? range : { ...range, firstSeq: ackedSeq + 1, bytes: 0, unknown: true }));
   }
 
-  /** What is sent for these seqs (LO1). */
+  /** The lines to send for these seqs (LO1). */
   lines(firstSeq: number, count: number): Buffer {
     const placeholder = placeholderLine(this.#at);
     const lines = Array.from({ length: count }, (_, index) => {
@@ -68,7 +69,7 @@ export class LostEvents {
   }
 }
 
-/** Chunks of lost events. They are nowhere on the disk: their segment is null. */
+/** Chunks of lost events. They are not on disk: their segment is null. */
 export function chunksOfLost(firstSeq: number, lastSeq: number): Chunk[] {
   const chunks: Chunk[] = [];
   for (let seq = firstSeq; seq <= lastSeq; seq += CHUNK_EVENTS) {

@@ -1,7 +1,9 @@
 /**
- * The contiguous tail of what was written last: byte `p` of the segment is in the ring at `p % size`. While the coordinator keeps up, what is sent was written a moment
- * ago, and reading it back would be a detour. It is copied there, so that the buffers of the lines die young: kept themselves, they would live just long
- * enough to be collected late, and the process would grow to twice its size.
+ * The contiguous tail of the last writes: byte `p` of the segment is in the ring at `p % size`.
+ * While the coordinator keeps up, events are sent right after they were written, and reading them
+ * back from disk would be wasteful. They are copied here, so that the buffers of the lines die
+ * young: kept themselves, they would be promoted to the old generation, and the process would grow
+ * to twice its size.
  */
 export class RecentBytes {
   readonly #ring: Buffer;
@@ -15,7 +17,7 @@ export class RecentBytes {
     return this.#tail.to - this.#tail.from;
   }
 
-  /** These stand at `position` of the segment now. */
+  /** Stores these bytes, which are at `position` of the segment. */
   keep(buffers: readonly Buffer[], segment: number, position: number): void {
     const tail = this.#tail;
     if (tail.segment !== segment || tail.to !== position) this.#tail = { segment, from: position, to: position };
@@ -26,7 +28,7 @@ export class RecentBytes {
     this.#tail = { segment: 0, from: 0, to: 0 };
   }
 
-  /** False when not all of it is here. */
+  /** False when some of it is not in the ring. */
   read(segment: number, position: number, target: Buffer): boolean {
     const { segment: kept, from, to } = this.#tail;
     if (kept !== segment || position < from || position + target.length > to) return false;

@@ -1,12 +1,17 @@
 /**
- * Reads the segments that an earlier boot left: where each event is, which are lost, and where the numbering goes on. It needs no free disk.
+ * Reads the segments that an earlier boot left: where each event is, which are lost, and where the
+ * numbering continues. It needs no free disk space.
  *
- *   RC1  Every line is checked (spool-lines). What is whole is kept under its number; what is not is lost, and is named as such.
- *   RC2  Memory is one segment, however many there are.
- *   RC3  A torn end behind the last record of the last segment is cut off. It was never sent, because sending begins after both writes have returned.
- *   RC4  The name of a segment is the seq of its first event. So the next segment tells how many events a damaged one had. Where two overlap, the later one
- *        holds what was written last, as far as it has anything whole.
- *   RC5  Nothing follows a terminal fact on the wire. One that stands before whole events is given back in `displacedEnd`, to be said again at the end.
+ *   RC1  Every line is checked (lines.ts). An intact line keeps its number; a damaged one is lost
+ *        and is reported.
+ *   RC2  Memory is bounded by one segment, however many there are.
+ *   RC3  A torn end after the last record of the last segment is cut off. It was never sent,
+ *        because sending begins after both writes have returned.
+ *   RC4  The name of a segment is the seq of its first event. So the next segment determines how
+ *        many events a damaged one had. Where two overlap, the later one wins, as far as it has
+ *        intact lines.
+ *   RC5  Nothing follows a terminal fact on the wire. One that stands before intact events is
+ *        returned in `displacedEnd`, to be appended again at the end.
  */
 
 import { join } from 'node:path';
@@ -18,7 +23,10 @@ import { CHUNK_BYTES_MAX, type Chunk } from './sender.ts';
 
 const SEGMENT_PATTERN = /^([1-9]\d*)\.ndjson$/;
 const INDEX_PATTERN = /^([1-9]\d*)\.index$/;
-/** A segment further away than this from the one before it is no segment of this spool: 1 GiB holds fewer events. */
+/**
+ * A segment further away than this from the one before it does not belong to this spool: 1 GiB
+ * holds fewer events.
+ */
 const MISSING_EVENTS_MAX = 20_000_000;
 
 export const segmentPath = (directory: string, segment: number): string => join(directory, `${segment}.ndjson`);
@@ -30,7 +38,10 @@ const numbersOf = (names: readonly string[], pattern: RegExp): number[] =>
     .filter(Number.isSafeInteger)
     .sort((a, b) => a - b);
 
-/** First seqs of the segments there are, rising; also of one of which only the index is left. None when there is no folder. */
+/**
+ * First seqs of the existing segments, ascending, including those of which only the index is left.
+ * Empty when there is no folder.
+ */
 export function listSegments(directory: string, files: SpoolFiles = nodeFiles): number[] {
   let names: string[];
   try {
@@ -45,14 +56,17 @@ export interface Recovered {
   segments: number[];
   chunks: Chunk[];
   nextSeq: number;
-  /** Length of the last segment: where writing goes on. Null when the next event begins a segment of its own. */
+  /**
+   * Length of the last segment: where writing continues. Null when the next event begins a new
+   * segment.
+   */
   position: number | null;
-  /** The terminal fact, when it is the last event: nothing may be appended. */
+  /** The terminal fact, if it is the last event: nothing may be appended. */
   end: HoldfastEvent | null;
   displacedEnd: HoldfastEvent | null;
   cutBytes: number;
   lost: LostRange[];
-  /** Files that are not understood, and left alone. */
+  /** Unknown files, left alone. */
   strange: string[];
 }
 
@@ -72,7 +86,7 @@ function readOrEmpty(files: SpoolFiles, path: string): Buffer {
   }
 }
 
-/** Groups what is found, event by event, into chunks and lost ranges. */
+/** Groups events, one by one, into chunks and lost ranges. */
 class Collector {
   readonly chunks: Chunk[] = [];
   readonly lost: LostRange[] = [];
@@ -86,7 +100,7 @@ class Collector {
     const bytes = line.to - line.from;
     const last = this.chunks.at(-1);
     const joins = last?.segment === segment && last.position + last.bytes === line.from && last.bytes + bytes <= CHUNK_BYTES_MAX;
-    // A terminal fact is a chunk of its own, so that it can be taken out again (RC5).
+    // A terminal fact is a chunk of its own, so that it can be removed again (RC5).
     if (joins && !line.terminal) {
       last.count += 1;
       last.bytes += bytes;
@@ -125,7 +139,10 @@ class Collector {
   }
 }
 
-/** What is on the disk of one segment. `count`: how many events it has; null when it tells that itself. */
+/**
+ * What is on disk of one segment. `count`: its number of events; null when the segment itself
+ * determines that.
+ */
 function readSegment(files: SpoolFiles, directory: string, segment: number, count: number | null) {
   const bytes = readOrEmpty(files, segmentPath(directory, segment));
   const records = readOrEmpty(files, indexPath(directory, segment));
@@ -135,7 +152,7 @@ function readSegment(files: SpoolFiles, directory: string, segment: number, coun
     ...examined,
     length: bytes.length,
     recorded: Math.floor(records.length / RECORD_BYTES),
-    /** There are more whole events than there is place for. */
+    /** There are more intact events than seqs for them. */
     overlaps: count !== null && own.lines.slice(count).some(({ kind }) => kind === 'whole'),
     hollow: own.lines.every(({ kind }) => kind === 'lost'),
   };
@@ -154,7 +171,8 @@ export function recoverSegments(files: SpoolFiles, directory: string): Recovered
     const isStrange = (following: number) => following - segment > MISSING_EVENTS_MAX;
     strange.push(...found.filter(isStrange).map((following) => segmentPath(directory, following)));
     found = found.filter((following) => !isStrange(following));
-    let read = readSegment(files, directory, segment, found[0] === undefined ? null : found[0] - segment); // RC2
+    // RC2
+    let read = readSegment(files, directory, segment, found[0] === undefined ? null : found[0] - segment);
     while (read.overlaps && readSegment(files, directory, found[0] as number, null).hollow) {
       strange.push(segmentPath(directory, found.shift() as number)); // RC4
       read = readSegment(files, directory, segment, found[0] === undefined ? null : found[0] - segment);
@@ -170,7 +188,8 @@ export function recoverSegments(files: SpoolFiles, directory: string): Recovered
     cutBytes = read.tornBytes;
     const intact = read.lines.every(({ kind }) => kind === 'whole') && read.recorded <= read.lines.length;
     const goesOn = intact && nextSeq === segment + read.lines.length;
-    // Where anything is lost the next event begins a segment of its own: records of this one may speak of bytes that are not there.
+    // If anything is lost, the next event begins a new segment: records of this one may refer to
+    // missing bytes.
     if (goesOn && cutOff(files, segmentPath(directory, segment), read.length - cutBytes, cutBytes))
       position = read.length - cutBytes;
   }

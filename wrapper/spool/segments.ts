@@ -1,13 +1,17 @@
 /**
- * The segment files of a spool, `<firstSeq>.ndjson` with its index `<firstSeq>.index` beside it: line k of it is event firstSeq + k.
+ * The segment files of a spool, `<firstSeq>.ndjson` with its index `<firstSeq>.index`: line k is
+ * event firstSeq + k.
  *
- * Owns: which segments there are, the open files, where the next line goes, the recent bytes in memory.
- * Does not own: what waits to be written, the numbering, what is acked (spool).
+ * Owns: the list of segments, the open files, where the next line goes, the recent bytes in memory.
+ * Does not own: pending lines, the numbering, what is acked (spool).
  *
- *   SG1  A line is `committed` after it and its record are written. Until then its place may be written again.
- *   SG2  A segment that begins has no file before its first write, and no other segment has its number.
- *   SG3  What is read back from disk is checked. A line that is not whole any more is replaced by a gap under its number.
- *   SG4  When the folder is removed, the segment that was being written can still be read through its open file, until all of it is acked.
+ *   SG1  A line is `committed` after it and its record are written. Until then its position may be
+ *        overwritten.
+ *   SG2  A new segment has no file before its first write, and no other segment has its number.
+ *   SG3  What is read back from disk is checked. A damaged line is replaced by a gap under its
+ *        number.
+ *   SG4  When the folder is removed, the current segment can still be read through its open file
+ *        until all of it is acked.
  */
 
 import { WINDOW_BYTES } from '../../protocol/index.ts';
@@ -19,7 +23,7 @@ import { indexPath, listSegments, type Recovered, segmentPath } from './recovery
 import type { Chunk } from './sender.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
-/** On a disk that was full once, segments are short, so that what is acked is given back in small pieces. */
+/** After a full disk, segments are short, so that acked events free space in small steps. */
 const SHORT_SEGMENT_BYTES = 64 * 1024;
 
 interface OpenFile {
@@ -45,22 +49,22 @@ export class Segments {
   readonly #files: SpoolFiles;
   readonly #directory: string;
   readonly #now: () => number;
-  /** First seqs, rising; the last one is being written unless `#sealed`. */
+  /** First seqs, ascending; the last one is the current segment unless `#sealed`. */
   #segments: number[];
-  /** The next line begins a segment of its own. */
+  /** The next line begins a new segment. */
   #sealed: boolean;
   #position: number;
   #writing: OpenFile | null = null;
   #index: OpenFile | null = null;
   #reading: OpenFile | null = null;
-  /** Open files of segments that have no name any more (SG4). */
+  /** Open files of segments that were unlinked (SG4). */
   #nameless: OpenFile[] = [];
   #short = false;
   readonly #recent = new RecentBytes(WINDOW_BYTES);
   readonly #onDamage: (segment: number) => void;
   readonly #damaged = new Set<number>();
 
-  /** `onDamage`: something of the segment could not be read back; once for each. */
+  /** `onDamage`: a part of the segment could not be read back; called once per segment. */
   constructor(
     { files, directory, now, onDamage }: SegmentsOptions,
     { segments, position }: Pick<Recovered, 'segments' | 'position'>,
@@ -78,14 +82,17 @@ export class Segments {
     return this.#recent.bytes;
   }
 
-  /** Where the event `seq` goes: at the end of the last segment, or at the start of its own. */
+  /** Where the event `seq` goes: to the end of the last segment, or to the start of a new one. */
   place(seq: number): Place {
     if (!this.#sealed && this.#position >= this.#segmentBytes) this.seal();
     if (this.#sealed) return { segment: seq, position: 0, room: this.#segmentBytes };
     return { segment: this.#segments.at(-1) as number, position: this.#position, room: this.#segmentBytes - this.#position };
   }
 
-  /** Writes at a place that was given in this turn, `offset` bytes further. Resolves with the bytes that were taken, at least one; rejects when none were. */
+  /**
+   * Writes at a position returned in this turn, plus `offset` bytes. Resolves with the number of
+   * bytes written, at least one; rejects when no byte was.
+   */
   async write({ segment, position }: Place, buffers: Buffer[], offset: number): Promise<number> {
     if (this.#writing?.segment !== segment) {
       if (offset > 0) throw new Error('the segment is another one by now');
@@ -103,7 +110,10 @@ export class Segments {
     return written;
   }
 
-  /** SG1. `lines`, from `seq` on, were written as a whole at this place. (The segment may have lost its name meanwhile.) */
+  /**
+   * SG1. `lines`, from `seq` on, were written completely at this position. (The segment may have
+   * been unlinked meanwhile.)
+   */
   commit({ segment, position }: Place, seq: number, lines: readonly Buffer[]): void {
     if (!this.#sealed) {
       this.#writeRecords(segment, seq, lines);
@@ -112,29 +122,32 @@ export class Segments {
     this.#recent.keep(lines, segment, position);
   }
 
-  /** The next line begins a segment of its own. */
+  /** The next line begins a new segment. */
   seal(): void {
     this.#sealed = true;
     this.#closeWriting();
   }
 
-  /** From here on segments are short. */
+  /** From now on segments are short. */
   shorten(): void {
     this.#short = true;
   }
 
-  /** Resolves when what was written last is on the medium. A failure changes nothing. */
+  /** Resolves when the last write is synced. A failure changes nothing. */
   async flush(): Promise<void> {
     for (const open of [this.#writing, this.#index]) if (open) await this.#files.flush(open.file).catch(() => {});
   }
 
-  /** Removes the segments of which all is acked. The last one stays: it is being written. */
+  /** Removes fully acked segments. The last one stays: it is being written. */
   release(ackedSeq: number): void {
     while (this.#segments.length > 1 && (this.#segments[1] as number) <= ackedSeq + 1)
       this.#remove(this.#segments.shift() as number);
   }
 
-  /** All that is stored is acked: removes every segment, also the one that is being written. False when that makes no room. */
+  /**
+   * All stored events are acked: removes every segment, including the current one. False when that
+   * frees no space.
+   */
   releaseAll(): boolean {
     const makesRoom = this.#segments.length > 1 || (this.#segments.length === 1 && this.#position > 0);
     if (!makesRoom) return false;
@@ -144,16 +157,19 @@ export class Segments {
     return true;
   }
 
-  /** The folder is another one: nothing of what was written has a name any more. */
+  /** The folder was replaced: every written segment is unlinked. */
   lostNames(): void {
-    // Not closed: a write of it may be under way.
+    // Not closed: a write to it may be in flight.
     if (this.#writing) this.#nameless.push(this.#writing);
     this.#writing = null;
     this.seal();
     this.#stopReading();
   }
 
-  /** Copies a chunk into `target`, or gives other lines for the same events when it is damaged (SG3). Throws when the reason will pass. */
+  /**
+   * Copies a chunk into `target`, or returns replacement lines for the same events when it is
+   * damaged (SG3). Throws when the failure is temporary.
+   */
   read(chunk: Chunk & { segment: number }, target: Buffer): Buffer {
     if (this.#recent.read(chunk.segment, chunk.position, target)) return target;
     const read = this.#readFile(chunk.segment, chunk.position, target);
@@ -170,17 +186,17 @@ export class Segments {
   close(): void {
     this.#closeWriting();
     this.#stopReading();
-    // Also the one that was being written, if it has no name.
+    // Includes the current segment, if it was unlinked.
     for (const { file } of this.#nameless.splice(0)) this.#files.close(file);
   }
 
-  /** All of it; other files in the folder stay. */
+  /** Everything of the spool; other files in the folder stay. */
   removeAll(): void {
     this.close();
     for (const segment of listSegments(this.#directory, this.#files)) this.#remove(segment);
   }
 
-  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the rest ───────────────────────────────────────────────────────────────────────────────────
 
   get #segmentBytes(): number {
     return this.#short ? SHORT_SEGMENT_BYTES : SEGMENT_BYTES;
@@ -194,7 +210,7 @@ export class Segments {
     this.#files.remove(indexPath(this.#directory, segment));
   }
 
-  /** Without its record a line is checked less well (LI2); that is no reason to stop. */
+  /** Without its record a line is checked less strictly (LI2); that is not fatal. */
   #writeRecords(segment: number, seq: number, lines: readonly Buffer[]): void {
     const records = encodeRecords(lines, seq, this.#position);
     try {
@@ -210,7 +226,10 @@ export class Segments {
     }
   }
 
-  /** Synchronous on purpose: at most a frame, mostly from the page cache, and no other turn can slip in between plan and send. */
+  /**
+   * Synchronous on purpose: at most a frame, mostly from the page cache, and no other turn can run
+   * between plan and send.
+   */
   #readFile(segment: number, position: number, target: Buffer): number {
     const nameless = this.#nameless.find((each) => each.segment === segment);
     try {
@@ -228,7 +247,7 @@ export class Segments {
       return read;
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
-      if (isMissing(error) || code === 'EIO') return 0; // It will be no better the next time.
+      if (isMissing(error) || code === 'EIO') return 0; // A retry would give the same result.
       throw error;
     }
   }
@@ -277,7 +296,10 @@ export class Segments {
     this.#reading = null;
   }
 
-  /** A segment that was removed from outside stays open, because there is no other way to read it (SG4). */
+  /**
+   * A segment that was removed from outside stays open, because there is no other way to read it
+   * (SG4).
+   */
   #closeWriting(): void {
     const writing = this.#writing;
     if (writing) {

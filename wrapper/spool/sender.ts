@@ -1,9 +1,9 @@
 /**
- * What to send next, and what need not be kept any longer. A state machine without I/O and without a clock (`now` is an argument): delivery
- * drives it with real sockets, the simulator with made-up ones.
+ * Decides what to send next, and what can be released. A state machine without I/O or a clock
+ * (`now` is an argument): delivery drives it with real sockets, the simulator with simulated ones.
  *
- * Owns: the list of chunks that are stored and not acked (where they are, not what they say), how far they were sent in this epoch, and what the acks
- * say about the line (line-rate).
+ * Owns: the list of stored, unacked chunks (their location, not their content), how far they were
+ * sent in this epoch, and what the acks reveal about the line (line-rate).
  * Does not own: the bytes (spool), the socket (connection), any timer.
  *
  *                       appended                     appended, next, ack, nack
@@ -13,36 +13,47 @@
  *                        ▲                              │
  *                        └───────── disconnected ───────┘
  *
- *   SND1  Chunks are contiguous: each begins where the one before it ends, and nothing is sent out of order.
- *   SND2  What is not acked is never forgotten; what a fault says changes nothing.
- *   SND3  After a welcome everything above its ackedSeq is sent (again). The receiver drops what it knows.
- *   SND4  With nothing in flight the next events leave at once; else they gather until an ack comes or a frame is full. At most
- *         `windowBytes` are in flight, and at most what the line has shown to carry; except that a single frame may always be.
- *   SND5  A nack for what is acked is stale. One that comes from frames sent before the last rewind is stale too. More than
- *         `REWINDS_MAX` rewinds without an ack in between is no network's doing: a fault.
- *   SND6  An event that the line cannot carry (line-rate) is replaced by a gap, so that the rest arrives. Only an event that is longer than
- *         a chunk can be; it is a chunk of its own, and so goes alone.
+ *   SND1  Chunks are contiguous: each begins where the previous one ends, and nothing is sent out
+ *         of order.
+ *   SND2  Unacked events are never dropped; a fault changes no state.
+ *   SND3  After a welcome everything above its ackedSeq is sent (again). The receiver drops
+ *         duplicates.
+ *   SND4  With nothing in flight the next events are sent at once; otherwise they are batched until
+ *         an ack arrives or a frame is full. At most `windowBytes` are in flight, and at most what
+ *         the line has proven to carry; a single frame is always allowed.
+ *   SND5  A nack for acked events is stale. A nack for frames sent before the last rewind is stale
+ *         too. More than `REWINDS_MAX` rewinds without an ack in between cannot be caused by the
+ *         network: a fault.
+ *   SND6  An event that the line cannot carry (line-rate) is replaced by a gap, so that the rest
+ *         arrives. This can only be an event longer than a chunk; it is a chunk of its own, and so
+ *         is sent alone.
  */
 
 import { WRAPPER_TIMES } from '../times.ts';
 import { answerDelayMs, FLIGHT_BYTES_MIN, type Flight, LineRate, OversizeWatch } from '../transport/line-rate.ts';
 
-/** A run of stored events, as the spool wrote them. `segment` and `position` say where; the sender only compares them. */
+/**
+ * A run of stored events, as the spool wrote them. `segment` and `position` are the location; the
+ * sender only compares them.
+ */
 export interface Chunk {
   firstSeq: number;
   count: number;
   /** Length with the line end of each event. */
   bytes: number;
-  /** Null: nothing of it is on disk any more, and something else is sent for its events. */
+  /** Null: it is not on disk any more, and a replacement is sent for its events. */
   segment: number | null;
   position: number;
 }
 
 export const lastSeqOf = ({ firstSeq, count }: Pick<Chunk, 'firstSeq' | 'count'>): number => firstSeq + count - 1;
 
-/** What goes into a frame or stays out of it as one, so at most what a line of unknown rate is given. A full spool (1 GiB) is a list of 65,536. */
+/**
+ * Goes into a frame as a whole or not at all, so it is at most what a line of unknown rate is
+ * given. A full spool (1 GiB) is a list of 65,536.
+ */
 export const CHUNK_BYTES_MAX = FLIGHT_BYTES_MIN;
-/** Room for the header line of an events frame. */
+/** Space for the header line of an events frame. */
 export const FRAME_HEADER_BYTES = 128;
 export const REWINDS_MAX = 3;
 
@@ -51,14 +62,14 @@ export interface FramePlan {
   count: number;
   bytes: number;
   chunks: Chunk[];
-  /** The line cannot carry this one event: a gap takes its place (SND6). */
+  /** The line cannot carry this one event: a gap replaces it (SND6). */
   tooLarge: boolean;
 }
 
 export interface SenderLimits {
   frameBytes: number;
   windowBytes: number;
-  /** The coordinator gives up a connection that is silent for so long. */
+  /** The coordinator closes a connection that is silent for this long. */
   silenceMs: number;
 }
 
@@ -70,16 +81,21 @@ interface SentFrame {
 
 export type WelcomeOutcome =
   | { kind: 'resumed'; releasedBytes: number }
-  /** The receiver has more than we do: our tail was lost. Numbering goes on behind what it has. */
+  /**
+   * The receiver has more than this spool: its tail was lost. Numbering continues after the
+   * receiver's last event.
+   */
   | { kind: 'behind'; nextSeq: number; releasedBytes: number }
-  /** The receiver asks for what it has acknowledged before, and what is therefore gone here. */
+  /** The receiver asks for events that it acked before, and that were therefore removed here. */
   | { kind: 'history_lost'; ackedSeq: number; earliest: number };
 
 export type AckOutcome = { kind: 'acked'; releasedBytes: number } | { kind: 'stale' } | { kind: 'fault'; why: string };
 export type NackOutcome = { kind: 'rewound' } | { kind: 'stale' } | { kind: 'fault'; why: string };
 
 export class Sender {
-  /** Chunks from `#head` on are not acked; the first `#sentChunks` of them were sent in this epoch. */
+  /**
+   * Chunks from `#head` on are not acked; the first `#sentChunks` of them were sent in this epoch.
+   */
   #chunks: Chunk[] = [];
   #head = 0;
   #sentChunks = 0;
@@ -100,8 +116,8 @@ export class Sender {
   readonly #slowestBytesPerSecond: number;
 
   /**
-   * `nextSeq`: the seq of the first event that will be appended. A simulator makes chunks small, to get many with few bytes.
-   * `slowestBytesPerSecond`: the slowest line that is served.
+   * `nextSeq`: the seq of the next appended event. A simulator uses small chunks, to get many from
+   * few bytes. `slowestBytesPerSecond`: the slowest supported line.
    */
   constructor(nextSeq = 1, chunkBytesMax = CHUNK_BYTES_MAX, slowestBytesPerSecond = WRAPPER_TIMES.slowestUplinkBytesPerSecond) {
     this.#chunkBytesMax = chunkBytesMax;
@@ -127,22 +143,26 @@ export class Sender {
   get unackedBytes(): number {
     return this.#sentBytes + this.#unsentBytes;
   }
-  /** What the index costs: chunks, not events. */
+  /** The cost of the index: chunks, not events. */
   get chunkCount(): number {
     return this.#chunks.length - this.#head;
   }
   get connected(): boolean {
     return this.#connected;
   }
-  /** How long what is in flight may hold up the answer to what is sent now. */
+  /** How long the bytes in flight may delay the answer to what is sent now. */
   get answerDelayMs(): number {
     const { bytesPerSecond } = this.#line;
     return answerDelayMs({ inflightBytes: this.#sentBytes, bytesPerSecond }, this.#slowestBytesPerSecond);
   }
 
-  /** The chunk is in the spool. Small neighbours that were not sent yet become one, so that a long backlog stays a short list. */
+  /**
+   * The chunk is in the spool. Small unsent neighbours are merged, so that a long backlog stays a
+   * short list.
+   */
   appended(chunk: Chunk): void {
-    if (chunk.firstSeq !== this.#nextSeq) throw new Error(`chunk ${chunk.firstSeq} does not follow ${this.#nextSeq - 1}`); // SND1
+    // SND1
+    if (chunk.firstSeq !== this.#nextSeq) throw new Error(`chunk ${chunk.firstSeq} does not follow ${this.#nextSeq - 1}`);
     this.#nextSeq = lastSeqOf(chunk) + 1;
     this.#unsentBytes += chunk.bytes;
     const last = this.#chunks.length - this.#head > this.#sentChunks ? this.#chunks.at(-1) : undefined;
@@ -155,23 +175,26 @@ export class Sender {
     else this.#chunks.push(chunk);
   }
 
-  /** First seq of what there is; `nextSeq` when there is nothing. */
+  /** First seq in the spool; `nextSeq` when it is empty. */
   get earliestSeq(): number {
     return this.#chunks[this.#head]?.firstSeq ?? this.#nextSeq;
   }
 
-  /** Puts something in the place of events that are lost, right before all there is. To be called before the first welcome. */
+  /** Inserts replacements for lost events before all chunks. Call before the first welcome. */
   prepended(chunks: readonly Chunk[]): void {
     const [first] = chunks;
     if (!first) return;
-    if (lastSeqOf(chunks.at(-1) as Chunk) !== this.earliestSeq - 1) throw new Error(`chunks do not end before ${this.earliestSeq}`); // SND1
+    // SND1
+    if (lastSeqOf(chunks.at(-1) as Chunk) !== this.earliestSeq - 1) throw new Error(`chunks do not end before ${this.earliestSeq}`);
     this.#chunks = [...chunks, ...this.#chunks.slice(this.#head)];
     this.#head = 0;
     this.#unsentBytes += chunks.reduce((sum, { bytes }) => sum + bytes, 0);
     this.#ackedSeq = first.firstSeq - 1;
   }
 
-  /** Of a welcome after the first one: why it does not fit to what was acked and made. Changes nothing. */
+  /**
+   * For a welcome after the first: why it contradicts what was acked or created. Changes nothing.
+   */
   refusalOf(ackedSeq: number): string | null {
     if (ackedSeq >= this.#nextSeq) return `the coordinator has ${ackedSeq} events, but there are only ${this.#nextSeq - 1}`;
     if (ackedSeq < this.earliestSeq - 1) return `the coordinator asks for event ${ackedSeq + 1}, which it acknowledged before`;
@@ -225,13 +248,16 @@ export class Sender {
     if (this.#rewinds > REWINDS_MAX) return { kind: 'fault', why: `nack expects ${expected} again and again` };
     let index = this.#head;
     while (lastSeqOf(this.#chunks[index] as Chunk) < expected) index += 1;
-    // Each frame behind the one that is missing may still be answered with the same nack.
+    // Each frame after the missing one may be answered with the same nack.
     this.#staleNacks = { expected, left: Math.max(0, this.#frames.filter(({ lastSeq }) => lastSeq >= expected).length - 1) };
     this.#rewindTo(index);
     return { kind: 'rewound' };
   }
 
-  /** The next frame to send, marked as sent; null when there is nothing to send, or when waiting makes a better frame. */
+  /**
+   * The next frame to send, marked as sent; null when there is nothing to send, or when waiting
+   * gives a fuller frame.
+   */
   next(now: number): FramePlan | null {
     if (!this.#connected || this.#unsentBytes === 0) return null;
     const room = Math.min(this.#limits.frameBytes - FRAME_HEADER_BYTES, this.#line.frameBytesMax);
@@ -260,7 +286,7 @@ export class Sender {
     return { seq: first.firstSeq, count: lastSeqOf(last) - first.firstSeq + 1, bytes, chunks, tooLarge };
   }
 
-  /** What an ack says about the line. */
+  /** Measures the line with an ack. */
   #measure(ackedSeq: number, now: number): void {
     let bytes = 0;
     let newest: SentFrame | null = null;
@@ -272,7 +298,9 @@ export class Sender {
     if (newest) this.#line.acked(newest.flight, bytes, now);
   }
 
-  /** The connection ends. Whether the oldest event in flight may be too large for the line. */
+  /**
+   * The connection ended. Returns whether the oldest event in flight may be too large for the line.
+   */
   #watchOversize(now: number): void {
     const [oldest] = this.#frames;
     const chunk = this.#chunks[this.#head];
@@ -281,7 +309,10 @@ export class Sender {
     this.#oversize.lost(event, { silenceMs: this.#limits.silenceMs, slowestBytesPerSecond: this.#slowestBytesPerSecond });
   }
 
-  /** Forgets the chunks that are acked as a whole. One that is acked in part stays as it is; its known prefix is dropped by the receiver. */
+  /**
+   * Releases fully acked chunks. A partly acked chunk stays unchanged; the receiver drops its known
+   * prefix.
+   */
   #release(ackedSeq: number): number {
     let released = 0;
     for (let chunk = this.#chunks[this.#head]; chunk && lastSeqOf(chunk) <= ackedSeq; chunk = this.#chunks[this.#head]) {
@@ -294,7 +325,8 @@ export class Sender {
         this.#unsentBytes -= chunk.bytes;
       }
     }
-    // The list is cut now and then rather than at each ack, which would move the rest of it each time.
+    // The list is compacted occasionally and not at each ack, which would move the rest of it each
+    // time.
     if (this.#head > 1024 && this.#head * 2 > this.#chunks.length) {
       this.#chunks = this.#chunks.slice(this.#head);
       this.#head = 0;
@@ -303,7 +335,7 @@ export class Sender {
     return released;
   }
 
-  /** Chunks from this index on count as not sent. */
+  /** Chunks from this index on count as unsent. */
   #rewindTo(index: number): void {
     const firstSeq = this.#chunks[index]?.firstSeq ?? this.#nextSeq;
     for (let at = index; at < this.#head + this.#sentChunks; at += 1) {

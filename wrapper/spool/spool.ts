@@ -1,21 +1,28 @@
 /**
- * The spool: every event gets its seq and its place on disk here, before anybody may send it.
+ * The spool: assigns each event its seq and its place on disk, before it may be sent.
  *
- * Owns: the numbering, the queue of lines that wait to be written, the lock, the state and identity files.
- * Does not own: the segment files (spool-segments), what is acked (sender), who is connected, the child. It says when it is too full; the supervisor pauses the
- * child.
+ * Owns: the numbering, the queue of lines to write, the lock, the state and identity files.
+ * Does not own: the segment files (segments), what is acked (sender), the connection, the child. It
+ * reports when it is too full; the supervisor pauses the child.
  *
- *   SP1  A chunk is announced (`onStored`) after its write has returned. So whatever was sent survives a SIGKILL of this process. Only the terminal fact is flushed
- *        to the medium, in the background: after a crash of the host the coordinator may know more than the spool; see `skipTo`.
- *   SP2  Order of the calls to `append` = order of seqs = order on disk = order of announcements. One write is under way at a time.
- *   SP3  A failed write is repeated at the same position until it succeeds, or the spool is given up. Until then nothing is dropped.
- *   SP4  Memory is bounded: lines that wait to be written (the child is paused at `QUEUE_BYTES_MAX`) and a tail of recent bytes. All else is read back from disk.
+ *   SP1  A chunk is announced (`onStored`) after its write has returned. So whatever was sent
+ *        survives a SIGKILL of this process. Only the terminal fact is synced, in the background:
+ *        after a crash of the host the coordinator may have more than the spool; see `skipTo`.
+ *   SP2  Order of the calls to `append` = order of seqs = order on disk = order of announcements.
+ *        One write is in flight at a time.
+ *   SP3  A failed write is retried at the same position until it succeeds, or the spool is
+ *        abandoned. Until then nothing is dropped.
+ *   SP4  Memory is bounded: pending lines (the child is paused at `QUEUE_BYTES_MAX`) and a tail of
+ *        recent bytes. Everything else is read back from disk.
  *   SP5  Nothing follows a terminal fact.
- *   SP6  A segment is deleted when all of it is acked, never before.
- *   SP7  On a full disk what fits is written and announced, and what is acked is given back, also of the segment that is being written. So a job goes on, slowly, on
- *        any disk that takes its longest line.
- *   SP8  A folder that was removed is made again, with lock, identity and state. What was only there is a gap.
- *   SP9  A spool that was given up drops what it could not write, behind one gap, and keeps that gap and the terminal fact in memory.
+ *   SP6  A segment is deleted when all of it is acked, never earlier.
+ *   SP7  On a full disk the lines that fit are written and announced, and acked space is freed,
+ *        including that of the current segment. So a job continues, slowly, on any disk that holds
+ *        its longest line.
+ *   SP8  A removed folder is created again, with lock, identity and state. Events that were only in
+ *        it become a gap.
+ *   SP9  An abandoned spool drops its pending lines, behind one gap, and keeps that gap and the
+ *        terminal fact in memory.
  */
 
 import { encodeEvent } from '../output/event-lines.ts';
@@ -52,17 +59,17 @@ export interface SpoolOptions {
   bootId: string;
   limitBytes?: number;
   now?: () => number;
-  /** Tests make the disk fail here. */
+  /** Tests simulate disk failures here. */
   files?: SpoolFiles;
 }
 
 export interface SpoolHandlers {
   onStored(chunk: Chunk): void;
-  /** Why the child should not write more now; called with each change. */
+  /** Why the child should be paused now; called with each change. */
   onPressure(pressure: SpoolPressure): void;
-  /** Once per run of failures, and once more when it is over. */
+  /** Called once per run of failures, and once more when it is over. */
   onWriteFailure(message: string | null): void;
-  /** Something of the spool is gone, in words. */
+  /** A part of the spool was lost; the text describes it. */
   onDamage(message: string): void;
 }
 
@@ -73,9 +80,9 @@ export type SpoolOpening =
       kind: 'opened';
       spool: Spool;
       recovered: Recovered;
-      /** An earlier boot has begun the job or left events, or that cannot be known any more. */
+      /** An earlier boot has begun the job or left events, or that is unknown. */
       crashed: boolean;
-      /** What was found damaged, in words. */
+      /** A description of the damage that was found. */
       damage: string[];
     }
   | { kind: 'locked'; pid: number | null }
@@ -114,18 +121,21 @@ export class Spool {
   #failing = false;
   #pressure: SpoolPressure = 'none';
   #closed = false;
-  /** Ends the wait of a failed write early: something was acked. */
+  /** Ends the wait after a failed write early, because something was acked. */
   #wake: () => void = () => {};
 
-  /** Stored and not acked, plus what waits to be written: what the limit is about. */
+  /** Stored and not acked, plus lines that wait to be written: the limit applies to this sum. */
   #unackedBytes: number;
   #full = false;
-  /** SP9: what was dropped. Null: the spool is not given up. */
+  /** SP9: what was dropped. Null: the spool is not abandoned. */
   #dropped: { events: number; bytes: number } | null = null;
   readonly #inMemory = new Map<number, Buffer>();
   #scratch = Buffer.alloc(0);
 
-  /** Creates the directory. Throws when it cannot be used at all; whatever an earlier wrapper left is a return value. */
+  /**
+   * Creates the directory. Throws when it cannot be used at all; the state that an earlier wrapper
+   * left is a return value.
+   */
   static open(options: SpoolOptions): SpoolOpening {
     const { directory, execution, files = nodeFiles, now = Date.now } = options;
     makeFolderDurably(files, directory);
@@ -172,7 +182,10 @@ export class Spool {
     this.#unackedBytes = recovered.chunks.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** A spool that was there before can be delivered with the files that it has: on a full disk that is the way to free it. */
+  /**
+   * An existing spool can be delivered with the files that it has: on a full disk that is how space
+   * is freed.
+   */
   #writeFilesAtStart(isNew: boolean): void {
     try {
       writeSpoolIdentity(this.directory, this.state, this.#files);
@@ -197,21 +210,24 @@ export class Spool {
   get unackedBytes(): number {
     return this.#unackedBytes;
   }
-  /** Nothing on disk waits for the coordinator: nothing that it could ack would make room. */
+  /** No event on disk is unacked: an ack cannot free space. */
   get drained(): boolean {
     return this.#unackedBytes === this.#queueBytes;
   }
-  /** What it holds in memory right now, for the tests of SP4. */
+  /** Bytes in memory right now, for the tests of SP4. */
   get memoryBytes(): number {
     return this.#queueBytes + this.#segments.recentBytes;
   }
 
-  /** `durable`: it is on the medium when this returns. */
+  /** `durable`: it is synced when this returns. */
   saveState({ durable = false } = {}): void {
     writeSpoolState(this.directory, this.state, { files: this.#files, durable });
   }
 
-  /** Takes one encoded event line, with its line end; it is copied, or belongs to the spool afterwards. False when the run is over already. */
+  /**
+   * Takes one encoded event line with its line end. The line is copied or owned by the spool
+   * afterwards. False when the run has ended.
+   */
   append(line: Buffer, terminal = false): boolean {
     if (this.#terminal || this.#closed) return false; // SP5
     this.#terminal = terminal;
@@ -228,19 +244,20 @@ export class Spool {
     this.#queueBytes += line.length;
     this.#unackedBytes += line.length;
     this.#judgePressure();
-    // Begun after the caller's turn: the events of one read are one write.
+    // Begins after the caller's turn: the events of one read are one write.
     this.#writing ??= Promise.resolve().then(() => this.#writeAll());
     return true;
   }
 
-  /** Resolves when all that was appended so far is on disk. */
+  /** Resolves when everything appended so far is on disk. */
   async stored(): Promise<void> {
     while (this.#writing) await this.#writing;
   }
 
   /**
-   * Goes on numbering at `seq`. The coordinator acked more than is here: the host crashed after an ack and the tail never reached the
-   * medium. That is why a restarted wrapper makes no event of its own before its first welcome; nothing may be queued now.
+   * Continues numbering at `seq`. The coordinator acked more than is here: the host crashed after
+   * an ack and the tail never reached the disk. That is why a restarted wrapper creates no event of
+   * its own before its first welcome; nothing may be queued now.
    */
   skipTo(seq: number): void {
     if (this.#writing || this.#queue.length > 0) throw new Error('skipTo with events under way');
@@ -254,7 +271,7 @@ export class Spool {
     this.#lost.trim(ackedSeq);
   }
 
-  /** Events before all that is here, which the coordinator does not have: what is sent in their place. */
+  /** Events before the first stored one, which the coordinator lacks: the replacements to send. */
   lostBefore(firstSeq: number, lastSeq: number): Chunk[] {
     this.#lost.add({ firstSeq, lastSeq, bytes: 0, unknown: true });
     const chunks = chunksOfLost(firstSeq, lastSeq);
@@ -262,7 +279,7 @@ export class Spool {
     return chunks;
   }
 
-  /** Everything up to `ackedSeq` is the coordinator's now; `releasedBytes` of it were counted here. */
+  /** The coordinator has everything up to `ackedSeq`; `releasedBytes` of it were counted here. */
   release(ackedSeq: number, releasedBytes: number): void {
     this.#unackedBytes -= releasedBytes;
     for (const seq of this.#inMemory.keys()) if (seq <= ackedSeq) this.#inMemory.delete(seq);
@@ -272,9 +289,10 @@ export class Spool {
   }
 
   /**
-   * The bytes of neighbouring chunks, from memory as far as they are recent. They lie in a buffer that is used again: good for this turn and no longer. (A new one
-   * for each frame would be garbage that nothing but its size makes the collector look at.) There is one line for each event; what is lost is a gap. Throws when
-   * they cannot be read for a reason that will pass.
+   * The bytes of neighbouring chunks, from memory where they are recent. They are in a reused
+   * buffer, valid for this turn only. (A new buffer per frame would be large garbage that does not
+   * trigger the collector.) There is one line per event; lost events are gaps. Throws when they
+   * cannot be read for a temporary reason.
    */
   read(chunks: readonly Chunk[]): Buffer {
     const length = chunks.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -293,16 +311,19 @@ export class Spool {
     return asStored ? this.#scratch.subarray(0, length) : Buffer.concat(parts);
   }
 
-  /** To be called every second or so: makes a folder that was removed again (SP8). */
+  /** Call about every second: creates a removed folder again (SP8). */
   checkFolder(): void {
     if (this.#closed || this.#files.exists(`${this.directory}/${STATE_FILE}`)) return;
     this.#restoreFolder();
   }
 
-  /** SP9: nothing more can be written. What waits is dropped, and so is what comes before the terminal fact. */
+  /**
+   * SP9: no further write is possible. Drops pending lines, and every event before the terminal
+   * fact.
+   */
   giveUp(): void {
     if (this.#dropped || this.#closed) return;
-    // What waits was never announced, so its numbers are free again.
+    // Pending lines were never announced, so their numbers are free again.
     const end = this.#terminal ? this.#queue.at(-1) : undefined;
     const waiting = end ? this.#queue.slice(0, -1) : this.#queue;
     this.#nextSeq -= this.#queue.length;
@@ -315,7 +336,7 @@ export class Spool {
     this.#wake();
   }
 
-  /** Lets go of files and lock; what is not acked stays on disk for the next boot. */
+  /** Releases files and lock; unacked events stay on disk for the next boot. */
   async close(): Promise<void> {
     await this.stored();
     this.#closed = true;
@@ -323,7 +344,7 @@ export class Spool {
     this.#release();
   }
 
-  /** The run is over and known to be: removes all of it but the directory. */
+  /** The end of the run is acknowledged: removes everything but the directory. */
   async destroy(): Promise<void> {
     await this.stored();
     this.#closed = true;
@@ -332,10 +353,10 @@ export class Spool {
     this.#release();
   }
 
-  // ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── writing ────────────────────────────────────────────────────────────────────────────────────
 
   async #writeAll(): Promise<void> {
-    // A full disk holds this loop for long; `stored` waits for it.
+    // A full disk keeps this loop busy for long; `stored` waits for it.
     let delayMs = WRITE_RETRY_MS.first;
     while (this.#queue.length > 0 && !this.#dropped) {
       try {
@@ -345,8 +366,9 @@ export class Spool {
         if (this.#dropped) break;
         if (isMissing(error) && this.#restoreFolder()) continue;
         if (isDiskFull(error)) this.#segments.shorten();
-        // On a full disk no segment can begin, so the last one goes too when all of it is acked (SP7). After a crash at this point there is no segment, and the
-        // numbering goes on by what the coordinator has (`skipTo`).
+        // On a full disk no segment can begin, so the last one is removed too when all of it is
+        // acked (SP7). After a crash at this point there is no segment, and the numbering continues
+        // from the coordinator's count (`skipTo`).
         if (this.drained && this.#segments.releaseAll()) continue;
         this.#failed((error as Error).message);
         await this.#wait(delayMs); // SP3
@@ -357,7 +379,10 @@ export class Spool {
     this.#writing = null;
   }
 
-  /** Writes the next lines, and announces those that are there as a whole. Throws when not even the first one is. */
+  /**
+   * Writes the next lines, and announces those that were written completely. Throws when not even
+   * the first was.
+   */
   async #writeBatch(): Promise<void> {
     const firstSeq = this.#nextSeq - this.#queue.length;
     const place = this.#segments.place(firstSeq);
@@ -369,7 +394,8 @@ export class Spool {
       bytes += line.length;
     }
     let written = 0;
-    // A line that was torn is written again from its start, unless it is the first: without that there would be no progress.
+    // A torn line is written again from its start, unless it is the first: otherwise there would be
+    // no progress.
     while (written < (lines[0] as Buffer).length) {
       written += await this.#segments.write(place, dropBytes(lines, written), written);
       if (this.#dropped) return;
@@ -408,7 +434,7 @@ export class Spool {
     });
   }
 
-  /** SP8. False when it is there, or cannot be made. */
+  /** SP8. False when it exists, or cannot be created. */
   #restoreFolder(): boolean {
     try {
       if (this.#files.exists(`${this.directory}/${STATE_FILE}`)) return false;
@@ -441,14 +467,17 @@ export class Spool {
     }
   }
 
-  /** What stands for events that are not on disk. */
+  /** The replacement for events that are not on disk. */
   #substitutes({ firstSeq, count }: Chunk): Buffer {
     const lines: Buffer[] = [];
     for (let seq = firstSeq; seq < firstSeq + count; seq += 1) lines.push(this.#inMemory.get(seq) ?? this.#lost.lines(seq, 1));
     return Buffer.concat(lines);
   }
 
-  /** Full at the limit, usable again when an eighth of it is free: at a single byte of hysteresis the child would stutter. */
+  /**
+   * Full at the limit, usable again when an eighth of it is free: with less hysteresis the child
+   * would stutter.
+   */
   #judgePressure(): void {
     if (this.#unackedBytes >= this.#limitBytes) this.#full = true;
     else if (this.#unackedBytes <= this.#limitBytes - this.#limitBytes / 8) this.#full = false;
@@ -464,7 +493,7 @@ export class Spool {
   }
 }
 
-/** Those that lie within the first `bytes` bytes as a whole. */
+/** Lines that are completely within the first `bytes` bytes. */
 function wholeLines(lines: readonly Buffer[], bytes: number): Buffer[] {
   let end = 0;
   let count = 0;
@@ -489,7 +518,7 @@ function dropBytes(buffers: Buffer[], count: number): Buffer[] {
   return rest;
 }
 
-/** Lines that stand one behind the other, grouped. A line that is longer than a chunk is a chunk of its own. */
+/** Groups consecutive lines. A line longer than a chunk is a chunk of its own. */
 function chunksOf(lines: readonly Buffer[], start: { firstSeq: number; segment: number; position: number }): Chunk[] {
   const chunks: Chunk[] = [];
   let { firstSeq, position } = start;

@@ -1,13 +1,17 @@
 /**
- * What a restarted wrapper must know beside the events: who it is, and how far the job got. Two small files.
+ * What a restarted wrapper must know in addition to the events: its identity, and how far the job
+ * got. Two small files.
  *
- *     state.json      all of it; replaced as a whole with each change
- *     identity.json   who it is; written once, when the spool is made
+ *     state.json      everything; replaced as a whole with each change
+ *     identity.json   the identity; written once, when the spool is created
  *
- *   ST1  `job.begun` is on the medium before the process exists: neither a crash of this process nor a loss of power in between makes a later boot run
- *        the command a second time. Making the spool, and this one change, are synced; no other promise depends on the medium.
- *   ST2  A command's id is on disk before the command is carried out: once at most, also across a restart.
- *   ST3  A state that is missing or damaged is taken from the identity: the job counts as begun, because that is not known any more.
+ *   ST1  `job.begun` is synced before the process exists: neither a crash of this process nor a
+ *        power loss makes a later boot run the command a second time. Creating the spool and this
+ *        one change are synced; no other promise depends on the disk.
+ *   ST2  A command's id is on disk before the command is carried out: at most once, also across a
+ *        restart.
+ *   ST3  A missing or damaged state is rebuilt from the identity: the job then counts as begun,
+ *        because that is unknown.
  */
 
 import { join } from 'node:path';
@@ -16,7 +20,7 @@ import { nodeFiles, replaceFile, type SpoolFiles } from './files.ts';
 
 export const STATE_FILE = 'state.json';
 export const IDENTITY_FILE = 'identity.json';
-/** Ids rise, so the newest ones are enough: what is older was acked long ago. */
+/** Ids ascend, so the latest ones are enough: older ones were acked long ago. */
 const COMMAND_IDS_MAX = 1024;
 
 export interface SpoolState {
@@ -28,11 +32,14 @@ export interface SpoolState {
   job: {
     begun: boolean;
     pid: number | null;
-    /** With the pid it tells whether a process of that number is still the job. */
+    /** With the pid it identifies whether a process of that number is still the job. */
     start: string | null;
-    /** Identities of its output pipes, by which what is left of it is recognised. Empty where there are none, absent in older files. */
+    /**
+     * Identities of its output pipes, by which its remaining processes are recognised. Empty
+     * without pipes, absent in older files.
+     */
     pipes?: string[];
-    /** Exit code that the wrapper will give, once the terminal fact is written. */
+    /** Exit code that the wrapper will return, once the terminal fact is written. */
     exitCode: number | null;
   };
   commandsDone: number[];
@@ -80,7 +87,7 @@ const isSoundJob = (job: unknown): boolean => {
   );
 };
 
-/** Null when there is none, or none that can be used. */
+/** Null when it is missing or unusable. */
 export function readSpoolState(directory: string, files: SpoolFiles = nodeFiles): SpoolState | null {
   const state = readJson(files, join(directory, STATE_FILE));
   if (!state || !isSoundIdentity(state) || !isSoundJob(state.job)) return null;
@@ -88,13 +95,13 @@ export function readSpoolState(directory: string, files: SpoolFiles = nodeFiles)
   return state as unknown as SpoolState;
 }
 
-/** Null when there is none, as in a spool of 0.1.0, or none that can be used. */
+/** Null when it is missing, as in a spool of 0.1.0, or unusable. */
 export function readSpoolIdentity(directory: string, files: SpoolFiles = nodeFiles): SpoolIdentity | null {
   const identity = readJson(files, join(directory, IDENTITY_FILE));
   return identity && isSoundIdentity(identity) ? (identity as unknown as SpoolIdentity) : null;
 }
 
-/** `durable`: it is on the medium when this returns (ST1). */
+/** `durable`: it is synced when this returns (ST1). */
 export function writeSpoolState(
   directory: string,
   state: SpoolState,

@@ -1,17 +1,22 @@
 /**
- * One lost attempt or connection, and what follows from it. The same for a WebSocket and for a POST: whose word counts is decided by
- * the table in protocol/next-step.ts alone, when to come again by protocol/reconnect-policy.ts, how long a refusal is not believed by budgets.ts.
+ * One lost attempt or connection, and what follows. The same for WebSocket and POST: whose answer
+ * counts is decided by the table in protocol/next-step.ts alone, when to retry by
+ * protocol/reconnect-policy.ts, how long a refusal is retried by budgets.ts.
  *
- *   LO1  The attempt count is reset by `proven()` only: a coordinator that welcomes and then falls over each time would otherwise be
- *        called without any pause.
- *   LO2  What the network says ends nothing. What ends a run at once is `settled`, `deleted` and `claimed`.
- *   LO3  A coordinator that asks to wait (queued, saturated) is asked again at the slowest pace, and so is one that refuses a run that began.
- *   LO4  Any other refusal is believed when it has lasted: before the first welcome for a short time, after it until the grace is certainly
- *        over. A coordinator with a wrong key or an empty data folder must not end a job that another one will ask for a moment later. The same
- *        holds for a welcome that does not fit: the coordinator may serve an older copy of its data for a moment.
+ *   LO1  The attempt count is reset by `markHealthy()` only: a coordinator that welcomes and then
+ *        crashes each time would otherwise be called without any pause.
+ *   LO2  An answer of the network never ends a run. `settled`, `deleted` and `claimed` end it at
+ *        once.
+ *   LO3  A coordinator that asks to wait (queued, saturated) is retried at the slowest pace, and so
+ *        is one that refuses a run that began.
+ *   LO4  Any other refusal is final only when it has lasted: before the first welcome for a short
+ *        time, after it until the grace is certainly over. A coordinator with a wrong key or an
+ *        empty data folder must not end a job that a repaired one will ask for a moment later. The
+ *        same holds for a welcome that does not fit: the coordinator may serve an older copy of its
+ *        data for a moment.
  *   LO5  A refused credential is read again from its source before the next attempt.
- *   LO6  `Retry-After` is believed when the coordinator says it. From anyone else it is at most the cap of the curve, so that nobody in between
- *        can make a wrapper outwait its grace.
+ *   LO6  `Retry-After` is followed when the coordinator sends it. From anyone else it is capped at
+ *        the maximum backoff, so that no intermediary can make a wrapper exceed its grace.
  */
 
 import {
@@ -35,34 +40,37 @@ import { isRefusalBelieved } from '../run/budgets.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from '../times.ts';
 import type { Credential } from './credential.ts';
 
-/** Why it is over for good. */
+/** Why it is final. */
 export type ConnectionEnd =
   | { kind: 'settled'; status: TerminalStatus | null }
   | { kind: 'refused'; why: string; wsCloseCode?: number; httpStatus?: number };
 
-export type Loss =
+export type ConnectionLoss =
   | { kind: 'closed'; code: number; reason: string }
   | {
       kind: 'status';
       status: number;
       retryAfter: number | null;
       contentType: string | null;
-      /** Null: something between us and the coordinator answered. */
+      /** Null: an intermediary answered, not the coordinator. */
       problem: OwnProblem | null;
     }
-  /** `sign`: cut (the connection was there and was taken away), silence (nothing came in time), or anything else. */
+  /**
+   * `sign`: cut (the connection existed and was dropped), silence (nothing came in time), or
+   * anything else.
+   */
   | { kind: 'transport'; message: string; sign?: 'cut' | 'silence' }
-  /** The welcome cannot be taken: the coordinator has other data than before. */
+  /** The welcome cannot be accepted: the coordinator has other data than before. */
   | { kind: 'unfit_welcome'; why: string };
 
-/** An HTTP answer that is not the wanted one. */
-export function lossOfAnswer(status: number, contentType: string | null, body: string, retryAfter: number | null): Loss {
+/** An HTTP answer other than the expected one. */
+export function lossOfAnswer(status: number, contentType: string | null, body: string, retryAfter: number | null): ConnectionLoss {
   return { kind: 'status', status, retryAfter, contentType, problem: readProblem(status, contentType, body) };
 }
 
 const DETAIL_CHARS_MAX = 300;
 
-export function describe(loss: Loss): string {
+export function describe(loss: ConnectionLoss): string {
   switch (loss.kind) {
     case 'closed':
       return `closed with ${loss.code}${loss.reason ? ` (${loss.reason})` : ''}`;
@@ -80,7 +88,7 @@ export function describe(loss: Loss): string {
   }
 }
 
-export function wordOf(loss: Loss): Word {
+export function wordOf(loss: ConnectionLoss): Word {
   switch (loss.kind) {
     case 'closed':
       return wordOfClose(loss.code, loss.reason);
@@ -95,19 +103,23 @@ export function wordOf(loss: Loss): Word {
   }
 }
 
-/** The coordinator itself spoke, so the network let us through. */
-export const isCoordinators = (loss: Loss): boolean => wordOf(loss) !== 'network';
+/** The coordinator itself answered, so the network let the request through. */
+export const isCoordinators = (loss: ConnectionLoss): boolean => wordOf(loss) !== 'network';
 
-/** Answers of something in between that are about this moment, and not about upgrades. */
+/** Temporary answers of an intermediary that are unrelated to upgrades. */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429, 500, 504]);
 
-/** Of an attempt to open a WebSocket: whether it looks as if the network refused upgrades, rather than the coordinator or the line. */
-export function looksLikeNoUpgrades(loss: Loss): boolean {
+/**
+ * For an attempt to open a WebSocket: whether the network seems to refuse upgrades, rather than the
+ * coordinator or the line failing.
+ */
+export function looksLikeNoUpgrades(loss: ConnectionLoss): boolean {
   switch (loss.kind) {
     case 'closed':
       return loss.code === 1006; // It was opened and cut before the welcome.
     case 'status':
-      // A coordinator that sees an upgrade without its `Upgrade` header says 426: something on the way took it out.
+      // A coordinator that sees an upgrade without its `Upgrade` header answers 426: an
+      // intermediary removed it.
       if (loss.problem) return loss.problem.code === 'upgrade_required';
       return loss.status <= 503 && !PASSING_STATUSES.has(loss.status);
     case 'transport':
@@ -119,20 +131,20 @@ export function looksLikeNoUpgrades(loss: Loss): boolean {
   }
 }
 
-export type AfterLoss =
+export type NextAfterLoss =
   | { kind: 'ended'; end: ConnectionEnd }
   | { kind: 'retry'; delayMs: number; attempt: number; askedToWait: boolean };
 
-/** When an attempt began, and what time it is: both of the monotonic clock. */
+/** When an attempt began, and the current time: both of the monotonic clock. */
 export interface AttemptTimes {
   beganAt: number;
   now: number;
 }
 
-/** Far enough up the curve to be at its cap, whatever that is. */
+/** High enough to be at the backoff's cap, whatever that is. */
 const AT_THE_CAP = 64;
 
-/** Shared by all transports of a run: what one of them heard counts for the others. */
+/** Shared by all transports of a run: what one of them learned counts for the others. */
 export class Attempts {
   readonly #credential: Credential;
   readonly #times: WrapperTimes;
@@ -141,11 +153,11 @@ export class Attempts {
   /** Of this execution, from the first welcome on. */
   #policy: Policy | null = null;
   #welcomedAt = 0;
-  /** The last moment at which the coordinator is known to have counted us as connected. */
+  /** The last time at which the coordinator is known to have counted this wrapper as connected. */
   #connectedAt = 0;
-  /** An ack or a pong came on the connection that is there. */
+  /** An ack or a pong arrived on the current connection. */
   #sound = false;
-  /** The first refusal since the coordinator last took us. */
+  /** The first refusal since the coordinator last accepted this wrapper. */
   #refusedSince: number | null = null;
 
   constructor(credential: Credential, times: WrapperTimes = WRAPPER_TIMES, random: () => number = Math.random) {
@@ -168,16 +180,17 @@ export class Attempts {
     this.#welcomedAt = now;
   }
 
-  proven(now: number): void {
+  markHealthy(now: number): void {
     this.#attempt = 0;
     this.#refusedSince = null;
     this.#connectedAt = now;
     this.#sound = true;
   }
 
-  after(loss: Loss, { beganAt, now }: AttemptTimes): AfterLoss {
+  after(loss: ConnectionLoss, { beganAt, now }: AttemptTimes): NextAfterLoss {
     const word = wordOf(loss);
-    // A connection that was sound until now was so until now; one that was only welcomed is not, if it was then refused.
+    // A healthy connection counts up to now; one that was only welcomed does not, if it was then
+    // refused.
     if (this.#sound) this.#connectedAt = now;
     else if (word === 'network' || word === 'later') this.#connectedAt = Math.max(this.#connectedAt, this.#welcomedAt);
     this.#sound = false;
@@ -208,7 +221,7 @@ export class Attempts {
     return isRefusalBelieved(refusal, beganAt, this.#times);
   }
 
-  #retry(loss: Loss, { slow, askedToWait }: { slow: boolean; askedToWait: boolean }): AfterLoss {
+  #retry(loss: ConnectionLoss, { slow, askedToWait }: { slow: boolean; askedToWait: boolean }): NextAfterLoss {
     this.#attempt += 1;
     const capMs = wrapperReconnectCapMs((this.#policy ?? POLICY_DEFAULTS).disconnectGraceMs);
     const asked = loss.kind === 'status' ? loss.retryAfter : null;
@@ -221,14 +234,14 @@ export class Attempts {
   }
 }
 
-function refusedBy(loss: Loss): AfterLoss {
+function refusedBy(loss: ConnectionLoss): NextAfterLoss {
   const facts = loss.kind === 'closed' ? { wsCloseCode: loss.code } : loss.kind === 'status' ? { httpStatus: loss.status } : {};
   return { kind: 'ended', end: { kind: 'refused', why: describe(loss), ...facts } };
 }
 
-export const isQueued = (loss: Loss): boolean =>
+export const isQueued = (loss: ConnectionLoss): boolean =>
   loss.kind === 'closed' && loss.code === CLOSE.tryAgainLater && loss.reason === QUEUED_REASON;
 
-/** Queued, or too much to do (SPL21). A 500 is no such request. */
-const isAskedToWait = (loss: Loss): boolean =>
+/** Queued or overloaded (SPL21). A 500 is no such request. */
+const isAskedToWait = (loss: ConnectionLoss): boolean =>
   isQueued(loss) || (loss.kind === 'status' && (loss.status === 429 || loss.status === 503));

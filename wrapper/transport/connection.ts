@@ -1,29 +1,37 @@
 /**
- * The ingest connection: one WebSocket at a time, opened again and again until someone decides otherwise.
+ * The ingest connection: one WebSocket at a time, reconnected until it is closed or refused for
+ * good.
  *
- * Owns: the socket, its generation, the watchdog, the heartbeat, the wait before the next attempt, the attempt count.
- * Does not own: what is sent (sender, delivery), how long it is worth going on (budgets), whether a refusal is final for anyone else.
+ * Owns: the socket, its generation, the watchdog, the heartbeat, the wait before the next attempt,
+ * the attempt count. Does not own: what is sent (sender, delivery), how long to keep trying
+ * (budgets), whether a refusal is final for others.
  *
- *            open()                    open + hello                 welcome
- *     idle ─────────► dialing ────────────────────► greeting ─────────────────► up
- *                       ▲  │ error, refusal, watchdog  │ close, watchdog          │ close, silence, restart()
- *          delay over   │  ▼                           ▼                          ▼
- *                      waiting ◄──────────────────────┴──────────────────────────┘   (the table says retry)
- *                       │
- *                       └──► ended: the table says stop, or close() was called. Never left again.
- *     Between a loss and what follows from it lies `aside`, when someone else (transport-switch) tries another way first.
+ *            open()               open + hello                 welcome
+ *     idle ─────────► dialing ──────────────────► greeting ──────────────────► up
+ *                      ▲  │ error, refusal, watchdog  │ close, watchdog         │ close, silence,
+ *          delay over  │  ▼                           ▼                         ▼ restart()
+ *                     waiting ◄───────────────────────┴─────────────────────────┘ (table: retry)
+ *                      │
+ *                      └──► ended: the table says stop, or close() was called. Final.
+ *     After a loss, the phase is `aside` while transport-switch tries another transport first.
  *
- *   CN1  At most one socket is installed. Each attempt has a generation number, and a callback of an older one does nothing.
- *   CN2  Detach first, close second: no event of a socket that was given up reaches anybody.
- *   CN3  close() ends it for good: no timer, no attempt afterwards.
- *   CN4  The watchdog covers upgrade and welcome together: a peer that accepts and says nothing is not a connection.
- *   CN5  The attempt count is reset by the first ack, or by the first pong after a welcome. Neither `open` nor the welcome alone do:
- *        a coordinator that welcomes and then falls over each time would be called without any pause.
- *   CN6  Whose word counts, and what follows, is decided by the table in protocol/next-step.ts and by loss.ts alone.
- *   CN7  A slow connection is not a dead one. Whatever arrives is as good as a pong, and while events are sent an ack arrives for each
- *        frame. A pong comes behind the answers to what was in flight before its ping, so it has as much more time as those bytes need
- *        (line-rate), up to the silence after which the coordinator gives up. For a line that is slower still, each connection that
- *        ended by a missing pong makes the next one more patient, and each pong less.
+ *   CN1  At most one socket is installed. Each attempt has a generation number, and a callback of
+ *        an older one does nothing.
+ *   CN2  Detach first, close second: events of an abandoned socket are ignored.
+ *   CN3  close() is final: no timer, no attempt afterwards.
+ *   CN4  The watchdog covers upgrade and welcome together: a peer that accepts and stays silent is
+ *        not a connection.
+ *   CN5  The attempt count is reset by the first ack, or by the first pong after a welcome. Neither
+ *        `open` nor the welcome alone reset it: a coordinator that welcomes and then crashes each
+ *        time would be called without any pause.
+ *   CN6  Whose answer counts, and what follows, is decided by the table in protocol/next-step.ts
+ *        and by connection-loss.ts alone.
+ *   CN7  A slow connection is not a dead one. Whatever arrives counts as a pong, and while events
+ *        are sent an ack arrives for each frame. A pong arrives after the answers to what was in
+ *        flight before its ping, so it gets the time that those bytes need (line-rate) in addition,
+ *        up to the silence after which the coordinator closes. For an even slower line, each
+ *        connection that ended by a missing pong makes the next one more patient, and each pong
+ *        less.
  */
 
 import type { IncomingMessage } from 'node:http';
@@ -43,17 +51,17 @@ import {
   retryAfterMs,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
-import { Attempts, type ConnectionEnd, describe, isQueued, type Loss, lossOfAnswer, wordOf } from './connection-loss.ts';
+import { Attempts, type ConnectionEnd, type ConnectionLoss, describe, isQueued, lossOfAnswer, wordOf } from './connection-loss.ts';
 import { type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface ConnectionOptions extends TransportOptions {
   /** ws(s) URL. */
   url: string;
   /**
-   * Asked when an attempt ended without a welcome. True: the caller has another idea; nothing more is done until `goOn`. The good end (4000)
-   * is never asked about.
+   * Called when an attempt ended without a welcome. True: the caller tries another transport;
+   * nothing more is done until `resumeAfter`. Not called for the regular end (4000).
    */
-  detour?: (loss: Loss) => boolean;
+  tryAlternative?: (loss: ConnectionLoss) => boolean;
 }
 
 type Phase =
@@ -64,12 +72,15 @@ type Phase =
   | { kind: 'aside' }
   | { kind: 'ended' };
 
-/** A problem document is short; more of a refusal's body is not worth waiting for. */
+/** A problem document is short; the rest of a longer refusal is not read. */
 export const REFUSAL_BODY_BYTES_MAX = 4096;
 const REFUSAL_BODY_WAIT_MS = 1000;
 /** Four times the 10 s still leave a quarter of the default grace for the reconnect. */
 const PATIENCE_MAX = 4;
-/** After a close frame of the other side: it has nothing more to say, so its end of the TCP connection is not waited for long. */
+/**
+ * After a close frame of the other side: it sends nothing more, so its end of the TCP connection is
+ * not waited for long.
+ */
 const CLOSE_TIMEOUT_MS = 2000;
 
 export class Connection implements Transport {
@@ -99,7 +110,7 @@ export class Connection implements Transport {
 
   send(frame: string | Buffer): boolean {
     if (this.#phase.kind !== 'up') return false;
-    // A failure of the write is followed by the close of the socket; nothing is to be done here.
+    // A failed write is followed by the close of the socket; nothing to do here.
     this.#phase.socket.send(frame, { binary: false }, () => {});
     return true;
   }
@@ -108,15 +119,15 @@ export class Connection implements Transport {
     if (this.#phase.kind === 'up') this.#lost({ kind: 'transport', message: why });
   }
 
-  proven(): void {
-    this.#attempts.proven(this.#now()); // CN5
+  markHealthy(): void {
+    this.#attempts.markHealthy(this.#now()); // CN5
   }
 
   /** Nothing changes: it waits for the ack of the last event like for any other. */
   lastFlush(): void {}
 
-  /** After a detour: go on as if this had been the loss. */
-  goOn(loss: Loss): void {
+  /** After another transport was tried: continue as if this had been the loss. */
+  resumeAfter(loss: ConnectionLoss): void {
     if (this.#phase.kind === 'aside') this.#follow(loss, false);
   }
 
@@ -152,7 +163,8 @@ export class Connection implements Transport {
         agent: agentFor(url),
       } as ConstructorParameters<typeof WebSocket>[2]);
     } catch (error) {
-      // A token that no header can carry, or an invalid URL of the coordinator or a proxy. Only after a first welcome is a retry worth it.
+      // A token that no header can carry, or an invalid URL of the coordinator or a proxy. Retry
+      // only after a first welcome.
       const why = (error as Error).message;
       if (!this.#attempts.everWelcomed) return this.#end({ kind: 'refused', why });
       credential.refresh();
@@ -161,11 +173,13 @@ export class Connection implements Transport {
     }
     const watchdog = setTimeout(() => {
       if (!current()) return;
-      this.#lost({ kind: 'transport', message: `no welcome within ${times.connectWatchdogMs} ms`, sign: 'silence' }); // CN4
+      // CN4
+      this.#lost({ kind: 'transport', message: `no welcome within ${times.connectWatchdogMs} ms`, sign: 'silence' });
     }, times.connectWatchdogMs);
     this.#phase = { kind: 'dialing', socket, watchdog };
 
-    // All listeners are there before anything can arrive: a peer may answer in the same packet as the upgrade.
+    // All listeners are attached before anything can arrive: a peer may answer in the same packet
+    // as the upgrade.
     socket.on('open', () => {
       if (!current()) return;
       this.#phase = { kind: 'greeting', socket, watchdog };
@@ -183,7 +197,8 @@ export class Connection implements Transport {
         if (current()) this.#lost(loss);
       });
     });
-    // After an error that ends an open socket 'close' follows with a better description, so only a dialing one is lost here.
+    // After an error on an open socket, 'close' follows with a better description, so only a
+    // dialing one is lost here.
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (!current() || this.#phase.kind !== 'dialing') return;
       const cut = error.code === 'ECONNRESET' || error.code === 'EPIPE';
@@ -200,13 +215,14 @@ export class Connection implements Transport {
     if (text === PONG) {
       if (phase.kind === 'up') {
         this.#patience = Math.max(1, this.#patience / 2);
-        this.proven();
+        this.markHealthy();
       }
       return;
     }
     const parsed = parseCoordinatorFrame(text);
     if (!parsed.ok) {
-      // A newer coordinator may say things that we do not know (ING10). If it was an ack, the stall check brings it back.
+      // A newer coordinator may send frames that are unknown here (ING10). If it was an ack, the
+      // stall check recovers.
       this.#options.log.fact('frame_ignored', { code: parsed.code, detail: parsed.detail });
       return;
     }
@@ -218,7 +234,7 @@ export class Connection implements Transport {
       else this.#lost({ kind: 'unfit_welcome', why });
       return;
     }
-    // A close frame belongs to the answer of a POST; a socket is closed by closing it.
+    // A close frame belongs to the answer of a POST; a WebSocket is closed by closing it.
     if (phase.kind === 'up' && frame.type !== 'close') this.#options.handlers.frame(frame);
   }
 
@@ -237,15 +253,15 @@ export class Connection implements Transport {
     this.#options.handlers.welcome(frame);
   }
 
-  /** The one way from a lost attempt or connection to what comes next (CN6). */
-  #lost(loss: Loss): void {
+  /** Every lost attempt or connection passes here (CN6). */
+  #lost(loss: ConnectionLoss): void {
     const wasUp = this.#phase.kind === 'up';
     this.#detach({ kind: 'aside' })?.terminate();
-    if (!wasUp && wordOf(loss) !== 'settled' && this.#options.detour?.(loss)) return;
+    if (!wasUp && wordOf(loss) !== 'settled' && this.#options.tryAlternative?.(loss)) return;
     this.#follow(loss, wasUp);
   }
 
-  #follow(loss: Loss, wasUp: boolean): void {
+  #follow(loss: ConnectionLoss, wasUp: boolean): void {
     const { log, handlers } = this.#options;
     const why = describe(loss);
     log.fact('lost', { why, wasUp });
@@ -272,7 +288,7 @@ export class Connection implements Transport {
     this.#options.handlers.ended(end);
   }
 
-  /** Takes the socket out of service before anything is done with it (CN2), and hands it over. */
+  /** Takes the socket out of service before anything is done with it (CN2), and returns it. */
   #detach(next: Phase): WebSocket | null {
     const phase = this.#phase;
     this.#phase = next;
@@ -297,17 +313,18 @@ export class Connection implements Transport {
     }
     const { socket } = phase;
     socket.removeAllListeners();
-    socket.on('error', () => {}); // Giving up an unfinished handshake is reported as an error.
+    socket.on('error', () => {}); // Aborting an unfinished handshake is reported as an error.
     return socket;
   }
 }
 
 /**
- * Tells a dead connection from a quiet one. A half-open TCP connection gives no error for many minutes; only an answer proves the peer.
+ * Distinguishes a dead connection from a quiet one. A half-open TCP connection gives no error for
+ * many minutes; only an answer proves the peer.
  */
 class Heartbeat {
   readonly #socket: WebSocket;
-  /** Of a ping that is sent now. */
+  /** For a ping that is sent now. */
   readonly #pongWaitMs: () => number;
   readonly #dead: (why: string) => void;
   readonly #interval: NodeJS.Timeout;
@@ -320,7 +337,7 @@ class Heartbeat {
     this.#interval = setInterval(() => this.#beat(), everyMs);
   }
 
-  /** Anything that arrives is as good as a pong (CN7). */
+  /** Anything that arrives counts as a pong (CN7). */
   heard(): void {
     if (this.#deadline) clearTimeout(this.#deadline);
     this.#deadline = null;
@@ -340,8 +357,8 @@ class Heartbeat {
   }
 }
 
-/** Status, Retry-After and what a problem document says, from the answer to a refused upgrade. */
-function readRefusal(response: IncomingMessage, done: (loss: Loss) => void): void {
+/** Status, Retry-After and the problem document of the answer to a refused upgrade. */
+function readRefusal(response: IncomingMessage, done: (loss: ConnectionLoss) => void): void {
   const { statusCode = 0, headers } = response;
   const retryAfter = retryAfterMs(headers['retry-after'], Date.now());
   let body = '';

@@ -1,20 +1,29 @@
-/** The ingest token, from where it was given. Only a file can give a fresh one: an argument and a variable never change. */
+/**
+ * The ingest token and its source. Only a file can give a fresh one: an argument and a variable
+ * never change.
+ */
 
 import { readFileSync } from 'node:fs';
 import { CREDENTIAL_CHARS_MAX } from '../../protocol/index.ts';
 
 export interface Credential {
   current(): string;
-  /** True when a fresh one could be read from where it came from; `current` then gives that. */
+  /** True if a fresh one could be read from the source; `current` then returns it. */
   refresh(): boolean;
 }
 
-/** One line of visible ASCII: what a header can carry. A file that is being written may hold anything for a moment. */
+/**
+ * One line of visible ASCII: what a header can carry. A file that is being written may briefly hold
+ * anything.
+ */
 const canBeToken = (text: string): boolean => text.length <= CREDENTIAL_CHARS_MAX && /^[\x21-\x7e]+$/.test(text);
 
 export const fixedCredential = (token: string): Credential => ({ current: () => token, refresh: () => false });
 
-/** Throws when the file cannot be read now. A later failure, or content that cannot be a token, keeps the token that is known. */
+/**
+ * Throws when the file cannot be read now. After a later failure, or content that cannot be a
+ * token, the known token is kept.
+ */
 export function fileCredential(path: string): Credential {
   let token = readFileSync(path, 'utf8').trim();
   return {

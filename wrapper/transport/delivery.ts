@@ -1,14 +1,19 @@
 /**
- * The delivery of what is stored to the coordinator: connection, sender and spool move together here and nowhere else.
+ * Delivers stored events to the coordinator: connection, sender and spool move together only here.
  *
- * Owns: the way to the coordinator (transport), how far it has acknowledged, since when an answer is waited for, which commands were carried out.
- * Does not own: what its words mean for the job (the supervisor, as `DeliveryHandlers`), the spool, how long it is worth going on (budgets).
+ * Owns: the transport to the coordinator, how far it has acked, since when an answer is due, which
+ * commands were carried out. Does not own: what its answers mean for the job (the supervisor, as
+ * `DeliveryHandlers`), the spool, how long to keep trying (budgets).
  *
- *   SV3  A boot makes no event before its first welcome, because that may tell that the numbering goes on further up.
- *   SV5  A command of the coordinator is noted, carried out, and acked, in this order. One that was noted before is only acked.
- *   DL1  What the sender has released is released in the spool in the same turn, and nothing else is.
- *   DL2  A welcome after the first one that does not fit is a refusal: the coordinator has lost what it acknowledged, or has events that this boot never
- *        made. Nothing is sent, numbered or released because of it. It is retried like any refusal (LO4), because old data may be served only for a moment.
+ *   SV3  A boot creates no event before its first welcome, because the welcome may move the
+ *        numbering forward.
+ *   SV5  A command of the coordinator is recorded, carried out, and acked, in this order. One that
+ *        was recorded before is only acked.
+ *   DL1  What the sender has released is released in the spool in the same turn, and nothing else.
+ *   DL2  A welcome after the first one that does not fit is a refusal: the coordinator has lost
+ *        what it acked, or has events that this boot never created. Nothing is sent, numbered or
+ *        released because of it. It is retried like any refusal (LO4), because old data may be
+ *        served only for a moment.
  */
 
 import {
@@ -39,15 +44,18 @@ import { makeTransport } from './transport-switch.ts';
 
 /** The run's side. */
 export interface DeliveryHandlers {
-  /** There is a connection, or there is none any more. */
+  /** Whether there is a connection now. */
   connected(up: boolean): void;
-  /** Once, at the first welcome, after the commands that came with it. Null: the coordinator tells nothing of the job. */
+  /**
+   * Called once, at the first welcome, after the commands that came with it. Null: the coordinator
+   * sent no terms of the job.
+   */
   begin(terms: JobTerms | null): void;
-  /** Of each command id once, also across boots (SV5). */
+  /** Called once per command id, also across boots (SV5). */
   carryOut(command: Command): void;
-  /** The coordinator has told how far it is; `complete` may have become true. */
+  /** The coordinator has reported its ackedSeq; `complete` may have become true. */
   acked(): void;
-  /** No attempt will be made any more. */
+  /** No further attempt is made. */
   ended(end: ConnectionEnd): void;
 }
 
@@ -56,7 +64,7 @@ export interface DeliveryOptions {
   times: WrapperTimes;
   spool: Spool;
   budget: LogBudget;
-  /** Knows the chunks that an earlier boot left. */
+  /** Already holds the chunks that an earlier boot left. */
   sender: Sender;
   report: Report;
   handlers: DeliveryHandlers;
@@ -80,7 +88,7 @@ export class Delivery implements ConnectionHandlers {
   #ackedAt: number | null = null;
   #triedAt = Number.NEGATIVE_INFINITY;
   readonly #outage: Outage;
-  /** Seq of the last event that was replaced by a gap, so that each is told of once. */
+  /** Seq of the last event that was replaced by a gap, so that each is reported once. */
   #leftOut = 0;
 
   constructor({ run, times, spool, budget, sender, report, handlers }: DeliveryOptions) {
@@ -105,19 +113,22 @@ export class Delivery implements ConnectionHandlers {
   get welcomed(): boolean {
     return this.#welcomed;
   }
-  /** At the first welcome the coordinator had events that the spool has not: an earlier boot had made them. */
+  /**
+   * At the first welcome the coordinator had events that the spool lacks: an earlier boot created
+   * them.
+   */
   get spoolWasBehind(): boolean {
     return this.#spoolWasBehind;
   }
-  /** Since when the first welcome is waited for without a word from the coordinator. */
+  /** Since when the first welcome is due without an answer from the coordinator. */
   get unheardSince(): number {
     return this.#unheardSince;
   }
-  /** When the last attempt that failed began; long ago when none has. */
+  /** When the last failed attempt began; long ago if no attempt failed. */
   get triedAt(): number {
     return this.#triedAt;
   }
-  /** The last sign that events get through; null: none so far. */
+  /** The last sign that events arrive; null before the first. */
   get ackedAt(): number | null {
     return this.#ackedAt;
   }
@@ -128,7 +139,7 @@ export class Delivery implements ConnectionHandlers {
   get ackedSeq(): number {
     return this.#sender.ackedSeq;
   }
-  /** The coordinator has every event that there is. */
+  /** The coordinator has every event. */
   get complete(): boolean {
     return this.undelivered === 0;
   }
@@ -147,12 +158,12 @@ export class Delivery implements ConnectionHandlers {
     this.#pump();
   }
 
-  /** The terminal fact is written: from here on only what is left has to be delivered. */
+  /** The terminal fact is written: only the rest has to be delivered. */
   lastFlush(): void {
     this.#connection.lastFlush();
   }
 
-  /** To be called every now and then. A connection on which no ack comes is made anew. */
+  /** Call regularly. Replaces a connection on which no ack arrives. */
   checkStall(now: number): void {
     const { inflightBytes } = this.#sender;
     if (!isAckOverdue({ inflightBytes, awaitedSince: this.#ackAwaitedSince }, now, this.#times)) return;
@@ -160,12 +171,12 @@ export class Delivery implements ConnectionHandlers {
     this.#connection.restart(`no ack within ${this.#times.ackStallMs} ms`);
   }
 
-  /** The polite end, resolved when the other side has seen it or after a moment. */
+  /** Closes politely; resolves when the other side has seen it or after a moment. */
   async close(): Promise<void> {
     await this.#connection.close();
   }
 
-  // ── the connection's side ───────────────────────────────────────────────────────────────────────────────────────
+  // ── the connection's side ──────────────────────────────────────────────────────────────────────
 
   hello(): HelloFrame {
     const { wrapperId, bootId } = this.#spool.state;
@@ -180,7 +191,7 @@ export class Delivery implements ConnectionHandlers {
     };
   }
 
-  /** DL2. The first welcome is taken as it is: `#settleLosses` and `skipTo` make it fit. */
+  /** DL2. The first welcome is accepted as it is: `#settleLosses` and `skipTo` make it fit. */
   refusalOf({ ackedSeq }: WelcomeFrame): string | null {
     return this.#welcomed ? this.#sender.refusalOf(ackedSeq) : null;
   }
@@ -197,7 +208,7 @@ export class Delivery implements ConnectionHandlers {
         this.#spool.skipTo(outcome.nextSeq); // SV3
         break;
       case 'history_lost':
-        // `refusalOf` keeps such a welcome away. Nothing was changed by it.
+        // `refusalOf` rejects such a welcome. Nothing was changed by it.
         this.#connection.restart(`the coordinator asks for event ${frame.ackedSeq + 1}, which it acknowledged before`);
         return;
       default:
@@ -210,7 +221,8 @@ export class Delivery implements ConnectionHandlers {
     this.#spool.release(this.#sender.ackedSeq, outcome.releasedBytes); // DL1
     const notice = this.#outage.over(monotonicNow());
     if (notice) this.#log.problem(notice);
-    // Of a boot that finds a spool, only the coordinator knows what there was before it. From then on it is counted here.
+    // For a boot that finds a spool, only the coordinator knows what there was before it. From then
+    // on it is counted here.
     const stored = this.#welcomed || frame.logBytes === undefined ? null : frame.logBytes + this.#spool.unackedBytes;
     this.#budget.limit(frame.policy.maxLogBytes, stored);
     this.#handlers.connected(true);
@@ -231,7 +243,7 @@ export class Delivery implements ConnectionHandlers {
         if (outcome.kind === 'stale') return;
         this.#ackedAt = monotonicNow();
         this.#ackAwaitedSince = this.#ackedAt;
-        this.#connection.proven();
+        this.#connection.markHealthy();
         this.#spool.release(frame.seq, outcome.releasedBytes); // DL1
         this.#pump();
         this.#handlers.acked();
@@ -252,10 +264,13 @@ export class Delivery implements ConnectionHandlers {
     }
   }
 
-  /** What people need to know of an outage: its cause at the first failed attempt and every minute, and its end. */
+  /**
+   * Reports an outage to people: its cause at the first failed attempt and every minute, and its
+   * end.
+   */
   failed({ kind, why, beganAt }: FailedAttempt): void {
     this.#triedAt = Math.max(this.#triedAt, beganAt);
-    // A connection that is lost is mended by the next attempt, as a rule.
+    // A lost connection is usually repaired by the next attempt.
     const notice = kind === 'failed' ? this.#outage.failed(why, monotonicNow()) : null;
     if (notice) this.#log.problem(notice);
   }
@@ -270,7 +285,9 @@ export class Delivery implements ConnectionHandlers {
     return this.#sender.answerDelayMs;
   }
 
-  /** Queued behind others, or the coordinator has too much to do: it is there, and says when the first welcome will come. */
+  /**
+   * Queued or overloaded: the coordinator is reachable, and says when the first welcome will come.
+   */
   askedToWait(why: string): void {
     this.#log.fact('asked_to_wait', { why });
     this.#unheardSince = monotonicNow();
@@ -281,14 +298,17 @@ export class Delivery implements ConnectionHandlers {
     this.#handlers.ended(end);
   }
 
-  /** Before the first welcome is taken: what the coordinator has is not lost, and what it asks for and is not here is. */
+  /**
+   * Before the first welcome is accepted: events that the coordinator has are not lost, and events
+   * that it asks for and that are missing here are.
+   */
   #settleLosses(ackedSeq: number): void {
     this.#spool.knownAtStart(ackedSeq);
     const { earliestSeq } = this.#sender;
     if (ackedSeq < earliestSeq - 1) this.#sender.prepended(this.#spool.lostBefore(ackedSeq + 1, earliestSeq - 1));
   }
 
-  // ── what follows from it ────────────────────────────────────────────────────────────────────────────────────────
+  // ── what follows from it ───────────────────────────────────────────────────────────────────────
 
   #command(command: Command): void {
     const { commandsDone } = this.#spool.state;
@@ -314,8 +334,8 @@ export class Delivery implements ConnectionHandlers {
       try {
         lines = this.#spool.read(plan.chunks);
       } catch (error) {
-        this.#log.problem(`the spool can not be read: ${(error as Error).message}`);
-        this.#connection.restart('the spool can not be read');
+        this.#log.problem(`the spool cannot be read: ${(error as Error).message}`);
+        this.#connection.restart('the spool cannot be read');
         return;
       }
       for (const frame of encodeFrames({ seq: plan.seq, count: plan.count, lines }, this.#frameBytes, Date.now())) {
@@ -324,7 +344,7 @@ export class Delivery implements ConnectionHandlers {
       this.#log.fact('sent', { seq: plan.seq, lastSeq: lastSeqOf({ firstSeq: plan.seq, count: plan.count }), bytes: plan.bytes });
     }
   }
-  /** A gap in the place of an event that the line does not carry (SND6). */
+  /** A gap in place of an event that the line cannot carry (SND6). */
   #leaveOut({ seq, bytes }: FramePlan): void {
     this.#connection.send(encodeGap(seq, bytes, 'line_too_slow', Date.now()));
     this.#log.fact('left_out', { seq, bytes });

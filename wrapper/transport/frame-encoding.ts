@@ -1,10 +1,10 @@
 /**
- * Stored event lines to frames. Pure.
+ * Encodes stored event lines as frames. Pure.
  *
- *   FE1  A frame has at most `frameBytes`. A plan that is longer (a chunk from before the coordinator lowered its limit) becomes several
- *        frames, cut at line ends.
- *   FE2  One event that alone is too long for this coordinator is replaced by a `gap` under the same seq: sent as it is, it would be
- *        refused for ever, and nothing behind it would ever arrive.
+ *   FE1  A frame has at most `frameBytes`. A longer plan (a chunk from before the coordinator
+ *        lowered its limit) becomes several frames, cut at line ends.
+ *   FE2  A single event that is too long for this coordinator is replaced by a `gap` under the same
+ *        seq. Sent unchanged, it would be refused forever and block everything after it.
  */
 
 import { encodeEventsFrame } from '../../protocol/index.ts';
@@ -49,7 +49,7 @@ export function encodeFrames({ seq, count, lines }: EventRun, frameBytes: number
   return frames;
 }
 
-/** In the place of one event that cannot be sent, under its seq. */
+/** Replaces one event that cannot be sent, under its seq. */
 export const encodeGap = (seq: number, bytes: number, reason: 'event_too_large' | 'line_too_slow', now: number): Buffer =>
   frame(seq, 1, encodeEvent({ type: 'gap', at: now, data: { events: 1, bytes, reason } }));
 

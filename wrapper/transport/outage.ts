@@ -1,6 +1,6 @@
 /**
- * What a person is told while attempts fail: the cause at the first failure, once a minute while it lasts, and that it is over. Pure but
- * for what it remembers; `now` is of the monotonic clock.
+ * Messages to a person while attempts fail: the cause at the first failure, once a minute while it
+ * lasts, and its end. Pure except for its state; `now` is of the monotonic clock.
  */
 export class Outage {
   readonly #everyMs: number;

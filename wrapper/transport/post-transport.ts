@@ -1,22 +1,28 @@
 /**
- * Ingest by HTTP POST, for networks that let no WebSocket through (ING18, ING19). Every body is a hello and what there is to say; every answer a
- * welcome and what there is to hear. So a row of posts is one connection, and looks like one from outside.
+ * Ingest by HTTP POST, for networks that block WebSocket (ING18, ING19). Every body is a hello and
+ * pending frames; every answer a welcome and pending frames. So a series of posts acts as one
+ * connection, and looks like one from outside.
  *
- *            open()        answer with a welcome        something to send, or a poll is due
+ *            open()        answer with a welcome      frames to send, or a poll is due
  *     idle ─────────► posting ──────────────► resting ──────────────────────► posting …
- *                      │   ▲                                      hold() ──► held ── release() ──► posting
+ *                      │   ▲                              hold() ──► held ── release() ──► posting
  *      no such answer  ▼   │ delay over
- *                     waiting ──► ended: the table says stop, the execution is settled, or close() was called.
+ *                     waiting ──► ended: the table says stop, settled, or close() was called
  *
- *   PO1  One post at a time: what comes meanwhile is the next body. The order of frames is the order of `send`.
- *   PO2  The first post after a loss is a bare hello. Its welcome says where to go on; only then are events sent again.
- *   PO3  The welcome of a later post is no new connection: its ackedSeq is an ack, its commands are commands.
- *   PO4  A body has at most POST_BODY_BYTES_MAX, but always takes one frame. How much of that a line is given is the sender's to say: all that
- *        is in flight is in one body.
- *   PO5  With nothing to send it polls, well within the coordinator's limits of silence and of unanswered interrupts.
- *   PO6  A post without an answer in time is given up; its bytes need time, too, as in CN7. The next one gets more time and, because the sender begins
- *        anew, a smaller body: a slow line is not a dead one.
- *   PO7  Each post has a generation number, and what comes of an older one does nothing.
+ *   PO1  One post at a time: frames that arrive meanwhile are the next body. The order of frames is
+ *        the order of `send`.
+ *   PO2  The first post after a loss is a bare hello. Its welcome says where to continue; only then
+ *        are events sent again.
+ *   PO3  The welcome of a later post is not a new connection: its ackedSeq is an ack, its commands
+ *        are commands.
+ *   PO4  A body has at most POST_BODY_BYTES_MAX, but always takes one frame. The sender decides how
+ *        much of that a line gets: everything in flight is in one body.
+ *   PO5  With nothing to send it polls, well within the coordinator's limits of silence and of
+ *        unanswered interrupts.
+ *   PO6  A post without an answer in time is aborted; its bytes get extra time, as in CN7. The next
+ *        one gets more time and, because the sender starts over, a smaller body: a slow line is not
+ *        a dead one.
+ *   PO7  Each post has a generation number, and results of an older one are ignored.
  */
 
 import { egressFetch } from '../../egress/fetch.ts';
@@ -34,14 +40,14 @@ import {
 } from '../../protocol/index.ts';
 import { REFUSAL_BODY_BYTES_MAX } from './connection.ts';
 import type { ConnectionEnd } from './connection-loss.ts';
-import { Attempts, describe, isQueued, type Loss, lossOfAnswer } from './connection-loss.ts';
+import { Attempts, type ConnectionLoss, describe, isQueued, lossOfAnswer } from './connection-loss.ts';
 import { type Transport, type TransportOptions, withDelay } from './transport.ts';
 
 export interface PostTransportOptions extends TransportOptions {
   /** http(s) URL. */
   url: string;
-  /** Asked when a post failed before any was welcomed. True: nothing more is to be done here. */
-  detour?: (loss: Loss) => boolean;
+  /** Called when a post failed before any was welcomed. True: nothing more is done here. */
+  tryAlternative?: (loss: ConnectionLoss) => boolean;
 }
 
 type Phase =
@@ -51,9 +57,9 @@ type Phase =
   | { kind: 'held' }
   | { kind: 'ended' };
 
-type Answer = { kind: 'frames'; frames: CoordinatorFrame[] } | { kind: 'loss'; loss: Loss };
+type Answer = { kind: 'frames'; frames: CoordinatorFrame[] } | { kind: 'loss'; loss: ConnectionLoss };
 
-/** A welcome with all its commands is one frame; the acks behind it are short. */
+/** A welcome with all its commands is one frame; the acks after it are short. */
 const ANSWER_BYTES_MAX = COORDINATOR_FRAME_BYTES_MAX + 64 * 1024;
 const PATIENCE_MAX = 4;
 const NEWLINE = Buffer.from('\n');
@@ -72,7 +78,7 @@ export class PostTransport implements Transport {
   #pollMs = 0;
   #silenceTimeoutMs = POLICY_DEFAULTS.silenceTimeoutMs;
   #patience = 1;
-  /** Set while someone wants the line for himself: called as soon as no post is under way. */
+  /** Resolver that waits for the in-flight POST to finish. */
   #wanted: (() => void) | null = null;
 
   constructor(options: PostTransportOptions) {
@@ -101,11 +107,11 @@ export class PostTransport implements Transport {
     if (this.#up) this.#lost({ kind: 'transport', message: why });
   }
 
-  proven(): void {
-    this.#attempts.proven(this.#now());
+  markHealthy(): void {
+    this.#attempts.markHealthy(this.#now());
   }
 
-  /** Nothing changes: a post is as short-lived as can be. */
+  /** Nothing changes: a post is short-lived anyway. */
   lastFlush(): void {}
 
   async close(): Promise<void> {
@@ -115,7 +121,10 @@ export class PostTransport implements Transport {
     this.#wanted = null;
   }
 
-  /** No further post until `release`; `quiet` is called when none is under way, at once if possible. */
+  /**
+   * Starts no further post until `release`; calls `quiet` when no post is in flight, at once if
+   * possible.
+   */
   hold(quiet: () => void): void {
     switch (this.#phase.kind) {
       case 'posting':
@@ -140,7 +149,7 @@ export class PostTransport implements Transport {
     if (this.#phase.kind === 'held') this.#post();
   }
 
-  // ── one post ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── one post ───────────────────────────────────────────────────────────────────────────────────
 
   #post(): void {
     const { times, handlers, log, credential } = this.#options;
@@ -153,7 +162,7 @@ export class PostTransport implements Transport {
     try {
       headers = new Headers({ authorization: `Bearer ${credential.current()}`, 'content-type': 'application/x-ndjson' });
     } catch {
-      // The error names the token, so it is not passed on. Only after a first welcome is a retry worth it.
+      // The error contains the token, so it is not passed on. Retry only after a first welcome.
       const why = 'the ingest token has characters that no HTTP header can carry';
       if (!this.#attempts.everWelcomed) return this.#end({ kind: 'refused', why });
       credential.refresh();
@@ -203,7 +212,7 @@ export class PostTransport implements Transport {
       method: 'POST',
       headers,
       body,
-      // A redirected post would become a GET, perhaps to someone who shall not see the token.
+      // A redirected post would become a GET, possibly to a host that must not see the token.
       redirect: 'manual',
       signal,
     });
@@ -243,7 +252,7 @@ export class PostTransport implements Transport {
         default:
           if (this.#up) handlers.frame(frame);
       }
-      if (!current()) return; // What was said made somebody end or restart this.
+      if (!current()) return; // The handler ended or restarted this transport.
     }
     if (this.#wanted) {
       const quiet = this.#wanted;
@@ -260,7 +269,7 @@ export class PostTransport implements Transport {
     const { policy, epoch, ackedSeq, commands } = frame;
     this.#attempts.welcomed(policy, this.#now());
     this.#silenceTimeoutMs = policy.silenceTimeoutMs;
-    // PO5: an interrupt must be taken up before the coordinator gives up waiting for that.
+    // PO5: an interrupt must be received before the coordinator's wait for it ends.
     this.#pollMs = Math.min(policy.heartbeatMs, policy.interruptGraceMs / 2);
     if (!this.#up) {
       this.#up = true;
@@ -269,7 +278,7 @@ export class PostTransport implements Transport {
       handlers.welcome(frame);
       return;
     }
-    this.proven(); // Twice in a row: as good as a pong.
+    this.markHealthy(); // Twice in a row: counts as a pong.
     handlers.frame({ type: 'ack', seq: ackedSeq }); // PO3
     for (const command of commands) if (current()) handlers.frame({ type: 'command', ...command });
   }
@@ -278,14 +287,14 @@ export class PostTransport implements Transport {
     this.#stop({ kind: 'resting', timer: setTimeout(() => this.#post(), afterMs) });
   }
 
-  // ── loss and end ────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── loss and end ───────────────────────────────────────────────────────────────────────────────
 
-  #lost(loss: Loss): void {
+  #lost(loss: ConnectionLoss): void {
     const wasUp = this.#up;
     this.#stop({ kind: 'idle' });
     this.#up = false;
     this.#queue = []; // TR1
-    if (!this.#everUp && this.#options.detour?.(loss)) return;
+    if (!this.#everUp && this.#options.tryAlternative?.(loss)) return;
     const { log, handlers } = this.#options;
     const why = describe(loss);
     log.fact('lost', { why, wasUp });
@@ -316,7 +325,10 @@ export class PostTransport implements Transport {
     this.#options.handlers.ended(end);
   }
 
-  /** Ends what is under way. The next phase is in place before the abort, so that what comes of it finds nothing of its own. */
+  /**
+   * Aborts the post in flight. The next phase is set before the abort, so that late results of the
+   * post are ignored.
+   */
   #stop(next: Phase): void {
     const phase = this.#phase;
     if (phase.kind === 'ended') {
@@ -342,7 +354,7 @@ export class PostTransport implements Transport {
   }
 }
 
-/** Null when it is longer than that; the rest is not waited for. */
+/** Null when it is longer than that; the rest is not read. */
 async function readText(response: Response, limit: number): Promise<string | null> {
   if (!response.body) return '';
   const parts: Uint8Array[] = [];

@@ -1,25 +1,36 @@
 /**
- * WebSocket where it gets through, POST where it does not. Some networks answer upgrades themselves, strip them, or cut them, and let
- * ordinary requests pass; a job there must be able to report all the same.
+ * WebSocket where it works, POST where it does not. Some networks answer upgrades themselves, strip
+ * them, or cut them, and let ordinary requests pass; a job there must still be able to report.
  *
- *                 attempts look refused by the network          an answer of the coordinator
- *     websocket ──────────────────────────────────► trying_post ────────────────────────────► http
- *         ▲  ▲                                          │                                     │  ▲
- *         │  └──────────────────── no such answer ──────┘              soon, then rarely      ▼  │ nothing within 5 s
- *         └────────────────────────────────────── a welcome ──────────────────────────── trying_websocket
+ *              upgrades look refused               an answer of the coordinator
+ *     websocket ─────────────────────► trying_post ─────────────────────► http
+ *       ▲  ▲                                │                             │  ▲
+ *       │  └──────── no such answer ────────┘          soon, then rarely  ▼  │ nothing in 5 s
+ *       └─────────────────────────── a welcome ─────────────────────── trying_websocket
  *
- *   SW1  One of the two speaks at a time. A POST while a socket is being welcomed would supersede it, so posts are held meanwhile.
- *   SW2  POST is tried after UPGRADE_FAILURES_MAX such attempts in a row. For the last flush any failure counts.
- *   SW3  What the coordinator itself said is never doubted: it is followed as by any transport.
- *   SW4  Both share one account of their failures (Attempts), so that what was heard over one counts for the other.
- *   SW5  That the POST got through proves little about upgrades: the line, or the coordinator, may have come back between the two. So WebSocket is tried again soon
- *        after the turn, and then less and less often.
+ *   SW1  Only one of the two is active at a time. A POST while a socket is being welcomed would
+ *        supersede it, so posts are held meanwhile.
+ *   SW2  POST is tried after UPGRADE_FAILURES_MAX such attempts in a row. For the last flush any
+ *        failure counts.
+ *   SW3  An answer of the coordinator itself is final for both: it is followed as by any transport.
+ *   SW4  Both share one account of their failures (Attempts), so that what one learned counts for
+ *        the other.
+ *   SW5  A successful POST proves little about upgrades: the line, or the coordinator, may have
+ *        recovered in between. So WebSocket is tried again soon after the switch, and then with
+ *        backoff.
  */
 
 import type { WelcomeFrame } from '../../protocol/index.ts';
 import type { WrapperTimes } from '../times.ts';
 import { Connection } from './connection.ts';
-import { Attempts, type ConnectionEnd, describe, isCoordinators, type Loss, looksLikeNoUpgrades } from './connection-loss.ts';
+import {
+  Attempts,
+  type ConnectionEnd,
+  type ConnectionLoss,
+  describe,
+  isCoordinators,
+  looksLikeNoUpgrades,
+} from './connection-loss.ts';
 import { PostTransport } from './post-transport.ts';
 import { type ConnectionHandlers, httpUrl, type Transport, type TransportOptions, websocketUrl } from './transport.ts';
 
@@ -28,11 +39,16 @@ export type TransportKind = (typeof TRANSPORT_KINDS)[number];
 
 export const UPGRADE_FAILURES_MAX = 3;
 
-/** SW5: 2 s, 8 s, 32 s, 128 s, and from then on as rarely as it gets. An attempt holds the posts, for 5 s where upgrades hang. */
+/**
+ * SW5: 2 s, 8 s, 32 s, 128 s, and then at the maximum interval. An attempt holds the posts, for 5 s
+ * where upgrades hang.
+ */
 const SOCKET_RETRY_FIRST_MS = 2000;
 const SOCKET_RETRY_FACTOR = 4;
 
-/** How long after the turn to POST, or after attempt `tried`, the next attempt at a socket is made. */
+/**
+ * How long after the switch to POST, or after attempt `tried`, the next WebSocket attempt is made.
+ */
 export const socketRetryMs = (tried: number, { websocketRetryMs }: Pick<WrapperTimes, 'websocketRetryMs'>): number =>
   Math.min(websocketRetryMs, SOCKET_RETRY_FIRST_MS * SOCKET_RETRY_FACTOR ** tried);
 
@@ -59,9 +75,9 @@ export function makeTransport(kind: TransportKind, options: TransportOptions): T
 export class TransportSwitch implements Transport {
   readonly #options: TransportOptions;
   #mode: Mode;
-  /** Attempts in a row that ended in a way that POST may not share. */
+  /** Consecutive attempts that ended in a way that may not affect POST. */
   #failures = 0;
-  /** Attempts at a socket since the turn to POST (SW5). */
+  /** WebSocket attempts since the switch to POST (SW5). */
   #socketsTried = 0;
   #flushing = false;
 
@@ -87,8 +103,8 @@ export class TransportSwitch implements Transport {
     this.#current()?.restart(why);
   }
 
-  proven(): void {
-    this.#current()?.proven();
+  markHealthy(): void {
+    this.#current()?.markHealthy();
   }
 
   lastFlush(): void {
@@ -103,7 +119,7 @@ export class TransportSwitch implements Transport {
     await Promise.all(['connection' in mode ? mode.connection.close() : null, 'post' in mode ? mode.post.close() : null]);
   }
 
-  /** The one that may speak (SW1). */
+  /** The active transport (SW1). */
   #current(): Transport | null {
     switch (this.#mode.kind) {
       case 'websocket':
@@ -119,14 +135,14 @@ export class TransportSwitch implements Transport {
     }
   }
 
-  // ── websocket ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── websocket ──────────────────────────────────────────────────────────────────────────────────
 
   #newConnection(): Connection {
     const connection: Connection = new Connection({
       ...this.#options,
       url: websocketUrl(this.#options.url),
       handlers: this.#handlers((frame) => this.#welcomedBySocket(frame)),
-      detour: (loss) => this.#noSocket(connection, loss),
+      tryAlternative: (loss) => this.#noSocket(connection, loss),
     });
     return connection;
   }
@@ -143,7 +159,7 @@ export class TransportSwitch implements Transport {
     this.#options.handlers.welcome(frame);
   }
 
-  #noSocket(connection: Connection, loss: Loss): boolean {
+  #noSocket(connection: Connection, loss: ConnectionLoss): boolean {
     const mode = this.#mode;
     if (mode.kind === 'trying_websocket') {
       this.#backToPosts(describe(loss));
@@ -158,21 +174,21 @@ export class TransportSwitch implements Transport {
       ...this.#options,
       url: httpUrl(this.#options.url),
       handlers: this.#handlers((frame) => this.#welcomedByPost(frame)),
-      detour: (postLoss) => this.#noPost(postLoss),
+      tryAlternative: (postLoss) => this.#noPost(postLoss),
     });
     this.#mode = { kind: 'trying_post', connection, post };
     post.open();
     return true;
   }
 
-  // ── http ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── http ───────────────────────────────────────────────────────────────────────────────────────
 
   #welcomedByPost(frame: WelcomeFrame): void {
     this.#stayWithPosts();
     this.#options.handlers.welcome(frame);
   }
 
-  #noPost(loss: Loss): boolean {
+  #noPost(loss: ConnectionLoss): boolean {
     const mode = this.#mode;
     if (mode.kind !== 'trying_post') return false;
     if (isCoordinators(loss)) {
@@ -182,7 +198,7 @@ export class TransportSwitch implements Transport {
     this.#options.log.fact('no_post', { why: describe(loss) });
     void mode.post.close();
     this.#mode = { kind: 'websocket', connection: mode.connection };
-    mode.connection.goOn(loss);
+    mode.connection.resumeAfter(loss);
     return true;
   }
 
@@ -224,7 +240,7 @@ export class TransportSwitch implements Transport {
     mode.post.release();
   }
 
-  // ── both ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── both ───────────────────────────────────────────────────────────────────────────────────────
 
   #handlers(welcome: (frame: WelcomeFrame) => void): ConnectionHandlers {
     const { handlers } = this.#options;

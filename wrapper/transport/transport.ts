@@ -1,10 +1,11 @@
 /**
- * What delivery knows of the way to the coordinator: frames go in, frames come out, and it is open or it is not. Three things are
- * one: a WebSocket (connection), a row of POSTs (post-transport), and whichever of the two gets through (transport-switch).
+ * The port from delivery to the coordinator: frames go in, frames come out, and it is open or not.
+ * Three implementations: a WebSocket (connection), a series of POSTs (post-transport), and a switch
+ * between the two (transport-switch).
  *
- *   TR1  `send` never waits and never keeps anything for later: what was not acked when a transport went down is sent again by the sender
- *        after the next welcome.
- *   TR2  After `close()` or `ended` nothing is called any more.
+ *   TR1  `send` never waits and never keeps a frame for later: what was unacked when a transport
+ *        went down is sent again by the sender after the next welcome.
+ *   TR2  After `close()` or `ended` no handler is called.
  */
 
 import type { CloseFrame, CoordinatorFrame, HelloFrame, WelcomeFrame } from '../../protocol/index.ts';
@@ -17,19 +18,30 @@ export interface Transport {
   /** There was a welcome, and no loss since. */
   readonly up: boolean;
   open(): void;
-  /** Gives a frame to the network. False when not up; it is then sent again after the next welcome. */
+  /**
+   * Gives a frame to the network. False when not up; it is then sent again after the next welcome.
+   */
   send(frame: string | Buffer): boolean;
-  /** It is of no more use (a protocol fault, a stall): begin anew, after a wait like after any other loss. */
+  /**
+   * The connection is unusable (a protocol fault, a stall): reconnect, after a wait as after any
+   * other loss.
+   */
   restart(why: string): void;
-  /** An ack is proof that the other side works. */
-  proven(): void;
-  /** From here on only what is left has to be delivered. */
+  /** An ack proves that the other side works. */
+  markHealthy(): void;
+  /** From now on only the rest has to be delivered. */
   lastFlush(): void;
-  /** The polite end, resolved when the other side has seen it or after a moment. No attempt afterwards. */
+  /**
+   * Closes politely; resolves when the other side has seen it or after a moment. No attempt
+   * afterwards.
+   */
   close(): Promise<void>;
 }
 
-/** `lost`: it was up. `queued`: the coordinator answered, and the execution waits behind another. `beganAt` is of the monotonic clock. */
+/**
+ * `lost`: it was up. `queued`: the coordinator answered, and the execution waits behind another.
+ * `beganAt` is of the monotonic clock.
+ */
 export interface FailedAttempt {
   kind: 'lost' | 'queued' | 'failed';
   why: string;
@@ -38,18 +50,21 @@ export interface FailedAttempt {
 
 export interface ConnectionHandlers {
   hello(): HelloFrame;
-  /** Asked before a welcome counts: why it cannot be taken. Then it is a refusal (LO4), and nothing else follows from it. */
+  /**
+   * Called before a welcome is accepted: why it cannot be. It is then a refusal (LO4), and has no
+   * other effect.
+   */
   refusalOf?(frame: WelcomeFrame): string | null;
   welcome(frame: WelcomeFrame): void;
   /** Frames after the welcome. */
   frame(frame: Exclude<CoordinatorFrame, WelcomeFrame | CloseFrame>): void;
-  /** An installed connection is gone; the next attempt is on its way. Only after a welcome. */
+  /** The installed connection is lost; the next attempt is scheduled. Only after a welcome. */
   down(why: string): void;
-  /** An attempt failed, or a connection was lost; another attempt is on its way. */
+  /** An attempt failed, or a connection was lost; another attempt is scheduled. */
   failed?(failure: FailedAttempt): void;
-  /** How long the events in flight may hold up the answer to what is sent now. Nothing when left out. */
+  /** How long the events in flight may delay the answer to what is sent now. Zero by default. */
   answerDelayMs?(): number;
-  /** The coordinator itself asked to come again later (queued, overloaded): it is there. */
+  /** The coordinator itself asked to retry later (queued, overloaded): it is reachable. */
   askedToWait?(why: string): void;
   ended(end: ConnectionEnd): void;
 }
@@ -61,14 +76,16 @@ export interface TransportOptions {
   handlers: ConnectionHandlers;
   times: WrapperTimes;
   log: Log;
-  /** What all transports of a run know together of their failures. Left out: one of its own. */
+  /** Failure state that all transports of a run share. Default: one of its own. */
   attempts?: Attempts;
   /** The monotonic clock. */
   now?: () => number;
   random?: () => number;
 }
 
-/** A wait that is longer by the delay, but not because of the delay longer than the coordinator waits for a word itself. */
+/**
+ * A wait extended by the delay, but by the delay at most to the coordinator's own silence timeout.
+ */
 export const withDelay = (waitMs: number, delayMs: number, silenceTimeoutMs: number): number =>
   Math.round(Math.max(waitMs, Math.min(waitMs + delayMs, silenceTimeoutMs)));
 
