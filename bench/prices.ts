@@ -1,10 +1,14 @@
 /**
- * From counts to dollars: what Cloudflare asks for Durable Objects with SQLite on the paid plan beyond what is included, as of November 2026
+ * From counts to dollars: Cloudflare's prices for Durable Objects with SQLite on the paid plan
+ * beyond the included usage, as of November 2026
  * (developers.cloudflare.com/durable-objects/platform/pricing). Pure.
  */
 
 export const PRICES = {
-  /** HTTP requests, method calls, alarms that fire, and incoming messages, of which twenty count as one. */
+  /**
+   * HTTP requests, method calls, alarms that fire, and incoming messages, of which twenty count as
+   * one.
+   */
   requestsPerMillion: 0.15,
   messagesPerRequest: 20,
   /** Setting an alarm is a row; so is every row of an index. */
@@ -37,7 +41,10 @@ export function dollars({ requests, messages, alarms, rowsWritten, awakeSeconds 
   return { requests: asked, rows, duration, total: asked + rows + duration };
 }
 
-/** Two runs of different length to the count of one of `events`: what each event adds, and what a run costs whatever its length. */
+/**
+ * From two runs of different length: what each event adds, and what a run costs independently of
+ * its length.
+ */
 export function extrapolate(
   short: { events: number; count: number },
   long: { events: number; count: number },

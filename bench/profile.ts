@@ -1,6 +1,8 @@
 /**
- * `npm run bench:profile -- [--case ingest|fanout|replay|floor|floor-fanout] [--seconds N] [--top N] [--out FILE.cpuprofile]`: where the time of the object goes. Runs
- * the case again and again with the runtime's debugger open, and prints the functions by their own time. The file can be opened in a browser's developer tools.
+ * `npm run bench:profile -- [--case ingest|fanout|replay|floor|floor-fanout] [--seconds N] [--top
+ * N] [--out FILE.cpuprofile]`: where the time of the object goes. Runs the case repeatedly with the
+ * runtime's debugger open, and prints the functions by their own time. The file can be opened in a
+ * browser's developer tools.
  */
 
 import { writeFileSync } from 'node:fs';

@@ -1,14 +1,20 @@
 /**
- * `npm run bench -- [--json FILE] [--docs] [--rounds N] [--only a,b] [--smoke] [--scale X] [--list] [--from FILE,FILE]`
+ * `npm run bench -- [--json FILE] [--docs] [--rounds N] [--only a,b] [--smoke] [--scale X] [--list]
+ * [--from FILE,FILE]`
  *
- * `--from` measures nothing: it puts the figures of earlier runs together, which were made a bench at a time.
+ * `--from` measures nothing: it combines the figures of earlier runs, each made of some of the
+ * benches.
  *
- *   benches/   what is measured, one file each       floor/      the bare objects to measure against
- *   lib/       generator, servers, figures           counting/   Holdfast with counters, for what it costs
- *   prices.ts  from counts to dollars                profile.ts  a CPU profile of the object under load
+ *   benches/     what is measured, one file each
+ *   floor/       the bare objects to measure against
+ *   lib/         generator, servers, figures
+ *   counting/    Holdfast with counters, for its costs
+ *   prices.ts    from counts to dollars
+ *   profile.ts   a CPU profile of the object under load
  *
- * Everything runs on this machine, side by side and in turns. Times depend on it; ratios much less; counts not at all. Exit code 0 says that all was measured,
- * not that all targets were met: those are in the table.
+ * Everything runs on this machine, in turns. Times depend on it; ratios much less; counts not at
+ * all. Exit code 0 means that everything was measured, not that all targets were met: those are in
+ * the table.
  */
 
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -36,7 +42,7 @@ const PAGE = join(ROOT, 'docs', 'performance.md');
 const ROUNDS_DEFAULT = 5;
 const SMOKE_SCALE = 0.01;
 
-/** No bench takes nearly as long; something hangs then. */
+/** No bench takes nearly as long; a longer one hangs. */
 const WATCHDOG_MS = 40 * 60_000;
 
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => process.exit(1));
@@ -76,7 +82,7 @@ async function main(argv: string[]): Promise<number> {
   const figures: Figure[] = (values.from?.split(',') ?? []).flatMap((file) => JSON.parse(readFileSync(file, 'utf8')) as Figure[]);
   const failures: string[] = [];
   for (const bench of BENCHES.filter(({ name }) => values.from === undefined && wanted.includes(name))) {
-    // Fresh processes for each, so that what one leaves in memory is not another's.
+    // Fresh processes for each, so that no bench inherits another's memory.
     const [holdfast, floor] = await Promise.all([serveHoldfast(), serveFloor()]);
     try {
       const watchdog = sleep(WATCHDOG_MS, undefined, { ref: false }).then(() => Promise.reject(new Error('it hangs')));

@@ -1,10 +1,11 @@
-/** Opens an address in the user's browser by what the platform has for it. */
+/** Opens an address in the user's browser with the platform's opener. */
 
 import { spawn } from 'node:child_process';
 
 /**
- * Program and arguments; the address is one argument and no shell reads it. Windows' `start` is a word of its shell, in which `&` in an address
- * would begin another command, so there it is the handler that `start` itself would call.
+ * Program and arguments. The address is one argument and is not parsed by a shell. Windows' `start`
+ * is a shell command, in which `&` in an address would begin another command, so there it is the
+ * handler that `start` itself would call.
  */
 export function openerOf(platform: NodeJS.Platform, url: string): [program: string, args: string[]] {
   switch (platform) {
@@ -17,7 +18,10 @@ export function openerOf(platform: NodeJS.Platform, url: string): [program: stri
   }
 }
 
-/** Null when the opener was started, else why not. It is left to itself: some stay for as long as the browser does. */
+/**
+ * Null when the opener was started, otherwise the error. It runs detached: some openers stay as
+ * long as the browser does.
+ */
 export function openInBrowser(url: string, platform: NodeJS.Platform = process.platform): Promise<string | null> {
   const [program, args] = openerOf(platform, url);
   return new Promise((resolve) => {

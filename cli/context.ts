@@ -1,4 +1,4 @@
-/** What every command works with. */
+/** What every command gets. */
 
 import {
   connectSession,
@@ -15,10 +15,16 @@ import { StatusLine } from './status-line.ts';
 import { visible } from './terminal-text.ts';
 import { connectWithWs } from './web-socket.ts';
 
-/** A person waits: a wrong URL should be told soon, a restart of the coordinator should go unnoticed. */
+/**
+ * A person waits: a wrong URL should be reported soon, a restart of the coordinator should go
+ * unnoticed.
+ */
 const RETRY_BUDGET_MS = 8_000;
 
-/** A tenant that asks too often is put off for 10 s at a time. Scripts that run many commands at once should get through, later. */
+/**
+ * A tenant over its rate limit is delayed for 10 s at a time. Scripts that run many commands at
+ * once should succeed, later.
+ */
 const RATE_LIMIT_BUDGET_MS = 60_000;
 
 export interface Context {
@@ -39,10 +45,10 @@ const CODES: Readonly<Record<Colour, number>> = { green: 32, red: 31, yellow: 33
 export function createContext(io: Io, settings: Settings, flags: Flags): Context {
   const colour = io.stdout.isTty && flags.color !== false && !io.env.NO_COLOR && io.env.TERM !== 'dumb';
   const quiet = flags.quiet === true;
-  let told = false;
+  let reported = false;
   const onRetry = (error: HoldfastError) => {
-    if (!told) void note({ io, quiet }, `${error.message}; trying again`);
-    told = true;
+    if (!reported) void note({ io, quiet }, `${error.message}; trying again`);
+    reported = true;
   };
   return {
     io,
@@ -61,7 +67,7 @@ export function createContext(io: Io, settings: Settings, flags: Flags): Context
   };
 }
 
-/** For people, on stderr; nothing a program should read. Parts of it are other people's words. */
+/** For people, on stderr; not for programs. Parts of it are untrusted text. */
 export async function note({ io, quiet }: Pick<Context, 'io' | 'quiet'>, text: string): Promise<void> {
   if (!quiet) await io.stderr.write(`holdfast: ${visible(text)}\n`);
 }
@@ -75,8 +81,9 @@ export function openStream(
   { session, execution }: Reference,
   options: Pick<SessionStreamOptions, 'after' | 'generation' | 'types' | 'signal' | 'onControl' | 'giveUpAfterMs'>,
 ): SessionStream {
-  // One notice per drop, and none for a cut that the first retry mends. A terminal is told in its status line, which goes by itself.
-  let told = false;
+  // One notice per outage, and none for one that the first retry repairs. A terminal shows it in
+  // its status line, which disappears by itself.
+  let reported = false;
   return connectSession({
     ...context.settings,
     session,
@@ -90,12 +97,12 @@ export function openStream(
         else if (state.status !== 'connecting' && state.status !== 'reconnecting') context.status.set('connection', '');
         return;
       }
-      if (state.status === 'reconnecting' && state.attempt > 1 && !told) {
-        told = true;
+      if (state.status === 'reconnecting' && state.attempt > 1 && !reported) {
+        reported = true;
         void note(context, `the connection to ${context.settings.url} is down (${state.reason}); trying again`);
       }
-      if (state.status === 'live' && told) {
-        told = false;
+      if (state.status === 'live' && reported) {
+        reported = false;
         void note(context, 'connected again');
       }
     },

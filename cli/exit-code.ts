@@ -1,16 +1,16 @@
-/** What the end of an execution means to a shell. */
+/** The exit code for the end of an execution. */
 
 import { constants } from 'node:os';
 import type { Execution, TerminalStatus } from '../protocol/index.ts';
 
 export const EXIT = {
   ok: 0,
-  /** A question was answered with no. */
+  /** The user answered no to a question. */
   refused: 1,
   usage: 2,
-  /** It ran longer than its limit: what `timeout` of coreutils says. */
+  /** It exceeded its time limit: the exit code of coreutils' `timeout`. */
   timedOut: 124,
-  /** The coordinator failed us, or the execution failed without an exit code of its own. */
+  /** The coordinator failed, or the execution failed without an exit code of its own. */
   coordinator: 125,
   interrupted: 130,
   terminated: 143,
@@ -22,7 +22,7 @@ export interface Ending {
   status: TerminalStatus;
   exitCode?: number | undefined;
   signal?: string | undefined;
-  /** Of a failure. */
+  /** For a failure. */
   code?: string | undefined;
 }
 
@@ -34,13 +34,13 @@ export function exitCodeOf({ status, exitCode, signal, code }: Ending): number {
     case 'interrupted':
       return EXIT.interrupted;
     case 'failed': {
-      // Whatever the job did with its signal: why it was told to stop is what a script wants to know.
+      // Whatever the job did with its signal, a script needs the reason for the stop.
       if (code === 'runtime_exceeded') return EXIT.timedOut;
       if (signal) {
         const number = (constants.signals as Record<string, number>)[signal];
         if (number !== undefined) return 128 + number;
       }
-      // Shells keep eight bits; an exit code whose low ones are zero would look like success.
+      // Shells keep eight bits; an exit code whose low bits are zero would look like success.
       return exitCode === undefined || (exitCode & 255) === 0 ? EXIT.coordinator : exitCode & 255;
     }
     default:
@@ -48,7 +48,7 @@ export function exitCodeOf({ status, exitCode, signal, code }: Ending): number {
   }
 }
 
-/** An execution, or what a verdict event says of one. */
+/** An execution, or the fields of a verdict event. */
 type Described = { status: string } & {
   [K in 'code' | 'exitCode' | 'signal' | 'reason' | 'error' | 'forced']?: Execution[K] | undefined;
 };
@@ -66,5 +66,5 @@ export function describeEnding(execution: Described): string {
   return facts.length > 0 ? `${status} (${facts.join(', ')})` : status;
 }
 
-/** The job ran, and its exit code or signal says it all. */
+/** The job ran; its exit code or signal is the whole explanation. */
 export const endedByItself = (code: unknown): boolean => code === undefined || code === 'exit_nonzero';

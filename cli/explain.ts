@@ -1,4 +1,4 @@
-/** Errors as a person needs them: what happened, and what to do next. */
+/** Errors for a person: what happened, and what to do next. */
 
 import { HoldfastError, StreamFailure } from '../client/index.ts';
 import { describeConnectionFailure } from '../protocol/index.ts';
@@ -7,14 +7,14 @@ import { formatReference, type Reference } from './settings.ts';
 export interface Explanation {
   code: string;
   message: string;
-  /** The next step, when there is one to name. */
+  /** The next step, if there is one. */
   hint?: string;
   requestId?: string;
 }
 
 export interface ErrorContext {
   url: string;
-  /** What the command was about. */
+  /** The subject of the command. */
   reference?: Reference | { session: string };
 }
 
@@ -23,7 +23,7 @@ export function explain(error: unknown, { url, reference }: ErrorContext): Expla
     return withHint({ code: error.code, message: streamMessage(error, url, reference) }, streamHint(error.code, url, reference));
   if (error instanceof HoldfastError) {
     const { code, requestId, facts } = error;
-    // The client tells only the code; here the cause is put into words.
+    // The client returns only the code; here the cause becomes text.
     const message =
       code === 'unreachable' && error.cause !== undefined
         ? `could not reach ${url}: ${describeConnectionFailure(error.cause)}`
@@ -35,12 +35,12 @@ export function explain(error: unknown, { url, reference }: ErrorContext): Expla
 
 type About = ErrorContext['reference'];
 
-/** A stream failed with this because its session is not there any more, or was made again under its name. */
+/** A stream failed with this because its session was deleted, or created again under its name. */
 export const isGone = (code: string): boolean => ['not_found', 'session_not_found', 'log_replaced'].includes(code);
 
 const isLoopback = (url: string): boolean => URL.canParse(url) && /^(localhost|127\..*|\[::1\])$/.test(new URL(url).hostname);
 
-/** The reason of a close is a word for programs; here it becomes a sentence. */
+/** The reason of a close is a code for programs; here it becomes a sentence. */
 function streamMessage({ code, reason }: StreamFailure, url: string, reference: About): string {
   switch (code) {
     case 'not_found':
@@ -87,7 +87,7 @@ function hintFor(
       return `wait behind it with --queue${active ? `, or see what it does: holdfast logs -f ${active}` : ''}`;
     }
     case 'execution_id_conflict':
-      return 'give another --id, or none';
+      return 'give another --id, or leave it out';
     case 'queue_full':
       return 'too many runs wait in this session: wait for one to end, or use another --session';
     case 'session_full':

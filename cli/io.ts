@@ -1,6 +1,7 @@
 /**
- * The terminal as a port, so that a test can be one. Output waits for a slow reader (a paused pager stops the stream, not the memory),
- * a reader that has left (`| head`) is a state and not an error, and everything is written before the process ends.
+ * The terminal as a port, so that a test can replace it. Output waits for a slow reader (a paused
+ * pager stops the stream, memory stays flat). A reader that has left (`| head`) is a state and not
+ * an error. Everything is written before the process ends.
  */
 
 import type { Readable, Writable } from 'node:stream';
@@ -9,9 +10,9 @@ import { openInBrowser } from './browser.ts';
 export class Output {
   readonly #stream: Writable;
   readonly isTty: boolean;
-  /** The reader is gone; further text is dropped. */
+  /** The reader has left; further text is dropped. */
   broken = false;
-  /** Called once when the reader goes. */
+  /** Called once when the reader leaves. */
   onBroken: () => void = () => {};
   /** Called with every text of `write` before it goes out. */
   beforeWrite: (text: string) => void = () => {};
@@ -20,7 +21,7 @@ export class Output {
   constructor(stream: Writable, isTty = false) {
     this.#stream = stream;
     this.isTty = isTty;
-    // EPIPE, or a terminal that was closed (EIO): nobody is left to tell.
+    // EPIPE, or a terminal that was closed (EIO): no reader is left.
     stream.on('error', () => this.#break());
     stream.on('close', () => this.#break());
     stream.on('drain', () => this.#release());
@@ -45,7 +46,7 @@ export class Output {
     return columns === undefined || columns < 1 ? 80 : columns;
   }
 
-  /** Resolves when all of it has left this process, or can not. */
+  /** Resolves when everything has left this process, or cannot. */
   async flush(): Promise<void> {
     if (this.broken) return;
     await new Promise<void>((resolve) => {
@@ -73,13 +74,13 @@ export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 export interface Io {
   env: Record<string, string | undefined>;
   stdin: Readable;
-  /** Somebody can be asked. */
+  /** A person can answer questions. */
   stdinIsTty: boolean;
   stdout: Output;
   stderr: Output;
-  /** Takes the signals over until the returned function is called. */
+  /** Handles the signals until the returned function is called. */
   onSignal(signals: readonly StopSignal[], listener: (signal: StopSignal) => void): () => void;
-  /** Null when a browser was started, else why not. */
+  /** Null when a browser was started, otherwise the error. */
   openInBrowser(url: string): Promise<string | null>;
   /** At once, without flushing. */
   exitNow(code: number): void;

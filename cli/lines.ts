@@ -1,6 +1,7 @@
 /**
- * Job output as lines. Text is printed exactly as received; only counting and time stamps need to know where a line begins.
- * A `partial` output goes on in the next one of the same stream, so the line number stays.
+ * Job output as lines. Text is printed exactly as received; only counting and time stamps need to
+ * know where a line begins. A `partial` output continues in the next one of the same stream, so the
+ * line number stays.
  */
 
 export type StreamName = 'stdout' | 'stderr';
@@ -10,10 +11,10 @@ export interface Piece {
   stream: StreamName;
   text: string;
   at: number;
-  /** Number of the line it is part of, in the order in which lines begin. */
+  /** Number of its line, in the order in which lines begin. */
   line: number;
   startsLine: boolean;
-  /** Not the job's: what Holdfast says. `error`: it is said with --quiet too. */
+  /** A message of Holdfast, not of the job. `error`: it is shown with --quiet too. */
   remark?: 'note' | 'error';
 }
 
@@ -22,7 +23,7 @@ export class LineSplitter {
   lines = 0;
   readonly #open: Record<StreamName, number | null> = { stdout: null, stderr: null };
 
-  /** True when the newest text of the stream did not end its line. */
+  /** True when the latest text of the stream did not end its line. */
   isOpen(stream: StreamName): boolean {
     return this.#open[stream] !== null;
   }
@@ -42,16 +43,19 @@ export class LineSplitter {
     return pieces;
   }
 
-  /** A remark that is no line of the job's: it stands and falls with the line before it. */
+  /** A remark that is not a line of the job; it is kept or dropped with the line before it. */
   remark(text: string, at: number, remark: 'note' | 'error'): Piece {
     return { stream: 'stderr', text, at, line: this.lines, startsLine: true, remark };
   }
 }
 
-/** What `--tail` keeps at most, in UTF-16 units: one line may be as long as a log. */
+/** The maximum that `--tail` keeps, in UTF-16 units: one line may be as long as a log. */
 export const TAIL_CHARS_MAX = 1024 * 1024;
 
-/** Where the text begins that a terminal would show in place of what stood before: behind the last CR that more text follows. 0 when there is none. */
+/**
+ * Where the visible part of the line begins in a terminal: after the last CR that is followed by
+ * text. 0 without one.
+ */
 function lastState(text: string): number {
   for (let at = text.lastIndexOf('\r'); at !== -1; at = at === 0 ? -1 : text.lastIndexOf('\r', at - 1)) {
     const next = text[at + 1];
@@ -60,10 +64,13 @@ function lastState(text: string): number {
   return 0;
 }
 
-/** Keeps the newest `count` lines, each as a terminal would show it: without what a CR overwrote. At most `TAIL_CHARS_MAX`, the newest. */
+/**
+ * Keeps the last `count` lines, each as a terminal would show it: without what a CR overwrote. At
+ * most the last `TAIL_CHARS_MAX`.
+ */
 export class LastLines {
   #chars = 0;
-  /** Something within the last lines was too much to be kept. */
+  /** Some of the last lines were too long to keep. */
   overflowed = false;
   readonly #count: number;
   #pieces: Piece[] = [];
@@ -83,7 +90,7 @@ export class LastLines {
       this.#chars -= oldest.text.length;
       if (oldest.line > this.#newest - this.#count) this.overflowed = true;
     }
-    // Cleaned each time it has doubled, so that memory follows what is kept and not the log.
+    // Compacted each time it has doubled, so that memory follows what is kept and not the log.
     if (this.#pieces.length < this.#cleanAt) return;
     this.#pieces = this.take();
     this.#chars = this.#pieces.reduce((sum, { text }) => sum + text.length, 0);

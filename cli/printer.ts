@@ -1,4 +1,7 @@
-/** Events as output: the job's text goes to the stream it came from, what Holdfast has to say goes to stderr, JSON goes to stdout. */
+/**
+ * Events as output: the job's text goes to its own stream, messages of Holdfast go to stderr, JSON
+ * goes to stdout.
+ */
 
 import { gapText, type LoggedEvent } from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
@@ -7,7 +10,7 @@ import { LineSplitter, type Piece, type StreamName } from './lines.ts';
 import { progressText, type StatusLine } from './status-line.ts';
 import { visible } from './terminal-text.ts';
 
-/** What people see without asking for types: the job's lines, and what explains a pause or an end in them. */
+/** Shown to people by default: the job's lines, and what explains a pause or an end in them. */
 export const HUMAN_TYPES = [
   'output',
   'agent',
@@ -25,12 +28,15 @@ export const HUMAN_TYPES = [
 
 export interface PrinterOptions {
   timestamps?: boolean;
-  /** Types that were asked for by name are printed although nothing is known about how. */
+  /** Types that were requested by name are printed even when they are unknown here. */
   types?: readonly string[] | undefined;
   quiet?: boolean;
-  /** Where progress is drawn; without it, and where progress was asked for by name, it is an event like others. */
+  /**
+   * Where progress is drawn. Without it, and if progress was requested by name, it is printed like
+   * other events.
+   */
   status?: StatusLine;
-  /** `run --json` keeps stdout for its one object. */
+  /** `run --json` reserves stdout for its one object. */
   outputTo?: StreamName;
 }
 
@@ -44,7 +50,7 @@ export class Printer {
     this.#options = options;
   }
 
-  /** Goes on in the lines that another printer has left unfinished. */
+  /** Continues the lines that another printer has left unfinished. */
   continueFrom(other: Printer): void {
     this.#splitter = other.#splitter;
   }
@@ -53,7 +59,7 @@ export class Printer {
     return this.#splitter.lines;
   }
 
-  /** Pieces of what an event prints; none for an event that is not for people. */
+  /** Pieces of what an event prints; empty for an event that is not for people. */
   pieces({ type, at, data, offset }: LoggedEvent): Piece[] {
     switch (type) {
       case 'output':
@@ -61,7 +67,7 @@ export class Printer {
       case 'agent':
         return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
       default: {
-        // The verdict says a fatal error once more; where that was not asked for, this is all there is.
+        // The verdict repeats a fatal error; if verdicts were not requested, only this reports it.
         const repeats = type === 'error' && data.fatal === true && !this.#options.types?.includes(type);
         const remark = repeats ? null : remarkOn(type, data);
         if (remark !== null)
@@ -75,7 +81,7 @@ export class Printer {
   async print(event: LoggedEvent): Promise<void> {
     if (event.type === 'progress') this.#options.status?.set('progress', progressText(event.data));
     const pieces = this.pieces(event);
-    // The usual case in one write: pieces of one event are of one stream.
+    // The usual case is one write: pieces of one event belong to one stream.
     const [first] = pieces;
     if (!first) return;
     await this.write(pieces, first.stream);
@@ -103,11 +109,11 @@ export class Printer {
 
 const withReason = (text: string | null, reason: unknown): string | null => (text === null ? null : `${text}: ${reason}`);
 
-/** What a reader must know of even with --quiet: what is missing, and an end that is not the job's own. */
+/** Shown even with --quiet: missing events, and an end that the job did not cause. */
 const isTrouble = (type: string, data: Record<string, unknown>): boolean =>
   type === 'gap' || type === 'error' || (type === 'execution_failed' && !endedByItself(data.code));
 
-/** What Holdfast itself has to say about an event, or null when nothing. */
+/** Holdfast's message about an event; null without one. */
 function remarkOn(type: string, data: Record<string, unknown>): string | null {
   switch (type) {
     case 'gap':

@@ -1,4 +1,6 @@
-/** Commands and flags. Each action gives an exit code; nothing below this file ends the process. */
+/**
+ * Commands and flags. Each action returns an exit code; only this file's caller ends the process.
+ */
 
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../packages/holdfast/package.json' with { type: 'json' };
@@ -66,7 +68,10 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       .option('--no-color', 'no colours (also NO_COLOR)');
   common(program);
 
-  /** Adds the flags of all commands, and turns an action into one that is given its context and gives an exit code. */
+  /**
+   * Adds the flags of all commands, and wraps an action so that it gets its context and returns an
+   * exit code.
+   */
   const add = (name: string, aliases: string[], description: string): Command =>
     common(program.command(name).aliases(aliases).description(description))
       .showHelpAfterError(`(see: holdfast help ${name})`)
@@ -80,7 +85,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     context = createContext(io, settings, flags);
     return context;
   };
-  /** For the next step that an error names. A reference that is none is told by the command itself. */
+  /** For the next step that an error names. The command itself reports an invalid reference. */
   const about = (id: string, own: { session?: string }): void => {
     reference = parseReference(id, own, io.env);
   };
@@ -172,7 +177,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       exitCode = await control.interrupt(contextOf(self), id, own);
     });
 
-  add('fail', [], 'declare a run failed whose job can not report any more, because its host is lost')
+  add('fail', [], 'declare a run failed whose job cannot report any more, because its host is lost')
     .argument('<id>', 'session/execution')
     .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
     .requiredOption('--code <code>', 'failure code, such as lost_host')
@@ -215,7 +220,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {
-    // Commander has written its message, or the help.
+    // Commander has already written its message, or the help.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (error instanceof UsageError) {
       await report(io, flags, { code: 'usage', message: error.message });

@@ -1,4 +1,7 @@
-/** Where the coordinator is, who asks, and which execution is meant. Flags go before the environment, and that before a local stack that runs. */
+/**
+ * The coordinator's URL, the credential, and the execution that is meant. Flags override the
+ * environment, and the environment overrides a running local stack.
+ */
 
 import { readRunningStack } from '../dev/running.ts';
 import { isId } from '../protocol/index.ts';
@@ -37,7 +40,7 @@ export function readSettings(flags: Flags, env: Environment): Settings {
   try {
     parsed = new URL(url);
   } catch {
-    // Told below, together with other protocols.
+    // Reported below, together with other protocols.
   }
   if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
     throw new UsageError(`the coordinator's URL must begin with http:// or https://, not ${JSON.stringify(url)}`);
@@ -84,7 +87,7 @@ export function wholeNumber(text: string, flag: string, min = 0): number {
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** `30m`, `1h30m`, `500ms`. A bare number would be anyone's guess, so it needs a unit. */
+/** `30m`, `1h30m`, `500ms`. A bare number would be ambiguous, so it needs a unit. */
 export function duration(text: string, flag: string): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
   if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text) {
@@ -95,7 +98,7 @@ export function duration(text: string, flag: string): number {
 
 const UNITS_BYTES: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
-/** `500M`, `2G`, `1.5G`. Powers of 1024; a bare number would be anyone's guess, so it needs a unit. */
+/** `500M`, `2G`, `1.5G`. Powers of 1024; a bare number would be ambiguous, so it needs a unit. */
 export function size(text: string, flag: string): number {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)([KMG])$/.exec(text) ?? [];
   if (amount === undefined || unit === undefined)
@@ -103,7 +106,7 @@ export function size(text: string, flag: string): number {
   return Math.floor(Number(amount) * (UNITS_BYTES[unit] as number));
 }
 
-/** `K=V` items; `whenBare` says what an item without `=` means. */
+/** `K=V` items; `whenBare` is the meaning of an item without `=`. */
 export function pairs(
   items: readonly string[],
   flag: string,

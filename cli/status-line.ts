@@ -1,14 +1,19 @@
 /**
- * One line at the foot of the terminal that is written over and over: the progress of the job, or that the connection is down.
+ * One line at the foot of the terminal that is rewritten: the progress of the job, or that the
+ * connection is down.
  *
- * Owns: that line. It is on the terminal only while the cursor stands at the beginning of a line; any other text erases it first.
+ * Owns: that line. It is shown only while the cursor is at the beginning of a line; any other text
+ * erases it first.
  *
- *   SL1  It goes to stderr, and only where that is a terminal: a pipe or a file never sees it.
- *   SL2  It never shares a line with anything. After text that ended in the middle of a line it waits for the rest of that line.
- *   SL3  It is gone when the program ends.
- *   SL4  It has no colours, so there is nothing in it for NO_COLOR to take away; a terminal that can not erase (TERM=dumb) has none.
+ *   SL1  It goes to stderr, and only if that is a terminal: a pipe or a file never gets it.
+ *   SL2  It never shares a line with other text. After text that ended in the middle of a line it
+ *        waits for the rest of that line.
+ *   SL3  It is erased when the program ends.
+ *   SL4  It has no colours, so NO_COLOR does not apply; a terminal that cannot erase (TERM=dumb)
+ *        does not get it.
  *
- * It is drawn a moment late (`DRAW_DELAY_MS`), so that output that comes in a stream costs one erasure and not one per line.
+ * It is drawn with a delay (`DRAW_DELAY_MS`), so that continuous output costs one erasure and not
+ * one per line.
  */
 
 import type { Output } from './io.ts';
@@ -29,7 +34,7 @@ export class StatusLine {
     this.#stderr = stderr;
     this.#enabled = enabled && stderr.isTty;
     if (!this.#enabled) return;
-    // Both may be the same terminal; what goes into a file or a pipe does not move the cursor.
+    // Both may be the same terminal; text for a file or a pipe does not move the cursor.
     for (const output of [stdout, stderr]) if (output.isTty) output.beforeWrite = (text) => this.#giveWay(text);
   }
 
@@ -38,7 +43,10 @@ export class StatusLine {
     return this.#enabled;
   }
 
-  /** What it says from now on; empty: nothing. That the connection is down goes before progress, which can not be known then. */
+  /**
+   * Sets its text; empty hides it. A lost connection is shown instead of progress, which is then
+   * unknown.
+   */
   set(kind: 'progress' | 'connection', text: string): void {
     this.#texts[kind] = visible(text);
     this.#drawSoon();
@@ -84,7 +92,7 @@ export class StatusLine {
   }
 }
 
-/** `45% (9 of 20) compiling`. Numbers that make no share are told as they are. */
+/** `45% (9 of 20) compiling`. Numbers that do not form a share are shown as they are. */
 export function progressText({ current, total, message }: Record<string, unknown>): string {
   const share =
     typeof current === 'number' && typeof total === 'number' && total > 0 && current >= 0

@@ -1,4 +1,7 @@
-/** The `ws` package behind the client's socket port. Unlike a browser it can send headers and can read why an upgrade was refused. */
+/**
+ * The `ws` package as the client's socket port. Unlike a browser it can send headers and read why
+ * an upgrade was refused.
+ */
 
 import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
@@ -7,7 +10,10 @@ import { agentFor } from '../egress/proxy-agent.ts';
 import { noticeUntrusted } from '../egress/system-ca.ts';
 import { describeConnectionFailure, describeForeignAnswer, readProblem } from '../protocol/index.ts';
 
-/** A peer that does not answer a close frame, or that said one and then does not hang up (the platform does not), is not waited for: `ws` would, for 30 s. */
+/**
+ * Timeout for a peer that does not answer a close frame, or sent one and does not hang up (the
+ * platform does not): `ws` would wait for 30 s.
+ */
 const CLOSE_TIMEOUT_MS = 500;
 const REFUSAL_BODY_CHARS_MAX = 64 * 1024;
 

@@ -1,6 +1,7 @@
-// Ties a program's life to the process that started it: `node dev/keeper.mjs PROGRAM [arguments]`, with a pipe as stdin.
-// When the pipe ends (its other end died, by SIGKILL too), the program gets SIGTERM, and after a while its whole process group
-// SIGKILL. Started as the leader of a group of its own; the program stays in that group.
+// Ties a program's life to the process that started it: `node dev/keeper.mjs PROGRAM [arguments]`,
+// with a pipe as stdin. When the pipe ends (its other end died, by SIGKILL too), the program gets
+// SIGTERM, and after a while its whole process group SIGKILL. Started as the leader of a group of
+// its own; the program stays in that group.
 import { spawn } from 'node:child_process';
 
 const PATIENCE_MS = 12_000;
@@ -29,5 +30,6 @@ child.on('error', (error) => {
   process.stderr.write(`${program}: ${error.message}\n`);
   process.exit(127);
 });
-// What the program started and left behind (wrangler its workerd, when it crashed) ends with it; this process too.
+// Processes that the program left behind (wrangler its workerd, when it crashed) end with it; this
+// process too.
 child.on('exit', endGroup);

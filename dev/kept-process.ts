@@ -1,7 +1,8 @@
 /**
  * A program behind a keeper (keeper.mjs), in a process group of its own.
  *
- * The keeper ends the program when this process dies, by SIGKILL too. `kill` returns only when no process of the group is left.
+ * The keeper ends the program when this process dies, by SIGKILL too. `kill` returns only when no
+ * process of the group is left.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -27,15 +28,16 @@ export class KeptProcess {
   readonly logFile: string;
   readonly ended: Promise<void>;
   hasEnded = false;
-  /** Its end was asked for. */
+  /** Its stop was requested. */
   asked = false;
   readonly #child: ChildProcess;
-  /** Bytes that earlier starts left in the log. */
+  /** Bytes that earlier starts wrote to the log. */
   readonly #logBefore: number;
 
   constructor(command: string[], { cwd, logFile, env, readStdout = false }: KeptProcessOptions) {
     this.logFile = logFile;
-    // A proxy setting for the outside world must not come between two processes of this machine.
+    // A proxy setting for the outside world must not affect traffic between two processes of this
+    // machine.
     const { HOLDFAST_URL: _url, HOLDFAST_API_KEY: _key, NODE_OPTIONS: _options, ...inherited } = process.env;
     const log = openSync(logFile, 'a', 0o600);
     this.#logBefore = fstatSync(log).size;

@@ -1,4 +1,7 @@
-/** The keys of a local stack. They are made once for a data folder, so that a later start with the same folder continues. */
+/**
+ * The keys of a local stack. They are made once for a data folder, so that a later start with the
+ * same folder continues.
+ */
 
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -12,7 +15,10 @@ export interface Keys {
   callbackKey: string;
 }
 
-/** Closes a folder or file of keys to other users of this machine, also when it existed before. Says so when the mode cannot be changed. */
+/**
+ * Closes a folder or file of keys to other users of this machine, also when it existed before. Says
+ * so when the mode cannot be changed.
+ */
 export function keepForOwner(path: string, log: (message: string) => void): void {
   if (!existsSync(path)) return;
   const mode = statSync(path).mode & 0o777;

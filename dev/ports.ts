@@ -4,7 +4,10 @@ import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** Below what Linux (32768) and macOS (49152) assign to programs that ask for any port, and to outgoing connections. */
+/**
+ * Below what Linux (32768) and macOS (49152) assign to programs that ask for any port, and to
+ * outgoing connections.
+ */
 const PORT_RANGE = [20_000, 32_000] as const;
 
 export async function isFree(port: number): Promise<boolean> {
@@ -21,8 +24,10 @@ export async function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * A port that is free now and that the system does not assign by itself. Seconds pass before a coordinator listens there, and again after it was killed;
- * meanwhile other programs of this machine open sockets. A program that takes the port all the same is noticed, and the stack says so.
+ * A port that is free now and that the system does not assign by itself. Seconds pass before a
+ * coordinator listens there, and again after it was killed; meanwhile other programs of this
+ * machine open sockets. A program that takes the port all the same is noticed, and the stack says
+ * so.
  */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt += 1) {

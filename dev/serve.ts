@@ -1,4 +1,7 @@
-/** What `holdfast dev` and `npm start` have in common: their options, what they print, and that a signal ends all that was started. */
+/**
+ * What `holdfast dev` and `npm start` have in common: their options, what they print, and that a
+ * signal ends all that was started.
+ */
 
 import { join, relative, sep } from 'node:path';
 import { removeRunningStack, writeRunningStack } from './running.ts';
@@ -7,7 +10,9 @@ import type { LocalStack } from './stack.ts';
 export const PORT_DEFAULT = 8787;
 export const RUNNER_PORT_DEFAULT = 8788;
 
-/** What the coordinator takes from the environment; everything else of its settings is made here. */
+/**
+ * What the coordinator takes from the environment; everything else of its settings is made here.
+ */
 export const PASSED_ON = ['HOLDFAST_ALLOWED_ORIGINS', 'HOLDFAST_CALLBACK_KEYS', 'HOLDFAST_CALLBACK_ALLOW_PRIVATE'];
 
 export const passedOn = (env: NodeJS.ProcessEnv): Record<string, string> =>
@@ -30,14 +35,18 @@ export function portsOf(options: { port?: string | undefined; runnerPort?: strin
   return { ...(port ? { port } : {}), ...(runnerPort ? { runnerPort } : {}) };
 }
 
-/** npm's marks in an environment: what it runs, and with which tools. The user's configuration of npm stays. */
+/**
+ * npm's marks in an environment: what it runs, and with which tools. The user's configuration of
+ * npm stays.
+ */
 const OF_NPM = /^(npm_(?!config_).*|npm_config_local_prefix|INIT_CWD)$/;
-/** Where npm puts the programs of a package's dependencies. */
+/** Where npm installs the programs of a package's dependencies. */
 const TOOLS = join(sep, 'node_modules', '.bin');
 
 /**
- * Removes what npm and npx add to the environment, because the runner's environment becomes that of every job. Otherwise `node` in a job would be the one of
- * `folders`, and `npm` in a job would take itself for a part of the command that started the stack.
+ * Removes what npm and npx add to the environment, because the runner's environment becomes that of
+ * every job. Otherwise `node` in a job would be the one of `folders`, and `npm` in a job would take
+ * itself for a part of the command that started the stack.
  */
 export function leaveNpm(env: NodeJS.ProcessEnv, folders: readonly string[]): void {
   for (const name of Object.keys(env)) if (OF_NPM.test(name)) delete env[name];
@@ -54,8 +63,8 @@ export function leaveNpm(env: NodeJS.ProcessEnv, folders: readonly string[]): vo
 const PARENT_CHECK_MS = 500;
 
 /**
- * Resolves with the first signal to end; a later one changes nothing. npm runs programs through a shell, and not every shell passes a signal on: below npm the
- * end of the parent counts too.
+ * Resolves with the first signal to end; a later one changes nothing. npm runs programs through a
+ * shell, and not every shell passes a signal on: below npm the end of the parent counts too.
  */
 export function untilEnded(env: NodeJS.ProcessEnv): Promise<'signal'> {
   const parent = process.ppid;

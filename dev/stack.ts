@@ -1,8 +1,9 @@
 /**
- * The local stack: a coordinator and a runner as processes of this machine, for `holdfast dev`, `npm start`, the demo and the tests.
+ * The local stack: a coordinator and a runner as processes of this machine, for `holdfast dev`,
+ * `npm start`, the demo and the tests.
  *
- * Owns every process that it starts, ends each by its group or pid, and checks that it is gone. Each runs behind a keeper, so that no process is left when this
- * one is killed.
+ * Owns every process that it starts, ends each by its group or pid, and checks that it is gone.
+ * Each runs behind a keeper, so that no process is left when this one is killed.
  * Does not own: the data folder.
  */
 
@@ -15,7 +16,10 @@ import { freePort, isFree } from './ports.ts';
 
 /** A cold wrangler bundles the Worker and starts workerd, which takes long on a loaded machine. */
 const READY_TIMEOUT_MS = 90_000;
-/** A killed process leaves the process list when it is a zombie. Its threads that still end may hold its sockets for a moment longer. */
+/**
+ * A killed process leaves the process list when it is a zombie. Its threads that still end may hold
+ * its sockets for a moment longer.
+ */
 const PORT_FREE_TIMEOUT_MS = 5000;
 
 export interface CoordinatorPlace {
@@ -31,7 +35,7 @@ export interface LocalStackOptions {
   data: string;
   port?: number;
   runnerPort?: number;
-  /** What wrappers dial, when it is not the coordinator itself (a proxy). */
+  /** The address that wrappers dial, if it is not the coordinator itself (a proxy). */
   publicUrl?: string;
   runnerMax?: number;
   /** Pages of these origins may read sessions from a browser. */
@@ -105,7 +109,7 @@ export class LocalStack {
     return this.#runner?.pid ?? null;
   }
 
-  /** Resolves when one of the two ends without having been asked to. */
+  /** Resolves when one of the two ends unexpectedly. */
   async crashed(): Promise<string> {
     const watch = async (kept: KeptProcess | null, name: string): Promise<string> => {
       await kept?.ended;
@@ -114,7 +118,10 @@ export class LocalStack {
     return Promise.race([watch(this.#coordinator, 'the coordinator'), watch(this.#runner, 'the runner')]);
   }
 
-  /** SIGKILL to every process of the coordinator's group, as when its machine dies. Resolves when no process of it is left. */
+  /**
+   * SIGKILL to every process of the coordinator's group, as when its machine dies. Resolves when no
+   * process of it is left.
+   */
   async kill(): Promise<void> {
     await this.#coordinator?.kill();
     this.#coordinator = null;
@@ -174,7 +181,10 @@ export class LocalStack {
     this.runnerUrl = (JSON.parse(line) as { url: string }).url;
   }
 
-  /** Wrangler picks ports of its own, and does not listen on them at once; on a busy machine another program sometimes takes one first. */
+  /**
+   * Wrangler picks ports of its own, and does not listen on them at once; on a busy machine another
+   * program sometimes takes one first.
+   */
   async #startCoordinator(): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -187,7 +197,7 @@ export class LocalStack {
   }
 
   async #tryCoordinator(): Promise<void> {
-    // Another program on the port would answer in place of ours.
+    // Another program on the port would answer instead of ours.
     if (!(await isFree(this.port)))
       throw new Error(`127.0.0.1:${this.port} is in use. Choose another port, or stop what listens there.`);
     const envFile = join(this.data, 'coordinator.env');
@@ -213,7 +223,8 @@ export class LocalStack {
       env: {
         WRANGLER_SEND_METRICS: 'false',
         WRANGLER_HIDE_BANNER: 'true',
-        // Several stacks at a time must not find each other, and the coordinator fetches nothing from the network.
+        // Several stacks at a time must not find each other, and the coordinator fetches nothing
+        // from the network.
         WRANGLER_REGISTRY_PATH: join(this.data, 'registry'),
         WRANGLER_LOG_PATH: join(this.data, 'wrangler-logs'),
         CLOUDFLARE_CF_FETCH_ENABLED: 'false',

@@ -1,7 +1,9 @@
 /**
- * Finds the wrangler that runs the Worker locally, and downloads it when there is none: Cloudflare's development server, with the runtime `workerd`.
+ * Finds the wrangler that runs the Worker locally, and downloads it when there is none:
+ * Cloudflare's development server, with the runtime `workerd`.
  *
- * It is not a dependency of the package, because it is a hundred times as large as everything else, and most installations talk to a coordinator elsewhere.
+ * It is not a dependency of the package, because it is a hundred times as large as everything else,
+ * and most installations talk to a coordinator elsewhere.
  */
 
 import { spawn } from 'node:child_process';
@@ -61,7 +63,10 @@ function installedWrangler(from: string): string | null {
   }
 }
 
-/** Without install scripts: the runtime is in a package of its own for each platform, and needs none. */
+/**
+ * Without install scripts: the runtime is in a package of its own for each platform, and needs
+ * none.
+ */
 async function npmInstall(folder: string, what: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
   // npm names its own script to what it runs; that one is used again.
   const script = env.npm_execpath?.endsWith('npm-cli.js') ? env.npm_execpath : null;

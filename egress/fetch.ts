@@ -1,9 +1,12 @@
 /**
- * `fetch` for programs that may be behind a proxy and a company's own certificate authority. Without a proxy it is Node's own. Through one it is a request of
- * `node:https` over a tunnel, because Node's fetch takes no agent, and its own support for these variables is newer than the Node that we run on.
+ * `fetch` for programs behind a proxy or a company's own certificate authority. Without a proxy it
+ * is Node's own. Through one it is a request of `node:https` over a tunnel, because Node's fetch
+ * takes no agent, and its own support for these variables is newer than the oldest supported Node.
  *
- *   EF1  A request that failed because a certificate is not trusted is made once more when the system's authorities were not known before (SC1).
- *   EF2  Through a proxy a redirect is never followed, whatever `redirect` says: all callers ask for `manual`.
+ *   EF1  A request that failed because a certificate is not trusted is retried once if the system's
+ *        authorities were not loaded before (SC1).
+ *   EF2  Through a proxy a redirect is never followed, whatever `redirect` says: all callers pass
+ *        `manual`.
  */
 
 import { request as plainRequest } from 'node:http';

@@ -1,9 +1,13 @@
 /**
- * Connections through a proxy, by CONNECT: for http:// and ws:// too, so that one way is all that a proxy must allow. `https-proxy-agent` makes the tunnel; here each
- * way in which that fails becomes a ProxyError that names the proxy, the variable and the next step.
+ * Connections through a proxy, by CONNECT: for http:// and ws:// too, so that a proxy must allow
+ * only one method. `https-proxy-agent` makes the tunnel; here each of its failures becomes a
+ * ProxyError that names the proxy, the variable and the next step.
  *
- *   PA1  The answer of a proxy is never taken for one of the coordinator: a 407 or 403 of the proxy says nothing about a token.
- *   PA2  A proxy that takes the connection and says nothing is given up after `CONNECT_TIMEOUT_MS`, and its socket with it. So is one whose request was given up.
+ *   PA1  The answer of a proxy is never mistaken for one of the coordinator: a 407 or 403 of the
+ *        proxy says nothing about a token.
+ *   PA2  A proxy that accepts the connection and stays silent is abandoned after
+ *        `CONNECT_TIMEOUT_MS`, and its socket is closed. The same holds for a request that was
+ *        aborted.
  */
 
 import type { ClientRequest } from 'node:http';
@@ -11,7 +15,10 @@ import type { Socket } from 'node:net';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import { type EgressProxy, nameOf, ProxyError, proxyFor } from './proxy.ts';
 
-/** Half of what the wrapper gives a connection to be up: then the cause is told, and not that time was over. */
+/**
+ * Half of the wrapper's connect timeout, so that the error names the cause and not only the
+ * timeout.
+ */
 export const CONNECT_TIMEOUT_MS = 10_000;
 
 interface ConnectAnswer {
@@ -31,7 +38,7 @@ export class TunnelAgent extends HttpsProxyAgent<string> {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** The library would look at the call stack to find out. */
+  /** The library would inspect the call stack otherwise. */
   override isSecureEndpoint(): boolean {
     return this.#secure;
   }
@@ -54,7 +61,7 @@ export class TunnelAgent extends HttpsProxyAgent<string> {
     try {
       this.connectOpts = { ...this.connectOpts, signal: abort.signal } as typeof this.connectOpts;
       const socket = await super.connect(request, options);
-      // The cast: assigned in a listener, which the compiler does not follow.
+      // The cast: assigned in a listener, which the compiler does not track.
       const said = answer as ConnectAnswer | null;
       if (said === null || said.statusCode === 200) return socket;
       socket.destroy();
@@ -94,7 +101,7 @@ export function agentFor(target: string | URL, env: NodeJS.ProcessEnv = process.
   return proxy ? new TunnelAgent(proxy, /^(https|wss):/.test(String(target))) : undefined;
 }
 
-/** Kept, so that a row of requests is one connection. */
+/** Cached, so that consecutive requests share one connection. */
 const kept = new Map<string, TunnelAgent>();
 
 export function keptAgentFor(target: string | URL, env: NodeJS.ProcessEnv = process.env): TunnelAgent | undefined {

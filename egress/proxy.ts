@@ -1,28 +1,38 @@
 /**
- * Which proxy an address is reached through, by the variables that other programs read too. Pure: the environment is an argument.
+ * The proxy for an address, from the variables that other programs read too. Pure: the environment
+ * is an argument.
  *
- *   PX1  `HTTPS_PROXY` is for https:// and wss://, `HTTP_PROXY` for http:// and ws://. Of two cases the lower one wins, as for curl.
- *   PX2  `NO_PROXY` names hosts that are reached directly, separated by commas: `*`, `host` (and all below it), `.host`, `host:port`, an IP address, or
- *        a network such as `10.0.0.0/8`.
- *   PX3  Loopback (`localhost`, 127.0.0.0/8, ::1) never goes through a proxy: its loopback is another machine's. Go's programs do the same.
- *   PX4  What is wrong with a variable is told by its name. Its value may hold a password, and is never told.
+ *   PX1  `HTTPS_PROXY` is for https:// and wss://, `HTTP_PROXY` for http:// and ws://. The
+ *        lower-case name wins, as in curl.
+ *   PX2  `NO_PROXY` names hosts that are reached directly, separated by commas: `*`, `host` (and
+ *        all below it), `.host`, `host:port`, an IP address, or a network such as `10.0.0.0/8`.
+ *   PX3  Loopback (`localhost`, 127.0.0.0/8, ::1) never uses a proxy: the proxy's loopback is
+ *        another machine. Go programs do the same.
+ *   PX4  A problem with a variable is reported by the variable's name. Its value may contain a
+ *        password and is never shown.
  */
 
 import { BlockList, isIP } from 'node:net';
 
 export interface EgressProxy {
-  /** With user and password where there are any. */
+  /** With user and password, if given. */
   url: URL;
   /** The variable that it comes from. */
   variable: string;
 }
 
-/** Of the variable, or of the proxy: the connection was not made. The message names the cause and the next step, and no secret. */
+/**
+ * A problem of the variable or of the proxy: the connection was not made. The message names the
+ * cause and the next step, and no secret.
+ */
 export class ProxyError extends Error {
   override readonly name = 'ProxyError';
   readonly code: 'proxy_setting' | 'proxy_unreachable' | 'proxy_refused' | 'proxy_silent';
 
-  /** Without a `cause`: who describes an error by its innermost cause would say that the connection was refused, and not whose. */
+  /**
+   * Without a `cause`: a caller that describes an error by its innermost cause would report a
+   * refused connection without naming the proxy.
+   */
   constructor(code: ProxyError['code'], message: string) {
     super(message);
     this.code = code;
@@ -41,7 +51,8 @@ export function proxyFor(target: string | URL, env: Environment): EgressProxy | 
     .replace(/\.$/, '')
     .toLowerCase();
   if (isLoopback(host)) return null; // PX3
-  const variable = firstSet(protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy', 'HTTP_PROXY'], env); // PX1
+  // PX1
+  const variable = firstSet(protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy', 'HTTP_PROXY'], env);
   if (variable === null) return null;
   const exceptions = firstSet(['no_proxy', 'NO_PROXY'], env);
   if (exceptions !== null && isExcepted(host, port || (DEFAULT_PORTS[protocol] ?? ''), env[exceptions] ?? '')) return null;
@@ -55,7 +66,8 @@ function readProxy(variable: string, value: string): URL {
   const text = value.trim();
   const url = text.includes('://') ? text : `http://${text}`;
   if (!URL.canParse(url))
-    throw new ProxyError('proxy_setting', `${variable} is no URL of a proxy; it must look like http://host:port`); // PX4
+    // PX4
+    throw new ProxyError('proxy_setting', `${variable} is no URL of a proxy; it must look like http://host:port`);
   const parsed = new URL(url);
   if (parsed.protocol !== 'http:' && parsed.protocol !== 'https:') {
     throw new ProxyError(

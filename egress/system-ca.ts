@@ -1,9 +1,12 @@
 /**
- * The system's certificate authorities, beside those that Node brings along. A company's own authority is often in the system's store only.
+ * The system's certificate authorities, in addition to those of Node. A company's own authority is
+ * often only in the system's store.
  *
- *   SC1  The store is read when a certificate is not trusted, and not before: to read it takes a tenth of a second, and most deployments do not need it. The
- *        failure was in the handshake, so nothing was sent and the attempt may be repeated.
- *   SC2  It is read once. A Node that cannot read it (before 22.19, or 23 to 24.4) has `NODE_EXTRA_CA_CERTS` and the hint that says so.
+ *   SC1  The store is read only after a certificate was not trusted: reading it takes a tenth of a
+ *        second, and most deployments do not need it. The failure was in the handshake, so no
+ *        request was sent and the attempt may be repeated.
+ *   SC2  It is read once. A Node that cannot read it (before 22.19, or 23 to 24.4) has
+ *        `NODE_EXTRA_CA_CERTS`, and the error says so.
  */
 
 import tls from 'node:tls';
@@ -16,7 +19,7 @@ const UNTRUSTED: ReadonlySet<string> = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-/** The error itself, or what it came from: fetch wraps it. */
+/** The error itself or its cause: fetch wraps it. */
 export function isUntrusted(error: unknown): boolean {
   for (let each: unknown = error; each instanceof Error; each = each.cause) {
     if (UNTRUSTED.has((each as NodeJS.ErrnoException).code ?? '')) return true;
@@ -26,7 +29,7 @@ export function isUntrusted(error: unknown): boolean {
 
 let read = false;
 
-/** True when there are authorities now that were not known when the attempt was made: it is worth repeating. */
+/** True when authorities were loaded that were unknown during the attempt: a retry is useful. */
 export function trustSystemAuthorities(): boolean {
   if (read) return false;
   read = true;
@@ -40,7 +43,7 @@ export function trustSystemAuthorities(): boolean {
   return true;
 }
 
-/** After a failed attempt: the next one knows the system's authorities, too. */
+/** After a failed attempt: the next one trusts the system's authorities, too. */
 export function noticeUntrusted(error: unknown): void {
   if (isUntrusted(error)) trustSystemAuthorities();
 }

@@ -1,36 +1,43 @@
 /**
- * What `npm audit --json` said, as a verdict. Pure; scripts/audit.ts asks and prints.
+ * The output of `npm audit --json` as a verdict. Pure; scripts/audit.ts runs npm and prints.
  *
- * Only what is shipped decides: the production dependencies, and what the build takes into the pages. An advisory of a tool that runs on the machine of a
- * developer is told and fails nothing, or no fix of ours could land while somebody else's is awaited.
+ * Only shipped packages fail the step: the production dependencies, and what the build bundles into
+ * the pages. An advisory of a development tool is reported but does not fail the step; otherwise no
+ * fix could land while an upstream fix is pending.
  */
 
 export const SEVERITIES = ['info', 'low', 'moderate', 'high', 'critical'] as const;
 export type Severity = (typeof SEVERITIES)[number];
 
-/** From this on an advisory of something that is shipped fails the step. */
+/** From this severity on an advisory of a shipped package fails the step. */
 export const SEVERITY_THAT_FAILS: Severity = 'high';
 
-/** Development dependencies by their name in package.json, which the build bundles. A test compares them with what the sources import. */
+/**
+ * Development dependencies, by their name in package.json, that the build bundles. A test compares
+ * them with the imports of the sources.
+ */
 export const BUNDLED = ['preact'];
 
-/** Licences that ask for no more than to be named; MIT is ours. */
+/** Licences that require only attribution; the project's own is MIT. */
 export const LICENCES = ['MIT', 'ISC', 'BSD-2-Clause', 'BSD-3-Clause', 'Apache-2.0', '0BSD', 'Unlicense'];
 
 export interface Advisory {
   package: string;
   severity: Severity;
-  /** What the advisory is called, with its address where there is one. */
+  /** The title of the advisory, with its address if there is one. */
   title: string;
 }
 
 export type AuditVerdict =
-  /** `told`: of what is shipped, but less than what fails. `ofTools`: packages with an advisory that are not shipped. */
-  | { kind: 'passed'; told: Advisory[]; ofTools: number }
-  | { kind: 'failed'; found: Advisory[]; told: Advisory[]; ofTools: number }
+  /**
+   * `reported`: of shipped packages, but below the severity that fails. `ofTools`: packages with an
+   * advisory that are not shipped.
+   */
+  | { kind: 'passed'; reported: Advisory[]; ofTools: number }
+  | { kind: 'failed'; found: Advisory[]; reported: Advisory[]; ofTools: number }
   /** The registry has no such service, or could not be reached. */
   | { kind: 'unavailable'; reason: string }
-  /** npm could not ask, or said something that is not known here: it must not pass for "nothing was found". */
+  /** npm failed, or its output is unknown: it must not pass for "nothing was found". */
   | { kind: 'not_understood'; reason: string };
 
 /** `packages` of a package-lock.json, by path in the tree. */
@@ -41,7 +48,10 @@ export type LockedPackages = Record<
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
 
-/** Paths of the lockfile whose packages reach a user. The packages of this repository itself are not among them. */
+/**
+ * Paths of the lockfile whose packages reach a user. The packages of this repository itself are not
+ * among them.
+ */
 export const shippedPaths = (packages: LockedPackages): string[] =>
   Object.entries(packages)
     .filter(
@@ -76,7 +86,7 @@ export function judgeAudit(answer: string, packages: LockedPackages): AuditVerdi
 
   const shipped = new Set(shippedPaths(packages));
   const found: Advisory[] = [];
-  const told: Advisory[] = [];
+  const reported: Advisory[] = [];
   let ofTools = 0;
   for (const [name, { severity, nodes, via }] of Object.entries((said as unknown as Report).vulnerabilities)) {
     if (!isSeverity(severity) || !Array.isArray(nodes)) {
@@ -87,12 +97,12 @@ export function judgeAudit(answer: string, packages: LockedPackages): AuditVerdi
       continue;
     }
     const fails = SEVERITIES.indexOf(severity) >= SEVERITIES.indexOf(SEVERITY_THAT_FAILS);
-    (fails ? found : told).push({ package: name, severity, title: titleOf(via) });
+    (fails ? found : reported).push({ package: name, severity, title: titleOf(via) });
   }
-  return found.length > 0 ? { kind: 'failed', found, told, ofTools } : { kind: 'passed', told, ofTools };
+  return found.length > 0 ? { kind: 'failed', found, reported, ofTools } : { kind: 'passed', reported, ofTools };
 }
 
-/** Either the advisories themselves, or names of packages that are affected further down. */
+/** Either the advisories themselves, or names of affected packages further down. */
 function titleOf(via: unknown): string {
   const reasons = (Array.isArray(via) ? via : []).map((reason) =>
     isObject(reason) ? [reason.title, reason.url].filter((text) => typeof text === 'string').join(' ') : `by ${String(reason)}`,
@@ -100,7 +110,10 @@ function titleOf(via: unknown): string {
   return reasons.join('; ') || 'no title';
 }
 
-/** npm gives the registry's refusal as `message` with an HTTP status, or without one when it was not reached; its own as `error` with a code. */
+/**
+ * npm reports the registry's refusal as `message`, with an HTTP status if the registry was reached;
+ * its own failure as `error` with a code.
+ */
 function withoutReport({ message, statusCode, error }: Record<string, unknown>): AuditVerdict {
   if (typeof statusCode === 'number') return { kind: 'unavailable', reason: `the registry answered ${statusCode}` };
   if (isObject(error) && typeof error.code === 'string') {

@@ -1,8 +1,10 @@
 /**
- * Asks the registry whether something is known against the dependencies, and looks at their licences; a step of `npm run verify`. advisories.ts decides.
+ * Asks the registry for advisories about the dependencies, and checks their licences; a step of
+ * `npm run verify`. advisories.ts decides.
  *
- * Not every registry offers this. Where it does not, or can not be reached, the step says so in capitals and passes: the tests of a change must not
- * depend on somebody's service. `--registry URL` asks another one.
+ * Not every registry offers this. If it does not, or cannot be reached, the step says so in
+ * capitals and passes: the tests of a change must not depend on an external service. `--registry
+ * URL` asks another one.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -50,7 +52,7 @@ function audit(packages: LockedPackages): number {
     case 'failed':
     case 'passed': {
       const found = verdict.kind === 'failed' ? verdict.found : [];
-      for (const advisory of [...found, ...verdict.told]) say(lineOf(advisory));
+      for (const advisory of [...found, ...verdict.reported]) say(lineOf(advisory));
       if (verdict.ofTools > 0) say(`  ${verdict.ofTools} packages of the toolchain have advisories: \`npm audit\` tells which.`);
       say(
         found.length > 0

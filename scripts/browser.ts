@@ -1,9 +1,11 @@
 /**
- * The one place that finds a browser, for the tests in a browser, the screenshots and `npm run million`.
+ * Finds a browser, for the tests in a browser, the screenshots and `npm run million`.
  *
- * In this order: the one that `CHROMIUM_PATH` names; a Chrome or Chromium that is installed; on Linux with an x64 processor the one in the npm package
- * `@sparticuz/chromium`. The package unpacks into the folder for temporary files and uses whatever has the right name there, so it runs here with a new
- * folder of ours in that place. Programs and libraries then lie beside the package, readable by this user only, and are trusted as `node_modules` is.
+ * In this order: the one that `CHROMIUM_PATH` names; a Chrome or Chromium that is installed; on
+ * Linux with an x64 processor the one in the npm package `@sparticuz/chromium`. The package unpacks
+ * into the folder for temporary files and uses whatever has the right name there, so it runs here
+ * with a new folder of ours in that place. Programs and libraries then lie beside the package,
+ * readable by this user only, and are trusted as `node_modules` is.
  */
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -47,7 +49,10 @@ const MAC_PROGRAMS = [
 const VERSION_TIMEOUT_MS = 20_000;
 const UNPACK_TIMEOUT_MS = 110_000;
 
-/** Throws with what to do when there is none: a browser test that does not run must not look like one that passed. */
+/**
+ * Throws with the next step if there is no browser: a skipped browser test must not look like a
+ * passed one.
+ */
 export function findBrowser({ env, platform, arch }: Machine = THIS_MACHINE): FoundBrowser {
   if (env.CHROMIUM_PATH) {
     if (!isProgram(env.CHROMIUM_PATH))
@@ -82,7 +87,10 @@ function isProgram(path: string): boolean {
   }
 }
 
-/** A snap sees another /tmp than we do, and Ubuntu's `chromium-browser` without its snap only prints advice. */
+/**
+ * A snap sees another /tmp than this process, and Ubuntu's `chromium-browser` without its snap only
+ * prints advice.
+ */
 function works(path: string): boolean {
   if (!isProgram(path) || realpathSync(path).includes('/snap')) return false;
   const { status, stdout } = spawnSync(path, ['--version'], {
@@ -106,7 +114,10 @@ function fromPackage(): FoundBrowser {
   };
 }
 
-/** Into a new folder that gets its name when it is whole, so that neither a second process nor a later one meets half of it. */
+/**
+ * Into a new folder that is renamed when it is complete, so that neither a concurrent process nor a
+ * later one sees a partial one.
+ */
 function unpack(folder: string): void {
   mkdirSync(dirname(folder), { recursive: true, mode: 0o700 });
   const fresh = mkdtempSync(`${folder}.`); // Mode 0700.
@@ -114,7 +125,8 @@ function unpack(folder: string): void {
     const program = "await (await import('@sparticuz/chromium')).default.executablePath()";
     execFileSync(process.execPath, ['--input-type=module', '--eval', program], {
       cwd: ROOT,
-      // The second makes it unpack the libraries that a plain system may not have: NSS, NSPR and expat.
+      // The second makes it unpack the libraries that a minimal system may lack: NSS, NSPR and
+      // expat.
       env: { ...process.env, TMPDIR: fresh, AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' },
       timeout: UNPACK_TIMEOUT_MS,
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -123,7 +135,7 @@ function unpack(folder: string): void {
     renameSync(fresh, folder);
   } catch (error) {
     rmSync(fresh, { recursive: true, force: true });
-    if (!existsSync(folder)) throw error; // Another process was quicker.
+    if (!existsSync(folder)) throw error; // Another process finished first.
   }
 }
 

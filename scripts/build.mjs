@@ -5,7 +5,8 @@
 //   packages/client/dist     the client as modules for browsers and Node, with declarations
 //   dist/dashboard           the dashboard, for wrangler.toml
 //
-// `--dashboard` builds the dashboard alone, `--client` the client. Plain JavaScript: it also runs on the Node that the user has.
+// `--dashboard` builds the dashboard alone, `--client` the client. Plain JavaScript: it also runs
+// on the Node that the user has.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -47,14 +48,18 @@ async function buildPrograms() {
       ...program,
     });
     const file = join(root, program.outfile);
-    // esbuild keeps the first line of an entry that has one. It is added here otherwise, because a banner would come second.
+    // esbuild keeps the first line of an entry that has one. It is added here otherwise, because a
+    // banner would come second.
     const text = readFileSync(file, 'utf8');
     if (!text.startsWith('#!')) writeFileSync(file, `#!/usr/bin/env node\n${text}`);
     chmodSync(file, 0o755);
   }
 }
 
-/** The entries are those of `exports`. What they share is a file of its own, so that a page that imports two of them loads it once. */
+/**
+ * The entries are those of `exports`. What they share is a file of its own, so that a page that
+ * imports two of them loads it once.
+ */
 async function buildClient() {
   const { metafile } = await build({
     absWorkingDir: root,
@@ -85,7 +90,8 @@ async function buildClient() {
   }
   const declarations = [...stdout.matchAll(/^TSFILE: (.*)$/gm)].map(([, file]) => file.trim());
   for (const file of declarations) {
-    // The compiler leaves `.ts` in the specifiers of declarations, which not every resolution mode accepts.
+    // The compiler leaves `.ts` in the specifiers of declarations, which not every resolution mode
+    // accepts.
     const text = readFileSync(file, 'utf8');
     writeFileSync(file, text.replaceAll(/(\bfrom |\bimport\()(['"])(\.[^'"]*)\.ts\2/g, '$1$2$3.js$2'));
   }

@@ -1,11 +1,15 @@
 /**
- * `npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--json]`: real jobs under real faults.
+ * `npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--json]`: real jobs under real
+ * faults.
  *
- * Each run is a job of 50,000 events with two viewers, while a seeded plan cuts, stalls, half-opens and trickles the connections and kills
- * coordinator, runner and wrapper. Then the log and both viewers are compared with what the job wrote. Exit 0 only if nothing was lost,
- * repeated or out of order, every execution was settled once with the right verdict, and (from 20 runs on) every kind of fault was used.
+ * Each run is a job of 50,000 events with two viewers, while a seeded plan cuts, stalls, half-opens
+ * and trickles the connections and kills coordinator, runner and wrapper. Then the log and both
+ * viewers are compared with what the job wrote. Exit 0 only if nothing was lost, repeated or out of
+ * order, every execution was settled once with the right verdict, and (from 20 runs on) every kind
+ * of fault was used.
  *
- * The seed fixes what is done and when, but not how far each program has come by then: the same seed is the same storm, not the same wave.
+ * The seed fixes what is done and when, but not how far each program is by then: the same seed does
+ * not give the same interleaving.
  */
 
 import { join } from 'node:path';
@@ -20,10 +24,13 @@ import { Stage } from '../test/faults/chaos/stage.ts';
 import { processesWith } from '../test/support/real-stack.ts';
 
 const USAGE = 'npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--json]';
-/** In so many runs every deck of kinds is dealt more than once. */
+/** In this many runs every deck of kinds is dealt more than once. */
 const RUNS_FOR_ALL_KINDS = 20;
 const EVENTS_PER_SECOND = 5500;
-/** After the last run: a wrapper behind a half-open link learns last that its job is not wanted any more. */
+/**
+ * After the last run: a wrapper behind a half-open link is the last to learn that its job is no
+ * longer wanted.
+ */
 const LEFTOVERS_MS = 60_000;
 
 interface Settings {
@@ -72,7 +79,10 @@ const print = (text = ''): void => {
   (json ? process.stderr : process.stdout).write(`${text}\n`);
 };
 
-/** All that is wrong, over all runs. Ends with the first run that failed: what follows on a broken stage proves nothing. */
+/**
+ * All violations, over all runs. Stops at the first failed run: later runs on a broken setup prove
+ * nothing.
+ */
 async function perform(stage: Stage, results: RunResult[]): Promise<string[]> {
   const plans = planRuns(Math.max(runs, only ?? 0), seed, { events, durationMs: Math.round((events / EVENTS_PER_SECOND) * 1000) });
   const chosen = only === null ? plans : plans.slice(only - 1, only);
@@ -111,7 +121,7 @@ async function main(): Promise<number> {
   let stage: Stage | null = null;
   try {
     const opening = Stage.open();
-    // Ended while it opens: what was started is still ours to end.
+    // Stopped while it starts: what was started must still be ended.
     opening.then(
       (opened) => {
         stage = opened;

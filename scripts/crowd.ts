@@ -1,11 +1,15 @@
 /**
- * `npm run crowd -- [--sessions N] [--executions M] [--seed S] [--json FILE]`: N sessions with M executions each, all on one machine, under random faults.
+ * `npm run crowd -- [--sessions N] [--executions M] [--seed S] [--json FILE]`: N sessions with M
+ * executions each, all on one machine, under random faults.
  *
- * Real wrappers with real jobs, started by a real runner; the coordinator on plain workerd. In each session the executions are started at once and queue up; nothing
- * goes on before every session runs a job at the same moment. Meanwhile connections are cut, stalled and half-opened, wrappers are killed and stopped, coordinator and runner are killed and
- * started again, and viewers come, stall and go. Then everything is compared with what was done: test/faults/crowd/check.ts has the list. Exit 0 only when nothing is wrong.
+ * Real wrappers with real jobs, started by a real runner; the coordinator on plain workerd. In each
+ * session the executions are started at once and queue up; the run continues when every session
+ * runs a job at the same moment. Meanwhile connections are cut, stalled and half-opened, wrappers
+ * are killed and stopped, coordinator and runner are killed and restarted, and viewers come, stall
+ * and leave. Then the results are compared with what was done: test/faults/crowd/check.ts has the
+ * list. Exit 0 only without a violation.
  *
- * The seed fixes what is done and when, but not how far each program has come by then.
+ * The seed fixes what is done and when, but not how far each program is by then.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -33,7 +37,7 @@ const TIMES: CrowdTimes = {
   },
   startsPerSecond: 8,
   watchdogMs: 25 * 60_000,
-  // An object that nobody talks to leaves the memory after ten seconds.
+  // An object without requests leaves the memory after ten seconds.
   settleMs: 20_000,
 };
 
@@ -80,7 +84,7 @@ async function main(): Promise<number> {
   const problems: string[] = [];
   let stage: CrowdStage | null = null;
   try {
-    // One that waits in a stopped wrapper's place takes a slot too.
+    // One that takes a stopped wrapper's place takes a slot too.
     stage = await CrowdStage.open({ max: sessions + 50, collect: 'runner' });
     const plan = planCrowd(seed, { sessions, executions });
     const result = await Promise.race([performCrowd(stage, plan, TIMES, say), signalled]);

@@ -1,19 +1,24 @@
-// Builds the dashboard into dist/dashboard, where wrangler.toml looks for it, unless what it is made of is unchanged since.
+// Builds the dashboard into dist/dashboard, where wrangler.toml looks for it, unless its sources
+// are unchanged.
 //
-// Several programs may want it at once (tests, `npm start`), and a running coordinator may be reading it. So it is built beside its place and then put
-// there in one rename; who comes second finds it done.
+// Several programs may need it at once (tests, `npm start`), and a running coordinator may be
+// reading it. So it is built in a temporary folder and put into place by one rename; a second
+// builder finds it done.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Whatever of the repository can change the outcome. The lockfile stands for everything in node_modules. */
+/**
+ * Everything in the repository that can change the outcome. The lockfile stands for everything in
+ * node_modules.
+ */
 const SOURCES = ['dashboard', 'client', 'protocol', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.dashboard.json'];
 
 export async function buildDashboard(root) {
   const target = join(root, 'dist', 'dashboard');
   const stamp = join(root, 'dist', 'dashboard.sha256');
   const config = join(root, 'dashboard', 'vite.config.ts');
-  // A copy of the repository that came with it built, and without what it is made of.
+  // A copy of the repository that came with the built dashboard, and without its sources.
   if (!existsSync(config) && existsSync(join(target, 'index.html'))) return;
   const hash = hashOf(root);
   if (existsSync(join(target, 'index.html')) && existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
@@ -32,7 +37,7 @@ export async function buildDashboard(root) {
     try {
       renameSync(made, target);
     } catch (error) {
-      // Somebody else was quicker, from the same sources.
+      // Another process finished first, from the same sources.
       if (!existsSync(join(target, 'index.html'))) throw error;
     }
     writeFileSync(stamp, hash);

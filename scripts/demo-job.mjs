@@ -1,9 +1,10 @@
-// The demo's job: prints numbered lines at an uneven pace, and writes each to a file first, as the truth to compare with.
+// The demo's job: prints numbered lines at an uneven pace, and writes each to a file first, as the
+// reference for the comparison.
 //
 //   node scripts/demo-job.mjs TRUTH_FILE FINISH_FILE
 //
-// It prints at least LINES_MIN lines and goes on until FINISH_FILE exists, so that it is still at work whenever its network and its
-// coordinator come back, on a slow machine too.
+// It prints at least LINES_MIN lines and continues until FINISH_FILE exists, so that it still runs
+// when its network and its coordinator come back, on a slow machine too.
 import { appendFileSync, existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -24,7 +25,7 @@ function say(text) {
 }
 
 while ((number < LINES_MIN || !existsSync(finishFile)) && number < LINES_MAX) {
-  // Bursts and pauses: what is cut in the middle of a burst is the interesting part.
+  // Bursts and pauses: a cut in the middle of a burst is the interesting case.
   const burst = Math.random() < 0.1 ? 20 : 1 + Math.floor(Math.random() * 3);
   for (let i = 0; i < burst; i += 1) say(`${any(VERBS)} ${any(THINGS)} ${Math.random().toString(16).slice(2, 10)}`);
   await sleep(20 + Math.random() * 80);

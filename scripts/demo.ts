@@ -1,8 +1,9 @@
 /**
  * `npm run demo`: a real job on a bad network, under a coordinator that is killed while it runs.
  *
- * The job writes each line to a file before it prints it. What a viewer received over the network, and what a second viewer reads
- * again from the start, is compared with that file, line by line. Exit 0 only if both are the same.
+ * The job writes each line to a file before it prints it. What a viewer received over the network,
+ * and what a second viewer reads again from the start, is compared with that file, line by line.
+ * Exit 0 only if both are the same.
  *
  *   viewer ──────────────► coordinator (wrangler dev) ◄── proxy ◄── wrapper ── job
  *                            killed once, with SIGKILL     cut twice
@@ -22,7 +23,7 @@ import { freePort, ROOT, Stack } from './stack.ts';
 const LINES_MIN = 300;
 const SESSION = 'demo';
 const EXECUTION = 'demo-1';
-/** The whole of it takes 20 to 30 s; a machine that is ten times slower still gets an answer. */
+/** The demo takes 20 to 30 s; this also covers a machine that is ten times slower. */
 const WATCHDOG_MS = 240_000;
 /** How long the network stays down after each cut, and the coordinator after its death. */
 const OUTAGE_MS = 900;
@@ -48,7 +49,7 @@ const note = (text: string): void => print(`       ${text}`);
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
 
-/** Joins what came in pieces: an event may hold many lines, and a long line may be cut into several events. */
+/** Joins pieces: an event may hold many lines, and a long line may be split into several events. */
 class Lines {
   readonly all: string[] = [];
   #rest = '';
@@ -136,7 +137,7 @@ async function demo(folder: string, onCleanup: (step: () => Promise<void>) => vo
       if (event.type.startsWith('execution_')) verdict = event;
     }
   })();
-  // Its failure is looked at where it is awaited.
+  // Its failure is handled where it is awaited.
   watching.catch(() => {});
 
   const received = async (n: number): Promise<void> => {
@@ -154,7 +155,8 @@ async function demo(folder: string, onCleanup: (step: () => Promise<void>) => vo
     note(yellow(`✂ network cut (${which} of 2): the wrapper's connection is reset, and down for ${seconds(OUTAGE_MS)}`));
     await sleep(OUTAGE_MS);
     proxy.accept();
-    // Lines are the proof that it is back. Its connection need not be a new one: a wrapper that has turned to HTTP goes on where it was.
+    // New lines prove that it is back. Its connection need not be new: a wrapper that has switched
+    // to HTTP continues over HTTP.
     await received(lines.all.length + 1);
   };
 
@@ -231,7 +233,7 @@ async function main(): Promise<number> {
       try {
         print(`\n── end of ${name}\n${readFileSync(join(folder, 'data', name), 'utf8').slice(-3000)}`);
       } catch {
-        // It did not come that far.
+        // The demo failed before that point.
       }
     }
   }

@@ -1,8 +1,10 @@
 /**
- * `npm run million [-- LINES]`: what a log of a million lines costs the browser that shows it. Not among the tests, because it is about the machine, too.
+ * `npm run million [-- LINES]`: what a log of a million lines costs the browser that shows it. Not
+ * among the tests, because the result depends on the machine.
  *
- * A real run prints the lines; the dashboard opens at its end in Chromium, loads everything that is older, and is searched. Exits 1 when the page holds more
- * than 300 MB of JavaScript heap with all of it loaded, or when a line is not found where it was printed.
+ * A real run prints the lines; the dashboard opens at its end in Chromium, loads all older events,
+ * and searches. Exits 1 when the page holds more than 300 MB of JavaScript heap with everything
+ * loaded, or when a line is not found where it was printed.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,7 +48,7 @@ try {
     const loadAll = dashboard.button('load all');
     await until(
       async () => {
-        // It goes away by itself when everything is there already.
+        // It disappears by itself when everything is loaded.
         if (await loadAll.isVisible()) await loadAll.click({ timeout: 1000 }).catch(() => {});
         const text = await dashboard.outcome.innerText().catch(() => '');
         return text.trim().endsWith(` of ${matches}`);

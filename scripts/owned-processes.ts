@@ -1,8 +1,10 @@
 /**
- * Finds and ends every process that came from one child of ours, also those that left its process group or lost their parent.
+ * Finds and ends every descendant of one child, including those that left its process group or lost
+ * their parent.
  *
- * Two ways to know them: the tree of parents, and on Linux a mark in the environment that descendants inherit. A process counts when either way finds it;
- * once found it stays on the list as pid and start time, so that a process that gets the same pid later is never signalled.
+ * Two sources: the process tree, and on Linux a mark in the environment that descendants inherit. A
+ * process counts when either finds it. Once found it stays on the list as pid and start time, so
+ * that a process that reuses the pid later is never signalled.
  */
 
 import { readFileSync } from 'node:fs';
@@ -36,12 +38,12 @@ export class OwnedProcesses {
     return { [MARK]: this.#mark };
   }
 
-  /** Puts `pid` and what is below it on the list. */
+  /** Adds `pid` and its descendants to the list. */
   add(pid: number): void {
     for (const one of processTree(pid)) this.#known.set(`${one.pid} ${one.start}`, one);
   }
 
-  /** Those that live now. */
+  /** Those that are alive now. */
   alive(): ProcessIdentity[] {
     for (const { pid } of listProcesses()) if (pid !== process.pid && hasMark(pid, this.#mark)) this.add(pid);
     for (const [key, one] of this.#known) {
@@ -51,7 +53,7 @@ export class OwnedProcesses {
     return [...this.#known.values()];
   }
 
-  /** What the living are, for a message. */
+  /** A description of the living ones, for a message. */
   describe(): string[] {
     const pids = new Set(this.alive().map(({ pid }) => pid));
     return listProcesses()
@@ -69,7 +71,7 @@ export class OwnedProcesses {
     return true;
   }
 
-  /** SIGTERM, then SIGKILL. False when some live on after that too. */
+  /** SIGTERM, then SIGKILL. False if some survive that too. */
   async end(): Promise<boolean> {
     for (const one of this.alive()) signalProcess(one, 'SIGTERM');
     if (await this.ended(TERM_PATIENCE_MS)) return true;

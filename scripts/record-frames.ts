@@ -1,6 +1,7 @@
 /**
- * `npm run record-frames [-- --into DIR]`: what this version says on the wire and leaves on disk, as fixtures for the tests of version skew
- * (test/skew/README.md). A version is recorded once: a folder that is there is never written to.
+ * `npm run record-frames [-- --into DIR]`: records what this version sends on the wire and leaves
+ * on disk, as fixtures for the tests of version skew (test/skew/README.md). A version is recorded
+ * once: an existing folder is never written to.
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -28,7 +29,10 @@ const note = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
-/** Sessions are told from their own rows: a log says nowhere what session it is of, but the address of its executions' events does not matter here. */
+/**
+ * A session is identified by its own rows: the log does not contain its session, and the address of
+ * its executions' events does not matter here.
+ */
 function storageOf(data: string, names: ReadonlyMap<string, string>, takenAt: number): StorageSnapshot {
   const sessions: StorageSnapshot['sessions'] = {};
   for (const path of databasesIn(join(data, 'coordinator'), 'SessionCoordinator')) {
@@ -43,7 +47,7 @@ function storageOf(data: string, names: ReadonlyMap<string, string>, takenAt: nu
   return { takenAt, sessions, directory };
 }
 
-/** When an object was made is told by its own row and by the summary of the session. */
+/** The creation time of an object is in its own row and in the summary of the session. */
 const digestsOf = ({ tables }: DatabaseSnapshot): string =>
   String(tables.meta?.find(({ key }) => key === 'created_at')?.value ?? '');
 
@@ -88,7 +92,8 @@ async function record(into: string): Promise<void> {
     await readByRpc(stack);
     const vocabulary = vocabularyOf((await (await stack.api('GET', '/openapi.json')).json()) as never);
     const calls = contractOf(stack.calls());
-    // As a crash leaves it: the coordinator first, so that it knows nothing of the wrapper's end.
+    // As after a crash: the coordinator is killed first, so that it does not learn of the wrapper's
+    // end.
     await stack.stack.kill();
     behind.left.wrapper.process.kill('SIGKILL');
     await behind.left.wrapper.ended;

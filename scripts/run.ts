@@ -6,8 +6,8 @@ import { ROOT } from './stack.ts';
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /**
- * Its exit code; 128 + 15 when a signal ended it. Does not throw when it can not be started: that is 127.
- * `output`: a file descriptor that takes what it prints; without it, it prints to this terminal.
+ * Its exit code; 128 + 15 when a signal ended it. Does not throw when it cannot be started: that is
+ * 127. `output`: a file descriptor that takes its output; without it, it prints to this terminal.
  */
 export function run(program: string, args: string[], output?: number): Promise<number> {
   return new Promise((done) => {

@@ -1,7 +1,9 @@
 /**
- * `npm run screenshots`: the pictures of docs/dashboard.md. Boots the stack, makes a run of each main state, and photographs the dashboard as a user sees it.
+ * `npm run screenshots`: the pictures of docs/dashboard.md. Boots the stack, makes a run of each
+ * main state, and photographs the dashboard as a user sees it.
  *
- * Ids, times and ports differ from run to run, so pictures are made anew on purpose, not checked.
+ * Ids, times and ports differ from run to run, so pictures are taken again on request, not compared
+ * by a test.
  */
 
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
@@ -39,7 +41,7 @@ async function shoot({ name, path, phone = false, dark = false, ready }: Shot): 
   const dashboard = name === 'sign-in' ? await Dashboard.at(stage, path, options) : await Dashboard.signedIn(stage, path, options);
   dashboard.watch.allow(NETWORK_NOISE);
   await ready?.(dashboard);
-  // Nothing is pointed at, and what faded in is there.
+  // Without a hover state, and after all transitions.
   await dashboard.page.mouse.move(0, 0);
   await sleep(400);
   await dashboard.page.screenshot({ path: join(FOLDER, `${name}.png`), animations: 'disabled', caret: 'hide' });
@@ -131,7 +133,7 @@ try {
   ];
   for (const shot of shots) await shoot(shot);
 
-  // The wrapper loses its way to the coordinator; the job goes on.
+  // The wrapper loses its connection to the coordinator; the job continues.
   stage.real.proxy.refuse();
   stage.real.proxy.cut();
   await shoot({

@@ -1,6 +1,7 @@
 /**
- * `npm run simulate -- --seeds N [--from S]`: runs the seeded schedules of test/sim/ and says how fast, what went wrong in them, and whether a
- * guarantee broke. `--seed S --trace` runs one and tells its story. Exits 1 when anything was violated.
+ * `npm run simulate -- --seeds N [--from S]`: runs the seeded schedules of test/sim/ and reports
+ * the speed, the faults, and violated guarantees. `--seed S --trace` runs one and prints its steps.
+ * Exits 1 on a violation.
  */
 
 import { join } from 'node:path';

@@ -1,9 +1,12 @@
 /**
- * `npm run soak -- [--minutes M] [--rate LINES] [--seed S] [--json FILE]`: steady traffic, and a straight line through what each process uses.
+ * `npm run soak -- [--minutes M] [--rate LINES] [--seed S] [--json FILE]`: steady traffic, and a
+ * linear fit of each process's resource use.
  *
- * Three jobs that print all the time; beside them one execution after the other, in one session after the other; viewers that come and go; cuts. Every few seconds resident memory, JavaScript
- * heap and open files of coordinator, runner and the long wrappers are looked at. Exit 0 only if none of them rises over the second half of the time by more than its
- * bound, and everything that was delivered is what the jobs wrote.
+ * Three jobs print all the time, and one execution after the other runs in one session after the
+ * other. Viewers come and go, connections are cut. Every few seconds resident memory, JavaScript
+ * heap and open files of coordinator, runner and the long wrappers are sampled. Exit 0 only if no
+ * figure rises over the second half of the time by more than its bound, and everything delivered is
+ * what the jobs wrote.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -32,7 +35,7 @@ function settings(): SoakSize & { json: string | null } {
       return value;
     };
     return {
-      // Below there are too few samples for a line.
+      // Below this there are too few samples for a fit.
       minutes: number('minutes', values.minutes, 3, 24 * 60),
       rate: Math.round(number('rate', values.rate, 5, 5000)),
       seed: Math.floor(number('seed', values.seed ?? String(Math.floor(Math.random() * 1_000_000)), 0, 999_999_999)),

@@ -1,4 +1,7 @@
-/** The local stack (dev/stack.ts) on the sources of this repository: `wrangler dev` on the Worker, and the wrapper. */
+/**
+ * The local stack (dev/stack.ts) on the sources of this repository: `wrangler dev` on the Worker,
+ * and the wrapper.
+ */
 
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync } from 'node:fs';
@@ -19,11 +22,17 @@ const BUILD_TIMEOUT_MS = 120_000;
 export interface StackOptions extends Omit<LocalStackOptions, 'coordinator' | 'coordinatorCwd' | 'wrapper' | 'cwd'> {
   /** Run the bundled wrapper instead of its source. */
   bundled?: boolean;
-  /** A copy of this repository whose Worker and wrapper run in place of its own, so that edits meanwhile change nothing. */
+  /**
+   * A copy of this repository whose Worker and wrapper run in place of its own, so that edits
+   * meanwhile change nothing.
+   */
   root?: string;
-  /** The coordinator's program and arguments in place of `wrangler dev`, asked for at each start. It has no dashboard. */
+  /**
+   * The coordinator's program and arguments instead of `wrangler dev`, evaluated at each start. It
+   * has no dashboard.
+   */
   coordinator?: (at: CoordinatorPlace) => string[];
-  /** Program and first arguments in place of the wrapper's own, to which `serve …` is added. */
+  /** Program and first arguments instead of the wrapper's own, to which `serve …` is added. */
   wrapper?: readonly string[];
 }
 
@@ -48,7 +57,10 @@ export const Stack = {
   },
 };
 
-/** `wrangler dev` does not start without the folder of the dashboard. Takes a moment when it is built already. */
+/**
+ * `wrangler dev` does not start without the folder of the dashboard. Takes a moment when it is
+ * built already.
+ */
 async function provideDashboard(root: string): Promise<void> {
   const copy = join(root, DASHBOARD);
   if (root !== ROOT && existsSync(copy)) return;

@@ -1,4 +1,7 @@
-/** `npm start [-- --port N --runner-port N --data DIR --json]`: coordinator and runner from these sources, until a signal ends them. */
+/**
+ * `npm start [-- --port N --runner-port N --data DIR --json]`: coordinator and runner from these
+ * sources, until a signal ends them.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
@@ -27,7 +30,10 @@ Starts a coordinator with its dashboard, and a runner, on this machine.
 ${PASSED_ON.join(', ')} of the environment are passed on to the coordinator.
 `;
 
-/** Of the package, run by the Node of this repository: the user's may be older than the package allows. */
+/**
+ * Of the package, run by the Node of this repository: the user's may be older than the package
+ * allows.
+ */
 const CLI = [join(ROOT, 'node_modules', '.bin', 'node'), join(ROOT, 'packages', 'holdfast', 'bin', 'holdfast.mjs')];
 
 /** The value of an alias. */

@@ -1,5 +1,6 @@
 /**
- * A reporter of vitest that tells the process that started vitest what the tests are doing, beside the reporter that people read. test-run.ts listens.
+ * A reporter of vitest that sends the progress of the tests to the process that started vitest,
+ * next to the reporter for people. test-run.ts listens.
  *
  * vitest waits until each message is written, so none is lost when vitest ends.
  */

@@ -1,6 +1,7 @@
 /**
- * One run of vitest under a watchdog. It cannot hang: when neither output nor progress of a test came for `silenceMs`, the run is ended with every process
- * that came from it, and what it was doing is named. Afterwards nothing that it started is left.
+ * One run of vitest under a watchdog. It cannot hang: after `silenceMs` without output or test
+ * progress, the run is ended with all its descendants, and the current test file is named.
+ * Afterwards no process of it is left.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -11,13 +12,18 @@ import { OwnedProcesses } from './owned-processes.ts';
 import { ROOT } from './stack.ts';
 import type { Progress } from './test-progress.ts';
 
-/** No test may be silent for so long. vitest's own time limits are shorter or the test prints what it is doing. */
+/**
+ * No test may be silent for this long. vitest's own time limits are shorter, or the test prints its
+ * progress.
+ */
 export const SILENCE_MS = Number(process.env.HOLDFAST_TEST_SILENCE_MS) || 120_000;
-/** What a test leaves to end by itself: a keeper gives its program 12 s (keeper.mjs). */
+/**
+ * For processes that end by themselves after a test: a keeper gives its program 12 s (keeper.mjs).
+ */
 const LEFTOVER_PATIENCE_MS = 20_000;
-/** Of the pipes of a process that ended; a process that it left behind may hold them open. */
+/** For the pipes of a process that ended; a process that it left behind may hold them open. */
 const DRAIN_MS = 2000;
-/** Of vitest, which lets the tests that run come to their end. */
+/** For vitest, which lets running tests finish. */
 const SIGNAL_PATIENCE_MS = 15_000;
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
@@ -28,7 +34,7 @@ export interface Failure {
 }
 
 export interface TestRunResult {
-  /** 0 only when every test passed and nothing else went wrong. */
+  /** 0 only when every test passed and nothing else failed. */
   code: number;
   passed: number;
   skipped: number;
@@ -68,7 +74,7 @@ class Activity {
     return performance.now() - this.#at;
   }
 
-  /** The suspects, one for each file that runs, or else the file that ended last. */
+  /** The suspects: one for each running file, or else the file that ended last. */
   suspects(message: string): Failure[] {
     const running = [...this.#running].map(([file, test]) => ({ file, test: test === '' ? null : test, message }));
     if (running.length > 0) return running;
@@ -147,7 +153,7 @@ export async function runTests(args: readonly string[], options: TestRunOptions)
   return result;
 }
 
-/** The signal that asked this process to end, if one did. No run begins after it. */
+/** The signal that asked this process to end, if any. No run begins after it. */
 let signalled: NodeJS.Signals | null = null;
 
 /** Until the returned function is called. */

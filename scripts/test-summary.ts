@@ -1,4 +1,7 @@
-/** The last lines of a test run. Of a long log people see the end first: what failed, in which files, how many passed, how long it took. */
+/**
+ * The last lines of a test run. People see the end of a long log first: what failed, in which
+ * files, how many passed, how long it took.
+ */
 
 import { stripVTControlCharacters } from 'node:util';
 import type { TestRunResult } from './test-run.ts';
@@ -9,7 +12,7 @@ const LINE_LENGTH = 240;
 
 const firstLine = (text: string): string => stripVTControlCharacters(text).trim().split('\n', 1)[0] ?? '';
 
-/** `2 failed | 10 passed (12)`, the form in which vitest closes. */
+/** `2 failed | 10 passed (12)`, the form of vitest's last lines. */
 function counts(failed: number, passed: number, skipped: number): string {
   const parts = [failed > 0 && `${failed} failed`, passed > 0 && `${passed} passed`, skipped > 0 && `${skipped} skipped`];
   return `${parts.filter(Boolean).join(' | ') || 'none'} (${failed + passed + skipped})`;

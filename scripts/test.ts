@@ -1,10 +1,12 @@
 /**
- * `npm test`: builds what the tests run as a user would, then runs the quick tests. `--long` (`npm run test:long`) runs the others, which are named
- * `*.long.test.ts`, and `--all` both. With arguments of vitest it runs what they choose, quick or long.
+ * `npm test`: builds what the tests run as a user would, then runs the quick tests. `--long` (`npm
+ * run test:long`) runs the others, which are named `*.long.test.ts`, and `--all` both. With
+ * arguments of vitest it runs what they choose, quick or long.
  *
- * Without such arguments in two lanes side by side. The tests on real stacks wait for most of their time, and do not run beside each other, since each
- * measures its own machine; so one lane has the stacks and the browser, and the other what needs a processor. A line is printed for each file that ended,
- * and the output of a part when it is done.
+ * Without such arguments in two lanes side by side. The tests on real stacks wait for most of their
+ * time, and do not run beside each other, since each measures its own machine; so one lane has the
+ * stacks and the browser, and the other what needs a processor. A line is printed for each file
+ * that ended, and the output of a part when it is done.
  *
  * `HOLDFAST_TEST_SUMMARY` names a file that gets the last lines too.
  */
@@ -31,11 +33,11 @@ const part = (projects: string[], choice: string[], ...args: string[]): Part => 
 
 const lanesOf = (choice: string[]): Part[][] => [
   [part(['e2e'], choice), part(['browser'], choice), part(['dashboard'], choice, '--maxWorkers=1')],
-  // Node's own wait for most of their time, so more of them than processors run at once.
+  // Node's own tests mostly wait, so more of them than processors run at once.
   [part(['workers'], choice, '--maxWorkers=2'), part(['node'], choice, '--maxWorkers=4')],
 ];
 
-/** All parts, also after one that failed. */
+/** All parts, also after a failed one. */
 async function runLane(parts: Part[]): Promise<TestRunResult[]> {
   const results: TestRunResult[] = [];
   for (const { name, args } of parts) {
@@ -61,12 +63,13 @@ if (built !== 0) process.exit(built);
 try {
   say(describeBrowser(findBrowser()));
 } catch (error) {
-  say((error as Error).message); // Each test that needs one fails with this, and the others are run.
+  // Each test that needs a browser fails with this; the others still run.
+  say((error as Error).message);
 }
 
 const CHOICES: Record<string, string[]> = { '--quick': [`--exclude=**/*${LONG}*`], '--long': [LONG], '--all': [] };
 const [first = '--quick', ...others] = process.argv.slice(2);
-/** What is given beside `--long` chooses by itself: vitest takes one name or another, not both. */
+/** An argument next to `--long` selects by itself: vitest accepts one name or another, not both. */
 const args = first in CHOICES ? others : [first, ...others];
 const choice = args.length > 0 ? undefined : CHOICES[first];
 const color = process.stdout.isTTY ? ['--color'] : [];

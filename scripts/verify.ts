@@ -1,4 +1,7 @@
-/** `npm run verify`: all that CI runs. Every step runs even when an earlier one failed, so that one look shows everything. */
+/**
+ * `npm run verify`: everything that CI runs. Every step runs even when an earlier one failed, so
+ * that one run shows all failures.
+ */
 
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,10 +1,11 @@
-// Runs one of this folder's TypeScript programs on the Node that this repository brings along (node_modules/.bin/node),
-// after installing the dependencies when they are missing or older than the lockfile.
+// Runs one of this folder's TypeScript programs on the Node that this repository brings along
+// (node_modules/.bin/node), after installing the dependencies when they are missing or older than
+// the lockfile.
 //
 //   node scripts/with-toolchain.mjs scripts/demo.ts [arguments]
 //
-// Plain JavaScript without dependencies: it must run on Node 20 in a fresh clone. It writes nothing to stdout, which
-// belongs to the program it runs.
+// Plain JavaScript without dependencies: it must run on Node 20 in a fresh clone. It writes nothing
+// to stdout, which belongs to the program it runs.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -30,8 +31,8 @@ function isInstalled() {
 
 function install() {
   say('installing dependencies (about 270 MB to download, once) …');
-  // Warnings are left out: the newer Node that some packages ask for is among what is installed here.
-  // `npm run` names its own npm; that one is used again, whatever else is on the PATH.
+  // Warnings are omitted: the newer Node that some packages ask for is among the packages installed
+  // here. `npm run` names its own npm; that one is used again, whatever else is on the PATH.
   const npmScript = process.env.npm_execpath?.endsWith('.js') ? process.env.npm_execpath : null;
   const [program, first] = npmScript ? [process.execPath, [npmScript]] : ['npm', []];
   const args = [...first, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
@@ -62,7 +63,8 @@ if (!isInstalled()) install();
 const child = spawn(node, [resolve(root, script), ...args], { stdio: 'inherit' });
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 
-// npm runs scripts through a shell, and not every shell passes a signal on. When it is gone, nobody else would stop the program.
+// npm runs scripts through a shell, and not every shell passes a signal on. When npm has ended,
+// only this process can stop the program.
 const parent = process.ppid;
 if (process.env.npm_lifecycle_event) {
   setInterval(() => {
@@ -73,7 +75,7 @@ if (process.env.npm_lifecycle_event) {
 child.on('error', (error) => fail(`could not run ${node}: ${error.message}`));
 child.on('exit', (code, signal) => {
   if (signal === null) process.exit(code ?? 1);
-  // To end as the program ended, without our own handler in the way.
+  // Ends the way the program ended, without our own handler.
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
 });

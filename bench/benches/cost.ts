@@ -1,6 +1,8 @@
 /**
- * What a million events and an idle hour cost, from counts of the runtime: rows written, requests, messages, wakes, alarms. The counts come from a copy of the
- * Worker with counters in it (bench/counting). They do not depend on the machine; `npm test` holds the ones that are promised (test/workers/cost.test.ts).
+ * What a million events and an idle hour cost, from counts of the runtime: rows written, requests,
+ * messages, wakes, alarms. The counts come from a copy of the Worker with counters in it
+ * (bench/counting). They do not depend on the machine; `npm test` holds the ones that are promised
+ * (test/workers/cost.test.ts).
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,7 +21,10 @@ const HOUR_S = 3600;
 const ROWS_TARGET: Target = { of: 'value', atMost: 10_100 };
 const IDLE_ALARMS_TARGET: Target = { of: 'value', atMost: 90 };
 const NONE: Target = { of: 'value', atMost: 0 };
-/** At which rate the million comes: decides for how long the object is awake, in both designs alike. */
+/**
+ * The rate of the million events: it decides for how long the object is awake, in both designs
+ * alike.
+ */
 const EVENTS_PER_SECOND = 1_000;
 const HEARTBEAT_MS = 15_000;
 const IDLE_VIEWERS = 3;
@@ -29,7 +34,7 @@ async function countsOf(server: Workerd, session: string): Promise<Counts> {
   return (await answer.json()) as Counts;
 }
 
-/** A whole life of an execution with so many events in frames of so many, and one viewer. */
+/** A whole life of an execution with this many events, in frames of this size, and one viewer. */
 async function life(server: Workerd, events: number, perFrame: number): Promise<{ events: number; counts: Counts }> {
   const channel = await holdfastChannel(server, 1);
   await deliver(channel, prepare(events, 200, perFrame));
@@ -70,7 +75,7 @@ async function perMillion(context: BenchContext, server: Workerd): Promise<Figur
   return figures;
 }
 
-/** Lines at a steady rate through the real wrapper, which decides what is an event and what a frame. */
+/** Lines at a steady rate through the real wrapper, which decides the events and the frames. */
 async function asGathered(context: BenchContext, server: Workerd): Promise<Figure[]> {
   const lines = scaled(context, 20_000, 1_000);
   context.say(`cost: ${lines} lines as the real wrapper gathers them`);
@@ -81,7 +86,7 @@ async function asGathered(context: BenchContext, server: Workerd): Promise<Figur
   wrapper.cleanUp();
   if (code !== 0) throw new Error(`the wrapper ended with ${code}`);
   const counts = await countsOf(server, run.session);
-  // A frame is a row; the rest is the life of the execution, which is one however long it is.
+  // A frame is a row; the rest is the life of the execution, which is the same for any length.
   const scale = MILLION / lines;
   const usage = {
     requests: counts.requests,
@@ -104,7 +109,10 @@ async function asGathered(context: BenchContext, server: Workerd): Promise<Figur
   ];
 }
 
-/** A running execution, its wrapper and three viewers, all of them only sending heartbeats. Real time, scaled up to an hour. */
+/**
+ * A running execution, its wrapper and three viewers, all of them only sending heartbeats. Real
+ * time, scaled up to an hour.
+ */
 async function idle(context: BenchContext, server: Workerd): Promise<Figure[]> {
   const seconds = context.scale < 1 ? 20 : 180;
   context.say(`cost: ${seconds} s of nothing but heartbeats`);
@@ -113,7 +121,7 @@ async function idle(context: BenchContext, server: Workerd): Promise<Figure[]> {
   const heart = setInterval(() => {
     for (const ws of [channel.writer, ...channel.viewers]) ws.send('ping');
   }, HEARTBEAT_MS);
-  // The hello timeout of its connection and what follows a start are behind it then.
+  // The hello timeout of its connection and the work after a start are finished then.
   await sleep(context.scale < 1 ? 2_000 : 30_000);
   const before = await countsOf(server, channel.run.session);
   await sleep(seconds * 1000);
@@ -128,7 +136,8 @@ async function idle(context: BenchContext, server: Workerd): Promise<Figure[]> {
     alarms,
     rowsWritten: perHour(billedRows),
   };
-  // What a design pays whose heartbeats are messages that are written down: each is a message and a row, and four sockets send one every 15 s.
+  // The cost of a design whose heartbeats are stored messages: each is a message and a row, and
+  // four sockets send one every 15 s.
   const beats = ((IDLE_VIEWERS + 1) * HOUR_S * 1000) / HEARTBEAT_MS;
   const bill = dollars({ ...usage, awakeSeconds: alarms });
   const usual = dollars({ requests: 0, messages: beats, alarms: 0, rowsWritten: HOUR_S / 15, awakeSeconds: HOUR_S });

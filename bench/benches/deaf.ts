@@ -1,4 +1,7 @@
-/** Fifty readers that ask for a log of 1 GB and read nothing, one kind of reader after the other, while the memory of the process is watched. */
+/**
+ * Fifty readers that ask for a log of 1 GB and read nothing, one kind of reader after the other,
+ * while the memory of the process is watched.
+ */
 
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,10 +13,16 @@ import { MemoryWatch, settledMiB } from '../lib/usage.ts';
 
 const EVENT_BYTES = 4096;
 const EVENTS_PER_FRAME = 64;
-/** The peak has not risen for so long: nothing grows any more. A process that still grows is watched for the longer time. */
+/**
+ * The peak has not risen for this long: memory is stable. A process that still grows is watched for
+ * the longer time.
+ */
 const FLAT_MS = 3_000;
 const WATCHED_MS_MAX = 60_000;
-/** MiB above idle: for each of fifty readers the window and a frame (1.5 MiB), once in the object and once in the Worker, and the heap of both. */
+/**
+ * MiB above idle: for each of fifty readers the window and a frame (1.5 MiB), once in the object
+ * and once in the Worker, and the heap of both.
+ */
 const TARGET: Target = { of: 'value', atMost: 192 };
 
 async function untilFlat(watch: MemoryWatch): Promise<void> {
@@ -28,7 +37,7 @@ export const deaf: Bench = {
   name: 'deaf',
   measures: 'what the process holds while fifty readers that never read have asked for a log of 1 GB',
   doesNotMeasure:
-    'what the kernel holds for them, which is some MiB for each connection. Idle is the process started anew, before any reader connects',
+    'what the kernel holds for them, which is some MiB for each connection. Idle is the process restarted, before any reader connects',
   run: async ({ holdfast, scale, rounds, say }) => {
     const events = scaled({ scale }, 1_000_000_000 / EVENT_BYTES, 4_000);
     const readers = scaled({ scale }, 50, 4);

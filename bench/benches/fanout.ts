@@ -1,6 +1,7 @@
 /**
- * One writer, 1,000 and 5,000 live viewers of one session. The writer gathers as a wrapper does: it sends what has come up when the ack of the frame before is
- * there. So the more viewers there are to be sent to, the more events a frame has, and nobody chose how many.
+ * One writer, 1,000 and 5,000 live viewers of one session. The writer batches as a wrapper does: it
+ * sends the pending events when the ack of the previous frame arrives. So the more viewers there
+ * are, the more events a frame has.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -21,7 +22,7 @@ const PEER = join(ROOT, 'bench', 'peers', 'viewers.ts');
 const EVENT_BYTES = 200;
 const EVENTS_PER_FRAME = 100;
 const TARGET: Target = { of: 'ratio', atLeast: 0.7 };
-/** Rate of the job whose events are gathered. */
+/** Rate of the job whose events are batched. */
 const GATHERED_PER_SECOND = 2_000;
 
 interface Deliveries {
@@ -46,7 +47,7 @@ class Audience {
     return new Audience(child);
   }
 
-  /** From here on to the last event at the last viewer. */
+  /** From here to the last event at the last viewer. */
   watch(): Promise<{ frames: number; bytes: number }> {
     const peer = this.#process;
     peer.send({ watch: true });
@@ -58,7 +59,8 @@ class Audience {
         resolve(message);
       });
     });
-    // Whoever writes meanwhile may fail first, and then this is waited for by nobody: it must not end the program in place of that error.
+    // A concurrent writer may fail first. This promise is then not awaited, and its rejection must
+    // not end the program in place of the writer's error.
     seen.catch(() => {});
     return seen;
   }
@@ -72,7 +74,7 @@ class Audience {
   }
 }
 
-/** Frames of a hundred as fast as acks come: what sending costs. */
+/** Frames of a hundred as fast as acks arrive: the cost of sending. */
 async function flatOut(pid: number, channel: Channel, audience: Audience, viewers: number, events: number): Promise<Deliveries> {
   const before = cpuMs(pid);
   const seen = audience.watch();
@@ -88,7 +90,7 @@ async function flatOut(pid: number, channel: Channel, audience: Audience, viewer
   };
 }
 
-/** A job at a steady rate whose events are gathered by ack. */
+/** A job at a steady rate whose events are batched by ack. */
 async function gathered(pid: number, channel: Channel, audience: Audience, viewers: number, events: number): Promise<Deliveries> {
   const { writer } = channel;
   const before = cpuMs(pid);
@@ -134,7 +136,8 @@ async function withViewers(context: BenchContext, viewers: number): Promise<Figu
   say(`fanout: ${viewers} viewers`);
   const own = await holdfastChannel(holdfast, 0);
   const bare = await floorChannel(floor, 'broadcast', 0);
-  // A third audience of 5,000 would take the server of the floor beyond the sockets that a process may usually have.
+  // A third audience of 5,000 would exceed the sockets that a process may usually have on the
+  // floor's server.
   const kept = viewers < 5_000 ? await floorChannel(floor, 'message', 0) : null;
   const pathOf = (channel: Channel): string => (channel.writer as WebSocket).url.replace(/^ws/, 'http').replace(/write$/, 'read');
   // Viewers of two objects of one process do not disturb each other while nothing is sent to them.
@@ -179,7 +182,7 @@ async function withViewers(context: BenchContext, viewers: number): Promise<Figu
       ),
     ];
   } catch (error) {
-    // Told before the cleaning up, which may have its own trouble with what is broken.
+    // Reported before the cleanup, which may fail on what is broken.
     say(`fanout: ${error instanceof Error ? error.message : String(error)}`);
     throw error;
   } finally {

@@ -1,6 +1,7 @@
 /**
- * Events a second into one object and into fifty at once, with 0, 1 and 10 viewers, for events of 50 B, 200 B and 4 KB. A series is over when the last frame is
- * acknowledged and every viewer has the last event.
+ * Events a second into one object and into fifty at once, with 0, 1 and 10 viewers, for events of
+ * 50 B, 200 B and 4 KB. A series is over when the last frame is acknowledged and every viewer has
+ * the last event.
  */
 
 import { type Bench, type BenchContext, interleaved, scaled } from '../lib/bench.ts';
@@ -27,7 +28,7 @@ const SIZES = [
   { label: '4KB', bytes: 4096, events: 20_000 },
 ];
 const VIEWERS = [0, 1, 10];
-/** The gathered frames against one insert per message, and against one message per event. */
+/** The batched frames against one insert per message, and against one message per event. */
 const TARGET_FLOOR: Target = { of: 'ratio', atLeast: 0.75 };
 const TARGET_PER_EVENT: Target = { of: 'ratio', atLeast: 40 };
 
@@ -50,7 +51,7 @@ async function onHoldfast(server: Workerd, viewers: number, frames: readonly Pre
   const channel = await holdfastChannel(server, viewers);
   const events = frames.reduce((sum, { count }) => sum + count, 0);
   const rate = await measure(server.pid, events, async () => (await deliver(channel, frames)).ms);
-  // A fast way to lose events would look good here.
+  // Otherwise losing events fast would look good here.
   const head = await headOf(server.url, channel.run);
   if (head !== events + OWN_EVENTS) throw new Error(`${events} events were sent, and the log ends at ${head}`);
   await channel.close();

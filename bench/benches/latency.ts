@@ -1,9 +1,11 @@
 /**
- * From the moment an event is due to the moment a viewer has it, at 1, 200 and 2,000 events a second; and the first event after hibernation.
+ * From the moment an event is due to the moment a viewer has it, at 1, 200 and 2,000 events a
+ * second; and the first event after hibernation.
  *
- * The schedule is fixed beforehand: an event that had to wait because its predecessor was late counts from when it was due, not from when it was sent
- * (otherwise the slow moments would leave themselves out). Events that wait are gathered as a wrapper gathers them: at once when nothing is in flight, else
- * with the next ack. All systems get them from the same generator.
+ * The schedule is fixed beforehand: an event that had to wait because its predecessor was late
+ * counts from when it was due, not from when it was sent (otherwise slow moments would be left
+ * out). Waiting events are batched as a wrapper does: at once when nothing is in flight, else with
+ * the next ack. All systems get them from the same generator.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,7 +32,7 @@ interface Percentiles {
 const line = (n: number): string =>
   `{"type":"output","at":1763650000000,"data":{"stream":"stdout","text":"#${n}# ${'x'.repeat(120)}\\n"}}`;
 
-/** Every mark of a message, once it is here. */
+/** Every mark of a received message. */
 function onMarks(viewer: WebSocket, seen: (n: number) => void): () => void {
   const listener = (data: Buffer): void => {
     for (const [, n] of data.toString('latin1').matchAll(MARK)) seen(Number(n));
@@ -65,7 +67,7 @@ async function atRate(channel: Channel, perSecond: number, events: number): Prom
   for (let n = 0; n < events; n += 1) due[n] = begun + (n * 1000) / perSecond;
   for (let n = 0; n < events; ) {
     const early = (due[n] as number) - performance.now();
-    // A timer is a millisecond late or so; the last stretch is waited out.
+    // A timer is about a millisecond late; the last stretch is a busy wait.
     if (early > 1.5) await sleep(early - 1.5);
     else if (early > 0) await new Promise(setImmediate);
     else {
@@ -84,7 +86,7 @@ async function atRate(channel: Channel, perSecond: number, events: number): Prom
 async function onChannel(open: () => Promise<Channel>, perSecond: number, events: number): Promise<Percentiles> {
   const channel = await open();
   try {
-    // The first thousand are compiled while they are handled; that is not what is asked here.
+    // The first thousand are compiled while they are handled; that is not measured here.
     await atRate(channel, 2_000, 2_000);
     return await atRate(channel, perSecond, events);
   } finally {
@@ -148,7 +150,7 @@ async function afterHibernation(context: BenchContext): Promise<Figure[]> {
   ]);
   say(`latency: the first event after ${asleepMs / 1000} s of silence`);
   for (const channel of open) await atRate(channel, 50, 3);
-  // One after the other, each with its own silence behind it: together they would wake each other's process.
+  // One after the other, each after its own silence: together they would wake each other's process.
   await sleep(asleepMs);
   const took: number[] = [];
   for (const channel of open) took.push((await atRate(channel, 50, 1)).p50);
@@ -156,7 +158,10 @@ async function afterHibernation(context: BenchContext): Promise<Figure[]> {
   return [figureOf('latency/first after hibernation', 'ms', took.slice(0, rounds), took.slice(rounds))];
 }
 
-/** The whole way: a job prints a line, its pipe, the wrapper's spool, the socket, the object, a viewer. */
+/**
+ * The whole way: a job prints a line, its pipe, the wrapper's spool, the socket, the object, a
+ * viewer.
+ */
 async function throughWrapper(context: BenchContext): Promise<Figure[]> {
   const { holdfast, say } = context;
   const figures: Figure[] = [];

@@ -1,6 +1,7 @@
 /**
- * What redaction costs where the output holds no secret, which is the rule. Each figure is the CPU time per byte from what the job writes to pieces of text; its
- * floor is the same without redaction.
+ * What redaction costs when the output contains no secret, which is the usual case. Each figure is
+ * the CPU time per byte from the job's bytes to pieces of text; its floor is the same without
+ * redaction.
  */
 
 import { createHash } from 'node:crypto';
@@ -11,10 +12,13 @@ import { type Figure, figureOf, type Target } from '../lib/figures.ts';
 
 const READ_BYTES = 64 * 1024;
 const LINE_BYTES = 80;
-/** 100 MB/s, as everything else of a wrapper. JSON lines are parsed too, and are measured without a target. */
+/**
+ * 100 MB/s, like the rest of a wrapper. JSON lines are parsed too, and are measured without a
+ * target.
+ */
 const TARGET: Target = { of: 'value', atMost: 10 };
 
-/** The same for each run: what is random here must not make two runs differ. */
+/** The same for each run: randomness must not make two runs differ. */
 const letters = (seed: string, length: number): string => {
   let text = '';
   for (let n = 0; text.length < length; n += 1) text += createHash('sha512').update(`${seed} ${n}`).digest('base64').slice(0, 86);
@@ -79,7 +83,7 @@ const redactionOf = (secrets: Record<string, string>): Redaction | null => {
   return reading.redaction;
 };
 
-/** Passes over the same output. The quickest is the one that shared its core the least. */
+/** Passes over the same output. The quickest shared its core the least. */
 const PASSES = 3;
 
 /** Nanoseconds of CPU per byte. */

@@ -1,6 +1,6 @@
 /**
- * A log of 1,000,000 events to one new viewer, by WebSocket and by Durable Streams; to fifty viewers at once; and to a viewer that takes nothing, while the memory
- * of the process is watched.
+ * A log of 1,000,000 events to one new viewer, by WebSocket and by Durable Streams; to fifty
+ * viewers at once; and to a viewer that reads nothing, while the memory of the process is watched.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -105,14 +105,17 @@ async function byDurableStreams(holdfast: Workerd, { session }: HoldfastRun): Pr
   return together([{ bytes, ms: performance.now() - begun }], cpuMs(holdfast.pid) - cpu);
 }
 
-/** How much the process holds while one viewer with `flow=ack` takes nothing at all, and later takes everything. */
+/**
+ * The process memory while one viewer with `flow=ack` reads nothing, and later reads everything.
+ */
 async function stalled(context: BenchContext, run: HoldfastRun): Promise<Figure[]> {
   const { holdfast } = context;
   const stalledMs = context.scale < 1 ? 500 : STALLED_MS;
   const above: number[] = [];
   const taking: number[] = [];
   for (let round = 0; round < context.rounds; round += 1) {
-    // A process that has not replayed anything yet: its allocator has no freed room to hide in.
+    // A process that has not replayed anything yet: its allocator has no freed memory that would
+    // hide growth.
     await holdfast.restart();
     await settledMiB(holdfast.pid);
     const watch = new MemoryWatch(holdfast.pid);
@@ -125,7 +128,7 @@ async function stalled(context: BenchContext, run: HoldfastRun): Promise<Figure[
       if (acking) viewer.send(`{"type":"ack","offset":${offset}}`);
     });
     let acking = false;
-    // What is under way to it fills the kernel's buffers; then it takes nothing.
+    // What is in transit fills the kernel's buffers; then it reads nothing.
     setImmediate(() => setImmediate(() => viewer.pause()));
     await sleep(stalledMs);
     const { beforeMiB, peakMiB } = watch.stop();
@@ -148,7 +151,7 @@ export const replay: Bench = {
   name: 'replay',
   measures: 'how fast a whole log reaches new viewers, in MiB a second of messages, and what the process holds meanwhile',
   doesNotMeasure:
-    'a slow line; what a viewer does with the events. Memory is that of the whole server process, started anew for each round; idle is before the viewer connects, so what the object itself takes on its first wake is counted too',
+    'a slow line; what a viewer does with the events. Memory is that of the whole server process, restarted for each round; idle is before the viewer connects, so what the object itself takes on its first wake is counted too',
   run: async (context) => {
     const { holdfast, floor, say } = context;
     const events = scaled(context, 1_000_000, 5_000);
@@ -164,7 +167,7 @@ export const replay: Bench = {
       streams: () => byDurableStreams(holdfast, run),
     });
     say(`replay: to ${VIEWERS} viewers at once`);
-    // A tenth of the log for each, or a round would be ten gigabytes.
+    // A tenth of the log for each; otherwise a round would be ten gigabytes.
     const small = await fillLog(holdfast, Math.ceil(events / 10), EVENT_BYTES, EVENTS_PER_FRAME);
     const smallObject = await fillFloor(floor, Math.ceil(events / 10));
     const many = await interleaved(context, {

@@ -1,4 +1,7 @@
-/** What safety on disk costs a wrapper: the checksums of its lines, and the note that its job begins, which is on the medium before there is a process. */
+/**
+ * What safety on disk costs a wrapper: the checksums of its lines, and the record that its job
+ * begins, which is synced before the process exists.
+ */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

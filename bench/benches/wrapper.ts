@@ -1,6 +1,8 @@
 /**
- * A job that prints as fast as it can. First into the spool alone: the coordinator greets the wrapper and is gone until the job has ended; then it comes back and
- * takes all of it (resend). Then to a coordinator that acks at once, and last through a real session. Every byte that the job wrote must arrive, by its hash.
+ * A job that prints as fast as it can. First into the spool alone: the coordinator greets the
+ * wrapper and is away until the job has ended; then it returns and takes everything (resend). Then
+ * to a coordinator that acks at once, and last through a real session. Every byte that the job
+ * wrote must arrive, by its hash.
  */
 
 import { type ChildProcess, fork } from 'node:child_process';
@@ -25,7 +27,7 @@ const TARGET_SPOOL: Target = { of: 'value', atLeast: 100 };
 const TARGET_RSS: Target = { of: 'value', atMost: 150 };
 
 const BLOCK = `Array.from({ length: ${BLOCK_BYTES / LINE_BYTES} }, (_, n) => String(n).padEnd(${LINE_BYTES - 1}, 'x') + '\\n').join('')`;
-/** Writes its block again and again, as fast as the pipe takes it. */
+/** Writes its block repeatedly, as fast as the pipe takes it. */
 const JOB = `const block = Buffer.from(${BLOCK});
 for (let n = Number(process.argv[1]); n > 0; n -= 1) for (let at = 0; at < block.length; ) at += require('node:fs').writeSync(1, block, at);`;
 
@@ -132,7 +134,7 @@ async function flatOut(coordinator: Coordinator, blocks: number, absent: boolean
   };
 }
 
-/** The same bytes into one file by the same call, and nothing else. */
+/** The same bytes into one file by the same call. */
 function diskLimit(blocks: number): number {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-disk-'));
   const file = openSync(join(folder, 'file'), 'w');
@@ -145,7 +147,7 @@ function diskLimit(blocks: number): number {
   return ((blocks * BLOCK_BYTES) / MB / ms) * 1000;
 }
 
-/** Through a real session, until the wrapper has the good end. */
+/** Through a real session, until the wrapper has the regular end. */
 async function throughSession(context: BenchContext, blocks: number): Promise<number> {
   const run = await startRun(context.holdfast.url);
   const wrapper = new WrapperProcess(run.ingest, JOB, [String(blocks)]);

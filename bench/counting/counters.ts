@@ -1,6 +1,7 @@
 /**
- * Counts what the platform bills an object for, from the runtime's own numbers: rows that each statement wrote (`rowsWritten`), alarms that were set (a row each)
- * and that fired, messages, calls and wakes. The counters are outside of the object and outlive its hibernation.
+ * Counts what the platform bills an object for, from the runtime's own numbers: rows that each
+ * statement wrote (`rowsWritten`), alarms that were set (a row each) and that fired, messages,
+ * calls and wakes. The counters are outside of the object and outlive its hibernation.
  */
 
 export interface Counts {
@@ -8,7 +9,10 @@ export interface Counts {
   wakes: number;
   /** Upgrades, plain requests and method calls from the Worker. */
   requests: number;
-  /** Incoming messages that woke or found the object. Twenty are billed as one request; pings are answered without it and do not count. */
+  /**
+   * Incoming messages that woke or found the object. Twenty are billed as one request; pings are
+   * answered without it and do not count.
+   */
   messages: number;
   closes: number;
   alarms: number;
@@ -49,7 +53,10 @@ interface Storage {
 
 let patched = false;
 
-/** Counts for one object whatever object it is: for a test whose object is gone and back with new storage, and which has no other. */
+/**
+ * Counts for one object, whatever its id: for a test whose object is deleted and created again with
+ * new storage, and which has no other object.
+ */
 export function watchAll(storage: Storage, object: string): void {
   everything = object;
   watch(storage, object);
@@ -57,7 +64,10 @@ export function watchAll(storage: Storage, object: string): void {
 
 let everything: string | undefined;
 
-/** To be called before the object touches its storage. The runtime's classes are wrapped once; which object it is, is known by its storage. */
+/**
+ * Call before the object touches its storage. The runtime's classes are wrapped once; an object is
+ * identified by its storage.
+ */
 export function watch(storage: Storage, object: string): void {
   owners.set(storage, object);
   owners.set(storage.sql, object);

@@ -1,4 +1,7 @@
-/** The Worker as it is, with an object that counts what is asked of it. `GET /bench/counts/{tenant}/{session}` gives the counts. */
+/**
+ * The unmodified Worker, with an object that counts its operations. `GET
+ * /bench/counts/{tenant}/{session}` returns the counts.
+ */
 
 import holdfast from '../../src/index.ts';
 import type { Env } from '../../src/platform/env.ts';

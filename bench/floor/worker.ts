@@ -1,11 +1,13 @@
 /**
- * What the runtime can do: an object that takes messages, inserts them, sends them on and acks them, and checks nothing. It is no log anyone could
- * use: no dedupe, no fence, no credential, no lifecycle, no position of a viewer. It is the measure for what all of these cost.
+ * What the runtime can do: an object that takes messages, inserts them, broadcasts them and acks
+ * them, and checks nothing. It is not a usable log: no dedupe, no fence, no credential, no
+ * lifecycle, no position of a viewer. It is the baseline for the cost of all of these.
  *
  * The mode is in the path, `/{object}/{mode}/{role}`:
  *   message    one insert, one broadcast and one ack per message, whatever it holds
  *   lines      one insert per event of the message, one broadcast and one ack per message
- *   event      one message, one insert, one broadcast, one ack per event: how such systems are usually written
+ *   event      one message, one insert, one broadcast, one ack per event: how such systems are
+ *              usually written
  *   broadcast  no insert at all: what sending alone costs
  */
 
@@ -19,7 +21,9 @@ type Mode = 'message' | 'lines' | 'event' | 'broadcast';
 
 const READER = 'reader';
 const writerTag = (mode: Mode): string => `writer:${mode}`;
-/** Rows of one turn of a replay. The same as Holdfast's round in bytes, for events of about 200 B. */
+/**
+ * Rows of one turn of a replay. The same as Holdfast's round in bytes, for events of about 200 B.
+ */
 const REPLAY_TURN_BYTES = 1024 * 1024;
 
 export class Floor extends DurableObject<Env> {
@@ -51,7 +55,7 @@ export class Floor extends DurableObject<Env> {
         for (const line of message.split('\n')) this.#sql.exec('INSERT INTO log (body) VALUES (?)', line);
         break;
       case writerTag('event'):
-        // It has to be looked at by somebody.
+        // The result must be used.
         JSON.parse(message);
         this.#sql.exec('INSERT INTO log (body) VALUES (?)', message);
         break;

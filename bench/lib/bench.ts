@@ -4,31 +4,31 @@ import type { Figure } from './figures.ts';
 import type { Workerd } from './workerd.ts';
 
 export interface BenchContext {
-  /** Every case is measured so many times, the systems taking turns within each. */
+  /** Every case is measured this many times, the systems taking turns within each round. */
   rounds: number;
   /** 1 is the real size; a smoke run takes a hundredth. */
   scale: number;
   holdfast: Workerd;
   floor: Workerd;
-  /** One line about what is going on. */
+  /** One line about progress. */
   say(text: string): void;
 }
 
 export interface Bench {
   name: string;
   measures: string;
-  /** What must not be read into its figures. */
+  /** What its figures do not show. */
   doesNotMeasure: string;
   run(context: BenchContext): Promise<Figure[]>;
 }
 
-/** A number of the real size, scaled, but never below what still makes sense. */
+/** A number of the real size, scaled, but never below a useful minimum. */
 export const scaled = (context: Pick<BenchContext, 'scale'>, full: number, least: number): number =>
   Math.max(least, Math.round(full * context.scale));
 
 /**
- * Runs every system of a case once per round, in an order that turns, so that what the machine does meanwhile falls on all of them alike. Gives the results by
- * system, in the order of the rounds.
+ * Runs every system of a case once per round, in a rotating order, so that other load on the
+ * machine affects all of them alike. Returns the results by system, in the order of the rounds.
  */
 export async function interleaved<Key extends string, T>(
   { rounds }: Pick<BenchContext, 'rounds'>,

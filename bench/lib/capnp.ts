@@ -5,7 +5,7 @@ export interface WorkerConfig {
   compatibilityFlags: readonly string[];
   objects: readonly { binding: string; className: string }[];
   vars: Readonly<Record<string, string>>;
-  /** Files beside the configuration: one `.js`, the rest text. */
+  /** Files next to the configuration: one `.js`, the rest text. */
   modules: readonly string[];
   port: number;
   /** Folder of the databases. */

@@ -1,6 +1,7 @@
 /**
- * One object with a writer and viewers, whatever it is made of. Benches write frames and wait for acks and for the last event at each viewer; that all systems
- * get the same frames from the same generator is what makes their ratio mean something.
+ * One object with a writer and viewers, for any system. Benches write frames and wait for acks and
+ * for the last event at each viewer. All systems get the same frames from the same generator, which
+ * makes their ratio meaningful.
  */
 
 import { WebSocket } from 'ws';
@@ -9,16 +10,22 @@ import { closed, Signal } from './socket.ts';
 
 /** As a wrapper's: eight full frames may be unacknowledged. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
-/** Frames in flight are bounded too, or a generator of tiny ones would only fill the socket's buffer. */
+/**
+ * Frames in flight are bounded too; otherwise a generator of tiny ones would only fill the socket's
+ * buffer.
+ */
 const WINDOW_FRAMES = 1024;
 const STALL_MS = 120_000;
 
 export interface Channel {
   writer: WebSocket;
   viewers: WebSocket[];
-  /** Seq of the next event, for those who count. */
+  /** Seq of the next event, for systems that count. */
   nextSeq: number;
-  /** True when this text is an ack of one frame or more. Gives how many frames are acknowledged since the channel was opened, or the seq. */
+  /**
+   * True when this text is an ack of one frame or more. Returns how many frames are acked since the
+   * channel was opened, or the seq.
+   */
   acked(text: Buffer): { seq: number } | { frames: number } | null;
   /** Ends it in order, so that a next series begins on something idle. */
   close(): Promise<void>;
@@ -31,10 +38,10 @@ export interface Series {
   bytes: number;
 }
 
-/** Writes all frames as fast as acks come, and waits until they are acknowledged and seen. */
+/** Writes all frames as fast as acks arrive, and waits until they are acked and seen. */
 export async function deliver(channel: Channel, frames: readonly Prepared[]): Promise<Series> {
   const { writer, viewers } = channel;
-  // It would take what is sent without a word.
+  // It would accept everything without an error.
   if (writer.readyState !== WebSocket.OPEN) throw new Error('the writer is not connected any more');
   const over = new Signal<void>();
   let next = 0;

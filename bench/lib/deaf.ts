@@ -1,4 +1,7 @@
-/** Readers that ask for a whole log and then read nothing: a plain TCP connection that is paused behind the head of the answer. Owns its socket. */
+/**
+ * Readers that ask for a whole log and then read nothing: a plain TCP connection that is paused
+ * behind the head of the answer. Owns its socket.
+ */
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -34,7 +37,10 @@ function requestOf(reader: DeafReader, { session, execution }: HoldfastRun): { p
   }
 }
 
-/** Resolves when the first bytes of the answer are there. From then on nothing is read; the kernel's buffers take a few MiB. */
+/**
+ * Resolves when the first bytes of the answer are there. From then on nothing is read; the kernel's
+ * buffers take a few MiB.
+ */
 export async function openDeaf(url: string, run: HoldfastRun, reader: DeafReader): Promise<Socket> {
   const { hostname, port, host } = new URL(url);
   const { path, headers } = requestOf(reader, run);

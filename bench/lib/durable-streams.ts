@@ -1,4 +1,7 @@
-/** `@durable-streams/server` on Node as a thing to measure: appends over HTTP, one live reader by Server-Sent Events. */
+/**
+ * Measures `@durable-streams/server` on Node: appends over HTTP, one live reader by Server-Sent
+ * Events.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -13,7 +16,7 @@ import { eventLine, LAST_MARK } from './frames.ts';
 import { Signal } from './socket.ts';
 
 const PEER = join(ROOT, 'bench', 'peers', 'durable-streams-server.ts');
-/** Appends that may be under way at once. More made it no faster. */
+/** Appends in flight at once. More did not make it faster. */
 const IN_FLIGHT = 8;
 
 export class DurableStreamsServer {
@@ -52,7 +55,10 @@ export class DurableStreamsServer {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Appends `events` in bodies of `perBody` to a new stream that one reader follows. Milliseconds from the first append to the last event at the reader. */
+  /**
+   * Appends `events` in bodies of `perBody` to a new stream that one reader follows. Milliseconds
+   * from the first append to the last event at the reader.
+   */
   async ingest(events: number, bytes: number, perBody: number): Promise<number> {
     const path = `/${randomUUID()}`;
     await this.#send('PUT', path, null);
@@ -62,7 +68,8 @@ export class DurableStreamsServer {
     const bodies = Math.ceil(events / perBody);
     let next = 0;
     const begun = performance.now();
-    // The order of bodies that are under way at once is not kept; this server has no numbering to keep it by outside of its own producers.
+    // The order of concurrent bodies is not kept; this server numbers appends only through its own
+    // producers.
     const worker = async (): Promise<void> => {
       while (next < bodies - 1) {
         next += 1;

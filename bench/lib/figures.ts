@@ -1,16 +1,16 @@
-/** Numbers of several rounds to one figure, and figures to a table. Pure. */
+/** Merges the numbers of several rounds into one figure, and figures into a table. Pure. */
 
-/** What is measured beside Holdfast, with the same generator, in the same round. */
+/** The systems measured next to Holdfast, with the same generator, in the same round. */
 export interface Figure {
   /** `bench/case/what`; stable, so that two runs can be compared. */
   name: string;
   value: number;
   unit: string;
-  /** The same of the bare object, or null where there is nothing to compare with. */
+  /** The same of the bare object, or null without a counterpart. */
   floor: number | null;
   /** value ÷ floor. */
   ratio: number | null;
-  /** What the project wants of it. */
+  /** The project's target. */
   target: Target | null;
   /** Each round's value, oldest first. */
   rounds: number[];

@@ -1,8 +1,14 @@
-/** What is sent: event lines of an exact size, joined to frames beforehand, so that the generator does nothing but write them. */
+/**
+ * What is sent: event lines of an exact size, joined to frames beforehand, so that the generator
+ * does nothing but write them.
+ */
 
 import { encodeEventsFrame } from '../../protocol/index.ts';
 
-/** Stands in the last event of a series, so that a viewer knows the end without parsing what it gets. */
+/**
+ * Stands in the last event of a series, so that a viewer knows the end without parsing what it
+ * gets.
+ */
 export const LAST_MARK = '~last~';
 const TIME = 1_763_650_000_000;
 
@@ -26,7 +32,10 @@ export interface Prepared {
   frame: Buffer;
 }
 
-/** `events` lines of `bytes` each in frames of `perFrame`, beginning at `firstSeq`. The last event carries the mark. */
+/**
+ * `events` lines of `bytes` each in frames of `perFrame`, beginning at `firstSeq`. The last event
+ * carries the mark.
+ */
 export function prepare(events: number, bytes: number, perFrame: number, firstSeq = 1): Prepared[] {
   const body = Array.from({ length: perFrame }, (_, index) => eventLine(bytes, index)).join('\n');
   const frames: Prepared[] = [];

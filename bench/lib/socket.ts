@@ -1,9 +1,15 @@
-/** WebSockets of the generator, as cheap as they can be: it shares the machine with what it measures. */
+/**
+ * WebSockets of the generator, as cheap as they can be: it shares the machine with what it
+ * measures.
+ */
 
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
 
-/** A mask of zeros leaves the payload as it is, and `ws` then leaves out the loop over it. The frame stays valid. */
+/**
+ * A mask of zeros leaves the payload as it is, and `ws` then leaves out the loop over it. The frame
+ * stays valid.
+ */
 const noMask = (mask: Buffer): void => void mask.fill(0);
 
 export async function connect(url: string, protocol?: string, headers: Record<string, string> = {}): Promise<WebSocket> {
@@ -14,7 +20,8 @@ export async function connect(url: string, protocol?: string, headers: Record<st
     perMessageDeflate: false,
     maxPayload: 64 * 1024 * 1024,
   });
-  // What comes with the upgrade's answer would be there before anyone listens; a turn later those who want it do.
+  // What comes with the upgrade's answer would be there before anyone listens; a turn later those
+  // who want it do.
   ws.once('open', () => {
     ws.pause();
     setImmediate(() => ws.resume());

@@ -1,4 +1,7 @@
-/** How to open a channel to each of the systems: a real session of Holdfast with a hello, a start and all, or a bare object. */
+/**
+ * How to open a channel to each of the systems: a real session of Holdfast with a hello, a start
+ * and all, or a bare object.
+ */
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -40,7 +43,10 @@ export interface HoldfastRun {
   ingest: IngestAccess;
 }
 
-/** Longer than any bench: its writers send no heartbeats, and wait for the other systems' turns. The cost of an idle hour is measured with the default. */
+/**
+ * Longer than any bench: its writers send no heartbeats, and wait for the other systems' turns. The
+ * cost of an idle hour is measured with the default.
+ */
 const PATIENT: Partial<Policy> = { silenceTimeoutMs: 24 * 60 * 60_000 };
 
 export async function startRun(url: string, session = freshName(), policy = PATIENT): Promise<HoldfastRun> {
@@ -125,21 +131,28 @@ export async function holdfastChannel(
       if (writer.readyState !== WebSocket.OPEN) throw new Error('the writer is not connected any more');
       const last = `{"type":"exit","at":1,"data":{"exitCode":0}}`;
       const over = once(writer, 'close');
-      // 4000: the good end. Without it the session would wait for its wrapper, and its alarm would fall into a later series.
+      // 4000: the good end. Without it the session would wait for its wrapper, and its alarm would
+      // fall into a later series.
       writer.send(`{"type":"events","seq":${await ackedSeqOf(url, run)},"count":1}\n${last}`);
       await over;
     },
   };
 }
 
-/** Seq that the next event must have: the log's head without the coordinator's own events (pending, connected, running). */
+/**
+ * Seq that the next event must have: the log's head without the coordinator's own events (pending,
+ * connected, running).
+ */
 async function ackedSeqOf(url: string, run: HoldfastRun): Promise<number> {
   return (await headOf(url, run)) - OWN_EVENTS + 1;
 }
 /** `execution_pending`, `execution_running`, `wrapper_connected`. */
 export const OWN_EVENTS = 3;
 
-/** A session with a log of so many events, written as a wrapper would write it. Its run stays open: nobody is told of an end. */
+/**
+ * A session with a log of so many events, written as a wrapper would write it. Its run stays open:
+ * nobody is told of an end.
+ */
 export async function fillLog(holdfast: Workerd, events: number, eventBytes: number, perFrame: number): Promise<HoldfastRun> {
   const run = await startRun(holdfast.url);
   const writer = await connectWriter(run);

@@ -1,9 +1,15 @@
-/** What a process has used, as the kernel counts it. Linux only: elsewhere CPU and memory are given as NaN and left out. */
+/**
+ * What a process has used, as the kernel counts it. Linux only: elsewhere CPU and memory are given
+ * as NaN and left out.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** CPU time of the threads that the process has now, in milliseconds, from the scheduler's own count in nanoseconds. */
+/**
+ * CPU time of the threads that the process has now, in milliseconds, from the scheduler's own count
+ * in nanoseconds.
+ */
 export function cpuMs(pid: number): number {
   try {
     let nanoseconds = 0;
@@ -26,7 +32,7 @@ export function residentMiB(pid: number): number {
   }
 }
 
-/** The allocator gives back what was freed when it likes; a quiet second is what idle means here. */
+/** The allocator returns freed memory late; idle here means after a quiet second. */
 export async function settledMiB(pid: number): Promise<number> {
   let last = residentMiB(pid);
   for (let waited = 0; waited < 10; waited += 1) {

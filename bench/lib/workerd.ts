@@ -1,8 +1,9 @@
 /**
- * Workers on plain `workerd serve`: the bundle that `wrangler deploy --dry-run --outdir` writes, SQLite on the local disk, and no proxy in front. The proxy of
- * `wrangler dev` takes more time for a message than the object does.
+ * Workers on plain `workerd serve`: the bundle that `wrangler deploy --dry-run --outdir` writes,
+ * SQLite on the local disk, and no proxy in front. The proxy of `wrangler dev` takes more time for
+ * a message than the object does.
  *
- * Owns the process and the folder of each. `stop()` ends the one and removes the other.
+ * Owns the process and the folder of each. `stop()` ends the process and removes the folder.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -19,7 +20,7 @@ const WORKERD = join(ROOT, 'node_modules', '.bin', 'workerd');
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 5_000;
 
-/** None outlives the bench, however it ends. */
+/** No process outlives the bench, however it ends. */
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -30,7 +31,7 @@ export interface WorkerSource {
   config: string;
   /** Another entry than that of the file, with the same bindings. */
   entry?: string;
-  /** Text bindings beside those of the file: keys. */
+  /** Text bindings in addition to those of the file: keys. */
   vars: Record<string, string>;
 }
 
@@ -68,7 +69,7 @@ export class Workerd {
     return this.#process?.pid ?? 0;
   }
 
-  /** A new process on the same disk: nothing of what was done before is in its memory. */
+  /** A new process on the same disk: its memory holds nothing of the earlier work. */
   async restart(): Promise<void> {
     await this.#end();
     await this.#launch();
@@ -117,7 +118,7 @@ async function bundle(
   const out = join(folder, 'bundle');
   const { unstable_readConfig } = await import('wrangler');
   const read = unstable_readConfig({ config: join(ROOT, config) });
-  // It wants to see the dashboard, which nothing here asks for.
+  // It expects the dashboard, which is not requested here.
   if (read.assets?.directory) mkdirSync(read.assets.directory, { recursive: true });
   const run = spawnSync(
     process.execPath,

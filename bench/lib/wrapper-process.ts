@@ -1,4 +1,4 @@
-/** The real wrapper as a process, with a job in it, and what it says of itself. */
+/** The real wrapper as a process, with a job in it, and its reports. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,7 +8,10 @@ import { createInterface } from 'node:readline';
 import { buildSync } from 'esbuild';
 import { ROOT } from '../../scripts/stack.ts';
 
-/** One file, as it is installed: running its sources instead would add the compiler's 40 MiB to its memory. */
+/**
+ * One file, as it is installed: running its sources instead would add the compiler's 40 MiB to its
+ * memory.
+ */
 let bundled: string | null = null;
 function wrapperFile(): string {
   if (bundled) return bundled;

@@ -1,7 +1,10 @@
 /**
- * A coordinator that costs nothing: says welcome, acks, and hashes what the events say. The time is the wrapper's alone then. Talks to its parent by messages:
- *   → {absent: true}    hangs up and refuses everybody    → {absent: false}   is there again
- *   ← {url}   ← {welcomed}   ← {over: {events, textBytes, sha256, lastAckAt, firstAt}}   after the terminal event
+ * A coordinator without costs of its own: it welcomes, acks, and hashes the events, so the measured
+ * time is the wrapper's. Talks to its parent by messages:
+ *   → {absent: true}    closes and refuses every connection
+ *   → {absent: false}   accepts connections again
+ *   ← {url}, ← {welcomed}
+ *   ← {over: {events, textBytes, sha256, lastAckAt, firstAt}}   after the terminal event
  */
 
 import { createHash } from 'node:crypto';
@@ -51,7 +54,8 @@ server.on('connection', (ws) => {
       return;
     }
     const [, seq, count] = /^\{"type":"events","seq":(\d+),"count":(\d+)\}/.exec(text) ?? [];
-    if (seq === undefined || Number(seq) !== acked + 1) return; // Never happens with one wrapper; the sums would tell.
+    // Never happens with one wrapper; the checksums would show it.
+    if (seq === undefined || Number(seq) !== acked + 1) return;
     firstAt ||= Date.now();
     acked += Number(count);
     kept.push(data);

@@ -1,4 +1,7 @@
-/** `@durable-streams/server` in a process of its own, with its files on disk. Prints its URL, and ends with its stdin. */
+/**
+ * `@durable-streams/server` in a process of its own, with its files on disk. Prints its URL, and
+ * ends with its stdin.
+ */
 
 import { DurableStreamTestServer } from '@durable-streams/server';
 

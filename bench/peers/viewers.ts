@@ -1,7 +1,8 @@
 /**
- * Many viewers in a process of their own: they count what they get and parse nothing. Talks to its parent by messages:
- *   → {count, url, protocol?, headers?}   connect          ← {connected}
- *   → {watch: true}                       look for the mark ← {seen, frames, bytes} when every viewer has it
+ * Many viewers in a process of their own: they count received bytes and parse nothing. Talks to its
+ * parent by messages:
+ *   → {count, url, protocol?, headers?}   connect             ← {connected}
+ *   → {watch: true}                       wait for the mark   ← {seen, frames, bytes} from all
  */
 
 import type { WebSocket } from 'ws';

@@ -1,4 +1,4 @@
-/** The commands that ask or tell the coordinator one thing: list, get, wait, interrupt, fail, send. */
+/** The commands of one request each: list, get, wait, interrupt, fail, send. */
 
 import { createClient } from '../../client/index.ts';
 import {
@@ -22,7 +22,7 @@ export interface ReferenceFlags {
   session?: string;
 }
 
-// ── list ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── list ─────────────────────────────────────────────────────────────────────────────────────────
 
 export interface ListFlags extends ReferenceFlags {
   status?: string;
@@ -101,7 +101,7 @@ const COLOURS: Readonly<Record<Status, Colour>> = {
 };
 const colourOf = (status: Status): Colour => COLOURS[status] ?? 'dim';
 
-// ── get, wait ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── get, wait ────────────────────────────────────────────────────────────────────────────────────
 
 export async function get(context: Context, id: string, flags: ReferenceFlags): Promise<number> {
   const reference = parseReference(id, flags, context.io.env);
@@ -138,7 +138,10 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
   return EXIT.ok;
 }
 
-/** A wrapper whose process or host is frozen stays connected until the silence limit: say how long nothing was heard. */
+/**
+ * A wrapper whose process or host is frozen stays connected until the silence limit: say how long
+ * it has been silent.
+ */
 function connectedWords(execution: Execution): string | undefined {
   const { connected } = execution;
   if (connected === undefined) return undefined;
@@ -160,7 +163,8 @@ export async function wait(context: Context, id: string, flags: WaitFlags): Prom
   const { client, settings } = context;
   const reference = parseReference(id, flags, context.io.env);
   const retryBudgetMs = duration(flags.giveUpAfter, '--give-up-after');
-  // The first question finds out soon whether anyone is there; from then on an outage is waited for.
+  // The first request fails early when the coordinator is unreachable; later outages are waited
+  // for.
   let execution = await client.get(reference.session, reference.execution);
   if (!isTerminal(execution.status)) {
     execution = await createClient({ ...settings, retryBudgetMs }).wait(reference.session, reference.execution);
@@ -171,7 +175,7 @@ export async function wait(context: Context, id: string, flags: WaitFlags): Prom
   return exitCodeOf(ending);
 }
 
-// ── interrupt, fail, send ─────────────────────────────────────────────────────────────────────────────────────────────
+// ── interrupt, fail, send ────────────────────────────────────────────────────────────────────────
 
 export interface InterruptFlags extends ReferenceFlags {
   force?: boolean;
@@ -214,7 +218,7 @@ export interface SendFlags extends ReferenceFlags {
   newline: boolean;
 }
 
-/** A given text is a line, as if typed; what comes from stdin goes as it is. */
+/** A given text is a line, as if typed; stdin is sent unchanged. */
 export async function send(context: Context, id: string, text: string | undefined, flags: SendFlags): Promise<number> {
   const reference = parseReference(id, flags, context.io.env);
   const { session, execution } = reference;
@@ -242,7 +246,7 @@ async function* readText({ stdin }: Io): AsyncGenerator<string> {
   yield decoder.decode();
 }
 
-/** Parts that fit an input command, never cut inside a character. */
+/** Parts that fit an input command, never split inside a character. */
 export function inputParts(text: string, limit: number = INPUT_BYTES_MAX): string[] {
   if (text === '') return [];
   if (!exceedsUtf8Bytes(text, limit)) return [text];
@@ -252,7 +256,7 @@ export function inputParts(text: string, limit: number = INPUT_BYTES_MAX): strin
   return [...inputParts(text.slice(0, middle), limit), ...inputParts(text.slice(middle), limit)];
 }
 
-// ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── text ────────────────────────────────────────────────────────────
 
 const timeOf = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 

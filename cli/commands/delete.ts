@@ -1,4 +1,7 @@
-/** `holdfast delete`: a session with its runs and its log. It can not be undone, so a person is asked and a program has to say `--yes`. */
+/**
+ * `holdfast delete`: a session with its runs and its log. It cannot be undone, so a person is asked
+ * to confirm and a program must pass `--yes`.
+ */
 
 import { type Context, note, printJson } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
@@ -12,8 +15,8 @@ export interface DeleteFlags {
 export async function deleteSession(context: Context, id: string, flags: DeleteFlags): Promise<number> {
   const { io, client } = context;
   const session = checkId(id, 'session');
-  if (!flags.yes && !io.stdinIsTty) throw new UsageError(`nobody can be asked here: say --yes to delete session ${session}`);
-  // Also says at once that there is no such session; to delete what is not there would look like success.
+  if (!flags.yes && !io.stdinIsTty) throw new UsageError(`stdin is not a terminal: pass --yes to delete session ${session}`);
+  // Also reports a missing session at once; deleting it would look like success.
   const { counts, head } = await client.session(session);
   if (!flags.yes) {
     const runs = Object.values(counts).reduce((sum, count) => sum + count, 0);

@@ -1,4 +1,4 @@
-/** `holdfast logs`: what a run has printed, and with -f what it prints from now on, until it ends. */
+/** `holdfast logs`: what a run has printed, and with -f what it prints until it ends. */
 
 import { type SessionStream, StreamFailure } from '../../client/index.ts';
 import { EVENT_TYPE_PATTERN, type Execution, type LoggedEvent } from '../../protocol/index.ts';
@@ -18,16 +18,19 @@ export interface LogsFlags {
   giveUpAfter: string;
 }
 
-/** Events of the coordinator's own between the last lines; a first guess that makes a second look rare. */
+/**
+ * The coordinator's own events between the last lines; an estimate that makes a second request
+ * rare.
+ */
 const TAIL_SLACK_EVENTS = 32;
 
 interface Reading {
   reference: Reference;
   types: readonly string[] | undefined;
   giveUpAfterMs: number;
-  /** The log that is read, once it is known: what was read of it is not continued with another one. */
+  /** The log that is read, once known: output is never continued from another log. */
   log: { generation?: string | undefined };
-  /** What to do with an event. */
+  /** Handles one event. */
   show: (event: LoggedEvent) => Promise<void>;
 }
 
@@ -58,7 +61,7 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
     log: {},
     show: json ? (event) => io.stdout.write(`${JSON.stringify(event)}\n`) : (event) => printer.print(event),
   };
-  // Also says at once, and clearly, that there is no such run.
+  // Also reports a missing run at once.
   const execution = await client.get(reference.session, reference.execution);
 
   let from = after ?? execution.firstOffset - 1;
@@ -78,11 +81,14 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
 interface Range {
   from: number;
   follow: boolean;
-  /** The place was given by the caller: that it has expired is an error and not a remark. */
+  /** The caller gave the position, so an expired one is an error, not a warning. */
   exact?: boolean;
 }
 
-/** Shows what is after `from`. Not following, it ends where the log ended when it was reached; following, with the run. */
+/**
+ * Shows events after `from`. Without follow it ends where the log ended when it was reached; with
+ * follow, when the run ends.
+ */
 async function read(context: Context, reading: Reading, { from, follow, exact = false }: Range): Promise<SessionStream> {
   const { reference, types, giveUpAfterMs, log, show } = reading;
   let stream = open(from);
@@ -106,7 +112,7 @@ async function read(context: Context, reading: Reading, { from, follow, exact = 
       return stream;
     } catch (error) {
       if (!(error instanceof StreamFailure) || error.code !== 'offset_expired' || exact) throw error;
-      // G8: what is gone is said, and what is left is shown.
+      // G8: trimmed events are reported, and the rest is shown.
       const { earliest } = await context.client.session(reference.session);
       await note(context, `events before offset ${earliest} have expired and are no longer kept`);
       exact = true;
@@ -123,8 +129,9 @@ interface Tail {
 }
 
 /**
- * The last lines (or, for programs, events) of one execution. Its events are not the newest of the session when others ran after it, and a
- * line may be spread over several events, so the place to begin is a guess that is widened until enough came.
+ * The last lines (or, for programs, events) of one execution. Its events are not the latest of the
+ * session if other executions ran after it, and a line may span several events. So the start is
+ * estimated, and moved back until enough lines are found.
  */
 async function readTail(context: Context, reading: Reading, printer: Printer, execution: Execution, count: number): Promise<Tail> {
   const { head, earliest } = await context.client.session(reading.reference.session);
@@ -135,7 +142,8 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
     const trial = new Printer(context.io, { types: reading.types });
     const texts: string[] = [];
     const lines = new LastLines(count);
-    // The printer that goes on after the tail must know which line is unfinished, so the last trial runs through it.
+    // The printer that continues after the tail must know which line is unfinished, so the last
+    // attempt runs through it.
     const show = async (event: LoggedEvent) => {
       if (context.json) texts.push(`${JSON.stringify(event)}\n`);
       else for (const piece of trial.pieces(event)) lines.push(piece);
@@ -143,8 +151,8 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
     };
     const stream = await read(context, { ...reading, show }, { from, follow: false });
     const found = context.json ? texts.length : trial.lines;
-    // More than asked for: the oldest line of a span may be the end of one that began before it.
-    // What was too long to be kept does not get shorter by looking further back.
+    // More than requested: the oldest line of a span may be the end of one that began before it. A
+    // line that was too long to keep does not get shorter by looking further back.
     if (found > count || from <= oldest || lines.overflowed) {
       if (lines.overflowed) await note(context, `the last ${count} lines have more than 1 MiB: what is shown begins within one`);
       printer.continueFrom(trial);

@@ -1,4 +1,7 @@
-/** `holdfast open`: the page of a run, a session or the whole deployment; and a link that lets somebody else read one run for a while. */
+/**
+ * `holdfast open`: the page of a run, a session or the whole deployment; also a link that lets
+ * another person read one run for a limited time.
+ */
 
 import { type HoldfastClient, HoldfastError, type Ticket } from '../../client/index.ts';
 import { TICKET_TTL_SECONDS_MAX } from '../../protocol/index.ts';
@@ -13,7 +16,7 @@ export interface OpenFlags {
   ttl?: string;
 }
 
-/** Long enough to send it to somebody who is at their desk, short enough to be forgotten. */
+/** Long enough to reach a person at their desk, short enough to be safe when forgotten. */
 const SHARE_TTL = '15m';
 
 export function pageUrl(url: string, { session, execution }: Partial<Reference> = {}): string {
@@ -39,14 +42,15 @@ export async function open(context: Context, id: string | undefined, flags: Open
     if (ttlSeconds < 1 || ttlSeconds > TICKET_TTL_SECONDS_MAX)
       throw new UsageError(`--ttl must be from 1s to ${TICKET_TTL_SECONDS_MAX / 60}m, not ${ttl}`);
     const made = await createLinkTicket(client, target as Reference, ttlSeconds);
-    url += `#ticket=${made.ticket}`; // A fragment is sent to no server, so it is in no access log.
+    // A fragment is not sent to a server, so it is in no access log.
+    url += `#ticket=${made.ticket}`;
     expiresAt = made.expiresAt;
     await note(
       context,
-      `whoever has this link can read ${formatReference(target as Reference)}, and nothing else, until ${new Date(expiresAt).toISOString()}`,
+      `anyone with this link can read ${formatReference(target as Reference)}, and nothing else, until ${new Date(expiresAt).toISOString()}`,
     );
   } else if (target.session !== undefined && target.execution !== undefined && !flags.print) {
-    // A typing mistake is told here rather than by an empty page.
+    // Reports a typing mistake here instead of opening an empty page.
     await client.get(target.session, target.execution);
   }
   if (context.json) {
@@ -54,14 +58,17 @@ export async function open(context: Context, id: string | undefined, flags: Open
     return EXIT.ok;
   }
   await io.stdout.write(`${url}\n`);
-  // A link to give away, and an address that goes into a pipe, are not for this browser.
+  // A link to share, or an address for a pipe, is not opened in this browser.
   if (flags.print || flags.share || !io.stdout.isTty) return EXIT.ok;
   const problem = await io.openInBrowser(url);
   if (problem !== null) await note(context, `no browser was opened (${problem}): open the address yourself`);
   return EXIT.ok;
 }
 
-/** What was opened with the link ends with it (STR33). A coordinator of 0.1.0 does not know `untilSeconds`, and lets it go on for as long as it likes. */
+/**
+ * What was opened with the link ends with it (STR33). A coordinator of 0.1.0 ignores `untilSeconds`
+ * and sets no end.
+ */
 async function createLinkTicket(client: HoldfastClient, { session, execution }: Reference, ttlSeconds: number): Promise<Ticket> {
   try {
     return await client.createTicket(session, { execution, ttlSeconds, untilSeconds: ttlSeconds });

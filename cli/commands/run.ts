@@ -1,6 +1,7 @@
 /**
- * `holdfast run`: starts a job, shows its output, and ends as the job ends. The job is not this process's child: losing this process, its
- * network or its terminal changes nothing for the job (G6), so Ctrl-C detaches unless `--interrupt-on-exit` was given.
+ * `holdfast run`: starts a job, shows its output, and ends as the job ends. The job is not a child
+ * of this process: losing this process, its network or its terminal does not affect the job (G6),
+ * so Ctrl-C detaches unless `--interrupt-on-exit` was given.
  */
 
 import { ulid } from 'ulid';
@@ -154,8 +155,8 @@ async function follow(
   }
   if (io.stdout.broken && !verdict) return EXIT.brokenPipe;
 
-  // The status has a second source: a stream that failed says nothing about the job.
-  // A session that was made again may have a run of this name, which is another one.
+  // The status has a second source: a failed stream says nothing about the job. A session that was
+  // created again may have another run of this name.
   const unknowable = failure !== null && ['unreachable', 'unauthorized', 'log_replaced'].includes(failure.code);
   const found = unknowable ? null : await client.get(reference.session, reference.execution).catch(() => null);
   const ended = found && isTerminal(found.status) ? found : null;
@@ -177,11 +178,11 @@ async function follow(
   stop.settled();
   const exitCode = exitCodeOf(ending);
   if (ending.status !== 'completed') {
-    const told: Parameters<typeof describeEnding>[0] = ended ?? ending;
-    // With --quiet too where the exit code alone would leave a person guessing.
-    if (ending.status === 'failed' && !endedByItself(told.code))
-      await io.stderr.write(`holdfast: ${visible(describeEnding(told))}\n`);
-    else await note(context, describeEnding(told));
+    const verdict: Parameters<typeof describeEnding>[0] = ended ?? ending;
+    // Shown with --quiet too if the exit code alone would be ambiguous.
+    if (ending.status === 'failed' && !endedByItself(verdict.code))
+      await io.stderr.write(`holdfast: ${visible(describeEnding(verdict))}\n`);
+    else await note(context, describeEnding(verdict));
   }
   if (context.json)
     await printJson(context, {
@@ -205,8 +206,9 @@ function endingOf({ type, data }: LoggedEvent): Ending | null {
 }
 
 /**
- * What a signal means. The first one detaches, or interrupts the job with `--interrupt-on-exit`; the second leaves at once.
- * With that flag the job is interrupted on every way out that leaves it running, a broken pipe and an outage included.
+ * Handles signals. The first one detaches, or interrupts the job with `--interrupt-on-exit`; the
+ * second leaves at once. With that flag the job is interrupted on every exit that leaves it
+ * running, including a broken pipe and an outage.
  */
 class Stop {
   readonly starting = new AbortController();
@@ -223,7 +225,8 @@ class Stop {
     this.#context = context;
     this.#reference = reference;
     this.#interrupts = interrupts;
-    // A closed terminal ends an attached run like any command; only a run that must not be left behind hears it.
+    // A closed terminal ends an attached run like any command; only a run with
+    // `--interrupt-on-exit` handles it.
     const signals: StopSignal[] = interrupts ? ['SIGINT', 'SIGTERM', 'SIGHUP'] : ['SIGINT', 'SIGTERM'];
     this.#unlisten = context.io.onSignal(signals, (signal) => this.#onSignal(signal));
   }
@@ -238,7 +241,7 @@ class Stop {
 
   started(): void {
     this.#phase = 'running';
-    // A signal that came while the answer was on its way.
+    // A signal that arrived before the answer.
     if (this.signal && this.#interrupts) this.#interrupt();
     else if (this.signal) this.following.abort();
   }

@@ -47,7 +47,7 @@ describe('open', () => {
   test('--share prints a link with a ticket for this one run, and opens nothing', async () => {
     const { code, out, err, opened } = await result(['open', 's1/e1', '--share', '--ttl', '5m'], { tty: true });
     expect([code, out, opened]).toEqual([0, `${fake.url}/sessions/s1/executions/e1#ticket=t1\n`, []]);
-    expect(err).toContain('whoever has this link can read s1/e1, and nothing else, until 1970-01-01T00:00:00.000Z');
+    expect(err).toContain('anyone with this link can read s1/e1, and nothing else, until 1970-01-01T00:00:00.000Z');
     expect(fake.requests.at(-1)?.body).toEqual({ execution: 'e1', ttlSeconds: 300, untilSeconds: 300 });
     await result(['open', 's1/e1', '--share']);
     expect(fake.requests.at(-1)?.body).toEqual({ execution: 'e1', ttlSeconds: 900, untilSeconds: 900 });

@@ -62,14 +62,14 @@ const report = (...vulnerabilities: object[]): string =>
 
 describe('the verdict', () => {
   it('nothing known', () => {
-    expect(judgeAudit(report(), PACKAGES)).toEqual({ kind: 'passed', told: [], ofTools: 0 });
+    expect(judgeAudit(report(), PACKAGES)).toEqual({ kind: 'passed', reported: [], ofTools: 0 });
   });
 
   it.each(['high', 'critical'])('%s in what is shipped fails, by name and title', (severity) => {
     expect(judgeAudit(report(advisory('ws', severity)), PACKAGES)).toEqual({
       kind: 'failed',
       found: [{ package: 'ws', severity, title: 'ws does a bad thing https://example.org/a/1' }],
-      told: [],
+      reported: [],
       ofTools: 0,
     });
   });
@@ -77,12 +77,12 @@ describe('the verdict', () => {
   it.each(['info', 'low', 'moderate'])('%s in what is shipped is told', (severity) => {
     expect(judgeAudit(report(advisory('hono', severity)), PACKAGES)).toMatchObject({
       kind: 'passed',
-      told: [{ package: 'hono', severity }],
+      reported: [{ package: 'hono', severity }],
     });
   });
 
   it('a tool fails nothing, unless the build takes it into a page', () => {
-    expect(judgeAudit(report(advisory('vite', 'critical')), PACKAGES)).toEqual({ kind: 'passed', told: [], ofTools: 1 });
+    expect(judgeAudit(report(advisory('vite', 'critical')), PACKAGES)).toEqual({ kind: 'passed', reported: [], ofTools: 1 });
     expect(judgeAudit(report(advisory('react', 'critical')), PACKAGES)).toMatchObject({ kind: 'passed', ofTools: 1 });
     expect(judgeAudit(report(advisory('preact', 'high')), PACKAGES)).toMatchObject({ kind: 'failed' });
   });
