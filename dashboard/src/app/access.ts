@@ -1,20 +1,21 @@
-/** The client of a credential, and what a refusal of it means. */
+/** The client of a credential, and the meaning of a refusal. */
 
 import { createClient, type HoldfastClient, HoldfastError } from '../../../client/index.ts';
 import type { Credential } from './credential.ts';
 
 export type RefusalReason = 'expired' | 'refused';
 
-/** A person is waiting: an outage is said soon, and there is a button to try again. */
+/** A person is waiting: report an outage soon; a button retries. */
 const RETRY_BUDGET_MS = 8_000;
 
 /**
- * A stream asks for a ticket in each of its own attempts, so one try is enough: pauses in here would hide from it that the network is back. A ticket is a small
- * answer; one that takes longer is waited for on a connection that is dead.
+ * A stream requests a ticket in each of its own attempts, so one try is enough: retries in here
+ * would hide from it that the network is back. A ticket is a small answer; if it takes longer, the
+ * connection is dead.
  */
 export const ONE_QUICK_TRY = { retryBudgetMs: 0, attemptTimeoutMs: 8_000 };
 
-/** `ticket_scope`: the ticket is good, but not for this. Null: the credential is not to blame. */
+/** `ticket_scope`: the ticket is valid, but not for this. Null: the credential is not the cause. */
 export function refusalOf(status: number, problem: unknown): RefusalReason | null {
   if (status !== 401) return null;
   const reason = (problem as { reason?: unknown } | null)?.reason;
@@ -48,7 +49,7 @@ export function clientOf(
   });
 }
 
-/** Null: the key is good. Otherwise why not, for a person. */
+/** Null: the key is valid. Otherwise the reason, for a person. */
 export async function tryKey(
   apiKey: string,
   fetch: typeof globalThis.fetch = (...call) => globalThis.fetch(...call),

@@ -1,13 +1,14 @@
 /**
  * The frame around the pages.
  *
- *   router, location            which page, and how one gets to another
- *   credential, access, sign-in who reads, and with what client
- *   sessions-page, session-page the two lists: list-state (pure), use-list (keeps it fresh), list-frame, run-row
+ *   router, location            which page, and the navigation to another
+ *   credential, access, sign-in who reads, and with what client sessions-page, session-page the two
+ *   lists: list-state (pure), use-list (keeps it fresh), list-frame, run-row
  *   layout, keys, key-sheet     header, banner, shortcuts
- *   preferences                 choices that stay with the browser
+ *   preferences                 choices that the browser stores
  *
- * A credential that is refused anywhere ends here: the address stays, and signing in shows the same page again.
+ * A credential that is refused anywhere is handled here: the address stays, and signing in shows
+ * the same page again.
  */
 
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
@@ -42,7 +43,7 @@ import { type SignedOut, SignIn } from './sign-in.tsx';
 
 const sessionOf = (route: Route): string | null => ('session' in route ? route.session : null);
 
-/** K2: out of the address bar before anything else happens with it. */
+/** K2: removed from the address bar before any other use. */
 function takeTicketFromAddress(storage: CredentialStorage): boolean {
   const { pathname, search, hash } = window.location;
   const taken = takeTicket(hash);
@@ -69,7 +70,7 @@ export function App() {
   const signOut = useCallback(
     (of: Credential, reason?: 'expired' | 'refused') => {
       drop(of, reason);
-      // With a key in this tab, too, the page goes on, as another reader's.
+      // With a key in this tab too, the page continues with the key.
       if (of.kind === 'ticket' && reason && readCredential(storage, of.session)?.kind === 'key') {
         toast(`The shared link ${reason === 'expired' ? 'has expired' : 'is not valid'}. You see this with your API key now.`);
       }
@@ -173,7 +174,8 @@ function useCredential(storage: CredentialStorage, location: Place, route: Route
   const [, setVersion] = useState(0);
   const [signedOut, setSignedOut] = useState<SignedOut>(null);
   const session = sessionOf(route);
-  // A ticket may also come while the page is open: a link pasted over the address of the same page only changes the hash.
+  // A ticket may also arrive while the page is open: a link pasted over the address of the same
+  // page only changes the hash.
   const taken = useRef<Place | null>(null);
   if (taken.current !== location) {
     taken.current = location;
@@ -182,7 +184,8 @@ function useCredential(storage: CredentialStorage, location: Place, route: Route
   const known = useRef<Credential | null>(null);
   dropLeftTicket(storage, known.current, session); // K3
   const found = readCredential(storage, session);
-  // The same credential is the same object, so that going from page to page keeps the client and what it has loaded.
+  // The same credential is the same object, so that navigation keeps the client and what it has
+  // loaded.
   if (!sameCredential(known.current, found)) known.current = found;
 
   const signIn = useCallback(
@@ -196,7 +199,7 @@ function useCredential(storage: CredentialStorage, location: Place, route: Route
   );
   const signOut = useCallback(
     (credential: Credential, reason?: 'expired' | 'refused') => {
-      // An answer that comes late says nothing about the credential that replaced this one.
+      // A late answer says nothing about the credential that replaced this one.
       if (!sameCredential(known.current, credential)) return;
       dropCredential(storage, credential);
       if (credential.kind === 'ticket')
@@ -210,8 +213,9 @@ function useCredential(storage: CredentialStorage, location: Place, route: Route
 }
 
 /**
- * At another place the heading takes the focus, so that the keyboard and a screen reader begin there; on the way back it is the link that was
- * followed. A change of filter or line is no other place.
+ * On another page the heading takes the focus, so that the keyboard and a screen reader begin
+ * there; on the way back it is the link that was followed. A change of filter or line is not
+ * another page.
  */
 function useFocusAtNavigation(place: string, location: Place): void {
   const before = useRef<string | null>(null);
@@ -223,7 +227,7 @@ function useFocusAtNavigation(place: string, location: Place): void {
     if (first || !moved) return;
     const main = document.getElementById('main');
     const link = !location.focused ? null : main?.querySelector<HTMLElement>(`a[href="${CSS.escape(location.focused)}"]`);
-    // The sign-in form takes it itself.
+    // The sign-in form takes the focus itself.
     if (main?.contains(document.activeElement) && document.activeElement?.tagName === 'INPUT') return;
     const heading = main?.querySelector('h1');
     if (heading && !heading.hasAttribute('tabindex')) heading.tabIndex = -1;

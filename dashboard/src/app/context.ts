@@ -18,9 +18,9 @@ export interface AppContext {
   readonly client: HoldfastClient;
   /** The credential is a ticket. */
   readonly readOnly: boolean;
-  /** A ticket for the stream: minted with the key, or the one there is. */
+  /** A ticket for the stream: created with the key, or the existing one. */
   getTicket(session: string, execution?: string): Promise<string>;
-  /** With a reason: the credential is of no use any more, and the page says why. */
+  /** With a reason: the credential is no longer valid, and the page says why. */
   signOut(reason?: 'expired' | 'refused'): void;
   navigate(path: string, options?: { replace?: boolean }): void;
   toast(text: string, kind?: ToastKind): void;
@@ -38,7 +38,7 @@ export function useApp(): AppContext {
 
 export type QueryChange = (change: Record<string, string | null>, options?: { replace?: boolean }) => void;
 
-/** The URL's query, and a way to change some of it: `null` removes. */
+/** The URL's query, and a function that changes some of it: `null` removes. */
 export function useQuery(): [URLSearchParams, QueryChange] {
   const { location, navigate } = useLocation();
   const { search } = location;
@@ -52,7 +52,7 @@ export function useQuery(): [URLSearchParams, QueryChange] {
   }, [search, navigate]);
 }
 
-/** `#L120`, or an empty text. */
+/** `#L120`, or empty. */
 export function useHash(): string {
   return useLocation().location.hash;
 }

@@ -1,23 +1,25 @@
 /**
- * Credentials and where they are kept: the tab's session storage only. It goes with the tab, no other origin sees it, and nothing is sent
- * along by itself as a cookie would be.
+ * Credentials and their storage: only the tab's session storage. It ends with the tab, no other
+ * origin sees it, and it is not sent automatically as a cookie would be.
  *
- * K1  A ticket counts for the session it was opened for, and there it goes before the key: who follows a ticket link asks for what it shows.
- * K2  A ticket is in the address bar only until it is read: the address is shared and kept in the history.
- * K3  A ticket shows another's session in the place of one's own. So with a key in the tab it goes when its session is left, and a key that is entered
- *     drops every ticket.
+ * K1  A ticket is used only for the session that it was opened for, and there it has priority over
+ *     the key: a ticket link asks for what it shows.
+ * K2  A ticket is in the address bar only until it is read: the address is shared and kept in the
+ *     history.
+ * K3  A ticket shows another person's session in place of the user's own. So with a key in the tab
+ *     it is dropped when its session is left, and entering a key drops every ticket.
  */
 
 export type Credential = { kind: 'key'; apiKey: string } | { kind: 'ticket'; ticket: string; session: string };
 
-/** What is used of a Storage. */
+/** The used part of a Storage. */
 export type CredentialStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'>;
 
 const KEY_ITEM = 'holdfast.apiKey';
 const TICKET_ITEMS = 'holdfast.ticket.';
 const ticketItem = (session: string): string => TICKET_ITEMS + session;
 
-/** `session`: the one that the page is about, if any. */
+/** `session`: the session of the page, if any. */
 export function readCredential(storage: CredentialStorage, session: string | null): Credential | null {
   const ticket = session === null ? null : storage.getItem(ticketItem(session));
   if (ticket && session !== null) return { kind: 'ticket', ticket, session }; // K1
@@ -35,7 +37,7 @@ export function dropCredential(storage: CredentialStorage, credential: Credentia
   else storage.removeItem(ticketItem(credential.session));
 }
 
-/** K3: `left` is what the page before this one was shown with. */
+/** K3: `left` is the credential of the previous page. */
 export function dropLeftTicket(storage: CredentialStorage, left: Credential | null, session: string | null): void {
   if (left?.kind === 'ticket' && left.session !== session && hasKey(storage)) dropCredential(storage, left);
 }
@@ -61,16 +63,16 @@ export function takeTicket(hash: string): { ticket: string; hash: string } | nul
   return { ticket, hash: rest === '' ? '' : `#${rest}` };
 }
 
-/** What a paste of a key brings along: spaces, quotes, the name of the variable. */
+/** Removes what a pasted key may include: spaces, quotes, the name of the variable. */
 export function cleanKey(text: string): string {
   const unquoted = text.trim().replace(/^(?:export\s+)?HOLDFAST_API_KEY=/, '');
   return unquoted.replace(/^(["'])(.*)\1$/, '$2').trim();
 }
 
-/** A key travels in a header, which takes visible ASCII only. */
+/** A key is sent in a header, which takes visible ASCII only. */
 export const isSendableKey = (key: string): boolean => /^[\x21-\x7e]+$/.test(key);
 
-/** What a ticket says of itself. It is not checked here; the coordinator does that. */
+/** The claims of a ticket. They are not checked here; the coordinator does that. */
 function claimsOf(ticket: string): { exp?: unknown; eid?: unknown; sub?: unknown } {
   try {
     const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
@@ -80,13 +82,13 @@ function claimsOf(ticket: string): { exp?: unknown; eid?: unknown; sub?: unknown
   }
 }
 
-/** In milliseconds since the epoch. Null: it has none. */
+/** In milliseconds since the epoch. Null: it does not expire. */
 export function ticketExpiry(ticket: string): number | null {
   const { exp } = claimsOf(ticket);
   return typeof exp === 'number' ? exp * 1000 : null;
 }
 
-/** Whose session it shows; null when it does not say. */
+/** The session that it shows; null when it names no session. */
 export function ticketTenant(ticket: string): string | null {
   const { sub } = claimsOf(ticket);
   return typeof sub === 'string' ? sub : null;
@@ -98,7 +100,7 @@ export function ticketExecution(ticket: string): string | null {
   return typeof eid === 'string' ? eid : null;
 }
 
-/** A browser may forbid storage altogether; then a credential lasts as long as the page. */
+/** A browser may forbid storage; a credential then lasts as long as the page. */
 export function sessionStorageOr(make: () => CredentialStorage): CredentialStorage {
   try {
     const storage = window.sessionStorage;

@@ -30,7 +30,7 @@ export function DeleteSession({ session, summary, open, onClose, onDeleted }: De
     try {
       await client.deleteSession(session);
     } catch (error) {
-      // Somebody else was quicker: what was wanted is so.
+      // Already deleted by another request: the wanted state is reached.
       if (!(error instanceof HoldfastError && error.code === 'session_not_found')) {
         setProblem(asHoldfastError(error));
         return;

@@ -10,7 +10,7 @@ const NAMES: Readonly<Record<string, string>> = {
   PageDown: 'Page down',
 };
 
-/** What the keys of this page do. */
+/** The shortcuts of this page. */
 export function KeySheet({ bindings, open, onClose }: { bindings: readonly KeyBinding[]; open: boolean; onClose(): void }) {
   return (
     <Dialog title="Keys" open={open} onClose={onClose}>

@@ -1,16 +1,19 @@
-/** Single keys as shortcuts: who listens, and when. */
+/** Single keys as shortcuts: which handler runs, and when. */
 
 export interface KeyBinding {
-  /** `event.key` of each key that does it: `['j', 'ArrowDown']`. A shifted one is the character it makes: `'G'`, `'?'`. */
+  /**
+   * `event.key` of each key for it: `['j', 'ArrowDown']`. A shifted key is its character: `'G'`,
+   * `'?'`.
+   */
   keys: string[];
-  /** What it does, for the key sheet. */
+  /** The description in the key sheet. */
   label: string;
   run(event: KeyboardEvent): void;
 }
 
 type Pressed = Pick<KeyboardEvent, 'key' | 'ctrlKey' | 'metaKey' | 'altKey' | 'isComposing' | 'defaultPrevented'>;
 
-/** Keys that a field or an open control needs for itself. */
+/** Keys that a field or an open control uses itself. */
 export function isTyping(target: { tagName?: string; type?: string; isContentEditable?: boolean } | null): boolean {
   if (!target) return false;
   if (target.isContentEditable) return true;
@@ -20,7 +23,7 @@ export function isTyping(target: { tagName?: string; type?: string; isContentEdi
   return name === 'INPUT' && !noText.includes(target.type ?? 'text');
 }
 
-/** The binding that this key is for; the one registered last wins, so that a page goes before the shell. */
+/** The binding for this key; the one registered last wins, so that a page overrides the shell. */
 export function bindingFor(bindings: readonly KeyBinding[], event: Pressed): KeyBinding | null {
   if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return null;
   return bindings.findLast(({ keys }) => keys.includes(event.key)) ?? null;
@@ -41,7 +44,7 @@ export class KeyRegistry {
     return this.#groups.flat();
   }
 
-  /** For the window's `keydown`. An open dialog has the keyboard to itself. */
+  /** For the window's `keydown`. An open dialog takes all keys. */
   handle = (event: KeyboardEvent): void => {
     if (isTyping(event.target as HTMLElement | null) || document.querySelector('dialog[open]')) return;
     const binding = bindingFor(this.all, event);

@@ -7,7 +7,7 @@ import { executionPath, type Route, SESSIONS_PATH, sessionPath } from './router.
 export interface LayoutProps {
   route: Route;
   credential: Credential | null;
-  /** An API key is in this tab, whatever the page is shown with. */
+  /** An API key is in this tab, whatever credential the page uses. */
   hasKey: boolean;
   onKeys(): void;
   onSignOut(): void;
@@ -93,7 +93,7 @@ interface BannerProps {
   onSignOut(): void;
 }
 
-/** Says whose session a link shows, what it allows, and how long. */
+/** States whose session a link shows, what it allows, and for how long. */
 function TicketBanner({ ticket, session, hasKey, onSignOut }: BannerProps) {
   const tenant = ticketTenant(ticket);
   const expiresAt = ticketExpiry(ticket);

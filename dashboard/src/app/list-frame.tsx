@@ -1,4 +1,7 @@
-/** What both lists have around their rows: filter, live switch, refresh, older pages, and the states in which there are no rows. */
+/**
+ * The frame of both lists around their rows: filter, live switch, refresh, older pages, and the
+ * states without rows.
+ */
 
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
@@ -9,13 +12,16 @@ import { type QueryChange, useApp } from './context.ts';
 import { heldCount, type ListOf } from './list-state.ts';
 import type { ListView } from './use-list.ts';
 
-/** What the URL asks for; a word that is no status asks for all. */
+/** The status that the URL asks for; an unknown word means all. */
 export function statusOf(query: URLSearchParams): Status | null {
   const asked = query.get('status');
   return isStatus(asked) ? asked : null;
 }
 
-/** Whether the reader is in the midst of the list: scrolled into it, or pointing at it until a moment ago (M3). */
+/**
+ * Whether the reader is using the list: scrolled into it, or pointing at it until a moment ago
+ * (M3).
+ */
 const POINTING_MS = 2_500;
 const SCROLLED_PX = 120;
 
@@ -31,7 +37,7 @@ export function useBusyReader(): { busy(): boolean; onPointerMove(): void } {
 }
 
 export interface ListFrameProps<T> {
-  /** What the rows are: `sessions`. */
+  /** The noun for the rows: `sessions`. */
   noun: string;
   columns: readonly string[];
   view: ListView<T>;
@@ -40,7 +46,7 @@ export interface ListFrameProps<T> {
   onLive(live: boolean): void;
   status: Status | null;
   query: QueryChange;
-  /** How many there are of each status, where that is known. */
+  /** The count of each status, where it is known. */
   counts?: Readonly<Record<Status, number>> | undefined;
   empty: ComponentChildren;
   onPointerMove(): void;
@@ -183,7 +189,10 @@ export function ListFrame<T>({
   );
 }
 
-/** j and k move the focus from row to row; Enter then is the link's own. A row keeps the focus when it moves. */
+/**
+ * j and k move the focus from row to row; Enter then follows the link. A row keeps the focus when
+ * it moves.
+ */
 function useListKeys(root: { current: HTMLDivElement | null }, refresh: () => void): void {
   const { registerKeys } = useApp();
   useLayoutEffect(() => {

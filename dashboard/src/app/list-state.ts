@@ -1,22 +1,24 @@
 /**
- * A list that is read page by page from the newest on, and kept fresh from its top. Pure.
+ * A list that is read page by page, newest first, and refreshed from its top. Pure.
  *
- * The server's order is newest first by `orderOf`; its cursor means "older than this". A refresh asks for the top again, and what it says goes
- * for all from there to its own last row.
+ * The server's order is newest first by `orderOf`; its cursor means "older than this". A refresh
+ * reads the top again, and its result is authoritative from there to its own last row.
  *
- * M1  A refreshed list has no holes: rows from below the refreshed part stay only if the two parts overlap, else it starts anew from the top.
- * M2  A row that is missing from the part that was refreshed is gone: deleted, or not of the asked status any more.
- * M3  While the reader is busy in the list (`hold`), rows change in place, but none appears, leaves or moves. What was held back is put in at the
- *     next refresh that needs not hold, or when the reader asks.
+ * M1  A refreshed list has no holes: rows below the refreshed part stay only if the two parts
+ *     overlap, otherwise it restarts from the top.
+ * M2  A row that is missing from the refreshed part is removed: it was deleted, or no longer has
+ *     the requested status.
+ * M3  While the reader uses the list (`hold`), rows change in place, but no row appears, leaves or
+ *     moves. Held changes are applied at the next refresh without hold, or when the reader asks.
  */
 
 import { LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from '../../../protocol/index.ts';
 
 export interface ListState<T> {
   readonly items: readonly T[];
-  /** Where older ones begin; null: there are none. */
+  /** The cursor of the older rows; null without any. */
   readonly next: string | null;
-  /** M3: what the list would be. */
+  /** M3: the list after the held changes. */
   readonly held: { readonly items: readonly T[]; readonly next: string | null } | null;
 }
 
@@ -32,7 +34,7 @@ export interface ListOf<T> {
 
 export const firstPage = <T>({ data, next }: ListPage<T>): ListState<T> => ({ items: data, next, held: null });
 
-/** How many rows a refresh asks for: all that are loaded, as far as one page goes. */
+/** How many rows a refresh requests: all that are loaded, up to one page. */
 export const refreshLimit = (loaded: number): number => Math.min(LIST_LIMIT_MAX, Math.max(LIST_LIMIT_DEFAULT, loaded));
 
 export function refreshed<T>(state: ListState<T>, page: ListPage<T>, of: ListOf<T>, hold: boolean): ListState<T> {
@@ -44,7 +46,7 @@ export function refreshed<T>(state: ListState<T>, page: ListPage<T>, of: ListOf<
   return { items, next: state.next, held: same ? null : target };
 }
 
-/** What was held back is let in. */
+/** Applies the held changes. */
 export const released = <T>(state: ListState<T>): ListState<T> => (state.held ? { ...state.held, held: null } : state);
 
 /** How many of the held rows are not on the page yet. */
@@ -54,7 +56,10 @@ export function heldCount<T>({ items, held }: ListState<T>, { idOf }: ListOf<T>)
   return held.items.filter((item) => !shown.has(idOf(item))).length;
 }
 
-/** The next older page. One that was asked for at another cursor than the list has now says nothing about it. */
+/**
+ * The next older page. A page that was requested with another cursor than the list has now is
+ * ignored.
+ */
 export function extended<T>(state: ListState<T>, page: ListPage<T>, cursor: string, of: ListOf<T>): ListState<T> {
   if (state.next !== cursor) return state;
   const add = (items: readonly T[]): T[] => {
@@ -80,7 +85,7 @@ function merged<T>(
   const fresh = new Set(page.data.map(idOf));
   const below = items.filter((item) => orderOf(item) <= end && !fresh.has(idOf(item)));
   const overlaps = items.some((item) => orderOf(item) >= end);
-  // M1. When all that is loaded is within the page, its cursor is the right one.
+  // M1. When everything loaded is within the page, its cursor is the right one.
   if (!overlaps || below.length === 0) return { items: page.data, next: page.next };
   return { items: [...page.data, ...below], next };
 }

@@ -1,8 +1,9 @@
 /**
  * The address bar as state, and the scroll position of each entry of the history.
  *
- * L1  A click on a link to the page itself is followed here; any other click is the browser's.
- * L2  Back and forward return to where the reader was: the position is kept with the history entry, and put back once the page is drawn.
+ * L1  A click on a link to the page itself is handled here; the browser handles any other click.
+ * L2  Back and forward restore the scroll position: it is stored with the history entry, and
+ *     restored once the page is drawn.
  */
 
 import { createContext } from 'preact';
@@ -13,7 +14,7 @@ export interface Place {
   readonly pathname: string;
   readonly search: string;
   readonly hash: string;
-  /** Where the reader was when leaving this entry; null on the first visit. */
+  /** The scroll position when this entry was left; null on the first visit. */
   readonly scrollY: number | null;
   /** `href` of the link that was followed from here. */
   readonly focused?: string | null;
@@ -21,7 +22,7 @@ export interface Place {
 
 export interface NavigateOptions {
   replace?: boolean;
-  /** Only a detail of the page changed: the reader stays where he is. */
+  /** Only a detail of the page changed: the scroll position stays. */
   keepPlace?: boolean;
 }
 
@@ -86,7 +87,8 @@ export function useLocationState(): LocationState {
       if (!isPlainClick(event, { origin, pathname, target, download: link.hasAttribute('download') }, window.location.origin))
         return;
       const here = window.location;
-      // Within the page (the skip link, a line of the log): the browser moves, and tells by `hashchange`.
+      // Within the page (the skip link, a line of the log): the browser moves, and reports it by
+      // `hashchange`.
       if (hash !== '' && pathname === here.pathname && search === here.search) return;
       event.preventDefault();
       navigate(`${pathname}${search}${hash}`, { replace: `${pathname}${search}` === `${here.pathname}${here.search}` });
@@ -95,7 +97,8 @@ export function useLocationState(): LocationState {
     window.addEventListener('hashchange', onPop);
     window.addEventListener('pagehide', keepScroll);
     document.addEventListener('click', onClick);
-    // Back and forward leave no moment to note where the reader was, so it is noted while he moves.
+    // Back and forward fire no event before the page changes, so the position is recorded while the
+    // reader scrolls.
     let timer: ReturnType<typeof setTimeout> | null = null;
     const onScroll = () => {
       timer ??= setTimeout(() => {

@@ -1,7 +1,10 @@
 import { Component, type ComponentChildren } from 'preact';
 import { Button } from '../ui/index.ts';
 
-/** A page that breaks takes only itself down: the frame stays, and says so. Another place in the page begins anew. */
+/**
+ * An error of a page replaces only that page: the frame stays and shows the error. Navigation to
+ * another place resets it.
+ */
 export class PageGuard extends Component<{ children: ComponentChildren }, { broken: string | null }> {
   override state = { broken: null };
 

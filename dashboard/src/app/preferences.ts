@@ -1,4 +1,4 @@
-/** Choices that stay with the browser. One that is forbidden to store anything forgets them with the page. */
+/** Choices that the browser stores. Without storage they last as long as the page. */
 
 import { useCallback, useState } from 'preact/hooks';
 
@@ -20,7 +20,7 @@ function writeItem(name: string, value: string): void {
   try {
     window.localStorage.setItem(name, value);
   } catch {
-    // It holds for this page.
+    // It lasts for this page.
   }
 }
 
@@ -41,7 +41,7 @@ export function useTheme(): [Theme, (theme: Theme) => void] {
   return [theme, choose];
 }
 
-/** Whether lists refresh by themselves. */
+/** Whether lists refresh automatically. */
 export function useLive(): [boolean, (live: boolean) => void] {
   const [live, setLive] = useState(() => readItem(LIVE_ITEM) !== 'off');
   const choose = useCallback((next: boolean) => {

@@ -10,7 +10,7 @@ export type Route =
 
 const NOT_FOUND: Route = { page: 'not-found' };
 
-/** A trailing slash is forgiven. What is not an id of the API can not name anything, so it is not asked for either. */
+/** A trailing slash is accepted. Text that is not a valid id is never requested. */
 export function parseRoute(pathname: string): Route {
   let parts: string[];
   try {
@@ -47,7 +47,10 @@ export function titleOf(route: Route): string {
   }
 }
 
-/** Two URLs with the same place show the same page: going from one to the other moves neither focus nor scroll. */
+/**
+ * Two URLs with the same place show the same page: navigation between them moves neither focus nor
+ * scroll.
+ */
 export const placeOf = (route: Route): string =>
   route.page === 'session'
     ? sessionPath(route.session)
@@ -62,12 +65,15 @@ export function changedQuery(search: string, change: Readonly<Record<string, str
     if (value === null) query.delete(name);
     else query.set(name, value);
   }
-  // A comma may stand in a query as it is, and these URLs are passed around.
+  // A comma may stay unescaped in a query, and these URLs are shared.
   const text = query.toString().replaceAll('%2C', ',');
   return text === '' ? '' : `?${text}`;
 }
 
-/** Whether a click on a link is the page's to follow: plain, left, to this origin, not a download, not for another tab. */
+/**
+ * Whether the page handles a click on a link: plain, left, to this origin, not a download, not for
+ * another tab.
+ */
 export function isPlainClick(
   event: Pick<MouseEvent, 'button' | 'metaKey' | 'ctrlKey' | 'shiftKey' | 'altKey' | 'defaultPrevented'>,
   link: { origin: string; pathname: string; target: string; download: boolean },

@@ -1,23 +1,28 @@
-/** One line of a list: an execution, or a session by its newest execution. On a phone it is a card. */
+/**
+ * One line of a list: an execution, or a session by its newest execution. On a phone it is a card.
+ */
 
 import { type Execution, isActive, isTerminal, type OpenStatus } from '../../../protocol/index.ts';
 import { formatCommand } from '../execution/command-line.ts';
 import { Ago, count, Duration, StatusBadge, statusWord } from '../ui/index.ts';
 
 export interface RunRowProps {
-  /** What the line is called, and where it leads. */
+  /** The text of the line, and its target. */
   name: string;
   href: string;
   execution: Execution | null;
-  /** Of a session: how many of its executions are not over. */
+  /** For a session: its number of executions that have not ended. */
   open?: Readonly<Record<OpenStatus, number>> | undefined;
-  /** When it was last of interest. */
+  /** The time of its last activity. */
   at: number;
-  /** Where the command leads, if not to where the line does. */
+  /** The target of the command, if it differs from the line's. */
   commandHref?: string | undefined;
 }
 
-/** How an ended execution ended, in a word or two: `exit 2`, `SIGKILL`, `wrapper_disconnected`. Null: nothing to add to the status. */
+/**
+ * How an ended execution ended, in a word or two: `exit 2`, `SIGKILL`, `wrapper_disconnected`.
+ * Null: the status says everything.
+ */
 export function outcomeOf({ status, exitCode, signal, code, forced }: Execution): string | null {
   if (!isTerminal(status)) return null;
   if (status === 'interrupted') return forced ? 'forced' : (signal ?? (exitCode === undefined ? null : `exit ${exitCode}`));
@@ -27,8 +32,9 @@ export function outcomeOf({ status, exitCode, signal, code, forced }: Execution)
 }
 
 /**
- * What the status of the newest execution does not say of its session: that an older one runs, or that others wait. `1 running`, `+2 queued` beside one
- * that is queued itself; null when it says all. At most one is active, so it is that one which comes first.
+ * What the status of the newest execution does not show of its session: that an older one runs, or
+ * that others wait. `1 running`, or `+2 queued` next to one that is queued itself; null when it
+ * shows everything. At most one is active, so that one comes first.
  */
 export function openBeside(execution: Execution, open: Readonly<Record<OpenStatus, number>>): string | null {
   const { status } = execution;
@@ -113,7 +119,7 @@ function Outcome({ execution }: { execution: Execution }) {
   );
 }
 
-/** Of one that runs or ran: for how long. Of one that waits: since when. */
+/** For one that runs or ran: its duration. For one that waits: since when. */
 function Lasted({ execution: { status, createdAt, startedAt, endedAt } }: { execution: Execution }) {
   if (startedAt !== undefined) return <Duration from={startedAt} to={endedAt} />;
   if (isTerminal(status)) return <span class="muted">never ran</span>;

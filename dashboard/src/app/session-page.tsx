@@ -17,7 +17,10 @@ const COLUMNS = ['Status', 'Execution', 'Command', 'Result', 'Duration', 'Create
 
 const isQuiet = (items: readonly Execution[]): boolean => items.every(({ status }) => isTerminal(status));
 
-/** The summary is asked for again with every refresh while something goes on, and otherwise when the list is another. */
+/**
+ * The summary is read again with every refresh while the session is active, and otherwise when the
+ * list changed.
+ */
 const summaryTrigger = (items: readonly Execution[] | null): unknown =>
   items === null || !isQuiet(items) ? items : items.map(({ id }) => id).join();
 
@@ -38,7 +41,7 @@ export function SessionPage({ session }: { session: string }) {
     fetchPage: useCallback((page) => client.list(session, { ...page, ...(status ? { status } : {}) }), [client, session, status]),
     live,
     isBusy: reader.busy,
-    // Every look wakes the session: a settled one is looked at less often.
+    // Every read wakes the session: a settled one is read less often.
     isQuiet,
   });
   const summary = useSummary(session, summaryTrigger(view.list?.items ?? null));
@@ -97,14 +100,14 @@ export function SessionPage({ session }: { session: string }) {
   );
 }
 
-/** Null while it is not known, also for good: a link to one execution may not read it. */
+/** Null while unknown; this can be permanent: a link to one execution may not read it. */
 function useSummary(session: string, trigger: unknown): SessionSummary | null {
   const { client } = useApp();
   const [summary, setSummary] = useState<SessionSummary | null>(null);
   useEffect(() => {
     if (trigger === null) return;
     const abort = new AbortController();
-    // The list tells of a failure, and of a session that is gone.
+    // The list reports a failure, and a deleted session.
     client.session(session, { signal: abort.signal }).then(setSummary, () => {});
     return () => abort.abort();
   }, [client, session, trigger]);

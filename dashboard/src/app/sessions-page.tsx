@@ -11,7 +11,7 @@ import { useList } from './use-list.ts';
 const OF: ListOf<SessionItem> = { idOf: ({ id }) => id, orderOf: ({ lastActivityAt }) => lastActivityAt };
 const COLUMNS = ['Status', 'Session', 'Newest execution', 'Result', 'Duration', 'Active'];
 
-/** All sessions of the tenant, those with the newest activity first. */
+/** All sessions of the tenant, by newest activity. */
 export function SessionsPage() {
   const { client } = useApp();
   const [query, changeQuery] = useQuery();
@@ -58,7 +58,7 @@ export function SessionsPage() {
   );
 }
 
-/** Nothing was ever started: how to. */
+/** No session was ever started: shows how to start one. */
 function FirstRun() {
   return (
     <>

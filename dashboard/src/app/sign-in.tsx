@@ -3,7 +3,7 @@ import { Button, Icon } from '../ui/index.ts';
 import { tryKey } from './access.ts';
 import { cleanKey, isSendableKey } from './credential.ts';
 
-/** Why there is no credential (any more). */
+/** Why there is no valid credential. */
 export type SignedOut = 'key-refused' | 'ticket-expired' | 'ticket-refused' | 'asked' | null;
 
 const REASONS: Readonly<Record<Exclude<SignedOut, null>, string>> = {

@@ -1,6 +1,7 @@
 /**
- * The page's Content-Security-Policy requires Trusted Types: no text becomes markup or code. One thing that looks like it is wanted, a worker
- * started from a script of this build, and the default policy lets just that through. Browsers without Trusted Types lack this guard only.
+ * The page's Content-Security-Policy requires Trusted Types: text never becomes markup or code. One
+ * exception is needed, a worker started from a script of this build, and the default policy allows
+ * just that. Browsers without Trusted Types lack only this guard.
  */
 
 /** Throws for any URL that is not a script of this build. */

@@ -1,4 +1,7 @@
-/** A list on the page: read, kept fresh while somebody looks, extended on demand. What it has is kept with the client, for the way back. */
+/**
+ * A list on the page: read, refreshed while the page is visible, extended on demand. The client
+ * keeps what it has loaded, for the way back.
+ */
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type HoldfastClient, HoldfastError } from '../../../client/index.ts';
@@ -15,35 +18,35 @@ import {
 
 /** Between the end of a refresh and the next. */
 const REFRESH_MS = 5_000;
-/** The same for a list in which nothing goes on (`isQuiet`). */
+/** The same for a list without active rows (`isQuiet`). */
 const REFRESH_QUIET_MS = 20_000;
-/** After refreshes that failed: doubled each time, up to this. */
+/** After failed refreshes: doubled each time, up to this. */
 const REFRESH_AFTER_FAILURE_MAX_MS = 40_000;
 
 export interface ListSource<T> {
   client: HoldfastClient;
-  /** Names the list among those of the client. */
+  /** Identifies the list among those of the client. */
   name: string;
   of: ListOf<T>;
   fetchPage(query: { limit?: number; cursor?: string; signal: AbortSignal }): Promise<ListPage<T>>;
-  /** Refresh without being asked. */
+  /** Refresh automatically. */
   live: boolean;
-  /** Asked when a refresh has come: whether the reader is busy in the list (M3). */
+  /** Called when a refresh arrives: whether the reader is using the list (M3). */
   isBusy(): boolean;
-  /** Nothing in it is under way, so that a change can only come from a new start. */
+  /** No row is active, so a change can only come from a new start. */
   isQuiet?(items: readonly T[]): boolean;
 }
 
 export interface ListView<T> {
-  /** Null until the first page is there. */
+  /** Null until the first page is loaded. */
   list: ListState<T> | null;
-  /** Why the newest refresh failed; null when it did not. */
+  /** Why the latest refresh failed; null when it succeeded. */
   error: HoldfastError | null;
   older: 'idle' | 'loading' | HoldfastError;
   refreshing: boolean;
   refresh(): void;
   loadOlder(): void;
-  /** Lets in what was held back. */
+  /** Applies the held changes. */
   release(): void;
 }
 
@@ -76,7 +79,7 @@ export function useList<T>(source: ListSource<T>): ListView<T> {
   const latest = useRef(source);
   latest.current = source;
   const [shown, setShown] = useState<Shown<T>>(() => ({ client, name, list: keptOf<T>(client).get(name) ?? null }));
-  // The moment in which another list is asked for must not show this one.
+  // When another list is requested, this one must not be shown in between.
   const list = shown.client === client && shown.name === name ? shown.list : (keptOf<T>(client).get(name) ?? null);
   const current = useRef(list);
   const [error, setError] = useState<HoldfastError | null>(null);
@@ -113,7 +116,7 @@ export function useList<T>(source: ListSource<T>): ListView<T> {
     const plan = (): void => {
       if (timer !== null) clearTimeout(timer);
       timer = null;
-      // A list that is not there yet is tried again whether or not it is live.
+      // A list that is not loaded yet is retried whether or not it is live.
       if (signal.aborted || document.visibilityState === 'hidden' || (!live && current.current !== null)) return;
       const quiet = current.current !== null && latest.current.isQuiet?.(current.current.items) === true;
       const delay = Math.min(REFRESH_AFTER_FAILURE_MAX_MS, (quiet ? REFRESH_QUIET_MS : REFRESH_MS) * 2 ** failures);
@@ -147,14 +150,14 @@ export function useList<T>(source: ListSource<T>): ListView<T> {
     };
 
     const onVisibility = (): void => {
-      // Also after an outage: whoever comes back sees what is so now.
+      // Also after an outage: a returning reader sees the current state.
       if (document.visibilityState === 'hidden') plan();
       else if (live || current.current === null) void refresh(false);
     };
     refreshNow.current = () => void refresh(true);
     document.addEventListener('visibilitychange', onVisibility);
     window.addEventListener('online', onVisibility);
-    // What was kept is shown at once, and may be old.
+    // The kept list is shown at once, and may be old.
     void refresh(false);
     return () => {
       abort.abort();

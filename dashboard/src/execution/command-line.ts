@@ -1,6 +1,7 @@
 /**
- * A command as one editable text, and back: words as a POSIX shell would split them, without expansions. The coordinator takes a list of
- * arguments and runs it without a shell, so nothing but quoting has a meaning here.
+ * A command as one editable text, and back: words as a POSIX shell would split them, without
+ * expansions. The coordinator takes a list of arguments and runs it without a shell, so only
+ * quoting has a meaning here.
  */
 
 const PLAIN = /^[A-Za-z0-9_@%+=:,./-]+$/;
@@ -53,7 +54,10 @@ export const formatPairs = (pairs: Readonly<Record<string, string>>): string =>
     .map(([key, value]) => `${key}=${value}`)
     .join('\n');
 
-/** One `name=value` a line; empty lines are skipped. The last of two with one name would silently win, so that is an error. */
+/**
+ * One `name=value` per line; empty lines are skipped. A repeated name is an error, because the last
+ * value would silently win.
+ */
 export function parsePairs(text: string): Parsed<Record<string, string>> {
   const pairs: Record<string, string> = {};
   for (const [index, line] of text.split(/\r?\n/).entries()) {

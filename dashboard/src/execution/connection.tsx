@@ -1,4 +1,4 @@
-/** The state of the page's own connection, and the way back. */
+/** The state of the page's own connection, and the button that reconnects. */
 
 import type { StreamState } from '../../../client/index.ts';
 import { Button, useNow } from '../ui/index.ts';

@@ -9,7 +9,7 @@ import type { Execution, Policy } from './model.ts';
 import { Moment } from './parts.tsx';
 import { exitWords } from './words.ts';
 
-/** Label that a rerun carries: the run that it repeats. */
+/** Label of a rerun: the run that it repeats. */
 export const RERUN_LABEL = 'rerun-of';
 
 const POLICY_WORDS: Readonly<Record<keyof Policy, string>> = {

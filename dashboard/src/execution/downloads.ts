@@ -1,22 +1,25 @@
 /**
- * Taking a log home: the plain text as the coordinator streams it, or every event as a line of JSON. Both work while the run goes on and
- * end at what there is then.
+ * Downloads a log: the plain text as the coordinator streams it, or every event as a line of JSON.
+ * Both work while the run continues and end at the current head.
  */
 
 import type { HoldfastClient, LoggedEvent } from '../../../client/index.ts';
 import { earliestOf } from './older.ts';
 
-/** More than this is left to the browser's own download, which writes to the disk while it reads. */
+/** A larger log is left to the browser's own download, which writes to the disk while it reads. */
 export const BLOB_BYTES_MAX = 64 * 1024 * 1024;
 
-/** A run with more offsets than this is not tried in memory. A common batch has a few hundred bytes to some kilobytes for each. */
+/**
+ * A run with more offsets than this is not downloaded into memory. A common batch has a few hundred
+ * bytes to some kilobytes per offset.
+ */
 export const BLOB_OFFSETS_MAX = 50_000;
 
 export interface DownloadPort {
   url: string;
   session: string;
   execution: string;
-  /** The log that the page shows: another one is not downloaded in its place. */
+  /** The log that the page shows: another one is never downloaded in its place. */
   generation?: string | undefined;
   client: Pick<HoldfastClient, 'readEvents'>;
   fetch: typeof globalThis.fetch;
@@ -24,7 +27,7 @@ export interface DownloadPort {
   bearer: string;
   getTicket(): Promise<string>;
   save(blob: Blob, name: string): void;
-  /** Has the browser download from an address by itself. */
+  /** Starts the browser's own download from an address. */
   open(address: string, name: string): void;
   onProgress(bytes: number): void;
   signal: AbortSignal;
@@ -56,7 +59,7 @@ export async function downloadText(port: DownloadPort, offsets: number): Promise
   return 'handed_over';
 }
 
-/** The whole text, or null when it is too large to be held. */
+/** The whole text, or null when it is too large for memory. */
 async function textBlob(port: DownloadPort): Promise<Blob | null> {
   const reading = new AbortController();
   const response = await port.fetch(logPathOf(port), {
@@ -80,7 +83,10 @@ async function textBlob(port: DownloadPort): Promise<Blob | null> {
   return new Blob(parts, { type: 'text/plain;charset=utf-8' });
 }
 
-/** Every event that is kept, in order. The parts of a Blob may lie on the disk, so the size of the log is not bounded by the page's memory. */
+/**
+ * Every stored event, in order. The parts of a Blob may be on disk, so the size of the log is not
+ * bounded by the page's memory.
+ */
 export async function downloadJsonl(port: DownloadPort, bottom: number): Promise<'saved'> {
   const { client, session, execution, signal } = port;
   let { generation } = port;

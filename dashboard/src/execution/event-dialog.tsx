@@ -1,4 +1,4 @@
-/** One event as the log has it. It is read again, so that what is shown is what is stored. */
+/** One event of the log. It is read again, so that the stored event is shown. */
 
 import { useEffect, useState } from 'preact/hooks';
 import type { LoggedEvent } from '../../../client/index.ts';

@@ -3,8 +3,9 @@
  *
  *   feed             loads the run, follows it, loads what is older            (older, log-place, log-window, line-search)
  *   facts, timeline  what is known of it, from the object and from events      (words, stream-view, interrupting)
- *   header, notices, waiting, unavailable, connection    how it stands
- *   timeline-list, details, side                         what happened to it, and everything else about it
+ *   header, notices, waiting, unavailable, connection    its state
+ *   timeline-list, details, side                         what happened to it, and everything else
+ *     about it
  *   …-dialog, input-bar, use-download                    what can be done
  *
  * The log itself is the panel of `../log`; this page owns the feed of its model.
@@ -47,7 +48,7 @@ interface Props {
 }
 
 export function ExecutionPage({ session, execution, ...rest }: Props) {
-  // A new beginning is a new view: its model, its feed and everything that belonged to the old ones.
+  // A restart is a new view: its model, its feed and everything that belonged to the old ones.
   const [generation, setGeneration] = useState(0);
   return (
     <View
@@ -60,7 +61,10 @@ export function ExecutionPage({ session, execution, ...rest }: Props) {
   );
 }
 
-/** Of the page's clock behind the expiry of its link: not so early that the coordinator still takes it. */
+/**
+ * Delay of the page's clock after the expiry of its link, so that the coordinator no longer accepts
+ * it.
+ */
 const AFTER_EXPIRY_MS = 500;
 
 const lineOfHash = (hash: string): number | null => {
@@ -93,7 +97,8 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
     const onBack = () => {
       if (document.visibilityState === 'visible') void feed.refresh();
     };
-    // Out of the back/forward cache a page comes with this alone; at a usual load it was just asked for.
+    // A page from the back/forward cache fires only this event; at a usual load the run was just
+    // requested.
     const onShow = ({ persisted }: PageTransitionEvent) => {
       if (persisted) onBack();
     };
@@ -108,7 +113,8 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
     };
   }, [feed]);
 
-  // When the link expires the coordinator is asked, whose clock counts: its refusal is what ends the page. All of a log that is here stays.
+  // When the link expires the coordinator is asked, whose clock counts: its refusal ends the page.
+  // The loaded log stays.
   const expiresAt = credential.kind === 'ticket' ? ticketExpiry(credential.ticket) : null;
   useEffect(() => {
     if (expiresAt === null) return;
@@ -134,7 +140,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
   const { execution } = facts;
   const { id, session, status } = execution;
   const ended = isEnded(facts);
-  /** Nothing more is to come of it. */
+  /** No further event will arrive. */
   const over = ended || snapshot.gone;
   const [open, setOpen] = useState<Open>(null);
   const [inspected, setInspected] = useState<number | null>(null);
@@ -329,20 +335,23 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
   );
 }
 
-/** In the place of the log before its first line, be it one of the coordinator's own. */
+/** Shown in place of the log before its first line, including lines of the coordinator. */
 function emptyWords({ stream, caughtUp, expiredBefore }: FeedSnapshot): string {
   if (stream?.status === 'failed') return 'The log could not be loaded.';
   if (!caughtUp && stream?.status !== 'ended') return 'Loading the log…';
   return expiredBefore === null ? 'Nothing has happened yet.' : 'Nothing of this log is kept any more.';
 }
 
-/** States that pass by in a moment are not worth a word. */
+/** States that last only a moment are not announced. */
 function announced(...[state, since]: [Parameters<typeof streamView>[0], number]): string | null {
   const { kind, label } = streamView(state, since, since);
   return kind === 'live' || kind === 'reconnecting' || kind === 'failed' || kind === 'ended' ? `Connection: ${label}` : null;
 }
 
-/** Changes of status, said once, politely. What the page opens with is read by whoever reads it. */
+/**
+ * Changes of status, announced once, politely. The initial state is not announced; the reader reads
+ * it.
+ */
 function Announcer({ status: word, connection }: { status: string; connection: string | null }) {
   const status = `Run: ${word}`;
   const last = useRef({ status, connection });
@@ -362,7 +371,10 @@ function Announcer({ status: word, connection }: { status: string; connection: s
   );
 }
 
-/** Newer runs that say they repeat this one, among the newest of the session. Not knowing them is no error. */
+/**
+ * Newer runs labelled as a repeat of this one, among the newest of the session. A failure here is
+ * not an error.
+ */
 function useReruns(session: string, id: string, wanted: boolean): readonly string[] {
   const { client } = useApp();
   const [reruns, setReruns] = useState<readonly string[]>([]);

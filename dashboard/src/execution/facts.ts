@@ -1,11 +1,14 @@
 /**
- * What is known about a run: the execution object, brought up to date by events. Pure: `(facts, what came) → facts`; the same object comes
- * back when nothing changed, so that output alone redraws no header.
+ * What is known about a run: the execution object, updated by events. Pure: `(facts, event) →
+ * facts`; returns the same object when nothing changed, so that output alone does not redraw the
+ * header.
  *
- * F1  Status only moves forward: queued, pending, running, ended. Whichever of the two sources is further is right, and an end is final.
- * F2  The wrapper's connection goes back and forth, so a replay must not be shown as news: until the log has caught up, the object's answer
- *     stands, and from then on the events'.
- * F3  History (events from before what was loaded first) adds to the timeline and fills holes; it never changes what is newer.
+ * F1  Status only moves forward: queued, pending, running, ended. Whichever of the two sources is
+ *     further is right, and an end is final.
+ * F2  The wrapper's connection changes back and forth, so a replay must not be shown as current:
+ *     until the log has caught up, the object's answer counts, and from then on the events'.
+ * F3  History (events from before what was loaded first) adds to the timeline and fills holes; it
+ *     never changes newer facts.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
@@ -14,9 +17,9 @@ import { EMPTY_TIMELINE, type Timeline, timelineEntry, withEntries } from './tim
 
 export interface Wrapper {
   readonly state: 'none' | 'connected' | 'disconnected';
-  /** When it came into this state, if an event told. */
+  /** The time of its change to this state, if an event said. */
   readonly since: number | null;
-  /** Disconnected: when the run fails if nobody returns. */
+  /** Disconnected: when the run fails without a reconnect. */
   readonly graceUntil: number | null;
   readonly reason: string | null;
   /** How long the last outage lasted. */
@@ -43,11 +46,11 @@ export interface Facts {
   readonly execution: Execution;
   readonly wrapper: Wrapper;
   readonly caughtUp: boolean;
-  /** F2: what the events of a replay have said so far. */
+  /** F2: the state from the replayed events so far. */
   readonly replayed: Wrapper | null;
   readonly progress: Progress | null;
   readonly interrupt: Interrupt | null;
-  /** It has printed something, as far as the log is loaded. */
+  /** It has printed output, as far as the log is loaded. */
   readonly printed: boolean;
   readonly timeline: Timeline;
 }
@@ -78,10 +81,10 @@ export function factsOf(execution: Execution): Facts {
   };
 }
 
-/** The second source: the object, asked for again. */
+/** The second source: the object, read again. */
 export function withObject(facts: Facts, execution: Execution): Facts {
   const known = facts.execution;
-  // F1: an answer that was under way while the verdict came.
+  // F1: an answer that was requested before the verdict arrived.
   if (RANK[execution.status] < RANK[known.status] || isTerminal(known.status)) {
     return isTerminal(known.status) && isTerminal(execution.status) ? { ...facts, execution: { ...known, ...execution } } : facts;
   }
@@ -99,7 +102,7 @@ export function withObject(facts: Facts, execution: Execution): Facts {
   };
 }
 
-/** A connection that replays what was missed: its events are not news yet. */
+/** A connection that replays missed events: they are not current yet. */
 export const withReplay = (facts: Facts): Facts => (facts.caughtUp ? { ...facts, caughtUp: false, replayed: null } : facts);
 
 export const withCaughtUp = (facts: Facts): Facts =>
@@ -115,7 +118,7 @@ export function withEvents(facts: Facts, events: readonly LoggedEvent[]): Facts 
   return addEntries(next, events);
 }
 
-/** F3: events from before those that are known. */
+/** F3: events before the known ones. */
 export function withHistory(facts: Facts, events: readonly LoggedEvent[]): Facts {
   let next = addEntries(withPrinted(facts, events), events);
   for (const event of events) {
@@ -129,7 +132,7 @@ export function withHistory(facts: Facts, events: readonly LoggedEvent[]): Facts
   return next;
 }
 
-/** Events came, so what the object said of the wrapper's silence is over. */
+/** Events arrived, so the object's report of the wrapper's silence is outdated. */
 function withoutSilence(facts: Facts): Facts {
   const { lastHeardAt, ...execution } = facts.execution;
   return lastHeardAt === undefined ? facts : { ...facts, execution };
@@ -194,7 +197,8 @@ function withVerdict(facts: Facts, { type, at, offset, data }: LoggedEvent, stat
   const { connected: _connected, graceUntil: _graceUntil, ...rest } = execution;
   return {
     ...facts,
-    // What the object says of an end is the same verdict, read from the row; nothing of it is overwritten by less.
+    // The end in the object is the same verdict, read from the row; it does not overwrite a more
+    // detailed one.
     execution: { ...rest, ...said, status, endedAt: execution.endedAt ?? at, lastOffset: offset },
     wrapper: { ...facts.wrapper, state: 'none', graceUntil: null },
     replayed: null,
@@ -229,7 +233,7 @@ function withConnection(facts: Facts, event: LoggedEvent): Facts {
   return facts.caughtUp ? { ...facts, wrapper: now } : { ...facts, replayed: now };
 }
 
-/** The coordinator was away when the grace ended, and has begun it again. */
+/** The coordinator was down when the grace ended, and has restarted it. */
 function withGrace(facts: Facts, graceUntil: number | null): Facts {
   const before = facts.replayed ?? facts.wrapper;
   if (before.state !== 'disconnected' || graceUntil === null) return facts;

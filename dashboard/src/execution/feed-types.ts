@@ -1,11 +1,11 @@
-/** What the feed is given and what it tells. Nothing runs here. */
+/** Input and output types of the feed. No code runs here. */
 
 import type { HoldfastClient, LoggedEvent, SessionStreamOptions, StreamState } from '../../../client/index.ts';
 import type { Facts } from './facts.ts';
 import type { SessionSummary } from './model.ts';
 import type { OlderView } from './older.ts';
 
-/** The part of the log model that the feed feeds. */
+/** The part of the log model that the feed writes to. */
 export interface LogSink {
   append(events: readonly LoggedEvent[]): void;
   prepend(events: readonly LoggedEvent[]): void;
@@ -29,12 +29,12 @@ export interface FeedOptions {
   execution: string;
   url: string;
   client: Pick<HoldfastClient, 'get' | 'session' | 'readEvents'>;
-  /** False: the credential reads this run alone, and to ask for its session would only be refused. */
+  /** False: the credential reads this run alone; a request for its session would be refused. */
   readsSession: boolean;
   /** A fresh ticket for each connection. */
   getTicket(): Promise<string>;
   model: LogSink;
-  /** `#L…` at the time the page opened. */
+  /** `#L…` when the page opened. */
   line: number | null;
   connect?: (options: SessionStreamOptions) => StreamLike;
   now?: () => number;
@@ -53,14 +53,14 @@ export interface FeedSnapshot {
   readonly summary: SessionSummary | null;
   readonly stream: StreamState | null;
   readonly streamSince: number;
-  /** It was there, and is not any more. */
+  /** It existed, and was deleted. */
   readonly gone: boolean;
-  /** It is gone, and its session was made again with another log. */
+  /** It was deleted, and its session was created again with another log. */
   readonly replaced: boolean;
-  /** Which log this is, once that is known. A coordinator of 0.1.0 does not say. */
+  /** The generation of this log, once known. A coordinator of 0.1.0 does not report it. */
   readonly generation: string | undefined;
   readonly caughtUp: boolean;
-  /** Newest offset that was loaded, or that the log was known to have at the beginning. */
+  /** Newest offset that was loaded, or that was the head of the log at the beginning. */
   readonly newest: number;
   readonly older: OlderView;
   /** Offset at which the log begins now, when its beginning has expired. */

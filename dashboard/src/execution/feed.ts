@@ -1,15 +1,18 @@
 /**
- * The feed of one run: the execution object, the stream from near the tail, older events on demand. A thin shell; what is decided is in
- * `log-window`, `line-search`, `facts`, and in the client.
+ * The feed of one run: the execution object, the stream from near the tail, older events on demand.
+ * A thin shell; the decisions are in `log-window`, `line-search`, `run-facts`, and in the client.
  *
- * Owns the stream, the loader of older events, and the snapshot that the page renders. Does not own the log's lines: it hands events to the
- * model, each once, ascending, older ones right before the oldest (W1).
+ * Owns the stream, the loader of older events, and the snapshot that the page renders. Does not own
+ * the log's lines: it hands events to the model, each once, ascending, older ones right before the
+ * oldest (W1).
  *
- * F4  Status has a second source: the object is asked for again when the stream fails or ends, when a grace or a pause makes its silence
- *     doubtful, and when the page comes back to the front. A page never shows "running" for ever.
- * F5  After close() nothing of it changes any more, and nothing is open.
- * F6  A page shows one log. Every read and every stream names its generation once it is known, and what belongs to another log (the session was deleted
- *     and made again) is not taken: the page says so and offers the new one.
+ * F4  Status has a second source: the object is read again when the stream fails or ends, when a
+ *     grace or a pause makes its silence doubtful, and when the page becomes visible again. A page
+ *     never shows "running" forever.
+ * F5  After close() no state changes, and no connection is open.
+ * F6  A page shows one log. Every read and every stream names its generation once it is known.
+ *     Events of another log (the session was deleted and created again) are rejected: the page says
+ *     so and offers the new one.
  */
 
 import {
@@ -30,9 +33,12 @@ import type { Execution, SessionSummary } from './model.ts';
 import { OlderLoader } from './older.ts';
 import { TIMELINE_TYPES } from './timeline.ts';
 
-/** How often a doubtful state is looked at again. */
+/** How often a doubtful state is checked again. */
 const DOUBT_MS = 15_000;
-/** A job that prints nothing is normal, and each look keeps its coordinator awake for ten seconds. So a quiet wrapper is asked about this often at most. */
+/**
+ * A job that prints nothing is normal, and each check keeps its coordinator awake for ten seconds.
+ * So a quiet wrapper is checked this often at most.
+ */
 const QUIET_MS = 60_000;
 
 export class ExecutionFeed {
@@ -49,7 +55,7 @@ export class ExecutionFeed {
   #doubts: ReturnType<typeof setInterval> | null = null;
   /** Newest offset handed to the model. */
   #newest = 0;
-  /** When events came, or a quiet wrapper was last asked about. */
+  /** When events arrived, or a quiet wrapper was last checked. */
   #quietSince: number;
   #replanned = false;
   #opened = 0;
@@ -69,7 +75,7 @@ export class ExecutionFeed {
     return this.#snapshot;
   }
 
-  /** Called after every change, often several times in one task: whoever renders gathers them. */
+  /** Called after every change, often several times in one task; the renderer batches the calls. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -90,12 +96,12 @@ export class ExecutionFeed {
     }
   }
 
-  /** True when there was something to reconnect; false when the page has to begin anew. */
+  /** True when there was a connection to reconnect; false when the page must restart. */
   reconnect(): boolean {
     const { load, stream, gone } = this.#snapshot;
     if (load.state !== 'ready' || !this.#stream || gone) return false;
     if (stream?.status === 'failed') {
-      // A place that is gone, or a run that is: only a new beginning finds out what there is.
+      // The position or the run is gone: only a restart finds out what there is.
       if (stream.code.startsWith('offset_') || stream.code.endsWith('not_found') || stream.code === 'gap') return false;
       this.#stream.reconnect();
       void this.#consume(this.#stream);
@@ -114,13 +120,16 @@ export class ExecutionFeed {
     return this.#refreshing;
   }
 
-  /** Takes in an object that an action's answer brought along. */
+  /** Applies an object from the answer to an action. */
   adopt(execution: Execution): void {
     const { facts } = this.#snapshot;
     if (facts && !this.#life.signal.aborted) this.#change({ facts: withObject(facts, execution) });
   }
 
-  /** Scrolling came near the top. After a failure nothing is tried until somebody asks: the view stays near the top and would ask for ever. */
+  /**
+   * Scrolling came near the top. After a failure it does not retry automatically: the view stays
+   * near the top and would retry forever.
+   */
   loadOlder(): void {
     if (this.#older?.view.error) return;
     void this.#older?.page();
@@ -134,13 +143,13 @@ export class ExecutionFeed {
     void this.#older?.want('all', () => false);
   }
 
-  /** Stops what a person waits for; what scrolling asked for goes on. */
+  /** Cancels what a person waits for; loads started by scrolling continue. */
   cancelLoading(): void {
     this.#goingToLine += 1;
     this.#older?.cancel(['line', 'all']);
   }
 
-  /** Loads until this line is there. False when there is no such line, or it was cancelled. */
+  /** Loads until this line is loaded. False when there is no such line, or it was cancelled. */
   async goToLine(line: number): Promise<boolean> {
     this.#goingToLine += 1;
     const mine = this.#goingToLine;
@@ -155,11 +164,12 @@ export class ExecutionFeed {
       if (load.state === 'loading' || !this.#older) {
         await this.#changed();
       } else if (first !== null && first <= line) {
-        // It is below what is loaded: it may be on its way, or be printed yet, which nobody waits for.
+        // It is below what is loaded: it may be in transit or be printed later; this does not wait
+        // for it.
         if (caughtUp) return false;
         await this.#changed();
       } else if (first === null && !caughtUp) {
-        // Nothing says yet whether the line is above or below.
+        // It is not known yet whether the line is above or below.
         await this.#changed();
       } else {
         const reached = () => (model.firstLine ?? Number.POSITIVE_INFINITY) <= line;
@@ -170,7 +180,10 @@ export class ExecutionFeed {
     return false;
   }
 
-  /** Reads the entries of the timeline from before what was loaded, and nothing else: the server filters. */
+  /**
+   * Reads the entries of the timeline from before what was loaded, and nothing else: the server
+   * filters.
+   */
   async loadHistory(): Promise<void> {
     const { history } = this.#snapshot;
     const older = this.#older;
@@ -202,7 +215,7 @@ export class ExecutionFeed {
     this.#listeners.clear();
   }
 
-  // ── opening ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── opening ────────────────────────────────────────────────────────────────────────────────────
 
   async #open(bounds: LogBounds, line: number | null): Promise<void> {
     const bottom = bottomOf(bounds);
@@ -226,7 +239,8 @@ export class ExecutionFeed {
     this.#onOlder();
     this.#opened += 1;
     const mine = this.#opened;
-    // The first state is told from inside the constructor, before there is a stream to compare with.
+    // The first state is reported from inside the constructor, before there is a stream to compare
+    // with.
     const guard =
       <T>(take: (value: T) => void) =>
       (value: T) => {
@@ -273,10 +287,11 @@ export class ExecutionFeed {
     }
   }
 
-  // ── what comes ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── events ────────────────────────────────────────────────────────────────────────────
 
   async #consume(stream: StreamLike): Promise<void> {
-    // A loop that has not yet heard of a failure goes on with the new connection; a second one beside it could overtake it.
+    // A loop that has not yet seen a failure continues with the new connection; a second loop could
+    // overtake it.
     if (this.#consuming === stream) return;
     this.#consuming = stream;
     try {
@@ -325,7 +340,8 @@ export class ExecutionFeed {
     if (code === 'log_replaced') this.#onReplaced();
     await this.refresh();
     const { facts } = this.#snapshot;
-    // Between the look at the log and the connection some of it expired. Nothing was shown yet, so the page just begins where the log does.
+    // Some of the log expired between the request for its bounds and the connection. Nothing was
+    // shown yet, so the page begins where the log begins.
     if (code !== 'offset_expired' || this.#replanned || this.#newest > (this.#older?.window.floor ?? 0) || !facts) return;
     this.#replanned = true;
     const { signal } = this.#life;
@@ -354,7 +370,7 @@ export class ExecutionFeed {
     });
   }
 
-  // ── the second source ─────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the second source ──────────────────────────────────────────────────────────────────────────
 
   async #refresh(): Promise<void> {
     const { client, session, execution: id } = this.#options;
@@ -380,7 +396,7 @@ export class ExecutionFeed {
     }
   }
 
-  // ── which log ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── which log ──────────────────────────────────────────────────────────────────────────────────
 
   /** F6. */
   async #read(asked: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage> {
@@ -399,7 +415,7 @@ export class ExecutionFeed {
     if (this.#snapshot.generation === undefined && generation !== undefined) this.#change({ generation });
   }
 
-  /** What was loaded stays readable, and nothing of the new log is mixed with it. */
+  /** What was loaded stays readable, and events of the new log are not mixed into it. */
   #onReplaced(): void {
     this.#stream?.close();
     this.#older?.cancel();
@@ -414,7 +430,10 @@ export class ExecutionFeed {
     if (stream?.status !== 'live' || overdue || execution.status === 'queued' || this.#isSilent(facts)) void this.refresh();
   }
 
-  /** Nothing came for two heartbeats: the wrapper may be frozen, which only the execution's `lastHeardAt` tells. */
+  /**
+   * No event for two heartbeats: the wrapper may be frozen, which only the execution's
+   * `lastHeardAt` shows.
+   */
   #isSilent({ wrapper, execution }: Facts): boolean {
     const now = this.#now();
     if (wrapper.state !== 'connected') return false;
@@ -425,10 +444,10 @@ export class ExecutionFeed {
     this.#quietSince = now;
     return true;
   }
-  /** A quiet wrapper was asked about since the last event. */
+  /** A quiet wrapper was checked since the last event. */
   #asked = false;
 
-  // ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── notifying ─────────────────────────────────────────────────────────────────────────
 
   #waiting: (() => void)[] = [];
 

@@ -1,4 +1,4 @@
-/** Who this run is, how it stands, and what can be done about it. Sticky, and short on a phone. */
+/** The run's name, its state, and its actions. Sticky, and short on a phone. */
 
 import type { ComponentChildren } from 'preact';
 import { silentForMs } from '../../../protocol/index.ts';
@@ -17,7 +17,7 @@ interface Props {
   actions: ComponentChildren;
   /** "Interrupting…" */
   progress: string | null;
-  /** It was deleted while it was watched: nothing of it goes on, and nobody knows more. */
+  /** It was deleted while it was watched: it does not continue, and no newer state exists. */
   gone: boolean;
   /** Newer runs that repeat this one. */
   reruns: readonly string[];
@@ -90,7 +90,7 @@ const WAS: Readonly<Record<Status, string>> = {
   interrupted: 'interrupted',
 };
 
-/** "running for 1m 36s": the verb says what is counted, and the count stops at the end. */
+/** "running for 1m 36s": the verb names what is counted, and the count stops at the end. */
 /** A connected wrapper that missed two heartbeats may be frozen, or its machine asleep. */
 function LastHeard({ execution }: Pick<Facts, 'execution'>) {
   const { lastHeardAt } = execution;

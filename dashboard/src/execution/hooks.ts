@@ -4,7 +4,10 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ExecutionFeed } from './feed.ts';
 import type { FeedSnapshot } from './feed-types.ts';
 
-/** The feed's newest snapshot, at most one rendering a frame: a replay changes it thousands of times. */
+/**
+ * The feed's latest snapshot, rendered at most once a frame: a replay changes it thousands of
+ * times.
+ */
 export function useSnapshot(feed: ExecutionFeed): FeedSnapshot {
   const [snapshot, setSnapshot] = useState(feed.snapshot);
   useEffect(() => {
@@ -13,7 +16,8 @@ export function useSnapshot(feed: ExecutionFeed): FeedSnapshot {
       timer = null;
       setSnapshot(feed.snapshot);
     };
-    // Not requestAnimationFrame: a page in the background gets none, and its title and its live region should still be right.
+    // Not requestAnimationFrame: it does not run in a background page, whose title and live region
+    // must still be right.
     const leave = feed.subscribe(() => {
       timer ??= setTimeout(render, 16);
     });
@@ -26,7 +30,7 @@ export function useSnapshot(feed: ExecutionFeed): FeedSnapshot {
   return snapshot;
 }
 
-/** One piece of work that the page does for a person: at most one at a time, cancelled with the page. */
+/** A task that the page runs for a person: at most one at a time, cancelled with the page. */
 export interface Work {
   readonly busy: boolean;
   readonly error: unknown;
@@ -70,7 +74,7 @@ export function useWork(): Work {
   );
 }
 
-/** Kept in the browser; a browser that keeps nothing gets the default each time. */
+/** Stored in the browser; without storage the default applies each time. */
 export function useKept(name: string, fallback: string): [string, (value: string) => void] {
   const [value, setValue] = useState(() => {
     try {

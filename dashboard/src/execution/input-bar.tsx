@@ -1,6 +1,7 @@
 /**
- * Text for the job's stdin. Shown only while the run takes any. Each text is sent once: an answer that was lost leaves it open whether the
- * job got it, and then that is said instead of sending it a second time.
+ * Text for the job's stdin. Shown only while the run accepts input. Each text is sent once: if the
+ * answer is lost, it is unknown whether the job got it, and the page says that instead of sending
+ * it again.
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -15,13 +16,13 @@ interface Sent {
   detail: string | null;
 }
 
-/** Enough to see what happened to the last ones. */
+/** Enough to see the results of the last ones. */
 const SHOWN_MAX = 3;
 
 interface Props {
   session: string;
   execution: string;
-  /** Given the function that moves the focus here. */
+  /** Gets the function that moves the focus here. */
   onReady(focus: () => void): void;
 }
 

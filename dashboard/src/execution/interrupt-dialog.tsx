@@ -1,4 +1,4 @@
-/** Asks before it stops somebody's job. */
+/** Confirms before it stops a job. */
 
 import { useState } from 'preact/hooks';
 import { Button, Dialog, duration } from '../ui/index.ts';

@@ -1,16 +1,16 @@
-/** What can be done to stop a run, and what is under way. Pure. */
+/** The actions that stop a run, and their state. Pure. */
 
 import { type Facts, isEnded } from './facts.ts';
 import { isTerminal } from './model.ts';
 
-/** What this page has asked for and not heard of yet. */
+/** Requests of this page without an answer yet. */
 export type Asked = 'nothing' | 'interrupt' | 'force';
 
 export interface InterruptView {
-  /** What the button does next; null when there is nothing left to ask for. */
+  /** The button's next action; null when no action is left. */
   next: 'interrupt' | 'force' | null;
   label: string;
-  /** What is under way, for the header. */
+  /** The pending action, for the header. */
   progress: string | null;
 }
 
@@ -26,7 +26,7 @@ export function interruptView(facts: Facts, asked: Asked): InterruptView {
   return { next: 'interrupt', label: execution.status === 'running' ? 'Interrupt' : 'Cancel', progress: null };
 }
 
-/** What the API's answer means to a person; null when the events will tell. */
+/** The API's answer as text; null when events will report the result. */
 export function interruptAnswer({ accepted, status }: { accepted: boolean; status: Facts['execution']['status'] }): string | null {
   if (accepted) return null;
   return isTerminal(status) ? `The run had already ended: ${status}.` : 'The run had already ended.';

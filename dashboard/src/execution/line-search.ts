@@ -1,15 +1,20 @@
 /**
- * Where in the log a line begins, found with few reads: events carry the number of the first line that begins in them (`data.line`), so a
- * page says on which side of it the line is. Pure: `(search, page) → search`, and `nextProbe` says where to read.
+ * Finds where in the log a line begins, with few reads: events carry the number of the first line
+ * that begins in them (`data.line`), so a page shows on which side of it the line is. Pure:
+ * `(search, page) → search`, and `nextProbe` returns where to read.
  *
  * S1  The event in which the line begins has an offset in (low, high], or is `best`.
- * S2  Every page makes that interval smaller, or the scan that it belongs to longer; so the search ends.
+ * S2  Every page makes that interval smaller, or the scan that it belongs to longer; so the search
+ *     terminates.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
 import type { EventPage } from './log-window.ts';
 
-/** Interpolation needs three or four reads, bisection of a thousand pages ten. More means that the numbers make no sense. */
+/**
+ * Interpolation needs three or four reads, bisection of a thousand pages ten. More means that the
+ * numbers are inconsistent.
+ */
 const PROBES_MAX = 40;
 
 export interface LineSearch {
@@ -18,10 +23,10 @@ export interface LineSearch {
   readonly high: number;
   /** Newest offset known to begin a line at or before the target. */
   readonly best: number | null;
-  /** Known lines at the two ends, for a good guess. */
+  /** Known lines at the two ends, for interpolation. */
   readonly lowLine: number;
   readonly highLine: number | null;
-  /** Begin of a stretch without any number that is being read through. */
+  /** Begin of a stretch without any number that is being scanned. */
   readonly scan: { from: number; next: number } | null;
   /** Offsets of the last page. */
   readonly pageSpan: number;
@@ -29,7 +34,10 @@ export interface LineSearch {
   readonly outcome: SearchOutcome | null;
 }
 
-/** `after`: read the log from there. `unnumbered`: the wrapper does not number its lines, so they have to be counted from the start. */
+/**
+ * `after`: read the log from there. `unnumbered`: the wrapper does not number its lines, so they
+ * have to be counted from the start.
+ */
 export type SearchOutcome = { kind: 'found'; after: number } | { kind: 'unnumbered' };
 
 export const beginSearch = (target: number, bottom: number, newest: number): LineSearch => ({
@@ -45,23 +53,23 @@ export const beginSearch = (target: number, bottom: number, newest: number): Lin
   outcome: newest <= bottom ? { kind: 'unnumbered' } : null,
 });
 
-/** The number of the first line that begins in this event, when it says so. */
+/** The number of the first line that begins in this event, if it has one. */
 export function lineOf({ type, data }: LoggedEvent): number | null {
   const line = type === 'output' ? data.line : undefined;
   return Number.isSafeInteger(line) && (line as number) >= 1 ? (line as number) : null;
 }
 
-/** The place to read a page after, or null when the search is over. */
+/** The offset to read a page after, or null when the search is over. */
 export function nextProbe(search: LineSearch): number | null {
   const { low, high, scan, probes, pageSpan, target, lowLine, highLine, outcome } = search;
   if (outcome) return null;
   if (scan) return scan.next;
-  // The first page tells whether lines are numbered at all, and how many offsets a page has.
+  // The first page shows whether lines are numbered, and how many offsets a page has.
   if (probes === 0) return low;
   const last = Math.max(low, high - 1);
-  // The page at the end tells the highest number.
+  // The page at the end shows the highest number.
   if (highLine === null) return clamp(high - Math.max(1, pageSpan), low, last);
-  // Lines are spread unevenly at worst; every third step halves whatever the guesses leave.
+  // For unevenly spread lines, every third step halves the interval.
   const share = probes % 3 === 0 ? 0.5 : (target - lowLine) / Math.max(1, highLine - lowLine);
   return clamp(Math.floor(low + (high - low) * share - pageSpan / 2), low, last);
 }

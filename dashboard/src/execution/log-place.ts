@@ -1,4 +1,7 @@
-/** Where to begin reading: the bounds of a run's log, and the place of a line in it. Asks; what the answers mean is in `log-window` and `line-search`. */
+/**
+ * Where to begin reading: the bounds of a run's log, and the position of a line in it. It sends the
+ * requests; `log-window` and `line-search` interpret the answers.
+ */
 
 import type { EventPage, ReadEventsOptions } from '../../../client/index.ts';
 import { beginSearch, nextProbe, takeProbe } from './line-search.ts';
@@ -6,15 +9,15 @@ import { bottomOf, type LogBounds, newestOf, TAIL_OFFSETS, tailAfter } from './l
 import type { Execution, SessionSummary } from './model.ts';
 import { earliestOf } from './older.ts';
 
-/** Lines above one that was linked to, so that it is read in its context. */
+/** Lines above a linked line, so that it is shown in its context. */
 const CONTEXT_OFFSETS = 200;
 
 /** Reads a page of the log of one run. */
 export type ReadLog = (asked: Omit<ReadEventsOptions, 'execution'>) => Promise<EventPage>;
 
 /**
- * Who may read one run only does not get the session's summary. The head is then known from where the log's end is, and the oldest offset is
- * taken to be the first until a read is refused for it.
+ * A credential for one run does not get the session's summary. The head is then read from the end
+ * of the log, and the oldest offset is assumed to be the first until a read is refused for it.
  */
 export async function boundsOf(
   read: ReadLog,
@@ -27,13 +30,16 @@ export async function boundsOf(
   return { firstOffset, lastOffset, earliest: 1, head };
 }
 
-/** The same bounds, after a read was refused because something of the run has expired. */
+/** The same bounds, after a read was refused because a part of the run has expired. */
 export async function afterLoss(read: ReadLog, bounds: LogBounds, signal: AbortSignal): Promise<LogBounds> {
   const earliest = earliestOf(await refusalOf(read, Math.max(1, bounds.firstOffset - 1), signal));
   return { ...bounds, earliest: Math.max(earliest ?? 1, bounds.earliest) };
 }
 
-/** Near the tail, or, for a line that lies far above it, near the line. `onSearch` is called when that takes a search. */
+/**
+ * Near the tail, or, for a line that is far above it, near the line. `onSearch` is called when that
+ * takes a search.
+ */
 export async function placeOf(
   read: ReadLog,
   line: number | null,
@@ -43,7 +49,7 @@ export async function placeOf(
 ): Promise<number> {
   const tail = tailAfter(bounds);
   const bottom = bottomOf(bounds);
-  // What fits a few pages is loaded upwards in less time than a search takes.
+  // A distance of a few pages is loaded upwards faster than a search finds it.
   if (line === null || tail - bottom <= 2 * TAIL_OFFSETS) return tail;
   onSearch();
   try {
@@ -54,12 +60,12 @@ export async function placeOf(
     if (search.outcome?.kind !== 'found') return bottom;
     return Math.max(bottom, Math.min(tail, search.outcome.after - CONTEXT_OFFSETS));
   } catch {
-    // The line is then looked for by loading upwards.
+    // The line is then found by loading upwards.
     return tail;
   }
 }
 
-/** Why the log can not be read after this offset; null when it can. */
+/** Why the log cannot be read after this offset; null when it can. */
 async function refusalOf(read: ReadLog, after: number, signal: AbortSignal): Promise<unknown> {
   try {
     await read({ after, limit: 1, signal });

@@ -1,24 +1,32 @@
 /**
- * Which part of a run's log is loaded, and how it grows upwards. Pure: the reading is done by `older.ts`.
+ * Which part of a run's log is loaded, and how it grows upwards. Pure: `history-loader.ts` does the
+ * reading.
  *
- * Offsets count a whole session, so the offsets of one run have holes, and a run may be followed by others: its newest offset is not the
- * session's. The Durable Streams route reads forward only. Older events are therefore read as a range that ends exactly at what is loaded.
+ * Offsets count a whole session, so the offsets of one run have holes, and other runs may follow: a
+ * run's newest offset is not the session's. The Durable Streams route reads forward only. Older
+ * events are therefore read as a range that ends exactly at what is loaded.
  *
- * W1  Everything of the run in (floor, newest] is loaded; nothing below floor is. `floor` only ever goes down.
- * W2  A range is handed on when all of it was read, never in part: no gap and no repeat whatever is cut between two pages.
- * W3  `bottom` is the place below which nothing of the run is kept; it goes up when events expire meanwhile.
+ * W1  Every event of the run in (floor, newest] is loaded; no event below floor is. `floor` only
+ *     decreases.
+ * W2  A range is handed on when it was read completely, never in part: no gap and no repeat,
+ *     whatever fails between two pages.
+ * W3  `bottom` is the offset below which no event of the run is kept; it increases when events
+ *     expire.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
 
-/** Opened near the tail: enough for a full screen many times over, and one page of about 1 MiB in common runs. */
+/** Initial window near the tail: many screens, and one page of about 1 MiB in common runs. */
 export const TAIL_OFFSETS = 1000;
 
 const SPAN_FIRST = 1000;
 const SPAN_MIN = 50;
-/** A range may be this large only after smaller ones held nothing: the run waited while others of its session wrote. */
+/**
+ * A range may be this large only after smaller ones were empty: the run waited while others of its
+ * session wrote.
+ */
 const SPAN_MAX = 4_000_000;
-/** A range that took more pages than this was too large: what it holds appears only when all of it is there. */
+/** A range with more pages than this was too large: its events appear only when it is complete. */
 const PAGES_WANTED_MAX = 2;
 
 export interface LogBounds {
@@ -30,7 +38,7 @@ export interface LogBounds {
   head: number;
 }
 
-/** Whatever is kept of the run has an offset above this. */
+/** Every kept event of the run has an offset above this. */
 export const bottomOf = ({ firstOffset, earliest }: Pick<LogBounds, 'firstOffset' | 'earliest'>): number =>
   Math.max(firstOffset, earliest, 1) - 1;
 
@@ -62,7 +70,7 @@ export interface OlderRange {
   readonly until: number;
 }
 
-/** The range right below what is loaded, or null when there is nothing older. */
+/** The range right below what is loaded, or null when there are no older events. */
 export function nextRange(window: LogWindow): OlderRange | null {
   if (atBottom(window)) return null;
   return { after: Math.max(window.bottom, window.floor - window.span), until: window.floor };
@@ -85,13 +93,13 @@ export interface EventPage {
   closed: boolean;
 }
 
-/** A page, cut to the range: read forward, it may go past what is loaded already. */
+/** A page, cut to the range: reading forward may pass what is loaded already. */
 export function takePage(read: RangeRead, page: EventPage): RangeRead {
   const { until } = read.range;
   const fresh = page.events.filter(({ offset }) => offset > read.next && offset <= until);
   const last = page.events.at(-1)?.offset ?? 0;
   const reached = page.upToDate || page.closed ? until : Math.max(page.next, last);
-  // A page that brings nothing and goes nowhere would be asked for again for ever.
+  // A page without events or progress would be requested forever.
   if (reached <= read.next) throw new Error(`the log could not be read past offset ${read.next}`);
   return { ...read, next: Math.min(reached, until), events: [...read.events, ...fresh], pages: read.pages + 1 };
 }
@@ -108,7 +116,9 @@ function nextSpan(span: number, events: number, pages: number): number {
   return Math.round(Math.min(SPAN_MAX, Math.max(SPAN_MIN, wanted)));
 }
 
-/** W3: the log begins at `earliest` now. A range that began below it is to be read again, from there. */
+/**
+ * W3: the log now begins at `earliest`. A range that began below it must be read again, from there.
+ */
 export const afterExpiry = (window: LogWindow, earliest: number): LogWindow => ({
   ...window,
   bottom: Math.max(window.bottom, earliest - 1),

@@ -1,4 +1,7 @@
-/** What a person should know before reading on: how it ended, what is missing, what is being waited for. */
+/**
+ * What a person should know before reading on: how the run ended, what is missing, what it waits
+ * for.
+ */
 
 import { Button, count, useNow, wholeSeconds } from '../ui/index.ts';
 import type { Facts } from './facts.ts';
@@ -13,7 +16,7 @@ interface Props {
   snapshot: FeedSnapshot;
   facts: Facts;
   onReconnect(): void;
-  /** Begins with what there is now. */
+  /** Begins with the current state. */
   onRestart(): void;
   onCancelLoading(): void;
   onRetryOlder(): void;
@@ -89,7 +92,10 @@ export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoadi
   );
 }
 
-/** The job may well go on: only the connection to it is gone, and there is a moment at which that becomes final. */
+/**
+ * The job may still run: only the connection to it is lost, and there is a time at which that
+ * becomes final.
+ */
 function Disconnected({ facts }: { facts: Facts }) {
   const now = useNow(true);
   const { graceUntil, since, reason } = facts.wrapper;

@@ -1,10 +1,12 @@
 /**
  * Loads older events, upwards from what is loaded: the loop around `log-window.ts`.
  *
- * Owns the window and who wants more of it. One loop reads, for as long as a wish is open; wishes differ only in when they are content.
+ * Owns the window and the pending loads. One loop reads while a load is pending; loads differ only
+ * in when they are satisfied.
  *
- * O1  One range at a time, prepended whole (W2), before the next is asked for.
- * O2  A wish is settled once: content, at the start of the log, cancelled, or failed. Cancelling the last one ends the read under way.
+ * O1  One range at a time, prepended whole (W2), before the next is requested.
+ * O2  A load is settled once: satisfied, at the start of the log, cancelled, or failed. Cancelling
+ *     the last one aborts the current read.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
@@ -27,9 +29,9 @@ export type WishOutcome = 'content' | 'at_start' | 'cancelled' | 'failed';
 
 export interface OlderView {
   readonly state: 'none' | 'available' | 'loading';
-  /** What a person waits for; null for the page that scrolling asks for. */
+  /** What a person waits for; null for a page that scrolling requested. */
   readonly goal: 'line' | 'all' | null;
-  /** Share of the log that is loaded by now, 0 to 1. */
+  /** Share of the log that is loaded, 0 to 1. */
   readonly share: number;
   readonly error: unknown;
 }
@@ -81,7 +83,7 @@ export class OlderLoader {
     };
   }
 
-  /** `content` is asked after every range, with the number of events that it brought. */
+  /** `content` is called after every range, with its number of events. */
   want(kind: WishKind, content: (gained: number) => boolean): Promise<WishOutcome> {
     if (atBottom(this.#window)) return Promise.resolve('at_start');
     return new Promise((settle) => {
@@ -92,7 +94,10 @@ export class OlderLoader {
     });
   }
 
-  /** Scrolling came near the top: one range with something in it. Asking again meanwhile asks for nothing more. */
+  /**
+   * Scrolling came near the top: loads one range with events. A second call meanwhile loads no
+   * more.
+   */
   page(): Promise<WishOutcome> {
     if (this.#wishes.some(({ kind }) => kind === 'page')) return Promise.resolve('content');
     return this.want('page', (gained) => gained > 0);
@@ -127,12 +132,15 @@ export class OlderLoader {
     } finally {
       this.#reading = null;
       this.#port.onChange();
-      // A wish that came while the last read was being given up.
+      // A load that was added while the last read was being aborted.
       if (this.#wishes.length > 0) void this.#run();
     }
   }
 
-  /** All of a range, or null when the log begins further up by now and the range must be chosen anew. */
+  /**
+   * A complete range, or null when the log now begins further up and the range must be chosen
+   * again.
+   */
   async #read(range: OlderRange, signal: AbortSignal): Promise<RangeRead | null> {
     let read = beginRead(range);
     while (!isComplete(read)) {
@@ -142,7 +150,7 @@ export class OlderLoader {
         read = takePage(read, page);
       } catch (error) {
         const earliest = earliestOf(error);
-        // W3; an answer that changes nothing would be asked for again for ever.
+        // W3; an answer that changes nothing would be requested forever.
         if (signal.aborted || earliest === null || earliest - 1 <= this.#window.bottom) throw error;
         this.#window = afterExpiry(this.#window, earliest);
         this.#port.onChange();
@@ -159,7 +167,7 @@ export class OlderLoader {
   }
 }
 
-/** `earliest` of an `offset_expired` answer, else null. */
+/** `earliest` of an `offset_expired` answer, otherwise null. */
 export function earliestOf(error: unknown): number | null {
   const { code, facts } = (error ?? {}) as { code?: unknown; facts?: { earliest?: unknown } };
   return code === 'offset_expired' && Number.isSafeInteger(facts?.earliest) ? (facts?.earliest as number) : null;

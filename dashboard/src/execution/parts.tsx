@@ -1,4 +1,4 @@
-/** Small parts of this page. */
+/** Small components of this page. */
 
 import type { ComponentChildren } from 'preact';
 import { clock, dateTime } from '../ui/index.ts';
@@ -6,7 +6,7 @@ import { clock, dateTime } from '../ui/index.ts';
 /** `14:03:07`, local. */
 export const timeOfDay = (at: number): string => clock(at).slice(0, 8);
 
-/** An absolute moment, with the whole date on hover and for machines. */
+/** An absolute time, with the whole date on hover and for machines. */
 export function Moment({ at, text }: { at: number; text: string }) {
   const date = new Date(at);
   return (
@@ -38,7 +38,10 @@ export function Notice({
   );
 }
 
-/** A labelled field of a form: the label is the control's name, the hint and the error its description. */
+/**
+ * A labelled field of a form: the label is the control's name, the hint and the error its
+ * description.
+ */
 export function Field({
   id,
   label,

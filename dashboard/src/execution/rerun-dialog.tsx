@@ -1,4 +1,4 @@
-/** The same again, or nearly: everything that is kept of a run can be changed before it is started anew. */
+/** Starts a run again: everything that is stored of a run can be changed before it is started. */
 
 import { useEffect, useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';
@@ -35,7 +35,7 @@ const formOf = ({ command, cwd, labels, id }: Execution): Form => ({
 
 export type RerunErrors = Partial<Record<keyof Form, string>>;
 
-/** The request that the form asks for, or what is wrong with it. Pure. */
+/** The request that the form describes, or its error. Pure. */
 export function rerunRequest(
   execution: Execution,
   form: Form,
@@ -90,7 +90,7 @@ export function RerunDialog({ execution, open, onClose }: Props) {
     setOnBusy('queue');
     work.clear();
     const control = new AbortController();
-    // Whether the choice has to be offered. If this is not known, the answer to the start will tell.
+    // Whether to offer the choice. If this is unknown, the answer to the start decides.
     client.session(session, { signal: control.signal }).then(
       (summary) => setActive(summary.active),
       () => setActive(null),

@@ -1,4 +1,4 @@
-/** A link that lets anybody who has it read this run for a while, and nothing else. */
+/** A link that lets anyone who has it read this run, and nothing else, for a limited time. */
 
 import { useEffect, useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';

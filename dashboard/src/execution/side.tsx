@@ -1,4 +1,4 @@
-/** The panel beside the log (below it on a phone): timeline or details, one at a time. */
+/** The panel next to the log (below it on a phone): timeline or details, one at a time. */
 
 import type { ComponentChildren } from 'preact';
 import { useRef } from 'preact/hooks';
@@ -42,7 +42,8 @@ export function Side({ tab, onTab, children }: { tab: SideTab; onTab(tab: SideTa
           </button>
         ))}
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable by keyboard. */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a box that scrolls must be reachable by
+          keyboard. */}
       <div class="exec-side-panel" role="tabpanel" id="exec-side-panel" aria-labelledby={`exec-tab-${tab}`} tabIndex={0}>
         {children}
       </div>

@@ -1,4 +1,4 @@
-/** The page's own connection, as a person sees it. Pure: `(state, since, now) → view`. */
+/** The page's own connection as text for a person. Pure: `(state, since, now) → view`. */
 
 import type { StreamState } from '../../../client/index.ts';
 
@@ -6,13 +6,13 @@ export interface StreamView {
   kind: 'connecting' | 'catching-up' | 'live' | 'reconnecting' | 'refreshing' | 'paused' | 'ended' | 'failed' | 'closed';
   tone: 'ok' | 'info' | 'warn' | 'danger' | 'muted';
   label: string;
-  /** What ticks, or says more. Not announced: only a change of `label` is news to a screen reader. */
+  /** A counter or detail. Not announced: only a change of `label` is news for a screen reader. */
   detail: string | null;
-  /** Whether a Reconnect button makes sense. */
+  /** Whether a Reconnect button is useful. */
   canReconnect: boolean;
 }
 
-/** `since`: when it came into this state. */
+/** `since`: when this state began. */
 export function streamView(state: StreamState | null, since: number, now: number): StreamView {
   if (!state) return view('connecting', 'info', 'Connecting');
   switch (state.status) {

@@ -1,4 +1,4 @@
-/** What happened to the run, oldest first, with the newest progress as a bar. */
+/** What happened to the run, oldest first, with the latest progress as a bar. */
 
 import { Button } from '../ui/index.ts';
 import type { Facts, Progress } from './facts.ts';

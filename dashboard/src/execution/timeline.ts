@@ -1,8 +1,9 @@
 /**
- * The timeline of a run: what happened to it, without what it printed. Entries come from events; the moments that the execution object knows
- * stand in for events that are not loaded. Pure.
+ * The timeline of a run: what happened to it, without its output. Entries come from events; times
+ * in the execution object replace events that are not loaded. Pure.
  *
- * T1  One entry per offset, in the order of offsets, whichever way an event came: live, from older pages, or from a read of the whole history.
+ * T1  One entry per offset, in the order of offsets, however an event arrived: live, from older
+ *     pages, or from a read of the whole history.
  * T2  Bounded: a job that reports progress every second for a day is one bar, not 86,400 entries.
  */
 
@@ -22,7 +23,7 @@ export interface Lost {
 export type EntryKind = 'lifecycle' | 'connection' | 'progress' | 'status' | 'error' | 'gap' | 'interrupt';
 
 export interface TimelineEntry {
-  /** Null for a moment that only the execution object told. */
+  /** Null for a time that only the execution object has. */
   readonly offset: number | null;
   readonly at: number;
   readonly type: string;
@@ -30,22 +31,25 @@ export interface TimelineEntry {
   readonly tone: Tone;
   readonly title: string;
   readonly detail: string | null;
-  /** Events and bytes that the log says it lacks. */
+  /** Events and bytes that the log reports as missing. */
   readonly lost: Lost | null;
 }
 
 export interface Timeline {
   readonly entries: readonly TimelineEntry[];
-  /** Entries that were left out, all older than the ones that are kept. */
+  /** Omitted entries, all older than the kept ones. */
   readonly dropped: number;
 }
 
 export const EMPTY_TIMELINE: Timeline = { entries: [], dropped: 0 };
 
-/** More than anybody reads; what was dropped is said. */
+/** More than anyone reads; the number of dropped entries is shown. */
 export const TIMELINE_ENTRIES_MAX = 1000;
 
-/** Types that make an entry: what a read of the whole history asks for. `progress` is left to the bar. */
+/**
+ * Types that create an entry: the filter of a read of the whole history. `progress` is shown by the
+ * bar.
+ */
 export const TIMELINE_TYPES = [
   'execution_queued',
   'execution_pending',
@@ -79,14 +83,14 @@ export function withEntries(timeline: Timeline, added: readonly TimelineEntry[])
   return { entries: over > 0 ? folded.slice(over) : folded, dropped: timeline.dropped + over };
 }
 
-/** T2: of progress in a row the newest stands for all. */
+/** T2: of consecutive progress the latest stands for all. */
 function foldProgress(entries: readonly TimelineEntry[]): TimelineEntry[] {
   return entries.filter((entry, index) => !(entry.kind === 'progress' && entries[index + 1]?.kind === 'progress'));
 }
 
 /**
- * The moments that the execution object knows and no entry shows yet, put where they belong. `complete`: every event of the run is in the
- * timeline, so there is nothing to fill in.
+ * The times in the execution object that no entry shows yet, in their places. `complete`: every
+ * event of the run is in the timeline, so nothing is filled in.
  */
 export function timelineOf(timeline: Timeline, execution: Execution): TimelineEntry[] {
   const types = new Set(timeline.entries.map(({ type }) => type));
@@ -108,7 +112,8 @@ export function timelineOf(timeline: Timeline, execution: Execution): TimelineEn
     const last = before.pop();
     if (last) after.push(last);
   }
-  // Offsets are the order. Moments without one are older than everything that is loaded, but for the end.
+  // Entries are ordered by offset. Times without one are older than everything loaded, except for
+  // the end.
   return [...before, ...timeline.entries, ...after];
 }
 
@@ -116,7 +121,10 @@ function verdictData({ code, error, exitCode, signal, reason, forced }: Executio
   return type.startsWith('execution_') ? { code, error, exitCode, signal, reason, forced } : {};
 }
 
-/** The entry that an event makes, or null for output, agent events and types that say nothing about the run as a whole. */
+/**
+ * The entry of an event, or null for output, agent events and types that say nothing about the run
+ * as a whole.
+ */
 export function timelineEntry({ offset, type, at, data }: LoggedEvent): TimelineEntry | null {
   const make = (kind: EntryKind, tone: Tone, title: string, detail: string | null = null): TimelineEntry => ({
     offset,

@@ -1,4 +1,4 @@
-/** What stands in the place of the whole page while there is no run to show. */
+/** Shown in place of the whole page while there is no run to show. */
 
 import { useApp } from '../app/context.ts';
 import { sessionPath } from '../app/router.ts';

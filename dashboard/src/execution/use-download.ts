@@ -1,4 +1,7 @@
-/** The browser's side of a download: saving a blob, or handing an address to the browser's own download. */
+/**
+ * The browser's side of a download: saves a blob, or passes an address to the browser's own
+ * download.
+ */
 
 import { useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';

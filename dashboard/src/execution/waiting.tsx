@@ -1,6 +1,6 @@
 /**
- * What is being waited for while the log has nothing of the job itself: its turn, its wrapper, its first line. It lies over the empty part of
- * the log, so that nothing moves when it goes.
+ * What the run waits for while the log has no line of the job: its turn, its wrapper, its first
+ * line. It covers the empty part of the log, so that nothing moves when it disappears.
  */
 
 import { executionPath } from '../app/router.ts';
@@ -9,7 +9,7 @@ import { type Facts, isEnded } from './facts.ts';
 import type { FeedSnapshot } from './feed-types.ts';
 import { Moment, Notice, timeOfDay } from './parts.tsx';
 
-/** So many lines leave room below them, wrapped on a phone, too. */
+/** This many lines leave space below them, also when wrapped on a phone. */
 const LINES_MAX = 8;
 
 export function Waiting({ snapshot, facts, lines }: { snapshot: FeedSnapshot; facts: Facts; lines: number }) {

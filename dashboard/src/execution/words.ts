@@ -1,4 +1,4 @@
-/** What a person is told: failures, verdicts, refusals. Pure. */
+/** Text for a person: failures, verdicts, refusals. Pure. */
 
 import { statusKind, statusWord } from '../ui/index.ts';
 import type { Execution } from './model.ts';
@@ -8,7 +8,10 @@ export interface FailureWords {
   meaning: string;
 }
 
-/** Every failure code that the coordinator itself gives, in one sentence each. Others are the caller's own (`fail`). */
+/**
+ * One sentence for every failure code of the coordinator. Other codes are the caller's own
+ * (`fail`).
+ */
 const FAILURES: Readonly<Record<string, FailureWords>> = {
   wrapper_disconnected: {
     title: 'The wrapper was lost',
@@ -78,14 +81,14 @@ export function exitWords(exitCode: unknown, signal: unknown): string | null {
   return typeof exitCode === 'number' ? `exit code ${exitCode}` : null;
 }
 
-/** How an end came about, for the box below the header; null when there is nothing to explain. */
+/** How an end came about, for the box below the header; null without an explanation. */
 export function outcomeOf(
   execution: Execution,
 ): { tone: 'danger' | 'warn'; title: string; meaning: string; facts: string[] } | null {
   const { status, code, error, reason, exitCode, signal, forced } = execution;
   const said = [
     error ?? null,
-    // The message of this one says it already.
+    // The message of this one already says it.
     code === 'exit_nonzero' && error ? null : exitWords(exitCode, signal),
     reason ? `reason: ${reason.replaceAll('_', ' ')}` : null,
     code ? `code: ${code}` : null,
@@ -110,7 +113,7 @@ export function outcomeOf(
   return null;
 }
 
-/** An error of the API in words for a person; the machine's word stays visible behind it. */
+/** An error of the API as text; the machine-readable code stays visible after it. */
 export function errorWords(error: unknown): string {
   const { code, message, facts } = (error ?? {}) as { code?: unknown; message?: unknown; facts?: Record<string, unknown> };
   switch (code) {
@@ -144,7 +147,7 @@ export function errorWords(error: unknown): string {
   }
 }
 
-/** The status in one word, as the badge has it. */
+/** The status in one word, as in the badge. */
 export const statusWords = ({
   execution: { status },
   wrapper,

@@ -1,10 +1,13 @@
 /**
- * Lines made of consecutive events. The log is a block; older events are made into a block of their own, which then takes in the log.
+ * Lines made of consecutive events. The log is a block; older events are made into a block of their
+ * own, which then absorbs the log.
  *
- *   B1  A line stands where it began. Text that goes on with a `partial` line is put behind it, whatever came between.
- *   B2  Joining two blocks gives the block that all their events would have given. The first line of a stream in the newer block is the end of
- *       the line that the older one left open, if it left one open.
- *   B3  A line's number is what its event said (`line`), else one more than the line before.
+ *   B1  A line stays where it began. Text that continues a `partial` line is appended to it,
+ *       whatever came between.
+ *   B2  Joining two blocks gives the block that all their events would have given. The first line
+ *       of a stream in the newer block is the end of the line that the older one left open, if
+ *       there is one.
+ *   B3  A line's number is the one in its event (`line`), otherwise one more than the line before.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
@@ -16,24 +19,30 @@ interface LineRef {
   index: number;
 }
 
-/** What a stream looks like from outside the block. */
+/** The state of a stream at the ends of the block. */
 interface Ends {
   /** The first line of the stream: it may be the end of one that began before this block. */
   head: LineRef | null;
-  /** An event without text has ended, before any line, the line that may have been open. */
+  /** An event without text has ended the possibly open line before any line began. */
   closed: boolean;
-  /** The line that the next text of this stream goes on with. */
+  /** The line that the next text of this stream continues. */
   open: LineRef | null;
 }
 
-/** A first line whose beginning is not known: the next number tells whether it began a line or ended one. */
+/**
+ * A first line whose beginning is unknown: the next number shows whether it began a line or ended
+ * one.
+ */
 interface Unsure {
   chunk: Chunk;
   rank: number;
   assumed: number;
 }
 
-/** Past this length a line keeps only what it still shows: a progress bar of a day overwrites itself a hundred thousand times. */
+/**
+ * Beyond this length a line keeps only what it still shows: a progress bar overwrites itself a
+ * hundred thousand times a day.
+ */
 export const OVERWRITTEN_CHARS_MAX = 1024 * 1024;
 
 const ends = (): Ends => ({ head: null, closed: false, open: null });
@@ -130,8 +139,9 @@ export class Block {
   }
 
   /**
-   * B2: takes in the block that follows this one. Gives the ids of the newer block's lines that turned out to be ends of older ones, each as the
-   * ids were when it was removed: the ids of what stood before it in that block have risen by one.
+   * B2: absorbs the following block. Returns the ids of the newer block's lines that were ends of
+   * older ones, each as the ids were when it was removed: the ids of the lines before it in that
+   * block have risen by one.
    */
   absorb(newer: Block): number[] {
     const removed: number[] = [];
@@ -161,7 +171,7 @@ export class Block {
     return removed;
   }
 
-  /** Removes the first line of a stream, and mends whatever points behind it. */
+  /** Removes the first line of a stream, and adjusts the indexes of the lines after it. */
   #cutHead({ chunk, index }: LineRef): string {
     const rank = chunk.rank(index);
     const isHead = (at: Unsure | { chunk: Chunk; rank: number } | null) => at !== null && at.chunk === chunk && at.rank === rank;
@@ -181,7 +191,10 @@ export class Block {
   }
 }
 
-/** Where the text begins that a line with carriage returns still shows: behind the last one that text follows. */
+/**
+ * Where the visible text of a line with carriage returns begins: after the last one that is
+ * followed by text.
+ */
 export function lastOverwrite(line: string): number {
   let end = line.length;
   while (end > 0 && line.charCodeAt(end - 1) === 13) end--;

@@ -1,8 +1,10 @@
 /**
- * Colours go on from line to line within a stream, as in a terminal: a stack trace that is made red once is red to its end.
+ * Colours continue from line to line within a stream, as in a terminal: a stack trace that is made
+ * red once is red to its end.
  *
- * Nothing is parsed when lines come in. When a line is shown, the style before its chunk is found by going through the chunks before it, at most
- * LOOK_BACK of them, and is remembered per chunk. A colour that was set further back than that and never reset is not seen.
+ * Incoming lines are not parsed. When a line is shown, the style before its chunk is found by
+ * scanning the chunks before it, at most LOOK_BACK of them, and is cached per chunk. A colour that
+ * was set further back than that and never reset is missed.
  */
 
 import { type Chunk, STDERR } from './chunk.ts';
@@ -12,7 +14,7 @@ import { PLAIN, type Style } from './style.ts';
 
 /** 16 chunks of 64 Ki characters: some milliseconds of scanning at worst, once. */
 const LOOK_BACK = 16;
-/** Shown lines that are kept. A view shows some hundred. */
+/** Cached lines. A view shows a few hundred. */
 const LINES_KEPT = 1000;
 
 type Styles = readonly [Style, Style];
@@ -24,14 +26,14 @@ export class ShownLines {
   #lines = new Map<string, ShownLine>();
   #chunkIds = new WeakMap<Chunk, number>();
   #nextChunkId = 0;
-  /** Where the last look stopped: lines are mostly shown one after another. */
+  /** Where the last lookup stopped: lines are mostly shown in order. */
   #resume: { chunk: Chunk; version: number; index: number; styles: Styles } | null = null;
 
   constructor(model: LogModel) {
     this.#model = model;
   }
 
-  /** The line as it is shown, parsed once for as long as it and what stands before it stay the same. */
+  /** The line as it is shown, parsed once while it and everything before it stay the same. */
   get({ chunk, index }: Place): ShownLine {
     if (this.#prepends !== this.#model.prepends) {
       this.#prepends = this.#model.prepends;
@@ -93,7 +95,10 @@ export class ShownLines {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const ESCAPES = /[\u001b\u009b]/g;
 
-/** Styles of the two streams behind the lines `from` to `to`. Only lines with an escape sequence are looked at. */
+/**
+ * Styles of the two streams after the lines `from` to `to`. Only lines with an escape sequence are
+ * scanned.
+ */
 function within(chunk: Chunk, from: number, to: number, before: Styles): Styles {
   const styles: [Style, Style] = [before[0], before[1]];
   const apply = (index: number): void => {

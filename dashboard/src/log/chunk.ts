@@ -1,9 +1,11 @@
 /**
- * A run of neighbouring lines: one string with the texts end to end, and one typed array for each fact of a line. No object per line:
- * a million lines are a few hundred chunks, 21 bytes of facts for each line, and the text itself.
+ * A run of neighbouring lines: one string with the texts end to end, and one typed array for each
+ * fact of a line. No object per line: a million lines are a few hundred chunks, 21 bytes of facts
+ * per line, and the text itself.
  *
- * Every change raises `version`. Whatever is derived from a chunk (rows of a filter, matches of a search, parsed lines) is kept beside the
- * version it was made of, so an old chunk is never looked at again and a changed one is simply done anew.
+ * Every change raises `version`. Everything derived from a chunk (rows of a filter, matches of a
+ * search, parsed lines) is stored with the version that it was made from. So an unchanged chunk is
+ * never scanned again, and a changed one is recomputed.
  */
 
 export const STDOUT = 0;
@@ -16,11 +18,14 @@ export type OutputKind = typeof STDOUT | typeof STDERR;
 export const KINDS = ['stdout', 'stderr', 'agent', 'status'] as const;
 export type KindName = (typeof KINDS)[number];
 
-/** A chunk takes no more lines past either bound: small enough to search or filter in well under a millisecond, large enough to be few. */
+/**
+ * A chunk accepts no more lines beyond either bound: small enough to search or filter in well under
+ * a millisecond, large enough to be few.
+ */
 export const CHUNK_LINES_MAX = 4096;
 export const CHUNK_CHARS_MAX = 64 * 1024;
 
-/** Decoded texts that are kept: those of a view, and some around it. */
+/** Cached decoded texts: those of a view, and some around it. */
 const DECODED_MAX = 32;
 const decoded = new Map<Chunk, string>();
 const utf8 = new TextEncoder();
@@ -30,18 +35,22 @@ const fromUtf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 const NOT_LATIN1 = /[^\u0000-\u00ff]/;
 
 export class Chunk {
-  /** Id of the first line; see the model for what an id is. */
+  /** Id of the first line; see the model for the meaning of an id. */
   first = 0;
   version = 0;
   /** Number of the first output line, once known. */
   firstNumber: number | null = null;
-  /** Where an event said another number than counting gives (lines were lost in between): rank among the output lines → number. */
+  /**
+   * Where an event had another number than counting gives (lines were lost in between): rank among
+   * the output lines → number.
+   */
   readonly numberAt = new Map<number, number>();
   /** Null while packed. */
   #text: string | null = '';
   /**
-   * The text in UTF-8. One arrow or emoji makes an engine keep a whole string in two bytes for each character; packed, the rest of it stays at
-   * one. A lone surrogate becomes U+FFFD, as which it is shown anyway, so all places in the text stay what they are.
+   * The text in UTF-8. One arrow or emoji makes an engine store a whole string in two bytes per
+   * character; packed, the rest stays at one. A lone surrogate becomes U+FFFD, which it is shown as
+   * anyway, so all positions in the text stay the same.
    */
   #packed: Uint8Array | null = null;
   #count = 0;
@@ -49,7 +58,9 @@ export class Chunk {
   #kinds = new Uint8Array(16);
   #offsets = new Float64Array(16);
   #times = new Float64Array(16);
-  /** Text that came for a line when it was no longer the last one: index → what goes behind its text. */
+  /**
+   * Text that was appended to a line after it was no longer the last one: index → appended text.
+   */
   readonly #tails = new Map<number, string>();
   #outputs = 0;
 
@@ -57,7 +68,7 @@ export class Chunk {
     return this.#count;
   }
 
-  /** How many of the lines are output. */
+  /** Number of output lines. */
   get outputs(): number {
     return this.#outputs;
   }
@@ -66,7 +77,9 @@ export class Chunk {
     return this.#count >= CHUNK_LINES_MAX || (this.#ends[this.#count - 1] ?? 0) >= CHUNK_CHARS_MAX;
   }
 
-  /** The texts end to end with their line ends, without tails. `ends[i]` is where line `i` stops. */
+  /**
+   * The texts end to end with their line ends, without tails. `ends[i]` is where line `i` stops.
+   */
   get text(): string {
     if (this.#text !== null) return this.#text;
     const known = decoded.get(this);
@@ -97,7 +110,7 @@ export class Chunk {
     return index === 0 ? 0 : (this.#ends[index - 1] ?? 0);
   }
 
-  /** The line as it came, escape sequences and all, without its line feed. */
+  /** The line as received, including escape sequences, without its line feed. */
   line(index: number): string {
     let text = this.text.slice(this.start(index), this.#ends[index]);
     const tail = this.#tails.get(index);
@@ -105,7 +118,7 @@ export class Chunk {
     return text.endsWith('\n') ? text.slice(0, -1) : text;
   }
 
-  /** Adds one line, its line feed included when it has one. */
+  /** Adds one line, with its line feed if it has one. */
   push(text: string, kind: Kind, offset: number, time: number): void {
     if (this.#count === this.#ends.length) this.#resize(this.#count * 2);
     const index = this.#count++;
@@ -119,7 +132,7 @@ export class Chunk {
     this.version++;
   }
 
-  /** Adds text behind a line that was not finished. */
+  /** Appends text to an unfinished line. */
   extend(index: number, text: string): void {
     this.version++;
     if (index === this.#count - 1 && this.#text !== null) {
@@ -130,14 +143,15 @@ export class Chunk {
     this.#tails.set(index, (this.#tails.get(index) ?? '') + text);
   }
 
-  /** Puts other text in place of a line's: for a line so long that what it overwrote is forgotten. */
+  /** Replaces a line's text: for a line so long that overwritten text is dropped. */
   replace(index: number, text: string): void {
     this.#rebuild(this.#lines().with(index, text));
   }
 
   /**
-   * Removes a line and gives its text, line feed included: it was the end of a line that began in an older chunk. `counted`: its number was
-   * known to be that of the older line, so the one behind it has the next; else the number taken for it belongs to the one behind it.
+   * Removes a line and returns its text, line feed included: it was the end of a line that began in
+   * an older chunk. `counted`: its number was known to be that of the older line, so the one after
+   * it has the next; otherwise the number taken for it belongs to the line after it.
    */
   remove(index: number, counted: boolean): string {
     const lines = this.#lines();
@@ -158,7 +172,7 @@ export class Chunk {
     return text;
   }
 
-  /** No line is to come, as far as is known: gives back what was in reserve. */
+  /** No further line is expected: frees the reserve. */
   seal(): void {
     this.#resize(this.#count);
     if (this.#text === null || !NOT_LATIN1.test(this.#text)) return;
@@ -166,14 +180,14 @@ export class Chunk {
     this.#text = null;
   }
 
-  /** Bytes held, as an engine with one-byte and two-byte strings keeps them. */
+  /** Bytes used, as an engine with one-byte and two-byte strings stores them. */
   get bytes(): number {
     let chars = this.#packed?.byteLength ?? (this.#text ?? '').length * (NOT_LATIN1.test(this.#text ?? '') ? 2 : 1);
     for (const tail of this.#tails.values()) chars += tail.length * 2;
     return chars + this.#ends.byteLength + this.#kinds.byteLength + this.#offsets.byteLength + this.#times.byteLength;
   }
 
-  /** How many output lines stand before this one in the chunk. */
+  /** Number of output lines before this one in the chunk. */
   rank(index: number): number {
     if (this.#outputs === this.#count) return index;
     let rank = 0;
@@ -181,7 +195,7 @@ export class Chunk {
     return rank;
   }
 
-  /** The place of the output line with so many before it; -1 when there is none. */
+  /** Index of the output line of this rank; -1 without one. */
   atRank(rank: number): number {
     if (this.#outputs === this.#count) return rank < this.#count ? rank : -1;
     let left = rank;

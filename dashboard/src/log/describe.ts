@@ -1,6 +1,7 @@
 /**
- * What an event other than `output` says in the log: a sentence for what the coordinator and the wrapper report, the text or the compact JSON for
- * what an agent says. The reason of an abnormal end stands in the log itself, where whoever reads it looks first.
+ * The line of an event other than `output`: a sentence for reports of the coordinator and the
+ * wrapper, the text or compact JSON of an agent event. The reason of an abnormal end is in the log
+ * itself, where readers look first.
  */
 
 import { gapText, type LoggedEvent } from '../../../client/index.ts';
@@ -26,7 +27,7 @@ const waited = (deadline: unknown): string => (deadline === 'interrupt' ? 'answe
 
 const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> = {
   status: (data) => text(data.message) ?? JSON.stringify(data),
-  // The bar shows it. A job that says it four times a second would bury what it prints.
+  // The bar shows it. A job that reports it four times a second would bury its output.
   progress: () => null,
   error: ({ error, code }) => `error${text(code) === null ? '' : ` ${code}`}: ${text(error) ?? 'unknown'}`,
   interrupted: ({ reason }) => `interrupted${also(reason)}`,
@@ -56,7 +57,7 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
   execution_interrupted: ({ reason, forced }) => `interrupted${also(reason)}${forced === true ? ' (by force)' : ''}`,
 };
 
-/** Null: the event is no line of the log. Total: any data gives a text or null. */
+/** Null: the event is not a line of the log. Total: any data gives a text or null. */
 export function describe(event: LoggedEvent): Described | null {
   const { type, data } = event;
   const sentence = Object.hasOwn(SENTENCES, type) ? SENTENCES[type] : undefined;

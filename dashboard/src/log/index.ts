@@ -3,11 +3,14 @@
  *
  *   model          the lines: text, kinds, numbers; fed by append and prepend
  *   block, chunk   how they are kept: a few hundred strings and typed arrays, no object per line
- *   describe       what an event that is not output says
- *   scan           one pass over a line's control characters; style, line, carry: what it looks like; look, pieces: as classes and spans
+ *   describe       the line of an event that is not output
+ *   scan           one pass over a line's control characters; style, line, carried-style: its
+ *                  appearance; style-classes, row-spans: as classes and spans
  *   rows           which lines are shown in which row
- *   search, match  finding text in what is loaded; regex-port, regex-worker: expressions, with a guard
- *   scroll-space   scroll offsets of a log higher than an element can be; scroller: keeping the view where it was put
+ *   search, match  finds text in the loaded lines; regex-port, regex-worker: expressions, with a
+ *                  time limit
+ *   scroll-space   scroll offsets of a log higher than an element can be; scroller: keeps the view
+ *                  in place
  *   view           the panel; toolbar, row: its parts; panel: the same inside the shell
  */
 

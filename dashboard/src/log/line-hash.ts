@@ -14,7 +14,10 @@ export function linesOf(hash: string): LineRange | null {
 
 export const hashOf = ({ from, to }: LineRange): string => (from === to ? `#L${from}` : `#L${from}-L${to}`);
 
-/** What a click on a number selects: that line, or with shift all from the line selected before. */
+/**
+ * What a click on a number selects: that line, or with shift all lines from the previously selected
+ * one.
+ */
 export const clicked = (number: number, selected: LineRange | null, extend: boolean): LineRange =>
   extend && selected !== null
     ? { from: Math.min(number, selected.from), to: Math.max(number, number < selected.from ? selected.from : number) }

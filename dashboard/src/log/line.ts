@@ -1,4 +1,4 @@
-/** A line as it is shown: its visible text, and which stretch of it has which style or link. */
+/** A line as it is shown: its visible text, and the style or link of each part. */
 
 import { type Sink, SPECIAL, scan } from './scan.ts';
 import { PLAIN, type Style, sameStyle, withSgr } from './style.ts';
@@ -11,15 +11,15 @@ export interface Span {
 
 export interface ShownLine {
   spans: readonly Span[];
-  /** Style in force behind the line. */
+  /** Style in force after the line. */
   after: Style;
 }
 
 const HREF_CHARS_MAX = 2048;
-/** A megabyte of colour changes makes no more elements than this; what follows is one plain span. */
+/** A megabyte of colour changes creates no more elements than this; the rest is one plain span. */
 const SPANS_MAX = 2000;
 
-/** Only the web: anything else that a job writes as a link stays text. */
+/** Only web links: any other link that a job writes stays text. */
 export function safeHref(url: string): string | null {
   if (url.length > HREF_CHARS_MAX || !/^https?:\/\//i.test(url) || !URL.canParse(url)) return null;
   const { protocol, href } = new URL(url);
@@ -72,7 +72,7 @@ class Text implements Sink {
   link(): void {}
 }
 
-/** Without its last character, of which an emoji is one. */
+/** Without its last character; an emoji is one. */
 function withoutLast(text: string): string {
   const code = text.charCodeAt(text.length - 1);
   return text.slice(0, code >= 0xdc00 && code <= 0xdfff && text.length > 1 ? -2 : -1);
@@ -88,7 +88,7 @@ export function shownLine(raw: string, before: Style): ShownLine {
   return { spans: sink.spans, after: sink.style };
 }
 
-/** What a search finds: the text of the spans, end to end. */
+/** The searched text: the text of the spans, end to end. */
 export function shownText(raw: string): string {
   if (isClean(raw)) return raw;
   const sink = new Text();
@@ -99,7 +99,7 @@ export function shownText(raw: string): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const SGR = /(?:\u001b\[|\u009b)([\d:;]*)m/g;
 
-/** Style behind the text, as `shownLine` gives it, without looking at anything else. */
+/** Style after the text, as in `shownLine`, without computing anything else. */
 export function styleAfter(raw: string, before: Style): Style {
   let style = before;
   for (const [, parameters = ''] of raw.matchAll(SGR)) style = withSgr(style, parameters);

@@ -1,4 +1,7 @@
-/** From a terminal's style to classes and colours of the page. What the sixteen named colours are is the style sheet's (log.css). */
+/**
+ * From a terminal's style to classes and colours of the page. The style sheet (log.css) defines the
+ * sixteen named colours.
+ */
 
 import { BOLD, type Colour, DEFAULT, DIM, INVERSE, ITALIC, RGB, STRUCK, type Style, UNDERLINE } from './style.ts';
 
@@ -25,21 +28,23 @@ function colour(value: Colour): string {
   return `#${(value - RGB).toString(16).padStart(6, '0')}`;
 }
 
-/** Null: plain text needs no element of its own. */
+/** Null: plain text needs no element. */
 export function lookOf({ fg, bg, faces }: Style): Look | null {
   const inverse = (faces & INVERSE) !== 0;
   const ink = inverse ? bg : fg;
   const ground = inverse && fg === DEFAULT ? 'var(--log-fg)' : (inverse ? fg : bg) === DEFAULT ? null : colour(inverse ? fg : bg);
   const classes: string[] = FACES.filter(([face]) => faces & face).map(([, name]) => name);
   const style: Record<string, string> = {};
-  // Black or white on a colour means "stand out": the page's own colour on that ground does so in either scheme.
+  // Black or white on a colour means "stand out": the page's own colour on that background does so
+  // in either scheme.
   const standsOut = ground !== null && NEUTRAL.has(ink) && (inverse ? fg : bg) !== 0;
   if (ink !== DEFAULT && !standsOut) {
     classes.push('log-ink', ink < RGB ? 'log-named' : 'log-any');
     style['--ink'] = colour(ink);
   }
   if (ground !== null) {
-    // Otherwise, ink and ground both chosen, the ground is only a tint, or the two might not be told apart in this scheme.
+    // Otherwise, if both colours are set, the background is only a tint, or the two might look the
+    // same in this scheme.
     classes.push(ink === DEFAULT || standsOut ? 'log-ground' : 'log-tint');
     style['--ground'] = ground;
     const named = inverse ? fg < RGB : bg < RGB;

@@ -1,22 +1,28 @@
-/** Matching the lines of one chunk. Runs in the page for plain text, in a worker for regular expressions. */
+/**
+ * Matches the lines of one chunk. Runs in the page for plain text, in a worker for regular
+ * expressions.
+ */
 
 export interface Query {
   text: string;
   regex: boolean;
 }
 
-/** Three numbers for each match: which line, and where in it the match starts and ends. */
+/** Three numbers for each match: the line, and where in it the match starts and ends. */
 export type Matches = Int32Array;
 
-/** Nobody walks through more, and a search for "e" must not fill the page's memory: 12 bytes each. Whoever reaches it stops, and says so. */
+/**
+ * No reader steps through more, and a search for "e" must not fill the page's memory: 12 bytes
+ * each. A search that reaches it stops, and says so.
+ */
 export const MATCHES_MAX = 500_000;
 
 /** Smart case: a capital letter in the query means that case matters. */
 const flags = (text: string): string => (text.toLowerCase() === text ? 'gi' : 'g');
 
-/** Throws a SyntaxError for an expression that is none. */
+/** Throws a SyntaxError for an invalid expression. */
 export function expressionOf({ text, regex }: Query): RegExp {
-  // Of an expression only what stands for itself counts: \S, \W and \D are no capital letters.
+  // Only literal characters of an expression count: \S, \W and \D are not capital letters.
   const plain = regex ? text.replace(/\\[A-Za-z]/g, '') : text;
   return new RegExp(regex ? text : text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'), flags(plain));
 }
@@ -32,7 +38,7 @@ export function matchLines(text: string, ends: Uint32Array, lines: number, expre
     while (line < lines && (ends[line] ?? 0) <= match.index) start = ends[line++] ?? 0;
     if (line >= lines) break;
     const end = match.index + matched.length;
-    // A line without a line feed is followed by the next one: a match across the two is none.
+    // A line without a line feed is followed by the next one: a match across the two is ignored.
     if (end > (ends[line] ?? 0)) expression.lastIndex = match.index + 1;
     else found.push(line, match.index - start, end - start);
     if (found.length >= MATCHES_MAX * 3) break;
@@ -40,7 +46,10 @@ export function matchLines(text: string, ends: Uint32Array, lines: number, expre
   return Int32Array.from(found);
 }
 
-/** The same line by line, for expressions, in which `^`, `$`, `.` and `\s` must not see beyond the line. Empty matches are none. */
+/**
+ * The same line by line, for expressions, in which `^`, `$`, `.` and `\s` must not see beyond the
+ * line. Empty matches are ignored.
+ */
 export function matchEach(lines: readonly string[], expression: RegExp): Matches {
   const found: number[] = [];
   for (const [index, line] of lines.entries()) {

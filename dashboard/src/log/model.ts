@@ -1,12 +1,16 @@
 /**
- * The lines of one execution's log: output, agent messages and what the coordinator reported, in log order. Pure: no DOM, no clock.
+ * The lines of one execution's log: output, agent messages and reports of the coordinator, in log
+ * order. Pure: no DOM, no clock.
  *
- * Owns the texts (block.ts, chunk.ts) and the numbers. Does not own: what is shown (rows.ts), what matches (search.ts), colours (carry.ts). Those read
- * it by chunk, and compare `chunk.version`.
+ * Owns the texts (block.ts, chunk.ts) and the numbers. Does not own: what is shown (rows.ts), what
+ * matches (search.ts), colours (carried-style.ts). Those read it by chunk, and compare
+ * `chunk.version`.
  *
- * An **id** names a loaded line. Ids ascend without holes; the newest line's id never changes, older lines get smaller ones, below zero too. When
- * older events show that a loaded line was only the end of another, it is gone, and what stood before it moves up by one: `removed` tells.
- * An id is not a line **number**: numbers count the output lines of the whole run, and are what links name.
+ * An **id** identifies a loaded line. Ids ascend without holes; the newest line's id never changes,
+ * older lines get smaller ones, also below zero. When older events show that a loaded line was only
+ * the end of another, it is removed, and the lines before it move up by one: `removed` lists these
+ * ids. An id is not a line **number**: numbers count the output lines of the whole run, and links
+ * use them.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
@@ -29,14 +33,16 @@ export class LogModel {
   readonly removed: number[] = [];
   /** Rises with every change. */
   version = 0;
-  /** Rises with every prepend: what was derived from "nothing stands before" is to be done anew. */
+  /**
+   * Rises with every prepend: everything derived from "no line stands before" must be recomputed.
+   */
   prepends = 0;
 
-  /** Lines loaded. */
+  /** Number of loaded lines. */
   get lines(): number {
     return this.#lines;
   }
-  /** Id of the oldest line; `end` when there is none. */
+  /** Id of the oldest line; `end` when there is no line. */
   get first(): number {
     return this.#end - this.#lines;
   }
@@ -110,7 +116,7 @@ export class LogModel {
     this.#tell();
   }
 
-  /** Nothing older exists: lines are counted from 1 where no event says otherwise. */
+  /** No older events exist: lines are counted from 1 unless an event says otherwise. */
   atStart(): void {
     if (this.#fromStart) return;
     this.#fromStart = true;
@@ -118,7 +124,7 @@ export class LogModel {
     this.#tell();
   }
 
-  /** Called after every change, at once; whoever draws gathers the calls. */
+  /** Called synchronously after every change; the renderer batches the calls. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -143,7 +149,7 @@ export class LogModel {
     return place === null ? null : place.chunk.kind(place.index);
   }
 
-  /** Number of an output line; null for other lines, and while it is not known. */
+  /** Number of an output line; null for other lines, and while it is unknown. */
   number({ chunk, index }: Place): number | null {
     if (chunk.kind(index) > 1) return null;
     this.#count();
@@ -166,7 +172,7 @@ export class LogModel {
     return null;
   }
 
-  /** An id as it is now, given how many lines had been removed when it was taken. */
+  /** The current id, given how many lines had been removed when the id was taken. */
   settle(id: number, removedBefore: number): number {
     let now = id;
     for (let i = removedBefore; i < this.removed.length; i++) if (now < (this.removed[i] ?? now)) now++;
@@ -199,7 +205,7 @@ export class LogModel {
   }
 }
 
-/** The number of the output line of this rank, or of the one that would come there. */
+/** The number of the output line of this rank, or of the one that would be there. */
 function numberAt(chunk: Chunk, firstNumber: number, rank: number): number {
   let from = 0;
   let number = firstNumber;

@@ -1,4 +1,4 @@
-/** What the log needs of the page around it. */
+/** The port from the log to the page around it. */
 
 import type { OpenWorker } from './regex-port.ts';
 
@@ -8,7 +8,7 @@ export interface KeyBinding {
   run(): void;
 }
 
-/** The address bar and the keyboard, as the shell offers them. */
+/** The address bar and the keyboard of the shell. */
 export interface Page {
   query: URLSearchParams;
   setQuery(change: Record<string, string | null>, options?: { replace?: boolean }): void;

@@ -1,4 +1,4 @@
-/** The log with the shell around it: its address bar, its keys. */
+/** The log, connected to the shell's address bar and keys. */
 
 import type { JSX } from 'preact';
 import { useCallback } from 'preact/hooks';

@@ -1,9 +1,15 @@
-/** What a row is drawn from: the spans of its line, cut where it is too long, and cut again where matches begin and end. */
+/**
+ * The spans of a row: the spans of its line, cut where it is too long, and split where matches
+ * begin and end.
+ */
 
 import type { ShownLine, Span } from './line.ts';
 import { hostToShow } from './link-host.ts';
 
-/** A row shows so many characters; the rest is one button away. Browsers draw a few thousand smoothly, and a megabyte not at all. */
+/**
+ * A row shows this many characters; a button shows the rest. Browsers draw a few thousand smoothly,
+ * and a megabyte not at all.
+ */
 export const SHOWN_CHARS_MAX = 5000;
 
 export interface Mark {
@@ -16,13 +22,13 @@ export interface Piece extends Span {
   /** Where it starts in the shown text. */
   at: number;
   mark: 'none' | 'match' | 'current';
-  /** At the end of a link: the host that it goes to, when its text does not say that. */
+  /** At the end of a link: its host, when its text does not show it. */
   host?: string;
 }
 
 export const lengthOf = ({ spans }: ShownLine): number => spans.reduce((length, { text }) => length + text.length, 0);
 
-/** `marks` ascending and apart, in characters of the shown text. */
+/** `marks` ascending and not overlapping, in characters of the shown text. */
 export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = SHOWN_CHARS_MAX): Piece[] {
   const made: Piece[] = [];
   let at = 0;
@@ -44,7 +50,10 @@ export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = 
   return withHosts(made);
 }
 
-/** A link may be cut into several pieces, by styles and by matches: it is the text of all of them that is read. */
+/**
+ * A link may be split into several pieces, by styles and by matches: readers see the text of all of
+ * them.
+ */
 function withHosts(made: Piece[]): Piece[] {
   for (let first = 0; first < made.length; ) {
     const href = made[first]?.href ?? null;

@@ -1,12 +1,13 @@
 /**
- * The guard of regular expressions: no engine of a browser can be stopped in the middle of a match, but a worker can be ended. One chunk has
- * REGEX_CHUNK_MS_MAX; an expression that takes longer is given up, and the page has not waited for it.
+ * The time limit of regular expressions: a browser's engine cannot be stopped in the middle of a
+ * match, but a worker can be terminated. One chunk has REGEX_CHUNK_MS_MAX; a slower expression is
+ * aborted, and the page has not blocked.
  */
 
 import type { Matches } from './match.ts';
 import type { RegexTask } from './regex-worker.ts';
 
-/** A chunk of 64 Ki characters takes a sound expression well under 10 ms. */
+/** A reasonable expression takes well under 10 ms for a chunk of 64 Ki characters. */
 export const REGEX_CHUNK_MS_MAX = 1000;
 
 export interface WorkerPort {

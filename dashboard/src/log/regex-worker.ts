@@ -1,4 +1,7 @@
-/** Runs regular expressions away from the page: one that never comes to an end is ended with its worker (regex-port.ts). */
+/**
+ * Runs regular expressions outside of the page's thread: an endless one is terminated with its
+ * worker (regex-port.ts).
+ */
 
 import { matchEach } from './match.ts';
 

@@ -1,4 +1,7 @@
-/** One row: number and time beside it, its text, and a button that shows the event it came in. The text is text nodes only. */
+/**
+ * One row: number and time next to it, its text, and a button that shows its event. The text is
+ * text nodes only.
+ */
 
 import { Component, type JSX } from 'preact';
 import { KINDS, type Kind } from './chunk.ts';
@@ -106,7 +109,7 @@ const same = (a: readonly Mark[], b: readonly Mark[]): boolean =>
   a.length === b.length &&
   a.every((mark, i) => mark.start === b[i]?.start && mark.end === b[i]?.end && mark.current === b[i]?.current);
 
-/** Drawn anew only when something of it is new: most of a scroll is rows that stay. */
+/** Rendered again only when its input changed: most of a scroll is rows that stay. */
 export class LogRow extends Component<RowProps> {
   override shouldComponentUpdate(next: RowProps): boolean {
     const { marks: before, ...was } = this.props;

@@ -1,6 +1,6 @@
 /**
- * Which lines are shown, in which row. With all kinds shown a row is a line; else each chunk has the list of its shown lines, made anew only
- * when the chunk has changed.
+ * Which lines are shown, in which row. With all kinds shown a row is a line; otherwise each chunk
+ * has the list of its shown lines, recomputed only when the chunk has changed.
  */
 
 import { type Chunk, KINDS, type KindName } from './chunk.ts';
@@ -10,7 +10,7 @@ import type { LogModel } from './model.ts';
 export type Mask = number;
 export const ALL: Mask = 0b1111;
 
-/** From `?show=stdout,status`. Nothing known in it, or nothing at all: everything. */
+/** From `?show=stdout,status`. Empty or unknown: everything. */
 export function maskOf(names: string | null): Mask {
   let mask = 0;
   for (const name of (names ?? '').split(',')) if (isKind(name)) mask |= 1 << KINDS.indexOf(name);
@@ -67,7 +67,7 @@ export class Rows {
     return chunk.first + (this.#of(chunk)[row - (this.#before[at] ?? 0)] ?? 0);
   }
 
-  /** The row of a line; of the next line that is shown when this one is not; `count` behind the last. */
+  /** The row of a line, or of the next shown line if this one is hidden; `count` after the last. */
   row(id: number): number {
     this.#sync();
     const { first, end } = this.#model;
@@ -94,7 +94,10 @@ export class Rows {
   }
 }
 
-/** Index of the last of `count` ascending values that is at most `value`; -1 when none is. Of equal ones the last. */
+/**
+ * Index of the last of `count` ascending values that is at most `value`; -1 without one. Of equal
+ * ones the last.
+ */
 export function lastAtMost(values: ArrayLike<number>, value: number, count: number): number {
   let low = -1;
   let high = count - 1;

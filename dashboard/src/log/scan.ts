@@ -1,21 +1,26 @@
 /**
- * One pass over the text of a line as a terminal would take it. Linear in the length, whatever the bytes: every character is looked at
- * a bounded number of times, and nothing is kept but the sink's own state.
+ * One pass over the text of a line as a terminal would process it. Linear in the length, whatever
+ * the bytes: every character is visited a bounded number of times, and only the sink keeps state.
  *
- *   shown        text; SGR (colours, bold …) and OSC 8 links are told to the sink
- *   done         carriage return, backspace, "erase line", "cursor to column 1": see `restart` and `back`
- *   dropped      every other escape sequence: CSI, OSC, DCS, APC, PM, SOS, character sets; 8-bit forms too
- *   made visible all other control characters, bidi overrides, line separators, lone surrogates (`visible`)
+ *   shown        text; SGR (colours, bold …) and OSC 8 links are passed to the sink
+ *   done         carriage return, backspace, "erase line", "cursor to column 1": see `restart` and
+ *                `back`
+ *   dropped      every other escape sequence: CSI, OSC, DCS, APC, PM, SOS, character sets; 8-bit
+ *                forms too
+ *   made visible all other control characters, bidi overrides, line separators, lone surrogates
+ *   (`visible`)
  *
- * Carriage return is kept simple: text behind one replaces all that stood in the line, even where it is shorter.
- * A string sequence that is not ended in its line loses only its introducer: a log must not hide text behind a byte.
+ * Carriage return is simplified: text after one replaces everything in the line, even where it is
+ * shorter.
+ * A string sequence that does not end in its line loses only its introducer: a log must not hide
+ * the text after it.
  */
 
 export interface Sink {
   text(text: string): void;
-  /** All that was given so far is gone from the line. */
+  /** Everything passed so far is removed from the line. */
   restart(): void;
-  /** The last character is gone. */
+  /** The last character is removed. */
   back(): void;
   /** Parameters of an SGR sequence, `1;31`. */
   sgr(parameters: string): void;
@@ -28,7 +33,10 @@ const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g;
 const HIDDEN =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
   /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-/** Anything that makes the shown text differ from what came. Surrogates count, though most are half of an emoji. */
+/**
+ * Anything that makes the shown text differ from the received text. Surrogates count, though most
+ * are half of an emoji.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 export const SPECIAL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]/;
 
@@ -40,11 +48,14 @@ const CSI = 0x5b;
 const OSC = 0x5d;
 const STRINGS = new Set([0x50, 0x58, OSC, 0x5e, 0x5f]);
 
-/** Most text has none of these, and is told so faster than HIDDEN tells it. */
+/** Most text has none of these, which this test finds faster than HIDDEN. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const MAY_HIDE = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]/;
 
-/** Control characters as their pictures, other invisible ones by their code point: nothing in a line is invisible or turns it around. */
+/**
+ * Control characters as their pictures, other invisible ones by their code point: nothing in a line
+ * is invisible or changes its direction.
+ */
 export function visible(text: string): string {
   if (!MAY_HIDE.test(text)) return text;
   return text.replace(HIDDEN, (character) => {
@@ -58,7 +69,7 @@ export function visible(text: string): string {
 
 export function scan(raw: string, sink: Sink): void {
   let at = 0;
-  /** A carriage return came, and no text after it yet. */
+  /** A carriage return, not yet followed by text. */
   let returned = false;
   const put = (text: string): void => {
     if (text === '') return;
@@ -89,7 +100,7 @@ export function scan(raw: string, sink: Sink): void {
     const parameters = raw.slice(from, to);
     const plain = !isIn(raw, to, 0x20, 0x2f);
     while (isIn(raw, to, 0x20, 0x2f)) to++;
-    // Not a sequence: what follows is looked at again, by itself.
+    // Not a sequence: the following text is scanned again.
     if (!isIn(raw, to, 0x40, 0x7e)) return to;
     if (plain) command(raw.charAt(to), parameters);
     return to + 1;
@@ -99,7 +110,7 @@ export function scan(raw: string, sink: Sink): void {
     if (letter === 'm') sink.sgr(parameters);
     else if (letter === 'G' && (parameters === '' || parameters === '0' || parameters === '1')) returned = true;
     else if (letter === 'K') {
-      // At column 1 everything stands to the right of the cursor, else to its left.
+      // At column 1 everything is to the right of the cursor, otherwise to its left.
       if (parameters === '2' || (parameters === '1' && !returned) || ((parameters === '' || parameters === '0') && returned)) {
         sink.restart();
         returned = false;

@@ -1,29 +1,36 @@
 /**
- * From a place in the log to a place of the scroll bar, and back.
+ * Converts a position in the log to a position of the scroll bar, and back.
  *
- * An element can not be as high as a long log: browsers stop at 33,554,428 px (Chromium) and 17,895,698 px (Firefox), and a wrapped line's height
- * is not known before it was drawn. So the scroll bar has a space of its own, at most SPACE_PX_MAX high. Where the thumb stands is a share of
- * the log; how far a wheel moves is pixels. While both agree (every log that fits, unwrapped) nothing else happens. Where they drift
- * apart, the thumb is put right when scrolling rests, or when it would run into an end too early, and the text stays where it is.
+ * An element cannot be as high as a long log: browsers stop at 33,554,428 px (Chromium) and
+ * 17,895,698 px (Firefox), and a wrapped line's height is unknown before it was drawn. So the
+ * scroll bar has a space of its own, at most SPACE_PX_MAX high. The thumb's position is a share of
+ * the log; a wheel moves by pixels. While both agree (every log that fits, unwrapped) no correction
+ * is needed. Where they drift apart, the thumb is corrected when scrolling rests, or when it would
+ * reach an end too early, and the text stays where it is.
  *
- * A general virtual list was measured first: with a million lines it spends 10 ms and 24 MB for every append, since it keeps a position for each.
+ * A general virtual list was measured first: with a million lines it takes 10 ms and 24 MB for
+ * every append, since it keeps a position for each.
  */
 
 /** Height of an unwrapped row; `--log-row` in log.css. */
 export const ROW_PX = 20;
 
-/** Below what any browser takes, with room for a page around it. */
+/** Below any browser's limit, with space for a page around it. */
 export const SPACE_PX_MAX = 8_000_000;
 
-/** Farther than this many views at once is a pull at the scroll bar, or End, and means a share; less is a wheel, a key or a finger, and means pixels. */
+/**
+ * A jump of more views than this is a drag of the scroll bar, or End, and means a share; less is a
+ * wheel, a key or a finger, and means pixels.
+ */
 const LOCAL_VIEWS = 3;
 /**
- * In a low view three of them are few pixels, and a fast wheel turns farther in one frame. So this much is always taken as pixels. A pull is never mistaken for
- * it where that matters: in a log that does not fit the space, one pixel of a bar 2,000 px high is 4,000 px of it.
+ * In a low view three views are few pixels, and a fast wheel turns farther in one frame. So this
+ * much always counts as pixels. A drag is never mistaken for it where that matters: in a log that
+ * does not fit the space, one pixel of a bar 2,000 px high is 4,000 px of it.
  */
 const LOCAL_PX = 2000;
 
-/** What is in view, in rows: 12.5 is the middle of row 12. */
+/** The visible part, in rows: 12.5 is the middle of row 12. */
 export interface Extent {
   rows: number;
   top: number;
@@ -36,12 +43,16 @@ export const spacePx = (rows: number, rowPx: number, viewPx: number): number =>
 export const isLocal = (deltaPx: number, viewPx: number): boolean => Math.abs(deltaPx) <= Math.max(LOCAL_VIEWS * viewPx, LOCAL_PX);
 
 /**
- * So much room is kept between the thumb and an end that is not reached yet, as far as there are lines: in a log fifty times as high as the space
- * the last views before an end would otherwise be a few pixels of it, and a turn of the wheel be cut short. Nobody sees it in eight million.
+ * This distance is kept between the thumb and an end that is not reached yet, as far as there are
+ * lines: in a log fifty times as high as the space the last views before an end would otherwise be
+ * a few pixels of it, and a turn of the wheel would be cut short. It is invisible in eight million.
  */
 export const ROOM_PX = 4000;
 
-/** The scroll offset at which the thumb shows this extent: 0 exactly at the first row, all the way exactly at the last. */
+/**
+ * The scroll offset at which the thumb shows this extent: 0 exactly at the first row, the maximum
+ * exactly at the last.
+ */
 export function scrollOf({ rows, top, bottom }: Extent, rowPx: number, space: number, viewPx: number): number {
   const hidden = rows - (bottom - top);
   if (hidden <= 0) return 0;
@@ -52,7 +63,10 @@ export function scrollOf({ rows, top, bottom }: Extent, rowPx: number, space: nu
   return Math.max(Math.min(Math.max(share, Math.min(above, way)), way - Math.min(below, way)), 0);
 }
 
-/** What a share of the space means: the row there, and how far down the view it belongs, so that both ends are reached exactly. */
+/**
+ * The meaning of a share of the space: the row, and how far down the view it belongs, so that both
+ * ends are reached exactly.
+ */
 export function rowAt(scrollPx: number, rows: number, space: number, viewPx: number): { row: number; share: number; y: number } {
   const way = space - viewPx;
   const share = way <= 0 ? 0 : Math.min(Math.max(scrollPx / way, 0), 1);
@@ -62,8 +76,9 @@ export function rowAt(scrollPx: number, rows: number, space: number, viewPx: num
 }
 
 /**
- * The rows to draw around an anchor: what fills the view if every row were as low as can be, and some more on both sides. Never fewer than fill it: near an end
- * the anchor is not where it was wanted, and all of the view is on its other side.
+ * The rows to draw around an anchor: enough to fill the view if every row had the minimum height,
+ * and some more on both sides. Near an end the anchor is not at its wanted position, and all of the
+ * view is on its other side, so there are never fewer than fill it.
  */
 export function drawn(anchorRow: number, y: number, rows: number, viewPx: number, spare: number): { from: number; to: number } {
   const above = Math.ceil(Math.max(y, 0) / ROW_PX) + spare;

@@ -1,10 +1,13 @@
 /**
- * Keeps the view where the reader put it, while lines come at both ends, rows wrap, and filters change. Owns the scroll offset, the place of
- * the drawn block, and whether the view follows the end. Draws nothing: it says which rows are wanted (`onRange`), and places them when they are there.
+ * Keeps the view in place while lines arrive at both ends, rows wrap, and filters change. Owns the
+ * scroll offset, the position of the drawn block, and whether the view follows the end. It does not
+ * draw: it requests rows (`onRange`), and positions them when they are drawn.
  *
- *   SC1  The view hangs on a line, not on an offset: what comes above or below never moves it. Following, it hangs on the end.
- *   SC2  Only the reader stops following (up by wheel, key, finger or bar), and only the reader's way back to the end resumes it.
- *   SC3  Moving is instant. Nothing is ever animated.
+ *   SC1  The view is anchored to a line, not to an offset: lines above or below never move it. When
+ *        following, it is anchored to the end.
+ *   SC2  Only the reader stops following (up by wheel, key, finger or bar), and only the reader's
+ *        return to the end resumes it.
+ *   SC3  Movement is instant, never animated.
  *   SC4  The offset is corrected only where the text stays still: see scroll-space.ts.
  */
 
@@ -17,37 +20,48 @@ export interface Range {
   to: number;
 }
 
-/** Rows drawn beyond the view on each side. Half of it may be used up before anything is drawn anew. */
+/**
+ * Rows drawn beyond the view on each side. Half of it may be used up before rows are drawn again.
+ */
 const SPARE_ROWS = 40;
-/** So long without a scroll event is rest; the inertia of a finger sends them far closer together. */
+/** This long without a scroll event is rest; inertial scrolling sends them far closer together. */
 const REST_MS = 160;
-/** At the end, for whoever scrolls there: within a pixel of rounding. */
+/** Counts as at the end: within a pixel of rounding. */
 const END_PX = 2;
-/** So near an end of the space the thumb is put right although the view moves, or the reader would run into it with lines still to come. */
+/**
+ * This near an end of the space the thumb is corrected although the view moves, or the reader would
+ * reach it with lines still to come.
+ */
 const WALL_PX = 100;
 
 type Anchor = { at: 'end' } | { at: 'line'; id: number; removed: number; y: number };
 
 export class Scroller {
   readonly #onRange: (range: Range) => void;
-  /** The view has come to hang on the end, or has left it. */
+  /** The view is now anchored to the end, or no longer. */
   readonly #onEnd: (atEnd: boolean) => void;
   #model: LogModel;
   #rows: Rows;
   #wrap = false;
   #anchor: Anchor = { at: 'end' };
-  /** The rows that are wanted. */
+  /** The requested rows. */
   #range: Range = { from: 0, to: 0 };
-  /** What the block holds: named by its first line, since rows get other indexes when older lines come. */
+  /**
+   * What the block holds: identified by its first line, since rows get other indexes when older
+   * lines arrive.
+   */
   #drawn: { range: Range; id: number; removed: number; count: number } | null = null;
-  /** The next placing is to put the thumb right, whatever moves. */
+  /** The next placement corrects the thumb, whatever moves. */
   #correct = false;
   #viewPort: HTMLElement | null = null;
   #space: HTMLElement | null = null;
   #block: HTMLElement | null = null;
-  /** The offset that was last seen or set. */
+  /** The last seen or set offset. */
   #seen = 0;
-  /** The same when something was last made of it: what differs from it by a pixel is the reader's doing. Less may be the browser's rounding. */
+  /**
+   * The offset that was last handled: a difference of a pixel or more is the reader's. Less may be
+   * the browser's rounding.
+   */
   #noted = 0;
   #view = 0;
   #rowPx = ROW_PX;
@@ -62,12 +76,12 @@ export class Scroller {
     this.#onEnd = onEnd;
   }
 
-  /** New lines come into view by themselves. */
+  /** New lines scroll into view automatically. */
   get atEnd(): boolean {
     return this.#anchor.at === 'end';
   }
 
-  /** Row in the middle of what is in view at the top: the first that is seen whole or in part. */
+  /** The first row that is visible, fully or in part. */
   get topRow(): number {
     return this.#anchor.at === 'end' ? Math.max(this.#rows.count - Math.ceil(this.#view / ROW_PX), 0) : this.#rowOf(this.#anchor);
   }
@@ -112,7 +126,10 @@ export class Scroller {
     return this.#range;
   }
 
-  /** Lines came, rows changed, or the view did: asks for other rows when needed, and places what is there. */
+  /**
+   * Lines, rows or the view changed: requests other rows if needed, and positions the existing
+   * ones.
+   */
   update(): void {
     const wanted = this.#wanted();
     const moved = wanted.from !== this.#range.from || wanted.to !== this.#range.to;
@@ -137,7 +154,10 @@ export class Scroller {
     this.show(this.#rows.id(0), 0);
   }
 
-  /** Puts a line at a height of the view, in pixels from its top; by default a third down. Not moved when it is in view already and `ifNeeded`. */
+  /**
+   * Moves a line to a height of the view, in pixels from its top; by default a third down. It does
+   * not move if it is in view already and `ifNeeded`.
+   */
   show(id: number, y = Math.floor(this.#view / 3), ifNeeded = false): void {
     if (this.#rows.count === 0) return;
     if (ifNeeded && this.#isInView(id)) {
@@ -150,14 +170,14 @@ export class Scroller {
     this.update();
   }
 
-  /** The wanted rows stand in the block. To be called after every drawing, before the browser paints. */
+  /** The requested rows are in the block. Call after every drawing, before the browser paints. */
   drew(range: Range): void {
     const count = range.to - range.from;
     this.#drawn = { range, id: count > 0 ? this.#rows.id(range.from) : 0, removed: this.#model.removed.length, count };
     this.place();
   }
 
-  /** Places the block under the view, once it holds what is wanted. */
+  /** Positions the block under the view, once it holds the requested rows. */
   place(): void {
     if (this.#viewPort === null || this.#space === null || this.#block === null || this.#drawn?.range !== this.#range) return;
     const rows = this.#rows.count;
@@ -170,7 +190,8 @@ export class Scroller {
     if (this.#space.style.height !== spaceCss) this.#space.style.height = spaceCss;
 
     let y = this.#anchor.at === 'end' ? this.#view - height : this.#anchor.y - this.#heightTo(this.#rowOf(this.#anchor));
-    // No gap below the last row, and none above the first: the latter wins in a log that does not fill the view.
+    // No gap below the last row or above the first; the latter has priority in a log that does not
+    // fill the view.
     const hung = y;
     if (to === rows && y + height < this.#view) y = this.#view - height;
     if (from === 0 && y > 0) y = 0;
@@ -229,13 +250,14 @@ export class Scroller {
       this.#anchor = { at: 'line', id, removed: this.#model.removed.length, y: y - share * this.#rowPx };
     }
     if (delta > 0 && this.#isAtEnd(now)) this.#anchor = { at: 'end' };
-    // The bar stopped at the top a little early: what is left is less than a view, and the reader wants it.
+    // The bar stopped at the top slightly early: less than a view is left, and the reader wants it.
     else if (now < 1 && this.topRow * ROW_PX < this.#view)
       this.#anchor = { at: 'line', id: this.#rows.id(0), removed: this.#model.removed.length, y: 0 };
     if (was !== this.atEnd) this.#onEnd(this.atEnd);
     const wanted = this.#wanted();
     const { from, to } = this.#range;
-    // Half of what is spare may be used up; towards an end there may be less than that, and it is drawn at once.
+    // Half of the spare rows may be used up; near an end there may be fewer, and they are drawn at
+    // once.
     const above = from > 0 && (wanted.from === 0 || wanted.from + SPARE_ROWS / 2 < from);
     const below = to < this.#rows.count && (wanted.to === this.#rows.count || wanted.to - SPARE_ROWS / 2 > to);
     if (!local || above || below || this.#anchor.at === 'end' || now < WALL_PX) this.update();
@@ -249,7 +271,7 @@ export class Scroller {
     const { to } = this.#stands();
     const rows = this.#rows.count;
     const isFull = offset >= Number.parseFloat(this.#space?.style.height ?? '0') - this.#view - END_PX;
-    // The bar may stop at its end a little early, too.
+    // The bar may stop at its end slightly early, too.
     if (isFull && (to < rows || (rows - this.topRow) * ROW_PX < 2 * this.#view)) return true;
     return to === rows && this.#blockTop + this.#heightTo(to) <= offset + this.#view + END_PX;
   }
@@ -262,7 +284,7 @@ export class Scroller {
     return top >= 0 && top + ROW_PX <= this.#view;
   }
 
-  /** SC1: takes the row at the top of the view as what the view hangs on. */
+  /** SC1: the row at the top of the view becomes the anchor. */
   #hangOnTop(): void {
     if (this.#rows.count === 0) return;
     const into = this.#rowsAt(this.#seen - this.#blockTop);
@@ -271,14 +293,17 @@ export class Scroller {
     this.#anchor = { at: 'line', id: this.#rows.id(row), removed: this.#model.removed.length, y };
   }
 
-  /** The rows in the block, by their indexes of now. */
+  /** The rows in the block, by their current indexes. */
   #stands(): Range {
     if (this.#drawn === null || this.#drawn.count === 0) return { from: 0, to: 0 };
     const from = this.#rows.row(this.#model.settle(this.#drawn.id, this.#drawn.removed));
     return { from, to: from + this.#drawn.count };
   }
 
-  /** Pixels from the top of the block to the top of a row; rows that are not drawn are guessed. */
+  /**
+   * Pixels from the top of the block to the top of a row; the height of rows that are not drawn is
+   * estimated.
+   */
   #heightTo(row: number): number {
     const { from, to } = this.#stands();
     if (!this.#wrap) return (row - from) * ROW_PX;
@@ -292,7 +317,10 @@ export class Scroller {
     return end + (row - from - there) * this.#rowPx;
   }
 
-  /** The inverse: how many rows, with a fraction, lie in so many pixels from the top of the block. */
+  /**
+   * The inverse: how many rows, with a fraction, are within this many pixels from the top of the
+   * block.
+   */
   #rowsAt(px: number): number {
     if (!this.#wrap) return px / ROW_PX;
     if (px <= 0) return px / this.#rowPx;

@@ -1,9 +1,12 @@
 /**
- * Search over everything loaded, a chunk at a time. Pure but for the port that runs regular expressions.
+ * Search over everything loaded, a chunk at a time. Pure except for the port that runs regular
+ * expressions.
  *
- *   S1  What is searched is what is shown: text without escape sequences, lines of the shown kinds.
- *   S2  A chunk's matches belong to one version of it. A line that grows is found again by searching its chunk again, and nothing else.
- *   S3  `step` works until it is told to stop, and goes on where it stopped. Whoever calls it decides how long a slice is.
+ *   S1  The shown text is searched: text without escape sequences, lines of the shown kinds.
+ *   S2  A chunk's matches belong to one version of it. For a line that grows, only its chunk is
+ *       searched again.
+ *   S3  `step` works until its deadline, and continues from there. Its caller decides how long a
+ *       slice is.
  */
 
 import type { Chunk } from './chunk.ts';
@@ -29,7 +32,7 @@ export interface Match {
 }
 
 export interface SearchState {
-  /** Matches found so far, and which of them, from 1, is the current one. */
+  /** Matches found so far, and the index of the current one, from 1. */
   total: number;
   current: number | null;
   /** Lines searched, of those loaded. */
@@ -37,7 +40,7 @@ export interface SearchState {
   done: boolean;
   /** More than MATCHES_MAX. */
   capped: boolean;
-  /** The expression is none, or took too long. */
+  /** The expression is invalid, or took too long. */
   error: string | null;
 }
 
@@ -82,7 +85,7 @@ export class Search {
     return { total, current, searched, done: !stale || capped || this.#expression === null, capped, error: this.#error };
   }
 
-  /** S3. True when there is nothing left to do. */
+  /** S3. True when the search is complete. */
   async step(mayGoOn: () => boolean): Promise<boolean> {
     if (this.#expression === null || this.#error !== null) return true;
     let total = 0;
@@ -102,7 +105,7 @@ export class Search {
     return true;
   }
 
-  /** Ends what runs; to be called when the query changes. */
+  /** Aborts the running search; call when the query changes. */
   close(): void {
     this.#closed = true;
   }
@@ -133,7 +136,10 @@ export class Search {
     return marks;
   }
 
-  /** Makes the next (or previous) match current, beginning at a line while none is, and going round at the ends. Null: no match. */
+  /**
+   * Makes the next (or previous) match current, starting at a line if no match is current, and
+   * wrapping around at the ends. Null: no match.
+   */
   move(by: 1 | -1, from: number): Match | null {
     const { chunks } = this.#model;
     const count = (chunk: Chunk | undefined) => (chunk === undefined ? 0 : (this.#found.get(chunk)?.matches.length ?? 0) / 3);
@@ -206,7 +212,7 @@ export class Search {
   }
 }
 
-/** From "which of the searched lines" to "which line of the chunk". */
+/** Converts an index of the searched lines to an index of the chunk's lines. */
 function placed(matches: Matches, lines: readonly number[]): Matches {
   for (let i = 0; i < matches.length; i += 3) matches[i] = lines[matches[i] ?? 0] ?? 0;
   return matches;

@@ -1,4 +1,7 @@
-/** Select Graphic Rendition: the colours and faces that a terminal's `ESC [ … m` switches on and off. */
+/**
+ * Select Graphic Rendition: the colours and font styles that a terminal's `ESC [ … m` switches on
+ * and off.
+ */
 
 export const BOLD = 1;
 export const DIM = 2;
@@ -23,7 +26,7 @@ export const PLAIN: Style = { fg: DEFAULT, bg: DEFAULT, faces: 0 };
 
 export const sameStyle = (a: Style, b: Style): boolean => a.fg === b.fg && a.bg === b.bg && a.faces === b.faces;
 
-/** Longer parameter lists are nobody's colours. */
+/** Longer parameter lists are not colours. */
 const PARAMETERS_CHARS_MAX = 256;
 
 const ON: Readonly<Record<number, number>> = { 1: BOLD, 2: DIM, 3: ITALIC, 4: UNDERLINE, 7: INVERSE, 9: STRUCK, 21: UNDERLINE };
@@ -44,7 +47,7 @@ function rgb(red: number, green: number, blue: number): Colour {
   return RGB + byte(red) * 0x10000 + byte(green) * 0x100 + byte(blue);
 }
 
-/** The style after the parameters of one SGR sequence. Total: what is not understood changes nothing. */
+/** The style after the parameters of one SGR sequence. Total: unknown parameters change nothing. */
 export function withSgr(style: Style, parameters: string): Style {
   let { fg, bg, faces } = style;
   const list = parameters.slice(0, PARAMETERS_CHARS_MAX).split(';');
@@ -55,7 +58,7 @@ export function withSgr(style: Style, parameters: string): Style {
     if (code === 38 || code === 48 || code === 58) {
       let colour: Colour | null = null;
       if (parts.length > 1) {
-        // 38:5:n, 38:2:r:g:b, and 38:2::r:g:b with a colour space that nobody gives
+        // 38:5:n, 38:2:r:g:b, and 38:2::r:g:b with an unused colour space
         if (parts[1] === 5) colour = indexed(parts[2] ?? -1);
         else if (parts[1] === 2) colour = rgb(parts.at(-3) ?? 0, parts.at(-2) ?? 0, parts.at(-1) ?? 0);
       } else if (list[i + 1] === '5') {

@@ -1,4 +1,4 @@
-/** Times beside the lines. Fixed width, so that the text does not move when they tick over. */
+/** Times next to the lines. Fixed width, so that the text does not move when they change. */
 
 export const TIME_MODES = ['off', 'clock', 'since'] as const;
 export type TimeMode = (typeof TIME_MODES)[number];

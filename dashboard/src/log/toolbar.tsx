@@ -1,4 +1,4 @@
-/** Above the lines: which kinds, how they are drawn, the search, and the way out of the page as a file. */
+/** Above the lines: kinds, display options, the search, and the download. */
 
 import type { JSX, RefObject } from 'preact';
 import { useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
@@ -36,7 +36,7 @@ export interface SearchFieldProps {
   regexOffered: boolean;
   state: SearchState;
   lines: number;
-  /** Older lines are not loaded: the search has not seen them. */
+  /** Older lines are not loaded: the search has not covered them. */
   partial: boolean;
   loading: boolean;
   onText(text: string): void;
@@ -46,7 +46,7 @@ export interface SearchFieldProps {
   onLeave(): void;
 }
 
-/** What the search has found, and in how much: `12 of 3,400`. */
+/** The number of matches, and of searched lines: `12 of 3,400`. */
 export function outcome({ total, current, done, capped, error }: SearchState): string {
   if (error !== null) return error;
   if (total === 0) return done ? 'no match' : 'searching…';
@@ -115,7 +115,10 @@ export function SearchField(props: SearchFieldProps): JSX.Element {
   );
 }
 
-/** It stays while it is at work, and does not take the focus with it when it goes: that would be lost to the page, and with it the place of whoever has no pointer. */
+/**
+ * It stays while it works, and does not hold the focus when it is removed: the page would lose the
+ * focus, and a keyboard user the position.
+ */
 function LoadAll({ loading, onLoadAll, onGone }: { loading: boolean; onLoadAll(): void; onGone(): void }): JSX.Element {
   const button = useRef<HTMLButtonElement>(null);
   const gone = useRef(onGone);
@@ -150,7 +153,10 @@ const TIME_LABELS: Record<TimeMode, string> = { off: 'No times', clock: 'Clock t
 
 const ALL_KINDS = (1 << KINDS.length) - 1;
 
-/** Where there is no room for all of it, lines and view go behind one button: log.css decides, so that nothing is drawn twice. */
+/**
+ * Without space for everything, lines and view are behind one button: log.css decides, so that
+ * nothing is drawn twice.
+ */
 export function Toolbar(props: ToolbarProps): JSX.Element {
   const { mask, wrap, times, live, following, onKind, onWrap, onTimes, onFollow, onDownload } = props;
   const [open, setOpen] = useState(false);
@@ -193,7 +199,8 @@ export function Toolbar(props: ToolbarProps): JSX.Element {
           {mask === ALL_KINDS ? 'View' : 'View (filtered)'}
         </button>
         <div class="log-options" id={id} data-open={open}>
-          {/* biome-ignore lint/a11y/useSemanticElements: a fieldset can not be laid out as a part of a toolbar */}
+          {/* biome-ignore lint/a11y/useSemanticElements: a fieldset cannot be laid out as a part of
+              a toolbar */}
           <div class="log-group log-kinds" role="group" aria-label="Lines shown">
             {KINDS.map((name, kind) => (
               <Toggle

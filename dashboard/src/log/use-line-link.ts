@@ -1,4 +1,6 @@
-/** Lines and the address: goes to the line that the address names, and puts there which lines the reader chose. */
+/**
+ * Lines and the address: scrolls to the line in the address, and writes the selected lines to it.
+ */
 
 import type { RefObject } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
@@ -7,7 +9,7 @@ import type { LogModel } from './model.ts';
 
 export interface LineLink {
   selected: LineRange | null;
-  /** The same for callbacks that outlive a drawing. */
+  /** The same for callbacks that outlive a rendering. */
   now: RefObject<LineRange | null>;
   /** Number of a line that the address names and the log does not have. */
   missing: number | null;

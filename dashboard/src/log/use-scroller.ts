@@ -1,4 +1,4 @@
-/** The scroller in the life of the panel: made once, told of every drawing. */
+/** The scroller in the life of the panel: created once, notified of every rendering. */
 
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
@@ -14,7 +14,7 @@ export interface ScrollerParts {
   block: RefObject<HTMLDivElement | null>;
 }
 
-/** Draws again when the model changes, at most once a frame. */
+/** Renders again when the model changes, at most once a frame. */
 export function useModelVersion(model: LogModel): number {
   const [version, setVersion] = useState(model.version);
   useEffect(() => {

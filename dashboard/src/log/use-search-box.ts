@@ -1,4 +1,4 @@
-/** What is typed into the search field, the search that it starts, and the way from match to match. */
+/** The text in the search field, the search that it starts, and the steps from match to match. */
 
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
@@ -11,9 +11,9 @@ import type { Search } from './search.ts';
 import type { ScrollerParts } from './use-scroller.ts';
 import { useSearch } from './use-search.ts';
 
-/** The address gets the text when typing rests. */
+/** The address gets the text when typing pauses. */
 const TYPING_MS = 300;
-/** From a match to the edge of the view, when it had to be scrolled to sideways. */
+/** From a match to the edge of the view, after a horizontal scroll. */
 const ASIDE_PX = 60;
 
 export interface SearchBox {
@@ -38,7 +38,10 @@ export function useSearchBox(
   const { scroller, viewPort, block } = parts;
   const inAddress: Query = { text: query.get('q') ?? '', regex: query.get('re') === '1' && openWorker !== null };
   const [typed, set] = useState<Query>(inAddress);
-  /** The address as it was last read or written here: another one is the reader's, who went back or forward. */
+  /**
+   * The address as last read or written here: another one comes from the reader, who went back or
+   * forward.
+   */
   const known = useRef(inAddress);
   const search = useSearch(model, rows.mask, typed, openWorker);
   const field = useRef<HTMLInputElement>(null);
@@ -69,8 +72,10 @@ export function useSearchBox(
     redraw((times) => times + 1);
   };
 
-  // The first match of a new search, from the top of the view on, is gone to by itself as soon as it is known.
-  // Not if it was found to have none and older lines brought one: whoever loads them reads on where they are, and Enter leads to it.
+  // Scrolls to the first match of a new search, from the top of the view on, as soon as it is
+  // known.
+  // Not if it had no match and older lines brought one: a reader who loads them continues where
+  // they are, and Enter leads to it.
   const moved = useRef<Search | null>(null);
   const none = useRef<{ search: Search; first: number } | null>(null);
   useEffect(() => {
@@ -104,7 +109,7 @@ export function useSearchBox(
       if (event.key !== 'f' || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
       const focused = document.activeElement;
       const ours = focused === null || focused === document.body || field.current?.closest('.log')?.contains(focused) === true;
-      // A second press, from our field, is meant for the browser's own search.
+      // A second press, from our field, is for the browser's own search.
       if (!ours || focused === field.current) return;
       event.preventDefault();
       field.current?.focus();

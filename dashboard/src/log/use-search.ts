@@ -1,4 +1,7 @@
-/** Runs a search beside the page: in slices, again for what changed, and no longer than there is something to find. */
+/**
+ * Runs a search in the background: in slices, again for what changed, until there is nothing left
+ * to search.
+ */
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Query } from './match.ts';

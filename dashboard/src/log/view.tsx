@@ -1,4 +1,7 @@
-/** The log of one execution on the page. Everything it takes from the shell comes in as `page`, so that it can stand by itself in a test. */
+/**
+ * The log of one execution on the page. It gets everything of the shell through `page`, so that a
+ * test can render it alone.
+ */
 
 import type { ComponentChildren, JSX } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
@@ -16,28 +19,28 @@ import { useSearchBox } from './use-search-box.ts';
 
 export interface LogPanelProps {
   model: LogModel;
-  /** The run goes on: offer to follow. */
+  /** The run continues: offer to follow. */
   live: boolean;
   /** Milliseconds since the epoch, for times since the start. */
   startedAt: number | null;
-  /** What lies above the first loaded line. */
+  /** The state above the first loaded line. */
   older: 'none' | 'available' | 'loading';
   /** The view came near the top. */
   onOlder(): void;
   /** Loads all older lines: for a search of everything. */
   onLoadAll(): void;
-  /** Loads older lines until this one is there; false when there is no such line. */
+  /** Loads older lines until this one is loaded; false when there is no such line. */
   onGoToLine(line: number): Promise<boolean>;
   /** Shows the event at this offset. */
   onInspect(offset: number): void;
   onDownload(kind: 'text' | 'jsonl'): void;
-  /** In place of the lines while there is none. */
+  /** Shown in place of the lines while there is no line. */
   empty: ComponentChildren;
 }
 
-/** Older lines are asked for when so few are left above. */
+/** Older lines are requested when fewer than this are left above. */
 const OLDER_ROWS = 300;
-/** Where a line would mostly be out of view, it is wrapped unless the reader says otherwise. */
+/** On a narrow view lines are wrapped unless the reader chose otherwise. */
 const NARROW = '(max-width: 640px)';
 
 const NO_MARKS: readonly never[] = [];
@@ -156,7 +159,7 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
     );
   }
 
-  // Only ever wider: the way to the right does not change while the view moves down.
+  // Only grows: the horizontal scroll range does not change while the view moves down.
   const width = useRef(0);
   useLayoutEffect(() => {
     if (block.current === null) return;

@@ -10,7 +10,7 @@ export interface ButtonProps extends Omit<ButtonHTMLAttributes<HTMLButtonElement
   children?: ComponentChildren;
 }
 
-/** One without children needs an `aria-label`, which then shows as its tooltip, too. */
+/** Without children it needs an `aria-label`, which is then also its tooltip. */
 export function Button({ kind = 'plain', size = 'medium', icon, pressed, children, class: extra, ...rest }: ButtonProps) {
   const bare = children === undefined || children === null;
   const label = rest['aria-label'];

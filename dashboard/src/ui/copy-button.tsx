@@ -3,7 +3,7 @@ import { Button } from './button.tsx';
 
 const CONFIRMED_MS = 1_500;
 
-/** Copies `text`, and says so for a moment. */
+/** Copies `text`, and confirms for a moment. */
 export function CopyButton({ text, label }: { text: string; label: string }) {
   const [state, setState] = useState<'idle' | 'copied' | 'failed'>('idle');
   useEffect(() => {

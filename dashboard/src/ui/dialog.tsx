@@ -12,7 +12,8 @@ export interface DialogProps {
 }
 
 /**
- * A native modal dialog: the browser keeps the focus inside and makes the rest inert. The focus returns to where it was.
+ * A native modal dialog: the browser keeps the focus inside and makes the rest inert. The focus
+ * returns to its previous element.
  */
 export function Dialog({ open, ...props }: DialogProps) {
   return open ? <OpenDialog {...props} /> : null;
@@ -23,12 +24,12 @@ function OpenDialog({ title, onClose, children, footer }: Omit<DialogProps, 'ope
   const id = useId();
   const close = useRef(onClose);
   close.current = onClose;
-  // Before anything of its content can take the focus: what had it gets it back.
+  // Before its content can take the focus: the previous element gets it back.
   useLayoutEffect(() => {
     const before = document.activeElement;
     const element = dialog.current;
     element?.showModal();
-    // A press that begins on the backdrop; one that only ends there has marked text.
+    // A press that begins on the backdrop; one that only ends there has selected text.
     const onPress = (event: Event) => {
       if (event.target === element) close.current();
     };
@@ -45,7 +46,7 @@ function OpenDialog({ title, onClose, children, footer }: Omit<DialogProps, 'ope
       class="dialog"
       aria-labelledby={id}
       onCancel={(event) => {
-        // Esc: whether it closes is for the owner to say.
+        // Esc: the owner decides whether it closes.
         event.preventDefault();
         close.current();
       }}

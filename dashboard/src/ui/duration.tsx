@@ -1,7 +1,7 @@
 import { useNow } from './ticker.ts';
 import { ago, dateTime, duration, wholeSeconds } from './time.ts';
 
-/** How long it lasted, or lasts: ticks while `to` is missing. */
+/** A duration; it ticks while `to` is missing. */
 export function Duration({ from, to }: { from: number; to?: number | undefined }) {
   const now = useNow(to === undefined);
   return <span class="num">{to === undefined ? wholeSeconds(now - from) : duration(to - from)}</span>;

@@ -1,5 +1,5 @@
 /**
- * What pages are made of. Nothing here knows the API.
+ * The components of pages. They do not know the API.
  *
  *   button, copy-button, icon, menu, dialog, toast   controls
  *   status-badge                                     an execution's status in one word

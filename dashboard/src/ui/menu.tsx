@@ -7,7 +7,7 @@ export interface MenuItem {
   icon?: IconName | undefined;
   danger?: boolean | undefined;
   disabled?: boolean | undefined;
-  /** Given: the item is one of a choice, and this says whether it is the chosen one. */
+  /** Given: the item is one of a choice, and this is whether it is selected. */
   checked?: boolean | undefined;
   onSelect(): void;
 }
@@ -26,7 +26,10 @@ const entriesOf = (list: HTMLElement | null): HTMLElement[] => [...(list?.queryS
 /** Wraps around at both ends. */
 const focusAt = (all: readonly HTMLElement[], index: number): void => all[(index + all.length) % all.length]?.focus();
 
-/** A button that opens a list of actions: arrows, Home, End and first letters move, Esc and a click elsewhere close. */
+/**
+ * A button that opens a list of actions: arrows, Home, End and first letters move, Esc and a click
+ * elsewhere close.
+ */
 export function Menu({ label, bare = false, icon = 'more', kind, size, items }: MenuProps) {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);

@@ -4,9 +4,9 @@ import { wholeSeconds } from './time.ts';
 
 export interface StatusBadgeProps {
   status: Status;
-  /** Of a running one: whether its wrapper is connected. Left out, it is taken to be. */
+  /** For a running one: whether its wrapper is connected. Default: true. */
   connected?: boolean | undefined;
-  /** Of a disconnected one: when it fails if the wrapper does not return. */
+  /** For a disconnected one: when it fails without a reconnect. */
   graceUntil?: number | undefined;
 }
 
@@ -27,7 +27,7 @@ export const statusKind = (status: Status, connected?: boolean): StatusKind =>
 
 export const statusWord = (kind: StatusKind): string => WORDS[kind];
 
-/** Shape and word say it, too, not the colour alone. */
+/** Shape and text state it, too, not the colour alone. */
 export function StatusBadge({ status, connected, graceUntil }: StatusBadgeProps) {
   const kind = statusKind(status, connected);
   const counts = kind === 'disconnected' && graceUntil !== undefined;

@@ -1,4 +1,4 @@
-/** One clock for everything on the page that shows how long something lasts; it rests while nobody looks. */
+/** One clock for every running duration on the page; it stops without subscribers. */
 
 import { useEffect, useState } from 'preact/hooks';
 

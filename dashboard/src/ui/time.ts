@@ -1,4 +1,4 @@
-/** Times and amounts as people read them. Pure; points in time and lengths are milliseconds. */
+/** Times and amounts for people. Pure; points in time and durations are in milliseconds. */
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -19,7 +19,10 @@ export function dateTime(ms: number): string {
   return `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${clock(ms).slice(0, 8)}`;
 }
 
-/** Two units at most, so that a column of them can be compared: `840 ms`, `12 s`, `1 m 36 s`, `2 h 05 m`, `3 d 04 h`. Negative counts as 0. */
+/**
+ * Two units at most, so that a column of them can be compared: `840 ms`, `12 s`, `1 m 36 s`, `2 h
+ * 05 m`, `3 d 04 h`. Negative counts as 0.
+ */
 export function duration(ms: number): string {
   const rounded = Math.max(0, Math.round(ms));
   if (rounded < SECOND) return `${rounded} ms`;
@@ -27,7 +30,7 @@ export function duration(ms: number): string {
   return wholeSeconds(rounded);
 }
 
-/** The same for a running clock: no tenths, which would flicker. */
+/** The same for a running clock: without tenths, which would flicker. */
 export function wholeSeconds(ms: number): string {
   const rest = Math.max(0, ms);
   if (rest < MINUTE) return `${Math.floor(rest / SECOND)} s`;
@@ -36,7 +39,10 @@ export function wholeSeconds(ms: number): string {
   return `${Math.floor(rest / DAY)} d ${pad(Math.floor((rest % DAY) / HOUR))} h`;
 }
 
-/** One unit: `just now`, `12 s ago`, `3 m ago`, `5 h ago`, `2 d ago`; the date when it is more than 30 days. A clock ahead of ours is `just now`. */
+/**
+ * One unit: `just now`, `12 s ago`, `3 m ago`, `5 h ago`, `2 d ago`; the date when it is more than
+ * 30 days. A time in the future is `just now`.
+ */
 export function ago(ms: number, now: number): string {
   const age = now - ms;
   if (age < 5 * SECOND) return 'just now';
@@ -47,7 +53,7 @@ export function ago(ms: number, now: number): string {
   return dateTime(ms).slice(0, 10);
 }
 
-/** `1,234`. The same separator for everyone: a log's line numbers are quoted to others. */
+/** `1,234`. The same separator in every locale: people quote a log's line numbers to each other. */
 export function count(n: number): string {
   return String(Math.trunc(n)).replace(/\B(?=(\d{3})+$)/g, ',');
 }

@@ -10,11 +10,11 @@ export interface ToastEntry {
   readonly kind: ToastKind;
 }
 
-/** Long enough to be read; an error stays for longer. */
+/** Long enough to read; an error stays longer. */
 const SHOWN_MS: Readonly<Record<ToastKind, number>> = { info: 5_000, error: 12_000 };
 const TOASTS_MAX = 4;
 
-/** The newest last; the same text is not stacked, and the oldest make room. */
+/** The newest last; the same text is not repeated, and the oldest are removed. */
 export function withToast(entries: readonly ToastEntry[], entry: ToastEntry): ToastEntry[] {
   return [...entries.filter(({ text, kind }) => text !== entry.text || kind !== entry.kind), entry].slice(-TOASTS_MAX);
 }
@@ -37,7 +37,9 @@ export function useToasts(): Toasts {
   return { entries, toast, dismiss };
 }
 
-/** The region is always there: a screen reader announces only what changes in a region it knows. */
+/**
+ * The region is always rendered: a screen reader announces only changes in a region that it knows.
+ */
 export function ToastRegion({ entries, dismiss }: Toasts) {
   return (
     <section class="toasts" aria-label="Messages" aria-live="polite">
