@@ -55,7 +55,7 @@ it('a link that expired before it was opened says so, and what to do', async () 
   const dashboard = await Dashboard.at(stage, link);
   dashboard.watch.allow(REFUSED_NOISE);
   await dashboard.page.getByRole('status').getByText('This link has expired').waitFor();
-  await dashboard.page.getByText('Ask whoever shared it for a new one, or sign in with an API key.').waitFor();
+  await dashboard.page.getByText('Ask the person who shared it for a new one, or sign in with an API key.').waitFor();
   // Who has a key goes on right here.
   await dashboard.page.getByLabel('API key', { exact: true }).fill(stage.apiKey);
   await dashboard.button('Sign in').click();

@@ -23,7 +23,7 @@ export function refusalOf(status: number, problem: unknown): RefusalReason | nul
   return reason === 'ticket_expired' ? 'expired' : 'refused';
 }
 
-export function clientOf(
+export function createPageClient(
   credential: Credential,
   onRefused: (reason: RefusalReason) => void,
   fetch: typeof globalThis.fetch = (...call) => globalThis.fetch(...call),

@@ -2,8 +2,8 @@
  * The frame around the pages.
  *
  *   router, location            which page, and the navigation to another
- *   credential, access, sign-in who reads, and with what client sessions-page, session-page the two
- *   lists: list-state (pure), use-list (keeps it fresh), list-frame, run-row
+ *   credential, access, sign-in who reads, and with which client
+ *   sessions-page, session-page the two lists; list-state (pure), use-list, list-frame, run-row
  *   layout, keys, key-sheet     header, banner, shortcuts
  *   preferences                 choices that the browser stores
  *
@@ -14,7 +14,7 @@
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ExecutionPage } from '../execution/execution-page.tsx';
 import { ToastRegion, useToasts } from '../ui/toast.tsx';
-import { clientOf, ONE_QUICK_TRY, type RefusalReason } from './access.ts';
+import { createPageClient, ONE_QUICK_TRY, type RefusalReason } from './access.ts';
 import { type AppContext, AppContextSlot } from './context.ts';
 import {
   type Credential,
@@ -104,8 +104,8 @@ export function App() {
   const app = useMemo((): AppContext | null => {
     if (!credential) return null;
     const onRefused = (reason: RefusalReason) => signOut(credential, reason);
-    const client = clientOf(credential, onRefused);
-    const tickets = clientOf(credential, onRefused, undefined, ONE_QUICK_TRY);
+    const client = createPageClient(credential, onRefused);
+    const tickets = createPageClient(credential, onRefused, undefined, ONE_QUICK_TRY);
     return {
       credential,
       client,

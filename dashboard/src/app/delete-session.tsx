@@ -64,13 +64,13 @@ export function DeleteSession({ session, summary, open, onClose, onDeleted }: De
         {total === null
           ? ' goes with all its executions and its whole log.'
           : ` goes with ${count(total)} ${total === 1 ? 'execution' : 'executions'} and ${count(events)} ${events === 1 ? 'event' : 'events'} of its log.`}{' '}
-        Nobody can bring it back.
+        This cannot be undone.
       </p>
       {summary?.active ? (
         <p class="notice" data-kind="warn">
           <Icon name="warning" />
           <span>
-            <code>{summary.active}</code> is active: its job is told to stop, and what it still prints is lost.
+            <code>{summary.active}</code> is active: its job is stopped, and its further output is lost.
           </span>
         </p>
       ) : null}

@@ -9,8 +9,8 @@ export type SignedOut = 'key-refused' | 'ticket-expired' | 'ticket-refused' | 'a
 const REASONS: Readonly<Record<Exclude<SignedOut, null>, string>> = {
   'key-refused':
     'Your API key is not accepted any more. It may have been replaced. Sign in with the new one to go on where you were.',
-  'ticket-expired': 'This link has expired. Ask whoever shared it for a new one, or sign in with an API key.',
-  'ticket-refused': 'This link is not valid for this page. Ask whoever shared it for a new one, or sign in with an API key.',
+  'ticket-expired': 'This link has expired. Ask the person who shared it for a new one, or sign in with an API key.',
+  'ticket-refused': 'This link is not valid for this page. Ask the person who shared it for a new one, or sign in with an API key.',
   asked: 'You are signed out of this tab.',
 };
 

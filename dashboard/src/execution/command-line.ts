@@ -66,7 +66,7 @@ export function parsePairs(text: string): Parsed<Record<string, string>> {
     const name = line.slice(0, at).trim();
     if (at < 0 || name === '') return { ok: false, error: `Line ${index + 1} is not name=value.` };
     if (Object.hasOwn(pairs, name)) return { ok: false, error: `${name} is given twice.` };
-    if (name === '__proto__') return { ok: false, error: `${name} can not be a name.` };
+    if (name === '__proto__') return { ok: false, error: `${name} cannot be a name.` };
     pairs[name] = line.slice(at + 1);
   }
   return { ok: true, value: pairs };

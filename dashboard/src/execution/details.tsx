@@ -4,10 +4,10 @@ import type { ComponentChildren } from 'preact';
 import { executionPath, sessionPath } from '../app/router.ts';
 import { bytes, CopyButton, dateTime, duration } from '../ui/index.ts';
 import { formatCommand } from './command-line.ts';
-import type { Facts } from './facts.ts';
+import { Moment } from './components.tsx';
+import { exitWords } from './messages.ts';
 import type { Execution, Policy } from './model.ts';
-import { Moment } from './parts.tsx';
-import { exitWords } from './words.ts';
+import type { Facts } from './run-facts.ts';
 
 /** Label of a rerun: the run that it repeats. */
 export const RERUN_LABEL = 'rerun-of';

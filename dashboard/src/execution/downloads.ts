@@ -4,7 +4,7 @@
  */
 
 import type { HoldfastClient, LoggedEvent } from '../../../client/index.ts';
-import { earliestOf } from './older.ts';
+import { earliestOf } from './history-loader.ts';
 
 /** A larger log is left to the browser's own download, which writes to the disk while it reads. */
 export const BLOB_BYTES_MAX = 64 * 1024 * 1024;

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { LoggedEvent } from '../../../client/index.ts';
 import { useApp } from '../app/context.ts';
 import { Button, CopyButton, Dialog } from '../ui/index.ts';
-import { errorWords } from './words.ts';
+import { errorWords } from './messages.ts';
 
 interface Props {
   session: string;

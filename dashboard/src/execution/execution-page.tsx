@@ -1,12 +1,13 @@
 /**
  * The page of one run.
  *
- *   feed             loads the run, follows it, loads what is older            (older, log-place, log-window, line-search)
- *   facts, timeline  what is known of it, from the object and from events      (words, stream-view, interrupting)
- *   header, notices, waiting, unavailable, connection    its state
- *   timeline-list, details, side                         what happened to it, and everything else
- *     about it
- *   …-dialog, input-bar, use-download                    what can be done
+ *   feed                  loads the run, follows it, loads older events; with history-loader,
+ *                         log-place, log-window, line-search
+ *   run-facts, timeline   what is known of it, from the object and from events
+ *   messages, stream-view, interrupting                 the same as text
+ *   header, notices, waiting, unavailable, connection   its state
+ *   timeline-list, details, side                        its history, and everything else
+ *   …-dialog, input-bar, use-download                   what can be done
  *
  * The log itself is the panel of `../log`; this page owns the feed of its model.
  */
@@ -16,10 +17,10 @@ import { useApp, useHash } from '../app/context.ts';
 import { ticketExecution, ticketExpiry } from '../app/credential.ts';
 import { LogModel, LogPanel } from '../log/index.ts';
 import { Button, bytes as bytesWords } from '../ui/index.ts';
+import { Notice } from './components.tsx';
 import { Connection } from './connection.tsx';
 import { Details, RERUN_LABEL } from './details.tsx';
 import { EventDialog } from './event-dialog.tsx';
-import { type Facts, isEnded } from './facts.ts';
 import { ExecutionFeed } from './feed.ts';
 import type { FeedOptions, FeedSnapshot } from './feed-types.ts';
 import { Header } from './header.tsx';
@@ -27,9 +28,10 @@ import { useKept, useSnapshot } from './hooks.ts';
 import { InputBar } from './input-bar.tsx';
 import { InterruptDialog } from './interrupt-dialog.tsx';
 import { type Asked, interruptAnswer, interruptView } from './interrupting.ts';
+import { errorWords, statusWords } from './messages.ts';
 import { Notices } from './notices.tsx';
-import { Notice } from './parts.tsx';
 import { RerunDialog } from './rerun-dialog.tsx';
+import { type Facts, isEnded } from './run-facts.ts';
 import { ShareDialog } from './share-dialog.tsx';
 import { Side, type SideTab } from './side.tsx';
 import { streamView } from './stream-view.ts';
@@ -37,7 +39,6 @@ import { Timeline } from './timeline-list.tsx';
 import { Unavailable } from './unavailable.tsx';
 import { useDownload } from './use-download.ts';
 import { Waiting } from './waiting.tsx';
-import { errorWords, statusWords } from './words.ts';
 import './execution.css';
 
 interface Props {

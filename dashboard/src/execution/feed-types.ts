@@ -1,9 +1,9 @@
 /** Input and output types of the feed. No code runs here. */
 
 import type { HoldfastClient, LoggedEvent, SessionStreamOptions, StreamState } from '../../../client/index.ts';
-import type { Facts } from './facts.ts';
+import type { HistoryView } from './history-loader.ts';
 import type { SessionSummary } from './model.ts';
-import type { OlderView } from './older.ts';
+import type { Facts } from './run-facts.ts';
 
 /** The part of the log model that the feed writes to. */
 export interface LogSink {
@@ -62,7 +62,7 @@ export interface FeedSnapshot {
   readonly caughtUp: boolean;
   /** Newest offset that was loaded, or that was the head of the log at the beginning. */
   readonly newest: number;
-  readonly older: OlderView;
+  readonly older: HistoryView;
   /** Offset at which the log begins now, when its beginning has expired. */
   readonly expiredBefore: number | null;
   /** Whether the timeline has the events from before what was loaded first. */

@@ -25,16 +25,16 @@ import {
   type StreamState,
 } from '../../../client/index.ts';
 import { generationOf, HEARTBEATS_MISSED, silentForMs } from '../../../protocol/index.ts';
-import { type Facts, factsOf, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './facts.ts';
 import { type FeedOptions, type FeedSnapshot, loadFailure, type StreamLike, startingSnapshot } from './feed-types.ts';
+import { HistoryLoader } from './history-loader.ts';
 import { afterLoss, boundsOf, placeOf, type ReadLog } from './log-place.ts';
 import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
-import { OlderLoader } from './older.ts';
+import { createFacts, type Facts, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './run-facts.ts';
 import { TIMELINE_TYPES } from './timeline.ts';
 
 /** How often a doubtful state is checked again. */
-const DOUBT_MS = 15_000;
+const RECHECK_MS = 15_000;
 /**
  * A job that prints nothing is normal, and each check keeps its coordinator awake for ten seconds.
  * So a quiet wrapper is checked this often at most.
@@ -50,9 +50,9 @@ export class ExecutionFeed {
   readonly #life = new AbortController();
   #snapshot: FeedSnapshot;
   #stream: StreamLike | null = null;
-  #older: OlderLoader | null = null;
+  #older: HistoryLoader | null = null;
   #refreshing: Promise<void> | null = null;
-  #doubts: ReturnType<typeof setInterval> | null = null;
+  #recheckTimer: ReturnType<typeof setInterval> | null = null;
   /** Newest offset handed to the model. */
   #newest = 0;
   /** When events arrived, or a quiet wrapper was last checked. */
@@ -86,7 +86,7 @@ export class ExecutionFeed {
     const { signal } = this.#life;
     try {
       const execution = await client.get(session, id, { signal });
-      this.#change({ facts: factsOf(execution) });
+      this.#change({ facts: createFacts(execution) });
       const summary = await this.#summary();
       if (signal.aborted) return;
       await this.#open(await boundsOf(this.#source, execution, summary, signal), line);
@@ -140,7 +140,7 @@ export class ExecutionFeed {
   }
 
   loadAll(): void {
-    void this.#older?.want('all', () => false);
+    void this.#older?.load('all', () => false);
   }
 
   /** Cancels what a person waits for; loads started by scrolling continue. */
@@ -173,7 +173,7 @@ export class ExecutionFeed {
         await this.#changed();
       } else {
         const reached = () => (model.firstLine ?? Number.POSITIVE_INFINITY) <= line;
-        const outcome = await this.#older.want('line', reached);
+        const outcome = await this.#older.load('line', reached);
         if (outcome !== 'content') return model.idOf(line) !== null;
       }
     }
@@ -210,7 +210,7 @@ export class ExecutionFeed {
     this.#life.abort(); // F5
     this.#older?.cancel();
     this.#stream?.close();
-    if (this.#doubts) clearInterval(this.#doubts);
+    if (this.#recheckTimer) clearInterval(this.#recheckTimer);
     this.#wake();
     this.#listeners.clear();
   }
@@ -225,7 +225,7 @@ export class ExecutionFeed {
     );
     if (this.#life.signal.aborted) return;
     const { model } = this.#options;
-    this.#older = new OlderLoader(windowFrom(after, bottom), newestOf(bounds), {
+    this.#older = new HistoryLoader(windowFrom(after, bottom), newestOf(bounds), {
       read: (after, signal) => this.#read({ after, signal }),
       prepend: (events) => {
         model.prepend(events);
@@ -252,7 +252,7 @@ export class ExecutionFeed {
       guard((state) => this.#onState(state)),
     );
     this.#stream = stream;
-    this.#doubts ??= setInterval(() => this.#lookAtDoubts(), DOUBT_MS);
+    this.#recheckTimer ??= setInterval(() => this.#lookAtDoubts(), RECHECK_MS);
     void this.#consume(stream);
   }
 
@@ -383,7 +383,7 @@ export class ExecutionFeed {
       // F6: the same name, and another run.
       if (replaced || (facts && facts.execution.createdAt !== execution.createdAt)) return this.#onReplaced();
       this.#change({
-        facts: facts ? withObject(facts, execution) : factsOf(execution),
+        facts: facts ? withObject(facts, execution) : createFacts(execution),
         gone: false,
         ...(summary ? { summary } : {}),
       });

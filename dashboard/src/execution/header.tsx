@@ -5,11 +5,11 @@ import { silentForMs } from '../../../protocol/index.ts';
 import { executionPath } from '../app/router.ts';
 import { Ago, CopyButton, Duration, dateTime, StatusBadge, useNow } from '../ui/index.ts';
 import { formatCommand } from './command-line.ts';
+import { Moment, timeOfDay } from './components.tsx';
 import { RERUN_LABEL } from './details.tsx';
-import type { Facts } from './facts.ts';
+import { exitWords } from './messages.ts';
 import { isTerminal, type Status } from './model.ts';
-import { Moment, timeOfDay } from './parts.tsx';
-import { exitWords } from './words.ts';
+import type { Facts } from './run-facts.ts';
 
 interface Props {
   facts: Facts;

@@ -7,7 +7,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';
 import { Button } from '../ui/index.ts';
-import { errorWords } from './words.ts';
+import { errorWords } from './messages.ts';
 
 interface Sent {
   id: number;

@@ -2,9 +2,9 @@
 
 import { useState } from 'preact/hooks';
 import { Button, Dialog, duration } from '../ui/index.ts';
-import type { Facts } from './facts.ts';
+import { Field } from './components.tsx';
 import { REASON_CHARS_MAX } from './model.ts';
-import { Field } from './parts.tsx';
+import type { Facts } from './run-facts.ts';
 
 interface Props {
   facts: Facts;
@@ -43,9 +43,9 @@ export function InterruptDialog({ facts, kind, onClose, onConfirm }: Props) {
       >
         <p>
           {force
-            ? 'The job is killed at once (SIGKILL): it can not clean up. If the wrapper does not answer, the run is ended without its word.'
+            ? 'The job is killed at once (SIGKILL): it cannot clean up. If the wrapper does not answer, the run is ended without its confirmation.'
             : running
-              ? `The job is asked to stop (SIGINT), then told to (SIGTERM, SIGKILL). If the wrapper delivers nothing for ${duration(policy.interruptGraceMs)}, the run is ended without its word.`
+              ? `The job is asked to stop (SIGINT), then killed (SIGTERM, SIGKILL). If the wrapper delivers nothing for ${duration(policy.interruptGraceMs)}, the run is ended without its confirmation.`
               : 'It has not begun; it ends at once and its command never runs.'}
         </p>
         <Field id="interrupt-reason" label="Reason (optional)" hint="It becomes part of the log.">

@@ -1,7 +1,7 @@
 /** The actions that stop a run, and their state. Pure. */
 
-import { type Facts, isEnded } from './facts.ts';
 import { isTerminal } from './model.ts';
+import { type Facts, isEnded } from './run-facts.ts';
 
 /** Requests of this page without an answer yet. */
 export type Asked = 'nothing' | 'interrupt' | 'force';

@@ -4,10 +4,10 @@
  */
 
 import type { EventPage, ReadEventsOptions } from '../../../client/index.ts';
+import { earliestOf } from './history-loader.ts';
 import { beginSearch, nextProbe, takeProbe } from './line-search.ts';
 import { bottomOf, type LogBounds, newestOf, TAIL_OFFSETS, tailAfter } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
-import { earliestOf } from './older.ts';
 
 /** Lines above a linked line, so that it is shown in its context. */
 const CONTEXT_OFFSETS = 200;

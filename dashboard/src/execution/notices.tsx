@@ -4,13 +4,13 @@
  */
 
 import { Button, count, useNow, wholeSeconds } from '../ui/index.ts';
-import type { Facts } from './facts.ts';
-import { isEnded } from './facts.ts';
+import { Moment, Notice, timeOfDay } from './components.tsx';
 import type { FeedSnapshot } from './feed-types.ts';
-import { Moment, Notice, timeOfDay } from './parts.tsx';
+import { errorWords, outcomeOf } from './messages.ts';
+import type { Facts } from './run-facts.ts';
+import { isEnded } from './run-facts.ts';
 import { failureReason } from './stream-view.ts';
 import { type Lost, lostIn } from './timeline.ts';
-import { errorWords, outcomeOf } from './words.ts';
 
 interface Props {
   snapshot: FeedSnapshot;

@@ -5,11 +5,11 @@ import { useApp } from '../app/context.ts';
 import { executionPath } from '../app/router.ts';
 import { Button, Dialog } from '../ui/index.ts';
 import { formatCommand, formatPairs, parseCommand, parsePairs } from './command-line.ts';
+import { Field } from './components.tsx';
 import { RERUN_LABEL } from './details.tsx';
 import { useWork } from './hooks.ts';
+import { errorWords } from './messages.ts';
 import type { Execution, OnBusy, StartRequest } from './model.ts';
-import { Field } from './parts.tsx';
-import { errorWords } from './words.ts';
 
 interface Props {
   execution: Execution;
@@ -25,7 +25,7 @@ interface Form {
   stdin: string;
 }
 
-const formOf = ({ command, cwd, labels, id }: Execution): Form => ({
+const createForm = ({ command, cwd, labels, id }: Execution): Form => ({
   command: formatCommand(command),
   cwd: cwd ?? '',
   labels: formatPairs({ ...labels, [RERUN_LABEL]: id }),
@@ -75,7 +75,7 @@ export function rerunRequest(
 
 export function RerunDialog({ execution, open, onClose }: Props) {
   const { client, navigate, toast } = useApp();
-  const [form, setForm] = useState(() => formOf(execution));
+  const [form, setForm] = useState(() => createForm(execution));
   const [errors, setErrors] = useState<RerunErrors>({});
   const [active, setActive] = useState<string | null>(null);
   const [onBusy, setOnBusy] = useState<OnBusy>('queue');
@@ -85,7 +85,7 @@ export function RerunDialog({ execution, open, onClose }: Props) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: opening the dialog begins anew; a change of the run meanwhile must not undo typing.
   useEffect(() => {
     if (!open) return;
-    setForm(formOf(execution));
+    setForm(createForm(execution));
     setErrors({});
     setOnBusy('queue');
     work.clear();

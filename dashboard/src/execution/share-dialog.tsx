@@ -4,10 +4,10 @@ import { useEffect, useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';
 import { executionPath } from '../app/router.ts';
 import { Button, CopyButton, Dialog } from '../ui/index.ts';
+import { Field, timeOfDay } from './components.tsx';
 import { useWork } from './hooks.ts';
+import { errorWords } from './messages.ts';
 import { TICKET_TTL_SECONDS_MAX } from './model.ts';
-import { Field, timeOfDay } from './parts.tsx';
-import { errorWords } from './words.ts';
 
 const TIMES: readonly [number, string][] = [
   [300, '5 minutes'],
@@ -84,7 +84,7 @@ export function ShareDialog({ session, execution, open, onClose }: Props) {
         </p>
       ) : null}
       {link ? (
-        <Field id="share-link" label="Link" hint={`Expires at ${timeOfDay(link.expiresAt)}. It can not be taken back before.`}>
+        <Field id="share-link" label="Link" hint={`Expires at ${timeOfDay(link.expiresAt)}. It cannot be revoked earlier.`}>
           <div class="exec-input-line">
             <input id="share-link" type="text" readOnly value={link.url} onFocus={(focus) => focus.currentTarget.select()} />
             <CopyButton text={link.url} label="Copy the link" />

@@ -1,9 +1,9 @@
 /** What happened to the run, oldest first, with the latest progress as a bar. */
 
 import { Button } from '../ui/index.ts';
-import type { Facts, Progress } from './facts.ts';
+import { Moment, timeOfDay } from './components.tsx';
 import type { FeedSnapshot } from './feed-types.ts';
-import { Moment, timeOfDay } from './parts.tsx';
+import type { Facts, Progress } from './run-facts.ts';
 import { timelineOf } from './timeline.ts';
 
 interface Props {

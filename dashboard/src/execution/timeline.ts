@@ -9,8 +9,8 @@
 
 import { gapText, type LoggedEvent } from '../../../client/index.ts';
 import { duration } from '../ui/index.ts';
+import { verdictWords } from './messages.ts';
 import type { Execution } from './model.ts';
-import { verdictWords } from './words.ts';
 
 export type Tone = 'info' | 'ok' | 'warn' | 'danger' | 'muted';
 /** `unknown`: it may be more. */

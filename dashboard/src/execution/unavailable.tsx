@@ -4,7 +4,7 @@ import { useApp } from '../app/context.ts';
 import { sessionPath } from '../app/router.ts';
 import { Button } from '../ui/index.ts';
 import type { Load } from './feed-types.ts';
-import { errorWords } from './words.ts';
+import { errorWords } from './messages.ts';
 
 export function Unavailable({ load, session, onRetry }: { load: Load; session: string; onRetry(): void }) {
   const { credential, signOut } = useApp();

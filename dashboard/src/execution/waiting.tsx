@@ -5,9 +5,9 @@
 
 import { executionPath } from '../app/router.ts';
 import { useNow, wholeSeconds } from '../ui/index.ts';
-import { type Facts, isEnded } from './facts.ts';
+import { Moment, Notice, timeOfDay } from './components.tsx';
 import type { FeedSnapshot } from './feed-types.ts';
-import { Moment, Notice, timeOfDay } from './parts.tsx';
+import { type Facts, isEnded } from './run-facts.ts';
 
 /** This many lines leave space below them, also when wrapped on a phone. */
 const LINES_MAX = 8;
@@ -60,11 +60,11 @@ function Pending({ facts: { execution } }: { facts: Facts }) {
   return (
     <Notice tone="info" title="Waiting for the wrapper">
       {launcher === 'none'
-        ? 'It has to be started by whoever started this run.'
+        ? 'The caller that started this run has to start it.'
         : `The launcher (${launcher}) was asked to start it.`}{' '}
       Since <Moment at={pendingAt} text={timeOfDay(pendingAt)} />.{' '}
       <span class="exec-tick">
-        {left > 0 ? `The run fails in ${wholeSeconds(left)} if none connects.` : 'The time is over; the verdict is due.'}
+        {left > 0 ? `The run fails in ${wholeSeconds(left)} if no wrapper connects.` : 'The time is over; the verdict is due.'}
       </span>
     </Notice>
   );

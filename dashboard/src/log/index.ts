@@ -5,7 +5,7 @@
  *   block, chunk   how they are kept: a few hundred strings and typed arrays, no object per line
  *   describe       the line of an event that is not output
  *   scan           one pass over a line's control characters; style, line, carried-style: its
- *                  appearance; style-classes, row-spans: as classes and spans
+ *                  appearance; style-classes, row-pieces: as classes and spans
  *   rows           which lines are shown in which row
  *   search, match  finds text in the loaded lines; regex-port, regex-worker: expressions, with a
  *                  time limit

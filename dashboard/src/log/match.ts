@@ -21,7 +21,7 @@ export const MATCHES_MAX = 500_000;
 const flags = (text: string): string => (text.toLowerCase() === text ? 'gi' : 'g');
 
 /** Throws a SyntaxError for an invalid expression. */
-export function expressionOf({ text, regex }: Query): RegExp {
+export function compileExpression({ text, regex }: Query): RegExp {
   // Only literal characters of an expression count: \S, \W and \D are not capital letters.
   const plain = regex ? text.replace(/\\[A-Za-z]/g, '') : text;
   return new RegExp(regex ? text : text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'), flags(plain));

@@ -6,8 +6,8 @@
 import { Component, type JSX } from 'preact';
 import { KINDS, type Kind } from './chunk.ts';
 import type { ShownLine } from './line.ts';
-import { lookOf } from './look.ts';
-import { lengthOf, type Mark, type Piece, pieces, SHOWN_CHARS_MAX } from './pieces.ts';
+import { lengthOf, type Mark, type Piece, pieces, SHOWN_CHARS_MAX } from './row-pieces.ts';
+import { toClasses } from './style-classes.ts';
 
 export interface RowActions {
   onSelect(number: number, extend: boolean): void;
@@ -30,7 +30,7 @@ export interface RowProps {
 }
 
 function PieceView({ text, style, href, mark, host }: Piece): JSX.Element {
-  const look = lookOf(style);
+  const look = toClasses(style);
   let inner: JSX.Element | string = text;
   if (href !== null)
     inner = (

@@ -7,8 +7,7 @@
  *                `back`
  *   dropped      every other escape sequence: CSI, OSC, DCS, APC, PM, SOS, character sets; 8-bit
  *                forms too
- *   made visible all other control characters, bidi overrides, line separators, lone surrogates
- *   (`visible`)
+ *   visible      all other control characters, bidi overrides, line separators, lone surrogates
  *
  * Carriage return is simplified: text after one replaces everything in the line, even where it is
  * shorter.

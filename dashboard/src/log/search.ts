@@ -11,7 +11,7 @@
 
 import type { Chunk } from './chunk.ts';
 import { shownText } from './line.ts';
-import { expressionOf, MATCHES_MAX, type Matches, matchLines, type Query } from './match.ts';
+import { compileExpression, MATCHES_MAX, type Matches, matchLines, type Query } from './match.ts';
 import type { LogModel, Place } from './model.ts';
 import type { RegexPort } from './regex-port.ts';
 import { ALL, type Mask } from './rows.ts';
@@ -62,7 +62,7 @@ export class Search {
     this.#regex = regex;
     if (query.text === '') return;
     try {
-      this.#expression = expressionOf(query);
+      this.#expression = compileExpression(query);
     } catch (error) {
       this.#error = error instanceof Error ? error.message : String(error);
     }

@@ -5,7 +5,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Query } from './match.ts';
 import type { LogModel } from './model.ts';
 import type { Page } from './page.ts';
-import { SHOWN_CHARS_MAX } from './pieces.ts';
+import { SHOWN_CHARS_MAX } from './row-pieces.ts';
 import type { Rows } from './rows.ts';
 import type { Search } from './search.ts';
 import type { ScrollerParts } from './use-scroller.ts';

@@ -5,7 +5,7 @@
 
 import type { ComponentChildren, JSX } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { ShownLines } from './carry.ts';
+import { ShownLines } from './carried-style.ts';
 import { clicked } from './line-hash.ts';
 import type { LogModel } from './model.ts';
 import type { KeyBinding, Page } from './page.ts';

@@ -6,6 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { LoggedEvent } from '../../../client/index.ts';
+import { HistoryLoader } from '../../../dashboard/src/execution/history-loader.ts';
 import {
   afterRead,
   beginRead,
@@ -15,7 +16,6 @@ import {
   takePage,
   windowFrom,
 } from '../../../dashboard/src/execution/log-window.ts';
-import { OlderLoader } from '../../../dashboard/src/execution/older.ts';
 
 const event = (offset: number): LoggedEvent => ({
   offset,
@@ -139,7 +139,7 @@ describe('loading upwards', () => {
         const log = new FakeLog(offsets, head, pageEvents, places, new Set(failures));
         const floor = tailAfter({ firstOffset, lastOffset: last, earliest: 1, head }, tail);
         let loaded = offsets.filter((offset) => offset > floor);
-        const loader = new OlderLoader(windowFrom(floor, bottomOf({ firstOffset, earliest: 1 })), last, {
+        const loader = new HistoryLoader(windowFrom(floor, bottomOf({ firstOffset, earliest: 1 })), last, {
           read: (from) => log.read(from),
           prepend: (events) => {
             loaded = [...events.map(({ offset }) => offset), ...loaded];
@@ -147,7 +147,7 @@ describe('loading upwards', () => {
           onChange: () => {},
         });
         let outcome = 'failed';
-        for (let tries = 0; tries < 10 && outcome === 'failed'; tries += 1) outcome = await loader.want('all', () => false);
+        for (let tries = 0; tries < 10 && outcome === 'failed'; tries += 1) outcome = await loader.load('all', () => false);
         expect(outcome).toBe('at_start');
         // What was read before it expired is allowed to be there; a hole is not.
         const begin = loaded[0] ?? Number.POSITIVE_INFINITY;
@@ -170,7 +170,7 @@ describe('loading upwards', () => {
     );
     const loaded: number[] = [];
     const changes: string[] = [];
-    const loader: OlderLoader = new OlderLoader(windowFrom(size - 100, 0), size, {
+    const loader: HistoryLoader = new HistoryLoader(windowFrom(size - 100, 0), size, {
       read: (from) => log.read(from),
       prepend: (events) => loaded.unshift(...events.map(({ offset }) => offset)),
       onChange: () => changes.push(loader.view.state),
@@ -190,7 +190,7 @@ describe('loading upwards', () => {
   test('[O2] what a person cancels stops, and the page that scrolling asked for still comes', async () => {
     const { loader, loaded } = simple(100_000, 100);
     const page = loader.page();
-    const all = loader.want('all', () => false);
+    const all = loader.load('all', () => false);
     expect(loader.view.goal).toBe('all');
     loader.cancel(['all', 'line']);
     expect(await all).toBe('cancelled');
@@ -201,19 +201,19 @@ describe('loading upwards', () => {
 
   test('[O2] cancelling everything and wishing again at once begins anew', async () => {
     const { loader, loaded } = simple(5_000, 100);
-    const first = loader.want('all', () => false);
+    const first = loader.load('all', () => false);
     loader.cancel();
     expect(await first).toBe('cancelled');
-    expect(await loader.want('all', () => false)).toBe('at_start');
+    expect(await loader.load('all', () => false)).toBe('at_start');
     expect(loaded).toEqual(Array.from({ length: 4_900 }, (_, index) => index + 1));
   });
 
   test('a failed read is told, keeps what is loaded, and can be tried again', async () => {
     const { loader, log, loaded } = simple(3_000);
     log.failures.add(2);
-    expect(await loader.want('all', () => false)).toBe('failed');
+    expect(await loader.load('all', () => false)).toBe('failed');
     expect(loader.view.error).toMatchObject({ code: 'unreachable' });
-    expect(await loader.want('all', () => false)).toBe('at_start');
+    expect(await loader.load('all', () => false)).toBe('at_start');
     expect(loader.view.error).toBeNull();
     expect(loaded).toHaveLength(2_900);
   });

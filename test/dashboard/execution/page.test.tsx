@@ -350,7 +350,7 @@ describe('input', () => {
     answers.sendInput = () => Promise.reject(problem(409, 'not_running'));
     type(area(), 'hello');
     await enter();
-    expect(text()).toContain('nobody reads its input');
+    expect(text()).toContain('its input is not read');
     expect(area().value).toBe('hello');
     answers.sendInput = () => Promise.reject(problem(0, 'timeout'));
     await enter();

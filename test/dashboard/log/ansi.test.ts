@@ -2,7 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ShownLines } from '../../../dashboard/src/log/carry.ts';
+import { ShownLines } from '../../../dashboard/src/log/carried-style.ts';
 import { safeHref, shownLine, shownText, styleAfter } from '../../../dashboard/src/log/line.ts';
 import { LogModel } from '../../../dashboard/src/log/model.ts';
 import { visible } from '../../../dashboard/src/log/scan.ts';

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { shownLine } from '../../../dashboard/src/log/line.ts';
 import { hostToShow } from '../../../dashboard/src/log/link-host.ts';
-import { pieces } from '../../../dashboard/src/log/pieces.ts';
+import { pieces } from '../../../dashboard/src/log/row-pieces.ts';
 import { PLAIN } from '../../../dashboard/src/log/style.ts';
 
 const ESC = '\u001b';

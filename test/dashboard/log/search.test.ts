@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { KINDS } from '../../../dashboard/src/log/chunk.ts';
 import { shownText } from '../../../dashboard/src/log/line.ts';
 import { clicked, hashOf, linesOf as linesOfHash } from '../../../dashboard/src/log/line-hash.ts';
-import { expressionOf, MATCHES_MAX, matchEach } from '../../../dashboard/src/log/match.ts';
+import { compileExpression, MATCHES_MAX, matchEach } from '../../../dashboard/src/log/match.ts';
 import { LogModel } from '../../../dashboard/src/log/model.ts';
 import { type OpenWorker, RegexPort, type WorkerPort } from '../../../dashboard/src/log/regex-port.ts';
 import { ALL, maskOf, namesOf, Rows } from '../../../dashboard/src/log/rows.ts';
@@ -189,7 +189,7 @@ describe('search', () => {
     expect(new Search(new LogModel(), ALL, { text: '(', regex: true }, new RegexPort(worker(0))).state.error).toMatch(
       /unterminated group/i,
     );
-    expect(expressionOf({ text: 'a.b*[', regex: false }).test('xa.b*[y')).toBe(true);
+    expect(compileExpression({ text: 'a.b*[', regex: false }).test('xa.b*[y')).toBe(true);
   });
 
   it('matches expressions line by line, and never nothing', async () => {

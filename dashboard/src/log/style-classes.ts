@@ -5,7 +5,7 @@
 
 import { BOLD, type Colour, DEFAULT, DIM, INVERSE, ITALIC, RGB, STRUCK, type Style, UNDERLINE } from './style.ts';
 
-export interface Look {
+export interface StyleClasses {
   class: string;
   /** Custom properties; set through the CSSOM, never as a style attribute's text. */
   style?: Record<string, string>;
@@ -29,7 +29,7 @@ function colour(value: Colour): string {
 }
 
 /** Null: plain text needs no element. */
-export function lookOf({ fg, bg, faces }: Style): Look | null {
+export function toClasses({ fg, bg, faces }: Style): StyleClasses | null {
   const inverse = (faces & INVERSE) !== 0;
   const ink = inverse ? bg : fg;
   const ground = inverse && fg === DEFAULT ? 'var(--log-fg)' : (inverse ? fg : bg) === DEFAULT ? null : colour(inverse ? fg : bg);

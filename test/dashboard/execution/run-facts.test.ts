@@ -3,14 +3,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  createFacts,
   type Facts,
-  factsOf,
   withCaughtUp,
   withEvents,
   withHistory,
   withObject,
   withReplay,
-} from '../../../dashboard/src/execution/facts.ts';
+} from '../../../dashboard/src/execution/run-facts.ts';
 import { EMPTY_TIMELINE, lostIn, TIMELINE_ENTRIES_MAX, timelineOf } from '../../../dashboard/src/execution/timeline.ts';
 import { ended, event, line, madeExecution, T0 } from './made.ts';
 
@@ -19,7 +19,7 @@ const live = (facts: Facts): Facts => withCaughtUp(facts);
 describe('status', () => {
   test('[F1] follows the events from queued to the verdict, with its times and facts', () => {
     const { pendingAt: _p, startedAt: _s, connected: _c, ...created } = madeExecution({ status: 'queued', epoch: 0 });
-    let facts = live(factsOf(created));
+    let facts = live(createFacts(created));
     facts = withEvents(facts, [event(2, 'execution_pending', { launcher: 'runner' })]);
     expect(facts.execution).toMatchObject({ status: 'pending', pendingAt: T0 + 2_000 });
     facts = withEvents(facts, [event(3, 'wrapper_connected', { epoch: 1 }), event(4, 'execution_running')]);
@@ -41,12 +41,12 @@ describe('status', () => {
   });
 
   test('[F1] an answer that was under way while the verdict came changes nothing', () => {
-    const over = withEvents(live(factsOf(madeExecution())), [event(9, 'execution_completed', { exitCode: 0 })]);
+    const over = withEvents(live(createFacts(madeExecution())), [event(9, 'execution_completed', { exitCode: 0 })]);
     expect(withObject(over, madeExecution())).toBe(over);
   });
 
   test('[F1] the object alone ends a run whose stream is dead', () => {
-    const facts = withObject(live(factsOf(madeExecution())), ended('failed', { code: 'wrapper_disconnected' }));
+    const facts = withObject(live(createFacts(madeExecution())), ended('failed', { code: 'wrapper_disconnected' }));
     expect(facts.execution).toMatchObject({ status: 'failed', code: 'wrapper_disconnected' });
     expect(facts.wrapper.state).toBe('none');
   });
@@ -64,7 +64,7 @@ describe('status', () => {
     const rank = ['queued', 'pending', 'running', 'completed'];
     fc.assert(
       fc.property(steps, (all) => {
-        let facts = live(factsOf(madeExecution({ status: 'queued' })));
+        let facts = live(createFacts(madeExecution({ status: 'queued' })));
         let offset = 1;
         for (const step of all) {
           const before = rank.indexOf(facts.execution.status);
@@ -85,26 +85,26 @@ describe('the connection of the wrapper', () => {
   const back = event(6, 'wrapper_reconnected', { epoch: 2, downMs: 4_200, bufferedEvents: 3, eventsLost: 0 });
 
   test('a live cut shows until when it may last, and the return how long it lasted', () => {
-    let facts = withEvents(live(factsOf(madeExecution())), [cut]);
+    let facts = withEvents(live(createFacts(madeExecution())), [cut]);
     expect(facts.wrapper).toMatchObject({ state: 'disconnected', graceUntil: T0 + 90_000, reason: 'silence' });
     facts = withEvents(facts, [back]);
     expect(facts.wrapper).toMatchObject({ state: 'connected', graceUntil: null, downMs: 4_200, reconnects: 1 });
   });
 
   test('[F2] a replayed cut is no news', () => {
-    const opened = factsOf(madeExecution({ epoch: 2 }));
+    const opened = createFacts(madeExecution({ epoch: 2 }));
     const replaying = withEvents(opened, [cut]);
     expect(replaying.wrapper.state).toBe('connected');
     expect(withCaughtUp(withEvents(replaying, [back])).wrapper).toMatchObject({ state: 'connected', downMs: 4_200 });
   });
 
   test('[F2] what a replay ends with is what holds', () => {
-    const opened = withReplay(live(factsOf(madeExecution())));
+    const opened = withReplay(live(createFacts(madeExecution())));
     expect(withCaughtUp(withEvents(opened, [cut])).wrapper.state).toBe('disconnected');
   });
 
   test('[F2] a replay without a word about it leaves what the object said', () => {
-    const opened = factsOf(madeExecution({ connected: false, graceUntil: T0 + 50_000 }));
+    const opened = createFacts(madeExecution({ connected: false, graceUntil: T0 + 50_000 }));
     expect(withCaughtUp(withEvents(opened, [line(3, 'x\n')])).wrapper).toMatchObject({
       state: 'disconnected',
       graceUntil: T0 + 50_000,
@@ -112,23 +112,23 @@ describe('the connection of the wrapper', () => {
   });
 
   test('nothing is connected after the end', () => {
-    const over = withEvents(live(factsOf(madeExecution())), [event(7, 'execution_failed', { code: 'wrapper_disconnected' })]);
+    const over = withEvents(live(createFacts(madeExecution())), [event(7, 'execution_failed', { code: 'wrapper_disconnected' })]);
     expect(withEvents(over, [back]).wrapper.state).toBe('none');
   });
 });
 
 describe('other facts', () => {
   test('output alone changes nothing, so that it redraws nothing', () => {
-    const facts = withEvents(live(factsOf(madeExecution())), [line(1, 'first\n')]);
+    const facts = withEvents(live(createFacts(madeExecution())), [line(1, 'first\n')]);
     expect(facts.printed).toBe(true);
     expect(withEvents(facts, [line(2, 'a\n'), event(3, 'agent', { text: 'x' })])).toBe(facts);
   });
 
   test('the newest progress wins, whichever way it is loaded', () => {
-    let facts = withEvents(live(factsOf(madeExecution())), [event(9, 'progress', { current: 5, total: 10, message: 'half' })]);
+    let facts = withEvents(live(createFacts(madeExecution())), [event(9, 'progress', { current: 5, total: 10, message: 'half' })]);
     facts = withHistory(facts, [event(4, 'progress', { current: 1, total: 10 })]);
     expect(facts.progress).toMatchObject({ current: 5, total: 10, message: 'half' });
-    expect(withHistory(factsOf(madeExecution()), [event(4, 'progress', { current: 1 })]).progress).toMatchObject({
+    expect(withHistory(createFacts(madeExecution()), [event(4, 'progress', { current: 1 })]).progress).toMatchObject({
       current: 1,
       total: null,
     });
@@ -136,14 +136,14 @@ describe('other facts', () => {
   });
 
   test('an interrupt is known from the object, and in full from its event', () => {
-    const opened = factsOf(madeExecution({ interruptRequestedAt: T0 + 5 }));
+    const opened = createFacts(madeExecution({ interruptRequestedAt: T0 + 5 }));
     expect(opened.interrupt).toEqual({ at: T0 + 5, reason: null, force: false, cause: null });
     const asked = event(4, 'interrupt_requested', { reason: 'enough', force: false, cause: 'request' });
     expect(withHistory(opened, [asked]).interrupt).toMatchObject({ reason: 'enough', cause: 'request' });
   });
 
   test('what is missing is counted from the gaps in the log', () => {
-    const facts = withEvents(live(factsOf(madeExecution())), [
+    const facts = withEvents(live(createFacts(madeExecution())), [
       event(2, 'gap', { events: 3, bytes: 100, reason: 'the spool was damaged' }),
       event(8, 'gap', { events: 1, bytes: 20, reason: 'x' }),
     ]);
@@ -163,7 +163,7 @@ describe('the timeline', () => {
   const titles = (facts: Facts) => timelineOf(facts.timeline, facts.execution).map(({ title }) => title);
 
   test('opened at the tail it shows the moments that the object knows, and the end last', () => {
-    const facts = withEvents(factsOf(ended('completed', { exitCode: 0, pendingAt: T0 + 500 })), [
+    const facts = withEvents(createFacts(ended('completed', { exitCode: 0, pendingAt: T0 + 500 })), [
       event(9, 'status', { message: 'cleaning up' }),
     ]);
     expect(titles(facts)).toEqual(['Queued', 'Preparing', 'Running', 'cleaning up', 'Completed']);
@@ -178,7 +178,7 @@ describe('the timeline', () => {
       event(5, 'status', { message: 'cleaning up' }),
       event(10, 'execution_completed', { exitCode: 0 }),
     ];
-    let facts = withEvents(factsOf(ended('completed')), all.slice(4));
+    let facts = withEvents(createFacts(ended('completed')), all.slice(4));
     facts = withHistory(facts, all);
     facts = withHistory(facts, all.slice(0, 4));
     expect(titles(facts)).toEqual(['Preparing', 'Wrapper connected', 'Running', 'Job started', 'cleaning up', 'Completed']);
@@ -189,7 +189,7 @@ describe('the timeline', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 40 }), (a, b) => {
         const [low, high] = [Math.min(a, b), Math.max(a, b)];
-        let facts = withEvents(factsOf(madeExecution()), all.slice(high));
+        let facts = withEvents(createFacts(madeExecution()), all.slice(high));
         facts = withHistory(facts, all.slice(low, high));
         facts = withHistory(facts, all);
         expect(facts.timeline.entries.map(({ offset }) => offset)).toEqual(all.map(({ offset }) => offset));
@@ -199,12 +199,12 @@ describe('the timeline', () => {
 
   test('[T2] progress in a row is one entry, and the whole is bounded and says so', () => {
     const many = Array.from({ length: 500 }, (_, index) => event(index + 1, 'progress', { current: index, total: 500 }));
-    const facts = withEvents(factsOf(madeExecution()), many);
+    const facts = withEvents(createFacts(madeExecution()), many);
     expect(facts.timeline.entries.map(({ title }) => title)).toEqual(['Progress: 499 of 500']);
     const noisy = Array.from({ length: TIMELINE_ENTRIES_MAX + 7 }, (_, index) =>
       event(index + 1, 'status', { message: `${index}` }),
     );
-    const { timeline } = withEvents(factsOf(madeExecution()), noisy);
+    const { timeline } = withEvents(createFacts(madeExecution()), noisy);
     expect(timeline.entries).toHaveLength(TIMELINE_ENTRIES_MAX);
     expect(timeline.dropped).toBe(7);
   });

@@ -64,7 +64,7 @@ function wrapperOf({ status, connected, graceUntil, epoch }: Execution): Wrapper
   return { state, since: null, graceUntil: graceUntil ?? null, reason: null, downMs: null, reconnects: Math.max(0, epoch - 1) };
 }
 
-export function factsOf(execution: Execution): Facts {
+export function createFacts(execution: Execution): Facts {
   const { interruptRequestedAt, forced } = execution;
   return {
     execution,
@@ -98,7 +98,7 @@ export function withObject(facts: Facts, execution: Execution): Facts {
     execution,
     wrapper,
     replayed: null,
-    interrupt: facts.interrupt ?? factsOf(execution).interrupt,
+    interrupt: facts.interrupt ?? createFacts(execution).interrupt,
   };
 }
 

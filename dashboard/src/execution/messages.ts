@@ -103,7 +103,7 @@ export function outcomeOf(
       tone: 'warn',
       title: forced ? 'Interrupted by force' : 'Interrupted',
       meaning: forced
-        ? 'The wrapper did not confirm in time that the job had stopped, so the run was ended without its word. The job may still have been running for a while.'
+        ? 'The wrapper did not confirm in time that the job had stopped, so the run was ended without its confirmation. The job may still have been running for a while.'
         : execution.startedAt === undefined
           ? 'It was stopped before the command had begun.'
           : 'Somebody asked for it, and the job has stopped.',
@@ -118,7 +118,7 @@ export function errorWords(error: unknown): string {
   const { code, message, facts } = (error ?? {}) as { code?: unknown; message?: unknown; facts?: Record<string, unknown> };
   switch (code) {
     case 'not_running':
-      return 'The run is not running, so nobody reads its input.';
+      return 'The run is not running, so its input is not read.';
     case 'stdin_closed':
       return 'This run was started without an open stdin, so it takes no input.';
     case 'execution_in_progress':

@@ -24,10 +24,10 @@ import {
   takePage,
 } from './log-window.ts';
 
-export type WishKind = 'page' | 'line' | 'all';
-export type WishOutcome = 'content' | 'at_start' | 'cancelled' | 'failed';
+export type LoadKind = 'page' | 'line' | 'all';
+export type LoadOutcome = 'content' | 'at_start' | 'cancelled' | 'failed';
 
-export interface OlderView {
+export interface HistoryView {
   readonly state: 'none' | 'available' | 'loading';
   /** What a person waits for; null for a page that scrolling requested. */
   readonly goal: 'line' | 'all' | null;
@@ -42,18 +42,18 @@ export interface OlderPort {
   onChange(): void;
 }
 
-interface Wish {
-  kind: WishKind;
+interface PendingLoad {
+  kind: LoadKind;
   content: (gained: number) => boolean;
-  settle: (outcome: WishOutcome) => void;
+  settle: (outcome: LoadOutcome) => void;
 }
 
-export class OlderLoader {
+export class HistoryLoader {
   readonly #port: OlderPort;
   /** Where loading upwards began, for the share. */
   readonly #top: number;
   #window: LogWindow;
-  #wishes: Wish[] = [];
+  #pending: PendingLoad[] = [];
   #reading: AbortController | null = null;
   #error: unknown = null;
 
@@ -67,11 +67,11 @@ export class OlderLoader {
     return this.#window;
   }
 
-  get view(): OlderView {
+  get view(): HistoryView {
     const { floor, bottom } = this.#window;
-    const goal = this.#wishes.some(({ kind }) => kind === 'all')
+    const goal = this.#pending.some(({ kind }) => kind === 'all')
       ? 'all'
-      : this.#wishes.some(({ kind }) => kind === 'line')
+      : this.#pending.some(({ kind }) => kind === 'line')
         ? 'line'
         : null;
     const all = this.#top - bottom;
@@ -84,10 +84,10 @@ export class OlderLoader {
   }
 
   /** `content` is called after every range, with its number of events. */
-  want(kind: WishKind, content: (gained: number) => boolean): Promise<WishOutcome> {
+  load(kind: LoadKind, content: (gained: number) => boolean): Promise<LoadOutcome> {
     if (atBottom(this.#window)) return Promise.resolve('at_start');
     return new Promise((settle) => {
-      this.#wishes.push({ kind, content, settle });
+      this.#pending.push({ kind, content, settle });
       this.#error = null;
       if (this.#reading) this.#port.onChange();
       else void this.#run();
@@ -98,14 +98,14 @@ export class OlderLoader {
    * Scrolling came near the top: loads one range with events. A second call meanwhile loads no
    * more.
    */
-  page(): Promise<WishOutcome> {
-    if (this.#wishes.some(({ kind }) => kind === 'page')) return Promise.resolve('content');
-    return this.want('page', (gained) => gained > 0);
+  page(): Promise<LoadOutcome> {
+    if (this.#pending.some(({ kind }) => kind === 'page')) return Promise.resolve('content');
+    return this.load('page', (gained) => gained > 0);
   }
 
-  cancel(kinds: readonly WishKind[] = ['page', 'line', 'all']): void {
+  cancel(kinds: readonly LoadKind[] = ['page', 'line', 'all']): void {
     this.#settle(({ kind }) => kinds.includes(kind), 'cancelled');
-    if (this.#wishes.length === 0) this.#reading?.abort();
+    if (this.#pending.length === 0) this.#reading?.abort();
   }
 
   async #run(): Promise<void> {
@@ -113,7 +113,7 @@ export class OlderLoader {
     this.#reading = reading;
     this.#port.onChange();
     try {
-      while (this.#wishes.length > 0) {
+      while (this.#pending.length > 0) {
         const range = nextRange(this.#window);
         if (!range) break;
         const read = await this.#read(range, reading.signal);
@@ -133,7 +133,7 @@ export class OlderLoader {
       this.#reading = null;
       this.#port.onChange();
       // A load that was added while the last read was being aborted.
-      if (this.#wishes.length > 0) void this.#run();
+      if (this.#pending.length > 0) void this.#run();
     }
   }
 
@@ -160,9 +160,9 @@ export class OlderLoader {
     return read;
   }
 
-  #settle(which: (wish: Wish) => boolean, outcome: WishOutcome): void {
-    const settled = this.#wishes.filter(which);
-    this.#wishes = this.#wishes.filter((wish) => !settled.includes(wish));
+  #settle(which: (load: PendingLoad) => boolean, outcome: LoadOutcome): void {
+    const settled = this.#pending.filter(which);
+    this.#pending = this.#pending.filter((load) => !settled.includes(load));
     for (const { settle } of settled) settle(outcome);
   }
 }

@@ -1,8 +1,8 @@
 /** What is said about an end and about the page's own connection: every code has a sentence, and every state a word. */
 
 import { describe, expect, test } from 'vitest';
+import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/messages.ts';
 import { streamView } from '../../../dashboard/src/execution/stream-view.ts';
-import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/words.ts';
 import { CONTAINER_STOPPED } from '../../../src/core/container.ts';
 import { type ExecutionRecord, UNTOUCHED } from '../../../src/core/execution.ts';
 import { afterLaunch } from '../../../src/core/launching.ts';
