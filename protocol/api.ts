@@ -1,4 +1,4 @@
-/** What the HTTP API and the Workers RPC speak: plain data, the same in both. */
+/** Data of the HTTP API and the Workers RPC: plain data, the same in both. */
 
 import type { JsonObject } from './events.ts';
 import type { Policy } from './policy.ts';
@@ -21,7 +21,10 @@ export interface StartRequest {
   env?: Record<string, string>;
   /** Text for the job's stdin, which then ends. */
   stdin?: string;
-  /** Keeps the job's stdin open for `input` calls. Off by default: many programs wait for the end of an open stdin. */
+  /**
+   * Keeps the job's stdin open for `input` calls. Off by default: many programs wait for the end of
+   * an open stdin.
+   */
   openStdin?: boolean;
   format?: OutputFormat;
   launcher?: LauncherName;
@@ -30,11 +33,17 @@ export interface StartRequest {
   labels?: Record<string, string>;
   callback?: { url: string };
   traceparent?: string;
-  /** Names of variables, of the job's or of its host's, whose values are redacted in what the job says, besides those whose name says so. */
+  /**
+   * Names of variables, of the job or of its host, whose values are redacted in the job's output,
+   * in addition to those with secret names.
+   */
   secretNames?: string[];
 }
 
-/** An execution as anyone may see it. It never carries `env`, `stdin` or a credential. Times are milliseconds since the epoch. */
+/**
+ * The public view of an execution. It never carries `env`, `stdin` or a credential. Times are
+ * milliseconds since the epoch.
+ */
 export interface Execution {
   id: string;
   session: string;
@@ -44,7 +53,7 @@ export interface Execution {
   format: OutputFormat;
   launcher: LauncherName;
   labels: Record<string, string>;
-  /** Whether it was started to take `input`. */
+  /** Whether it was started to accept `input`. */
   openStdin?: boolean;
   policy: Policy;
   createdAt: number;
@@ -55,11 +64,14 @@ export interface Execution {
   epoch: number;
   /** Whether a wrapper connection is open now; absent once the execution has ended. */
   connected?: boolean;
-  /** Bytes of the wrapper's events in the log: while it runs, and as it ended. */
+  /** Bytes of the wrapper's events in the log: current while it runs, final when it has ended. */
   logBytes?: number;
-  /** While a wrapper connection is open: when the wrapper was last heard, by a frame or by a heartbeat. Known when a session or an execution is read. */
+  /**
+   * While a wrapper connection is open: when the wrapper last sent a frame or a heartbeat. Present
+   * when a session or an execution is read.
+   */
   lastHeardAt?: number;
-  /** While a running execution is without a wrapper: when it fails if none returns. */
+  /** While a running execution has no wrapper: when it fails without a reconnect. */
   graceUntil?: number;
   interruptRequestedAt?: number;
   /** Offset of its first event in the session's log, and of its verdict once there is one. */
@@ -72,7 +84,7 @@ export interface Execution {
   error?: string;
   /** Why it was interrupted. */
   reason?: string;
-  /** An interrupt that the wrapper did not answer in time. */
+  /** The wrapper did not answer the interrupt in time. */
   forced?: boolean;
   traceparent?: string;
   /** The names, never the values. */
@@ -89,14 +101,20 @@ export interface SessionSummary {
   counts: Record<Status, number>;
 }
 
-/** A session in its tenant's list: what it last told of itself, which is moments behind at most. */
+/** A session in its tenant's list, as it last reported; at most moments old. */
 export interface SessionEntry {
   id: string;
-  /** When its state last changed: a start, a connection that came or went, a verdict. Output alone does not move it. */
+  /**
+   * When its state last changed: a start, a connect or disconnect, a verdict. Output alone does not
+   * change it.
+   */
   lastActivityAt: number;
-  /** Its newest execution, as it was then. */
+  /** Its newest execution at that time. */
   execution: Execution | null;
-  /** How many of its executions were not over then, that one among them. Absent when the session told this before it could. */
+  /**
+   * How many of its executions had not ended then, including that one. Absent if the session's
+   * version did not report it.
+   */
   open?: Record<OpenStatus, number>;
 }
 
@@ -106,7 +124,7 @@ export interface IngestAccess {
   token: string;
 }
 
-/** One logged event with its place, as the plain readers (RPC, SSE, client) give it. */
+/** One logged event with its offset, as the plain readers (RPC, SSE, client) return it. */
 export interface LoggedEvent {
   offset: number;
   execution: string;
@@ -116,8 +134,8 @@ export interface LoggedEvent {
 }
 
 /**
- * Error codes of HTTP (`code` of the problem document) and RPC (`code` of a failed result), with the HTTP status each has.
- * Stable: a program may switch on them.
+ * Error codes of HTTP (`code` of the problem document) and RPC (`code` of a failed result), with
+ * the HTTP status each has. Stable: a program may switch on them.
  */
 export const PROBLEMS = {
   bad_request: { status: 400, retryable: false, title: 'The request is not valid' },
@@ -149,14 +167,17 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** The `type` of a problem document is this and the code. By it our documents are told from those of other services. */
+/**
+ * The `type` of a problem document is this plus the code. It distinguishes our documents from those
+ * of other services.
+ */
 export const PROBLEM_TYPE_PREFIX = 'https://holdfast.dev/problems/';
 
 export interface Failure {
   ok: false;
   code: ProblemCode;
   message: string;
-  /** Facts that belong to the code: `activeExecutionId`, `earliest`, `head`, `field`, … */
+  /** Facts of the code: `activeExecutionId`, `earliest`, `head`, `field`, … */
   facts?: Record<string, string | number | boolean>;
 }
 export type Result<Success extends object> = ({ ok: true } & Success) | Failure;

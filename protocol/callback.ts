@@ -1,4 +1,7 @@
-/** What a receiver of callbacks gets (CB2), for its own code: the type of the JSON body. How to receive one is docs/callbacks.md. */
+/**
+ * The JSON body that a receiver of callbacks gets (CB2), as a type for its own code.
+ * docs/callbacks.md explains how to receive one.
+ */
 
 import type { Execution } from './api.ts';
 import type { TerminalStatus } from './statuses.ts';
@@ -10,9 +13,12 @@ export interface CallbackPayload {
   data: {
     tenant: string;
     session: string;
-    /** As `GET` shows it. */
+    /** As `GET` returns it. */
     execution: Execution;
-    /** Fields of `execution` that were shortened or emptied to fit (CB10); absent when there are none. */
+    /**
+     * Fields of `execution` that were shortened or emptied to fit (CB10); absent if there are no
+     * such fields.
+     */
     cut?: string[];
   };
 }

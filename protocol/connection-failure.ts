@@ -1,6 +1,7 @@
 /**
- * Why a connection could not be made, in words for people: the cause, and the next step where there is one. `fetch` and sockets hide
- * the cause in `cause` or in a code; this unwraps both. Pure, and made for the errors of Node; a browser tells no cause.
+ * Why a connection could not be made, as text: the cause, and the next step if there is one.
+ * `fetch` and sockets hide the cause in `cause` or in a code; this unwraps both. Pure, and made for
+ * the errors of Node; a browser reports no cause.
  */
 
 interface ErrorLike {
@@ -14,7 +15,7 @@ interface ErrorLike {
 }
 
 const CAUSE_DEPTH_MAX = 8;
-/** What is said of certificates that the system or Node does not know. */
+/** The message for certificates that the system or Node does not trust. */
 const OWN_CA = 'a certificate of an own CA must be known here: add it to the system store, or name its file in NODE_EXTRA_CA_CERTS';
 
 export function describeConnectionFailure(error: unknown): string {
@@ -57,7 +58,10 @@ export function describeConnectionFailure(error: unknown): string {
   }
 }
 
-/** Code and message of the deepest cause that has one. Of several attempts (one per address) the first speaks. */
+/**
+ * Code and message of the deepest cause that has one. Of several attempts (one per address) the
+ * first is used.
+ */
 function innermost(error: unknown): { code: string; message: string; where: string; host: string } {
   let found = { code: '', message: '', where: '', host: 'of the coordinator' };
   let current: unknown = error;
@@ -82,7 +86,7 @@ function innermost(error: unknown): { code: string; message: string; where: stri
   return found.message === '' && found.code === '' ? { ...found, message: 'the connection could not be made' } : found;
 }
 
-/** What is said of an HTTP answer that is not the coordinator's. `contentType` as its header says it. */
+/** The message for an HTTP answer that is not the coordinator's. `contentType` as in its header. */
 export function describeForeignAnswer(status: number, contentType: string | null | undefined): string {
   const type = contentType?.split(';')[0] ?? '';
   const what = type === '' ? '' : ` (${type})`;

@@ -1,6 +1,7 @@
 /**
- * Events: `{type, at, data}`. Facts come from the wrapper, verdicts and connection facts from the coordinator.
- * Unknown types are kept and passed on (ING10); the known ones are checked, because the coordinator or a page acts on them.
+ * Events: `{type, at, data}`. Facts come from the wrapper, verdicts and connection facts from the
+ * coordinator. Unknown types are stored and passed on (ING10); known types are validated, because
+ * the coordinator or a page acts on them.
  */
 
 import { EVENT_DEPTH_MAX, EVENT_TYPE_PATTERN } from './limits.ts';
@@ -10,7 +11,10 @@ export type JsonObject = { [key: string]: unknown };
 
 export interface HoldfastEvent {
   type: string;
-  /** Milliseconds since the epoch, by the clock of whoever made the event. Not an order: offsets are. */
+  /**
+   * Milliseconds since the epoch, by the clock of the event's author. It does not order events;
+   * offsets do.
+   */
   at: number;
   data: JsonObject;
 }
@@ -19,15 +23,18 @@ export interface OutputData {
   stream: 'stdout' | 'stderr';
   /** Whole lines with their line ends, one or more. */
   text: string;
-  /** The text does not end a line; the next output of the same stream goes on where it stops. */
+  /** The text does not end a line; the next output of the same stream continues it. */
   partial?: boolean;
-  /** Number of the first line that begins in this text, from 1 on, both streams counted together (SPL24). Absent when none does. */
+  /**
+   * Number of the first line that begins in this text, from 1, both streams counted together
+   * (SPL24). Absent when no line begins in it.
+   */
   line?: number;
 }
 export interface ExitData {
   exitCode: number | null;
   signal: string | null;
-  /** Whether anyone had told the job to stop before it ended. A wrapper of 0.1.0 does not say it. */
+  /** Whether the job was asked to stop before it ended. A wrapper of 0.1.0 does not report it. */
   toldToStop?: boolean;
 }
 export interface ErrorData {
@@ -43,13 +50,13 @@ export interface GapData {
   bytes: number;
   /** `placeholder`: an event that an earlier gap counts; it only keeps its number. */
   reason: string;
-  /** There may be more than the two counts say. */
+  /** There may be more than the two counts state. */
   unknown?: boolean;
 }
 
 /**
- * What a gap says, without its reason. Null for a placeholder, which readers do not show. A wrapper of 0.1.0 that died said 0 events and 0 bytes and meant that it
- * did not know.
+ * The description of a gap, without its reason. Null for a placeholder, which readers do not show.
+ * A wrapper of 0.1.0 that died reported 0 events and 0 bytes for an unknown amount.
  */
 export function gapText(data: JsonObject): string | null {
   const { events, bytes, reason } = data;
@@ -62,7 +69,10 @@ export function gapText(data: JsonObject): string | null {
     : `${events} ${verb.replace(' ', ` (${bytes} bytes) `)} missing here`;
 }
 
-/** Event types that only the coordinator writes. A wrapper that sends one is refused, or it could forge a verdict. */
+/**
+ * Event types that only the coordinator writes. A wrapper that sends one is refused; otherwise it
+ * could forge a verdict.
+ */
 const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^interrupt_requested$/;
 
 export const isCoordinatorType = (type: string): boolean => COORDINATOR_TYPE_PATTERN.test(type);
@@ -71,12 +81,12 @@ export const verdictType = (status: Status): `execution_${Status}` => `execution
 
 const VERDICTS: ReadonlySet<string> = new Set(TERMINAL_STATUSES.map(verdictType));
 
-/** The status that a verdict event announces, or null when the type is no verdict of an end. */
+/** The status that a verdict event announces, or null when the type is not a verdict of an end. */
 export function terminalStatusOf(type: string): TerminalStatus | null {
   return VERDICTS.has(type) ? (type.slice('execution_'.length) as TerminalStatus) : null;
 }
 
-/** A fact that ends the run: `exit`, `interrupted`, or an `error` that says it is fatal. */
+/** A fact that ends the run: `exit`, `interrupted`, or an `error` marked as fatal. */
 export function isTerminalFact(event: HoldfastEvent): boolean {
   return event.type === 'exit' || event.type === 'interrupted' || (event.type === 'error' && event.data.fatal === true);
 }
@@ -85,11 +95,15 @@ const isObject = (value: unknown): value is JsonObject => typeof value === 'obje
 
 const isTime = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** Whether objects and arrays nest at most `levels` deep. The recursion is bounded by `levels`, never by the value. */
+/**
+ * Whether objects and arrays nest at most `levels` deep. The recursion is bounded by `levels`,
+ * never by the value.
+ */
 function nestsWithin(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   if (levels === 0) return false;
-  // `for … in`, because this runs for every event: over parsed JSON it sees what Object.values would, without making a list.
+  // `for … in`, because this runs for every event: over parsed JSON it visits the same values as
+  // Object.values, without allocating a list.
   for (const key in value) {
     const inner = (value as JsonObject)[key];
     if (typeof inner === 'object' && !nestsWithin(inner, levels - 1)) return false;
@@ -97,7 +111,9 @@ function nestsWithin(value: unknown, levels: number): boolean {
   return true;
 }
 
-/** Checks of the known types, each the answer to "what is wrong with this data?", null when nothing is. */
+/**
+ * Validators of the known types. Each returns what is wrong with the data; null when it is valid.
+ */
 const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
   output: ({ stream, text, partial, line }) =>
     (stream !== 'stdout' && stream !== 'stderr' && 'output.stream must be stdout or stderr') ||
@@ -131,13 +147,18 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
     null,
 };
 
-/** What is wrong with the data of a known fact, or null: nothing, or the type is no known fact (`agent`, `status` and `progress` are not checked). */
+/**
+ * What is wrong with the data of a known fact; null when it is valid or the type is not a known
+ * fact (`agent`, `status` and `progress` are not checked).
+ */
 export const wrongFactData = (type: string, data: JsonObject): string | null =>
   (Object.hasOwn(KNOWN, type) ? KNOWN[type]?.(data) : null) ?? null;
 
 export type EventCheck = { ok: true; event: HoldfastEvent } | { ok: false; detail: string };
 
-/** A fact as a wrapper may send it. Total: any value gives an event or the reason why it is none. */
+/**
+ * A fact as a wrapper may send it. Total: any value gives an event or the reason why it is invalid.
+ */
 export function checkFact(value: unknown): EventCheck {
   if (!isObject(value)) return { ok: false, detail: 'an event must be a JSON object' };
   const { type, at, data } = value;

@@ -1,10 +1,13 @@
 /**
- * Frames of the ingest protocol: what they are on the wire, and strict, total parsers for both directions.
+ * Frames of the ingest protocol: their form on the wire, and strict, total parsers for both
+ * directions.
  *
- *   A frame is text: one JSON header line; an `events` frame has one JSON event per line after it (NDJSON).
+ *   A frame is text: one JSON header line; an `events` frame has one JSON event per line after it
+ *   (NDJSON).
  *
- * The event lines are kept as received. Storing, acking, broadcasting and replaying never encode them again, so the parser hands the
- * text on beside what it read from it. `parse…` returns a frame or a tagged refusal for any input; it never throws.
+ * The event lines are kept as received. Storing, acking, broadcasting and replaying never encode
+ * them again, so the parser returns the text together with the parsed header. `parse…` returns a
+ * frame or a tagged refusal for any input; it never throws.
  */
 
 import { checkFact, type HoldfastEvent, isTerminalFact } from './events.ts';
@@ -14,28 +17,36 @@ import { POLICY_KEYS, type Policy } from './policy.ts';
 
 export const PROTOCOL_VERSION = 1;
 export const INGEST_SUBPROTOCOL = 'holdfast.ingest.v1';
-/** In `hello.features`: the values of the variables that `welcome.job.secretNames` names are redacted. */
+/**
+ * In `hello.features`: the values of the variables that `welcome.job.secretNames` names are
+ * redacted.
+ */
 export const FEATURE_SECRET_NAMES = 'secretNames';
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
-/** A browser can not set headers on a WebSocket: the ticket may travel as a second subprotocol with this prefix. */
+/**
+ * A browser cannot set headers on a WebSocket: the ticket may be sent as a second subprotocol with
+ * this prefix.
+ */
 export const TICKET_SUBPROTOCOL_PREFIX = 'holdfast.ticket.';
 
-/** Bare text, answered by the platform without waking the object. */
+/** Plain text; the platform answers it without waking the object. */
 export const PING = 'ping';
 export const PONG = 'pong';
 
-// ── wrapper → coordinator ─────────────────────────────────────────────────────────────────────────────────────────
+// ── wrapper → coordinator ────────────────────────────────────────────────────────────────────────
 
 export interface HelloFrame {
   type: 'hello';
   protocol: number;
   wrapperId: string;
   bootId: string;
-  /** The seq that the wrapper's next new event will get: everything below it exists or is counted in `lost`. */
+  /**
+   * The seq of the wrapper's next new event: everything below it exists or is counted in `lost`.
+   */
   nextSeq: number;
-  /** Events that this wrapper had to give up since its last welcome. */
+  /** Events that this wrapper lost since its last welcome. */
   lost: number;
-  /** What this wrapper can do besides what every wrapper of this protocol can. Absent: nothing. */
+  /** Optional features of this wrapper. Absent: none. */
   features?: readonly string[];
 }
 
@@ -46,11 +57,11 @@ export interface EventsFrame {
   count: number;
   /** The event lines as received, joined by \n, without a trailing one. */
   body: string;
-  /** Read from the lines each time it is asked for. The coordinator only wants the last one. */
+  /** Parsed from the lines on each access. The coordinator needs only the last one. */
   readonly events: HoldfastEvent[];
 }
 
-/** The last event of a frame that was parsed: the only one that may end a run. */
+/** The last event of a parsed frame: the only one that may end a run. */
 export const lastEventOf = ({ body }: Pick<EventsFrame, 'body'>): HoldfastEvent =>
   JSON.parse(body.slice(body.lastIndexOf('\n') + 1)) as HoldfastEvent;
 
@@ -61,7 +72,7 @@ export interface CommandAckFrame {
 
 export type WrapperFrame = HelloFrame | EventsFrame | CommandAckFrame;
 
-// ── coordinator → wrapper ─────────────────────────────────────────────────────────────────────────────────────────
+// ── coordinator → wrapper ────────────────────────────────────────────────────────────────────────
 
 export interface InterruptCommand {
   id: number;
@@ -80,12 +91,18 @@ export interface WelcomeFrame {
   protocol: number;
   epoch: number;
   ackedSeq: number;
-  /** Bytes of this execution's events that are durable, up to `ackedSeq`. Absent from coordinators before 0.2.0. */
+  /**
+   * Bytes of this execution's events that are durable, up to `ackedSeq`. Absent from coordinators
+   * before 0.2.0.
+   */
   logBytes?: number;
   policy: Policy;
   limits: { frameBytes: number; windowBytes: number };
   commands: Command[];
-  /** What the job is told about itself, and what of its variables is secret. Absent: the coordinator is older. */
+  /**
+   * What the job learns about its execution, and which of its variables are secret. Absent: the
+   * coordinator is older.
+   */
   job?: JobTerms;
 }
 export interface JobTerms {
@@ -93,7 +110,7 @@ export interface JobTerms {
   execution: string;
   /** Address of the run's page. */
   url: string;
-  /** When the run is interrupted, in milliseconds since the epoch. */
+  /** The time limit of the run, in milliseconds since the epoch. */
   deadline?: number;
   secretNames?: string[];
 }
@@ -107,7 +124,7 @@ export interface NackFrame {
 }
 export type CommandFrame = { type: 'command' } & Command;
 
-/** Only in the answer to a POST: what would have been the close of a socket. */
+/** Only in the answer to a POST: the close that a socket would have received. */
 export interface CloseFrame {
   type: 'close';
   code: number;
@@ -116,7 +133,7 @@ export interface CloseFrame {
 
 export type CoordinatorFrame = WelcomeFrame | AckFrame | NackFrame | CommandFrame | CloseFrame;
 
-// ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── refusals ─────────────────────────────────────────────────────────────────────────────────────
 
 export type FrameRefusalCode =
   | 'binary'
@@ -132,14 +149,17 @@ export type FrameRefusalCode =
 export interface FrameRefusal {
   ok: false;
   code: FrameRefusalCode;
-  /** One English sentence without any of the frame's content, so that it can be logged and put in a close reason. */
+  /**
+   * One English sentence without the frame's content, so that it can be logged and put in a close
+   * reason.
+   */
   detail: string;
 }
 export type Parsed<Frame> = { ok: true; frame: Frame } | FrameRefusal;
 
 const refuse = (code: FrameRefusalCode, detail: string): FrameRefusal => ({ ok: false, code, detail });
 
-// ── parsing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── parsing ──────────────────────────────────────────────────────────────────────────────────────
 
 type Header = { [key: string]: unknown };
 
@@ -157,7 +177,10 @@ function parseJson(text: string): unknown {
 
 const strictUtf8 = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Bytes to text, or a refusal: too long, or not UTF-8. A string with a lone surrogate has no UTF-8 form, so it could not be kept as received. */
+/**
+ * Bytes to text, or a refusal: too long, or not UTF-8. A string with a lone surrogate has no UTF-8
+ * form, so it could not be stored as received.
+ */
 export function decodeFrameText(
   input: string | Uint8Array,
   limit: number = FRAME_BYTES_MAX,
@@ -174,7 +197,7 @@ export function decodeFrameText(
   }
 }
 
-/** Header line and the rest. Unknown header fields are ignored (ING10). */
+/** Splits the header line from the rest. Unknown header fields are ignored (ING10). */
 function splitHeader(text: string): { ok: true; header: Header; body: string } | FrameRefusal {
   const lineEnd = text.indexOf('\n');
   const line = lineEnd === -1 ? text : text.slice(0, lineEnd);
@@ -187,8 +210,8 @@ function splitHeader(text: string): { ok: true; header: Header; body: string } |
 }
 
 /**
- * The frames of an HTTP body, one after the other: an `events` header takes as many of the lines behind it as it counts. What is no frame comes out as it
- * stands, for the parser to refuse.
+ * The frames of an HTTP body, in order: an `events` header takes as many of the following lines as
+ * it counts. Malformed input is yielded unchanged, so that the parser can reject it.
  */
 export function* splitFrames(text: string): Generator<string> {
   const lineEnd = (from: number): number => {
@@ -275,9 +298,10 @@ function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
 }
 
 /**
- * A line that is an `output` event for certain, as a wrapper writes it, with its line end. Nearly all lines are, and this tells it six times faster than reading the
- * JSON does. It takes nothing that `checkFact` would refuse (a test compares them); whatever else is right is read in full. The two loops of the text
- * share no character, so it never goes back over what it has read more than once.
+ * A line that is certainly an `output` event as a wrapper writes it, with its line end. Nearly all
+ * lines match, and the match is six times faster than parsing the JSON. It accepts nothing that
+ * `checkFact` would refuse (a test compares them); every other line is parsed. The two loops of the
+ * text share no character, so it never backtracks more than once.
  */
 const PLAIN_OUTPUT =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string.
@@ -290,8 +314,9 @@ function lineCount(text: string): number {
 }
 
 /**
- * What `parseWrapperFrame` would say of one event line, without its line end. `event` is null for plain output, which is not read in full. A wrapper checks with this
- * what it reads back from its disk: a frame with one bad line is refused as a whole.
+ * What `parseWrapperFrame` would return for one event line, without its line end. `event` is null
+ * for plain output, which is not parsed. A wrapper checks lines read back from its disk with this:
+ * a frame with one bad line is refused as a whole.
  */
 export function checkEventLine(line: Uint8Array): { ok: true; event: HoldfastEvent | null } | FrameRefusal {
   const decoded = decodeFrameText(line, Number.MAX_SAFE_INTEGER);
@@ -347,7 +372,10 @@ export function parseCoordinatorFrame(input: string | Uint8Array): Parsed<Coordi
   }
 }
 
-/** A welcome may carry every unacknowledged input command; the coordinator stays below the platform's message limit of 32 MiB. */
+/**
+ * A welcome may carry every unacknowledged input command; the coordinator stays below the
+ * platform's message limit of 32 MiB.
+ */
 export const COORDINATOR_FRAME_BYTES_MAX = 16_777_216;
 
 const SIGNALS: ReadonlySet<unknown> = new Set(['SIGINT', 'SIGTERM', 'SIGKILL']);
@@ -401,7 +429,10 @@ function parseWelcome(header: Header): Parsed<WelcomeFrame> {
   };
 }
 
-/** What is not as it should be is as if it was not there: a newer coordinator may say more, and an older one says nothing. */
+/**
+ * Invalid fields are treated as absent: a newer coordinator may send more, and an older one sends
+ * nothing.
+ */
 function asJobTerms(value: unknown): JobTerms | null {
   if (!isObject(value) || typeof value.url !== 'string' || !isId(value.session) || !isId(value.execution)) return null;
   const { session, execution, url, deadline, secretNames } = value;
@@ -414,7 +445,7 @@ function asJobTerms(value: unknown): JobTerms | null {
   };
 }
 
-// ── encoding ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── encoding ─────────────────────────────────────────────────────────────────────────────────────
 
 /** An events frame from lines that are already encoded, each without its line end. */
 export function encodeEventsFrame(seq: number, count: number, body: string): string {

@@ -1,15 +1,21 @@
-/** Names that travel: sessions, executions, wrappers, boots. One pattern, so that an id is safe in a path, a tag, a log line and a file name. */
+/**
+ * Identifiers on the wire: sessions, executions, wrappers, boots. One pattern, so that an id is
+ * safe in a path, a tag, a log line and a file name.
+ */
 
 import { ulid } from 'ulid';
 
-/** 1 to 128 characters; the first is alphanumeric, so that no id can look like an option or a hidden file. */
+/**
+ * 1 to 128 characters; the first is alphanumeric, so that no id can look like an option or a hidden
+ * file.
+ */
 export const ID_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/;
 
 export function isId(value: unknown): value is string {
   return typeof value === 'string' && ID_PATTERN.test(value);
 }
 
-/** Ids that are made up here sort by time of making (ULID), which keeps listings and folders in order. */
+/** Generated ids sort by creation time (ULID), which keeps listings and folders in order. */
 export const newExecutionId = (): string => `exec_${ulid()}`;
 export const newWrapperId = (): string => `w_${ulid()}`;
 export const newBootId = (): string => `b_${ulid()}`;

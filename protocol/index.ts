@@ -1,5 +1,5 @@
 /**
- * The contract between the three programs. It imports no platform, and nothing of this repository.
+ * The contract between the three programs. It imports no platform, and no other folder of this repository.
  *
  *   ids               names of sessions, executions, wrappers
  *   statuses, policy  the lifecycle's words and times
@@ -7,16 +7,17 @@
  *   stream            what a viewer gets
  *   known-events      the events of a log as types
  *   close-codes       close codes
- *   next-step         whose word counts, and what a peer does next
+ *   next-step         whose answer counts, and what a peer does next
  *   reconnect-policy  when the next attempt is made
  *   clock             the clock of every budget
- *   connection-failure  why a connection could not be made, in words
- *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: what a receiver is sent
+ *   connection-failure  why a connection could not be made, as text
+ *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: the
+ *                     body of a callback
  *   limits            every bound
  *   launch            what a coordinator asks of a runner; not exported here, because it needs zod
  *
- * A page gets the parts that it uses and no others: a call or `new` at the top of a module is marked `@__PURE__`, or a bundler
- * would have to keep it.
+ * A page gets only the parts that it uses: a call or `new` at the top of a module is marked
+ * `@__PURE__`; otherwise a bundler would have to keep it.
  */
 
 export * from './api.ts';

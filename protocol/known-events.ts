@@ -1,8 +1,8 @@
 /**
- * The events of a log as types: one union over `type`, for readers that act on what they read.
+ * The events of a log as types: one union over `type`, for readers that act on events.
  *
- * A log holds whatever wrappers and later versions write, so an event is known only after `asKnown` has looked at it. What is not known is
- * passed on as it is; a reader shows it or leaves it.
+ * A log holds whatever wrappers and later versions write, so an event is known only after `asKnown`
+ * has validated it. Unknown events are passed on unchanged; a reader shows or skips them.
  */
 
 import type { LoggedEvent } from './api.ts';
@@ -27,7 +27,7 @@ export interface QueuedData {
 export interface PendingData {
   launcher: string;
 }
-/** How the job's process ended, as far as that is known. */
+/** How the job's process ended, as far as it is known. */
 export interface ProcessEnd {
   exitCode?: number | null;
   signal?: string | null;
@@ -60,15 +60,15 @@ export interface WrapperDisconnectedData {
   reason: string;
   wsCloseCode: number;
   wsCloseReason: string;
-  /** When the execution fails unless the wrapper returns. Milliseconds since the epoch. */
+  /** When the execution fails without a reconnect. Milliseconds since the epoch. */
   graceUntil: number;
 }
 export interface DeadlineRenewedData {
   /** `pending`, `grace` or `interrupt`. */
   deadline: string;
-  /** When it is over now. Milliseconds since the epoch. */
+  /** The new end. Milliseconds since the epoch. */
   until: number;
-  /** How long it had been over when the coordinator found it. */
+  /** How long it had been exceeded when the coordinator detected it. */
   lateMs: number;
 }
 export interface InterruptRequestedData {
@@ -104,7 +104,7 @@ export interface KnownEventData {
 
 export type KnownType = keyof KnownEventData;
 
-/** An event of one of these types, with its place in the log. */
+/** An event of one of these types, with its offset in the log. */
 export type EventOf<T extends KnownType> = {
   [K in T]: Omit<LoggedEvent, 'type' | 'data'> & { type: K; data: KnownEventData[K] & JsonObject };
 }[T];
@@ -113,7 +113,10 @@ export type KnownEvent = EventOf<KnownType>;
 
 type Field = 'string' | 'number' | 'boolean';
 
-/** What has to be there; `?` for what may be missing or null. Facts that the coordinator checks on arrival are checked by the same code here. */
+/**
+ * Required fields; `?` marks fields that may be missing or null. Facts that the coordinator
+ * validates on arrival are validated by the same code here.
+ */
 const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData[T] & string]?: Field | `${Field}?` } } = {
   started: {},
   output: {},
@@ -145,7 +148,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
 
 export const KNOWN_TYPES = /* @__PURE__ */ Object.keys(FIELDS) as readonly KnownType[];
 
-/** The same event, typed; null when its type is not known, or its data is not what that type says. */
+/** The same event, typed; null when its type is unknown, or its data does not match the type. */
 export function asKnown(event: LoggedEvent): KnownEvent | null {
   const { type, data } = event;
   if (!Object.hasOwn(FIELDS, type) || wrongFactData(type, data) !== null) return null;

@@ -9,8 +9,8 @@
  *
  * Every refusal is a problem document (RFC 9457) with a code of `RUNNER_PROBLEMS`.
  *
- * VER7: each end ignores fields and values that it does not know. So a runner strips unknown fields,
- * and a coordinator reads of an answer only what it needs.
+ * VER7: each end ignores fields and values that it does not know. So a runner strips unknown
+ * fields, and a coordinator reads of an answer only what it needs.
  *
  * Not part of index.ts: clients do not use it, and zod is larger than the whole of them. zod/mini
  * adds 50 KB to the wrapper's bundle, where zod adds 200 KB.
@@ -47,8 +47,8 @@ export const TRACEPARENT_CHARS_MAX = 256;
 // ── the request ─────────────────────────────────────────────────────────────────────────────────
 
 /**
- * The system ends a string at NUL, and half a surrogate pair becomes another character. Either would
- * run something else than was asked for.
+ * The system ends a string at NUL, and half a surrogate pair becomes another character. Either
+ * would run something else than was asked for.
  */
 const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
 
@@ -140,8 +140,8 @@ export const launchRequestSchema = z.object(
       ),
     ),
     /**
-     * Stdin stays open after that text, for input that is sent later. A job that reads to the end of
-     * its stdin then waits for ever.
+     * Stdin stays open after that text, for input that is sent later. A job that reads to the end
+     * of its stdin then waits for ever.
      */
     openStdin: z._default(z.boolean('openStdin must be true or false.'), false),
     format: z._default(z.enum(OUTPUT_FORMATS, 'format must be text or jsonl.'), 'text'),
@@ -236,8 +236,9 @@ export type RunnerProblem = z.infer<typeof runnerProblemSchema>;
 const launchedStateSchema = z.pick(runViewSchema, { state: true });
 
 /**
- * Whether the answer to a launch names a run that has ended. A repeated launch may find one, and then
- * no wrapper will connect. Any other text, with a state that is not known or without one, is a launch.
+ * Whether the answer to a launch names a run that has ended. A repeated launch may find one, and
+ * then no wrapper will connect. Any other text, with a state that is not known or without one, is a
+ * launch.
  */
 export function saysRunEnded(answer: string): boolean {
   const { data } = launchedStateSchema.safeParse(parseJson(answer));

@@ -1,11 +1,13 @@
 /**
- * Whose word counts. One table for wrapper, command line and client: who sent the end of a connection or an HTTP answer, and
- * what the receiver does next.
+ * Whose answer counts. One table for wrapper, command line and client: who sent the end of a
+ * connection or an HTTP answer, and what the receiver does next.
  *
- * Only the coordinator knows the state of an execution. It speaks in two ways: close codes from 4000 to 4999, and problem
- * documents of its own. The codes that end a running job at once count only with the coordinator's own reason, because a program of
- * someone else that answers in its place may use the same codes. Everything else comes from the network: a proxy's error page, a redirect, a sign-in page, JSON of
- * another service, a close with 1008. It says nothing about the execution, so the next attempt may reach the coordinator.
+ * Only the coordinator knows the state of an execution. It answers in two ways: close codes from
+ * 4000 to 4999, and problem documents of its own. The codes that end a running job at once count
+ * only with the coordinator's own reason, because another program that answers in its place may use
+ * the same codes. Everything else comes from the network: a proxy's error page, a redirect, a
+ * sign-in page, JSON of another service, a close with 1008. It says nothing about the execution, so
+ * the next attempt may reach the coordinator.
  */
 
 import { PROBLEM_TYPE_PREFIX, type Problem } from './api.ts';
@@ -15,22 +17,28 @@ import { isStatus, isTerminal, type TerminalStatus } from './statuses.ts';
 export type Word =
   /** Not the coordinator: nothing is known. */
   | 'network'
-  /** The coordinator asks to come again: busy, queued, too many connections. */
+  /** The coordinator asks to retry later: busy, queued, too many connections. */
   | 'later'
   /** The execution has its verdict. */
   | 'settled'
-  /** The session was deleted, and its object knows it. */
+  /** The session was deleted, and its object knows that. */
   | 'deleted'
   /** Another wrapper owns the execution. */
   | 'claimed'
   /** The credential is not accepted. */
   | 'unauthorized'
-  /** Any other refusal. It may come from a coordinator with a wrong key or the wrong data, so a running job does not believe it at once. */
+  /**
+   * Any other refusal. It may come from a coordinator with a wrong key or the wrong data, so a
+   * running job does not treat it as final at once.
+   */
   | 'refused';
 
 export type NextStep = 'retry' | 'refresh_credential' | 'stop';
 
-/** What a peer does that has nothing to lose by stopping: a reader, or a wrapper whose job has not begun. */
+/**
+ * The next step of a peer that loses nothing by stopping: a reader, or a wrapper whose job has not
+ * begun.
+ */
 export function nextStepAfter(word: Word): NextStep {
   switch (word) {
     case 'network':
@@ -55,7 +63,7 @@ const WORDS: Readonly<Record<number, Word>> = {
   [CLOSE.tooManyConnections]: 'later',
 };
 
-/** The verdict in the reason of a 4000; null when there is none. */
+/** The verdict in the reason of a 4000; null without one. */
 export function settledStatusOf(reason: string): TerminalStatus | null {
   try {
     const { status } = Object(JSON.parse(reason)) as { status?: unknown };
@@ -65,7 +73,10 @@ export function settledStatusOf(reason: string): TerminalStatus | null {
   }
 }
 
-/** CLS1: `settled`, or the status as JSON. An expression and no parser, because the client carries it too. */
+/**
+ * CLS1: `settled`, or the status as JSON. A regular expression instead of a parser, because the
+ * client includes it too.
+ */
 const SETTLED = /^(settled$|\{"status":"(completed|failed|interrupted)"[,}])/;
 
 export function wordOfClose(code: number, reason = ''): Word {
@@ -73,15 +84,19 @@ export function wordOfClose(code: number, reason = ''): Word {
   if (code === CLOSE.claimed) return reason === CLAIMED_REASON ? 'claimed' : 'network';
   if (code === CLOSE.notFound && reason === DELETED_REASON) return 'deleted';
   if (code === CLOSE.tryAgainLater && reason === QUEUED_REASON) return 'later';
-  // A code of a later version is a refusal (VER5). Below 4000 a platform or a proxy speaks.
+  // A code of a later version is a refusal (VER5). Codes below 4000 come from a platform or a
+  // proxy.
   return WORDS[code] ?? (/^4\d{3}$/.test(String(code)) ? 'refused' : 'network');
 }
 
-/** What an HTTP answer that is not the wanted one says. `problem` is null when it is no problem document of ours. */
+/**
+ * The meaning of an unexpected HTTP answer. `problem` is null when it is not a problem document of
+ * ours.
+ */
 export function wordOfStatus(status: number, problem: ProblemFacts | null): Word {
   if (!problem) return 'network';
   if (problem.deleted) return 'deleted';
-  // A proxy took the `Upgrade` header out of the request.
+  // A proxy removed the `Upgrade` header from the request.
   if (status === 426) return 'network';
   if (status === 401) return 'unauthorized';
   return problem.retryable ? 'later' : 'refused';
@@ -92,7 +107,10 @@ export const nextStepAfterClose = (code: number, reason = ''): NextStep => nextS
 export const nextStepAfterStatus = (status: number, problem: ProblemFacts | null): NextStep =>
   nextStepAfter(wordOfStatus(status, problem));
 
-/** The part of a problem document that decides. Its own word about trying again goes before its status (VER5). */
+/**
+ * The part of a problem document that decides. Its own `retryable` has priority over its status
+ * (VER5).
+ */
 export interface ProblemFacts {
   retryable: boolean;
   /** The session was deleted. */
@@ -102,9 +120,10 @@ export interface ProblemFacts {
 export type OwnProblem = Problem & { deleted?: true };
 
 /**
- * The problem document of an answer, or null when the answer is not the coordinator's. Other services use RFC 9457 too: ours have `code`, `retryable` and the
- * status of the answer, and no `type` that is the address of another service. A code of ours fits its status by HTTP1; one of a later version is not known here.
- * `deleted` counts only with our `type`.
+ * The problem document of an answer, or null when the answer is not the coordinator's. Other
+ * services use RFC 9457 too: ours have `code`, `retryable` and the status of the answer, and no
+ * `type` that is the address of another service. A code of ours matches its status (HTTP1); a code
+ * of a later version is unknown here. `deleted` counts only with our `type`.
  */
 export function readProblem(status: number, contentType: string | null | undefined, body: string): OwnProblem | null {
   try {

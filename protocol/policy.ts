@@ -1,4 +1,7 @@
-/** The terms of an execution, kept with it, so that a change of defaults never changes a run that is under way. Its times are milliseconds. */
+/**
+ * The terms of an execution, stored with it, so that a change of defaults never changes a started
+ * run. Its times are milliseconds.
+ */
 
 export interface Policy {
   /** How long a pending execution waits for its wrapper's first accepted hello. */
@@ -9,11 +12,20 @@ export interface Policy {
   silenceTimeoutMs: number;
   /** How often the wrapper says `ping`. */
   heartbeatMs: number;
-  /** How long an interrupt may stay unanswered before the execution is ended without the wrapper's word. */
+  /**
+   * How long an interrupt may stay unanswered before the execution is ended without the wrapper's
+   * confirmation.
+   */
   interruptGraceMs: number;
-  /** The hard cap of a run: an interrupt is asked at this age, and the execution fails when that is not answered either. */
+  /**
+   * The hard cap of a run: at this age an interrupt is requested, and the execution fails if that
+   * is not answered either.
+   */
   maxRuntimeMs: number;
-  /** How much the log keeps of the wrapper's events, as bytes of their lines. Absent in what was made before 0.2.0: then there is no limit. */
+  /**
+   * How many bytes of the wrapper's event lines the log keeps. Absent in executions from before
+   * 0.2.0: no limit.
+   */
   maxLogBytes?: number;
 }
 
@@ -37,8 +49,9 @@ export const POLICY_DEFAULTS: Readonly<Required<Policy>> = {
 };
 
 /**
- * Bounds of each. The lower ones keep an alarm-driven object from spinning; the upper ones keep a forgotten run from living for ever.
- * A log has room for two frames at least, and for less than a session at most (SESSION_BYTES_MAX).
+ * Bounds of each. The lower ones keep an alarm-driven object from spinning; the upper ones keep a
+ * forgotten run from living forever. A log has space for at least two frames, and for less than a
+ * session at most (SESSION_BYTES_MAX).
  */
 export const POLICY_BOUNDS: Readonly<Record<PolicyKey, { min: number; max: number }>> = /* @__PURE__ */ (() => ({
   pendingTimeoutMs: { min: SECOND, max: DAY },
@@ -53,8 +66,9 @@ export const POLICY_BOUNDS: Readonly<Record<PolicyKey, { min: number; max: numbe
 export const POLICY_KEYS = /* @__PURE__ */ Object.keys(POLICY_DEFAULTS) as PolicyKey[];
 
 /**
- * Fills in the defaults. A silence limit below two heartbeats would call every healthy wrapper dead, so it is refused here,
- * where the caller can still be told (an inner timeout must be shorter than the outer one).
+ * Applies the defaults. A silence limit below two heartbeats would declare every healthy wrapper
+ * dead, so it is refused here, where the caller can still see the error (an inner timeout must be
+ * shorter than the outer one).
  */
 export function resolvePolicy(
   given: Partial<Policy> = {},
@@ -79,10 +93,13 @@ export function resolvePolicy(
   return { ok: true, policy };
 }
 
-/** Heartbeats that may be missing before a wrapper is called silent: one may be late, or on its way. */
+/** Missing heartbeats before a wrapper counts as silent: one may be late, or in transit. */
 export const HEARTBEATS_MISSED = 2;
 
-/** How long the wrapper of a connected execution has been silent, when that is longer than two heartbeats; else null. */
+/**
+ * How long the wrapper of a connected execution has been silent, if that is longer than two
+ * heartbeats; otherwise null.
+ */
 export function silentForMs(execution: { policy: Pick<Policy, 'heartbeatMs'>; lastHeardAt?: number }, now: number): number | null {
   const { policy, lastHeardAt } = execution;
   if (lastHeardAt === undefined) return null;

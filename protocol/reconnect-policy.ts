@@ -1,6 +1,7 @@
 /**
- * One reconnect policy for every transport: the wrapper's ingest connection, the browser client, the terminal.
- * Pure: no timer, no socket, no clock. `BackoffController` owns the attempt count and nothing else.
+ * One reconnect policy for every transport: the wrapper's ingest connection, the browser client,
+ * the terminal. Pure: no timer, no socket, no clock. `BackoffController` owns only the attempt
+ * count.
  */
 
 export interface BackoffOptions {
@@ -13,7 +14,10 @@ export interface BackoffOptions {
   random?: (() => number) | undefined;
 }
 
-/** `min(baseMs·2^attempt + jitter, capMs)`, or the floor's delay once it applies. `random` is not called when `jitterMs` is 0. */
+/**
+ * `min(baseMs·2^attempt + jitter, capMs)`, or the floor's delay once it applies. `random` is not
+ * called when `jitterMs` is 0.
+ */
 export function backoffDelayMs(
   attempt: number,
   { baseMs = 1000, capMs = 30_000, jitterMs = 0, floor, random = Math.random }: BackoffOptions = {},
@@ -27,7 +31,7 @@ export function backoffDelayMs(
 export type BackoffStatus = 'idle' | 'connecting' | 'connected' | 'giving-up';
 
 export interface BackoffControllerOptions extends BackoffOptions {
-  /** Failures in a row after which it gives up. `Infinity` never does. */
+  /** Consecutive failures after which it gives up. `Infinity` never does. */
   maxAttempts?: number;
 }
 
@@ -66,7 +70,7 @@ export class BackoffController {
     this.status = 'connected';
   }
 
-  /** A manual reconnect: the count starts anew. */
+  /** A manual reconnect: resets the count. */
   reset(): void {
     this.attempt = 0;
     this.status = 'connecting';
@@ -77,7 +81,7 @@ export class BackoffController {
   }
 }
 
-/** Whether an error of a WebSocket upgrade can be cured by trying again. */
+/** Whether a retry can fix an error of a WebSocket upgrade. */
 export function classifyUpgradeError(error: string | { code?: number | string; message?: string }): 'permanent' | 'transient' {
   const code = typeof error === 'string' ? undefined : Number(error.code);
   const message = typeof error === 'string' ? error : (error.message ?? '');
@@ -94,9 +98,10 @@ export interface RetryDelayOptions {
 }
 
 /**
- * The delay our own connections use: the curve above, then a spread over its upper half that also applies at the cap, so that a
- * thousand wrappers cut by one deploy do not come back in step. A server's Retry-After is a lower bound, never a way past the curve:
- * `Retry-After: 0` on every refusal must not become a storm.
+ * The delay of our own connections: the curve above, then a spread over its upper half that also
+ * applies at the cap, so that a thousand wrappers cut by one deploy do not reconnect in step. A
+ * server's Retry-After is a lower bound and never shortens the curve: `Retry-After: 0` on every
+ * refusal must not become a storm.
  *
  * `attempt` is 1 for the first retry.
  */
@@ -112,7 +117,9 @@ export function retryDelayMs(
 }
 
 export interface Budget {
-  /** When the budget began, and when the attempt that failed did: of the monotonic clock, as `now` is. */
+  /**
+   * When the budget began, and when the failed attempt began: of the monotonic clock, like `now`.
+   */
   startedAt: number;
   attemptBeganAt: number;
   now: number;
@@ -120,9 +127,11 @@ export interface Budget {
 }
 
 /**
- * The delay before the next attempt within a total budget, or null when there is none. The last attempt begins when the budget ends, so a budget is over only after
- * an attempt that began then: a machine that slept, or a timer that was late, gets one more attempt first. `leastMs` is what the other side asked for
- * (Retry-After); when that alone is more than the budget leaves, there is no use in waiting.
+ * The delay before the next attempt within a total budget, or null without one. The last attempt
+ * begins when the budget ends, so a budget expires only after an attempt that began then: a machine
+ * that slept, or a timer that was late, gets one more attempt. `leastMs` is the delay that the
+ * other side asked for (Retry-After); if it alone exceeds the rest of the budget, there is no
+ * further attempt.
  */
 export function delayWithinBudget(
   { startedAt, attemptBeganAt, now, budgetMs }: Budget,
@@ -134,7 +143,10 @@ export function delayWithinBudget(
   return Math.max(leastMs, Math.min(delayMs, Math.max(0, startedAt + budgetMs - now)));
 }
 
-/** The wrapper's reconnect curve. The cap shrinks with a short grace, so that several attempts always fit into it. */
+/**
+ * The wrapper's reconnect curve. The cap shrinks with a short grace, so that several attempts
+ * always fit into it.
+ */
 export const WRAPPER_RECONNECT = { baseMs: 500, capMs: 8000, attemptsPerGrace: 6 } as const;
 
 export function wrapperReconnectCapMs(disconnectGraceMs: number): number {

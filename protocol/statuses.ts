@@ -1,4 +1,7 @@
-/** `queued → pending → running → completed | failed | interrupted`. At most one execution of a session is active. */
+/**
+ * `queued → pending → running → completed | failed | interrupted`. At most one execution of a
+ * session is active.
+ */
 
 export const STATUSES = ['queued', 'pending', 'running', 'completed', 'failed', 'interrupted'] as const;
 export type Status = (typeof STATUSES)[number];
@@ -8,7 +11,7 @@ export type TerminalStatus = (typeof TERMINAL_STATUSES)[number];
 
 export const ACTIVE_STATUSES = ['pending', 'running'] as const;
 
-/** Those that are not over. */
+/** Those that have not ended. */
 export const OPEN_STATUSES = ['queued', 'pending', 'running'] as const;
 export type OpenStatus = (typeof OPEN_STATUSES)[number];
 

@@ -1,4 +1,7 @@
-/** Frames of /stream, between the coordinator and a viewer. Event text goes through unchanged from the log to the viewer. */
+/**
+ * Frames of /stream, between the coordinator and a viewer. Event text goes through unchanged from
+ * the log to the viewer.
+ */
 
 import type { HoldfastEvent } from './events.ts';
 import { exceedsUtf8Bytes, HEADER_BYTES_MAX } from './limits.ts';
@@ -11,7 +14,7 @@ export interface StreamHello {
   earliest: number;
   /** Newest offset at the time of the hello; 0 for an empty log. */
   head: number;
-  /** Which log of this name it is. A coordinator of 0.1.0 does not say. */
+  /** The generation of the log with this name. A coordinator of 0.1.0 does not send it. */
   generation?: string;
   executions: { id: string; status: Status }[];
 }
@@ -36,13 +39,18 @@ export interface StreamEnd {
 }
 export type StreamFrame = StreamHello | StreamEvents | StreamCaughtUp | StreamEnd;
 
-/** The only frame of a viewer. Everything up to `offset` was taken in, which opens the send window. */
+/**
+ * The only frame of a viewer. Everything up to `offset` was consumed, which opens the send window.
+ */
 export interface StreamAck {
   type: 'ack';
   offset: number;
 }
 
-/** One stored batch as a frame: NDJSON becomes a JSON array by replacing the line ends, since JSON text has none inside. */
+/**
+ * One stored batch as a frame: NDJSON becomes a JSON array by replacing the line ends, since a JSON
+ * line contains none.
+ */
 export function encodeStreamBatch(offset: number, execution: string, body: string): string {
   return `{"type":"events","offset":${offset},"execution":${JSON.stringify(execution)},"events":[${body.replaceAll('\n', ',')}]}`;
 }
@@ -57,8 +65,9 @@ export function encodeStreamFrame(frame: StreamHello | StreamCaughtUp | StreamEn
 }
 
 /**
- * The generation of a log: the time at which its session was made, in base 36. A session that is deleted and made again under
- * its name has another one, so that a reader of the old log does not go on in the new one.
+ * The generation of a log: the creation time of its session, in base 36. A session that is deleted
+ * and created again under its name has another one, so that a reader of the old log does not
+ * continue in the new one.
  */
 export const generationOf = (createdAt: number): string => createdAt.toString(36);
 
@@ -78,7 +87,10 @@ function parseJsonObject(text: string): Record<string, unknown> | null {
   }
 }
 
-/** A viewer's frame, or null when it is none (close 4400). An ack is one number: anything long is refused before it is parsed. */
+/**
+ * A viewer's frame, or null when it is invalid (close 4400). An ack is one number: a long text is
+ * refused before it is parsed.
+ */
 export function parseViewerFrame(text: string): StreamAck | null {
   if (exceedsUtf8Bytes(text, HEADER_BYTES_MAX)) return null;
   const frame = parseJsonObject(text);
@@ -88,14 +100,20 @@ export function parseViewerFrame(text: string): StreamAck | null {
 const isEvent = (value: unknown): boolean =>
   isObject(value) && typeof value.type === 'string' && isCount(value.at) && isObject(value.data);
 
-/** Exactly one of `offset` and `offsets`; offsets begin at 1 and rise, or a reader would resume from a place it never saw. */
+/**
+ * Exactly one of `offset` and `offsets`; offsets begin at 1 and ascend, otherwise a reader would
+ * resume from an offset that it never saw.
+ */
 function hasPlaces({ offset, offsets }: Record<string, unknown>, count: number): boolean {
   if (offsets === undefined) return isCount(offset) && offset >= 1 && offset <= Number.MAX_SAFE_INTEGER - count;
   if (offset !== undefined || !Array.isArray(offsets) || offsets.length !== count) return false;
   return offsets.every((place, index) => isCount(place) && place > (index === 0 ? 0 : (offsets[index - 1] as number)));
 }
 
-/** A coordinator's stream frame; null for one that is broken or of a type this reader does not know (to be skipped). */
+/**
+ * A coordinator's stream frame; null if it is broken or of a type that this reader does not know
+ * (to be skipped).
+ */
 export function parseStreamFrame(text: string): StreamFrame | null {
   const frame = parseJsonObject(text);
   switch (frame?.type) {
