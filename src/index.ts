@@ -1,18 +1,18 @@
 /**
- * The Worker.
+ * The Worker. Each folder imports only folders that stand above it here.
  *
- *   api/       HTTP: routes, credentials, upgrades, readers (log, Server-Sent Events, Durable Streams), problem documents
- *   rpc.ts     the same operations for other Workers, over a service binding
- *   session/   the Durable Object of one session, and its shell: sockets, alarm, transactions
- *   directory/ the Durable Object of a tenant: the list of its sessions, which they keep up themselves
- *   core/      the decisions, as pure functions
- *   storage/   a session's tables and queries
- *   launch/    how a wrapper is started
- *   container/ the Durable Object of a session's container: starts it, and notices its end
- *   callbacks/ how somebody is told of a verdict: into the queue, and out of it as a signed request
- *   log.ts     every line it writes · core/metrics.ts what is counted (docs/operations.md is for who reads both)
- *   tokens.ts  signed credentials · config.ts what a deployment must be given · calls.ts how a session is called
- *   rate-limits.ts  who may ask how often · plain-input.ts  the form of what a caller hands in
+ *   core/        decisions, as pure functions; ports.ts: what a session needs from outside
+ *   platform/    settings, log lines, tokens, rate limits
+ *   contract/    what a caller may send, and failures as values
+ *   storage/     a session's tables and queries
+ *   directory/   the Durable Object of a tenant: the list of its sessions
+ *   callbacks/   admission of callbacks, and their delivery as signed requests
+ *   launch/      how a wrapper is started
+ *   session/     the Durable Object of one session; contract.ts: what the Worker asks of it
+ *   container/   the Durable Object of a session's container
+ *   operations/  what a tenant can do, for HTTP and RPC alike
+ *   http/        routes, credentials, upgrades, readers
+ *   rpc.ts       the operations for other Workers, over a service binding
  */
 
 import { deliverCallbacks } from './callbacks/consumer.ts';

@@ -433,8 +433,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: callbacks,
-        find: 'context.enqueue(record, execution)',
-        replace: 'context.enqueue({ ...record, id: record.id + record.attempts }, execution)',
+        find: 'context.outside.enqueue(record, execution)',
+        replace: 'context.outside.enqueue({ ...record, id: record.id + record.attempts }, execution)',
       },
     ],
   },
