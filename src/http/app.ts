@@ -1,4 +1,7 @@
-/** The HTTP application: what all answers have in common, the routes of the table, and what is answered where there is none. */
+/**
+ * The HTTP application: what all answers have in common, the routes of the table (routes.ts), and the
+ * answers to requests that no route takes.
+ */
 
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
 import { requestId } from 'hono/request-id';
@@ -15,7 +18,8 @@ import { ALL_ROUTES, type Group, ROUTES, type Route } from './routes.ts';
 
 export const app = new Hono<AppEnv>();
 
-// Our pattern of ids decides which one of a caller's is kept. The header is set below: this middleware sets it on no ready-made Response.
+// Our own pattern decides whether the id of a caller is kept. The header is set below, because this
+// middleware does not set it on a Response that a handler made itself.
 app.use(
   requestId({
     headerName: '',
@@ -26,13 +30,14 @@ app.use(
   }),
 );
 
-// Not hono/secure-headers: it would also write to the answer of an upgrade, and its HSTS is the same for every host.
+// Not hono/secure-headers: it also writes to the answer of an upgrade, and its HSTS has no exceptions.
 app.use(async (c, next) => {
   await next();
   // The headers of an upgrade's answer belong to the runtime.
   if (c.res.status === 101) return;
   c.res.headers.set('x-request-id', c.get('requestId'));
-  // HTTP20: a ticket in the address is no Authorization header, so nothing else would keep a shared cache from the answer.
+  // HTTP20: a shared cache stores the answer to a request without an Authorization header, and a
+  // ticket in the address is none.
   if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
   c.res.headers.set('x-content-type-options', 'nosniff');
   const hsts = hstsFor(c.req.url);
@@ -53,7 +58,7 @@ app.onError((error, c) => {
 /** The routes of one group, each behind the middleware of the group. */
 function group(name: Group): Hono<AppEnv> {
   const routes = new Hono<AppEnv>();
-  // The types of the two tables hold each handler to its group and path; here only their names are known.
+  // The types of the tables bind each handler to its group and path. This loop knows names only.
   const middlewareOf = MIDDLEWARE[name] as (route: Route) => MiddlewareHandler[];
   const handlers = HANDLERS[name] as Record<string, (c: Context) => Response | Promise<Response | Failure>>;
   for (const [id, route] of Object.entries<Route>(ROUTES[name])) {
@@ -73,7 +78,7 @@ function preflights(): Hono<AppEnv> {
   return routes;
 }
 
-/** HTTP4: a method that a known path does not take, and an unknown path. HEAD is answered wherever GET is. */
+/** HTTP4: unknown paths, and methods that a known path does not take. HEAD works wherever GET does. */
 function unrouted(): Hono<AppEnv> {
   const rest = new Hono<AppEnv>();
   for (const middleware of unroutedMiddleware()) rest.use(middleware);
@@ -90,7 +95,10 @@ function unrouted(): Hono<AppEnv> {
   return rest;
 }
 
-/** One line for each answer of 5xx, by which a caller's request id finds what went wrong. Of the path only its pattern: a query may hold a ticket. */
+/**
+ * One log line for each 5xx answer, so that a request id leads to its cause. It has the pattern of
+ * the path and not the address, because a query may hold a ticket.
+ */
 async function reportFailure(c: Context<AppEnv>): Promise<void> {
   const problem = /problem/.test(c.res.headers.get('content-type') ?? '') ? await c.res.clone().json<Partial<Problem>>() : {};
   const route =

@@ -1,4 +1,4 @@
-/** Who is asking. Everything here is decided in the stateless Worker, before a session's object is touched. */
+/** Who is asking. The stateless Worker decides this before it calls any object. */
 
 import { CREDENTIAL_CHARS_MAX, type Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
@@ -8,13 +8,13 @@ import { guessedTooOften, rateLimited } from '../platform/rate-limits.ts';
 
 const BEARER = /^Bearer +([^\s]+)$/i;
 
-/** Null too for one that is longer than any of ours: it is not looked at. */
+/** Null also for a credential that is longer than any of ours. */
 export function bearerOf(request: Request): string | null {
   const credential = BEARER.exec(request.headers.get('authorization') ?? '')?.[1] ?? null;
   return credential !== null && credential.length <= CREDENTIAL_CHARS_MAX ? credential : null;
 }
 
-/** Where an API key is the only credential. A refused one is counted (RL2). */
+/** For routes that take an API key only. Refused keys are counted (rate-limits.ts). */
 export async function authenticateKey(request: Request, env: Env, config: Config): Promise<{ ok: true; tenant: string } | Failure> {
   const key = bearerOf(request);
   const tenant = key === null ? null : await tenantOf(config, key);
@@ -25,7 +25,10 @@ export async function authenticateKey(request: Request, env: Env, config: Config
 
 export const tooManyGuesses = (): Failure => rateLimited('Too many wrong API keys from this address.');
 
-/** The tenant of an API key, or null. Digests are compared, in constant time and all of them, so that time tells nothing about a key. */
+/**
+ * The tenant of an API key, or null. All digests are compared, each in constant time, so that the time
+ * says nothing about a key.
+ */
 export async function tenantOf(config: Config, key: string): Promise<string | null> {
   const given = await sha256(key);
   let tenant: string | null = null;
@@ -37,12 +40,12 @@ export async function tenantOf(config: Config, key: string): Promise<string | nu
 
 const sha256 = (text: string): Promise<ArrayBuffer> => crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
 
-/** The origin of sandboxed frames and of data: addresses. Any page can make one, so to allow it would be to allow all. */
+/** The origin of sandboxed frames and data: addresses. Any page can make one, so it is never allowed. */
 const OPAQUE = 'null';
 
 /**
- * Browsers say where a page comes from; a socket is not protected by CORS, so this is where a foreign page is turned away. Programs send no
- * Origin and are judged by their credential alone.
+ * CORS does not protect a WebSocket, so pages of other origins are refused here. A program sends no
+ * Origin; only its credential counts.
  */
 export function originAllowed(request: Request, config: Config): boolean {
   const origin = request.headers.get('origin');

@@ -1,4 +1,7 @@
-/** What the middleware of a group leaves for its handlers. A handler of another group does not compile. */
+/**
+ * What the middleware of each group leaves for its handlers. A handler that uses what another group has
+ * does not compile.
+ */
 
 import type { Context } from 'hono';
 import type { Failure } from '../../protocol/index.ts';
@@ -28,7 +31,7 @@ export type AppEnv = { Bindings: Env; Variables: CommonVariables };
 export type ConfiguredEnv = { Bindings: Env; Variables: ConfiguredVariables };
 export type GroupEnv<G extends Group> = { Bindings: Env; Variables: GroupVariables[G] };
 
-/** One handler for each route of the group, no more and no fewer. A failure becomes a problem document. */
+/** Exactly one handler for each route of the group. A failure becomes a problem document. */
 export type Handlers<G extends Group> = {
   [Id in IdsOf<G>]: (c: Context<GroupEnv<G>, PathOf<G, Id>>) => Response | Promise<Response | Failure>;
 };

@@ -1,6 +1,6 @@
 /**
- * CORS of the routes for readers (STR27). Not hono/cors: that answers every OPTIONS, preflight or not, and sends the
- * exposed headers to every origin.
+ * CORS of the routes for readers (STR27). Not hono/cors: it answers every OPTIONS, preflight or not,
+ * and sends its exposed headers to every origin.
  */
 
 import type { Config } from '../platform/config.ts';
@@ -18,7 +18,10 @@ export function withCors(request: Request, config: Config, response: Response): 
   return response;
 }
 
-/** What a browser asks before it sends a request with headers of its own. No credential comes with it. Null: no preflight, or not of an allowed origin. */
+/**
+ * Answers what a browser asks before it sends a request with headers of its own; it sends no credential
+ * with it. Null when the request is no preflight, or comes from another origin.
+ */
 export function preflight(request: Request, config: Config): Response | null {
   const asks = request.method === 'OPTIONS' && request.headers.has('access-control-request-method');
   if (!asks || !originAllowed(request, config)) return null;

@@ -1,6 +1,6 @@
 /**
- * The middleware of each group of routes (routes.ts): what a request must show before its handler runs.
- * It is bound to each route of the group, so the order of routes and groups has no effect on rights.
+ * The middleware of each group of routes (routes.ts): the checks that run before a handler. It is
+ * bound to each route of the group, so the order of routes and groups has no effect on rights.
  */
 
 import type { Context, MiddlewareHandler } from 'hono';
@@ -27,8 +27,8 @@ export const MIDDLEWARE: { [G in Group]: (route: RouteOf<G>) => MiddlewareHandle
 };
 
 /**
- * For requests that no route answers: unknown paths, and other methods of known paths. They need a key, so that
- * a stranger does not learn which paths exist.
+ * For requests that no route takes: unknown paths, and other methods of known paths. They need a key,
+ * so that a stranger does not learn which paths exist.
  */
 export const unroutedMiddleware = (): MiddlewareHandler[] => [
   boundedUrl(),
@@ -36,7 +36,10 @@ export const unroutedMiddleware = (): MiddlewareHandler[] => [
   asTenant(({ method }) => (method === 'GET' || method === 'HEAD' ? 'read' : 'change')),
 ];
 
-/** For OPTIONS at the path of a reader. A request that is no preflight of an allowed origin counts as unrouted. */
+/**
+ * For OPTIONS at the path of a reader. It answers the preflights of allowed origins; any other
+ * request counts as unrouted.
+ */
 export const preflightMiddleware = (): MiddlewareHandler[] => [
   boundedUrl(),
   configured,
@@ -72,20 +75,20 @@ const asWrapper = createMiddleware<GroupEnv<'ingest'>, '/:session/:execution'>(a
   return next();
 });
 
-/** Refusals too, or a page could not tell an expired ticket from a broken network. */
+/** Refusals included: otherwise a page cannot tell an expired ticket from a broken network. */
 const readableByPages = createMiddleware<ConfiguredEnv>(async (c, next) => {
   await next();
   // The headers of an upgrade's answer belong to the runtime.
   if (c.res.status === 101) return;
   const caching = c.res.headers.get('cache-control');
-  // HTTP20: a cache would keep the ticket in the address, and the answer, for longer than the ticket lasts.
+  // HTTP20: a cache would keep the address with its ticket, and the answer, past the ticket's end.
   if (c.req.query('ticket') !== undefined && caching !== null) {
     c.res.headers.set('cache-control', /no-transform/.test(caching) ? 'no-store, no-transform' : 'no-store');
   }
   withCors(c.req.raw, c.get('config'), c.res);
 });
 
-/** Everything here is decided before a session is touched. */
+/** Checks ids, origin and credential before any session is asked. */
 const asReader = ({ reads, socket }: ReaderRoute, refuse: Refuse) =>
   createMiddleware<GroupEnv<'reader'>>(async (c, next) => {
     const request = c.req.raw;

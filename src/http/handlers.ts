@@ -1,4 +1,4 @@
-/** What each route does, once the middleware of its group (groups.ts) has let the request in. */
+/** What each route does after the middleware of its group (groups.ts) has let the request in. */
 
 import { type Failure, START_BODY_BYTES_MAX } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
@@ -14,13 +14,13 @@ import { streamEvents } from './sse.ts';
 import { readTextLog } from './text-log.ts';
 import { postToIngest, upgradeIngest, upgradeStream, wantsUpgrade } from './upgrades.ts';
 
-/** Anyone may ask, so it is made once. */
+/** Made once, because anyone may ask for it. */
 let description: string | null = null;
 
 const publicRoutes: Handlers<'public'> = {
   getHealth: (c) => c.json({ status: 'ok', version: VERSION }),
 
-  /** HTTP24: a deployment's interface is no secret, and tools that read it have no credential. */
+  /** HTTP24: the interface is public, and tools that read it have no credential. */
   getDescription: (c) => {
     description ??= JSON.stringify(describeApi(VERSION));
     return c.body(description, 200, { 'content-type': 'application/json', 'cache-control': 'public, max-age=300' });
@@ -107,8 +107,8 @@ const key: Handlers<'key'> = {
 export const HANDLERS: { [G in Group]: Handlers<G> } = { public: publicRoutes, ingest, reader, key };
 
 /**
- * A JSON body of bounded size. `whenEmpty` stands in for an absent one. Not hono/body-limit: that believes a
- * `Content-Length`, and a body that is not UTF-8 is a `bad_request` of ours.
+ * Reads a JSON body of bounded size; `whenEmpty` replaces an empty one. Not hono/body-limit: it trusts
+ * `Content-Length`, and it cannot refuse a body that is not UTF-8.
  */
 async function readJson(request: Request, whenEmpty?: unknown): Promise<{ ok: true; value: unknown } | Failure> {
   const body = await readText(request, START_BODY_BYTES_MAX);

@@ -1,6 +1,6 @@
 /**
- * Who reads, and what they may: an API key reads all of its tenant, a ticket what it names. The same for WebSocket and for HTTP; only the way in which a
- * refusal is said differs, because a browser sees the status of an HTTP answer but not of a refused upgrade.
+ * Who reads, and what they may read: an API key reads everything of its tenant, a ticket what it names.
+ * The same for WebSocket and HTTP.
  */
 
 import { CREDENTIAL_CHARS_MAX, type Failure, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
@@ -19,10 +19,10 @@ export const offeredProtocols = (request: Request): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-/** What a ticket allows, and when a connection ends that is made with it. */
+/** What a ticket allows, and when a connection that is made with it ends. */
 export type ReadingTicket = TicketClaims & { until: number };
 
-/** Who reads, as a handler is given it; the ticket is null for an API key. */
+/** Who reads; the ticket is null for an API key. */
 export interface Reader {
   caller: Caller;
   ticket: ReadingTicket | null;
@@ -30,10 +30,10 @@ export interface Reader {
 
 type Identified =
   | { ok: true; tenant: string; ticket: ReadingTicket | null }
-  /** `limited`: it was not the credential, or not it alone. */
+  /** `limited`: the refusal of a rate limit, which replaces that of the credential. */
   | { ok: false; reason: string; limited?: Failure };
 
-/** Who reads; and that this is not one read too many (rate-limits.ts). */
+/** Identifies the reader, and counts the read (rate-limits.ts). */
 export async function authenticateReader(
   request: Request,
   env: Env,
@@ -56,12 +56,12 @@ async function identifyReader(request: Request, env: Env, config: Config, sessio
   const ticketed: Identified = JWT_SHAPE.test(bearer)
     ? await byTicket(config, session, bearer)
     : { ok: false, reason: 'credential_needed' };
-  // What was signed here, if long ago, is no guess.
+  // An expired ticket was signed by this deployment, so it is no guess.
   if (ticketed.ok || ticketed.reason === 'ticket_expired') return ticketed;
   return (await guessedTooOften(request, env)) ? { ok: false, reason: 'rate_limited', limited: tooManyGuesses() } : ticketed;
 }
 
-/** What is no API key but looks like this was meant as a ticket, and is told what is wrong with it as one. */
+/** A bearer credential of this shape that is no API key was meant as a ticket, and is refused as one. */
 const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 async function byTicket(config: Config, session: string, ticket: string): Promise<Identified> {
@@ -76,7 +76,7 @@ async function byTicket(config: Config, session: string, ticket: string): Promis
   return { ok: true, tenant: claims.tenant, ticket: { ...claims, until } };
 }
 
-/** What the ticket allows of what was asked, or null when more was asked than it allows. */
+/** The request, limited to what the ticket allows; null when it asks for more. */
 export function narrowByTicket(request: ViewerRequest, ticket: ReadingTicket | null): ViewerRequest | null {
   if (!ticket) return request;
   const executions = narrow(request.executions, ticket.execution === undefined ? null : [ticket.execution]);
@@ -90,7 +90,7 @@ function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; v
   return asked.every((item) => allowed.includes(item)) ? { ok: true, value: asked } : { ok: false };
 }
 
-/** The reader's ticket is over, though it was good when the answer began. */
+/** The ticket has expired since the answer began. */
 export const ticketOver = (): Failure => credentialRefused(TICKET_EXPIRED);
 
 const credentialRefused = (reason: string): Failure =>

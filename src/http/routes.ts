@@ -1,7 +1,7 @@
 /**
- * Every route of the Worker. A route's group decides who may use it: groups.ts has the middleware of
- * each group, handlers.ts what its handlers are given, and app.ts mounts these routes and no others.
- * The API description, the answers to other methods and the security tests are derived from here.
+ * Every route of the Worker. The group of a route decides who may use it: groups.ts has the middleware
+ * of each group, context.ts what it leaves for the handlers, handlers.ts the handlers themselves.
+ * The API description, the 405 answers and the security tests are derived from this table.
  *
  *   public   no credential
  *   ingest   the ingest token of the execution that the path names

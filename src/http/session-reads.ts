@@ -1,6 +1,7 @@
 /**
- * What a session and its executions are, for whoever may read them: by API key, or by a ticket of that session (HTTP21). A ticket reads what it names and
- * changes nothing: one that is bound to an execution is shown that one alone, and one that is bound to event types is shown events alone.
+ * The state of a session and its executions, read by API key or by a ticket of the session (HTTP21).
+ * A ticket that is bound to an execution reads that execution only. One that is bound to event types
+ * reads no state, which groups.ts checks.
  */
 
 import type { Failure, Result } from '../../protocol/index.ts';
@@ -13,7 +14,7 @@ import { beyondTicket, type Reader } from './readers.ts';
 const json = <T extends object>(result: Result<T>, render: (value: T) => unknown): Response | Failure =>
   result.ok ? Response.json(render(result)) : result;
 
-/** Counts and head tell of every execution, so this needs a ticket that is bound to none. */
+/** Counts and head cover every execution, so a ticket must not be bound to one. */
 export async function readSession({ caller, ticket }: Reader, session: string): Promise<Response | Failure> {
   if (ticket?.execution !== undefined) return beyondTicket();
   return json(await service.getSession(caller, session), (result) => result.session);

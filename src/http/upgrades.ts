@@ -1,9 +1,9 @@
 /**
- * WebSocket upgrades, and the ingest over HTTP. Credentials and parameters are checked in the Worker, so a refused wrapper or
- * viewer costs no object anything.
+ * WebSocket upgrades, and the ingest over HTTP. Credentials and parameters are checked in the Worker, so
+ * a refused wrapper or viewer does not reach an object.
  *
- * A wrapper can read an HTTP status, so its refusals are HTTP. A browser cannot, so a viewer's refusals are an accepted socket
- * that closes with a code.
+ * A wrapper can read an HTTP status, so it is refused over HTTP. A browser cannot, so a viewer is
+ * refused by a socket that is accepted and then closed with a code.
  */
 
 import {
@@ -97,7 +97,7 @@ export async function upgradeStream(request: Request, { caller, ticket }: Reader
   return refused ? refusedSocket(closeCodeOfRefusedViewer(refused), refused.code, protocol) : answer;
 }
 
-/** A viewer's upgrade that is refused before its session is asked: a socket that closes with a code (STR1). */
+/** Refuses a viewer's upgrade before its session is asked, by a close code (STR1). */
 export function refuseViewer(request: Request, { code, message, facts }: Failure): Response {
   const protocol = streamProtocol(request);
   switch (code) {

@@ -4,7 +4,7 @@
  * these are in PROTOCOL.md and docs/http-api.md. So a request that this description allows may
  * still be refused, and a request that it forbids is always refused.
  *
- * Not hono-openapi: its validator describes and answers a 400 of its own, it leaves out paths with a dot and the pattern of path
+ * Not hono-openapi: its validator adds a 400 of its own, it does not describe the pattern of path
  * parameters, and everything in operations.ts would still have to be written.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Every route described: what it takes and what it answers. Method, path and credential are those of the table of routes
- * (routes.ts); a route without a description, or a description without a route, does not compile.
+ * The description of every route: what it takes and what it answers. Method, path and group come from
+ * the table of routes (routes.ts). A route without a description, or the reverse, does not compile.
  */
 
 import type * as z from 'zod';
@@ -238,13 +238,14 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
   },
 };
 
-/** Beside what each operation has of its own. A ticket touches no object, and neither does what needs no credential. */
+/** The problems of the operation itself, and those that every operation of its group can answer. */
 function problemsOf(id: RouteId, group: Group): ProblemCode[] {
   const { problems } = DESCRIPTIONS[id];
   // Any URL may be too long (LIM14).
   if (group === 'public') return [...problems, 'too_large'];
   // Wherever a tenant asks, it may ask too often (HTTP25).
   const limited: ProblemCode[] = group === 'ingest' ? [] : ['rate_limited'];
+  // A ticket is made without an object.
   const object: ProblemCode[] = id === 'createTicket' ? [] : ['overloaded', 'unavailable'];
   return [...new Set<ProblemCode>([...problems, 'too_large', ...limited, 'internal', ...object, 'not_configured'])];
 }
