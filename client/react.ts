@@ -28,7 +28,9 @@ export type UseSessionOptions = HookCredential &
     maxEvents?: number;
     /** False: opens no stream and keeps none. Default true. */
     enabled?: boolean;
-    /** Separates streams that would be shared otherwise, for example those of two users on one page. */
+    /**
+     * Separates streams that would be shared otherwise, for example those of two users on one page.
+     */
     scope?: string;
   };
 
@@ -88,7 +90,10 @@ function keyOf({
   ]);
 }
 
-/** `newest` returns the options of the newest rendering. `fresh`: the options name a place in a log that was deleted. */
+/**
+ * `newest` returns the options of the newest rendering. `fresh`: the options name a place in a log
+ * that was deleted.
+ */
 function open(newest: () => UseSessionOptions, hooks: StreamHooks, fresh: boolean): SessionStream {
   const { client, url, getTicket, session, maxEvents: _max, enabled: _enabled, scope: _scope, ...rest } = newest();
   const options = { ...rest, ...hooks };

@@ -1,5 +1,6 @@
 /**
- * A small client for the HTTP API. A failed call throws a `HoldfastError` with the problem document.
+ * A small client for the HTTP API. A failed call throws a `HoldfastError`, which has the problem
+ * document.
  *
  * Every call is repeatable but `sendInput`, whose text would reach the job twice. `start` is
  * repeatable because the client makes the execution id before the first attempt, and a second start

@@ -59,7 +59,10 @@ function noTicket(error: unknown): HoldfastError {
   });
 }
 
-/** `exp` of a JWT in milliseconds since the epoch; null when it cannot be read. Does not verify the JWT: the server does. */
+/**
+ * `exp` of a JWT in milliseconds since the epoch; null when it cannot be read. Does not verify the
+ * JWT: the server does.
+ */
 export function expiryOf(ticket: string): number | null {
   try {
     const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');

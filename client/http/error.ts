@@ -1,4 +1,7 @@
-/** The error of an API call: the problem document if there was one, else what is known about the failed attempt. */
+/**
+ * The error of an API call: the problem document if there was one, else what is known about the
+ * failed attempt.
+ */
 
 import type { ProblemCode } from '../../protocol/index.ts';
 

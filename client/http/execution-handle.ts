@@ -1,4 +1,7 @@
-/** One execution by name: the client's calls with the ids filled in. Has no state and sends nothing by itself. */
+/**
+ * One execution by name: the client's calls with the ids filled in. Has no state and sends nothing
+ * by itself.
+ */
 
 import type { ExecutionHandle, HoldfastClient } from './types.ts';
 

@@ -1,6 +1,6 @@
 /**
- * One page of a log over HTTP: the catch-up read of the Durable Streams route (STR22). It reads past
- * events; `connectSession` follows new ones.
+ * One page of a log over HTTP: the catch-up read of the Durable Streams route (STR22). It reads
+ * past events; `connectSession` follows new ones.
  */
 
 import type { LoggedEvent } from '../../protocol/index.ts';
@@ -10,7 +10,9 @@ import type { Answer, Call } from './request.ts';
 export interface ReadEventsOptions {
   /** Only events of this execution. */
   execution?: string;
-  /** Only events of these types. The server sends the whole page; the client drops the other types. */
+  /**
+   * Only events of these types. The server sends the whole page; the client drops the other types.
+   */
   types?: readonly string[];
   /**
    * Events after this offset. 0 begins at the oldest that is kept; any other offset that is no
@@ -34,7 +36,9 @@ export interface EventPage {
   upToDate: boolean;
   /** With `execution`: it has ended, and no event follows. */
   closed: boolean;
-  /** Identifies the log among those of the same session id. A coordinator of 0.1.0 does not send it. */
+  /**
+   * Identifies the log among those of the same session id. A coordinator of 0.1.0 does not send it.
+   */
   generation?: string;
 }
 
@@ -51,7 +55,8 @@ export function eventsCall(path: string, { after, limit, generation }: ReadEvent
     method: 'GET',
     path: `${path}/events`,
     query: { offset, generation },
-    // The coordinator sends no generation to a client that accepts only JSON, as 0.1.0 does (STR32).
+    // The coordinator sends no generation to a client that accepts only JSON, as 0.1.0 does
+    // (STR32).
     headers: { accept: 'application/json, */*;q=0.1' },
     repeatable: true,
     heldMs: PAGE_EXTRA_MS,

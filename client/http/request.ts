@@ -58,7 +58,9 @@ export interface Call {
   body?: unknown;
   headers?: Record<string, string>;
   repeatable: boolean;
-  /** When a retry is refused with this code, an earlier attempt succeeded and its answer was lost. */
+  /**
+   * When a retry is refused with this code, an earlier attempt succeeded and its answer was lost.
+   */
   doneBefore?: ProblemCode;
   /** For a short request that may run several times at once, and that a user waits for. */
   hedged?: boolean;
@@ -147,7 +149,8 @@ export function requester(options: RequestOptions, credential: Credential): Requ
         failures += 1;
         if (!mayRepeat(error, call)) throw error;
         const now = monotonicNow();
-        // The budget begins with the failure: a long poll may have been held for a minute before it.
+        // The budget begins with the failure: a long poll may have been held for a minute before
+        // it.
         if (failures === 1 && call.heldMs) startedAt = now;
         // Only the coordinator may ask for a longer wait than the cap.
         const asked = error.retryAfterMs;
@@ -166,8 +169,8 @@ export function requester(options: RequestOptions, credential: Credential): Requ
 
 /**
  * A browser's HTTP cache knows a log by its address alone. It would return old pages after another
- * user signed in, or after a session was deleted and its id used again. Other platforms have no such
- * cache, and some refuse the option.
+ * user signed in, or after a session was deleted and its id used again. Other platforms have no
+ * such cache, and some refuse the option.
  */
 const inPage = (): boolean => 'document' in globalThis;
 
@@ -221,8 +224,8 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
 }
 
 /**
- * A busy session (409) is `retryable`, but whether to wait for it is the caller's decision. Input is
- * sent again only when the server certainly did nothing with it.
+ * A busy session (409) is `retryable`, but whether to wait for it is the caller's decision. Input
+ * is sent again only when the server certainly did nothing with it.
  */
 function mayRepeat({ status, code, retryable }: HoldfastError, { repeatable }: Call): boolean {
   if (!retryable || (status === 409 && code !== 'bad_answer')) return false;

@@ -36,7 +36,10 @@ export interface SessionItem {
   id: string;
   lastActivityAt: number;
   execution: Execution | null;
-  /** How many of its executions are open, `execution` included. Older deployments and entries do not have it. */
+  /**
+   * How many of its executions are open, `execution` included. Older deployments and entries do not
+   * have it.
+   */
   open?: Record<OpenStatus, number>;
   [field: string]: unknown;
 }
@@ -45,7 +48,9 @@ export interface TicketRequest {
   execution?: string;
   types?: readonly string[];
   ttlSeconds?: number;
-  /** How long a connection with this ticket may last. At least `ttlSeconds`; default: an hour more. */
+  /**
+   * How long a connection with this ticket may last. At least `ttlSeconds`; default: an hour more.
+   */
   untilSeconds?: number;
 }
 
@@ -55,14 +60,23 @@ export type EventsOptions = Omit<SessionStreamOptions, 'url' | 'session' | 'getT
 export interface HoldfastClient {
   /** Makes an execution id unless the request has one. */
   start(session: string, request: StartRequest, options?: CallOptions): Promise<Started>;
-  /** With `waitSeconds` it resolves when the execution has ended, or after that time with its current state. */
+  /**
+   * With `waitSeconds` it resolves when the execution has ended, or after that time with its
+   * current state.
+   */
   get(session: string, execution: string, options?: CallOptions & { waitSeconds?: number }): Promise<Execution>;
-  /** Polls until the execution has ended. Throws after an outage that is longer than the retry budget. */
+  /**
+   * Polls until the execution has ended. Throws after an outage that is longer than the retry
+   * budget.
+   */
   wait(session: string, execution: string, options?: CallOptions): Promise<Execution>;
   list(session: string, options?: CallOptions & ListQuery): Promise<Page<Execution>>;
   sessions(options?: CallOptions & ListQuery): Promise<Page<SessionItem>>;
   session(session: string, options?: CallOptions): Promise<SessionSummary>;
-  /** `accepted: false`: it had ended before. `settled`: this call ended it, because it did not run yet. A running one ends later. */
+  /**
+   * `accepted: false`: it had ended before. `settled`: this call ended it, because it did not run
+   * yet. A running one ends later.
+   */
   interrupt(
     session: string,
     execution: string,
@@ -78,13 +92,22 @@ export interface HoldfastClient {
   ): Promise<{ settled: boolean }>;
   sendInput(session: string, execution: string, data: string, options?: CallOptions): Promise<void>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
-  /** Deletes the session with its log. Refused with `session_not_found` when there is no such session. */
+  /**
+   * Deletes the session with its log. Refused with `session_not_found` when there is no such
+   * session.
+   */
   deleteSession(session: string, options?: CallOptions): Promise<void>;
   /** One page of the log. */
   readEvents(session: string, options: ReadEventsOptions): Promise<EventPage>;
-  /** Follows the session with this client's credential. Close a stream that you do not read to its end. */
+  /**
+   * Follows the session with this client's credential. Close a stream that you do not read to its
+   * end.
+   */
   events(session: string, options?: EventsOptions): SessionStream;
-  /** A handle for one execution. Sends nothing by itself, and does not check whether the execution exists. */
+  /**
+   * A handle for one execution. Sends nothing by itself, and does not check whether the execution
+   * exists.
+   */
   execution(session: string, id: string): ExecutionHandle;
 }
 

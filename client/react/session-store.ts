@@ -6,8 +6,8 @@
  *
  * T1  A new snapshot holds everything since the last one: one rendering for a batch.
  * T2  Keeps the newest `maxEvents` and counts the others.
- * T3  A status is the newest one known: from the hello, then from later events. The replay of an old
- *     log does not show old statuses.
+ * T3  A status is the newest one known: from the hello, then from later events. The replay of an
+ *     old log does not show old statuses.
  * T4  A snapshot holds events of one log. A session that was deleted and made again has another.
  */
 
@@ -62,7 +62,10 @@ export class SessionStore {
   #timer: ReturnType<typeof setTimeout> | null = null;
   #notifiedAt = Number.NEGATIVE_INFINITY;
 
-  /** Opens the stream. After `log_replaced`, `open` is called again with `fresh`, to read the new log from its beginning. */
+  /**
+   * Opens the stream. After `log_replaced`, `open` is called again with `fresh`, to read the new
+   * log from its beginning.
+   */
   constructor(open: (hooks: StreamHooks, fresh: boolean) => SessionStream, maxEvents: number) {
     this.#maxEvents = maxEvents;
     const hooks: StreamHooks = {

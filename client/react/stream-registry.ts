@@ -1,7 +1,7 @@
 /**
  * The streams of the hooks: components with the same key share one.
  *
- * Owns the stores by key, the number of holders of each, and the time until an unused one is closed.
+ * Owns the stores by key, the number of holders of each, and the time until an unused one closes.
  *
  * U1  One stream per key, for any number of holders. The first holder opens it; reading a snapshot
  *     does not.
@@ -18,7 +18,10 @@ export const LINGER_MS = 2_000;
 
 export const MAX_EVENTS_DEFAULT = 5_000;
 
-/** `source` returns the options of the newest holder. The stream needs their credential function long after it was opened. */
+/**
+ * `source` returns the options of the newest holder. The stream needs their credential function
+ * long after it was opened.
+ */
 export type OpenStream<S> = (source: () => S, hooks: StreamHooks, fresh: boolean) => SessionStream;
 
 interface Entry<S> {
@@ -58,7 +61,10 @@ export class StreamRegistry<S extends { maxEvents?: number }> {
     if (entry) entry.source = source;
   }
 
-  /** Holds the stream of `key`, and opens it from `source` if there is none. Returns a function that releases it once. */
+  /**
+   * Holds the stream of `key`, and opens it from `source` if there is none. Returns a function that
+   * releases it once.
+   */
   hold(key: string, source: S, listener: () => void): () => void {
     const entry = this.#entries.get(key) ?? this.#add(key, source);
     if (entry.linger) clearTimeout(entry.linger);

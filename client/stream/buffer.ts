@@ -34,7 +34,10 @@ import type { SocketEnd } from './socket.ts';
 
 /** An ack is sent after this much taken text, even when more is buffered. */
 const ACK_CHARS = 64 * 1024;
-/** The window of the coordinator and one batch: the most it has on the wire (R5). A character is at least a byte. */
+/**
+ * The window of the coordinator and one batch: the most it has on the wire (R5). A character is at
+ * least a byte.
+ */
 const BUFFER_CHARS_MAX = VIEWER_WINDOW_BYTES + 2 * FRAME_BYTES_MAX;
 
 export interface ExecutionEnd {
@@ -123,7 +126,10 @@ export class StreamBuffer {
     return this.#ends;
   }
 
-  /** All that was asked for has been received, though perhaps not taken. Never true for a whole session that goes on. */
+  /**
+   * All that was asked for has been received, though perhaps not taken. Never true for a whole
+   * session.
+   */
   get complete(): boolean {
     const ended = new Set<string>();
     for (const item of this.#items) {
@@ -309,7 +315,10 @@ export class StreamBuffer {
     return executions.length > 0 && executions.every((id) => this.#ends.has(id) || more?.has(id));
   }
 
-  /** R5: the offset to ack now, if one is due. The caller sends it, or drops it when there is no connection. */
+  /**
+   * R5: the offset to ack now, if one is due. The caller sends it, or drops it when there is no
+   * connection.
+   */
   takeAck(): number | null {
     const { drained } = this;
     // The shares of a frame may not add up to it exactly.

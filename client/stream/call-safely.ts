@@ -1,4 +1,7 @@
-/** Calls a listener of the user. Its error goes to the platform's handler and does not stop the stream halfway. */
+/**
+ * Calls a listener of the user. Its error goes to the platform's handler and does not stop the
+ * stream halfway.
+ */
 
 export function callSafely<T>(listener: ((value: T) => void) | undefined, value: T): void {
   try {

@@ -57,7 +57,7 @@ export type Phase =
   /** `progressed`: it brought an event that was new. */
   | { kind: 'open'; shown: StateOf<'replaying' | 'live'>; beganAt: number; helloAt: number; progressed: boolean }
   | { kind: 'retrying'; shown: StateOf<'reconnecting'>; delayMs: number }
-  /** Both keep the state that was shown before. */
+  /** Mostly with the state that was shown before. */
   | { kind: 'draining' | 'complete'; shown: StreamState }
   | { kind: 'paused'; shown: StateOf<'paused'> }
   | { kind: 'failed'; shown: StateOf<'failed'> }
@@ -113,14 +113,14 @@ export const newConnection = (now: number, closed: boolean): Connection => ({
 export function transition(connection: Connection, event: ConnectionEvent, facts: Facts, settings: StreamSettings): Connection {
   const { phase, history } = connection;
   const { now } = facts;
+  if (phase.kind === 'over' || (phase.kind === 'failed' && event.type !== 'reconnect')) return connection; // R6
   switch (event.type) {
     case 'start':
     case 'drained':
       return phase.kind === 'draining' ? begin({ ...history, downSince: now }, phase.shown, facts) : connection; // L3
     case 'retry':
-      return begin(history, phase.shown, facts);
+      return phase.kind === 'retrying' ? begin(history, phase.shown, facts) : connection;
     case 'reconnect': {
-      if (phase.kind === 'over') return connection; // R6
       if (phase.kind === 'connecting' && now - phase.beganAt < SHARED_ATTEMPT_MS) return connection;
       return begin(cleanHistory(now), phase.shown, { ...facts, hidden: false });
     }
@@ -152,9 +152,7 @@ export function transition(connection: Connection, event: ConnectionEvent, facts
       return begin({ ...history, attempt: 0, downSince }, phase.shown, facts);
     }
     case 'end':
-      return phase.kind === 'over' || phase.kind === 'failed'
-        ? connection
-        : { phase: { kind: 'over', shown: event.shown }, history };
+      return { phase: { kind: 'over', shown: event.shown }, history };
     default:
       return event satisfies never;
   }
@@ -249,7 +247,8 @@ function retry(
   // Only the coordinator may ask for a longer wait than the cap.
   const leastMs = asked !== null && word === 'network' ? Math.min(asked, retryCapMs) : asked;
   const attempts = history.attempt + history.barren;
-  // CLS9: a connection that was too slow made progress, and the rest of the events is there already.
+  // CLS9: a connection that was too slow made progress, and the rest of the events is there
+  // already.
   const isImmediate = end.code === CLOSE.tooSlow && attempts === 1;
   const wantedMs = isImmediate ? 0 : retryDelayMs(attempts, { baseMs: retryBaseMs, capMs: retryCapMs, random }, leastMs);
   const budget = { startedAt: history.downSince, attemptBeganAt: beganAt, now, budgetMs: giveUpAfterMs };

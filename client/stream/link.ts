@@ -38,13 +38,19 @@ import type { SocketEnd, StreamSocket } from './socket.ts';
 const PONG_PATIENCE = 6;
 /** A timer that fires this late means that this side slept. The pong may wait to be read. */
 const SLEPT_MS = 2_000;
-/** With close code 1000, right after an `end` frame. A proxy may close an idle connection with 1000 too. */
+/**
+ * With close code 1000, right after an `end` frame. A proxy may close an idle connection with 1000
+ * too.
+ */
 const ENDED_REASON = 'ended';
 
 export interface LinkEvents {
   /** The hello comes first, and once. `chars` is the length of the text. */
   frame(frame: StreamFrame, chars: number): void;
-  /** `lastEnd`: the coordinator has sent everything that this credential may read. Called once; release the link then. */
+  /**
+   * `lastEnd`: the coordinator has sent everything that this credential may read. Called once;
+   * release the link then.
+   */
   lost(end: SocketEnd, lastEnd: StreamEnd | null): void;
 }
 
@@ -65,7 +71,10 @@ export class StreamLink {
     this.#events = events;
   }
 
-  /** To be called once. With an API key the socket exists before this returns. `address` is called when the socket is made. */
+  /**
+   * To be called once. With an API key the socket exists before this returns. `address` is called
+   * when the socket is made.
+   */
   async open(address: () => string): Promise<void> {
     const { connectMs } = this.#settings.timings;
     this.#setTimer(() => this.#fail(`no hello within ${connectMs / 1000} s`), connectMs);

@@ -8,12 +8,18 @@ import type { PageLifecycle } from './page-lifecycle.ts';
 import { type ConnectSocket, connectorOf, type WebSocketConstructor } from './socket.ts';
 
 export interface StreamTimings {
-  /** From the start of an attempt, ticket included, to its hello. A half-open handshake never ends by itself. */
+  /**
+   * From the start of an attempt, ticket included, to its hello. A half-open handshake never ends
+   * by itself.
+   */
   connectMs: number;
   pingMs: number;
   /** The connection is dead when nothing arrives for this long after a ping. */
   pongMs: number;
-  /** The same for a page that comes back. It is shorter: the connection is more likely dead, and a user waits. */
+  /**
+   * The same for a page that comes back. It is shorter: the connection is more likely dead, and a
+   * user waits.
+   */
   probeMs: number;
   /**
    * A connection that was silent for longer may have died while its page slept. Above `pingMs`, so
@@ -49,7 +55,10 @@ export type StreamState =
   | { status: 'live' }
   | { status: 'reconnecting'; attempt: number; retryInMs: number; code: number; reason: string }
   | { status: 'refreshing-credential' }
-  /** The page is hidden and there is no connection. The next attempt waits for the page, or for `reconnect()`. */
+  /**
+   * The page is hidden and there is no connection. The next attempt waits for the page, or for
+   * `reconnect()`.
+   */
   | { status: 'paused'; reason: string }
   | { status: 'ended'; execution: string; executionStatus: TerminalStatus }
   | { status: 'closed' }
@@ -62,21 +71,33 @@ export interface SessionStreamOptions {
   /** Base URL of the deployment, http(s) or ws(s). */
   url: string;
   session: string;
-  /** Returns a new ticket for each connection. An error with `retryable: false` fails the stream; any other is retried. */
+  /**
+   * Returns a new ticket for each connection. An error with `retryable: false` fails the stream;
+   * any other is retried.
+   */
   getTicket?: () => string | Promise<string>;
-  /** Sent as a header, so it needs `connect` or a `WebSocketImpl` that takes headers, such as the `ws` package's. */
+  /**
+   * Sent as a header, so it needs `connect` or a `WebSocketImpl` that takes headers, such as the
+   * `ws` package's.
+   */
   apiKey?: string;
   /** Begin after this offset. Without `after` and `tail`: from the start. */
   after?: number;
   /** Begin with the last so many offsets of the session. */
   tail?: number;
-  /** The log that `after` belongs to: `hello.generation` of the earlier stream. Another log fails with `log_replaced`. */
+  /**
+   * The log that `after` belongs to: `hello.generation` of the earlier stream. Another log fails
+   * with `log_replaced`.
+   */
   generation?: string | undefined;
   /** With one or more executions the stream ends when all of them have. */
   execution?: string | readonly string[];
   types?: readonly string[];
   signal?: AbortSignal;
-  /** The coordinator waits for a slow consumer. With `false` it closes with 4413 instead, and the stream resumes. Default true. */
+  /**
+   * The coordinator waits for a slow consumer. With `false` it closes with 4413 instead, and the
+   * stream resumes. Default true.
+   */
   flow?: boolean;
   WebSocketImpl?: WebSocketConstructor;
   connect?: ConnectSocket;
@@ -90,10 +111,16 @@ export interface SessionStreamOptions {
   random?: () => number;
 }
 
-/** The iteration throws it when the stream failed, after every event that was received has been taken. */
+/**
+ * The iteration throws it when the stream failed, after every event that was received has been
+ * taken.
+ */
 export class StreamFailure extends Error {
   override readonly name = 'StreamFailure';
-  /** `offset_expired`, `offset_ahead`, `log_replaced`, `unauthorized`, `not_found`, `unreachable`, `gap`, a problem code, or `closed_<code>`. */
+  /**
+   * `offset_expired`, `offset_ahead`, `log_replaced`, `unauthorized`, `not_found`, `unreachable`,
+   * `gap`, a problem code, or `closed_<code>`.
+   */
   readonly code: string;
   readonly reason: string;
   constructor(code: string, reason: string) {
@@ -103,7 +130,9 @@ export class StreamFailure extends Error {
   }
 }
 
-/** The code with which the coordinator refuses a place in a deleted log, and its meaning in words. */
+/**
+ * The code with which the coordinator refuses a place in a deleted log, and its meaning in words.
+ */
 export const LOG_REPLACED = 'log_replaced';
 export const LOG_REPLACED_REASON = 'the session was deleted and made again; start from the beginning';
 

@@ -72,7 +72,10 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
     return this.#buffer.taken;
   }
 
-  /** The hello of the newest connection: the head of the log, and the executions with their status at that time. */
+  /**
+   * The hello of the newest connection: the head of the log, and the executions with their status
+   * at that time.
+   */
   get hello(): StreamHello | null {
     return this.#buffer.hello;
   }
@@ -84,7 +87,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   /**
    * Drops the connection, if there is one, and makes a new one at once, on a hidden page too.
-   * Callers who ask together share one attempt. Also the way back from `failed`; then iterate again.
+   * Callers who ask together share one attempt. Also the way back from `failed`; iterate again then.
    */
   reconnect(): void {
     this.#buffer.forgetGap();
@@ -245,7 +248,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   #onPage(change: PageChange): void {
     const { kind } = this.#connection.phase;
-    if (kind === 'complete' || kind === 'over' || kind === 'failed') return;
+    if (kind === 'complete') return;
     const link = kind === 'connecting' ? 'opening' : kind === 'open' ? 'open' : 'none';
     const facts = { hidden: this.#isHidden, link, quietMs: this.#link?.quietMs ?? 0 } as const;
     const action = decideOnPage(change, facts, this.#settings.timings.staleMs);

@@ -11,11 +11,17 @@ export interface SocketRequest {
   headers: Record<string, string>;
 }
 
-/** An HTTP answer in place of the upgrade. Browsers hide it (close 1006); Node connectors should pass it on. */
+/**
+ * An HTTP answer in place of the upgrade. Browsers hide it (close 1006); Node connectors should
+ * pass it on.
+ */
 export interface Refusal {
   status: number;
   retryAfter: string | null;
-  /** From the problem document of the coordinator (`readProblem`). Without it the answer counts as the network's, and is retried. */
+  /**
+   * From the problem document of the coordinator (`readProblem`). Without it the answer counts as
+   * the network's, and is retried.
+   */
   code?: string;
   detail?: string;
   retryable?: boolean;
@@ -29,7 +35,10 @@ export interface SocketEnd {
   refusal?: Refusal;
 }
 
-/** The stream's side. `close` is called once, as the last call. Calls after the stream closed the socket are ignored. */
+/**
+ * The stream's side. `close` is called once, as the last call. Calls after the stream closed the
+ * socket are ignored.
+ */
 export interface SocketEvents {
   open(): void;
   message(text: string): void;

@@ -1,6 +1,6 @@
 /**
- * Goal: what is made on demand is made once, however many ask, and no failure and no late comer spoils it.
- * Method: a maker that the test resolves by hand, under fake timers.
+ * Goal: a shared value is made once for all callers, and neither a failure nor a late value harms it.
+ * Method: a `make` that the test resolves by hand, under fake timers.
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -32,8 +32,8 @@ const replacement = (port: Partial<ReplaceOnceOptions<Made>> = {}) =>
 
 const made = (name: string): Made => ({ name, alive: true });
 
-describe('one replacement', () => {
-  test('[O1] nothing is made before it is asked for, and what lives is given out again', async () => {
+describe('ReplaceOnce', () => {
+  test('[O1] makes nothing before the first call, and hands out a live value again', async () => {
     const one = replacement();
     expect(attempts.length).toBe(0);
     const first = one.get();
@@ -43,22 +43,19 @@ describe('one replacement', () => {
     expect(attempts.length).toBe(1);
   });
 
-  test.each(['it says itself that it is dead', 'somebody says that it failed'])(
-    '[O1] either signal ends it: %s',
-    async (signal) => {
-      const one = replacement();
-      const first = one.get();
-      attempts[0]?.resolve(made('a'));
-      const value = await first;
-      if (signal.includes('own')) value.alive = false;
-      else one.failed(value);
-      const second = one.get();
-      attempts[1]?.resolve(made('b'));
-      expect((await second).name).toBe('b');
-    },
-  );
+  test.each(['its own isAlive', 'a reported failure'])('[O1] either signal ends a value: %s', async (signal) => {
+    const one = replacement();
+    const first = one.get();
+    attempts[0]?.resolve(made('a'));
+    const value = await first;
+    if (signal.includes('own')) value.alive = false;
+    else one.failed(value);
+    const second = one.get();
+    attempts[1]?.resolve(made('b'));
+    expect((await second).name).toBe('b');
+  });
 
-  test('[O2] all who ask while it is replaced share one attempt', async () => {
+  test('[O2] concurrent callers share one attempt', async () => {
     const one = replacement();
     const asking = Array.from({ length: 50 }, () => one.get());
     expect(attempts.length).toBe(1);
@@ -66,7 +63,7 @@ describe('one replacement', () => {
     expect(new Set((await Promise.all(asking)).map(({ name }) => name))).toEqual(new Set(['a']));
   });
 
-  test('[O3] a failed attempt poisons nothing: who shared it is told, who asks next gets a new one', async () => {
+  test('[O3] a failed attempt rejects the callers that shared it, and the next call starts a new one', async () => {
     const one = replacement();
     const asking = [one.get(), one.get()];
     attempts[0]?.reject(new Error('down'));
@@ -82,7 +79,7 @@ describe('one replacement', () => {
     await expect(throws.get()).rejects.toThrow('at once');
   });
 
-  test('[O4] a late attempt of an old generation can never install itself', async () => {
+  test('[O4] a late attempt never installs its value', async () => {
     const one = replacement();
     const first = one.get();
     const refused = expect(first).rejects.toThrow('within 1 s');
@@ -99,7 +96,7 @@ describe('one replacement', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('[O4] nor can its failure end the attempt that came after it', async () => {
+  test('[O4] the failure of a late attempt does not end the next attempt', async () => {
     const one = replacement();
     one.get().catch(() => {});
     await vi.advanceTimersByTimeAsync(1_000);
@@ -111,7 +108,7 @@ describe('one replacement', () => {
     expect((await second).name).toBe('b');
   });
 
-  test('[O5] a stale failure is a no-op: it does not end the value that replaced the failed one', async () => {
+  test('[O5] reporting an old value does not end its replacement', async () => {
     const one = replacement();
     const first = one.get();
     attempts[0]?.resolve(made('a'));
