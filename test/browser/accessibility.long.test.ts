@@ -152,7 +152,7 @@ it('from the sign-in to an interrupt without a pointer', async () => {
   await dashboard.connection('Complete');
 });
 
-it('every stop of the Tab key on a run can be seen, and all of them come by', async () => {
+it('every stop of the Tab key on a run is visible and reachable', async () => {
   const dashboard = await Dashboard.signedIn(stage, running.path);
   const { page } = dashboard;
   await dashboard.reaches(10);

@@ -77,7 +77,7 @@ test('[P1] [P3] hidden, cut, shown: nothing is tried in between, and one connect
   ]);
 });
 
-test('[P2] [P4] a network that goes and comes: the connection that lived on is asked once, and kept', async () => {
+test('[P2] [P4] after a network outage a surviving connection is checked once and kept', async () => {
   await page.evaluate((url) => window.follow(url), fake.url);
   await until('live', live(1));
   await page.context().setOffline(true);

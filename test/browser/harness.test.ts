@@ -37,7 +37,7 @@ async function pageWith(body: string): Promise<{ page: Page; watch: PageWatch }>
 const html = (script: string, rest = ''): string =>
   `<!doctype html><html lang="en"><head><title>t</title><link rel="icon" href="data:,"></head><body><main><h1>t</h1>${rest}</main><script nonce="ours">${script}</script></body></html>`;
 
-it('says what to do when CHROMIUM_PATH names no program, or a machine has no browser and no package brings one', () => {
+it('names the next step when CHROMIUM_PATH names no program, or no browser is installed or packaged', () => {
   const machine = { env: { PATH: '' }, platform: 'linux', arch: 'arm64' } as const;
   expect(() => findBrowser({ ...machine, env: { CHROMIUM_PATH: '/nowhere/chromium' } })).toThrow(
     /CHROMIUM_PATH names \/nowhere\/chromium.*Correct the path/,
@@ -60,7 +60,7 @@ it.each([
   await page.close();
 });
 
-it('a good page is not failed, and axe-core tells it from a bad one', async () => {
+it('a good page passes, and axe-core distinguishes it from a bad one', async () => {
   const good = await pageWith(html('', '<button>Save</button>'));
   expect(await axeViolations(good.page)).toEqual([]);
   expect(good.watch.problems).toEqual([]);

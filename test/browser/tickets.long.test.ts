@@ -25,7 +25,7 @@ async function linkFor(ttlSeconds: number): Promise<string> {
   return `${job.path}#ticket=${ticket}`;
 }
 
-it('a link that expires while its page is open says so as soon as the connection needs it', async () => {
+it('a link that expires while its page is open reports it as soon as the connection needs it', async () => {
   // Long enough for a slow machine to open the page in.
   const ttlSeconds = 20;
   const link = await linkFor(ttlSeconds);

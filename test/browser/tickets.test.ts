@@ -25,7 +25,7 @@ async function linkFor(ttlSeconds: number): Promise<string> {
   return `${job.path}#ticket=${ticket}`;
 }
 
-it('a link shows its run live, leaves the address at once, and lets nobody change anything', async () => {
+it('a link shows its run live, leaves the address at once, and allows no changes', async () => {
   const dashboard = await Dashboard.at(stage, await linkFor(60));
   await dashboard.connection('Live');
   await dashboard.reaches(20);
@@ -49,7 +49,7 @@ it('a link shows its run live, leaves the address at once, and lets nobody chang
   await dashboard.connection('Live');
 });
 
-it('a link that expired before it was opened says so, and what to do', async () => {
+it('a link that expired before it was opened reports that and the next step', async () => {
   const link = await linkFor(1);
   await sleep(1500);
   const dashboard = await Dashboard.at(stage, link);
@@ -62,7 +62,7 @@ it('a link that expired before it was opened says so, and what to do', async () 
   await dashboard.connection('Live');
 });
 
-it('a key that is wrong is said to be wrong', async () => {
+it('a wrong key is reported as wrong', async () => {
   const dashboard = await Dashboard.at(stage, '/');
   dashboard.watch.allow(REFUSED_NOISE);
   await dashboard.page.getByLabel('API key', { exact: true }).fill('hf_0123456789abcdef0123');

@@ -41,7 +41,7 @@ it('a reload in the middle shows the same lines again, once', async () => {
   await dashboard.expectWholeLog(job);
 });
 
-it('without network it says so, and goes on where it was when the network is back', async () => {
+it('reports a lost network, and resumes when the network is back', async () => {
   const job = await start('offline');
   const dashboard = await Dashboard.signedIn(stage, job.path);
   dashboard.watch.allow(NETWORK_NOISE);
@@ -103,7 +103,7 @@ it('a hidden tab spends no attempts, and is up to date as soon as it is looked a
   await dashboard.expectWholeLog(job);
 });
 
-it('a machine that slept while its connections died goes on where it was when it wakes', async () => {
+it('resumes after the machine slept and its connections died', async () => {
   const job = await start('asleep');
   const dashboard = await Dashboard.signedIn(stage, job.path);
   dashboard.watch.allow(NETWORK_NOISE);

@@ -40,6 +40,6 @@ test('the opener gets the address as it is', async () => {
   expect(readFileSync(got, 'utf8')).toBe(`1|${URL_WITH_TRAPS}|`);
 });
 
-test('where there is none, that is said', async () => {
+test('a missing browser is reported', async () => {
   expect(await openInBrowser(URL_WITH_TRAPS, 'linux')).toBe('there is no xdg-open');
 });

@@ -29,7 +29,7 @@ function jobThat(ends: (execution: Execution) => void): void {
 }
 
 describe('run', () => {
-  test("streams the job's stdout to stdout and its stderr to stderr, and says how to follow on stderr", async () => {
+  test("streams the job's stdout to stdout and its stderr to stderr, and names the follow command on stderr", async () => {
     jobThat(({ id }) => fake.settle(id, 'completed', { exitCode: 0 }));
     const { code, out, err } = await result(['run', '--', 'job', '--flag', '-x']);
     expect(code).toBe(0);
@@ -56,7 +56,7 @@ describe('run', () => {
     expect(err).toContain(`holdfast: ${status} (`);
   });
 
-  test('a fatal error of the wrapper is said once, and with --quiet too', async () => {
+  test('a fatal error of the wrapper is shown once, and with --quiet too', async () => {
     jobThat(({ id }) => {
       const error = 'the command or its interpreter was not found: spawn nope ENOENT';
       fake.append(id, [{ type: 'error', data: { error, code: 'spawn_failed', fatal: true } }]);
@@ -74,7 +74,7 @@ describe('run', () => {
     expect(logs.err).toMatch(/^to stderr\nholdfast: failed .*spawn nope ENOENT\)\n$/);
   });
 
-  test('with --quiet a job that failed by itself says it by its exit code, and a line of its own is shown whatever it begins with', async () => {
+  test('with --quiet a failed job is reported only by its exit code, and its own lines are shown whatever they begin with', async () => {
     fake.onStart = ({ id }) => {
       fake.output(id, 'holdfast: a line of the job\n', 'stderr');
       fake.append(id, [{ type: 'status', data: { message: 'a remark' } }]);
@@ -170,7 +170,7 @@ describe('run', () => {
     expect((await result(['run', '--', 'job'])).out).toBe('half and half\n{"say":"hé"}\nno line end');
   });
 
-  test('[G6] the first Ctrl-C detaches, leaves the job alone and says how to go on', async () => {
+  test('[G6] the first Ctrl-C detaches, leaves the job running and shows how to continue', async () => {
     fake.onStart = ({ id }) => fake.output(id, 'one\n');
     const called = call(['run', '-s', 's1', '--id', 'e1', '--', 'job']);
     await until('output', () => called.out() === 'one\n');
@@ -205,7 +205,7 @@ describe('run', () => {
     await impatient.done;
   });
 
-  test('Ctrl-C while the start is on its way says that it may have been started', async () => {
+  test('Ctrl-C during the start request reports that the run may have been started', async () => {
     fake.overrides.push(...Array.from({ length: 20 }, () => ({ match: /POST/, override: 'cut' as const })));
     const called = call(['run', '-s', 's1', '--id', 'e1', '--', 'job']);
     await until('an attempt', () => fake.requests.length > 0);
@@ -214,7 +214,7 @@ describe('run', () => {
     expect(called.err()).toContain('may have been started; see: holdfast get s1/e1');
   });
 
-  test('goes on through cuts without losing or repeating a line, and without a word about the first retry', async () => {
+  test('resumes after cuts without losing or repeating a line, and without a message for the first retry', async () => {
     fake.batchEvents = 3;
     fake.behaviours.push({ cutAfterFrames: 2 }, { cutAfterFrames: 1 }, { cutAfterFrames: 4 });
     fake.onStart = ({ id }) => {
@@ -236,7 +236,7 @@ describe('run', () => {
     expect(err).toContain('holdfast: the run goes on: holdfast logs -f --after 0 s1/e1');
   });
 
-  test('a stream that fails is not the job that fails: its exit code comes from the other source', async () => {
+  test('a failed stream is not a failed job: its exit code comes from the other source', async () => {
     fake.onStart = ({ id }) => {
       fake.behaviours.push({ close: 4410, reason: 'offset_expired' });
       fake.settle(id, 'failed', { exitCode: 5 });
@@ -258,13 +258,13 @@ describe('logs', () => {
     if (lines > 0) fake.lines('e1', lines);
   }
 
-  test('prints what there is and ends, although the run goes on', async () => {
+  test('prints the existing output and ends while the run continues', async () => {
     aRun();
     const { code, out, err } = await result(['logs', 's1/e1']);
     expect([code, out, err]).toEqual([0, 'to stdout\n', 'to stderr\n']);
   });
 
-  test('-f goes on until the run ends, and exits 0 however it ended', async () => {
+  test('-f follows until the run ends, and exits 0 however it ended', async () => {
     aRun();
     const called = call(['logs', '-f', 's1/e1']);
     await until('the first lines', () => called.out() + called.err() === text);
@@ -284,7 +284,7 @@ describe('logs', () => {
     },
   );
 
-  test('-f goes on after a cut without losing or repeating a line', async () => {
+  test('-f resumes after a cut without losing or repeating a line', async () => {
     aRun();
     const called = call(['logs', '-f', '--session', 's1', 'e1']);
     await until('the first lines', () => called.out() !== '');
@@ -335,7 +335,7 @@ describe('logs', () => {
     expect(out).toBe(`line 5\n${'x'.repeat(200)}\n`);
   });
 
-  test('--tail -f goes on where the tail stopped', async () => {
+  test('--tail -f continues where the tail stopped', async () => {
     aRun(50);
     const called = call(['logs', '-f', '--tail', '2', 's1/e1']);
     await until('following', () => fake.openViewers.length === 1 && fake.viewers.length === 2 && fake.newest.live);
@@ -386,7 +386,7 @@ describe('logs', () => {
     expect((await result(['logs', '-t', 's1/e1'])).out).toBe(`${time} a\n${time} bc\n`);
   });
 
-  test('[G8] what has expired is said, and what is left is shown', async () => {
+  test('[G8] expired events are reported, and the rest is shown', async () => {
     aRun(5);
     fake.earliest = 6;
     const { code, out, err } = await result(['logs', 's1/e1']);
@@ -397,7 +397,7 @@ describe('logs', () => {
     expect(exact.err).toContain('no longer goes back that far');
   });
 
-  test('a gap is told where it is', async () => {
+  test('a gap is reported at its position', async () => {
     fake.addExecution('e1');
     fake.append('e1', [{ type: 'gap', data: { events: 4, bytes: 99, reason: 'spool_full' } }]);
     expect((await result(['logs', 's1/e1'])).err).toContain('4 events (99 bytes) are missing here: spool_full');
@@ -436,7 +436,7 @@ describe('list, get, wait', () => {
     }
   });
 
-  test('list filters, limits, and tells how to go on', async () => {
+  test('list filters, limits, and shows how to continue', async () => {
     fake.addExecution('e1', { status: 'completed' });
     fake.addExecution('e2');
     expect((await result(['list', '-s', 's1', '--status', 'completed'])).out).not.toContain('e2');
@@ -450,7 +450,7 @@ describe('list, get, wait', () => {
     expect((await result(['list'])).out).toContain('s1/e2');
   });
 
-  test('colours only on a terminal that wants them', async () => {
+  test('colours only on a terminal that supports them', async () => {
     fake.addExecution('e1');
     const coloured = (await result(['list', '-s', 's1'], { tty: true })).out;
     expect(coloured).toContain('\u001b[36mrunning');
@@ -490,7 +490,7 @@ describe('list, get, wait', () => {
 });
 
 describe('interrupt, fail, send', () => {
-  test('interrupt asks, and an ended run is no error', async () => {
+  test('interrupt confirms, and an ended run is not an error', async () => {
     fake.addExecution('e1');
     fake.addExecution('e2', { status: 'completed' });
     const asked = await result(['interrupt', '--force', '--reason', 'enough', 's1/e1']);
@@ -575,7 +575,7 @@ describe('mistakes and failures', () => {
     [{ HOLDFAST_URL: '' }, /set HOLDFAST_URL/, 2],
     [{ HOLDFAST_API_KEY: '' }, /set HOLDFAST_API_KEY/, 2],
     [{ HOLDFAST_API_KEY: 'wrong' }, /check HOLDFAST_API_KEY/, 125],
-  ])('%o is told with its remedy', async (env, message, expected) => {
+  ])('%o is reported with its remedy', async (env, message, expected) => {
     const { code, err } = await result(['get', 's1/e1'], { env });
     expect(code).toBe(expected);
     expect(err).toMatch(message);
@@ -588,7 +588,7 @@ describe('mistakes and failures', () => {
     expect((await result(['get', '--url', fake.url, '--api-key', 'key', 's1/e1'], { env })).code).toBe(0);
   });
 
-  test('nobody there: the reason, where it looked, and what to do', async () => {
+  test('unreachable coordinator: the reason, the address, and the next step', async () => {
     await fake.stop();
     const { code, err } = await result(['get', 's1/e1']);
     expect(code).toBe(125);
@@ -610,7 +610,7 @@ describe('mistakes and failures', () => {
     expect(err).toContain(`(${problem}, request req_1)`);
   });
 
-  test('asked too often: it waits as long as it is asked to, says so once, and then answers', async () => {
+  test('rate limited: it waits as long as requested, reports it once, and then answers', async () => {
     fake.addExecution('e1');
     // More than the time after which a coordinator that is not there is given up.
     for (const wait of ['1', '9'])
@@ -636,7 +636,7 @@ describe('mistakes and failures', () => {
     expect(err).toContain('holdfast: give a session: --session or HOLDFAST_SESSION');
   });
 
-  test('a session that is not there comes with the way to those that are', async () => {
+  test('a missing session is reported with the command that lists sessions', async () => {
     const { code, err } = await result(['list', '-s', 'other']);
     expect(code).toBe(125);
     expect(err).toContain('see which sessions there are: holdfast list');

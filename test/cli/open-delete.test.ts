@@ -32,7 +32,7 @@ describe('open', () => {
     expect((await result(['open', '--url', `${fake.url}/`])).out).toBe(`${fake.url}/\n`);
   });
 
-  test('a run that is not there is told, and no browser is opened', async () => {
+  test('a missing run is reported, and no browser is opened', async () => {
     const { code, out, err, opened } = await result(['open', 's1/none'], { tty: true });
     expect([code, out, opened]).toEqual([125, '', []]);
     expect(err).toContain('holdfast list --session s1');
@@ -68,7 +68,7 @@ describe('delete', () => {
     expect(fake.deleted).toBe(true);
   });
 
-  test('whose answer was lost is asked again, and that there is nothing any more is what was wanted', async () => {
+  test('a lost answer is retried, and an already deleted session counts as success', async () => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /DELETE/, override: 'cut-after' });
     const { code, err } = await result(['delete', '-y', 's1']);
@@ -77,7 +77,7 @@ describe('delete', () => {
     expect(fake.requests.filter(({ method }) => method === 'DELETE')).toHaveLength(2);
   });
 
-  test('with --yes it does not ask; what is not there can not be deleted', async () => {
+  test('with --yes it does not ask; a missing session cannot be deleted', async () => {
     expect(JSON.parse((await result(['delete', '-y', '--json', 's1'])).out)).toEqual({ deleted: 's1' });
     expect(fake.requests.filter(({ method }) => method === 'DELETE')).toHaveLength(1);
     expect((await result(['delete', '-y', 's1'])).code).toBe(125);

@@ -37,7 +37,7 @@ describe('exit codes', () => {
     [{ status: 'failed', code: 'exit_nonzero', exitCode: 3, error: 'the job exited with 3' }, 'failed (exit_nonzero, exit code 3)'],
     [{ status: 'failed', code: 'launch_failed', error: 'no runner' }, 'failed (launch_failed, no runner)'],
     [{ status: 'interrupted', reason: 'no more', forced: true }, 'interrupted (no more, forced)'],
-  ])('%o is told as "%s"', (ending, text) => {
+  ])('%o is shown as "%s"', (ending, text) => {
     expect(describeEnding(ending)).toBe(text);
   });
 });
@@ -83,13 +83,13 @@ test('durations need a unit', () => {
     expect(() => duration(text, '--timeout')).toThrow(UsageError);
 });
 
-test('pairs split at the first =, and a bare key means what the flag says', () => {
+test('pairs split at the first =, and each flag defines what a bare key means', () => {
   expect(pairs(['A=1', 'B=x=y', 'C=', 'D'], '--env', (key) => `<${key}>`)).toEqual({ A: '1', B: 'x=y', C: '', D: '<D>' });
   expect(() => pairs(['NOPE'], '--env', () => undefined)).toThrow(UsageError);
   expect(() => pairs(['=1'], '--env', () => '')).toThrow(UsageError);
 });
 
-test('settings: flags before environment, and each lack is told with its remedy', () => {
+test('settings: flags before environment, and each missing value is reported with its remedy', () => {
   const env = { HOLDFAST_URL: 'http://env/', HOLDFAST_API_KEY: 'envkey' };
   expect(readSettings({}, env)).toEqual({ url: 'http://env', apiKey: 'envkey' });
   expect(readSettings({ url: 'https://flag', apiKey: 'k' }, env)).toEqual({ url: 'https://flag', apiKey: 'k' });
@@ -101,7 +101,7 @@ test('settings: flags before environment, and each lack is told with its remedy'
 describe('lines', () => {
   const texts = (pieces: Piece[]) => pieces.map(({ text }) => text);
 
-  test('text comes out exactly as it went in, however it was cut', () => {
+  test('text is printed exactly as received, however it was split', () => {
     const splitter = new LineSplitter();
     const parts = ['a\nb', 'c', '\n\n', 'd\r\n', 'é', ''];
     const pieces = parts.flatMap((text) => splitter.split('stdout', text, 0));
@@ -158,7 +158,7 @@ describe('lines', () => {
     expect(texts(last.take())).toEqual(['warn\n', 'bad\n']);
   });
 
-  test('what is kept follows the number of lines that are asked for', () => {
+  test('memory follows the number of requested lines', () => {
     const splitter = new LineSplitter();
     const last = new LastLines(3);
     for (let index = 0; index < 10_000; index += 1) for (const piece of splitter.split('stdout', `${index}\n`, 0)) last.push(piece);
@@ -176,7 +176,7 @@ test('input is cut into parts that fit, never inside a character', () => {
 });
 
 describe('output', () => {
-  test('waits for a slow reader, and goes on when it reads', async () => {
+  test('waits for a slow reader, and continues when it reads', async () => {
     const stream = new PassThrough({ highWaterMark: 4 });
     const output = new Output(stream);
     let written = false;

@@ -72,7 +72,7 @@ test('a slow reader of a pipe gets every line, and the stream waits for it inste
   expect(lines.every((text, index) => text === `${index} ${line}`)).toBe(true);
 });
 
-test('a reader that leaves (| head) ends it quietly', async () => {
+test('a reader that leaves (| head) ends the command quietly', async () => {
   fake.addExecution('e1');
   fake.lines('e1', 20_000);
   const logs = start(['logs', '-f', 's1/e1']);
@@ -81,7 +81,7 @@ test('a reader that leaves (| head) ends it quietly', async () => {
   expect(logs.text.err).toBe('');
 });
 
-test('run with a reader that leaves: the job goes on, and the exit code does not say that it succeeded', async () => {
+test('run with a reader that leaves: the job continues, and the exit code does not claim success', async () => {
   fake.onStart = ({ id }) => fake.lines(id, 20_000);
   const run = start(['run', '-q', '-s', 's1', '--id', 'e1', '--', 'job']);
   run.child.stdout.once('data', () => run.child.stdout.destroy());
@@ -89,7 +89,7 @@ test('run with a reader that leaves: the job goes on, and the exit code does not
   expect(fake.requests.some(({ path }) => path.endsWith('/interrupt'))).toBe(false);
 });
 
-test('[G6] SIGINT detaches with 130, SIGTERM with 143, and the job goes on', async () => {
+test('[G6] SIGINT detaches with 130, SIGTERM with 143, and the job continues', async () => {
   for (const [signal, code] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
@@ -113,7 +113,7 @@ test('--interrupt-on-exit interrupts also when the reader leaves', async () => {
   expect(fake.requests.filter(({ path }) => path.endsWith('/interrupt'))).toHaveLength(1);
 });
 
-test('a refused upgrade is told with its reason: a browser could not know it', async () => {
+test('a refused upgrade is reported with its reason, which a browser could not read', async () => {
   fake.addExecution('e1');
   fake.behaviours.push({ status: 503, problem: 'not_configured' });
   const logs = start(['logs', '-f', 's1/e1']);

@@ -29,7 +29,7 @@ describe('logs -f never hangs', () => {
       'log_replaced',
       /session s1 was deleted and made again[\s\S]*read the new log from its beginning: holdfast logs s1\/e1/,
     ],
-  ])('when %s it ends with 125 and says so', async (_name, close, reason, message) => {
+  ])('when %s it ends with 125 and reports that', async (_name, close, reason, message) => {
     fake.addExecution('e1');
     // A refusal that may pass is final when it lasts (CLS19).
     fake.behaviours.push({ close, reason, afterHello: true }, ...Array.from({ length: 100 }, () => ({ close, reason })));
@@ -48,7 +48,7 @@ describe('logs -f never hangs', () => {
     expect(called.err()).toMatch(/no connection to http:\/\/127.0.0.1:\d+ for too long \(--give-up-after\)/);
   });
 
-  test('a coordinator that says goodbye and does not hang up is not waited for', async () => {
+  test('does not wait for a coordinator that sends a close frame and does not hang up', async () => {
     fake.addExecution('e1');
     const called = call(['logs', '-f', 's1/e1']);
     await until('following', () => fake.viewers[0]?.live === true);
@@ -62,7 +62,7 @@ describe('logs -f never hangs', () => {
     raw.destroy();
   }, 40_000);
 
-  test('run, too, says that the session was deleted, and does not claim that the job goes on', async () => {
+  test('run, too, reports a deleted session, and does not claim that the job continues', async () => {
     fake.onStart = ({ id }) => fake.output(id, 'one\n');
     const called = call(['run', '-s', 's1', '--', 'job']);
     await until('output', () => called.out() === 'one\n');
@@ -138,7 +138,7 @@ describe('the status line of a terminal', () => {
     await called.done;
   });
 
-  test('says that the connection is down while it is, and no remark of it stays', async () => {
+  test('shows that the connection is down while it is, and then erases that', async () => {
     fake.addExecution('e1');
     for (let index = 0; index < 3; index += 1) fake.behaviours.push({ status: 503, problem: 'unavailable' });
     const called = call(['logs', '-f', 's1/e1'], { tty: true });

@@ -107,7 +107,7 @@ test.each([
   );
 });
 
-test('what is no error, and causes that go round in a circle, are words too', () => {
+test('values that are not errors, and cyclic causes, are described too', () => {
   const circle: { message: string; cause?: unknown } = { message: 'round' };
   circle.cause = circle;
   expect(describeConnectionFailure(circle)).toBe('round');

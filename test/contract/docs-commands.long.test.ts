@@ -190,7 +190,7 @@ describe('wrangler', () => {
     return asked;
   };
 
-  test('is the only program that npx runs, beside those of this repository', () => {
+  test('is the only program that npx runs, other than those of this repository', () => {
     expect(calls.length).toBeGreaterThan(10);
     // `vitest -t` and the like.
     const others = calls.filter(({ words }) => words[1] !== 'wrangler');
@@ -239,7 +239,7 @@ describe('the API', () => {
         .map((url) => ({ one, path: url.replace(/^(\$HOLDFAST_URL|https:\/\/[^/]+)/, '') })),
     );
 
-  test('every path that is asked for is a route', () => {
+  test('every requested path is a route', () => {
     expect(routes.length).toBeGreaterThan(10);
     expect(urls.length).toBeGreaterThan(3);
     for (const { one, path } of urls) {
@@ -334,7 +334,7 @@ describe('variables', () => {
     .map(read)
     .join('\n');
 
-  test.each(PAGES)('%s names none that nothing reads', (page) => {
+  test.each(PAGES)('%s names only variables that are read', (page) => {
     // What a reader's own program on the page reads is there.
     const shown = fencedBlocks(read(page)).filter(({ language }) => /^[jt]sx?$/.test(language));
     const readBy = [code, ...shown.map(({ text }) => text)].join('\n');

@@ -70,13 +70,13 @@ describe('codes', () => {
     same(firsts(table(why, 'code')), [...written, CONTAINER_STOPPED]);
   });
 
-  test('every reason of a wrapper that can not go on', () => {
+  test('every reason of a wrapper that cannot continue', () => {
     const written = found(sources('wrapper'), /code: '([a-z_]+)', fatal: true/g);
     expect(written.length).toBeGreaterThan(1);
     same(firsts(table(why, 'reason')), written);
   });
 
-  test('every close code of ours, and of others only such as a peer comes back after', () => {
+  test('every close code of ours, and only those others after which a peer reconnects', () => {
     const told = table(section('Close codes'), 'code').flatMap(([cell = '']) => cell.split(',').map((code) => code.trim()));
     const ofOthers = [1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 1014];
     for (const code of ofOthers) expect(nextStepAfterClose(code), String(code)).toBe('retry');

@@ -512,7 +512,7 @@ describe('coordinator frames', () => {
   };
   const parsed = (change: object) => codeOf(parseCoordinatorFrame(JSON.stringify({ ...welcome, ...change })));
 
-  it('[ING21] [SPL28] what the job is told comes as it was said; what is not understood of it is as if it was not there', () => {
+  it('[ING21] [SPL28] job terms are parsed as sent; unknown or invalid fields are treated as absent', () => {
     const job = { session: 's1', execution: 'e1', url: 'https://h.test/', deadline: 5, secretNames: ['A'] };
     const read = (value: unknown) => {
       const parsed = parseCoordinatorFrame(JSON.stringify({ ...welcome, job: value }));

@@ -74,7 +74,7 @@ describe('known events', () => {
     expect(asKnown(logged('progress', { current: 1 }))).not.toBe(null);
   });
 
-  test('a type that is not known, also one that JavaScript knows, is no known event', () => {
+  test('an unknown type, including a property name of JavaScript objects, is not a known event', () => {
     for (const type of ['metric', 'execution_paused', 'constructor', '__proto__', 'toString']) {
       expect(asKnown(logged(type, { message: 'x' }))).toBe(null);
     }
@@ -108,7 +108,7 @@ describe('known events', () => {
   });
 });
 
-describe('[SPL33] what a gap says', () => {
+describe('[SPL33] the description of a gap', () => {
   test.each([
     [{ events: 3, bytes: 120, reason: 'x' }, '3 events (120 bytes) are missing here'],
     [{ events: 1, bytes: 0, reason: 'x' }, '1 event (0 bytes) is missing here'],

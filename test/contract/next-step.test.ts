@@ -76,7 +76,7 @@ describe('who speaks', () => {
     expect(wordOfStatus(409, later(false))).toBe('refused');
   });
 
-  it('[CLS17] `deleted` is told by the object that knows: by its document, and by the reason of 4404', () => {
+  it('[CLS17] `deleted` comes from the object itself: by its document, and by the reason of 4404', () => {
     expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: true })))).toBe('deleted');
     expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: 'true' })))).toBe('refused');
     expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: true, type: 'about:blank' })))).toBe('refused');
@@ -117,7 +117,7 @@ describe('who speaks', () => {
     expect(wordOfClose(4409, reason)).toBe(word);
   });
 
-  it('[CLS16] no reason of any other kind is believed, and none makes it throw', () => {
+  it('[CLS16] an unknown reason is ignored and never throws', () => {
     fc.assert(
       fc.property(fc.constantFrom(4000, 4409), fc.oneof(fc.string(), fc.json()), (code, reason) => {
         expect(wordOfClose(code, `x${reason}`)).toBe('network');

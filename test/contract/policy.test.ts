@@ -61,7 +61,7 @@ describe('resolvePolicy', () => {
       }
     });
 
-    it('is refused when it is no whole number', () => {
+    it('is refused when it is not a whole number', () => {
       for (const value of [...HOSTILE_VALUES, Number.NaN, Number.POSITIVE_INFINITY, minMs + 0.5, String(minMs), BigInt(minMs)]) {
         expect(resolvePolicy({ [key]: value })).toMatchObject({ ok: false, key });
       }

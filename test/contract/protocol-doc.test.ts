@@ -47,7 +47,7 @@ describe('rules', () => {
     }
   });
 
-  it('each family stands on its page, and PROTOCOL.md says on which', () => {
+  it('each family is on its page, and PROTOCOL.md links to that page', () => {
     for (const on of RULE_PAGES) for (const rule of rulesOf(on)) expect(RULE_PREFIXES[rule.replace(/\d+$/, '')], rule).toBe(on);
     for (const [prefix, on] of Object.entries(RULE_PREFIXES)) {
       const row = new RegExp(`^\\| ${prefix} \\|.*\\|$`, 'm').exec(page)?.[0];

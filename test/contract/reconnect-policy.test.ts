@@ -287,7 +287,7 @@ describe('classifyUpgradeError', () => {
     expect(classifyUpgradeError({ message })).toBe('transient');
   });
 
-  it('an error that says nothing is transient', () => {
+  it('an error without a reason is transient', () => {
     expect(classifyUpgradeError({})).toBe('transient');
   });
 
@@ -332,7 +332,7 @@ describe('retryDelayMs', () => {
     ]);
   });
 
-  it('[CLS13] whatever is asked: finite, never below Retry-After, never far above it or the cap', () => {
+  it('[CLS13] for any request: finite, never below Retry-After, never far above it or the cap', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 5000 }),
@@ -367,7 +367,7 @@ describe('delayWithinBudget', () => {
     expect(delayWithinBudget(slept, 500)).toBe(0);
     expect(delayWithinBudget({ ...slept, attemptBeganAt: slept.now }, 500)).toBeNull();
   });
-  it('what the other side asks for is a lower bound, and ends it when that is more than the budget leaves', () => {
+  it('the requested delay is a lower bound, and ends the retries when it exceeds the rest of the budget', () => {
     expect(delayWithinBudget(budget, 500, 2000)).toBe(2000);
     expect(delayWithinBudget(budget, 500, 6000)).toBe(6000);
     expect(delayWithinBudget(budget, 500, 6001)).toBeNull();

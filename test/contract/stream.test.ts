@@ -143,7 +143,7 @@ describe('parseStreamFrame', () => {
 
   const parsed = (frame: object) => parseStreamFrame(JSON.stringify(frame));
 
-  it('[STR2] refuses a hello that lacks a part or lists what is no execution', () => {
+  it('[STR2] refuses a hello that lacks a part or lists invalid executions', () => {
     const hello = { type: 'hello', session: 's1', earliest: 1, head: 0, executions: [{ id: 'e1', status: 'running' }] };
     expect(parsed(hello)).toEqual(hello);
     for (const field of ['session', 'earliest', 'head', 'executions'])
@@ -174,7 +174,7 @@ describe('parseStreamFrame', () => {
     }
   });
 
-  it('[STR4] refuses events that are none', () => {
+  it('[STR4] refuses malformed events', () => {
     for (const one of [
       ...HOSTILE_VALUES,
       { ...event, type: 1 },
@@ -199,7 +199,7 @@ describe('parseViewerFrame', () => {
     expect(parseViewerFrame('{"type":"ack","offset":3,"later":true}')).toEqual({ type: 'ack', offset: 3 });
   });
 
-  it('[STR11] is total, and anything else is no frame', () => {
+  it('[STR11] is total, and rejects anything else', () => {
     const ack = fc.constant('{"type":"ack","offset":64}');
     fc.assert(
       fc.property(

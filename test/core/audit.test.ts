@@ -74,7 +74,7 @@ describe('the verdict', () => {
     });
   });
 
-  it.each(['info', 'low', 'moderate'])('%s in what is shipped is told', (severity) => {
+  it.each(['info', 'low', 'moderate'])('%s in a shipped package is reported', (severity) => {
     expect(judgeAudit(report(advisory('hono', severity)), PACKAGES)).toMatchObject({
       kind: 'passed',
       reported: [{ package: 'hono', severity }],
@@ -93,7 +93,7 @@ describe('the verdict', () => {
     expect(judgeAudit(report(advisory('ws', 'high', [inTool, 'node_modules/ws'])), PACKAGES)).toMatchObject({ kind: 'failed' });
   });
 
-  it('one that is affected by another says by which', () => {
+  it('a package affected by another one names it', () => {
     const affected = { hono: { name: 'hono', severity: 'high', via: ['ws'], nodes: ['node_modules/hono'] } };
     expect(judgeAudit(report(affected), PACKAGES)).toMatchObject({ found: [{ package: 'hono', title: 'by ws' }] });
   });
@@ -120,7 +120,7 @@ describe('the verdict', () => {
       { message: 'request to … failed, reason: connect ECONNREFUSED 127.0.0.1:9', error: { summary: '', detail: '' } },
       'the registry could not be reached',
     ],
-  ])('%s is no verdict, and says so', (_, answer, reason) => {
+  ])('%s is not a verdict, and is reported as such', (_, answer, reason) => {
     expect(judgeAudit(JSON.stringify(answer), PACKAGES)).toEqual({ kind: 'unavailable', reason });
   });
 
@@ -170,7 +170,7 @@ describe('what is shipped', () => {
     for (const name of BUNDLED) expect(names).toContain(name);
   });
 
-  it('has licences that ask for no more than to be named, in the lockfile and as installed', () => {
+  it('has licences that require only attribution, in the lockfile and as installed', () => {
     expect(foreignLicences(locked)).toEqual([]);
     const paths = shippedPaths(locked);
     expect(paths.length).toBeGreaterThan(10);
@@ -181,7 +181,7 @@ describe('what is shipped', () => {
     expect(shippedPaths(PACKAGES)).toEqual(['node_modules/ws', 'node_modules/hono', 'node_modules/preact']);
   });
 
-  it('a licence that is not on the list, or none, is named', () => {
+  it('a licence that is not on the list, or a missing one, is named', () => {
     const packages: LockedPackages = {
       'node_modules/a': { license: 'GPL-3.0-only' },
       'node_modules/b': {},
@@ -248,7 +248,7 @@ describe('the real npm', () => {
     expect(await auditWith(known())).toMatchObject({ code: 0, said: expect.stringContaining('Nothing that fails is known') });
   });
 
-  it('a registry without the service, or one that never answers, is said plainly and fails nothing', async () => {
+  it('a registry without the service, or without an answer, is reported and fails nothing', async () => {
     const without = await auditWith((_, response) => {
       response.statusCode = 405;
       response.end();

@@ -175,7 +175,7 @@ describe('[CB8] addresses', () => {
   });
 
   test.each(['ftp://example.com/', 'file:///etc/passwd', 'javascript:alert(1)', 'ws://example.com/', 'data:text/plain,x'])(
-    '%s is no address of a receiver, also where private ones are allowed',
+    '%s is not a valid address of a receiver, also where private ones are allowed',
     (text) => {
       expect(refusalOfAddress(text, false)).toMatch(/^must /);
       expect(refusalOfAddress(text, true)).toBe('must begin with http:// or https://');
@@ -219,7 +219,7 @@ describe('[CB8] addresses', () => {
     }),
   );
 
-  test('an IPv4 address is refused exactly when a registry says that it is special, however it is spelled or wrapped', () => {
+  test('an IPv4 address is refused exactly when a registry marks it as special, however it is spelled or wrapped', () => {
     fc.assert(
       fc.property(addresses, (address) => {
         const value = numberOf(address);
@@ -299,7 +299,7 @@ describe('[CB5] what follows an attempt', () => {
     expect(afterAttempt(answered(status, 5000), 7)).toEqual({ kind: 'done' });
   });
 
-  test('410 is given up at once', () => {
+  test('410 ends the retries at once', () => {
     expect(afterAttempt(answered(410), 1)).toMatchObject({ kind: 'give_up', reason: expect.stringContaining('410') });
   });
 
@@ -332,7 +332,7 @@ describe('[CB5] what follows an attempt', () => {
     }
   });
 
-  test('a receiver that is down for an hour is reached within 14 minutes of its return, with most attempts yet to come', () => {
+  test('a receiver that is down for an hour is reached within 14 minutes of its return, with most attempts left', () => {
     let waited = 0;
     let attempts = 0;
     for (const pause of pauses(answered(500))) {
@@ -350,7 +350,7 @@ describe('[CB5] what follows an attempt', () => {
     expect(slowest).toBeLessThan(DAY_SECONDS);
   });
 
-  test('the queue of wrangler.toml is as the code says', () => {
+  test('the queue of wrangler.toml matches the code', () => {
     const text = readFileSync(new URL('../../wrangler.toml', import.meta.url), 'utf8');
     const consumer = text.slice(text.indexOf('[[queues.consumers]]'));
     expect(consumer).toContain(`max_retries = ${CALLBACK_RETRIES_MAX}\n`);
@@ -381,7 +381,7 @@ const execution = (fields: Partial<Execution> = {}): Execution => ({
 const to = { id: 'cb_1', url: 'https://example.com/hook' };
 const payloadOf = (one: Execution): CallbackPayload => JSON.parse(callbackMessage(to, 'acme', one).body);
 
-describe('what it says', () => {
+describe('the message', () => {
   test('[CB2] the type is the status, the time the end, and the execution is there as it is', () => {
     expect(callbackMessage(to, 'acme', execution())).toMatchObject({
       version: 1,
@@ -399,7 +399,7 @@ describe('what it says', () => {
       expect(payloadOf(execution({ status })).type).toBe(`execution.${status satisfies TerminalStatus}`);
   });
 
-  test('there is none for an execution that is not over', () => {
+  test('an execution that has not ended has no callback', () => {
     for (const status of ['queued', 'pending', 'running'] as const) {
       expect(() => callbackMessage(to, 'acme', execution({ status }))).toThrow(/no verdict/);
     }

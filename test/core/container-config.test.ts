@@ -31,7 +31,7 @@ describe('wrangler.containers.toml', () => {
     expect(withoutContainers(lines)).toEqual(settingsOf(read('wrangler.toml')));
   });
 
-  it('without them nothing of a container is asked for, so that no Docker is needed', () => {
+  it('without them no container is requested, so that Docker is not needed', () => {
     expect(read('wrangler.toml')).not.toMatch(/^\[\[containers\]\]|^HOLDFAST_CONTAINERS/m);
   });
 

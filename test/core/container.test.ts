@@ -49,7 +49,7 @@ const inFlight = (record: ContainerRecord, count: number, askedAt: number): Cont
   noteInFlight(record, count, askedAt, LAUNCH_TIMEOUT_MS, askedAt);
 
 describe('a launch', () => {
-  it('[CT1] [CT2] starts a container where none runs, and notes the execution with its boot', () => {
+  it('[CT1] [CT2] starts a container where none runs, and records the execution with its boot', () => {
     const step = beginLaunch(NO_CONTAINER, false, job('e1'), boot('b1'), T0);
     expect(step).toEqual({
       kind: 'start',
@@ -74,7 +74,7 @@ describe('a launch', () => {
     expect(step.kind === 'use' && step.record.launched).toEqual([{ execution: 'e1', at: T0 + 700, until: UNTIL }]);
   });
 
-  it('[CT1] in a container of which nothing is known is none', () => {
+  it('[CT1] an unknown container is not reused', () => {
     expect(beginLaunch(NO_CONTAINER, true, job('e1'), boot('b1'), T0).kind).toBe('stranger');
   });
 
@@ -148,12 +148,12 @@ describe('while it runs', () => {
     expect(inFlight(running('e1'), 0, T0 + ms).launched.length === 0).toBe(ended);
   });
 
-  it('[CT5] what the session must have ended by now is watched no longer, whatever its runner says', () => {
+  it('[CT5] an execution that the session must have ended by now is no longer watched, whatever its runner reports', () => {
     expect(look(running('e1'), true, UNTIL - 1).launched).toHaveLength(1);
     expect(look(running('e1'), true, UNTIL)).toMatchObject({ launched: [], idleSince: UNTIL });
   });
 
-  test('the platform ends it by itself only when alarms are lost, however late these are', () => {
+  test('the platform ends it only when alarms are lost, however late these are', () => {
     expect(INACTIVITY_TIMEOUT_MS).toBeGreaterThan(CONTAINER_IDLE_MS + ALARM_OVERDUE_MS + WATCH_MS);
     expect(INACTIVITY_TIMEOUT_MS).toBeLessThanOrEqual(6 * 60 * 60 * 1000);
     expect(WATCH_MS).toBeGreaterThan(LAUNCH_TIMEOUT_MS);
@@ -161,7 +161,7 @@ describe('while it runs', () => {
 });
 
 describe('when it is gone', () => {
-  it('all that was launched in it is lost, and told after what was on its way had time to come', () => {
+  it('everything launched in it is lost, and reported after pending messages had time to arrive', () => {
     const gone = look(running('e1'), false, T0 + WATCH_MS);
     expect(gone).toMatchObject({ boot: null, launched: [], idleSince: null, lost: [{ execution: 'e1', boot: 'b1' }] });
     expect(nextLook(gone, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + GONE_SETTLE_MS);
@@ -174,13 +174,13 @@ describe('when it is gone', () => {
     expect(look(gone, false, T0 + 1)).toBe(gone);
   });
 
-  it('with nothing in it nobody is told, and nothing is left', () => {
+  it('when it is empty no session is notified, and no row is left', () => {
     const gone = look(inFlight(running('e1'), 0, T0 + WATCH_MS), false, T0 + WATCH_MS + 1);
     expect(isEmpty(gone)).toBe(true);
     expect(nextLook(gone, T0)).toBeNull();
   });
 
-  it('[CT5] an execution leaves when the session was told, each of its boots by itself', () => {
+  it('[CT5] an execution is removed when the session was notified, each of its boots separately', () => {
     let record = noteGone(running('e1'), T0);
     const next = beginLaunch(record, false, job('e2'), boot('b2'), T0 + 1);
     record = noteGone(next.kind === 'start' ? next.record : record, T0 + 2);
@@ -191,7 +191,7 @@ describe('when it is gone', () => {
     expect(isEmpty(noteTold(noteTold(record, first), second))).toBe(true);
   });
 
-  it('[CT5] a session that can not be reached is told again, with growing waits, until it must have ended the execution itself', () => {
+  it('[CT5] an unreachable session is notified again with backoff, until it must have ended the execution itself', () => {
     let record = noteGone(running('e1'), T0);
     const waits: number[] = [];
     for (let attempt = 0; attempt < 9; attempt += 1) {
@@ -206,7 +206,7 @@ describe('when it is gone', () => {
   });
 });
 
-test('what the platform says when it has no instance is told from other errors', () => {
+test('the platform’s error for a missing instance is distinguished from other errors', () => {
   expect(saysFull('Error: There is no container instance that can be provided to this Durable Object, try again later')).toBe(true);
   expect(
     saysFull('Maximum number of running container instances exceeded. Try again later, or try configuring a higher value.'),

@@ -14,7 +14,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const modeOf = (path: string): number => statSync(path).mode & 0o777;
 
-it.each([0o755, 0o750, 0o701, 0o770])('a folder of mode %o is 0700 afterwards, and that is said once', (mode) => {
+it.each([0o755, 0o750, 0o701, 0o770])('a folder of mode %o is 0700 afterwards, and that is reported once', (mode) => {
   chmodSync(folder, mode);
   const said: string[] = [];
   keepForOwner(folder, (line) => said.push(line));

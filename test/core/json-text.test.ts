@@ -40,7 +40,7 @@ describe('[STR24] cutting JSON text', () => {
     );
   });
 
-  test('what looks like the end of a string, an array or an object inside of a string is none', () => {
+  test('text inside a string that looks like the end of a string, an array or an object is ignored', () => {
     expect(elementsOf(String.raw`["a\"],[","\\",{"x":"}"},[]]`)).toEqual([
       String.raw`"a\"],["`,
       String.raw`"\\"`,

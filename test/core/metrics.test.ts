@@ -89,7 +89,7 @@ describe('a verdict', () => {
     expect(observeVerdict(ended, NOTHING)).toMatchObject({ queueMs: 8000, connectMs: 0, runMs: 0, connections: 0, exit: '' });
   });
 
-  test("a signal has a signal's name, whatever the wrapper says", () => {
+  test("a signal has a signal's name, whatever the wrapper sends", () => {
     const exitOf = (signal: string) => observeVerdict(record({ signal }), NOTHING).exit;
     expect([exitOf('SIGSEGV'), exitOf('SIGRTMIN'), exitOf('the secret is MARK')]).toEqual(['SIGSEGV', 'SIGRTMIN', 'unknown']);
   });

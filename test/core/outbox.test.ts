@@ -30,7 +30,7 @@ describe('changes', () => {
     expect(noteChange(first, 'directory', NOW + HOUR).version).toBe(NOW + HOUR);
   });
 
-  test('[DIR4] a change has a lease that outlasts an attempt, and begins the delays anew', () => {
+  test('[DIR4] a change has a lease that outlasts an attempt, and resets the backoff', () => {
     expect(OUTBOX_LEASE_MS).toBeGreaterThan(TELL_TIMEOUT_MS);
     const tired = { ...first, attempts: 9, dueAt: NOW + HOUR };
     expect(noteChange(tired, 'directory', NOW + 5)).toMatchObject({ attempts: 0, dueAt: NOW + 5 + OUTBOX_LEASE_MS });
@@ -39,7 +39,7 @@ describe('changes', () => {
 });
 
 describe('answers', () => {
-  test('taken: there is nothing to tell, until the session has been idle for as long again, and never within a day', () => {
+  test('delivered: not sent again until the session has been idle for as long again, and never within a day', () => {
     const told = taken(first, first.version, 0, NOW);
     expect(isWaiting(told)).toBe(false);
     expect(told.dueAt).toBe(NOW + REFRESH_MIN_MS);
@@ -58,13 +58,13 @@ describe('answers', () => {
     expect(taken(told, first.version, 0, NOW).delivered).toBe(NOW + 1);
   });
 
-  test('[DIR2] the receiver is ahead: the version goes above what it has, whatever it was', () => {
+  test('[DIR2] the receiver is ahead: the version rises above the receiver’s, whatever it was', () => {
     expect(outrun(first, NOW + HOUR, NOW).version).toBe(NOW + HOUR + 1);
     expect(outrun(first, first.version, NOW).version).toBe(NOW + 1);
     expect(isWaiting(outrun(taken(first, first.version, 0, NOW), NOW, NOW))).toBe(true);
   });
 
-  test('[DIR4] nobody answers: the delays grow to their cap, differ between sessions, and cost an hour at most 90 alarms', () => {
+  test('[DIR4] no answer: the delays grow to their cap, differ between sessions, and cost an hour at most 90 alarms', () => {
     let record: OutboxRecord = first;
     let now = NOW;
     const delays: number[] = [];
@@ -84,7 +84,7 @@ describe('answers', () => {
     expect(failed({ ...first, attempts: 5000 }, NOW).dueAt).toBeLessThanOrEqual(NOW + RETRY_CAP_MS);
   });
 
-  test('[DIR5] a session that nobody touches tells of itself a handful of times before it expires, and not within an idle hour', () => {
+  test('[DIR5] an untouched session announces itself a few times before it expires, and not within an idle hour', () => {
     let record = taken(first, first.version, 0, NOW);
     let wakes = 0;
     expect(record.dueAt).toBeGreaterThan(NOW + HOUR);
@@ -120,7 +120,7 @@ describe('[DIR2] what a directory takes', () => {
     expect(judge(held, said)).toBe(judgement);
   });
 
-  test('in whatever order and however often messages come, the newest stays', () => {
+  test('however ordered and repeated messages arrive, the newest stays', () => {
     const messages = fc.array(fc.record({ version: fc.integer({ min: 1, max: 6 }), again: fc.nat(2) }), { minLength: 1 });
     fc.assert(
       fc.property(messages, (sent) => {

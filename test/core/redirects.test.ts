@@ -79,7 +79,7 @@ afterEach(() => {
 });
 
 describe('[HTTP30] a launch', () => {
-  it.each(REDIRECTS)('that is answered %i goes no further, and the failure says so', async (answer) => {
+  it.each(REDIRECTS)('is not followed after a %i, and the failure reports it', async (answer) => {
     status = answer;
     const outcome = await launchOnRunner({ url: urlOf(redirecting), token: 'the-runner-token' }, request, Date.now());
     expect(elsewhereAsked).toEqual([]);
@@ -171,7 +171,7 @@ describe('a WebSocket', () => {
 });
 
 describe('a call of the client', () => {
-  it.each(REDIRECTS)('that is answered %i goes no further, and the error says what to set', async (answer) => {
+  it.each(REDIRECTS)('is not followed after a %i, and the error names the setting', async (answer) => {
     status = answer;
     const client = createClient({ url: urlOf(redirecting), apiKey: 'the-api-key', retryBudgetMs: 0 });
     const error = await client.start('s1', { command: ['job'], env: { SECRET: 'sesame-open' } }).then(
@@ -186,7 +186,7 @@ describe('a call of the client', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('is not redirected in a browser either, which does not tell where to', async () => {
+  it('is not redirected in a browser either, which does not reveal the target', async () => {
     const given: RequestInit[] = [];
     const opaque = async (_: unknown, init?: RequestInit): Promise<Response> => {
       given.push(init ?? {});

@@ -16,7 +16,7 @@ test.each([
   expect(lengthWords(ms)).toBe(words);
 });
 
-test('[LIF11] the interrupt at the time limit says the limit', () => {
+test('[LIF11] the interrupt at the time limit names the limit', () => {
   const record = {
     ...{ status: 'running', runtimeUntil: 2000, pendingUntil: null, graceUntil: null, interruptUntil: null },
     ...{ interruptRequestedAt: null, policy: { maxRuntimeMs: 2000, interruptGraceMs: 1000 } },

@@ -92,7 +92,7 @@ describe('frames that end their connection and leave the log as it was', () => {
   });
 
   /** workerd hands over U+FFFD for what it can not read, so the coordinator must be the one to notice. */
-  it('[ING20] bytes in a text frame that are no UTF-8', async () => {
+  it('[ING20] invalid UTF-8 in a text frame', async () => {
     const { socket, log } = await running();
     const frame = Buffer.from(encodeEventsFrame(2, 1, output('AB\n')));
     frame[frame.indexOf('A')] = 0xc3;

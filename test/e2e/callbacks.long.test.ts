@@ -58,7 +58,7 @@ const ended = async (session: string): Promise<Record<string, unknown>> =>
   (await ask('GET', `/v1/sessions/${session}/executions/e1?wait=30`)).body;
 const coordinatorLog = () => readFileSync(join(real.stack.data, 'coordinator.log'), 'utf8');
 
-it('[CB2] [CB4] [CB5] a receiver that fails and redirects before it accepts gets one id, well signed, and no more once it accepted', async () => {
+it('[CB2] [CB4] [CB5] a receiver that fails and redirects before it accepts gets one id, well signed, and no request after it accepted', async () => {
   const other = await receive(() => 200);
   const receiver = await receive((attempt) => [500, other.url][attempt - 1] ?? 204);
   const command = [process.execPath, '-e', 'console.log("wörth"); process.exit(3)'];
@@ -88,7 +88,7 @@ it('[CB2] [CB4] [CB5] a receiver that fails and redirects before it accepts gets
   expect(coordinatorLog()).not.toMatch(/secret-in-the-address|whsec_/);
 });
 
-it('[CB6] a coordinator that is killed between a verdict and the queue tells of it when it is back', async () => {
+it('[CB6] a coordinator that is killed between a verdict and the queue sends it when it is back', async () => {
   const receiver = await receive(() => 200);
   const gate = join(folder, 'go');
   const wait =
@@ -121,7 +121,7 @@ it('[CB6] a coordinator that is killed between a verdict and the queue tells of 
   expect((JSON.parse(receiver.attempts[0]?.body ?? '') as CallbackPayload).data.execution).toEqual(execution);
 });
 
-it('[CB7] a session that is deleted right after its verdict is told of all the same', async () => {
+it('[CB7] a session that is deleted right after its verdict still sends its callback', async () => {
   const receiver = await receive(() => 200);
   const request = { id: 'e1', command: ['true'], callback: { url: receiver.url } };
   expect((await ask('POST', '/v1/sessions/deleted/executions', request)).status).toBe(201);

@@ -34,7 +34,7 @@ async function readAll(client = real.client): Promise<{ events: LoggedEvent[]; p
 }
 
 describe('a run of many lines', () => {
-  test('[STR22] its pages are what was streamed, to the letter, and the last one says that it is closed', async () => {
+  test('[STR22] its pages are the streamed bytes, and the last one is marked as closed', async () => {
     const { events, pages } = await readAll();
     expect(pages).toBeGreaterThan(1);
     expect(events).toEqual(streamed);
@@ -57,7 +57,7 @@ describe('a run of many lines', () => {
     expect(interrupted).toMatchObject({ code: 'unauthorized' });
   });
 
-  test('an API key and the WebSocket of the platform: the client makes tickets by itself', async () => {
+  test('with an API key and the platform’s WebSocket the client creates tickets itself', async () => {
     const events: number[] = [];
     for await (const batch of real.client.execution('pages', execution).events().batches()) {
       events.push(...batch.map(({ offset }) => offset));

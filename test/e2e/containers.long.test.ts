@@ -105,7 +105,7 @@ it.concurrent('[LIF32] a container that is killed fails what ran in it as contai
   expect(second?.env.HOLDFAST_RUNNER_TOKEN).not.toBe(first?.env.HOLDFAST_RUNNER_TOKEN);
 });
 
-it.concurrent('[SPL27] a container that is told to stop ends what runs in it as interrupted, with the reason and its last words', async () => {
+it.concurrent('[SPL27] a stopped container ends its runs as interrupted, with the reason and their last output', async () => {
   const id = await start('drained', 'trap "echo saved; exit 1" TERM; echo up; while :; do sleep 0.1; done');
   await running('drained', id);
   const [container] = engine.of(named('drained'));
@@ -133,7 +133,7 @@ it.concurrent('an execution that is interrupted ends in its container, which sta
   expect(engine.running(named('interrupted'))).not.toBeNull();
 });
 
-it('a coordinator that is killed and started again finds its container: the job goes on, and the next one comes beside it', async () => {
+it('a coordinator that is killed and restarted finds its container: the job continues, and the next one runs next to it', async () => {
   const id = await start('restarted', 'echo up; while ! test -e done; do sleep 0.1; done; echo end');
   await running('restarted', id);
   await stack.restart();

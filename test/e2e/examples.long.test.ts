@@ -113,7 +113,7 @@ describe('api-worker', () => {
     expect(cancelled).toMatchObject({ id: 'acme:web~b-2', status: 'interrupted', error: null });
   });
 
-  test('its README: the callback comes, is verified and kept', async () => {
+  test('its README: the callback arrives, is verified and stored', async () => {
     const shown = await until(async () => {
       const [said] = await terminal().run(blocks[4] ?? []);
       const build = JSON.parse(said?.stdout ?? '');
@@ -128,7 +128,7 @@ describe('api-worker', () => {
     await until(async () => (await ask('/builds/acme:web~b-3')).body.notice, 'that of one that never ran');
   });
 
-  test('what comes to the webhook unsigned, forged or late is refused; what is known already changes nothing', async () => {
+  test('an unsigned, forged or late webhook is refused; a known one changes nothing', async () => {
     const secret = /^CALLBACK_SECRET=(.*)$/m.exec(readFileSync(join(folder, 'api-worker.env'), 'utf8'))?.[1] ?? '';
     const execution = { id: 'b-9', session: 'acme:web', status: 'completed' };
     const body = JSON.stringify({
@@ -158,7 +158,7 @@ describe('api-worker', () => {
     expect((await ask('/builds/acme:web~b-1')).body).toEqual(before);
   });
 
-  test('a key twice finds the build; with another request it is refused; what is no repository or build is said to be none', async () => {
+  test('a repeated key finds the build; with another request it is refused; an invalid repository or build is reported as such', async () => {
     const main = { repository: 'acme/web', ref: 'main' };
     expect(await start('b-1', main)).toMatchObject({ status: 200, body: { id: 'acme:web~b-1', status: 'completed' } });
     expect(await start('b-1', { ...main, ref: 'other' })).toMatchObject({ status: 409, body: { error: 'key_taken' } });
@@ -223,7 +223,7 @@ describe('viewer-page', () => {
 });
 
 describe('agent-run', () => {
-  test('its README: it says what it does, asks, goes on when it is answered, and sums up when it is interrupted', async () => {
+  test('its README: it reports its steps, asks, continues after an answer, and sums up when it is interrupted', async () => {
     const [first, second = [], third = [], fourth = []] = blocksOf('examples/agent-run/README.md', [
       ['http://127.0.0.1:8787', holdfastUrl],
       ['hf_…', apiKey],
@@ -292,7 +292,7 @@ describe('agent-run', () => {
     expect(await client.get('agent', 'second')).toMatchObject({ status: 'interrupted', reason: 'that is enough' });
   });
 
-  test('an answer that is neither yes nor no is asked again, one that comes early waits, and none at all is a no', async () => {
+  test('an answer that is neither yes nor no is asked again, an early one waits, and a missing one is a no', async () => {
     const command = [process.execPath, 'examples/agent-run/agent.mjs', 'docs'];
     const last = async (id: string) =>
       (await client.execution('agent', id).readEvents({ after: 0, types: ['agent'] })).events.at(-1)?.data;
@@ -315,7 +315,7 @@ describe('docs/rpc.md', () => {
   const page = readFileSync(join(ROOT, 'docs', 'rpc.md'), 'utf8');
   const example = (kind: string): string => new RegExp(`^\`\`\`${kind}\n(.*?)^\`\`\``, 'ms').exec(page)?.[1] ?? '';
 
-  test('its example compiles, runs a job beside the same Holdfast, and finds it again', async () => {
+  test('its example compiles, runs a job on the same Holdfast, and finds it again', async () => {
     const own = join(folder, 'my-product');
     const compilerOptions = {
       ...{ module: 'esnext', moduleResolution: 'bundler', moduleDetection: 'force', target: 'es2024', lib: ['es2024'] },

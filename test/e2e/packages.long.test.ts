@@ -79,15 +79,15 @@ describe('the tarballs', () => {
 });
 
 describe('the programs', () => {
-  it('npx holdfast --version says the version', () => {
+  it('npx holdfast --version prints the version', () => {
     expect(npx('holdfast', '--version')).toMatchObject({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
   });
 
-  it('npx holdfast-wrapper says how it is used', () => {
+  it('npx holdfast-wrapper prints its usage', () => {
     expect(npx('holdfast-wrapper', '--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('holdfast-wrapper run') });
   });
 
-  it('without a stack, `run` says how to start one, and exits 2', () => {
+  it('without a stack, `run` shows how to start one, and exits 2', () => {
     expect(npx('holdfast', 'run', '--', 'echo', 'hi')).toMatchObject({
       status: 2,
       stderr: expect.stringContaining('holdfast dev'),

@@ -56,7 +56,7 @@ it('[HTTP25] more commands at once than the limit allows wait for their turn, an
   }
 });
 
-it('[HTTP26] a guesser is told so; a right key from its address is taken, and the wrapper of a job too', async () => {
+it('[HTTP26] a guesser is rate limited; a right key from its address is accepted, and the wrapper of a job too', async () => {
   const release = join(folder, 'release');
   await real.client.start('guessed', { id: 'e1', command: ['sh', '-c', `until [ -e '${release}' ]; do echo on; sleep 0.2; done`] });
   const ask = (key: string) =>

@@ -72,7 +72,7 @@ it('a runner that is killed takes no job with it; the next one adopts the job an
   await until(async () => (await runs()).find((run) => run.id === id)?.state === 'finished', 'the run is finished');
 });
 
-it('a run that the runner is asked to stop ends as interrupted', async () => {
+it('a run that the runner stops ends as interrupted', async () => {
   const { id } = await startJob('stopped', 'echo up; sleep 600');
   await fetch(`${real.stack.runnerUrl}/executions/${id}?session=stopped`, {
     method: 'DELETE',

@@ -48,7 +48,7 @@ function start(program: string, args: string[]): Started {
 const options = () => ['--json', '--port', '0', '--runner-port', '0', '--data', data];
 
 describe('npm start', () => {
-  it('says url, apiKey and runnerUrl in one line, serves, and SIGTERM to npm ends all of it', async () => {
+  it('prints url, apiKey and runnerUrl in one line, serves, and SIGTERM to npm ends all of it', async () => {
     const started = start('npm', ['start', '--silent', '--', ...options()]);
     const { url, apiKey, runnerUrl } = await started.ready();
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
@@ -98,7 +98,7 @@ describe('npm start', () => {
     await until(() => processesWith(data).length === 0, 'no process is left', 60_000);
   });
 
-  it('exits 1 and says why when the port or the data belong to another one, which goes on', async () => {
+  it('exits 1 with the reason when the port or the data belong to another stack, which continues', async () => {
     const script = join(ROOT, 'scripts', 'start.ts');
     const first = start(process.execPath, [script, ...options()]);
     const { url } = await first.ready();

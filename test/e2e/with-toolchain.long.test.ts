@@ -87,7 +87,7 @@ it('installs when an earlier installation was cut short', async () => {
   expect(installs()).toBe(2);
 });
 
-it('says so and exits 1 when npm fails', async () => {
+it('reports a failed npm and exits 1', async () => {
   writeFileSync(at('npm-fails'), '');
   const { code, stdout, stderr } = await run();
   expect([code, stdout]).toEqual([1, '']);

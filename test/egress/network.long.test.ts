@@ -99,7 +99,7 @@ describe.each(['websocket', 'http'])('a wrapper over %s', (transport) => {
     expect(coordinator.text()).toBe('hello\n');
   });
 
-  it('[SPL43] goes through HTTPS_PROXY by CONNECT, with user and password, which nothing says', async () => {
+  it('[SPL43] uses HTTPS_PROXY by CONNECT, with user and password, which are never shown', async () => {
     const { coordinator, port, path } = await coordinatorBehindTls();
     proxy.wanted = 'user:s@cret';
     const env = { HTTPS_PROXY: proxy.url(USER), SSL_CERT_FILE: authority.file };
@@ -149,7 +149,7 @@ describe.each(['websocket', 'http'])('a wrapper over %s', (transport) => {
   });
 });
 
-it('a wrapper names a proxy that is not there, by its variable', async () => {
+it('a wrapper names a missing proxy by its variable', async () => {
   const { coordinator, port, path } = await coordinatorBehindTls();
   const gone = proxy.port;
   await proxy.close();
@@ -160,7 +160,7 @@ it('a wrapper names a proxy that is not there, by its variable', async () => {
   expect(run.stderr()).not.toContain('cret');
 });
 
-it('[PA2] a proxy that takes the connection and says nothing is given up, and its socket with it', async () => {
+it('[PA2] a proxy that accepts the connection and stays silent is abandoned, and its socket closed', async () => {
   proxy.answer = 'hang';
   const agent = new TunnelAgent({ url: new URL(proxy.url()), variable: 'HTTP_PROXY' }, false, { timeoutMs: 100 });
   const { request } = await import('node:http');
@@ -173,7 +173,7 @@ it('[PA2] a proxy that takes the connection and says nothing is given up, and it
   await until(() => proxy.open === 0, 'its socket is closed');
 });
 
-it('a certificate that is trusted by neither is told with the next step', async () => {
+it('a certificate that neither trusts is reported with the next step', async () => {
   const { coordinator, port, path } = await coordinatorBehindTls();
   const run = wrapper(coordinator, `https://localhost:${port}${path}`, {});
   await until(() => run.stderr().includes('NODE_EXTRA_CA_CERTS'), 'it says so');

@@ -66,7 +66,7 @@ describe('[PX4] what is wrong', () => {
   it.each([
     ['http://user:secret@', 'HTTPS_PROXY is no URL of a proxy'],
     ['socks5://user:secret@proxy:1080', 'HTTPS_PROXY names a proxy of the kind socks5://'],
-  ])('with %s is told by the name of the variable', (HTTPS_PROXY, expected) => {
+  ])('with %s is reported by the name of the variable', (HTTPS_PROXY, expected) => {
     let said = '';
     try {
       proxyFor('https://a.example/', { HTTPS_PROXY });

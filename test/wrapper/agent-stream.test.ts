@@ -97,7 +97,7 @@ describe('--sse', () => {
     expect(coordinator.faults).toEqual([]);
   });
 
-  it('waits for a server that comes up late, and asks again after answers that are no stream', async () => {
+  it('waits for a server that comes up late, and retries after answers that are not a stream', async () => {
     const sse = await listen();
     await new Promise((resolve) => server.close(resolve));
     const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin });
@@ -118,7 +118,7 @@ describe('--sse', () => {
     expect(agent()).toEqual([{ up: true }]);
   });
 
-  it('goes on with Last-Event-ID after a cut, and what is replayed all the same is left out', async () => {
+  it('resumes with Last-Event-ID after a cut, and skips events that are replayed anyway', async () => {
     const sse = await listen();
     const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin });
     await until(() => open.length === 1, 'the request');
@@ -138,7 +138,7 @@ describe('--sse', () => {
     expect(agent().map(({ n, again, twin }) => n ?? again ?? twin)).toEqual([1, 2, 3, 1, 1, 1]);
   });
 
-  it('204 is obeyed: it does not come again', async () => {
+  it('204 is obeyed: it does not reconnect', async () => {
     const sse = await listen();
     answer = (response) => response.writeHead(204).end();
     const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin });
@@ -149,7 +149,7 @@ describe('--sse', () => {
     expect(await exitCode).toBe(0);
   });
 
-  it('[AS3] a silent stream is connected to anew, but not while the ingest connection is down', async () => {
+  it('[AS3] a silent stream is reconnected, but not while the ingest connection is down', async () => {
     const sse = await listen();
     const { exitCode } = runInProcess(coordinator, job, {
       sse,

@@ -27,7 +27,7 @@ const every: BootFacts[] = [false, true].flatMap((terminal) =>
 );
 
 describe('a boot', () => {
-  it('[SV1] [SV2] runs the command only on a spool of its own that nobody asked to stop', () => {
+  it('[SV1] [SV2] runs the command only on a new spool without a stop request', () => {
     expect(every.filter((facts) => decideAtBoot(facts).kind === 'run')).toEqual([NEW]);
   });
 

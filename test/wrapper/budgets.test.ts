@@ -22,7 +22,7 @@ describe('the start', () => {
     expect(isStartOverdue(wait, 1000 + firstWelcomeBudgetMs, WRAPPER_TIMES)).toBe(false);
     expect(isStartOverdue(wait, 1001 + firstWelcomeBudgetMs, WRAPPER_TIMES)).toBe(true);
   });
-  it('is waited for much shorter by whoever asked for the end', () => {
+  it('is much shorter after a request to stop', () => {
     expect(signalledBudgetMs).toBeLessThan(firstWelcomeBudgetMs);
     const wait = { unheardSince: 1000, stopAskedAt: 2000 };
     expect(isStartOverdue(wait, 2000 + signalledBudgetMs, WRAPPER_TIMES)).toBe(false);
@@ -58,7 +58,7 @@ describe('the delivery of the end', () => {
     expect(drainBudgetMs(drainBudgetMinMs, WRAPPER_TIMES)).toBe(2 * drainBudgetMinMs);
     expect(drainBudgetMs(1, WRAPPER_TIMES)).toBe(drainBudgetMinMs);
   });
-  it('is given up when neither its begin nor an ack is recent', () => {
+  it('ends when neither its start nor an ack is recent', () => {
     expect(isDrainOverdue({ since: 1000, ackedAt: null }, 1500, 500)).toBe(false);
     expect(isDrainOverdue({ since: 1000, ackedAt: null }, 1501, 500)).toBe(true);
     expect(isDrainOverdue({ since: 1000, ackedAt: 1400 }, 1900, 500)).toBe(false);

@@ -73,7 +73,7 @@ const delays = (log: KeptLog) => log.facts.filter(({ name }) => name === 'retry'
 const gaps = () => coordinator.dials.slice(1).map((at, index) => at - (coordinator.dials[index] as number));
 
 describe('handshake', () => {
-  it('[ING1] says hello first, with its token, and is up after the welcome only', async () => {
+  it('[ING1] sends hello first, with its token, and is up only after the welcome', async () => {
     coordinator.onHello = () => false;
     const { connection, welcomes } = connect();
     await coordinator.until(() => coordinator.connections[0]?.hello != null, 'hello');
@@ -92,14 +92,14 @@ describe('handshake', () => {
     expect(coordinator.dials).toEqual([]);
   });
 
-  it('[CN4] gives up an upgrade that nobody answers, and the next attempt succeeds', async () => {
+  it('[CN4] aborts an unanswered upgrade, and the next attempt succeeds', async () => {
     coordinator.refuse = (dial) => (dial === 1 ? 'hang' : null);
     const { connection } = connect({ connectWatchdogMs: 150 });
     await until(() => connection.up, 'up');
     expect(coordinator.dials.length).toBe(2);
   });
 
-  it('[CN4] [CN1] a welcome that comes after the watchdog is nobody’s: the second connection stays the only one', async () => {
+  it('[CN4] [CN1] ignores a welcome after the watchdog: the second connection stays the only one', async () => {
     coordinator.onHello = (connection) => {
       if (coordinator.connections.length > 1) return true;
       setTimeout(() => connection.closed === null && coordinator.welcome(connection), 400);
@@ -146,7 +146,7 @@ describe('refusals', () => {
     expect(gaps()[0]).toBeGreaterThanOrEqual(990);
   });
 
-  it('401 with a credential that can be read anew goes on with the new one', async () => {
+  it('401 with a credential that can be read again continues with the new one', async () => {
     let token = 'old';
     const refresh = () => {
       token = 'secret';
@@ -344,7 +344,7 @@ describe('a connection that dies', () => {
     expect(coordinator.dials.length).toBe(21);
   });
 
-  it('frames that can not be read are ignored, not answered with a storm', async () => {
+  it('unreadable frames are ignored, not answered with a storm', async () => {
     const { connection, downs } = connect();
     await until(() => connection.up, 'up');
     for (const text of ['', 'nonsense', '[]', '{"type":"ack","seq":-1}', '{"type":"command","id":1,"command":"newer","data":{}}']) {

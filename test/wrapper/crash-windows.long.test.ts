@@ -145,7 +145,7 @@ describe('[G9] killed between "begun" and the job', () => {
     },
   );
 
-  it('[SV2] [ST1] a job whose beginning cannot be noted is not begun until it can', async () => {
+  it('[SV2] [ST1] a job whose start cannot be recorded is not begun until it can', async () => {
     let broken = false;
     const spoolFiles: SpoolFiles = {
       ...nodeFiles,
@@ -188,7 +188,7 @@ describe('[G9] killed between "begun" and the job', () => {
   });
 });
 
-describe('what is left of a job whose wrapper was killed', () => {
+describe('the rest of a job whose wrapper was killed', () => {
   it('[LE1] with its leader: the group is killed', async () => {
     const { spool, leader, member } = await killedWrapper('sleep 60');
     const { error } = await recover(spool);
@@ -248,7 +248,7 @@ describe('what is left of a job whose wrapper was killed', () => {
     expect(error?.error).toContain('left alone');
   });
 
-  it('[LE4] after another boot of the host nothing is taken for ours', async () => {
+  it('[LE4] after a reboot of the host no process counts as ours', async () => {
     const { spool, leader, member } = await killedWrapper('sleep 60');
     await kill(leader);
     changeJob(spool, { start: `another-boot:${(stateOf(spool).job.start as string).split(':')[1]}` });
@@ -299,7 +299,7 @@ describe('[G8] a disk of two megabytes', () => {
     if (missing === null) execFileSync('umount', ['-l', disk]);
   });
 
-  it('[SP7] a job that writes ten times as much gets through when the coordinator keeps up', async (context) => {
+  it('[SP7] a job that writes ten times as much completes when the coordinator keeps up', async (context) => {
     context.skip(missing !== null, `a small file system is needed: ${missing}`);
     const { exitCode, log } = runInProcess(coordinator, writer, { spoolDirectory: join(disk, 'spool') });
     expect(await exitCode).toBe(3);
@@ -308,7 +308,7 @@ describe('[G8] a disk of two megabytes', () => {
     expect(log.problems.length % 2).toBe(0);
   });
 
-  it('[SP3] [SP7] it waits while nothing is acknowledged, and goes on when it is', async (context) => {
+  it('[SP3] [SP7] it waits while nothing is acked, and continues after an ack', async (context) => {
     context.skip(missing !== null, `a small file system is needed: ${missing}`);
     coordinator.acks = false;
     const { exitCode, log } = runInProcess(coordinator, writer, {

@@ -87,7 +87,7 @@ const OWN: [string, Refusal][] = [
 ];
 
 describe('after a cut, while the job runs', () => {
-  it.each([...FOREIGN, ...OWN])('[CLS16] [SPL29] it goes on through %s', async (_what, answer) => {
+  it.each([...FOREIGN, ...OWN])('[CLS16] [SPL29] it continues through %s', async (_what, answer) => {
     const end = gate();
     const { exitCode, log } = runInProcess(coordinator, sh(`echo ready; ${end.wait}; echo more; exit 7`));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
@@ -103,7 +103,7 @@ describe('after a cut, while the job runs', () => {
   });
 
   it.each([1000, 1002, 1008, 1009, 1011, 1013, 3000, 4000, 4001, 4400, 4401, 4404, 4408, 4409, 4410, 4413, 4429, 4999])(
-    '[CLS16] [SPL29] it goes on through closes with %i',
+    '[CLS16] [SPL29] it continues through closes with %i',
     async (code) => {
       const end = gate();
       const { exitCode } = runInProcess(coordinator, sh(`echo ready; ${end.wait}; echo more; exit 7`), { transport: 'websocket' });
@@ -136,7 +136,7 @@ describe('after a cut, while the job runs', () => {
     expect(readdirSync(spool)).toContain('state.json');
   });
 
-  it('[CLS17] [SPL29] a problem document that says `deleted` ends it at once, over POST', async () => {
+  it('[CLS17] [SPL29] a problem document with `deleted` ends it at once, over POST', async () => {
     const { exitCode, log } = runInProcess(coordinator, sh('echo ready; exec sleep 600'), { transport: 'http' });
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
     coordinator.refusePost = () => problemAnswer('session_not_found', 'This session was deleted.', { deleted: true });
@@ -207,7 +207,7 @@ describe('welcomes that do not fit, while the job runs', () => {
     ['has events that were never made', 'websocket', BEYOND, 'but there are only'],
     ['has events that were never made', 'http', BEYOND, 'but there are only'],
   ] as const)(
-    '[SPL44] [SPL29] it goes on through a coordinator that %s for a moment, by %s',
+    '[SPL44] [SPL29] it continues through a coordinator that %s for a moment, by %s',
     async (_what, transport, ackedSeq, why) => {
       const end = gate();
       const started = runInProcess(
@@ -257,7 +257,7 @@ describe('welcomes that do not fit, while the job runs', () => {
 });
 
 describe('a token that is changed while the job runs', () => {
-  it('[SPL45] a token file that holds no token for a moment does not end it', async () => {
+  it('[SPL45] a token file without a token for a moment does not end it', async () => {
     const end = gate();
     const file = join(temporaryFolder(), 'token');
     writeFileSync(file, coordinator.token);
@@ -303,7 +303,7 @@ describe('a token that is changed while the job runs', () => {
 });
 
 describe('before the first welcome', () => {
-  it('[SPL30] a wrong token ends it soon, with the cause from the first refusal on', async () => {
+  it('[SPL30] a wrong token ends it soon, and reports the cause from the first refusal on', async () => {
     const { exitCode, log } = runInProcess(coordinator, sh('echo must not run'), {
       credential: { current: () => 'wrong', refresh: () => false },
       times: { refusedBudgetMs: 300 },

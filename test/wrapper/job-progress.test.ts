@@ -82,7 +82,7 @@ describe('[SPL26] a JSON line', () => {
     expect(new JsonLineSplitter().push(Buffer.from(`${text}\n`))).toEqual([{ kind: 'json', text }]);
   });
 
-  it('whatever it holds, is one of the two events or none', () => {
+  it('any input gives one of the two events or null', () => {
     const value = fc.oneof(fc.jsonValue(), fc.constantFrom('progress', 'status', 1, 0.5, 'message'));
     const key = fc.oneof(fc.string(), fc.constantFrom('holdfast', 'current', 'total', 'message'));
     fc.assert(
@@ -184,7 +184,7 @@ describe('[SPL26] [PG1] the pace', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('[PG3] what was said last is not said again, also when it comes back before its turn', () => {
+  it('[PG3] an unchanged state is not sent again, also when it returns before its turn', () => {
     const { progress, said } = collect();
     for (const current of [1, 1, 2, 1]) progress.offer({ current }, 0);
     vi.advanceTimersByTime(10 * PROGRESS_INTERVAL_MS);
@@ -207,7 +207,7 @@ describe('[SPL26] a run', () => {
   const said = () => coordinator.events.filter(({ type }) => type !== 'started').map(({ type, data }) => [type, data]);
   const exited = ['exit', { exitCode: 0, signal: null, toldToStop: false }];
 
-  it('says its progress and its status in JSON lines; a mistaken line and a forged end stay what the job printed', async () => {
+  it('reports its progress and its status in JSON lines; an invalid line and a forged end stay output of the job', async () => {
     const script = `echo '{"holdfast":"status","message":"Looking"}'
       echo '{"holdfast":"progress","current":1,"total":2,"message":"a.txt"}'
       echo '{"holdfast":"exit","exitCode":3}'; echo '{"holdfast":"execution_failed","code":"x","error":"y","fatal":true}'
@@ -225,7 +225,7 @@ describe('[SPL26] a run', () => {
     expect(coordinator.text('stderr')).toBe('{"holdfast":"status","message":"on stderr"}\n');
   });
 
-  it('in text has its lines as they are: only the sequence says progress, and the bytes stay', async () => {
+  it('in text its lines stay unchanged: only the sequence reports progress, and the bytes stay', async () => {
     const line = '{"holdfast":"progress","current":1}\n';
     const { wait, open } = gate();
     const script = `echo '{"holdfast":"progress","current":1}'; printf '\\033]9;4;1;30\\a'; ${wait}; printf '\\033]9;4;1;60\\033\\\\' >&2`;
@@ -252,7 +252,7 @@ describe('[SPL26] a run', () => {
     expect(events.length).toBeLessThanOrEqual(3 + (Date.now() - began) / PROGRESS_INTERVAL_MS);
   });
 
-  it('[SPL25] says no secret in either of them', async () => {
+  it('[SPL25] shows no secret in either of them', async () => {
     const secret = 'ghp_0123456789abcdefghij';
     const script = `echo "{\\"holdfast\\":\\"progress\\",\\"current\\":1,\\"message\\":\\"with $A_TOKEN\\"}"
       echo "{\\"holdfast\\":\\"status\\",\\"message\\":\\"by $A_TOKEN\\"}"`;

@@ -32,7 +32,7 @@ afterEach(() => {
 });
 
 describe('an interrupt', () => {
-  it('climbs its ladder to the end, and then lingers no more', () => {
+  it('climbs its ladder to the end, and then has no pending signals', () => {
     stop.interrupt('SIGINT', 800);
     vi.advanceTimersByTime(10_000);
     expect(group.got).toEqual([
@@ -56,7 +56,7 @@ describe('an interrupt', () => {
     ]);
   });
 
-  it('is over when nobody is left to get a signal', () => {
+  it('ends when the group has no member', () => {
     stop.interrupt('SIGINT', 800);
     expect(stop.hasPendingSignals).toBe(true);
     group.alive = false;
@@ -76,7 +76,7 @@ describe('an interrupt', () => {
   });
 });
 
-describe('a job that nobody wants', () => {
+describe('a job that is no longer wanted', () => {
   it('has its time from SIGTERM to SIGKILL', () => {
     stop.unwanted();
     vi.advanceTimersByTime(10_000);
@@ -103,7 +103,7 @@ describe('what is left when the job itself has ended', () => {
     [2000, 'SIGKILL'],
   ];
 
-  it('is left alone when nobody asked for the end', () => {
+  it('is left alone without a request to stop', () => {
     stop.leaderGone();
     vi.advanceTimersByTime(10_000);
     expect(group.got).toEqual([]);
@@ -123,7 +123,7 @@ describe('what is left when the job itself has ended', () => {
     expect(group.got).toEqual([[0, 'SIGINT'], ...leftover]);
   });
 
-  it('is not left behind by a job that nobody wanted, after the last rung too', () => {
+  it('is not left behind by a job that is no longer wanted, after the last rung too', () => {
     stop.unwanted();
     vi.advanceTimersByTime(5000);
     group.got.length = 0;

@@ -14,7 +14,7 @@ import { keptLog, removeTemporaryFolders, temporaryFolder } from '../support/wra
 
 afterEach(removeTemporaryFolders);
 
-it('[SV2] a job whose beginning can not be noted is not begun, and nothing that is noted later says so', async () => {
+it('[SV2] a job whose start cannot be recorded is not begun, and no later record claims it was', async () => {
   const directory = temporaryFolder();
   const opening = Spool.open({ directory, execution: '/ingest', bootId: 'b_1' });
   if (opening.kind !== 'opened') throw new Error(opening.kind);

@@ -49,7 +49,7 @@ function transfer({ bytesPerSecond, roundTripMs }: Line, bytes: number) {
 
 describe('[SPL40] over a line of', () => {
   it.each([2000, 8000, 30_000, 100_000])(
-    '%i B/s every answer comes before the connection would be called dead',
+    '%i B/s every answer arrives before the connection counts as dead',
     (bytesPerSecond) => {
       const { longestAnswerMs } = transfer({ bytesPerSecond, roundTripMs: 300 }, 2_300_000);
       expect(longestAnswerMs).toBeLessThan(10_000);
@@ -95,7 +95,7 @@ describe('what acks say', () => {
     expect(line.flightBytesMax).toBeLessThan(8000 * (FLIGHT_MS / 1000) * 1.1);
   });
 
-  it('[LR3] the flights of a quiet job never lower the rate, and one of few bytes says nothing', () => {
+  it('[LR3] the flights of a quiet job never lower the rate, and one of few bytes is ignored', () => {
     const line = new LineRate();
     line.acked(line.sent(0, { idle: true, last: true }), SAMPLE_BYTES_MIN - 1, 1);
     expect(line.bytesPerSecond).toBeNull();

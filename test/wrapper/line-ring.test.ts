@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { LineRing } from '../../wrapper/spool/line-ring.ts';
 
-it('[LR1 LR2] what waits stays as it was, however lines come and go', () => {
+it('[LR1 LR2] pending lines stay unchanged, however lines are added and removed', () => {
   let copied = 0;
   let given = 0;
   fc.assert(
@@ -41,7 +41,7 @@ it('[LR1 LR2] what waits stays as it was, however lines come and go', () => {
   expect(given).toBeGreaterThan(300);
 });
 
-it('[LR2] an empty ring takes a line of its own size, and none that is longer', () => {
+it('[LR2] an empty ring accepts a line of its own size, and no longer one', () => {
   const ring = new LineRing(8);
   const long = Buffer.alloc(9);
   expect(ring.keep(long)).toBe(long);

@@ -37,7 +37,7 @@ describe('[SPL39] the budget', () => {
     expect(budget.dropped).toEqual({ events: 1, bytes: 1 });
   });
 
-  it('keeps everything before the limit is known, and where there is none', () => {
+  it('keeps everything before the limit is known, and without a limit', () => {
     const budget = new LogBudget();
     expect(budget.takeOutput(10 * LIMIT).keep).toBe(true);
     budget.limit(undefined, null);
@@ -45,7 +45,7 @@ describe('[SPL39] the budget', () => {
     expect(budget.dropped).toBe(null);
   });
 
-  it('goes on counting from one welcome to the next', () => {
+  it('continues counting from one welcome to the next', () => {
     const budget = budgetOf(LIMIT - RESERVE_BYTES - 10);
     budget.limit(LIMIT, null);
     expect(budget.takeOutput(11).keep).toBe(false);
@@ -63,7 +63,7 @@ describe('[SPL39] a run whose output does not fit', () => {
     removeTemporaryFolders();
   });
 
-  it('ends with its own exit code; what is stored is within the limit, and one gap says what is not', async () => {
+  it('ends with its own exit code; the stored bytes are within the limit, and one gap counts the rest', async () => {
     const line = 'x'.repeat(999);
     const lines = 3000;
     const { exitCode } = runInProcess(coordinator, [
@@ -88,7 +88,7 @@ describe('[SPL39] a run whose output does not fit', () => {
     expect(coordinator.text()).toBe(`${line}\n`.repeat(Math.ceil(kept / 1000)).slice(0, kept));
   });
 
-  it('a wrapper that comes to a spool counts what is stored already', async () => {
+  it('a wrapper with an existing spool counts what is stored already', async () => {
     coordinator.logBytes = LIMIT;
     const { exitCode } = runInProcess(coordinator, ['echo', 'too late']);
     expect(await exitCode).toBe(0);

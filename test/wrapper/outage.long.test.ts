@@ -28,7 +28,7 @@ const ANSWERS: Refusal[] = [
   pageAnswer(200),
 ];
 
-it('[CLS16] [SPL29] the job goes on, and not a line is lost', { timeout: OUTAGE_MS + 180_000 }, async () => {
+it('[CLS16] [SPL29] the job continues, and no line is lost', { timeout: OUTAGE_MS + 180_000 }, async () => {
   coordinator.policy = { ...coordinator.policy, disconnectGraceMs: GRACE_MS };
   const end = gate();
   const { exitCode, log } = runInProcess(coordinator, [

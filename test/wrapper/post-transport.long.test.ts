@@ -43,7 +43,7 @@ function expectAllLines() {
 }
 
 describe('[ING18] a run by POST', () => {
-  it('[ING19] reports all of it as one connection, and takes 4000 for the good end', async () => {
+  it('[ING19] reports everything as one connection, and accepts 4000 as the regular end', async () => {
     const { exitCode, log, spool } = runInProcess(coordinator, sh('echo out; echo err >&2; exit 3'), http);
     expect(await exitCode).toBe(3);
     expect(types()[0]).toBe('started');
@@ -57,7 +57,7 @@ describe('[ING18] a run by POST', () => {
     expect(coordinator.faults).toEqual([]);
   });
 
-  it('[LIM12] bodies hold many events, and none is longer than the coordinator takes', async () => {
+  it('[LIM12] bodies hold many events, and no body is longer than the coordinator accepts', async () => {
     const { exitCode } = runInProcess(coordinator, sh('head -c 12000000 /dev/zero | tr "\\0" "x" | fold -w 999; exit 0'), http);
     expect(await exitCode).toBe(0);
     expect(coordinator.text().replaceAll('\n', '').length).toBe(12_000_000);
@@ -128,7 +128,7 @@ describe('[ING18] a run by POST', () => {
     expectAllLines();
   });
 
-  it('a post without an answer is given up, and the next one has more time', async () => {
+  it('a post without an answer is aborted, and the next one has more time', async () => {
     coordinator.refusePost = (post) => (post === 3 || post === 4 ? 'hang' : null);
     const { exitCode, log } = runInProcess(coordinator, sh('echo one; sleep 1; echo two'), {
       ...http,
@@ -164,7 +164,7 @@ describe('[ING18] a run by POST', () => {
     expect(await exitCode).toBe(0);
   });
 
-  it('[ING9] [SPL15] a command comes with a poll, is carried out once and acknowledged', async () => {
+  it('[ING9] [SPL15] a command arrives with a poll, is carried out once and acked', async () => {
     coordinator.policy.heartbeatMs = 250;
     const { exitCode } = runInProcess(
       coordinator,
@@ -247,7 +247,7 @@ describe('[ING18] a run by POST', () => {
     expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(990);
   });
 
-  it('a page of someone else with status 200 is no answer, and a redirect is not followed', async () => {
+  it('a foreign page with status 200 is not an answer, and a redirect is not followed', async () => {
     const foreign: Refusal[] = [
       { status: 200, body: '<html>Please sign in</html>' },
       { status: 302, headers: { location: coordinator.url } },
@@ -261,7 +261,7 @@ describe('[ING18] a run by POST', () => {
     expect(coordinator.text()).toBe('in\n');
   });
 
-  it('[SV6] a restarted wrapper goes on by POST where another left off', async () => {
+  it('[SV6] a restarted wrapper continues by POST where another stopped', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
     const { wait, open } = gate();
     const first = runInProcess(coordinator, sh(`echo done; ${wait}; exit 6`), { ...http, times: { drainBudgetMinMs: 300 } });
@@ -326,7 +326,7 @@ describe('which transport', () => {
     expect(coordinator.posts.length).toBe(0);
   });
 
-  it('[SPL20] when neither gets through, both are tried until the time for the first welcome is over', async () => {
+  it('[SPL20] when neither works, both are tried until the time for the first welcome is over', async () => {
     let posts = 0;
     coordinator.refuse = () => ({ status: 403 });
     coordinator.refusePost = (post) => {
@@ -388,7 +388,7 @@ describe('which transport', () => {
     expectAllLines();
   });
 
-  it('[SPL20] comes back to WebSocket when that works again, and is never superseded by its own posts', async () => {
+  it('[SPL20] returns to WebSocket when that works again, and is never superseded by its own posts', async () => {
     coordinator.policy.heartbeatMs = 250;
     coordinator.refuse = (dial) => (dial <= UPGRADE_FAILURES_MAX + 1 ? { status: 403 } : null);
     let postsMeanwhile = Number.NaN;
@@ -448,7 +448,7 @@ describe('which transport', () => {
     expect(coordinator.epoch).toBe(1);
   });
 
-  it('[SPL20] the last flush goes by POST when the socket can not be had any more, whatever the cause', async () => {
+  it('[SPL20] the last flush uses POST when WebSocket is unavailable, whatever the cause', async () => {
     coordinator.policy.disconnectGraceMs = 1000;
     const { wait, open } = gate();
     const { exitCode, log } = runInProcess(coordinator, sh(`echo a; ${wait}; echo end; exit 4`));
@@ -536,7 +536,7 @@ describe('[ING15] [SPL21] a coordinator that asks to wait', () => {
     }
   });
 
-  it('what does not come from the coordinator does not renew that time', async () => {
+  it('an answer that is not the coordinator’s does not renew that time', async () => {
     coordinator.refuse = () => ({ status: 503 });
     const { exitCode, log } = runInProcess(coordinator, sh('exit 5'), {
       transport: 'websocket',

@@ -178,7 +178,7 @@ describe('signals', () => {
     expect(coordinator.events.at(-1)).toMatchObject({ type: 'exit', data: { exitCode: 0 } });
   });
 
-  it('started by nohup it goes on when its terminal is closed, and SIGTERM still ends it', async () => {
+  it('started by nohup it continues when its terminal is closed, and SIGTERM still ends it', async () => {
     const { script, gates } = gated(['echo one', 'echo two']);
     const wrapper = start(coordinator, sh(script), { env: { _: '/usr/bin/nohup' } });
     await coordinator.until(() => coordinator.text() === 'one\n', 'output');
@@ -217,7 +217,7 @@ describe('signals', () => {
     expect(coordinator.events.at(-1)).toMatchObject({ type: 'interrupted', data: { signal: 'SIGKILL' } });
   });
 
-  it('before the first welcome: nothing is run, and a second one ends it at once', async () => {
+  it('before the first welcome: the command is not run, and a second signal ends the wrapper at once', async () => {
     coordinator.onHello = () => false;
     const marker = join(temporaryFolder(), 'ran');
     const wrapper = start(coordinator, sh(`touch ${marker}`));
@@ -230,7 +230,7 @@ describe('signals', () => {
     expect(existsSync(marker)).toBe(false);
   });
 
-  it('while it drains to nobody: the second one ends it, and the spool keeps the rest', async () => {
+  it('while it drains without a coordinator: the second one ends it, and the spool keeps the rest', async () => {
     const { wait, open } = gate();
     const wrapper = start(coordinator, sh(`echo out; ${wait}; exit 3`));
     await coordinator.until(() => coordinator.text() === 'out\n', 'output');
@@ -248,7 +248,7 @@ describe('signals', () => {
 });
 
 describe('the command line', () => {
-  it('gives the job’s exit code and says nothing of its own', async () => {
+  it('returns the job’s exit code and prints no lines of its own', async () => {
     const wrapper = start(coordinator, sh('echo out; echo err >&2; exit 42'));
     expect((await wrapper.ended).code).toBe(42);
     expect([wrapper.stdout(), wrapper.stderr()]).toEqual(['', '']);
@@ -261,7 +261,7 @@ describe('the command line', () => {
     expect(wrapper.stderr()).toBe('err\n');
   });
 
-  it('--verbose says connection facts as JSON lines, without token or payload', async () => {
+  it('--verbose prints connection facts as JSON lines, without token or payload', async () => {
     const wrapper = start(coordinator, sh('echo payload'), { args: ['--verbose'] });
     await wrapper.ended;
     const facts = wrapper
@@ -274,7 +274,7 @@ describe('the command line', () => {
     expect(wrapper.stderr()).not.toMatch(/secret|payload/);
   });
 
-  it('[SPL28] the job is told which run it is, where that is shown and when it ends; nothing of it opens anything', async () => {
+  it('[SPL28] the job’s environment names its run, its page and its time limit; no variable grants access', async () => {
     const url = 'https://holdfast.test/sessions/s1/executions/e1';
     coordinator.job = { session: 's1', execution: 'e1', url, deadline: 1_790_000_000_000 };
     const wrapper = start(coordinator, sh('env | grep ^HOLDFAST | sort'), {
@@ -287,13 +287,13 @@ describe('the command line', () => {
     expect(coordinator.text()).not.toContain(coordinator.token);
   });
 
-  it('[SPL28] [VER2] a coordinator that tells nothing of the job has one that knows only that it is run by Holdfast', async () => {
+  it('[SPL28] [VER2] with a coordinator that sends no job terms, the job knows only that Holdfast runs it', async () => {
     const wrapper = start(coordinator, sh('env | grep ^HOLDFAST'), { env: { HOLDFAST_SESSION: 'another' } });
     expect((await wrapper.ended).code).toBe(0);
     expect(coordinator.text()).toBe('HOLDFAST=1\n');
   });
 
-  it('[R6] [CH4] HOLDFAST_JOB_ENV is for the job alone, over what it inherits, and none of our variables reaches it', async () => {
+  it('[R6] [CH4] HOLDFAST_JOB_ENV is for the job alone, over what it inherits, and no variable of the wrapper reaches it', async () => {
     const jobEnv = { NODE_OPTIONS: '--nonsense', INHERITED: 'by the job', ADDED: 'two\nlines', EMPTY: '' };
     const wrapper = start(coordinator, sh('env; echo "[$ADDED]"'), {
       args: ['--verbose'],
@@ -309,7 +309,7 @@ describe('the command line', () => {
   });
 
   it.each(['nonsense-1', '[]', '{"A":1}', '{"A=B":"x"}', '{"A":"nul\\u0000"}'])(
-    'a HOLDFAST_JOB_ENV that is none (%s) is refused without a word of it',
+    'an invalid HOLDFAST_JOB_ENV (%s) is refused without showing its content',
     async (text) => {
       const wrapper = start(coordinator, sh('true'), { env: { HOLDFAST_JOB_ENV: text } });
       expect((await wrapper.ended).code).toBe(125);

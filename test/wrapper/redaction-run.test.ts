@@ -104,7 +104,7 @@ describe('[SPL25] a run', () => {
     expect(coordinator.text()).toBe(`${REDACTED}\n`);
   });
 
-  it('[SPL25] the start names further variables, of the job or of its host, before anything of the job is said', async () => {
+  it('[SPL25] the start names further variables, of the job or of its host, before any output of the job is sent', async () => {
     coordinator.job = {
       ...{ session: 's1', execution: 'e1', url: 'https://holdfast.test/sessions/s1/executions/e1' },
       secretNames: ['DEPLOY', 'OF_THE_HOST', 'MISSING'],
@@ -140,7 +140,7 @@ describe('[SPL25] a run', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('--redact adds a variable, and says so when that has nothing to redact', async () => {
+  it('--redact adds a variable, and reports one without a value to redact', async () => {
     const args = ['--redact', 'DSN', '--redact', 'MISSING'];
     const wrapper = start(coordinator, sh('echo "$DSN $PLAIN"'), { args, env: { DSN: 'mysql://me:pw', PLAIN: 'plain-value' } });
     expect((await wrapper.ended).code).toBe(0);
@@ -221,7 +221,7 @@ describe('[SPL25] a run', () => {
 });
 
 describe('[SPL25] [RD6] text without a line end', () => {
-  it('a prompt appears while the job waits; half a secret does not, until it is known to be none', async () => {
+  it('a prompt appears while the job waits; half a secret is held until it is known not to be one', async () => {
     const { wait, open } = gate();
     const script = `printf "Password: ghp_0123"; ${wait}; echo; printf ghp_01; sleep 0.3; echo no`;
     const { exitCode } = runInProcess(coordinator, sh(script), { env });

@@ -157,7 +157,7 @@ describe('[SPL25] text', () => {
     },
   );
 
-  it('[SPL24] [TX3] keeps the number of each line and says truly what ends one', () => {
+  it('[SPL24] [TX3] keeps the number of each line and marks correctly what ends one', () => {
     fc.assert(
       fc.property(scene, ({ values, text, reads }) => {
         const numbers = new LineNumbers();
@@ -175,7 +175,7 @@ describe('[SPL25] text', () => {
     );
   });
 
-  it('[TX1] leaves bytes that are no UTF-8 what they were without it', () => {
+  it('[TX1] leaves invalid UTF-8 as it was', () => {
     const bytes = fc.array(
       fc.oneof(
         fc.uint8Array({ maxLength: 6 }).map((each) => Buffer.from(each)),
@@ -221,7 +221,7 @@ describe('[SPL25] text', () => {
     );
   });
 
-  it('[RD6] a prompt appears at once; an end of it that begins a secret comes with what follows', () => {
+  it('[RD6] a prompt appears at once; an end of it that begins a secret follows with the next bytes', () => {
     const splitter = new TextSplitter(redactionOf('s3cret-value'));
     const say = (text: string) => joined([...splitter.push(Buffer.from(text)), ...splitter.flush()]);
     expect(say('Password: ')).toBe('Password: ');
@@ -235,7 +235,7 @@ describe('[SPL25] text', () => {
     expect(joined(splitter.end())).toBe('s3cret-valu');
   });
 
-  it('[RD4] a secret within a longer one that does not come is redacted alone, and two in a row are one marker', () => {
+  it('[RD4] a secret within an unfinished longer one is redacted alone, and two in a row are one marker', () => {
     const text =
       (...values: string[]) =>
       (output: string) =>
@@ -323,7 +323,7 @@ describe('[SPL25] [RD1] which values', () => {
     );
   });
 
-  it('tells which of the named have nothing to redact', () => {
+  it('reports which of the named variables have no value to redact', () => {
     const reading = readRedaction([{ SHORT: 'abc', SET: 'abcdef', EMPTY: undefined }], ['SHORT', 'SET', 'EMPTY', 'MISSING']);
     expect(reading.kind === 'read' && reading.unused).toEqual(['SHORT', 'EMPTY', 'MISSING']);
   });
@@ -336,7 +336,7 @@ describe('[SPL25] [RD1] which values', () => {
       expect(readRedaction([{ A_KEY: value }], [])).toEqual({ kind: 'read', redaction: null, unused: [] });
   });
 
-  it('the password of an address counts by itself, whatever the variable is called; one that is the user’s name does not', () => {
+  it('the password of an address is secret in any variable; one equal to the user’s name is not', () => {
     const pip = { PIP_INDEX_URL: 'https://build:hunter22%2Fq@pypi.example.com/simple' };
     expect(redacts([pip], [], 'user build, password hunter22/q, as hunter22%2Fq at pypi.example.com')).toBe(
       `user build, password ${REDACTED}, as ${REDACTED} at pypi.example.com`,
@@ -418,7 +418,7 @@ describe('[SPL25] [RD3] the forms of a secret', () => {
 });
 
 describe('[SPL25] [RD3] agent events', () => {
-  it('no string of one holds a secret, however the JSON was written and cut; what holds none is the same to the letter', () => {
+  it('no string of one contains a secret, however the JSON was written and split; without a secret it is unchanged', () => {
     const escaped = (text: string) =>
       fc.array(fc.integer({ min: 0, max: 3 }), { minLength: text.length, maxLength: text.length }).map((how) => {
         const unicode = (at: number) => `\\u${text.charCodeAt(at).toString(16).padStart(4, '0')}`;

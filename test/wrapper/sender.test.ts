@@ -225,7 +225,7 @@ describe('an event that the line does not carry', () => {
     return plan;
   };
 
-  it('[SND6] goes alone, and is given up after three losses in a row, each long enough', () => {
+  it('[SND6] is sent alone, and is replaced after three losses in a row, each long enough', () => {
     const sender = big();
     for (let loss = 1; loss <= 3; loss += 1) expect(lose(sender, ENOUGH_MS)).toMatchObject({ seq: 1, count: 1, tooLarge: false });
     expect(lose(sender, 0)).toMatchObject({ seq: 1, count: 1, tooLarge: true });
@@ -310,13 +310,13 @@ describe('answers that should not be', () => {
     expect(sent).toBeLessThanOrEqual(REWINDS_MAX * 6);
   });
 
-  it('a welcome that asks for what it acknowledged before is told apart', () => {
+  it('a welcome that asks for already acked events is detected', () => {
     const sender = flying();
     sender.ack(4, 0);
     expect(sender.welcome(2, LIMITS, 0)).toEqual({ kind: 'history_lost', ackedSeq: 2, earliest: 5 });
   });
 
-  it('[SPL44] a welcome that does not fit is told apart before anything is changed', () => {
+  it('[SPL44] a welcome that does not fit is detected before any state changes', () => {
     const sender = flying();
     sender.ack(4, 0);
     const { nextSeq, sentSeq, unackedBytes } = sender;

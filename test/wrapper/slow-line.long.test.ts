@@ -80,7 +80,7 @@ describe.concurrent.each(['websocket', 'http'] as const)('over %s', (transport) 
     expect(losses(log)).toEqual([]);
   });
 
-  it('[SPL41] puts a gap in the place of an event that the line cannot carry, says so, and goes on', {
+  it('[SPL41] replaces an event that the line cannot carry by a gap, reports it, and continues', {
     timeout: 120_000,
   }, async () => {
     const { coordinator, url, agentIndexes } = await slowLine(20_000);

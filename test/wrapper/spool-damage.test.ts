@@ -144,7 +144,7 @@ describe('a damaged segment', () => {
     for (const n of numbers(300)) expect(texts.get(n)).toBe(output(n));
   });
 
-  it('[LI2] [LI3] without an index, as in a spool of 0.1.0, the next segment tells how many events are lost', async () => {
+  it('[LI2] [LI3] without an index, as in a spool of 0.1.0, the next segment shows how many events are lost', async () => {
     const directory = await leftSpool(300, { perSegment: 200, withIndex: false });
     change(join(directory, '1.ndjson'), 4096, Buffer.alloc(4096));
     const { texts, events, nextSeq } = await contents(directory);
@@ -166,7 +166,7 @@ describe('a damaged segment', () => {
     expect(events.get(31)?.data).toEqual({ events: 30, bytes: 0, unknown: true, reason: 'spool_damaged' });
   });
 
-  it('[RC4] the last segment is missing, and its index tells what it held', async () => {
+  it('[RC4] the last segment is missing, and its index shows what it held', async () => {
     const directory = await leftSpool(90, { perSegment: 30 });
     rmSync(join(directory, '61.ndjson'));
     const { events, nextSeq } = await contents(directory);
@@ -192,7 +192,7 @@ describe('a damaged segment', () => {
     expect(damage).toEqual([expect.stringContaining('9007199254740000.ndjson does not belong to it')]);
   });
 
-  it('[RC5] a terminal fact in the middle is given back, to be said again at the end', async () => {
+  it('[RC5] a terminal fact in the middle is returned, to be appended again at the end', async () => {
     const directory = await leftSpool(10, { withIndex: false });
     const end = `${JSON.stringify({ type: 'exit', at: 1, data: { exitCode: 3, signal: null } })}\n`;
     appendFileSync(join(directory, '1.ndjson'), end + output(12));
@@ -318,7 +318,7 @@ describe('a run that finds a damaged spool', () => {
     expect(coordinator.text()).toBe([...numbers(10), ...numbers(60, 31)].map((n) => `line ${n}\n`).join(''));
   });
 
-  it('[RC5] a terminal fact before other events is said at the end, with its exit code', async () => {
+  it('[RC5] a terminal fact before other events is appended again at the end, with its exit code', async () => {
     const directory = await leftSpool(3);
     rmSync(join(directory, '1.index'));
     appendFileSync(
@@ -331,7 +331,7 @@ describe('a run that finds a damaged spool', () => {
     expect(coordinator.text()).toBe('line 1\nline 2\nline 3\nline 5\n');
   });
 
-  it('the state is lost, and the terminal fact tells the exit code', async () => {
+  it('the state is lost, and the terminal fact has the exit code', async () => {
     const directory = await leftSpool(3);
     const { spool } = open(directory);
     spool.append(Buffer.from(`${JSON.stringify({ type: 'exit', at: 1, data: { exitCode: null, signal: 'SIGKILL' } })}\n`), true);
@@ -377,7 +377,7 @@ describe('[ST1] a loss of power', () => {
     await coordinator.stop();
   });
 
-  it('a state without a sync would be lost: this disk can tell', () => {
+  it('a state without a sync would be lost: this disk can detect it', () => {
     const disk = new LosingDisk(join(temporaryFolder(), 'spool'));
     nodeFiles.makeFolder(disk.folder);
     const state = newSpoolState(EXECUTION, 'b_1');

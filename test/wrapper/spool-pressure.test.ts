@@ -42,7 +42,7 @@ describe('[SPL37] a disk that is smaller than the output', () => {
   it.each([
     ['a disk of 300 KB', 300_000, undefined],
     ['a spool that may have 1,000 bytes', 1e9, 1000],
-  ])('%s: the job goes on slowly and loses nothing', async (_name, bytes, spoolLimitBytes) => {
+  ])('%s: the job continues slowly and loses nothing', async (_name, bytes, spoolLimitBytes) => {
     const folder = temporaryFolder();
     const { exitCode, spool } = runInProcess(coordinator, sh(`${printing(SIZE)}; exit 3`), {
       spoolDirectory: folder,

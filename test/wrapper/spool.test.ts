@@ -174,7 +174,7 @@ describe('recovery', () => {
     expect(events[4].data).toEqual({ events: 0, bytes: 0, reason: 'placeholder' });
   });
 
-  it('[SP6] goes on after an acked head was deleted', async () => {
+  it('[SP6] continues after an acked head was deleted', async () => {
     const directory = temporaryFolder();
     const { spool, chunks } = open(directory);
     const sender = new Sender();
@@ -193,7 +193,7 @@ describe('recovery', () => {
     expect(readBack(again.spool, again.chunks)).toEqual(numbers(2001 - first, first));
   });
 
-  it('goes on numbering further up when the coordinator has more', async () => {
+  it('continues numbering at a higher seq when the coordinator has more', async () => {
     const { directory } = await crashed(5);
     const { spool, chunks } = open(directory);
     spool.skipTo(10);
@@ -235,7 +235,7 @@ describe('bounds', () => {
     expect(spool.memoryBytes).toBeLessThan(5 * MIB);
   });
 
-  it('[G8] says it is full at the limit, and has room again when an eighth is free', async () => {
+  it('[G8] reports that it is full at the limit, and usable again when an eighth is free', async () => {
     const { spool, pressures } = open(temporaryFolder(), { limitBytes: 80_000 });
     const size = line(1, 900).length;
     let n = 0;
@@ -323,7 +323,7 @@ describe('the lock', () => {
     holder.kill();
   });
 
-  it('refuses the spool of another execution, and lets go of it', async () => {
+  it('refuses the spool of another execution, and releases it', async () => {
     const directory = temporaryFolder();
     await open(directory).spool.close();
     expect(Spool.open({ directory, execution: '/e2', bootId: 'b_1' })).toEqual({ kind: 'other_execution', execution: '/e1' });

@@ -86,7 +86,7 @@ describe('how a run ends', () => {
     expect(lastEvent()?.data.error).toContain('/no/such/folder');
   });
 
-  it('all output comes before the exit, however much there is of it at the end', async () => {
+  it('all output comes before the exit, however much is pending at the end', async () => {
     const { exitCode } = runInProcess(coordinator, sh('head -c 30000000 /dev/zero | tr "\\0" "x"; echo; exit 5'));
     expect(await exitCode).toBe(5);
     expect(coordinator.text().length).toBe(30_000_001);
@@ -103,7 +103,7 @@ describe('how a run ends', () => {
     process.kill(grandchild, 'SIGKILL');
   });
 
-  it('[CH4] none of our variables reaches the job', async () => {
+  it('[CH4] no variable of the wrapper reaches the job', async () => {
     const env = { ...process.env, HOLDFAST_INGEST_TOKEN: 'secret', HOLDFAST_RUNNER_TOKEN: 'secret', OTHER: 'kept' };
     await runInProcess(coordinator, sh('env'), { env }).exitCode;
     expect(coordinator.text()).toContain('OTHER=kept');
@@ -156,7 +156,7 @@ describe('output', () => {
     expect(coordinator.text()).toBe('Password: ok\n');
   });
 
-  it('[SPL24] numbers the lines of both streams together; agent events are none, what only ends an open line has no number', async () => {
+  it('[SPL24] numbers the lines of both streams together; agent events and ends of open lines have no number', async () => {
     // Two pipes have no common order: what is printed next waits until the one before has come.
     const { script, gates } = gated([
       ...['echo one', 'echo oops >&2', `printf 'Sure? '`, 'echo more >&2', 'echo yes', `echo '{"step":1}'; echo last`],
@@ -315,7 +315,7 @@ describe('who may run', () => {
     expect(existsSync(marker)).toBe(false);
   });
 
-  it('gives up when the coordinator can not be reached, without having run anything', async () => {
+  it('ends when the coordinator is unreachable, without having run the command', async () => {
     const marker = join(temporaryFolder(), 'ran');
     await coordinator.crash();
     const { exitCode, log, spool } = runInProcess(coordinator, sh(`touch ${marker}`), { times: { firstWelcomeBudgetMs: 400 } });
@@ -337,7 +337,7 @@ describe('when the coordinator no longer wants it', () => {
     expect(coordinator.dials.length).toBe(1);
   });
 
-  it('[SV9] 4000 before everything was delivered: stderr says how many events the log lacks', async () => {
+  it('[SV9] 4000 before everything was delivered: stderr reports how many events the log lacks', async () => {
     const { wait, open } = gate();
     const { exitCode, log } = runInProcess(coordinator, sh(`echo one; ${wait}`));
     await coordinator.until(() => coordinator.text() === 'one\n', 'the first line');
@@ -360,7 +360,7 @@ describe('when the coordinator no longer wants it', () => {
     expect(await exitCode).toBe(137);
   });
 
-  it('[CLS17] a deleted session stops the job while it runs, says why, and keeps the spool', async () => {
+  it('[CLS17] a deleted session stops a running job, reports why, and keeps the spool', async () => {
     const { exitCode, log, spool } = runInProcess(coordinator, sh('echo ready; exec sleep 60'));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
     coordinator.last.socket.close(4404, 'deleted');
@@ -393,7 +393,7 @@ describe('interrupt', () => {
     expect(coordinator.text()).toBe('ready\nint\nterm\n');
   });
 
-  it('[ING9] is carried out once, and acked again when it comes again', async () => {
+  it('[ING9] is carried out once, and acked again when it is repeated', async () => {
     const { wait, open } = gate();
     const { exitCode } = runInProcess(coordinator, sh(`trap "echo int" INT; echo ready; ${wait}`));
     await coordinator.until(() => coordinator.text() === 'ready\n', 'ready');
@@ -433,7 +433,7 @@ describe('input', () => {
     expect(coordinator.text()).toBe('one two\n');
   });
 
-  it('comes after the initial text, also when it was there before the job', async () => {
+  it('follows the initial text, also when it arrived before the job started', async () => {
     const file = join(temporaryFolder(), 'stdin');
     writeFileSync(file, 'from the file\n');
     coordinator.commands = [input(1, 'from the command\n')];
@@ -465,7 +465,7 @@ describe('input', () => {
   });
 });
 
-describe('[G8] when there is no room', () => {
+describe('[G8] when the spool is full', () => {
   const SIZE = 20_000_000;
   const writer = (progress: string) =>
     node(`const fs = require('fs'); let n = 0;
@@ -473,7 +473,7 @@ describe('[G8] when there is no room', () => {
       while (n < ${SIZE}) { fs.writeSync(1, line.repeat(100)); n += 100000; fs.writeFileSync(${JSON.stringify(progress)}, String(n)); }`);
   const written = (progress: string) => (existsSync(progress) ? Number(readFileSync(progress, 'utf8')) : 0);
 
-  it('a full spool pauses the job, and an ack lets it go on; nothing is lost', async () => {
+  it('a full spool pauses the job, and an ack lets it continue; nothing is lost', async () => {
     const progress = join(temporaryFolder(), 'progress');
     coordinator.acks = false;
     const { exitCode, log } = runInProcess(coordinator, writer(progress), {
@@ -508,7 +508,7 @@ describe('[G8] when there is no room', () => {
     expect(coordinator.text().endsWith('\nlast\n')).toBe(true);
   });
 
-  it('[CH2] [CH3] output that is still in the pipe when the job ends is not given up while reading is paused', async () => {
+  it('[CH2] [CH3] output that is still in the pipe when the job ends is not dropped while reading is paused', async () => {
     coordinator.acks = false;
     const { exitCode, log } = runInProcess(coordinator, sh('head -c 160000 /dev/zero'), {
       spoolLimitBytes: 10_000,
@@ -524,7 +524,7 @@ describe('[G8] when there is no room', () => {
     expect(types()).not.toContain('status');
   });
 
-  it('[CH2] [CH3] a grandchild that goes on writing after the job has ended is paused too', async () => {
+  it('[CH2] [CH3] a grandchild that keeps writing after the job has ended is paused too', async () => {
     coordinator.acks = false;
     const { wait, open } = gate();
     // Not by its output: with a full spool nothing but the first frame is sent.
@@ -567,7 +567,7 @@ describe('[G8] when there is no room', () => {
   });
 });
 
-describe('when the end can not be delivered', () => {
+describe('when the end cannot be delivered', () => {
   it('[SV6] gives up after its time, keeps the spool, and the next boot delivers it with the job’s exit code', async () => {
     coordinator.policy.disconnectGraceMs = 1000; // Twice that is more than the 300 ms below, and counts.
     const { wait, open } = gate();
@@ -590,7 +590,7 @@ describe('when the end can not be delivered', () => {
     expect(readdirSync(spool)).toEqual([]);
   });
 
-  it('[SV6] an ack of some of what is left is not taken for an ack of all of it', async () => {
+  it('[SV6] an ack of a part of the rest does not count as an ack of everything', async () => {
     coordinator.ackDelayMs = 1000;
     const { exitCode, spool } = runInProcess(coordinator, sh('head -c 3000000 /dev/zero | tr "\\0" "x"; exit 5'), {
       times: { settledWaitMs: 20 },

@@ -54,7 +54,7 @@ describe('text', () => {
     );
   });
 
-  it('[TX2] [TX3] keeps each piece within 64 KiB, and says truly whether it ends a line', () => {
+  it('[TX2] [TX3] keeps each piece within 64 KiB, and marks correctly whether it ends a line', () => {
     fc.assert(
       fc.property(stream, cuts, (bytes, reads) => {
         for (const piece of feed(new TextSplitter(), bytes, reads)) {

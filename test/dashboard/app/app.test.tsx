@@ -80,7 +80,7 @@ describe('signing in', () => {
     ['a deployment without keys', () => (api.trouble = { status: 503, code: 'not_configured' }), 'hf_good', 'no API keys yet'],
     ['nothing', () => {}, '  ', 'Enter an API key'],
     ['something else', () => {}, 'my key', 'That is no API key'],
-  ])('%s is told apart, and nothing is kept', async (_what, arrange, key, words) => {
+  ])('%s is distinguished, and nothing is stored', async (_what, arrange, key, words) => {
     arrange();
     open('/', { signedIn: false });
     await enterKey(key);
@@ -117,7 +117,7 @@ describe('a ticket link', () => {
     api.ticket = { text: 'a.b.c', session: 's1', state: 'good' };
   });
 
-  it('leaves the address bar at once, reads, says so, and offers nothing that changes anything', async () => {
+  it('leaves the address bar at once, reads, is labelled, and offers no actions', async () => {
     open('/sessions/s1#ticket=a.b.c', { signedIn: false });
     expect(location.href).not.toContain('ticket');
     await until(() => expect(names()).toEqual(['e1']));
@@ -127,7 +127,7 @@ describe('a ticket link', () => {
     expect([...root.querySelectorAll('.crumbs a')].map((one) => one.textContent)).toEqual(['s1']);
   });
 
-  it('that has expired says so; an API key then shows the same page', async () => {
+  it('that has expired is reported; an API key then shows the same page', async () => {
     open('/sessions/s1#ticket=a.b.c', { signedIn: false });
     await until(() => expect(names()).toEqual(['e1']));
     api.ticket = { text: 'a.b.c', session: 's1', state: 'expired' };
@@ -138,7 +138,7 @@ describe('a ticket link', () => {
     expect(text()).toContain('Delete');
   });
 
-  it('that expires in a tab with a key, too, goes on with the key and says so', async () => {
+  it('that expires in a tab with a key continues with the key and reports that', async () => {
     open('/sessions/s1#ticket=a.b.c');
     await until(() => expect(text()).toContain('A shared link'));
     api.ticket = { text: 'a.b.c', session: 's1', state: 'expired' };
@@ -148,13 +148,13 @@ describe('a ticket link', () => {
     expect(text()).not.toContain('A shared link');
   });
 
-  it('that is not valid says that instead', async () => {
+  it('that is not valid is reported as invalid instead', async () => {
     api.ticket = { text: 'a.b.c', session: 's1', state: 'invalid' };
     open('/sessions/s1#ticket=a.b.c', { signedIn: false });
     await until(() => expect(text()).toContain('not valid for this page'));
   });
 
-  it('[K3] says whose session it shows, and is gone when the reader who has a key comes back to it', async () => {
+  it('[K3] names whose session it shows, and is dropped when a reader with a key comes back to it', async () => {
     const globex = `a.${btoa(JSON.stringify({ sub: 'globex', sid: 's1', exp: 4_000_000_000 }))}.c`;
     api.ticket = { text: globex, session: 's1', state: 'good' };
     open(`/sessions/s1#ticket=${globex}`);
@@ -255,7 +255,7 @@ describe('the lists', () => {
     ]);
   });
 
-  it('go on page by page, and are all there on the way back', async () => {
+  it('load page by page, and are all there on the way back', async () => {
     for (let i = 1; i <= 120; i += 1) api.start(made(`s${i}`, `e${i}`, 'completed', T0 + i));
     open('/');
     await until(() => expect(names()).toHaveLength(50));
@@ -333,7 +333,7 @@ describe('the lists', () => {
     }
   });
 
-  it('look less often at a session in which nothing goes on', async () => {
+  it('refresh a settled session less often', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
       api.start(made('s1', 'e1', 'completed', T0));
@@ -414,14 +414,14 @@ describe('a session', () => {
     expect(api.sessions.has('s1')).toBe(false);
   });
 
-  it('that is not there says so', async () => {
+  it('that is missing is reported', async () => {
     open('/sessions/nope');
     await until(() => expect(root.querySelector('h1')?.textContent).toBe('No such session'));
   });
 });
 
 describe('the frame', () => {
-  it('says when there is no such page, signed in or not', async () => {
+  it('reports a missing page, signed in or not', async () => {
     open('/settings', { signedIn: false });
     expect(root.querySelector('h1')?.textContent).toBe('Not found');
     await until(() => expect(document.title).toBe('Not found · Holdfast'));

@@ -60,7 +60,7 @@ describe('keeping', () => {
     expect(storage.getItem('other')).toBe('x');
   });
 
-  it('a ticket says whose session it shows', () => {
+  it('a ticket names whose session it shows', () => {
     const of = (claims: object): string => `a.${btoa(JSON.stringify(claims))}.c`;
     expect([ticketTenant(of({ sub: 'globex' })), ticketTenant(of({})), ticketTenant('x')]).toEqual(['globex', null, null]);
   });
@@ -88,7 +88,7 @@ describe('[K2] takeTicket', () => {
   });
 });
 
-it('ticketExpiry reads exp of a JWT, and nothing from what is none', () => {
+it('ticketExpiry reads exp of a JWT, and returns null for anything else', () => {
   const jwt = `e30.${btoa(JSON.stringify({ exp: 1_763_650_000, sid: 'ü?>' }))
     .replaceAll('+', '-')
     .replaceAll('/', '_')
@@ -118,7 +118,7 @@ it('only a refusal of the credential itself ends it', () => {
   expect(refusalOf(403, { reason: 'ticket_expired' })).toBeNull();
 });
 
-it('why a key could not be used is said for each cause', () => {
+it('each cause of an unusable key has its own message', () => {
   const words = (['unauthorized', 'not_configured', 'unreachable', 'timeout', 'bad_answer'] as const).map((code) =>
     signInProblem(new HoldfastError({ code, message: 'the answer is not JSON', retryable: false, status: 0 })),
   );

@@ -9,13 +9,13 @@ const binding = (keys: string[], run = () => {}): KeyBinding => ({ keys, label: 
 describe('bindingFor', () => {
   const bindings = [binding(['g']), binding(['G']), binding(['j', 'ArrowDown'])];
 
-  it('tells a shifted key from a plain one, and knows each key of a binding', () => {
+  it('distinguishes a shifted key from a plain one, and knows each key of a binding', () => {
     expect(['g', 'G', 'ArrowDown', 'x'].map((key) => bindingFor(bindings, { ...pressed, key })?.label ?? null)).toEqual([
       ...['g', 'G', 'j,ArrowDown', null],
     ]);
   });
 
-  it('leaves the browser its own: with Ctrl, Cmd or Alt, while composing, or when somebody took it', () => {
+  it('leaves keys to the browser: with Ctrl, Cmd or Alt, while composing, or when another handler took it', () => {
     for (const of of ['ctrlKey', 'metaKey', 'altKey', 'isComposing', 'defaultPrevented'] as const)
       expect(bindingFor(bindings, { ...pressed, [of]: true, key: 'g' })).toBeNull();
   });
@@ -26,7 +26,7 @@ describe('bindingFor', () => {
   });
 });
 
-it('text fields want their keys for themselves; buttons and checkboxes do not', () => {
+it('text fields keep their keys; buttons and checkboxes do not', () => {
   const typing = (tagName: string, type?: string) => isTyping({ tagName, ...(type ? { type } : {}) });
   expect([typing('INPUT'), typing('input', 'search'), typing('TEXTAREA'), typing('SELECT')]).toEqual([true, true, true, true]);
   expect([typing('INPUT', 'checkbox'), typing('BUTTON'), typing('A'), isTyping(null)]).toEqual([false, false, false, false]);

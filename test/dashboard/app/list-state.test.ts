@@ -65,7 +65,7 @@ describe('refreshed', () => {
     );
   });
 
-  it('[M1] so many new rows that the parts do not meet: the list starts anew, and its cursor fits', () => {
+  it('[M1] so many new rows that the parts do not meet: the list restarts, and its cursor fits', () => {
     const state = refreshed(loaded(rows(1, 20), 2), pageOf(rows(1, 40), LIMIT), OF, false);
     expect(ids(state)).toEqual(names(36, 40));
     expect(ids(extended(state, pageOf(rows(1, 40), LIMIT, state.next as string), state.next as string, OF))).toEqual(names(31, 40));
@@ -91,7 +91,7 @@ describe('refreshed', () => {
 });
 
 describe('[M3] while the reader is busy', () => {
-  it('rows change in place, none comes, goes or moves; then all at once', () => {
+  it('rows change in place without appearing, leaving or moving; then all at once', () => {
     const before = loaded(rows(1, 20), 2);
     const now = [...rows(1, 22).filter(({ id }) => id !== 'r17')].map((row) =>
       row.id === 'r19' ? { ...row, at: 30, word: 'new' } : row,
@@ -118,7 +118,7 @@ describe('[M3] while the reader is busy', () => {
     expect([...ids(shown), ...rest.data.map(({ id }) => id)]).toEqual(pageOf(moved(rows(1, 60)), 100).data.map(({ id }) => id));
   });
 
-  it('older pages go on below', () => {
+  it('older pages are appended', () => {
     const all = rows(1, 22);
     const held = refreshed(loaded(rows(1, 20), 2), pageOf(all, 10), OF, true);
     const more = extended(held, pageOf(all, LIMIT, held.next as string), held.next as string, OF);
@@ -127,7 +127,7 @@ describe('[M3] while the reader is busy', () => {
   });
 });
 
-it('a page that was asked for at a cursor that is no longer the list’s changes nothing', () => {
+it('a page that was requested with an outdated cursor changes nothing', () => {
   const state = loaded(rows(1, 20), 1);
   expect(extended(state, pageOf(rows(1, 20), LIMIT, '000009/r9'), '000009/r9', OF)).toBe(state);
 });

@@ -48,7 +48,7 @@ it('a page has a title of its own, and a place of its own', () => {
 });
 
 describe('changedQuery', () => {
-  it('replaces, adds and removes, and keeps what it is not told about', () => {
+  it('replaces, adds and removes, and keeps all other parameters', () => {
     expect(changedQuery('?show=stdout&q=a', { q: 'b', wrap: '1' })).toBe('?show=stdout&q=b&wrap=1');
     expect(changedQuery('?status=failed', { status: null })).toBe('');
     expect(changedQuery('', { show: 'stdout,stderr' })).toBe('?show=stdout,stderr');

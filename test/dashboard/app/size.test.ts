@@ -65,7 +65,7 @@ describe('the built page', () => {
     }
   });
 
-  it('everything under assets/ has a hash in its name, so that it may be cached for ever; the rest is asked for each time', () => {
+  it('everything under assets/ has a hash in its name, so that it may be cached forever; the rest is revalidated each time', () => {
     for (const file of files().filter((name) => name.startsWith('assets/'))) expect(file).toMatch(/-[\w-]{8,}\.(js|css)$/);
     const headers = text('_headers');
     expect(headers).toMatch(/\/\*\n(?: {2}.*\n)* {2}Cache-Control: no-cache/);

@@ -68,7 +68,7 @@ it('Duration ticks until it has an end, and its clock rests while the page is hi
 });
 
 describe('Button', () => {
-  it('is no submit button unless told, says its state when it is a toggle, and its name when it has no text', () => {
+  it('is not a submit button by default, exposes its state when it is a toggle, and its name when it has no text', () => {
     show(<Button icon="copy" aria-label="Copy" pressed={false} />);
     const button = root.querySelector('button');
     expect([button?.type, button?.getAttribute('aria-pressed'), button?.title]).toEqual(['button', 'false', 'Copy']);

@@ -23,7 +23,7 @@ describe('a command line', () => {
     expect(parseCommand('make \\\n  test')).toEqual({ ok: true, value: ['make', 'test'] });
   });
 
-  test('what can not be meant is refused with the reason', () => {
+  test('ambiguous input is refused with the reason', () => {
     expect(parseCommand("echo 'a")).toEqual({ ok: false, error: 'A single quote is not closed.' });
     expect(parseCommand('echo "a')).toEqual({ ok: false, error: 'A double quote is not closed.' });
     expect(parseCommand('echo \\')).toEqual({ ok: false, error: 'The command ends with a backslash.' });

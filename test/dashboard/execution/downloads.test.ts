@@ -61,7 +61,7 @@ describe('text', () => {
     expect([saved, asked]).toEqual([[], []]);
   });
 
-  test('that turns out to be large is given up and left to the browser', async () => {
+  test('that turns out to be large is aborted and left to the browser', async () => {
     const piece = new Uint8Array(BLOB_BYTES_MAX / 4);
     let given = 0;
     const body = () =>
@@ -78,7 +78,7 @@ describe('text', () => {
     expect(given).toBeLessThan(10);
   });
 
-  test('a refusal is told in the coordinator’s words', async () => {
+  test('a refusal is shown in the coordinator’s words', async () => {
     const { port } = portOf(run(), () => Response.json({ code: 'execution_not_found', detail: 'gone' }, { status: 404 }));
     await expect(downloadText(port, 10)).rejects.toMatchObject({ message: 'gone', status: 404 });
     const { port: other } = portOf(run(), () => new Response('<html>', { status: 502 }));

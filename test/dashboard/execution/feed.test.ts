@@ -75,7 +75,7 @@ describe('opening', () => {
     expect(feed.snapshot).toMatchObject({ older: { state: 'none' }, history: 'complete', expiredBefore: null });
   });
 
-  test('a log whose beginning has expired says where it begins, and numbers no lines from there', async () => {
+  test('a log whose beginning has expired shows where it begins, and numbers no lines from there', async () => {
     const run = new FakeRun(madeExecution(), numbered(50));
     run.earliest = 31;
     const feed = await opened(run);
@@ -94,7 +94,7 @@ describe('opening', () => {
     [problem(404, 'execution_not_found'), 'not_found'],
     [problem(401, 'unauthorized'), 'refused'],
     [problem(0, 'unreachable'), 'failed'],
-  ])('what can not be loaded is told apart: %s', async (error, state) => {
+  ])('load failures are distinguished: %s', async (error, state) => {
     const run = new FakeRun(madeExecution());
     run.getErrors.push(error);
     expect((await opened(run)).snapshot.load.state).toBe(state);
@@ -171,7 +171,7 @@ describe('going to a line', () => {
     expect(await feed.goToLine(4_900)).toBe(true);
   });
 
-  test('below the end: there is no such line', async () => {
+  test('below the end: the line does not exist', async () => {
     const run = new FakeRun(madeExecution(), numbered(100));
     const feed = await opened(run);
     run.replay();
@@ -181,7 +181,7 @@ describe('going to a line', () => {
     expect(await feed.goToLine(101)).toBe(false);
   });
 
-  test('whose beginning has expired: there is no such line any more', async () => {
+  test('whose beginning has expired: the line no longer exists', async () => {
     const run = new FakeRun(madeExecution(), numbered(5_000));
     run.earliest = 3_000;
     const feed = await opened(run);
@@ -242,7 +242,7 @@ describe('[F4] the second source of the status', () => {
     expect(run.gets).toBe(asked);
   });
 
-  test('a quiet wrapper is asked about after two heartbeats, then once a minute, and more often when it is silent', async () => {
+  test('a quiet wrapper is checked after two heartbeats, then once a minute, and more often when it is silent', async () => {
     vi.useFakeTimers();
     const run = new FakeRun(madeExecution(), numbered(20));
     const feed = await opened(run);
@@ -274,7 +274,7 @@ describe('[F4] the second source of the status', () => {
     expect(feed.snapshot.facts?.execution.status).toBe('failed');
   });
 
-  test('a session that is deleted while it is watched leaves its log and says so', async () => {
+  test('a session that is deleted while it is watched keeps its log on the page and is reported', async () => {
     const run = new FakeRun(madeExecution(), numbered(20));
     const feed = await opened(run);
     run.replay();
@@ -316,7 +316,7 @@ describe('a session that is deleted and made again', () => {
     expect(run.streams.map(({ options }) => options.generation)).toEqual(run.streams.map(() => 'rs'));
   });
 
-  test('[STR30] with a ticket of the run alone the first page says which log it is', async () => {
+  test('[STR30] with a ticket of the run alone the first page names the log’s generation', async () => {
     const run = new FakeRun(madeExecution(), numbered(5_000));
     run.ticketOnly = true;
     run.saysGeneration = true;
@@ -361,7 +361,7 @@ describe('a session that is deleted and made again', () => {
 });
 
 describe('reconnecting', () => {
-  test('after a failure the same stream goes on where it stopped', async () => {
+  test('after a failure the same stream resumes where it stopped', async () => {
     const run = new FakeRun(madeExecution(), numbered(20));
     const feed = await opened(run);
     run.replay();
@@ -385,7 +385,7 @@ describe('reconnecting', () => {
     expect(feed.reconnect()).toBe(false);
   });
 
-  test('what expired between the look at the log and the connection is skipped by itself, once', async () => {
+  test('events that expired between the read of the log and the connection are skipped automatically, once', async () => {
     const run = new FakeRun(madeExecution(), numbered(3_000));
     const feed = await opened(run);
     expect(run.stream.options.after).toBe(2_000);

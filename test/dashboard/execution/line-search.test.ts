@@ -57,7 +57,7 @@ const logs = fc
   });
 
 describe('the search for a line', () => {
-  test('[S1] reading on from the answer comes to the line, and nothing is skipped', () => {
+  test('[S1] reading on from the result reaches the line, and no event is skipped', () => {
     fc.assert(
       fc.property(logs, fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 50 }), (log, share, pageEvents) => {
         const numbered = log.filter(({ line }) => line !== null);
@@ -94,7 +94,7 @@ describe('the search for a line', () => {
     expect(find(log, 5, 100, 0)).toEqual({ outcome: { kind: 'unnumbered' }, reads: 1 });
   });
 
-  test('a line whose beginning has expired leads to the beginning of what is kept', () => {
+  test('a line whose beginning has expired leads to the beginning of the stored log', () => {
     const log = Array.from({ length: 50 }, (_, index) => ({ offset: index + 101, line: 900 + index, lines: 1 }));
     expect(find(log, 5, 10, 100).outcome).toEqual({ kind: 'found', after: 100 });
   });

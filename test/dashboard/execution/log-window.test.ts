@@ -124,7 +124,7 @@ const scenario = fc.record({
 });
 
 describe('loading upwards', () => {
-  test('[W1] [W2] [W3] every event that is kept comes once, in order, right before what was loaded', async () => {
+  test('[W1] [W2] [W3] every stored event is handed on once, in order, right before what was loaded', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async ({ gaps, before, after, pageEvents, tail, expiries, failures }) => {
         const offsets: number[] = [];
@@ -178,7 +178,7 @@ describe('loading upwards', () => {
     return { log, loaded, loader, changes };
   };
 
-  test('a page of scrolling asks for one range, and asking again meanwhile for no more', async () => {
+  test('a page of scrolling loads one range, and a second call meanwhile loads no more', async () => {
     const { loader, loaded, changes } = simple(10_000);
     const [first] = await Promise.all([loader.page(), loader.page(), loader.page()]);
     expect(first).toBe('content');
@@ -187,7 +187,7 @@ describe('loading upwards', () => {
     expect(changes).toContain('loading');
   });
 
-  test('[O2] what a person cancels stops, and the page that scrolling asked for still comes', async () => {
+  test('[O2] a cancelled load stops, and the page that scrolling requested still arrives', async () => {
     const { loader, loaded } = simple(100_000, 100);
     const page = loader.page();
     const all = loader.load('all', () => false);
@@ -199,7 +199,7 @@ describe('loading upwards', () => {
     expect(loader.view.goal).toBeNull();
   });
 
-  test('[O2] cancelling everything and wishing again at once begins anew', async () => {
+  test('[O2] a load after cancelling everything starts over', async () => {
     const { loader, loaded } = simple(5_000, 100);
     const first = loader.load('all', () => false);
     loader.cancel();
@@ -208,7 +208,7 @@ describe('loading upwards', () => {
     expect(loaded).toEqual(Array.from({ length: 4_900 }, (_, index) => index + 1));
   });
 
-  test('a failed read is told, keeps what is loaded, and can be tried again', async () => {
+  test('a failed read is reported, keeps what is loaded, and can be retried', async () => {
     const { loader, log, loaded } = simple(3_000);
     log.failures.add(2);
     expect(await loader.load('all', () => false)).toBe('failed');

@@ -61,7 +61,7 @@ describe('failures', () => {
     expect(outcome?.facts).toEqual(['the command exited with code 2', 'code: exit_nonzero']);
   });
 
-  test('a forced end says that the job may have gone on', () => {
+  test('a forced end states that the job may still run', () => {
     expect(outcomeOf(ended('interrupted', { forced: true }))?.meaning).toContain('may still have been running');
     expect(outcomeOf(ended('interrupted', { reason: 'enough' }))).toMatchObject({
       title: 'Interrupted',

@@ -177,7 +177,7 @@ describe('what a person sees', () => {
     expect(text()).toMatch(/fails in (5 m 00 s|4 m 5\d s)/);
   });
 
-  test('disconnected: the grace, and that the job may go on', async () => {
+  test('disconnected: the grace, and that the job may still run', async () => {
     await live(await show(madeExecution({ connected: false, graceUntil: Date.now() + 40_000 })));
     expect(text()).toContain('The wrapper is disconnected');
     expect(text()).toMatch(/fails in (40|39) s/);
@@ -201,7 +201,7 @@ describe('what a person sees', () => {
     expect(text()).toContain('The log begins at offset 3');
   });
 
-  test('one that is not there, one that may not be seen, one that could not be asked for', async () => {
+  test('one that is missing, one that may not be read, one that could not be requested', async () => {
     await show(madeExecution(), (run) => {
       run.getErrors.push(problem(404, 'execution_not_found'));
     });
@@ -254,7 +254,7 @@ describe('what a person sees', () => {
     expect(run.stream.reconnects).toBe(1);
   });
 
-  test('a stream that failed for good is opened anew by the same button, and the run looked at again', async () => {
+  test('a permanently failed stream is reopened by the same button, and the run is read again', async () => {
     const run = await show(madeExecution(), (made) => {
       made.log = [line(1, 'hello\n', 1)];
     });
@@ -267,7 +267,7 @@ describe('what a person sees', () => {
     expect(run.streams[0]?.closed).toBe(true);
   });
 
-  test('the verdict comes while it is watched: the time stops, and it is said once', async () => {
+  test('the verdict arrives while it is watched: the time stops, and it is announced once', async () => {
     const run = await show(madeExecution());
     await live(run);
     run.execution = ended('completed', { exitCode: 0, lastOffset: 5 });
@@ -280,7 +280,7 @@ describe('what a person sees', () => {
 });
 
 describe('interrupting', () => {
-  test('asks first, says so until it is confirmed, and then offers force', async () => {
+  test('confirms first, shows the pending interrupt, and then offers force', async () => {
     const run = await show(madeExecution());
     await live(run);
     press('i');
@@ -301,7 +301,7 @@ describe('interrupting', () => {
     expect(text()).toContain('Interrupted by force');
   });
 
-  test('one that had already ended is no error', async () => {
+  test('one that had already ended is not an error', async () => {
     const run = await show(madeExecution());
     await live(run);
     answers.interrupt = () => ({ accepted: false, settled: false, execution: ended('completed') });
@@ -395,7 +395,7 @@ describe('running again', () => {
     expect(asked[0]?.body).toEqual(['s1', expect.objectContaining({ secretNames: ['DEPLOY'] }), expect.anything()]);
   });
 
-  test('what is wrong is said at its field, and nothing is started', async () => {
+  test('an error is shown at its field, and nothing is started', async () => {
     await live(await show(original));
     await click(button('Rerun'));
     type(field<HTMLTextAreaElement>('rerun-command'), "echo 'a");
@@ -459,7 +459,7 @@ test('[F5] leaving the page closes what it opened', async () => {
 describe('a shared link', () => {
   const linkOf = (expiresAt: number): string => `a.${btoa(JSON.stringify({ sid: 's1', eid: 'e1', exp: expiresAt / 1000 }))}.c`;
 
-  test('[STR33] when it expires the coordinator is asked at once, also while the connection still says that it lives', async () => {
+  test('[STR33] on expiry the coordinator is asked at once, even while the connection still looks live', async () => {
     const expiresAt = Math.ceil(Date.now() / 1000) * 1000;
     const run = await show(
       madeExecution(),
@@ -482,7 +482,7 @@ describe('a shared link', () => {
 });
 
 describe('a session that is made again', () => {
-  test('[STR30] the page says so, offers the new log, and acts on the old run no more', async () => {
+  test('[STR30] the page reports it, offers the new log, and no longer acts on the old run', async () => {
     const run = await show(madeExecution());
     await live(run);
     act(() => run.stream.setState({ status: 'failed', code: 'log_replaced', reason: 'x' }));

@@ -91,7 +91,7 @@ describe('the connection of the wrapper', () => {
     expect(facts.wrapper).toMatchObject({ state: 'connected', graceUntil: null, downMs: 4_200, reconnects: 1 });
   });
 
-  test('[F2] a replayed cut is no news', () => {
+  test('[F2] a replayed cut is not current', () => {
     const opened = createFacts(madeExecution({ epoch: 2 }));
     const replaying = withEvents(opened, [cut]);
     expect(replaying.wrapper.state).toBe('connected');
@@ -103,7 +103,7 @@ describe('the connection of the wrapper', () => {
     expect(withCaughtUp(withEvents(opened, [cut])).wrapper.state).toBe('disconnected');
   });
 
-  test('[F2] a replay without a word about it leaves what the object said', () => {
+  test('[F2] a replay without connection events keeps the object’s state', () => {
     const opened = createFacts(madeExecution({ connected: false, graceUntil: T0 + 50_000 }));
     expect(withCaughtUp(withEvents(opened, [line(3, 'x\n')])).wrapper).toMatchObject({
       state: 'disconnected',
@@ -184,7 +184,7 @@ describe('the timeline', () => {
     expect(titles(facts)).toEqual(['Preparing', 'Wrapper connected', 'Running', 'Job started', 'cleaning up', 'Completed']);
   });
 
-  test('[T1] in whatever pieces the events come, the timeline is the same', () => {
+  test('[T1] however the events are split, the timeline is the same', () => {
     const all = Array.from({ length: 40 }, (_, index) => event(index + 1, 'status', { message: `m${index}` }));
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 40 }), (a, b) => {
@@ -197,7 +197,7 @@ describe('the timeline', () => {
     );
   });
 
-  test('[T2] progress in a row is one entry, and the whole is bounded and says so', () => {
+  test('[T2] consecutive progress is one entry, and the timeline is bounded and reports omissions', () => {
     const many = Array.from({ length: 500 }, (_, index) => event(index + 1, 'progress', { current: index, total: 500 }));
     const facts = withEvents(createFacts(madeExecution()), many);
     expect(facts.timeline.entries.map(({ title }) => title)).toEqual(['Progress: 499 of 500']);

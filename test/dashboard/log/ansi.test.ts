@@ -172,7 +172,7 @@ describe('colours', () => {
       return place === null ? [] : lines.get(place).spans.map(({ text, style }) => [text, style.fg]);
     });
 
-  it('go on from line to line within a stream, and not in the other', () => {
+  it('continue from line to line within a stream, and not in the other', () => {
     const model = new LogModel();
     model.append([
       output(1, `${ESC}[31mred\nstill\n`),
@@ -182,7 +182,7 @@ describe('colours', () => {
     expect(shownOf(model)).toEqual([[['red', 1]], [['still', 1]], [['err', -1]], [['more', 1]], [['plain', -1]]]);
   });
 
-  it('go on across chunks, and are found anew when older lines come', () => {
+  it('continue across chunks, and are recomputed when older lines arrive', () => {
     const model = new LogModel();
     const lines = new ShownLines(model);
     model.append([output(5, 'x\n'.repeat(9000))]);

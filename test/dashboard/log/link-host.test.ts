@@ -13,7 +13,7 @@ const hosts = (raw: string, marks = [] as { start: number; end: number; current:
 
 describe('the host of a link', () => {
   it.each(['https://good.example/a', 'https://good.example', 'good.example/a/b', ' GOOD.example?x', 'http://good.example#x'])(
-    'is not shown beside a text that begins with it: %j',
+    'is not shown next to a text that begins with it: %j',
     (text) => {
       expect(hostToShow('https://good.example/a', text)).toBeNull();
     },

@@ -90,7 +90,7 @@ describe('lines', () => {
     );
   });
 
-  it('keep their ids while older ones come, but for what stood before a line that was only an end', () => {
+  it('keep their ids while older ones arrive, except lines before one that was only an end', () => {
     fc.assert(
       fc.property(log(false), fc.array(fc.nat()), (events, places) => {
         const runs = cut(events, places);
@@ -111,7 +111,7 @@ describe('lines', () => {
     );
   });
 
-  it('tell their first number when the event does not say it, once the start is known', () => {
+  it('get their first number from the start of the log when events have none', () => {
     const model = loaded([output(5, 'five\nsix\n')]);
     expect(model.firstLine).toBeNull();
     model.prepend([output(1, 'one\ntwo\n'), event(2, 'agent', { text: 'hello' })]);
@@ -212,7 +212,7 @@ describe('memory', () => {
     expect(model.place(777_777)?.chunk.line(model.place(777_777)?.index ?? 0)).toBe(line.slice(0, -1));
   });
 
-  it('is bounded for lines that come one by one, and for empty ones', () => {
+  it('is bounded for lines that arrive one by one, and for empty ones', () => {
     const model = new LogModel();
     for (let i = 0; i < 200_000; i++) model.append([output(i, i % 2 ? '\n' : 'x\n')]);
     expect(model.bytes).toBeLessThan(200_000 * 25);

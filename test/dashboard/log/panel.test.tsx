@@ -196,14 +196,14 @@ describe('the panel', () => {
     expect(query.get('show')).toBeNull();
   });
 
-  it('says when the kinds chosen hide everything', async () => {
+  it('reports that the chosen kinds hide everything', async () => {
     model.append([output(1, 'out\n')]);
     query.set('show', 'agent');
     await draw();
     expect(root.textContent).toContain('No line of the kinds chosen');
   });
 
-  it('searches while lines come, says in how much, and goes from match to match', async () => {
+  it('searches while lines arrive, shows how many, and steps from match to match', async () => {
     const onLoadAll = vi.fn();
     model.append([output(1, 'needle one\nhay\nneedle two\n')]);
     await draw({ older: 'available', onLoadAll });
@@ -253,7 +253,7 @@ describe('the panel', () => {
     expect(document.activeElement).toBe(field);
   });
 
-  it('a match that older lines bring is counted and marked, and not gone to before it is asked for', async () => {
+  it('a match in older lines is counted and marked, and not scrolled to before a request', async () => {
     model.append([output(9, 'hay\n')]);
     await draw({ older: 'available' });
     await type('needle');
@@ -270,7 +270,7 @@ describe('the panel', () => {
     await says('1 of 1');
   });
 
-  it('searches for what the address says when the reader goes back, and writes nothing over it', async () => {
+  it('searches for the text in the address when the reader goes back, and does not overwrite it', async () => {
     model.append([output(1, 'first\nsecond\n')]);
     query = new URLSearchParams('q=first');
     await draw();
@@ -290,7 +290,7 @@ describe('the panel', () => {
     expect(field()).toBe('second');
   });
 
-  it('takes Ctrl+F for its search unless something else has the focus', async () => {
+  it('handles Ctrl+F unless something else has the focus', async () => {
     await draw();
     const find = () => {
       const pressed = new KeyboardEvent('keydown', { key: 'f', ctrlKey: true, bubbles: true, cancelable: true });
@@ -327,7 +327,7 @@ describe('the panel', () => {
     expect(rows().map((row) => row.classList.contains('log-selected'))).toEqual([false, true, true, true]);
   });
 
-  it('goes to the line of the address, loading older ones; shows it even if its kind is hidden; says when there is none', async () => {
+  it('scrolls to the line of the address, loading older ones; shows it even if its kind is hidden; reports a missing line', async () => {
     const onGoToLine = vi.fn(async (line: number) => {
       if (line !== 2) return false;
       model.prepend([output(1, 'one\ntwo\n', { line: 1 })]);
@@ -347,7 +347,7 @@ describe('the panel', () => {
     expect(root.textContent).toContain('There is no line 900 in this log.');
   });
 
-  it('asks for older lines while the view is near the first one, and shows that they come', async () => {
+  it('requests older lines while the view is near the first one, and shows that they are loading', async () => {
     const onOlder = vi.fn();
     model.append([output(5, 'x\n')]);
     await draw({ older: 'available', onOlder });
@@ -381,7 +381,7 @@ describe('the panel', () => {
     expect(query.toString()).toBe('');
   });
 
-  it('follows while the run is live; the toggle says so, and the way back is a button with the count', async () => {
+  it('follows while the run is live; the toggle shows it, and a button with the count returns to the end', async () => {
     model.append([output(1, 'a\n')]);
     await draw({ live: true });
     const follow = () => button('Follow')?.getAttribute('aria-pressed');

@@ -324,7 +324,7 @@ describe('the view', () => {
   it.each([
     ['unwrapped', false],
     ['wrapped', true],
-  ])('comes to both ends of a million lines by wheel alone when it begins near them, %s', (_, wrap) => {
+  ])('reaches both ends of a million lines by wheel alone when it begins near them, %s', (_, wrap) => {
     const page = new FakePage(1_000_000, wrap);
     for (let i = 0; i < 30; i++) page.wheel(-300);
     page.rest();

@@ -102,7 +102,7 @@ describe('the scroll space', () => {
     );
   });
 
-  it('takes a wheel or a key for pixels, and a pull at the bar for a share', () => {
+  it('treats a wheel or a key as pixels, and a drag of the bar as a share', () => {
     expect([isLocal(100, 800), isLocal(-800, 800), isLocal(40_000, 800)]).toEqual([true, true, false]);
     // In a low view, too, a fast wheel is no pull; and the least pull at the bar of a log that does not fit the space is.
     expect([isLocal(751, 250), isLocal(-1900, 60), isLocal(SPACE_PX_MAX / 800, 800)]).toEqual([true, true, false]);

@@ -73,7 +73,7 @@ const query = fc.oneof(
 );
 
 describe('search', () => {
-  it('finds what comparing every place finds, while lines come at both ends', async () => {
+  it('finds the same as a naive search, while lines arrive at both ends', async () => {
     await fc.assert(
       fc.asyncProperty(
         log(false),
@@ -126,7 +126,7 @@ describe('search', () => {
     );
   });
 
-  it('stops when it is told to, and goes on where it stopped', async () => {
+  it('stops at its deadline, and continues where it stopped', async () => {
     const model = new LogModel();
     model.append([output(1, 'needle in hay\n'.repeat(20_000))]);
     const search = new Search(model, ALL, { text: 'NEEDLE'.toLowerCase(), regex: false }, null);
@@ -153,7 +153,7 @@ describe('search', () => {
     ]);
   });
 
-  it('stops at more matches than anyone walks through, and says so', async () => {
+  it('stops at the maximum number of matches, and reports it', async () => {
     const model = new LogModel();
     for (let i = 0; i < 40; i++) model.append([output(i, 'a'.repeat(60_000))]);
     const search = new Search(model, ALL, { text: 'a', regex: false }, null);
@@ -175,7 +175,7 @@ describe('search', () => {
     expect([search.state.total, marks.length, marks.at(-1)]).toEqual([5000, 1001, { start: 4999, end: 5000, current: true }]);
   });
 
-  it('gives an expression up that takes too long, and says why', async () => {
+  it('aborts an expression that takes too long, and reports why', async () => {
     const model = new LogModel();
     model.append([output(1, `${'a'.repeat(40)}!\n`)]);
     const ended = { count: 0 };
@@ -185,7 +185,7 @@ describe('search', () => {
     expect(ended.count).toBe(1);
   });
 
-  it('says what is wrong with an expression', () => {
+  it('reports what is wrong with an expression', () => {
     expect(new Search(new LogModel(), ALL, { text: '(', regex: true }, new RegexPort(worker(0))).state.error).toMatch(
       /unterminated group/i,
     );
