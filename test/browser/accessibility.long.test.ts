@@ -1,7 +1,9 @@
 /**
- * Goal: the dashboard can be used by whoever comes: with the keyboard alone, on a phone, with a screen reader, in the dark.
- * Method: axe-core with all of its rules in each state, in both colour schemes and both widths; one visit from the sign-in to an interrupt without a pointer;
- * and measuring what must not be wider than a phone, or smaller than a finger.
+ * Goal: everyone can use the dashboard: with the keyboard alone, on a phone, with a screen reader,
+ * in the dark.
+ * Method: axe-core with all of its rules in each state, in both colour schemes and both widths; one
+ * visit from the sign-in to an interrupt without a pointer; and measuring what must not be wider
+ * than a phone, or smaller than a finger.
  */
 
 import type { Page } from 'playwright-core';

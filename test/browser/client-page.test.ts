@@ -1,6 +1,7 @@
 /**
- * Goal: in a real browser a stream follows its page (no attempt while hidden, one connection on the return), and the hook opens one stream.
- * Method: Chromium against a coordinator that the test steers and that counts connections. A headless page is never hidden by itself, so its
+ * Goal: in a real browser a stream follows its page (no attempt while hidden, one connection on the
+ * return), and the hook opens one stream. Method: Chromium against a coordinator that the test
+ * steers and that counts connections. A headless page is never hidden by itself, so its
  * `visibilityState` is set; the events are the browser's own.
  */
 

@@ -1,5 +1,6 @@
 /**
- * Goal: the checks that every other file here relies on do bite. Method: a page that does each forbidden thing, and a page with mistakes that axe-core knows.
+ * Goal: the checks that every other file here relies on do bite. Method: a page that does each
+ * forbidden thing, and a page with mistakes that axe-core knows.
  */
 
 import type { Page } from 'playwright-core';

@@ -1,6 +1,8 @@
 /**
- * Goal: what a job prints is text, whatever it prints. Method: a job that prints scripts, links, cursor movements, broken escapes, lone surrogates and a line
- * of one mebibyte; then the page is looked at: nothing ran, no link leads anywhere but to the web, every line is there, and the page still works.
+ * Goal: what a job prints is text, whatever it prints. Method: a job that prints scripts, links,
+ * cursor movements, broken escapes, lone surrogates and a line of one mebibyte; then the page is
+ * looked at: nothing ran, no link leads anywhere but to the web, every line is there, and the page
+ * still works.
  */
 
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -21,7 +23,10 @@ beforeAll(async () => {
 afterAll(() => stage?.close());
 afterEach(() => stage.checkPages());
 
-/** What the page must never have: something that ran, an element that the output made, a link that is no web address. */
+/**
+ * What the page must never have: something that ran, an element that the output made, a link that
+ * is no web address.
+ */
 async function harm(dashboard: Dashboard): Promise<string[]> {
   return dashboard.page.evaluate(() => {
     const found: string[] = [];

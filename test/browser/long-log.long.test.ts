@@ -1,7 +1,9 @@
 /**
- * Goal: a log of 200,000 lines opens at its end, scrolls and is searched without waiting, in little memory.
- * Method: a job prints them at once; the page is timed. The times are printed for a person to judge, since machines differ; what is asserted is what was
- * found and shown. Limits, where there are any, are an order of magnitude above what a laptop takes.
+ * Goal: a log of 200,000 lines opens at its end, scrolls and is searched without waiting, in little
+ * memory.
+ * Method: a job prints them at once; the page is timed. The times are printed for a person to
+ * judge, since machines differ; what is asserted is what was found and shown. Limits, where there
+ * are any, are an order of magnitude above what a laptop takes.
  */
 
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
@@ -85,7 +87,8 @@ it('200,000 lines: opened at the end, scrolled to the top and back, searched', a
   await page.mouse.move((box?.x ?? 0) + 400, (box?.y ?? 0) + 200);
   await times.of('100 turns of the wheel', async () => {
     for (let turn = 0; turn < 100; turn += 1) await page.mouse.wheel(0, 2000);
-    // The last turn, too, or it would go on from the line that is gone to below: 10,000 rows, of which every 101st has no number.
+    // The last turn, too, or it would go on from the line that is gone to below: 10,000 rows, of
+    // which every 101st has no number.
     await until(async () => ((await dashboard.inView())[0]?.number ?? 0) > 9850, 'it has scrolled');
   });
   for (const { number, text } of await dashboard.inView()) {
@@ -100,7 +103,8 @@ it('200,000 lines: opened at the end, scrolled to the top and back, searched', a
 
   const heap = await heapBytes(page);
   console.log(`${times.text()}\n  heap: ${mebibytes(heapAtTail)} at the tail, ${mebibytes(heap)} with all ${LINES} lines`);
-  // Twice the text that there is (12.9 MB, of two bytes a character at worst), and room for the page itself.
+  // Twice the text that there is (12.9 MB, of two bytes a character at worst), and room for the
+  // page itself.
   expect(heap).toBeLessThan(150 * 2 ** 20);
   expect(times.longest).toBeLessThan(30_000);
 });

@@ -1,7 +1,9 @@
 /**
- * Goal: a network that goes away without a word, so that no socket closes and no event tells of it, and comes back so too, costs its reader half a minute.
- * Method: the dashboard in Chromium; the proxy swallows what its connections carry and lets none be made, then lets new ones through while those from before
- * stay dead, as behind a NAT or a mobile cell that forgot them. The browser is told nothing, and offers its dead connections for every call.
+ * Goal: a network that fails silently, so that no socket closes and no event reports it, and
+ * returns the same way, costs its reader half a minute. Method: the dashboard in Chromium; the
+ * proxy swallows what its connections carry and refuses new ones, then lets new ones through while
+ * the old ones stay dead, as behind a NAT or a mobile cell that forgot them. The browser gets no
+ * signal, and offers its dead connections for every call.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +24,10 @@ afterAll(() => stage?.close());
 afterEach(() => stage.checkPages());
 
 const AWAY_MS = 5_000;
-/** From the network's return: at worst a ping is just answered when it goes (23 s), and every connection that the browser kept is tried first (6 s). */
+/**
+ * From the network's return: at worst a ping is just answered when it goes (23 s), and every
+ * connection that the browser kept is tried first (6 s).
+ */
 const BACK_WITHIN_MS = 30_000;
 
 it('a network that was silent for a moment and forgot every connection is made up for within half a minute, without a line lost', async () => {
@@ -34,7 +39,7 @@ it('a network that was silent for a moment and forgot every connection is made u
   const call = () => dashboard.page.evaluate(() => fetch('/healthz').then((answer) => answer.text()));
   await Promise.all([call(), call(), call(), call()]);
 
-  // The stream's connection, and idle ones beside it.
+  // The stream's connection, and idle ones.
   expect(stage.viewers.halfOpen()).toBeGreaterThanOrEqual(3);
   stage.viewers.stall();
   await sleep(AWAY_MS);

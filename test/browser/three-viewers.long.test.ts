@@ -1,8 +1,10 @@
 /**
- * Goal: whoever reads a run in a browser sees the same events, once, in order, and its end, whatever is cut meanwhile. Three readers side by side: the client
- * over WebSocket, the browser's own EventSource, and @durable-streams/client.
- * Method: a page of another origin than the coordinator's, a run of several thousand events, and five faults while it prints: the proxy resets all
- * connections, or refuses new ones for a while too, or the coordinator dies and comes back. What each reader kept is compared with the log.
+ * Goal: every reader of a run in a browser sees the same events, once, in order, and its end,
+ * whatever is cut meanwhile. Three readers at once: the client over WebSocket, the browser's own
+ * EventSource, and @durable-streams/client.
+ * Method: a page of another origin than the coordinator's, a run of several thousand events, and
+ * five faults while it prints: the proxy resets all connections, or refuses new ones for a while
+ * too, or the coordinator dies and comes back. What each reader kept is compared with the log.
  */
 
 import type { Page } from 'playwright-core';

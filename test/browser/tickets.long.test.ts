@@ -1,6 +1,7 @@
 /**
- * Goal: a link shows its run to whoever has it, for as long as it is valid and no more; a page with a key never notices that its tickets expire.
- * Method: links with tickets of some seconds, and connections cut after that.
+ * Goal: a link shows its run to anyone who has it, only while it is valid; a page with a key never
+ * notices that its tickets expire. Method: links with tickets of some seconds, and connections cut
+ * after that.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,7 @@
 /**
- * Goal: a link shows its run to whoever has it, for as long as it is valid and no more; a page with a key never notices that its tickets expire.
- * Method: links with tickets of some seconds, and connections cut after that.
+ * Goal: a link shows its run to anyone who has it, only while it is valid; a page with a key never
+ * notices that its tickets expire. Method: links with tickets of some seconds, and connections cut
+ * after that.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,7 +57,7 @@ it('a link that expired before it was opened reports that and the next step', as
   dashboard.watch.allow(REFUSED_NOISE);
   await dashboard.page.getByRole('status').getByText('This link has expired').waitFor();
   await dashboard.page.getByText('Ask the person who shared it for a new one, or sign in with an API key.').waitFor();
-  // Who has a key goes on right here.
+  // A reader with a key continues here.
   await dashboard.page.getByLabel('API key', { exact: true }).fill(stage.apiKey);
   await dashboard.button('Sign in').click();
   await dashboard.connection('Live');

@@ -1,8 +1,9 @@
 /**
- * Goal: whoever looks at a run sees each line once, in order, as it is printed, and its end, whatever happens to the page, its tab, its network or the
- * coordinator meanwhile.
- * Method: the dashboard in Chromium against a real stack; each run is looked at while it prints. At the end the page is scrolled through from its
- * first line to its last, and what it showed is compared with the coordinator's log.
+ * Goal: a reader of a run sees each line once, in order, as it is printed, and its end, whatever
+ * happens to the page, its tab, its network or the coordinator meanwhile.
+ * Method: the dashboard in Chromium against a real stack; each run is looked at while it prints. At
+ * the end the page is scrolled through from its first line to its last, and what it showed is
+ * compared with the coordinator's log.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -76,7 +77,7 @@ it('two tabs show the same run, and closing one changes nothing for the other', 
 
 it('a hidden tab spends no attempts, and is up to date as soon as it is looked at', async () => {
   const job = await start('hidden');
-  // A headless tab is never really hidden: the page is told so, in the way in which a browser tells it.
+  // A headless tab is never really hidden: the page gets the same signal as from a real browser.
   const dashboard = await Dashboard.signedIn(stage, job.path);
   dashboard.watch.allow(NETWORK_NOISE);
   const { page } = dashboard;
@@ -88,7 +89,7 @@ it('a hidden tab spends no attempts, and is up to date as soon as it is looked a
     }, state);
   const before = await dashboard.reaches(40);
   await setVisibility('hidden');
-  // A sound connection goes on.
+  // A healthy connection continues.
   await dashboard.reaches(before + 20);
   await dashboard.connection('Live');
   stage.viewers.cut();

@@ -1,8 +1,9 @@
 /**
- * Goal: whoever looks at a run sees each line once, in order, as it is printed, and its end, whatever happens to the page, its tab, its network or the
- * coordinator meanwhile.
- * Method: the dashboard in Chromium against a real stack; each run is looked at while it prints. At the end the page is scrolled through from its
- * first line to its last, and what it showed is compared with the coordinator's log.
+ * Goal: a reader of a run sees each line once, in order, as it is printed, and its end, whatever
+ * happens to the page, its tab, its network or the coordinator meanwhile.
+ * Method: the dashboard in Chromium against a real stack; each run is looked at while it prints. At
+ * the end the page is scrolled through from its first line to its last, and what it showed is
+ * compared with the coordinator's log.
  */
 
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Goal: the shims in packages/holdfast/bin/ say what to do when nothing is built, and start the bundle when there is one. Method: copies beside a stub. */
+/**
+ * Goal: the shims in packages/holdfast/bin/ say what to do when nothing is built, and start the
+ * bundle when there is one. Method: copies beside a stub.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Goal: an address reaches the platform's opener as one argument, read by no shell. Method: a table, and a program of that name that writes down what it got. */
+/**
+ * Goal: an address reaches the platform's opener as one argument, read by no shell. Method: a
+ * table, and a program of that name that writes down what it got.
+ */
 
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,8 @@
 /**
- * Goal: the command line as scripts and people meet it: what is on stdout, what on stderr, and the exit code.
- * Method: the program in this process with streams in place of a terminal, against a coordinator that a test steers. Signals, pipes and the
- * real exit are in process.test.ts.
+ * Goal: the command line as scripts and people meet it: what is on stdout, what on stderr, and the
+ * exit code.
+ * Method: the program in this process with streams in place of a terminal, against a coordinator
+ * that a test steers. Signals, pipes and the real exit are in process.test.ts.
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';

@@ -46,7 +46,9 @@ const optionsOf = (help: string): string[] =>
         .split(', ') ?? [],
   );
 
-/** The page cut at its headings: the text of a command's section, or of the one before the commands. */
+/**
+ * The page cut at its headings: the text of a command's section, or of the one before the commands.
+ */
 const sections = page.split(/^## /m).slice(1);
 const sectionOf = (command: string): string => sections.find((text) => new RegExp(`^\`holdfast ${command}\\b`).test(text)) ?? '';
 const common = sections.find((text) => text.startsWith('Flags of every command')) ?? '';

@@ -1,6 +1,7 @@
 /**
  * Goal: `open` gives the right address and opens nothing unasked; `delete` deletes nothing unasked.
- * Method: the program in this process against a coordinator that a test steers, with a browser that only notes what it is given.
+ * Method: the program in this process against a coordinator that a test steers, with a browser that
+ * only notes what it is given.
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';

@@ -1,4 +1,7 @@
-/** Goal: the plain functions under the command line: references, durations, exit codes, lines. Method: tables. */
+/**
+ * Goal: the plain functions under the command line: references, durations, exit codes, lines.
+ * Method: tables.
+ */
 
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';

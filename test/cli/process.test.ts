@@ -1,6 +1,7 @@
 /**
- * Goal: what only a real process shows: exit codes, pipes that are full or broken, signals, and that nothing is cut off at the exit.
- * Method: cli/main.ts as a child process against a coordinator in this one.
+ * Goal: what only a real process shows: exit codes, pipes that are full or broken, signals, and
+ * that nothing is cut off at the exit. Method: cli/main.ts as a child process against a coordinator
+ * in this one.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

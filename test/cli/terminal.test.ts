@@ -1,6 +1,7 @@
 /**
- * Goal: what a terminal shows beside the job's own output: one line that is written over, and no control characters of others; and that following ends.
- * Method: the program in this process with streams in place of a terminal, against a coordinator that a test steers.
+ * Goal: what a terminal shows in addition to the job's own output: one line that is rewritten, and
+ * no untrusted control characters; and that following ends. Method: the program in this process
+ * with streams in place of a terminal, against a coordinator that a test controls.
  */
 
 import type { Socket } from 'node:net';

@@ -1,6 +1,7 @@
 /**
- * Inputs for the property tests: what honest peers send, the same damaged, and what no honest peer would send.
- * `FC_SEED` and `FC_RUNS` in the environment repeat or lengthen a run; fast-check prints the seed of a failure.
+ * Inputs for the property tests: what honest peers send, the same damaged, and what no honest peer
+ * would send. `FC_SEED` and `FC_RUNS` in the environment repeat or lengthen a run; fast-check
+ * prints the seed of a failure.
  */
 
 import fc from 'fast-check';
@@ -14,7 +15,10 @@ fc.configureGlobal({ numRuns: RUNS, ...(process.env.FC_SEED ? { seed: Number(pro
 /** Any UTF-16 text, lone surrogates among it. */
 export const anyText = fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((unit) => String.fromCharCode(unit)) });
 
-/** Text that is hard on line splitting and on JSON: line ends of every kind, quotes, astral characters, escapes. */
+/**
+ * Text that is hard on line splitting and on JSON: line ends of every kind, quotes, astral
+ * characters, escapes.
+ */
 export const trickyText = fc.string({
   unit: fc.oneof(
     fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
@@ -22,7 +26,10 @@ export const trickyText = fc.string({
   ),
 });
 
-/** JSON values as JSON.parse gives them, `__proto__` and `constructor` keys among them. Without −0, which JSON text does not keep. */
+/**
+ * JSON values as JSON.parse gives them, `__proto__` and `constructor` keys among them. Without −0,
+ * which JSON text does not keep.
+ */
 export const jsonValue = fc
   .oneof(
     { depthSize: 'small' },
@@ -137,7 +144,10 @@ export const coordinatorFrame = fc.oneof(
   command.map((one) => ({ type: 'command' as const, ...one })),
 );
 
-/** Valid text, damaged: characters changed, cut out, doubled, put in; cut short; fields of the header replaced. */
+/**
+ * Valid text, damaged: characters changed, cut out, doubled, put in; cut short; fields of the
+ * header replaced.
+ */
 export const damaged = (valid: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc
     .tuple(
@@ -191,6 +201,9 @@ export const HOSTILE_VALUES: readonly unknown[] = [
   { length: 1 },
 ];
 
-/** `{"a":{"a":…}}` or `[[…]]` that many levels deep, as text, since JSON.stringify could not write it. */
+/**
+ * `{"a":{"a":…}}` or `[[…]]` that many levels deep, as text, since JSON.stringify could not write
+ * it.
+ */
 export const nested = (levels: number, kind: 'object' | 'array' = 'array'): string =>
   kind === 'array' ? '['.repeat(levels) + ']'.repeat(levels) : `${'{"a":'.repeat(levels - 1)}{}${'}'.repeat(levels - 1)}`;

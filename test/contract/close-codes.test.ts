@@ -1,6 +1,7 @@
 /**
- * Goal: one table says what a peer does after each close code and each HTTP status, and it is complete.
- * Method: the table of written out again here, then every other code, then the two functions that only shape what is sent.
+ * Goal: one table says what a peer does after each close code and each HTTP status, and it is
+ * complete. Method: the table of written out again here, then every other code, then the two
+ * functions that only shape what is sent.
  */
 
 import fc from 'fast-check';

@@ -1,6 +1,7 @@
 /**
  * Goal: a connection that fails is explained by its cause and the next step, in one line.
- * Method: real failures of this machine's Node where they can be made here (ports, TLS), and the errors as Node makes them where they cannot (DNS, routes, dates).
+ * Method: real failures of this machine's Node where they can be made here (ports, TLS), and the
+ * errors as Node makes them where they cannot (DNS, routes, dates).
  */
 
 import { readFileSync } from 'node:fs';

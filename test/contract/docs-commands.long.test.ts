@@ -1,7 +1,10 @@
 /**
- * Goal: what README.md, CONTRIBUTING.md and docs/ tell a reader to type, to open and to set is there.
- * Method: every command of every shell block is taken apart and held against the program that it calls: scripts of package.json, the programs' own parsers and
- * help, wrangler's help, the routes and schemas of the API. Links, anchors, paths and variables are looked up. What needs an account is not run.
+ * Goal: what README.md, CONTRIBUTING.md and docs/ tell a reader to type, to open and to set is
+ * there.
+ * Method: every command of every shell block is taken apart and held against the program that it
+ * calls: scripts of package.json, the programs' own parsers and help, wrangler's help, the routes
+ * and schemas of the API. Links, anchors, paths and variables are looked up. What needs an account
+ * is not run.
  */
 
 import { spawn } from 'node:child_process';
@@ -51,7 +54,7 @@ const WRAPPER = ['holdfast-wrapper', 'holdfast-wrapper.mjs'];
 /** What `npm install` may name: the packages of this repository, or their tarballs. */
 const PACKAGE_NAMES = ['holdfast', '@holdfast/client'];
 const TARBALLS = PACKAGE_NAMES.map((name) => `./${name.replace('@', '').replace('/', '-')}-${holdfast.version}.tgz`);
-/** Programs of a reader's machine. What is not here, and none of ours, is a mistake of the page. */
+/** Programs of a reader's machine. Any other program that is not ours is a mistake of the page. */
 const COMMON = [
   'git',
   'cd',
@@ -157,7 +160,10 @@ async function helpOf(...args: string[]): Promise<string> {
 
 describe('wrangler', () => {
   const calls = of('npx');
-  /** Subcommands are words in front of the first flag; what is no subcommand is an argument, and wrangler's help says so by the usage line. */
+  /**
+   * Subcommands are words in front of the first flag; what is no subcommand is an argument, and
+   * wrangler's help says so by the usage line.
+   */
   const namesOf = (words: readonly string[]): string[] => {
     const flag = words.findIndex((word) => word.startsWith('-'));
     return words.slice(2, flag === -1 ? undefined : flag);
@@ -174,7 +180,8 @@ describe('wrangler', () => {
     const key = command.join(' ');
     const known = helps.get(key);
     if (known) return known;
-    // One after the other: each is a whole program that starts. What was said once by this version is kept.
+    // One after the other: each is a whole program that starts. What was said once by this version
+    // is kept.
     const file = join(KEPT, `${command.join('-')}.txt`);
     const asked = queue.then(async () => {
       if (existsSync(file)) return readFileSync(file, 'utf8');

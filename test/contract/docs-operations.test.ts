@@ -1,6 +1,7 @@
 /**
- * Goal: docs/operations.md has every code that can be met and every line and column there is, and no other.
- * Method: its tables are compared with the lists of the code, both ways; codes that are in no list are looked for in the source.
+ * Goal: docs/operations.md has every code that can be met and every line and column there is, and
+ * no other. Method: its tables are compared with the lists of the code, both ways; codes that are
+ * in no list are looked for in the source.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -63,7 +64,8 @@ describe('codes', () => {
   const why = section('A run failed: why?');
 
   test('every failure code that the Worker writes, and no other', () => {
-    // `fail(record, 'code', …)`, however it is broken into lines; what is not a literal there is the code of whoever calls the API.
+    // `fail(record, 'code', …)`, however it is broken into lines; an argument that is not a literal
+    // is the code of an API caller.
     const written = found(worker, /\bfail\(\s*\w+,\s*'([a-z_]+)'/g);
     expect(written.length).toBeGreaterThan(5);
     expect(new Set(found(worker, /(?<!function )\bfail\(\s*\w+,\s*([^'\s][^,]*),/g))).toEqual(new Set(['code']));

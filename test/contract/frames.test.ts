@@ -1,9 +1,10 @@
 /**
- * Goal: the ingest parsers are strict and total. Any input gives a frame or a tagged refusal, never an exception; what is accepted is
- * what was sent, and its text is kept byte for byte.
+ * Goal: the ingest parsers are strict and total. Any input gives a frame or a tagged refusal, never
+ * an exception; what is accepted is what was sent, and its text is kept byte for byte.
  *
- * Method: properties over arbitrary bytes and text, over valid frames and over damaged ones; then named cases for what chance rarely
- * finds (depth, `__proto__`, lone surrogates, huge numbers), one field at a time.
+ * Method: properties over arbitrary bytes and text, over valid frames and over damaged ones; then
+ * named cases for what chance rarely finds (depth, `__proto__`, lone surrogates, huge numbers), one
+ * field at a time.
  */
 
 import fc from 'fast-check';

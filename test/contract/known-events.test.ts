@@ -1,6 +1,7 @@
 /**
- * Goal: a reader who narrows an event by its type can trust its data, and loses nothing that it does not know.
- * Method: one event of each type as the product writes it, each field spoilt in turn, and values of any kind.
+ * Goal: a reader who narrows an event by its type can trust its data, and loses nothing that it
+ * does not know. Method: one event of each type as the product writes it, each field spoilt in
+ * turn, and values of any kind.
  */
 
 import fc from 'fast-check';

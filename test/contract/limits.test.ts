@@ -1,6 +1,7 @@
 /**
  * Goal: each bound holds at its edge and not one past it, counted in the unit its name says.
- * Method: the largest input that fits, then the same with one more; multi-byte characters wherever bytes are counted.
+ * Method: the largest input that fits, then the same with one more; multi-byte characters wherever
+ * bytes are counted.
  */
 
 import fc from 'fast-check';

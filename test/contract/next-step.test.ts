@@ -1,6 +1,7 @@
 /**
- * Goal: one table says whose word counts, and what a peer does next, for every HTTP answer and every close.
- * Method: every problem code of ours with its true document, then each way in which a document can fail to be ours.
+ * Goal: one table decides whose answer counts, and what a peer does next, for every HTTP answer and
+ * every close. Method: every problem code of ours with its true document, then each way in which a
+ * document can fail to be ours.
  */
 
 import fc from 'fast-check';

@@ -1,6 +1,7 @@
 /**
- * Goal: the parser's short cut for plain output lines takes what the full check takes, and refuses what it refuses. Method: lines that are nearly plain, each judged
- * by the parser and by JSON.parse and checkFact, which know no short cut.
+ * Goal: the parser's short cut for plain output lines takes what the full check takes, and refuses
+ * what it refuses. Method: lines that are nearly plain, each judged by the parser and by JSON.parse
+ * and checkFact, which know no short cut.
  */
 
 import fc from 'fast-check';
@@ -45,7 +46,10 @@ const plainLines = fc
       `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${JSON.stringify(text)}${partial}${line}}}`,
   );
 
-/** What a character may become, or what may stand before it: everything that means something in such a line. */
+/**
+ * What a character may become, or what may stand before it: everything that means something in such
+ * a line.
+ */
 const spoilers = fc.constantFrom(
   '"',
   '\\',

@@ -1,4 +1,7 @@
-/** Goal: the documented times of an execution are pinned, their bounds hold at the edge, and no policy calls a healthy wrapper dead. */
+/**
+ * Goal: the documented times of an execution are pinned, their bounds hold at the edge, and no
+ * policy calls a healthy wrapper dead.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

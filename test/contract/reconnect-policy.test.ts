@@ -1,8 +1,10 @@
 /**
- * Goal: the reconnect policy has the names and semantics that other programs rely on, and what was added on top holds: a spread that
- * also applies at the cap, a budget, Retry-After as a lower bound, and delays of which several fit into the grace.
+ * Goal: the reconnect policy has the names and semantics that other programs rely on, and what was
+ * added on top holds: a spread that also applies at the cap, a budget, Retry-After as a lower
+ * bound, and delays of which several fit into the grace.
  *
- * Method: one test per line of S1; for our own delays the extremes of `random`, since every other value lies between them.
+ * Method: one test per line of S1; for our own delays the extremes of `random`, since every other
+ * value lies between them.
  */
 
 import fc from 'fast-check';
@@ -375,7 +377,10 @@ describe('delayWithinBudget', () => {
 });
 
 describe('[SPL8] the delays are derived from the grace', () => {
-  /** When each attempt begins, counted from the cut, if every attempt but the last fails after `attemptMs` and chance is always against us. */
+  /**
+   * When each attempt begins, counted from the cut, if every attempt but the last fails after
+   * `attemptMs` and chance is always against us.
+   */
   const attemptTimes = (disconnectGraceMs: number, attemptMs: number): number[] => {
     const options = { baseMs: WRAPPER_RECONNECT.baseMs, capMs: wrapperReconnectCapMs(disconnectGraceMs), random: ALMOST_ONE };
     const times: number[] = [];

@@ -1,6 +1,7 @@
 /**
- * Goal: a stored batch becomes a stream frame by text alone, and reads back as what JSON.parse of its lines gives; both stream parsers are
- * total, and hand on nothing that a reader would trip over.
+ * Goal: a stored batch becomes a stream frame by text alone, and reads back as what JSON.parse of
+ * its lines gives; both stream parsers are total, and hand on nothing that a reader would trip
+ * over.
  */
 
 import fc from 'fast-check';

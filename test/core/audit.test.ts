@@ -1,6 +1,7 @@
 /**
- * The step of `npm run verify` that looks at the dependencies. Method: the verdict from answers as npm 11 gave them (shortened); then the real npm and the
- * real script against a registry that the test plays: one that knows of something, one that has no such service, one that never answers.
+ * The step of `npm run verify` that looks at the dependencies. Method: the verdict from answers as
+ * npm 11 gave them (shortened); then the real npm and the real script against a registry that the
+ * test plays: one that knows of something, one that has no such service, one that never answers.
  */
 
 import { spawn } from 'node:child_process';

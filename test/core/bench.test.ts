@@ -1,4 +1,7 @@
-/** Goal: the arithmetic of the benchmarks is right, and what they compare with runs under the same terms. The times themselves gate nothing. */
+/**
+ * Goal: the arithmetic of the benchmarks is right, and what they compare with runs under the same
+ * terms. The times themselves gate nothing.
+ */
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Goal: the receiver that docs/callbacks.md shows can be copied. Method: it is, and is sent good requests and forged ones. */
+/**
+ * Goal: the receiver that docs/callbacks.md shows can be copied. Method: it is, and is sent good
+ * requests and forged ones.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

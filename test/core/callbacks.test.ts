@@ -1,6 +1,7 @@
 /**
- * Callbacks, as far as they are decisions: where one may go, what it says and how it is signed, and what follows an attempt. Method: tables and properties; a
- * signature is checked by the library that receivers use.
+ * Callbacks, as far as they are decisions: where one may go, what it says and how it is signed, and
+ * what follows an attempt. Method: tables and properties; a signature is checked by the library
+ * that receivers use.
  */
 
 import { readFileSync } from 'node:fs';
@@ -61,10 +62,12 @@ describe('[CB8] addresses', () => {
     ...['169.254.0.1', '169.254.169.254', '0xa9fea9fe', '100.64.0.1', '100.127.255.255', '100.100.100.200'],
     ...['192.0.0.1', '192.0.2.1', '192.88.99.1', '198.18.0.1', '198.19.255.255', '198.51.100.1', '203.0.113.1'],
     ...['224.0.0.1', '239.255.255.255', '240.0.0.1', '255.255.255.255'],
-    // IPv6: loopback, unspecified, link-local, unique local, multicast, documentation, what is not assigned.
+    // IPv6: loopback, unspecified, link-local, unique local, multicast, documentation, what is not
+    // assigned.
     ...['[::1]', '[::]', '[0:0:0:0:0:0:0:1]', '[fe80::1]', '[febf::1]', '[fec0::1]', '[fc00::1]', '[fd12:3456::1]', '[ff02::1]'],
     ...['[2001:db8::1]', '[3fff::1]', '[100::1]', '[4000::1]', '[5f00::1]'],
-    // An IPv4 address in other clothes: mapped, compatible, translated, NAT64, 6to4, Teredo, ORCHID.
+    // An IPv4 address in other clothes: mapped, compatible, translated, NAT64, 6to4, Teredo,
+    // ORCHID.
     ...[
       '[::ffff:127.0.0.1]',
       '[::ffff:7f00:1]',
@@ -183,7 +186,10 @@ describe('[CB8] addresses', () => {
   );
 
   const octet = fc.nat(255);
-  /** Address blocks from IANA's registries, as numbers: written down apart from the code's own way of saying the same. */
+  /**
+   * Address blocks from IANA's registries, as numbers: written down apart from the code's own way
+   * of saying the same.
+   */
   const BLOCKS: [base: string, bits: number][] = [
     ...([
       '0.0.0.0/8',

@@ -1,6 +1,8 @@
 /**
- * Goal: a deployment with containers is the deployment without, and the containers; and the image is what the coordinator starts.
- * Method: the files are compared as text; there is no container engine here. What the image's entrypoint does is tested with processes (runner/drain, e2e).
+ * Goal: a deployment with containers is the deployment without, and the containers; and the image
+ * is what the coordinator starts.
+ * Method: the files are compared as text; there is no container engine here. What the image's
+ * entrypoint does is tested with processes (runner/drain, e2e).
  */
 
 import { readFileSync } from 'node:fs';
@@ -59,7 +61,8 @@ describe('every configuration of this Worker', () => {
   });
 
   it.each(FILES)('%s sends its requests through the front of its own zone, Access and WAF included', (name) => {
-    // Without the flag the platform gives such a request to the origin behind them. No date implies it.
+    // Without the flag the platform gives such a request to the origin behind them. No date implies
+    // it.
     expect(termsOf(name)[1]).toContain('"global_fetch_strictly_public"');
   });
 });

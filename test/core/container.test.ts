@@ -1,6 +1,6 @@
 /**
- * Goal: what becomes of a session's container and of what was launched in it, decided in pure functions (CT1–CT5).
- * Method: the record and the clock are plain values.
+ * Goal: what becomes of a session's container and of what was launched in it, decided in pure
+ * functions (CT1–CT5). Method: the record and the clock are plain values.
  */
 
 import { describe, expect, it, test } from 'vitest';

@@ -1,4 +1,7 @@
-/** Goal: what holds keys is closed to other users of the machine, also when it was there before with another mode. */
+/**
+ * Goal: what holds keys is closed to other users of the machine, also when it was there before with
+ * another mode.
+ */
 
 import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

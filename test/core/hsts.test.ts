@@ -1,4 +1,7 @@
-/** Goal: browsers keep to https on a host of one's own, and on no other. Method: addresses, and one answer of the API in test/workers/ticket-until.test.ts. */
+/**
+ * Goal: browsers keep to https on a host of one's own, and on no other. Method: addresses, and one
+ * answer of the API in test/workers/ticket-until.test.ts.
+ */
 
 import { expect, it } from 'vitest';
 import { HSTS, hstsFor } from '../../src/http/hsts.ts';

@@ -1,6 +1,6 @@
 /**
- * Goal: JSON text is cut where a parser would cut it, and nothing in it changes. Method: any value, written in any layout, is cut, and the parts are compared
- * with what a parser makes of the whole.
+ * Goal: JSON text is cut where a parser would cut it, and nothing in it changes. Method: any value,
+ * written in any layout, is cut, and the parts are compared with what a parser makes of the whole.
  */
 
 import fc from 'fast-check';

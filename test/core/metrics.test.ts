@@ -1,4 +1,7 @@
-/** Goal: what a data point says, column by column. Method: records as the lifecycle leaves them, made up here. */
+/**
+ * Goal: what a data point says, column by column. Method: records as the lifecycle leaves them,
+ * made up here.
+ */
 
 import { describe, expect, test } from 'vitest';
 import { POLICY_DEFAULTS } from '../../protocol/index.ts';

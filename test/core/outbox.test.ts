@@ -1,4 +1,7 @@
-/** What is told to others, when, and what is taken: the decisions of core/outbox.ts and core/directory.ts, without anything around them. */
+/**
+ * What is sent to others, when, and what is accepted: the decisions of core/outbox.ts and
+ * core/directory.ts, without anything around them.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

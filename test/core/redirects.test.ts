@@ -1,7 +1,10 @@
 /**
- * Goal: what carries a credential, a job's variables or its stdin goes to the address that was configured and nowhere else: no redirect is followed.
- * Method: two real HTTP servers on two ports, which are two origins. The first answers with a redirect to the second; the second must never be asked.
- * Callbacks are in workers/callback-delivery.test.ts and, against a real receiver, in e2e/callbacks.long.test.ts; a wrapper's POST is in wrapper/post-transport.long.test.ts.
+ * Goal: what carries a credential, a job's variables or its stdin goes to the address that was
+ * configured and nowhere else: no redirect is followed.
+ * Method: two real HTTP servers on two ports, which are two origins. The first answers with a
+ * redirect to the second; the second must never be asked.
+ * Callbacks are in workers/callback-delivery.test.ts and, against a real receiver, in
+ * e2e/callbacks.long.test.ts; a wrapper's POST is in wrapper/post-transport.long.test.ts.
  */
 
 import { once } from 'node:events';
@@ -182,7 +185,8 @@ describe('a call of the client', () => {
     expect(error).toBeInstanceOf(HoldfastError);
     expect(error).toMatchObject({ code: 'bad_answer', status: answer, retryable: true });
     expect((error as HoldfastError).message).toContain(`redirect to ${urlOf(elsewhere)}`);
-    // Something between the two spoke (CLS16), so it is asked again while the budget lasts, and here there is none.
+    // An intermediary answered (CLS16), so it is retried while the budget lasts, and here the
+    // budget is zero.
     expect(asked).toHaveLength(1);
   });
 

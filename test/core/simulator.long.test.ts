@@ -1,6 +1,6 @@
 /**
- * Goal and method: as simulator.test.ts, with many more schedules. The checks must also catch each of a list of planted bugs; else their silence would prove
- * nothing.
+ * Goal and method: as simulator.test.ts, with many more schedules. The checks must also catch each
+ * of a list of planted bugs; else their silence would prove nothing.
  */
 
 import { join } from 'node:path';
@@ -13,7 +13,10 @@ import { MUTATIONS } from '../sim/mutations.ts';
 
 const BATCH_FILE = join(import.meta.dirname, '..', 'sim', 'batch.ts');
 const SCHEDULES = 20_000;
-/** A part is short enough that a slow machine says something within the time in which a test run may be silent. */
+/**
+ * A part is short enough that a slow machine says something within the time in which a test run may
+ * be silent.
+ */
 const PART = 2_000;
 /** Far above the slowest of them. */
 const MUTANT_SEEDS = 3_000;

@@ -1,9 +1,12 @@
 /**
- * Goal: break G1–G4, and "no execution stays active for ever", with faults that no test would think of in this order.
- * Method: the real session and the real sender run over a simulated network, clock and disk, from a seed (test/sim/world.ts says what a schedule is).
- * That the same checks catch planted bugs is in simulator.long.test.ts.
+ * Goal: break G1–G4, and "no execution stays active forever", with faults in an order that no
+ * hand-written test has.
+ * Method: the real session and the real sender run over a simulated network, clock and disk, from a
+ * seed (test/sim/world.ts says what a schedule is). That the same checks catch planted bugs is in
+ * simulator.long.test.ts.
  *
- * A seed that fails here is told in full by `npm run simulate -- --seed S --trace`, and becomes a named test below.
+ * `npm run simulate -- --seed S --trace` prints every step of a seed that fails here, and the seed
+ * becomes a named test below.
  */
 
 import { join } from 'node:path';
@@ -38,7 +41,8 @@ describe('fixed seeds', () => {
 });
 
 describe('seeds that failed once', () => {
-  // Each names what was wrong. The schedule of a seed changes with the simulator, so a planted bug below keeps watch where that is possible.
+  // Each names what was wrong. The schedule of a seed changes with the simulator, so a planted bug
+  // below keeps watch where that is possible.
   test.each([[631, 'a hello that was on its way to a session that was never started made its handler throw']])(
     'seed %i: %s',
     async (seed) => {

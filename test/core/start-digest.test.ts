@@ -1,4 +1,7 @@
-/** Goal: a start has the digest that 0.1.0 gave it, whatever was added since (LIF28, VER7). Method: rows that 0.1.0 left, and terms that it did not know. */
+/**
+ * Goal: a start has the digest that 0.1.0 gave it, whatever was added since (LIF28, VER7). Method:
+ * rows that 0.1.0 left, and terms that it did not know.
+ */
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** The simulator's store keeps the contract of the real one, and its disk keeps the platform's promise about crashes. */
+/**
+ * The simulator's store keeps the contract of the real one, and its disk keeps the platform's
+ * promise about crashes.
+ */
 
 import { describe, expect, test } from 'vitest';
 import { Disk } from '../sim/disk.ts';

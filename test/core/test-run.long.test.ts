@@ -1,6 +1,7 @@
 /**
- * Goal: `npm test` cannot hang, and leaves nothing behind. Method: vitest runs planted files under the watchdog, with a short limit for silence; each planted
- * process has a mark of its own among its arguments.
+ * Goal: `npm test` cannot hang, and leaves nothing behind. Method: vitest runs planted files under
+ * the watchdog, with a short limit for silence; each planted process has a mark of its own among
+ * its arguments.
  */
 
 import { spawn } from 'node:child_process';
@@ -20,7 +21,8 @@ const SILENCE_MS = 12_000;
 let folder: string;
 let mark: string;
 beforeEach(() => {
-  const parent = join(ROOT, 'node_modules', '.holdfast-planted'); // In here the planted files find vitest.
+  // In here the planted files find vitest.
+  const parent = join(ROOT, 'node_modules', '.holdfast-planted');
   mkdirSync(parent, { recursive: true });
   folder = mkdtempSync(join(parent, 'run-'));
   mark = `planted-${randomUUID()}`;

@@ -1,4 +1,4 @@
-/** Goal: a time limit is told exactly, in as few words as that takes. */
+/** Goal: a time limit is stated exactly, in as few words as possible. */
 
 import { expect, test } from 'vitest';
 import type { ExecutionRecord } from '../../src/core/execution.ts';

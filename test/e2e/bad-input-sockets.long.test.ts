@@ -1,6 +1,7 @@
 /**
- * Goal: frames that no honest wrapper sends end their connection with a code of their own, and change nothing.
- * Method: a raw WebSocket client against the real runtime, whose own limits and UTF-8 checks take part.
+ * Goal: frames that no honest wrapper sends end their connection with a code of their own, and
+ * change nothing. Method: a raw WebSocket client against the real runtime, whose own limits and
+ * UTF-8 checks take part.
  */
 
 import { once } from 'node:events';
@@ -37,7 +38,9 @@ const hello = (bootId: string) => JSON.stringify({ type: 'hello', protocol: 1, w
 const output = (text: string) => JSON.stringify({ type: 'output', at: 1, data: { stream: 'stdout', text } });
 
 let made = 0;
-/** A running execution with one event in its log, its socket, and a way to read what the log has. */
+/**
+ * A running execution with one event in its log, its socket, and a way to read what the log has.
+ */
 async function running() {
   made += 1;
   const session = `bad-${made}`;
@@ -91,7 +94,7 @@ describe('frames that end their connection and leave the log as it was', () => {
     expect(await log()).toEqual(['first\n']);
   });
 
-  /** workerd hands over U+FFFD for what it can not read, so the coordinator must be the one to notice. */
+  /** workerd replaces unreadable bytes by U+FFFD, so the coordinator must detect them. */
   it('[ING20] invalid UTF-8 in a text frame', async () => {
     const { socket, log } = await running();
     const frame = Buffer.from(encodeEventsFrame(2, 1, output('AB\n')));

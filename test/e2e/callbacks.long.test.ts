@@ -1,7 +1,9 @@
 /**
- * Goal: whoever asked to be told of an end is told, by a request that the usual library believes, whatever the receiver or the coordinator goes through.
- * Method: the real stack with the runtime's own queue, and a receiver on this machine. The local queue keeps its messages in memory, so a kill loses what it
- * holds, as the real one does not: the kill here comes before the queue has the message, for want of a binding.
+ * Goal: a requested callback arrives, and the usual library accepts its signature, whatever happens
+ * to the receiver or the coordinator. Method: the real stack with the runtime's own queue, and a
+ * receiver on this machine. The local queue keeps its messages in memory, so a kill loses what it
+ * holds, unlike the real one: the kill here comes before the queue has the message, because the
+ * binding is missing.
  */
 
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -115,7 +117,7 @@ it('[CB6] a coordinator that is killed between a verdict and the queue sends it 
   expect(receiver.attempts).toEqual([]);
   writeFileSync(config(), whole);
   await real.stack.restart();
-  // Nobody asks for the session: its alarm wakes it.
+  // No request reaches the session: its alarm wakes it.
   await until(() => receiver.attempts.length > 0, 'the callback', 90_000);
   expect(receiver.attempts).toMatchObject([{ verified: true, answered: 200 }]);
   expect((JSON.parse(receiver.attempts[0]?.body ?? '') as CallbackPayload).data.execution).toEqual(execution);

@@ -1,4 +1,7 @@
-/** Goal: a first command, as a user types it, against the real stack. Method: the built CLI, its stdout, stderr and exit code. */
+/**
+ * Goal: a first command, as a user types it, against the real stack. Method: the built CLI, its
+ * stdout, stderr and exit code.
+ */
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';

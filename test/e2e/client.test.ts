@@ -1,6 +1,7 @@
 /**
- * Goal: the client and the coordinator agree: pages of the log are the stream, a ticket is a credential, a plain WebSocket is enough.
- * Method: the real stack; one run of many lines, read in every way that the client has.
+ * Goal: the client and the coordinator agree: pages of the log are the stream, a ticket is a
+ * credential, a plain WebSocket is enough. Method: the real stack; one run of many lines, read in
+ * every way that the client has.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

@@ -1,7 +1,8 @@
 /**
- * Goal: launcher `container`, from the start request to the verdict, through everything that can become of a container (docs/containers.md).
- * Method: the real Worker under `wrangler dev`, real runners, wrappers and jobs. Only the platform's container engine is one of the test's
- * (test/support/container-engine.ts), because there is none on this machine.
+ * Goal: launcher `container`, from the start request to the verdict, through every failure of a
+ * container (docs/containers.md). Method: the real Worker under `wrangler dev`, real runners,
+ * wrappers and jobs. Only the platform's container engine is replaced
+ * (test/support/container-engine.ts), because this machine has none.
  */
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Goal: deleting a session ends what runs in it, all the way to the job's own process, and takes it out of its tenant's list.
- * Method: the real stack; the job is looked for among the processes of this machine.
+ * Goal: deleting a session ends what runs in it, all the way to the job's own process, and takes it
+ * out of its tenant's list. Method: the real stack; the job is looked for among the processes of
+ * this machine.
  */
 
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Goal: `npm run demo` keeps its promise. Method: it runs, and its last lines and its leftovers are looked at. */
+/**
+ * Goal: `npm run demo` keeps its promise. Method: it runs, and its last lines and its leftovers are
+ * looked at.
+ */
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -8,7 +11,9 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { ROOT } from '../../scripts/stack.ts';
 import { processesWith } from '../support/real-stack.ts';
 
-/** What the demo leaves is looked for here, so that another demo on this machine does not matter. */
+/**
+ * What the demo leaves is looked for here, so that another demo on this machine does not matter.
+ */
 let temporary: string;
 beforeEach(() => {
   temporary = mkdtempSync(join(tmpdir(), 'holdfast-of-demo-'));

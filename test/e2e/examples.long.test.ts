@@ -1,7 +1,8 @@
 /**
  * Goal: the examples work as their READMEs say.
- * Method: the commands are taken from the READMEs and run in a shell, all of them; Holdfast, the product's Worker and the jobs are real. What the pages do not
- * show (a forged callback, a lost Holdfast) is asked for here. The pages of the examples are looked at in Chromium.
+ * Method: the commands are taken from the READMEs and run in a shell, all of them; Holdfast, the
+ * product's Worker and the jobs are real. What the pages do not show (a forged callback, a lost
+ * Holdfast) is asked for here. The pages of the examples are looked at in Chromium.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -45,7 +46,8 @@ beforeAll(async () => {
   holdfastUrl = `http://127.0.0.1:${port}`;
   apiUrl = `http://127.0.0.1:${apiPort}`;
   blocks = blocksOf('examples/api-worker/README.md', [
-    // As relative as the page has it: what a program looks for in another folder than the reader's is not found here either.
+    // As relative as the page has it: what a program looks for in another folder than the reader's
+    // is not found here either.
     ['.holdfast', relative(ROOT, folder)],
     ['127.0.0.1:8790', `127.0.0.1:${apiPort}`],
     ['--port 8790', `--port ${apiPort} --inspector-port 0 --var PUBLIC_URL:${apiUrl} --var HOLDFAST_URL:${holdfastUrl}`],
@@ -228,7 +230,8 @@ describe('agent-run', () => {
       ['http://127.0.0.1:8787', holdfastUrl],
       ['hf_…', apiKey],
     ]);
-    expect(first).toEqual(['npm start']); // It runs already: as the README of the api-worker starts it.
+    // It runs already: as the README of the api-worker starts it.
+    expect(first).toEqual(['npm start']);
     const [exported = '', ...lines] = second;
     const [run = '', open = '', follow = '', ...none] = lines;
     expect([exported.split(' ')[0], none]).toEqual(['export', []]);
@@ -244,7 +247,7 @@ describe('agent-run', () => {
     await sleep(500);
     expect((await said('first')).at(-1)?.type, 'it waits').toBe('question');
 
-    // The page that `open` names, as somebody sees it who was given a link.
+    // The page that `open` names, as a person with the link sees it.
     const { ticket } = await client.execution('agent', 'first').ticket();
     const seen = await chromium.browser.newPage();
     await seen.goto(`${page?.stdout.trim()}#ticket=${ticket}`);

@@ -1,6 +1,7 @@
 /**
- * Goal: the job stands apart from every connection and from the program that launched it, from end to end.
- * Method: the real stack with a runner of two slots. What the runner does by itself is in test/runner/runner.long.test.ts.
+ * Goal: the job stands apart from every connection and from the program that launched it, from end
+ * to end. Method: the real stack with a runner of two slots. What the runner does by itself is in
+ * test/runner/runner.long.test.ts.
  */
 
 import { spawn } from 'node:child_process';
@@ -29,7 +30,10 @@ const runner = async (path = '/executions') => {
 };
 
 let files = 0;
-/** A job that stays until the test lets it go: however slow the machine is, it neither ends too early nor keeps anyone waiting. */
+/**
+ * A job that stays until the test lets it go: however slow the machine is, it neither ends too
+ * early nor keeps anyone waiting.
+ */
 function held(script: string, then = 'true'): { command: string[]; release: () => void } {
   files += 1;
   const file = join(real.folder, `release-${files}`);
@@ -183,18 +187,18 @@ it('a full runner answers 429 with the facts, and the execution waits for a slot
 
 it('a source that ends without saying how is an error, never a success', async () => {
   const done = join(real.folder, 'done');
-  // Held until its wrapper is dead, so that nobody is there to hear of its end.
+  // Held until its wrapper is dead, so that no process can report its end.
   const { command, release } = held('echo up', `touch '${done}'; exit 0`);
   await real.client.start('silent', { id: 'e1', command, policy: { disconnectGraceMs: 3000 } });
   const job = await jobOf('silent', 'e1');
-  // Without its runner nobody starts the wrapper again.
+  // Without its runner the wrapper is not restarted.
   await real.stack.killRunner();
   const [wrapper] = processesWith(done).filter(({ command }) => command.includes('--spool'));
   signalProcess(identityOf(wrapper?.pid ?? 0) as ProcessIdentity, 'SIGKILL');
   release();
   try {
     expect(await real.client.wait('silent', 'e1')).toMatchObject({ status: 'failed', code: 'wrapper_disconnected' });
-    // The job itself went well, and nobody heard of it.
+    // The job itself succeeded, but its end was never reported.
     await until(() => !isAlive(job), 'the job has ended');
     expect(existsSync(done)).toBe(true);
   } finally {

@@ -1,6 +1,7 @@
 /**
- * The published description as strangers use it: a linter reads it, a generator makes a client of it, and that client, which knows nothing but the
- * description, takes a run from its start to its deletion.
+ * The published description as strangers use it: a linter reads it, a generator makes a client of
+ * it, and that client, which knows nothing but the description, takes a run from its start to its
+ * deletion.
  */
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,9 @@ import { generateApi } from 'swagger-typescript-api';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RealStack } from '../support/real-stack.ts';
 
-/** What the generator makes; written down here because it does not exist when the types are checked. */
+/**
+ * What the generator makes; written down here because it does not exist when the types are checked.
+ */
 interface GeneratedApi {
   v1: Record<string, (...args: unknown[]) => Promise<{ status: number; data: Record<string, never>; text(): Promise<string> }>>;
   setSecurityData(data: unknown): void;

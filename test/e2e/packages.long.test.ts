@@ -1,7 +1,9 @@
 /**
  * Goal: what is published works where nothing of this repository is.
- * Method: both tarballs, installed by npm into an empty folder; the programs by npx, a whole local stack of the package, and a program against the client, checked by a
- * compiler with a user's settings and run. Wrangler, which `holdfast dev` would download, is linked into the folder as if a user had it installed.
+ * Method: both tarballs, installed by npm into an empty folder; the programs by npx, a whole local
+ * stack of the package, and a program against the client, checked by a compiler with a user's
+ * settings and run. Wrangler, which `holdfast dev` would download, is linked into the folder as if
+ * a user had it installed.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -30,7 +32,8 @@ beforeAll(() => {
   packed = packPackages(folder);
   writeFileSync(join(project, 'package.json'), '{"private":true,"type":"module"}\n');
   npm(['install', '--no-audit', '--no-fund', packed.holdfast.tarball, packed.client.tarball], project);
-  // A user's shell: a Node that is new enough, no tools of this repository, no npm above it, a home of its own.
+  // A user's shell: a Node that is new enough, no tools of this repository, no npm above it, a home
+  // of its own.
   const own = Object.entries(process.env).filter(([name]) => !/^(npm_|HOLDFAST_|INIT_CWD|NODE_OPTIONS|VITEST)/.test(name));
   const path = (process.env.PATH ?? '').split(delimiter).filter((entry) => !entry.includes('node_modules'));
   env = {

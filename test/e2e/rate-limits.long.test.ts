@@ -1,7 +1,9 @@
 /**
- * Goal: the limits of wrangler.toml are those that the runtime's own binding keeps; whoever uses the command line over them waits and gets through; a job is not
- * touched by them, and neither are its wrapper and a right key when somebody guesses keys from the same address.
- * Method: the real stack with low limits. Its limiters count in windows of the clock, so that a test may meet the end of one: what is expected holds for any.
+ * Goal: the limits of wrangler.toml are those that the runtime's own binding keeps. A user of the
+ * command line over them waits and succeeds. A job is not affected by them, and neither are its
+ * wrapper and a right key while keys are guessed from the same address.
+ * Method: the real stack with low limits. Its limiters count in windows of the clock, so that a
+ * test may meet the end of one: what is expected holds for any.
  */
 
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

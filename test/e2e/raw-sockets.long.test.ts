@@ -1,7 +1,9 @@
 /**
- * Goal: what readers leave unread does not grow the memory of the runtime, and what is refused or ended leaves no descriptor in it.
- * Method: the Worker on plain `workerd serve`, whose sockets no proxy touches; its resident memory and its descriptors are read from /proc, which Linux alone has.
- * Elsewhere only what the readers themselves see is checked.
+ * Goal: what readers leave unread does not grow the memory of the runtime, and what is refused or
+ * ended leaves no descriptor in it.
+ * Method: the Worker on plain `workerd serve`, whose sockets no proxy touches; its resident memory
+ * and its descriptors are read from /proc, which Linux alone has. Elsewhere only what the readers
+ * themselves see is checked.
  */
 
 import { existsSync, readdirSync } from 'node:fs';
@@ -29,7 +31,10 @@ describe('readers that never read', () => {
   const EVENT_BYTES = 4096;
   const LOG_MIB = 64;
   const READERS = 6;
-  /** Above idle. What six readers have not read of the log is 384 MiB; the heap of the object and of the Worker take some 15 MiB for each that is served over HTTP. */
+  /**
+   * Above idle. What six readers have not read of the log is 384 MiB; the heap of the object and of
+   * the Worker take some 15 MiB for each that is served over HTTP.
+   */
   const MIB_MAX = 160;
   let run: HoldfastRun;
   beforeAll(async () => {
@@ -58,7 +63,7 @@ describe('sockets that the session does not keep', () => {
   let busy: NodeJS.Timeout;
   let writer: WebSocket;
 
-  /** Two executions in one session: one has ended, and a second goes on and keeps the object busy. */
+  /** Two executions in one session: one has ended, and a second runs and keeps the object busy. */
   beforeAll(async () => {
     ended = await startRun(workerd.url);
     const first = await connectWriter(ended);

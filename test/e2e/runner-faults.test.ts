@@ -1,4 +1,7 @@
-/** Goal: what becomes of a job when its wrapper or its runner dies. Method: the real stack, and SIGKILL. */
+/**
+ * Goal: what becomes of a job when its wrapper or its runner dies. Method: the real stack, and
+ * SIGKILL.
+ */
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

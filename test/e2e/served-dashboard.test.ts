@@ -1,6 +1,8 @@
 /**
- * Goal: the dashboard's static files and the API share one origin and never answer in each other's place.
- * Method: the real runtime, which serves files in front of the Worker by wrangler.toml; the tests in workerd run the Worker alone.
+ * Goal: the dashboard's static files and the API share one origin and never answer in each other's
+ * place.
+ * Method: the real runtime, which serves files in front of the Worker by wrangler.toml; the tests
+ * in workerd run the Worker alone.
  */
 
 import { existsSync, readFileSync } from 'node:fs';

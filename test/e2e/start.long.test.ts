@@ -1,4 +1,7 @@
-/** Goal: the contract of `npm start -- --json`: one line when ready, and nothing left after SIGTERM. Method: npm itself, looking at stdout and at the process table. */
+/**
+ * Goal: the contract of `npm start -- --json`: one line when ready, and nothing left after SIGTERM.
+ * Method: npm itself, looking at stdout and at the process table.
+ */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,7 +29,8 @@ interface Started {
 }
 
 function start(program: string, args: string[]): Started {
-  // The note by which the command line finds a stack goes beside the data, and not into the developer's own folder.
+  // The note by which the command line finds a stack goes next to the data, and not into the
+  // developer's own folder.
   const env = { ...process.env, XDG_STATE_HOME: join(data, 'state') };
   const child = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
@@ -62,7 +66,8 @@ describe('npm start', () => {
     }, 'the job runs');
     expect(processesWith(data).length).toBeGreaterThan(3);
 
-    // The environment of a job is the user's: no tools of this repository, and nothing of npm's word about itself.
+    // The environment of a job is the user's: no tools of this repository, and nothing of npm's
+    // word about itself.
     const words = 'echo "$PATH"; env | grep -E "^(npm_(lifecycle|package)_|INIT_CWD)" || echo none';
     const asked = JSON.stringify({ id: 'e1', command: ['sh', '-c', words] });
     expect((await fetch(`${url}/v1/sessions/s2/executions`, { ...authorized, method: 'POST', body: asked })).status).toBe(201);

@@ -1,7 +1,8 @@
 /**
- * Goal: 10,000 lines a second for ten seconds go through whole and in order, in bounded memory of the wrapper.
- * Method: a real command, wrapper, coordinator and viewer; the wrapper's resident memory is sampled while it runs.
- * Not measured: a remote coordinator. Here all of them share one machine.
+ * Goal: 10,000 lines a second for ten seconds go through whole and in order, in bounded memory of
+ * the wrapper. Method: a real command, wrapper, coordinator and viewer; the wrapper's resident
+ * memory is sampled while it runs. Not measured: a remote coordinator. Here all of them share one
+ * machine.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -13,7 +14,10 @@ import { RealStack, until } from '../support/real-stack.ts';
 const LINES_PER_SECOND = 10_000;
 const SECONDS = 10;
 const LINES = LINES_PER_SECOND * SECONDS;
-/** Node alone takes 50 to 70 MiB; the wrapper may hold some 16 MiB of events, and the collector needs room to breathe. */
+/**
+ * Node alone takes 50 to 70 MiB; the wrapper may hold some 16 MiB of events, and the collector
+ * needs room to breathe.
+ */
 const RSS_MIB_MAX = 220;
 
 /** Keeps to the rate over the whole time: what a slow moment held up is caught up with. */

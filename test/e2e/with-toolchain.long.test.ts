@@ -1,4 +1,7 @@
-/** Goal: every npm script installs what it needs exactly when it needs to, and is otherwise not noticed. Method: the script in a folder of its own, with a puppet for npm. */
+/**
+ * Goal: every npm script installs what it needs exactly when it needs to, and is otherwise not
+ * noticed. Method: the script in a folder of its own, with a puppet for npm.
+ */
 
 import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
@@ -11,7 +14,10 @@ import { until } from '../support/real-stack.ts';
 let root: string;
 const at = (...parts: string[]) => join(root, ...parts);
 
-/** What `npm ci` leaves: its own copy of the lockfile, and the Node of the toolchain. It also talks on stdout, as npm does. */
+/**
+ * What `npm ci` leaves: its own copy of the lockfile, and the Node of the toolchain. It also talks
+ * on stdout, as npm does.
+ */
 const NPM = `
 const fs = require('node:fs');
 fs.appendFileSync('npm-calls', process.argv.slice(2).join(' ') + '\\n');

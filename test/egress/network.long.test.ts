@@ -1,6 +1,8 @@
 /**
- * Goal: wrapper and command line work where a proxy is the only way out, and where a company's own authority signs certificates. Where they cannot, they name the cause.
- * Method: real processes. The coordinator's name is known to the proxy alone, and its certificate is signed by an authority that only the "system" trusts.
+ * Goal: wrapper and command line work where a proxy is the only way out, and where a company's own
+ * authority signs certificates. Where they cannot, they name the cause. Method: real processes. The
+ * coordinator's name is known to the proxy alone, and its certificate is signed by an authority
+ * that only the "system" trusts.
  */
 
 import { spawn } from 'node:child_process';

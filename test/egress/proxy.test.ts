@@ -1,4 +1,7 @@
-/** Goal: which proxy an address is reached through, by the variables alone, and no secret in what is said of them. Method: pure. */
+/**
+ * Goal: which proxy an address is reached through, by the variables alone, and no secret in what is
+ * said of them. Method: pure.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { nameOf, ProxyError, proxyFor } from '../../egress/proxy.ts';

@@ -1,6 +1,7 @@
 /**
- * Goal: the events of an agent server reach the log once each, whatever that server and the ingest connection do meanwhile.
- * Method: a real HTTP server in the place of the agent's, and whole runs with `sse`.
+ * Goal: the events of an agent server reach the log once each, whatever that server and the ingest
+ * connection do meanwhile. Method: a real HTTP server in the place of the agent's, and whole runs
+ * with `sse`.
  */
 
 import { once } from 'node:events';
@@ -211,7 +212,8 @@ describe('--sse', () => {
     coordinator.acks = false;
     const count = 5_000; // 20 MB: more than the spool and the buffers of the kernel hold.
     let sent = 0;
-    // On a slow machine the stream may count as silent after the pause, and is then asked for again.
+    // On a slow machine the stream may count as silent after the pause, and is then asked for
+    // again.
     answer = async (response, request) => {
       begin(response);
       const resumedAfter = request.headers['last-event-id'];

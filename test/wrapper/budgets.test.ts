@@ -1,4 +1,7 @@
-/** Goal: a wrapper goes on trying for exactly as long as its times say, and no longer. Method: each budget at its end and a millisecond past it. */
+/**
+ * Goal: a wrapper keeps trying for exactly its budgets. Method: each budget at its end and a
+ * millisecond past it.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { drainBudgetMs, isAckOverdue, isDrainOverdue, isRefusalBelieved, isStartOverdue } from '../../wrapper/run/budgets.ts';

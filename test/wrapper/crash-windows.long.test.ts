@@ -1,7 +1,9 @@
 /**
- * Goal: [G9] wherever a wrapper is killed, the command runs once at most, what is left of it is killed only if it is provably left of it, and
- * the end is reported. And a disk that is really full loses nothing.
- * Method: real wrapper processes, killed at the point in question; a real file system of two megabytes.
+ * Goal: [G9] wherever a wrapper is killed, the command runs once at most, what is left of it is
+ * killed only if it is provably left of it, and the end is reported. And a disk that is really full
+ * loses nothing.
+ * Method: real wrapper processes, killed at the point in question; a real file system of two
+ * megabytes.
  */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -50,7 +52,10 @@ const changeJob = (spool: string, job: Partial<SpoolState['job']>) => {
   writeSpoolState(spool, { ...state, job: { ...state.job, ...job } });
 };
 
-/** A job whose background process prints its pid; both are there when this returns, and the wrapper is dead. */
+/**
+ * A job whose background process prints its pid; both are there when this returns, and the wrapper
+ * is dead.
+ */
 async function killedWrapper(background: string, foreground = 'exec sleep 60') {
   const wrapper = start(coordinator, sh(`${background} & echo $!; ${foreground}`));
   await coordinator.until(() => coordinator.text() !== '', 'the pid');
@@ -68,7 +73,10 @@ async function recover(spool: string) {
   expect(coordinator.faults).toEqual([]);
   return { stderr: wrapper.stderr(), error: coordinator.events.at(-1)?.data };
 }
-/** The leader ends, and its pid is free. Where nobody collects orphans it stays a zombie for ever, so its start is made that of another one. */
+/**
+ * The leader ends, and its pid is free. Without a process that reaps orphans it stays a zombie
+ * forever, so its start is changed to that of another process.
+ */
 const loseLeader = async (spool: string, leader: number) => {
   await kill(leader);
   const [boot, ticks] = (stateOf(spool).job.start as string).split(':');
@@ -83,7 +91,8 @@ describe('[G9] killed between "begun" and the job', () => {
   it('[SV2] [ST1] the command is not run, not even by the next boot, and that is reported', async () => {
     const folder = temporaryFolder();
     const marker = join(folder, 'ran');
-    // The wrapper makes its pipes after it has noted that the job begins, and before it does: this mkfifo kills it right there.
+    // The wrapper makes its pipes after it has noted that the job begins, and before it does: this
+    // mkfifo kills it right there.
     writeFileSync(join(folder, 'mkfifo'), '#!/bin/sh\nkill -9 $PPID\n');
     chmodSync(join(folder, 'mkfifo'), 0o755);
     const first = start(coordinator, sh(`touch ${marker}`), { env: { PATH: `${folder}:${process.env.PATH}` } });
@@ -201,7 +210,7 @@ describe('the rest of a job whose wrapper was killed', () => {
     await kill(leader);
     await sleep(200);
     await recover(spool);
-    // Whoever collects orphans may do so at any moment, also late; then this was the case below.
+    // Orphans may be reaped at any moment, also late; then this was the case below.
     context.skip(!existsSync(`/proc/${leader}`), 'someone collects orphans here');
     expect(isRunning(member)).toBe(false);
   });
@@ -275,7 +284,7 @@ describe('the end of the spool is torn', () => {
   );
 });
 
-/** Null, or why there is none. */
+/** Null, or why it is missing. */
 function mountSmallDisk(folder: string): string | null {
   mkdirSync(folder);
   const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'none', folder], { encoding: 'utf8' });

@@ -1,6 +1,6 @@
 /**
- * Goal: a token file that is being written, or holds anything else for a moment, never replaces a token that is known.
- * Method: a real file whose content changes, read by `refresh`.
+ * Goal: a token file that is being written, or holds anything else for a moment, never replaces a
+ * token that is known. Method: a real file whose content changes, read by `refresh`.
  */
 
 import { rmSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,9 @@
 /**
- * Goal: a running job outlives every answer that is not the coordinator's, and every refusal of a coordinator that has the wrong key or data for a while. What
- * ends it at once is what only the owner of the truth can say.
- * Method: `run` inside this process, with a real job. After a cut each attempt is answered with one kind of answer, until several were refused.
+ * Goal: a running job outlives every answer that is not the coordinator's, and every refusal of a
+ * coordinator that has the wrong key or data for a while. What ends it at once is what only the
+ * owner of the truth can say.
+ * Method: `run` inside this process, with a real job. After a cut each attempt is answered with one
+ * kind of answer, until several were refused.
  */
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -184,7 +186,10 @@ const filesOf = (folder: string) =>
     .filter((entry) => entry.isFile())
     .map(({ name }) => [name, readFileSync(join(folder, name), 'utf8')]);
 
-/** Frames come in order: when a command is acknowledged, the acks before it have come. That its stdin is closed is the job's last event for now. */
+/**
+ * Frames come in order: when a command is acknowledged, the acks before it have come. That its
+ * stdin is closed is the job's last event for now.
+ */
 async function takenInSoFar(): Promise<void> {
   coordinator.commands.push({ id: 1, command: 'input', data: { text: 'x' } });
   // Over a socket a command comes with the next welcome, over POST with the next poll.

@@ -1,4 +1,7 @@
-/** Goal: whatever is stored becomes frames that the coordinator's parser takes, each event under its own seq. */
+/**
+ * Goal: whatever is stored becomes frames that the coordinator's parser takes, each event under its
+ * own seq.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Goal: each way in which a job can end is told as what it was, as a terminal fact and as an exit code. */
+/**
+ * Goal: each way in which a job can end is reported correctly, as a terminal fact and as an exit
+ * code.
+ */
 
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';

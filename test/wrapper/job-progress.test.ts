@@ -1,6 +1,8 @@
 /**
- * Goal: a job can say how far it is, by accident it can not, and nothing else can be said for it (SPL26).
- * Method: the lines and the sequence as pure functions, with made-up mistakes and cuts; the pace on a clock of the test's; then whole runs.
+ * Goal: a job can report its progress, cannot do so by accident, and cannot forge any other event
+ * (SPL26).
+ * Method: the lines and the sequence as pure functions, with made-up mistakes and cuts; the pace on
+ * a clock of the test's; then whole runs.
  */
 
 import fc from 'fast-check';
@@ -142,7 +144,8 @@ describe('[SPL26] the sequence of a terminal', () => {
         const places = [0, ...[...cuts].sort((a, b) => a - b), whole.length];
         const reads = places.slice(1).map((to, index) => whole.slice(places[index], to));
         const got = read(...reads).filter((percent) => percent !== null);
-        // Of one read the newest stands for all, so what is seen is a part of what was said, in its order, with the last of it.
+        // Of one read the newest stands for all, so what is seen is a part of what was said, in its
+        // order, with the last of it.
         expect(got.at(-1)).toBe(wanted.at(-1));
         let from = 0;
         for (const percent of got) {

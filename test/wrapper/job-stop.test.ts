@@ -1,6 +1,7 @@
 /**
- * Goal: a job that is to stop gets each signal once and in time, whatever else asks for its end, and nothing gets one afterwards.
- * Method: a group of processes that only writes down what it gets, on a clock of the test's.
+ * Goal: a job that is to stop gets each signal once and in time, whatever else asks for its end,
+ * and nothing gets one afterwards. Method: a group of processes that only writes down what it gets,
+ * on a clock of the test's.
  */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -62,7 +63,7 @@ describe('an interrupt', () => {
     group.alive = false;
     expect(stop.hasPendingSignals).toBe(false);
     vi.advanceTimersByTime(400);
-    group.alive = true; // Somebody else may have the number by now.
+    group.alive = true; // Another process may have the number by now.
     vi.advanceTimersByTime(10_000);
     expect(group.got).toEqual([[0, 'SIGINT']]);
     expect(stop.hasPendingSignals).toBe(false);

@@ -1,4 +1,7 @@
-/** Goal: a job begins when that is on disk, or not at all (SV2). What it does after that is tested in whole runs. */
+/**
+ * Goal: a job begins when that is on disk, or not at all (SV2). What it does after that is tested
+ * in whole runs.
+ */
 
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';

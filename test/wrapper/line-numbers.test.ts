@@ -1,6 +1,7 @@
 /**
- * Goal: the number of an output is that of the first line that begins in it, however the job's writes were cut and mixed (SPL24).
- * Method: made-up writes of both streams go through the splitters as the child's reads do; the reference looks at one character after the other.
+ * Goal: the number of an output is that of the first line that begins in it, however the job's
+ * writes were cut and mixed (SPL24). Method: made-up writes of both streams go through the
+ * splitters as the child's reads do; the reference looks at one character after the other.
  */
 
 import fc from 'fast-check';
@@ -56,7 +57,10 @@ function eventsOf(writes: readonly Said[], format: OutputFormat): HoldfastEvent[
   return events;
 }
 
-/** What a reader of the whole log, which goes by `partial` alone, counts: for each output the first line that begins in it. */
+/**
+ * What a reader of the whole log, which goes by `partial` alone, counts: for each output the first
+ * line that begins in it.
+ */
 function counted(events: readonly HoldfastEvent[]): (number | undefined)[] {
   const open = new Set<unknown>();
   let begun = 0;

@@ -1,6 +1,7 @@
 /**
- * Goal: what is in flight follows what the line carries: small while that is not known, little on a slow line, everything on a fast one.
- * Method: lines of a given rate and delay, on which each frame is acked when its last byte has arrived and the answer has come back.
+ * Goal: what is in flight follows what the line carries: small while that is not known, little on a
+ * slow line, everything on a fast one. Method: lines of a given rate and delay, on which each frame
+ * is acked when its last byte has arrived and the answer has come back.
  */
 
 import { describe, expect, it } from 'vitest';
@@ -15,7 +16,10 @@ interface Line {
   roundTripMs: number;
 }
 
-/** Sends a backlog over a line. What was in flight and how long the line was idle, from the first ack on. */
+/**
+ * Sends a backlog over a line. What was in flight and how long the line was idle, from the first
+ * ack on.
+ */
 function transfer({ bytesPerSecond, roundTripMs }: Line, bytes: number) {
   const sender = new Sender();
   for (let at = 0, seq = 1; at < bytes; at += 1000, seq += 1) {

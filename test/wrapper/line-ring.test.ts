@@ -1,4 +1,7 @@
-/** Goal: lines come out of the ring as they went in, whatever their sizes. Method: a seeded queue of arbitrary lines, compared with copies of them. */
+/**
+ * Goal: lines come out of the ring as they went in, whatever their sizes. Method: a seeded queue of
+ * arbitrary lines, compared with copies of them.
+ */
 
 import fc from 'fast-check';
 import { expect, it } from 'vitest';

@@ -1,6 +1,7 @@
 /**
- * Goal: a wrapper keeps to the limit of its log, says what it left out, and its end always fits (SPL39). Method: the budget alone at its edges; then a real run
- * against a coordinator that the test steers.
+ * Goal: a wrapper keeps to the limit of its log, says what it left out, and its end always fits
+ * (SPL39). Method: the budget alone at its edges; then a real run against a coordinator that the
+ * test steers.
  */
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

@@ -1,7 +1,9 @@
 /**
- * Goal: a job with a grace of twenty minutes lives through ten minutes in which every attempt is answered by a page with 403, by 401 and 404 of a coordinator with the
- * wrong key and data, and by a sign-in page with 200.
- * Method: `run` inside this process. By default all times are divided by a hundred; `HOLDFAST_REAL_TIME=1` takes the real ones (ten minutes).
+ * Goal: a job with a grace of twenty minutes lives through ten minutes in which every attempt is
+ * answered by a page with 403, by 401 and 404 of a coordinator with the wrong key and data, and by
+ * a sign-in page with 200.
+ * Method: `run` inside this process. By default all times are divided by a hundred;
+ * `HOLDFAST_REAL_TIME=1` takes the real ones (ten minutes).
  */
 
 import { afterEach, beforeEach, expect, it } from 'vitest';

@@ -1,6 +1,8 @@
 /**
- * Goal: a whole run gets through a network that lets no WebSocket pass, with the same promises as over a socket.
- * Method: `run` inside this process against a coordinator that takes posts, and one that refuses upgrades in every way a network does.
+ * Goal: a whole run gets through a network that lets no WebSocket pass, with the same promises as
+ * over a socket.
+ * Method: `run` inside this process against a coordinator that takes posts, and one that refuses
+ * upgrades in every way a network does.
  */
 
 import { existsSync, readdirSync } from 'node:fs';
@@ -499,7 +501,8 @@ describe('[ING15] [SPL21] a coordinator that asks to wait', () => {
   const asked = async (transport: 'websocket' | 'http', prepare: (fake: FakeCoordinator) => void) => {
     const fake = await new FakeCoordinator().start();
     prepare(fake);
-    // The cap is 8 s where the grace is not known yet, so every wait is at least 4 s, and three of them are longer than this.
+    // The cap is 8 s where the grace is not known yet, so every wait is at least 4 s, and three of
+    // them are longer than this.
     const { exitCode, log } = runInProcess(fake, sh('exit 5'), { transport, times: { firstWelcomeBudgetMs: 9000 } });
     const code = await exitCode;
     await fake.stop();

@@ -1,6 +1,6 @@
 /**
- * Goal: the wrapper as the program that it is: killed with SIGKILL, told to stop, started twice, started wrongly.
- * Method: real wrapper processes; the spool folder is all that two boots have in common.
+ * Goal: the wrapper as a program: killed with SIGKILL, asked to stop, started twice, started
+ * wrongly. Method: real wrapper processes; two boots share only the spool folder.
  */
 
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ const startedPid = () => coordinator.events.find(({ type }) => type === 'started
 describe('a wrapper that is killed', () => {
   it('[SV2] [G1] [G8] reports the crash, sends what is left, never runs the command again, and kills what is left of it', async () => {
     const marker = join(temporaryFolder(), 'ran');
-    // Signals do not reach this job by a broken pipe: it goes on writing to nobody.
+    // This job gets no signal from a broken pipe: it keeps writing without a reader.
     const script = `echo x >> ${marker}; trap "" PIPE; n=0; while :; do n=$((n+1)); echo line $n; sleep 0.002; done 2>/dev/null`;
     const first = start(coordinator, sh(script));
     await coordinator.until(() => coordinator.ackedSeq > 30, 'output');

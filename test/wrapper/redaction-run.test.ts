@@ -1,6 +1,7 @@
 /**
- * Goal: of a secret nothing is sent and nothing is on disk, in whole runs: both streams, agent events, the command itself, a prompt, a crash.
- * Method: real jobs, most of them under real wrapper processes. Everything that the coordinator got, and every file of a killed wrapper's spool, is
+ * Goal: of a secret nothing is sent and nothing is on disk, in whole runs: both streams, agent
+ * events, the command itself, a prompt, a crash. Method: real jobs, most of them under real wrapper
+ * processes. Everything that the coordinator got, and every file of a killed wrapper's spool, is
  * searched for the secret.
  */
 
@@ -126,7 +127,8 @@ describe('[SPL25] a run', () => {
   });
 
   it('more than can be searched for is an error by name, and nothing is run', async () => {
-    // The forms of one value of 128 KiB less a little, the most that the system takes, are a tenth of what is possible.
+    // The forms of one value of 128 KiB less a little, the most that the system takes, are a tenth
+    // of what is possible.
     const names = Array.from({ length: 12 }, (_, index) => `LARGE_${index}`);
     coordinator.job = { session: 's1', execution: 'e1', url: 'https://holdfast.test/', secretNames: names };
     const env = Object.fromEntries(names.map((name, index) => [name, `${index}${'0123456789abcdef'.repeat(8000)}`]));

@@ -1,7 +1,9 @@
 /**
- * Goal: no secret gets through, whatever the secrets and the output are and wherever the output is cut; and nothing else is changed.
- * Method: properties over secrets and output of few letters, so that they overlap, contain each other and begin in vain all the time, against a
- * reference that marks every occurrence in the whole text; examples for which variables count, for JSON, and for what is held back.
+ * Goal: no secret gets through, whatever the secrets and the output are and wherever the output is
+ * cut; and nothing else is changed. Method: properties over secrets and output of few letters, so
+ * that they overlap, contain each other and begin in vain all the time, against a reference that
+ * marks every occurrence in the whole text; examples for which variables count, for JSON, and for
+ * what is held back.
  */
 
 import fc from 'fast-check';
@@ -30,7 +32,7 @@ function redactionOf(...values: string[]): Redaction {
   return reading.redaction;
 }
 
-// ── the reference: all of the text at once, every place, every spelling ──────────────────────────────────────────────
+// ── the reference: all of the text at once, every place, every spelling ──────────────────────────
 
 function spellings(value: string): string[] {
   const lines = value.split(/\r|\n/).map((line) => line.trim());
@@ -45,7 +47,10 @@ function spellings(value: string): string[] {
     });
 }
 
-/** Byte by byte, and not by a function of the platform: what each of the common encoders leaves as it is. */
+/**
+ * Byte by byte, and not by a function of the platform: what each of the common encoders leaves as
+ * it is.
+ */
 function escaped(line: string): string[] {
   const UNESCAPED = ["A-Za-z0-9._~!'()*-", 'A-Za-z0-9._~-', 'A-Za-z0-9._~/-', 'A-Za-z0-9._*-'];
   return UNESCAPED.flatMap((kept, index) => {
@@ -80,7 +85,7 @@ function reference(text: string, values: readonly string[]): string {
   return [...text.split('').keys()].map((at) => (covered[at] ? (covered[at - 1] ? '' : REDACTED) : text[at])).join('');
 }
 
-// ── made-up secrets and output: few letters, none of which is in the marker ──────────────────────────────────────────
+// ── made-up secrets and output: few letters, none of which is in the marker ──────────────────────
 
 const unit = fc.constantFrom('x', 'x', 'y', 'z', '0', '"', '\\', 'é', '<', ' ');
 const secretLine = fc.string({ unit, minLength: 1, maxLength: 14 });
@@ -440,7 +445,8 @@ describe('[SPL25] [RD3] agent events', () => {
       fc.property(lines, ({ values, entries, reads }) => {
         const line = `{"n" : [12345678901234567890, 1e3],"all":[${entries.map(({ token }) => token).join(' ,')}]}`;
         const pieces = feed(splitterFor(values, 'jsonl'), Buffer.from(`${line}\n`), reads);
-        // A secret such as `" ,"` goes over several strings: then the line is text, and redacted as that.
+        // A secret such as `" ,"` goes over several strings: then the line is text, and redacted as
+        // that.
         if (pieces[0]?.kind !== 'json') {
           expect(joined(pieces)).toBe(`${reference(line, values)}\n`);
           return;

@@ -1,6 +1,7 @@
 /**
- * Goal: the sender against a model of the receiver (ING5) over a network that cuts, delays and forgets acks.
- * Method: random interleavings of appends, deliveries, answers and cuts; at the end everything must be there once and in order.
+ * Goal: the sender against a model of the receiver (ING5) over a network that cuts, delays and
+ * forgets acks. Method: random interleavings of appends, deliveries, answers and cuts; at the end
+ * everything must be there once and in order.
  */
 
 import fc from 'fast-check';
@@ -99,7 +100,8 @@ describe('against a model receiver', () => {
           for (let plan = sender.next(0); plan; plan = sender.next(0)) {
             expect(plan.seq + plan.count - 1).toBe(lastSeqOf(plan.chunks.at(-1) as Chunk));
             expect(plan.chunks.length === 1 || plan.bytes <= LIMITS.frameBytes - FRAME_HEADER_BYTES).toBe(true);
-            expect(sender.inflightBytes <= LIMITS.windowBytes || sender.inflightBytes === plan.bytes).toBe(true); // SND4
+            // SND4
+            expect(sender.inflightBytes <= LIMITS.windowBytes || sender.inflightBytes === plan.bytes).toBe(true);
             wire.push(plan);
           }
         };

@@ -1,7 +1,10 @@
 /**
- * Goal: a run on a slow uplink delivers what it can, names what it cannot, and never sends the same frame for ever.
- * Method: a real run behind a proxy that lets few bytes through. The line is ten times as fast as in the field (8 kB/s, 2 kB/s), and every time of the
- * wrapper a tenth, so that a frame takes as large a part of each wait as it does there. The kernel's buffers take all that the wrapper writes.
+ * Goal: a run on a slow uplink delivers what it can, names what it cannot, and never sends the same
+ * frame forever.
+ * Method: a real run behind a proxy that lets few bytes through. The line is ten times as fast as
+ * in the field (8 kB/s, 2 kB/s), and every time of the wrapper a tenth, so that a frame takes as
+ * large a part of each wait as it does there. The kernel's buffers take all that the wrapper
+ * writes.
  */
 
 import { afterAll, describe, expect, it } from 'vitest';
@@ -25,7 +28,7 @@ afterAll(async () => {
   removeTemporaryFolders();
 });
 
-/** Each test has its own line: they only wait, so they run beside each other. */
+/** Each test has its own line: they only wait, so they run concurrently. */
 async function slowLine(bytesPerSecond: number) {
   const coordinator = await new FakeCoordinator().start();
   coordinator.policy = {

@@ -1,6 +1,7 @@
 /**
- * Goal: whatever a crashed host left of a spool, what is whole is delivered under its number, a gap stands for the rest, and nothing is altered without a word.
- * Method: the real spool on a real folder, opened again after its files were damaged; and whole runs that find such a spool.
+ * Goal: whatever a crashed host left of a spool, what is whole is delivered under its number, a gap
+ * stands for the rest, and nothing is altered without a word. Method: the real spool on a real
+ * folder, opened again after its files were damaged; and whole runs that find such a spool.
  */
 
 import { appendFileSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';

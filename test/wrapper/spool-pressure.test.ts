@@ -1,6 +1,7 @@
 /**
- * Goal: a disk without room, and a folder that is removed, make a job slow or fail it by name; they never hang it, and what is lost is said.
- * Method: whole runs on a disk that the test makes small or takes away, behind the port of the spool; so it is the same for every user and system.
+ * Goal: a full disk, and a removed folder, make a job slow or fail it with a named reason; they
+ * never hang it, and losses are reported. Method: whole runs on a disk that the test limits or
+ * removes, behind the port of the spool, so the test is the same for every user and system.
  */
 
 import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * Goal: what was announced as stored is there after any end of the process, and memory does not grow with the backlog.
- * Method: the real spool on a real folder; a "crash" opens the folder again without having closed it (its lock is removed by hand).
+ * Goal: what was announced as stored is there after any end of the process, and memory does not
+ * grow with the backlog. Method: the real spool on a real folder; a "crash" opens the folder again
+ * without having closed it (its lock is removed by hand).
  */
 
 import { spawn } from 'node:child_process';
@@ -245,7 +246,8 @@ describe('bounds', () => {
     spool.append(line(++n, 900));
     await spool.stored();
     expect(pressures).toEqual(['disk_full']);
-    expect(spool.append(line(++n, 900))).toBe(true); // Nothing is dropped: what comes all the same is kept.
+    // Nothing is dropped: what comes all the same is kept.
+    expect(spool.append(line(++n, 900))).toBe(true);
     await spool.stored();
     spool.release(5, 5 * size);
     expect(pressures).toEqual(['disk_full']);

@@ -1,7 +1,9 @@
 /**
- * Goal: a wrapper that was stopped for longer than it may try does not give up when it wakes. It makes one more attempt first.
- * Method: the wrapper as a process that gets SIGSTOP, and SIGCONT when its time is certainly over. The monotonic clock goes on meanwhile, which is the harder
- * case: where a machine sleeps, that clock may stop too.
+ * Goal: a wrapper that was stopped for longer than it may try does not give up when it wakes. It
+ * makes one more attempt first.
+ * Method: the wrapper as a process that gets SIGSTOP, and SIGCONT when its time is certainly over.
+ * The monotonic clock continues meanwhile, which is the harder case: on a sleeping machine that
+ * clock may stop too.
  */
 
 import { afterEach, beforeEach, expect, it } from 'vitest';

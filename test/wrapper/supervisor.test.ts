@@ -1,6 +1,7 @@
 /**
- * Goal: a run from its start to its exit code, with real child processes, against a coordinator that misbehaves on purpose.
- * Method: `run` inside this process, so that times can be shortened and the disk can be made to fail.
+ * Goal: a run from its start to its exit code, with real child processes, against a coordinator
+ * that misbehaves on purpose. Method: `run` inside this process, so that times can be shortened and
+ * the disk can be made to fail.
  */
 
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -197,7 +198,7 @@ describe('[G1] 20,000 lines, 0 lost, 0 repeated', () => {
   it('through five cuts of the network', async () => {
     let cuts = 0;
     coordinator.onFrame = (connection, frame) => {
-      // Cut after reading, before storing: the wrapper has sent it, and nobody has it.
+      // Cut after reading, before storing: the wrapper has sent it, and the coordinator lacks it.
       if (cuts < 5 && frame.seq + frame.count > 20 * (cuts + 1)) {
         cuts += 1;
         connection.cut();
@@ -300,7 +301,8 @@ describe('who may run', () => {
     const { wait, open } = gate();
     const command = sh(`echo x >> ${marker}; ${wait}`);
     const runs = [runInProcess(coordinator, command), runInProcess(coordinator, command)];
-    // The other one has its refusal before the job may end: one that comes later finds an execution that has ended.
+    // The other one has its refusal before the job may end: one that comes later finds an execution
+    // that has ended.
     expect(await Promise.race(runs.map(({ exitCode }) => exitCode))).toBe(125);
     open();
     const codes = await Promise.all(runs.map(({ exitCode }) => exitCode));
@@ -311,7 +313,8 @@ describe('who may run', () => {
   it('[SV1] an execution that is over already is not run', async () => {
     coordinator.ended = true;
     const marker = join(temporaryFolder(), 'ran');
-    expect(await runInProcess(coordinator, sh(`touch ${marker}`)).exitCode).toBe(0); // It had completed.
+    // It had completed.
+    expect(await runInProcess(coordinator, sh(`touch ${marker}`)).exitCode).toBe(0);
     expect(existsSync(marker)).toBe(false);
   });
 
@@ -378,7 +381,8 @@ describe('interrupt', () => {
     coordinator.sendCommand(interrupt(1));
     const askedAt = Date.now();
     expect(await exitCode).toBe(130);
-    expect(Date.now() - askedAt).toBeLessThan(9000); // It is not left to the last rung of the 10 s ladder.
+    // It is not left to the last rung of the 10 s ladder.
+    expect(Date.now() - askedAt).toBeLessThan(9000);
     expect(isRunning(Number(coordinator.text()))).toBe(false);
     expect(lastEvent()).toMatchObject({ type: 'exit', data: { exitCode: null, signal: 'SIGINT', toldToStop: true } });
     expect(coordinator.ackedCommands).toEqual([1]);
@@ -541,7 +545,8 @@ describe('[G8] when the spool is full', () => {
     const stored = readdirSync(spool).filter((name) => name.endsWith('.ndjson'));
     const bytes = stored.reduce((sum, name) => sum + statSync(join(spool, name)).size, 0);
     expect(bytes).toBeLessThan(4_000_000);
-    expect(log.facts.map(({ name }) => name)).not.toContain('child_exited'); // The time of the pause does not count.
+    // The time of the pause does not count.
+    expect(log.facts.map(({ name }) => name)).not.toContain('child_exited');
     process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGKILL');
     coordinator.acks = true;
     coordinator.last.cut();
@@ -569,7 +574,8 @@ describe('[G8] when the spool is full', () => {
 
 describe('when the end cannot be delivered', () => {
   it('[SV6] gives up after its time, keeps the spool, and the next boot delivers it with the job’s exit code', async () => {
-    coordinator.policy.disconnectGraceMs = 1000; // Twice that is more than the 300 ms below, and counts.
+    // Twice that is more than the 300 ms below, and counts.
+    coordinator.policy.disconnectGraceMs = 1000;
     const { wait, open } = gate();
     const { exitCode, spool, log } = runInProcess(coordinator, sh(`echo done; ${wait}; exit 6`), {
       times: { drainBudgetMinMs: 300 },

@@ -1,5 +1,6 @@
 /**
- * Goal: the fault tests can trust their instrument. Method: the proxy between a plain TCP client and an echo server.
+ * Goal: the fault tests can trust their instrument. Method: the proxy between a plain TCP client
+ * and an echo server.
  */
 
 import { once } from 'node:events';

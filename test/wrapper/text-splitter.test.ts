@@ -1,6 +1,7 @@
 /**
  * Goal: whatever the bytes are and wherever the reads are cut, the pieces are the stream (TX1–TX4).
- * Method: properties over made-up streams (long lines, no lines, broken UTF-8) and made-up cuts, with flushes in between.
+ * Method: properties over made-up streams (long lines, no lines, broken UTF-8) and made-up cuts,
+ * with flushes in between.
  */
 
 import fc from 'fast-check';

@@ -1,6 +1,7 @@
 /**
  * Goal: a wall clock that is set in the middle of a run changes nothing.
- * Method: the wrapper as a process of its own, whose wall clock the test moves by a preloaded script.
+ * Method: the wrapper as a process of its own, whose wall clock the test moves by a preloaded
+ * script.
  */
 
 import { writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Runs in the browser: the client by itself, and the hook in React's Strict Mode. What they saw is left in `window` for the test. */
+/**
+ * Runs in the browser: the client by itself, and the hook in React's Strict Mode. What they saw is
+ * left in `window` for the test.
+ */
 
 import { createElement, StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';

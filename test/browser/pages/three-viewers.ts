@@ -1,11 +1,14 @@
 /**
- * Runs in the browser: three readers of one execution, each as its own documentation would have it, each keeping what it was given in `window.viewers`.
+ * Runs in the browser: three readers of one execution, each as its own documentation would have it,
+ * each keeping what it was given in `window.viewers`.
  *
  *   socket       this project's client, over WebSocket
- *   eventSource  the browser's own EventSource; made anew with `after` and a fresh ticket when the browser gave it up
- *   durable      @durable-streams/client, a foreign client of a public protocol; begun again at its last offset when it gave up
+ *   eventSource  the browser's own EventSource; created again with `after` and a fresh ticket when
+ *                the browser closed it
+ *   durable      @durable-streams/client, a foreign client of a public protocol; begun again at its
+ *                last offset when it gave up
  *
- * None of them removes repeats: what the test compares is what came.
+ * No reader removes repeats: the test compares the received events.
  */
 
 import { stream } from '@durable-streams/client';
@@ -16,7 +19,7 @@ export interface Seen {
   events: LoggedEvent[];
   /** The last offset that came, once or not, in order or not. */
   last: number;
-  /** How often a connection was made or begun anew, as far as the reader knows. */
+  /** How often a connection was made or retried, as far as the reader knows. */
   attempts: number;
   end: string | null;
   failure: string | null;
@@ -81,7 +84,7 @@ window.begin = ({ url, session, execution, ticketSeconds }) => {
     return new Promise((done) => {
       for (const type of [...TYPES, ...FACTS, ...CONNECTION]) {
         source.addEventListener(type, (message) => {
-          // A broken connection is told as `error` too, without data.
+          // A broken connection is reported as `error` too, without data.
           if (!(message instanceof MessageEvent)) return;
           const { offset, execution, at, data } = JSON.parse(message.data);
           keep(eventSource, { offset, execution, type, at, data });
@@ -118,7 +121,7 @@ window.begin = ({ url, session, execution, ticketSeconds }) => {
         });
         await response.closed;
       } catch {
-        // Whatever broke it: it goes on at the last offset.
+        // Whatever broke it: it resumes at the last offset.
       }
       if (durable.end === null) await pause(200);
     }

@@ -1,8 +1,10 @@
 /**
- * Chromium for the tests and the screenshots: started with a profile of its own, and gone afterwards.
+ * Chromium for the tests and the screenshots: started with a profile of its own, and gone
+ * afterwards.
  *
- * Every browser carries a mark among its arguments. When `close()` does not end it, it is ended by the pid that has the mark, so a failed test leaves nothing
- * behind; when this process is killed, Chromium ends itself because the pipe to it is closed.
+ * Every browser carries a mark among its arguments. When `close()` does not end it, it is ended by
+ * the pid that has the mark, so a failed test leaves nothing behind; when this process is killed,
+ * Chromium ends itself because the pipe to it is closed.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -13,7 +15,10 @@ import { processesWith } from '../../support/real-stack.ts';
 
 const CLOSE_TIMEOUT_MS = 10_000;
 
-/** No GPU, no updates, no phoning home; the sandbox needs a kernel feature that containers often lack, and the pages are our own. */
+/**
+ * No GPU, no updates, no phoning home; the sandbox needs a kernel feature that containers often
+ * lack, and the pages are our own.
+ */
 const ARGUMENTS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
@@ -36,7 +41,7 @@ export async function launchChromium(extraArguments: readonly string[] = []): Pr
     env: { ...process.env, ...env },
     headless: true,
     args: [...ARGUMENTS, ...extraArguments, mark],
-    // Signals are for whoever runs the tests to act on; vitest ends its files in order.
+    // The test runner handles signals; vitest ends its files in order.
     handleSIGINT: false,
     handleSIGTERM: false,
     handleSIGHUP: false,

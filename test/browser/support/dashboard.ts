@@ -143,7 +143,10 @@ export class Dashboard {
     return [...lines].map(([number, text]) => ({ number, text })).sort((a, b) => a.number - b.number);
   }
 
-  /** The log on the page is the log of the coordinator: each line once, in order, at its own number. For jobs whose output has no escapes. */
+  /**
+   * The log on the page is the log of the coordinator: each line once, in order, at its own number.
+   * For jobs whose output has no escapes.
+   */
   async expectWholeLog(job: Job): Promise<number> {
     const truth = outputLines(await this.stage.real.read(job.session, job.id));
     const seen = await this.everyLine();
@@ -155,6 +158,9 @@ export class Dashboard {
   }
 }
 
-/** The lines of stdout and stderr in the order of the log, for output in which each event ends its line. */
+/**
+ * The lines of stdout and stderr in the order of the log, for output in which each event ends its
+ * line.
+ */
 export const outputLines = (events: LoggedEvent[]): string[] =>
   events.filter(({ type }) => type === 'output').flatMap(({ data }) => String(data.text).replace(/\n$/, '').split('\n'));

@@ -1,4 +1,7 @@
-/** Programs that the tests run as jobs. They get the file in `HOLD` to wait for, and nothing else from outside. */
+/**
+ * Programs that the tests run as jobs. They get the file in `HOLD` to wait for, and nothing else
+ * from outside.
+ */
 
 const HELD = `
 import { existsSync } from 'node:fs';
@@ -7,7 +10,10 @@ const released = () => existsSync(process.env.HOLD);
 const hold = async () => { while (!released()) await sleep(20); };
 `;
 
-/** Prints numbered lines until it is released, \`linesMin\` at least: half of them as JSON, which become \`agent\` events. */
+/**
+ * Prints numbered lines until it is released, \`linesMin\` at least: half of them as JSON, which
+ * become \`agent\` events.
+ */
 export const mixedUntilReleased = (linesMin: number): string => `${HELD}
 let number = 0;
 while (number < ${linesMin} || !released()) {
@@ -32,8 +38,9 @@ console.log('released');
 `;
 
 /**
- * So many numbered lines as fast as they are taken, in colours, each `NEEDLE_EVERY`th with a word to search for. After each hundred comes a JSON line: read as JSON
- * lines it is an event of its own, so that the log has thousands of events however the pipe was read.
+ * So many numbered lines as fast as they are taken, in colours, each `NEEDLE_EVERY`th with a word
+ * to search for. After each hundred comes a JSON line: read as JSON lines it is an event of its
+ * own, so that the log has thousands of events however the pipe was read.
  */
 export const NEEDLE_EVERY = 20_000;
 export const manyLines = (count: number): string => `
@@ -51,8 +58,9 @@ for (let number = 1; number <= ${count}; number += 1) {
 `;
 
 /**
- * What a job may print to harm a page that shows it. `window.__harm` is what a script of it would set. Printed as JSON lines and as text; each piece of text
- * is a line of its own that begins with a word to find it by.
+ * What a job may print to harm a page that shows it. `window.__harm` is what a script of it would
+ * set. Printed as JSON lines and as text; each piece of text is a line of its own that begins with
+ * a word to find it by.
  */
 export const hostile = `
 const ESC = '\\x1b', BEL = '\\x07';

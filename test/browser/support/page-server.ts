@@ -1,4 +1,7 @@
-/** A page of its own origin, as an application would have that shows runs: one script, and a backend that holds the API key and mints tickets for it. */
+/**
+ * A page of its own origin, as an application would have that shows runs: one script, and a backend
+ * that holds the API key and mints tickets for it.
+ */
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';

@@ -1,13 +1,18 @@
 /**
- * What a page must not do, watched from before its first script: errors on the console, uncaught errors, violations of the content security policy, requests to
- * anywhere but the deployment. A test that cuts the network names what the browser itself will then complain of; everything else is a failure.
+ * What a page must not do, watched from before its first script: errors on the console, uncaught
+ * errors, violations of the content security policy, requests to anywhere but the deployment. A
+ * test that cuts the network names what the browser itself will then complain of; everything else
+ * is a failure.
  */
 
 import type { Page } from 'playwright-core';
 
 const VIOLATION = 'content security policy: ';
 
-/** Chromium writes these itself when a connection is refused or broken; no page can keep it from doing so. */
+/**
+ * Chromium writes these itself when a connection is refused or broken; no page can keep it from
+ * doing so.
+ */
 export const NETWORK_NOISE = [
   /^Failed to load resource: net::ERR_/,
   /^WebSocket connection to '.*' failed/,

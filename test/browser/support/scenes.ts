@@ -1,6 +1,7 @@
 /**
- * Jobs for the screenshots, which print what real ones do: a build, a failing test run, a coding agent, a nightly import. Nothing of it is computed.
- * They rest a moment where they change from stdout to stderr: two pipes, whose order nobody promises.
+ * Jobs for the screenshots, with the output of real ones: a build, a failing test run, a coding
+ * agent, a nightly import. The output is fixed. They pause where they change from stdout to stderr,
+ * because the order of two pipes is not guaranteed.
  */
 
 const PRELUDE = `
@@ -74,7 +75,7 @@ await event({ type: 'assistant', text: 'All 17 tests pass. The rounding now happ
 await event({ type: 'result', cost: 0.0713, turns: 5, changed: ['src/checkout/tax.ts'] });
 `;
 
-/** An import that goes on until it is interrupted, and then leaves in order. */
+/** An import that runs until it is interrupted, and then exits cleanly. */
 export const nightlyImport = `${PRELUDE}
 let stop = false;
 process.on('SIGINT', () => { stop = true; });

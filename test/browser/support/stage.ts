@@ -1,9 +1,11 @@
 /**
- * What one file of browser tests stands on: a real stack, a proxy between the browser and the coordinator that can be cut, and Chromium.
+ * What one file of browser tests stands on: a real stack, a proxy between the browser and the
+ * coordinator that can be cut, and Chromium.
  *
  *   browser ──viewers (TCP proxy)──▶ coordinator ◀──real.proxy (TCP proxy)── wrapper ── job
  *
- * Pages are opened at the viewers' proxy, and watched (page-watch). `checkPages` fails on whatever a page did that it must not; call it after each test.
+ * Pages are opened at the viewers' proxy, and watched (page-watch). `checkPages` fails on whatever
+ * a page did that it must not; call it after each test.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -26,9 +28,9 @@ export interface WatchedPage {
 }
 
 export interface PageOptions extends BrowserContextOptions {
-  /** Origins besides the deployment's that the page may talk to. */
+  /** Origins other than the deployment's that the page may talk to. */
   origins?: string[];
-  /** A tab beside another: shares its storage. */
+  /** A second tab: shares the storage. */
   beside?: BrowserContext;
 }
 
@@ -90,8 +92,9 @@ export class Stage {
   }
 
   /**
-   * Starts a job that is a Node program. `HOLD` in its environment is a file: a job may wait until it exists (`release`). With a `command` in the request, its
-   * first word is the program: found in a folder of its own, at the front of the job's PATH.
+   * Starts a job that is a Node program. `HOLD` in its environment is a file: a job may wait until
+   * it exists (`release`). With a `command` in the request, its first word is the program: found in
+   * a folder of its own, at the front of the job's PATH.
    */
   async start(session: string, program: string, request: Partial<StartRequest> = {}): Promise<Job> {
     this.#jobs += 1;

@@ -1,4 +1,7 @@
-/** Goal: the shell as its reader meets it: signing in and out, links, lists that live. Method: the whole page in happy-dom, against an API in memory. */
+/**
+ * Goal: the shell as its reader meets it: signing in and out, links, lists that live. Method: the
+ * whole page in happy-dom, against an API in memory.
+ */
 
 import { render } from 'preact';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';

@@ -1,4 +1,7 @@
-/** The API as far as the shell asks it, in memory: keys, tickets, sessions, executions. Stands in for `fetch`. */
+/**
+ * The API as far as the shell asks it, in memory: keys, tickets, sessions, executions. Stands in
+ * for `fetch`.
+ */
 
 import { type Execution, isTerminal, type OpenStatus, type Status } from '../../../protocol/index.ts';
 

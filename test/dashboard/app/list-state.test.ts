@@ -1,4 +1,7 @@
-/** Goal: a list that is refreshed from its top and extended at its end is what the server has, without holes, twins or jumps. */
+/**
+ * Goal: a list that is refreshed from its top and extended at its end is what the server has,
+ * without holes, twins or jumps.
+ */
 
 import { describe, expect, it } from 'vitest';
 import {
@@ -20,7 +23,9 @@ interface Row {
 }
 const OF: ListOf<Row> = { idOf: ({ id }) => id, orderOf: ({ at }) => at };
 
-/** A server: newest first; the cursor is a place in that order, whether or not a row is still there. */
+/**
+ * A server: newest first; the cursor is a place in that order, whether or not a row is still there.
+ */
 function pageOf(rows: readonly Row[], limit: number, cursor?: string): ListPage<Row> {
   const place = ({ at, id }: Row): string => `${String(at).padStart(6, '0')}/${id}`;
   const sorted = [...rows]

@@ -1,7 +1,8 @@
 // @vitest-environment node
 /**
  * Goal: the page stays small, and is what its Content-Security-Policy allows.
- * Method: a real build, measured as a browser would load it: every script and style sheet, gzip at the level that servers use.
+ * Method: a real build, measured as a browser would load it: every script and style sheet, gzip at
+ * the level that servers use.
  */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * A run as the dashboard's client sees it, in memory: the object, pages of its log, and streams that a test steers. The log may have holes,
- * be expired below `earliest`, and grow.
+ * A run as the dashboard's client sees it, in memory: the object, pages of its log, and streams
+ * that a test steers. The log may have holes, be expired below `earliest`, and grow.
  */
 
 import type { LoggedEvent, SessionStreamOptions, StreamState } from '../../../client/index.ts';

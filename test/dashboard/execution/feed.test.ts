@@ -1,4 +1,7 @@
-/** The feed against a run in memory: what it asks for, what the model gets, and what it says when things go wrong. */
+/**
+ * The feed against a run in memory: what it asks for, what the model gets, and what it says when
+ * things go wrong.
+ */
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ExecutionFeed } from '../../../dashboard/src/execution/feed.ts';
@@ -136,7 +139,8 @@ describe('older events', () => {
     run.readErrors.push(problem(0, 'unreachable'));
     feed.loadOlder();
     await vi.waitFor(() => expect(feed.snapshot.older).toMatchObject({ state: 'available', error: { code: 'unreachable' } }));
-    // The view is still near the top and asks again at once: that must not become a loop of requests.
+    // The view is still near the top and asks again at once: that must not become a loop of
+    // requests.
     const asked = run.reads.length;
     feed.loadOlder();
     await settle();

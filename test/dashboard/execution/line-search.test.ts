@@ -1,4 +1,7 @@
-/** Finding a line by few reads: the answer must be at or before the event in which the line begins, and close to it. */
+/**
+ * Finding a line by few reads: the answer must be at or before the event in which the line begins,
+ * and close to it.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

@@ -1,6 +1,7 @@
 /**
- * Loading upwards: whatever the holes, the page sizes, the cuts and what expires meanwhile, the model gets every event that is kept, once,
- * in order, ending right before what it had (W1–W3). A fake log with other executions in between is read by the real loop.
+ * Loading upwards: whatever the holes, the page sizes, the cuts and what expires meanwhile, the
+ * model gets every event that is kept, once, in order, ending right before what it had (W1–W3). A
+ * fake log with other executions in between is read by the real loop.
  */
 
 import fc from 'fast-check';
@@ -74,7 +75,10 @@ describe('one range', () => {
   });
 });
 
-/** A log of one session with holes, read in pages of `pageEvents`, whose beginning may expire while it is read. */
+/**
+ * A log of one session with holes, read in pages of `pageEvents`, whose beginning may expire while
+ * it is read.
+ */
 class FakeLog {
   earliest = 1;
   reads = 0;

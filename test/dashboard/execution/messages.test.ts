@@ -1,4 +1,7 @@
-/** What is said about an end and about the page's own connection: every code has a sentence, and every state a word. */
+/**
+ * What is said about an end and about the page's own connection: every code has a sentence, and
+ * every state a word.
+ */
 
 import { describe, expect, test } from 'vitest';
 import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/messages.ts';
@@ -33,7 +36,7 @@ const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
 
 describe('failures', () => {
   test('every code that the coordinator gives has a sentence of its own', () => {
-    // The codes are made by the decisions themselves, so that a new one can not be forgotten here.
+    // The decisions themselves create the codes, so that a new one cannot be forgotten here.
     const codes = [
       expire(recordOf({ status: 'pending', pendingUntil: 1 }), 2),
       expire(recordOf({ status: 'running', graceUntil: 1 }), 2),

@@ -1,4 +1,7 @@
-/** The whole page of a run in a DOM, over a run in memory: what a person sees in each state, and what each action asks for. */
+/**
+ * The whole page of a run in a DOM, over a run in memory: what a person sees in each state, and
+ * what each action asks for.
+ */
 
 import { type ComponentChildren, render } from 'preact';
 import { act } from 'preact/test-utils';

@@ -1,4 +1,7 @@
-/** What the page knows about a run, from two sources that may contradict each other for a moment, and from events in any order of loading. */
+/**
+ * What the page knows about a run, from two sources that may contradict each other for a moment,
+ * and from events in any order of loading.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

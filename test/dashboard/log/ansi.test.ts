@@ -1,4 +1,7 @@
-/** What a line looks like: escape sequences done or dropped, nothing invisible, nothing that costs more than its length. */
+/**
+ * What a line looks like: escape sequences done or dropped, nothing invisible, nothing that costs
+ * more than its length.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,7 @@
-/** Logs as a wrapper writes them, cut anywhere: any pieces of any text, partial where a piece does not end a line. */
+/**
+ * Logs as a wrapper writes them, cut anywhere: any pieces of any text, partial where a piece does
+ * not end a line.
+ */
 
 import fc from 'fast-check';
 import type { LoggedEvent } from '../../../client/index.ts';
@@ -13,7 +16,10 @@ const piece: fc.Arbitrary<Piece> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ agent: text }) },
 );
 
-/** `numbered`: as by a wrapper that gives `line`. `flush`: now and then a line is ended by an event without a line feed. */
+/**
+ * `numbered`: as by a wrapper that gives `line`. `flush`: now and then a line is ended by an event
+ * without a line feed.
+ */
 export const log = (numbered: boolean): fc.Arbitrary<LoggedEvent[]> =>
   fc.array(fc.tuple(piece, fc.nat(9)), { maxLength: 40 }).map((pieces) => {
     let begun = 0;

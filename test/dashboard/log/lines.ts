@@ -1,4 +1,7 @@
-/** Help for the tests of the log: events, and the lines they must give, made in the plainest way there is. */
+/**
+ * Help for the tests of the log: events, and the lines they must give, made in the plainest way
+ * there is.
+ */
 
 import type { LoggedEvent } from '../../../client/index.ts';
 import { KINDS, type KindName } from '../../../dashboard/src/log/chunk.ts';

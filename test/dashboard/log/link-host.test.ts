@@ -1,4 +1,7 @@
-/** Goal: a link whose text names another host than it goes to says so. Method: texts over addresses, and lines as a job writes them. */
+/**
+ * Goal: a link whose text names another host than it goes to says so. Method: texts over addresses,
+ * and lines as a job writes them.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { shownLine } from '../../../dashboard/src/log/line.ts';

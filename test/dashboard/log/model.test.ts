@@ -1,6 +1,6 @@
 /**
- * The lines of a log, whatever way its events come: in any pieces, newest part first, older parts later. The reference makes them in one pass,
- * a character at a time.
+ * The lines of a log, whatever way its events come: in any pieces, newest part first, older parts
+ * later. The reference makes them in one pass, a character at a time.
  */
 
 import fc from 'fast-check';
@@ -26,7 +26,8 @@ describe('lines', () => {
         const model = new LogModel();
         const runs = cut(events, places);
         const middle = pivot % runs.length;
-        // Newer runs are appended; older ones prepended in between, as a page does while the run goes on.
+        // Newer runs are appended; older ones prepended in between, as a page does while the run
+        // continues.
         const newer = runs.slice(middle);
         const older = runs.slice(0, middle).reverse();
         for (let i = 0; i < Math.max(newer.length, older.length); i++) {

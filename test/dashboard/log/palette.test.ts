@@ -1,4 +1,6 @@
-/** Colours of the log: contrast by WCAG 2, computed from the style sheet itself, for both schemes. */
+/**
+ * Colours of the log: contrast by WCAG 2, computed from the style sheet itself, for both schemes.
+ */
 
 import { describe, expect, it } from 'vitest';
 import { css } from './style-sheet.ts';
@@ -27,7 +29,10 @@ const contrast = (a: Rgb, b: Rgb) => {
 };
 const mix = (a: Rgb, b: Rgb, share: number) => a.map((value, i) => value * share + (b[i] ?? 0) * (1 - share)) as Rgb;
 
-/** As `oklch(from colour clamp(low, l, high) min(c, 0.16) h)` is shown by a screen that has no wider gamut. */
+/**
+ * As `oklch(from colour clamp(low, l, high) min(c, 0.16) h)` is shown by a screen that has no wider
+ * gamut.
+ */
 function readable([r, g, b]: Rgb, low: number, high: number): Rgb {
   const [lr, lg, lb] = [linear(r), linear(g), linear(b)];
   const l = Math.cbrt(0.4122214708 * lr + 0.5363325363 * lg + 0.0514459929 * lb);

@@ -1,6 +1,7 @@
 /**
- * The panel in a page: what a job writes never becomes an element, an attribute or a script; the keys, the address and the buttons do what they say.
- * Layout has no size here: where rows stand is tested in a browser.
+ * The panel in a page: what a job writes never becomes an element, an attribute or a script; the
+ * keys, the address and the buttons do what they say. Layout has no size here: where rows stand is
+ * tested in a browser.
  */
 
 import fc from 'fast-check';

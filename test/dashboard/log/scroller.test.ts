@@ -1,6 +1,7 @@
 /**
- * The view keeps its place: any order of wheel, bar, new lines at both ends and resizing, in logs that fit the scroll space and in logs fifty times
- * as long, wrapped and not. The page is a fake with heights of its own; the scroller is the real one.
+ * The view keeps its place: any order of wheel, bar, new lines at both ends and resizing, in logs
+ * that fit the scroll space and in logs fifty times as long, wrapped and not. The page is a fake
+ * with heights of its own; the scroller is the real one.
  */
 
 import fc from 'fast-check';
@@ -82,7 +83,7 @@ class FakePage {
     return this.wrap ? ROW_PX * (1 + (Math.abs(id * 7919) % 4)) : ROW_PX;
   }
 
-  /** The view moved: drawn anew only if the scroller asks for it. */
+  /** The view moved: drawn again only if the scroller asks for it. */
   settle(): void {
     if (this.#asked) this.draw();
   }
@@ -174,7 +175,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 const lines = fc.constantFrom(300, 5000, 390_000, 1_000_000, 20_000_000);
 
-/** Plays the steps, and after each looks at whether what was in view is where it belongs, and whether the view is full. */
+/**
+ * Plays the steps, and after each looks at whether what was in view is where it belongs, and
+ * whether the view is full.
+ */
 function play(count: number, wrap: boolean, steps: readonly Step[]): void {
   const page = new FakePage(count, wrap);
   page.check();

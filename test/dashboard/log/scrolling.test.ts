@@ -1,4 +1,7 @@
-/** The scroll space: every row can be reached, both ends exactly, and a place survives the way to the scroll bar and back. */
+/**
+ * The scroll space: every row can be reached, both ends exactly, and a place survives the way to
+ * the scroll bar and back.
+ */
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -104,7 +107,8 @@ describe('the scroll space', () => {
 
   it('treats a wheel or a key as pixels, and a drag of the bar as a share', () => {
     expect([isLocal(100, 800), isLocal(-800, 800), isLocal(40_000, 800)]).toEqual([true, true, false]);
-    // In a low view, too, a fast wheel is no pull; and the least pull at the bar of a log that does not fit the space is.
+    // In a low view, too, a fast wheel is no pull; and the least pull at the bar of a log that does
+    // not fit the space is.
     expect([isLocal(751, 250), isLocal(-1900, 60), isLocal(SPACE_PX_MAX / 800, 800)]).toEqual([true, true, false]);
   });
 
