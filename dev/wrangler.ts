@@ -71,7 +71,18 @@ async function npmInstall(folder: string, what: string, env: NodeJS.ProcessEnv, 
   // npm names its own script to what it runs; that one is used again.
   const script = env.npm_execpath?.endsWith('npm-cli.js') ? env.npm_execpath : null;
   const [program, first] = script ? [process.execPath, [script]] : ['npm', []];
-  const args = [...first, 'install', '--prefix', folder, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error', what];
+  const args = [
+    ...first,
+    'install',
+    '--prefix',
+    folder,
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--no-update-notifier',
+    '--loglevel=error',
+    what,
+  ];
   const child = spawn(program, args, { cwd: folder, stdio: ['ignore', 2, 2], signal });
   const code = await new Promise<number | null>((done, failed) => {
     child.on('error', failed);
