@@ -20,7 +20,7 @@ function holdfast(
   onOutput: (stdout: string) => void = () => {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [join(ROOT, 'bin', 'holdfast.mjs'), ...args], {
+    const child = spawn(process.execPath, [join(ROOT, 'packages', 'holdfast', 'bin', 'holdfast.mjs'), ...args], {
       env: real.userEnv,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
