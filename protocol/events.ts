@@ -4,10 +4,11 @@
  * the coordinator or a page acts on them.
  */
 
+import { isCount, isObject, type JsonObject } from './json.ts';
 import { EVENT_DEPTH_MAX, EVENT_TYPE_PATTERN } from './limits.ts';
 import { type Status, TERMINAL_STATUSES, type TerminalStatus } from './statuses.ts';
 
-export type JsonObject = { [key: string]: unknown };
+export type { JsonObject } from './json.ts';
 
 export interface HoldfastEvent {
   type: string;
@@ -91,10 +92,6 @@ export function isTerminalFact(event: HoldfastEvent): boolean {
   return event.type === 'exit' || event.type === 'interrupted' || (event.type === 'error' && event.data.fatal === true);
 }
 
-const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const isTime = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
 /**
  * Whether objects and arrays nest at most `levels` deep. The recursion is bounded by `levels`,
  * never by the value.
@@ -140,8 +137,8 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
   interrupted: ({ reason }) => (typeof reason !== 'string' && 'interrupted.reason must be a string') || null,
   started: ({ pid }) => (pid !== undefined && !Number.isSafeInteger(pid) && 'started.pid must be an integer') || null,
   gap: ({ events, bytes, reason, unknown }) =>
-    (!isTime(events) && 'gap.events must be a count') ||
-    (!isTime(bytes) && 'gap.bytes must be a count') ||
+    (!isCount(events) && 'gap.events must be a count') ||
+    (!isCount(bytes) && 'gap.bytes must be a count') ||
     (unknown !== undefined && typeof unknown !== 'boolean' && 'gap.unknown must be a boolean') ||
     (typeof reason !== 'string' && 'gap.reason must be a string') ||
     null,
@@ -164,7 +161,7 @@ export function checkFact(value: unknown): EventCheck {
   const { type, at, data } = value;
   if (typeof type !== 'string' || !EVENT_TYPE_PATTERN.test(type))
     return { ok: false, detail: 'event.type is not a valid type name' };
-  if (!isTime(at)) return { ok: false, detail: 'event.at must be milliseconds since the epoch' };
+  if (!isCount(at)) return { ok: false, detail: 'event.at must be milliseconds since the epoch' };
   if (!isObject(data)) return { ok: false, detail: 'event.data must be a JSON object' };
   if (isCoordinatorType(type)) return { ok: false, detail: 'this event type is reserved for the coordinator' };
   if (!nestsWithin(data, EVENT_DEPTH_MAX))

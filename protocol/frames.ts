@@ -12,6 +12,7 @@
 
 import { checkFact, type HoldfastEvent, isTerminalFact } from './events.ts';
 import { isId } from './ids.ts';
+import { isCount, isObject, type JsonObject, parseJson } from './json.ts';
 import { exceedsUtf8Bytes, FRAME_BYTES_MAX, HEADER_BYTES_MAX } from './limits.ts';
 import { POLICY_KEYS, type Policy } from './policy.ts';
 
@@ -161,19 +162,7 @@ const refuse = (code: FrameRefusalCode, detail: string): FrameRefusal => ({ ok: 
 
 // ── parsing ──────────────────────────────────────────────────────────────────────────────────────
 
-type Header = { [key: string]: unknown };
-
-const isObject = (value: unknown): value is Header => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isPositive = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 1;
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
 
 const strictUtf8 = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -198,7 +187,7 @@ export function decodeFrameText(
 }
 
 /** Splits the header line from the rest. Unknown header fields are ignored (ING10). */
-function splitHeader(text: string): { ok: true; header: Header; body: string } | FrameRefusal {
+function splitHeader(text: string): { ok: true; header: JsonObject; body: string } | FrameRefusal {
   const lineEnd = text.indexOf('\n');
   const line = lineEnd === -1 ? text : text.slice(0, lineEnd);
   if (exceedsUtf8Bytes(line, HEADER_BYTES_MAX))
@@ -249,7 +238,7 @@ export function parseWrapperFrame(input: string | Uint8Array): Parsed<WrapperFra
   }
 }
 
-function parseHello(header: Header): Parsed<HelloFrame> {
+function parseHello(header: JsonObject): Parsed<HelloFrame> {
   const { protocol, wrapperId, bootId, nextSeq } = header;
   const features = Array.isArray(header.features) ? header.features.filter((each) => typeof each === 'string') : [];
   const lost = header.lost ?? 0;
@@ -264,7 +253,7 @@ function parseHello(header: Header): Parsed<HelloFrame> {
   };
 }
 
-function parseEvents(header: Header, rest: string): Parsed<EventsFrame> {
+function parseEvents(header: JsonObject, rest: string): Parsed<EventsFrame> {
   const { seq, count } = header;
   if (!isPositive(seq)) return refuse('wrong_shape', 'events.seq must be a positive integer');
   if (!isPositive(count)) return refuse('wrong_shape', 'events.count must be a positive integer');
@@ -393,7 +382,7 @@ function asCommand(value: unknown): Command | null {
   return null;
 }
 
-function parseWelcome(header: Header): Parsed<WelcomeFrame> {
+function parseWelcome(header: JsonObject): Parsed<WelcomeFrame> {
   const { protocol, epoch, ackedSeq, logBytes, policy, limits, commands } = header;
   if (!isPositive(protocol)) return refuse('wrong_shape', 'welcome.protocol must be a positive integer');
   if (!isPositive(epoch)) return refuse('wrong_shape', 'welcome.epoch must be a positive integer');

@@ -12,6 +12,7 @@
 
 import { PROBLEM_TYPE_PREFIX, type Problem } from './api.ts';
 import { CLAIMED_REASON, CLOSE, DELETED_REASON, QUEUED_REASON } from './close-codes.ts';
+import { parseJson } from './json.ts';
 import { isStatus, isTerminal, type TerminalStatus } from './statuses.ts';
 
 export type Word =
@@ -65,12 +66,8 @@ const WORDS: Readonly<Record<number, Word>> = {
 
 /** The verdict in the reason of a 4000; null without one. */
 export function settledStatusOf(reason: string): TerminalStatus | null {
-  try {
-    const { status } = Object(JSON.parse(reason)) as { status?: unknown };
-    return isStatus(status) && isTerminal(status) ? status : null;
-  } catch {
-    return null;
-  }
+  const { status } = Object(parseJson(reason)) as { status?: unknown };
+  return isStatus(status) && isTerminal(status) ? status : null;
 }
 
 /**
@@ -126,16 +123,11 @@ export type OwnProblem = Problem & { deleted?: true };
  * of a later version is unknown here. `deleted` counts only with our `type`.
  */
 export function readProblem(status: number, contentType: string | null | undefined, body: string): OwnProblem | null {
-  try {
-    const { deleted, ...problem }: Partial<Problem> = Object(
-      /^application\/problem\+json\b/i.test(contentType ?? '') ? JSON.parse(body) : null,
-    );
-    const { code, type } = problem;
-    if (typeof code !== 'string' || typeof problem.retryable !== 'boolean' || problem.status !== status) return null;
-    const isOurs = type === PROBLEM_TYPE_PREFIX + code;
-    if (!isOurs && /^https?:/i.test(String(type))) return null;
-    return { ...problem, ...(isOurs && deleted === true ? { deleted } : {}) } as OwnProblem;
-  } catch {
-    return null;
-  }
+  const isProblem = /^application\/problem\+json\b/i.test(contentType ?? '');
+  const { deleted, ...problem }: Partial<Problem> = Object(isProblem ? parseJson(body) : null);
+  const { code, type } = problem;
+  if (typeof code !== 'string' || typeof problem.retryable !== 'boolean' || problem.status !== status) return null;
+  const isOurs = type === PROBLEM_TYPE_PREFIX + code;
+  if (!isOurs && /^https?:/i.test(String(type))) return null;
+  return { ...problem, ...(isOurs && deleted === true ? { deleted } : {}) } as OwnProblem;
 }

@@ -4,6 +4,7 @@
  */
 
 import type { HoldfastEvent } from './events.ts';
+import { isCount, isObject, type JsonObject, parseJson } from './json.ts';
 import { exceedsUtf8Bytes, HEADER_BYTES_MAX } from './limits.ts';
 import { isStatus, isTerminal, type Status, type TerminalStatus } from './statuses.ts';
 
@@ -74,17 +75,9 @@ export const generationOf = (createdAt: number): string => createdAt.toString(36
 /** The largest safe integer has 11 digits in base 36. */
 export const GENERATION_PATTERN = /^[0-9a-z]{1,11}$/;
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
-function parseJsonObject(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : null;
-  } catch {
-    return null;
-  }
+function parseJsonObject(text: string): JsonObject | null {
+  const value = parseJson(text);
+  return isObject(value) ? value : null;
 }
 
 /**

@@ -3,8 +3,9 @@
  * hold, and reorder keys. The text was checked when it came in; these expect valid JSON.
  */
 
+import { closingQuote } from '../../protocol/json.ts';
+
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const OPEN_ARRAY = 0x5b;
@@ -20,7 +21,7 @@ function eachPart(text: string, onPart: (start: number, end: number, colon: numb
   for (let at = 0; at < text.length; at += 1) {
     switch (text.charCodeAt(at)) {
       case QUOTE:
-        at = endOfString(text, at);
+        at = closingQuote(text, at);
         break;
       case OPEN_ARRAY:
       case OPEN_OBJECT:
@@ -43,20 +44,6 @@ function eachPart(text: string, onPart: (start: number, end: number, colon: numb
         break;
     }
   }
-}
-
-/** Index of the quote that ends the string that begins at `at`. Strings are most of what there is, so they are skipped from quote to quote. */
-function endOfString(text: string, at: number): number {
-  let end = text.indexOf('"', at + 1);
-  while (end !== -1 && isEscaped(text, at, end)) end = text.indexOf('"', end + 1);
-  return end === -1 ? text.length : end;
-}
-
-/** Whether an odd number of backslashes stands before `at`, behind the string's beginning. */
-function isEscaped(text: string, begin: number, at: number): boolean {
-  let before = at - 1;
-  while (before > begin && text.charCodeAt(before) === BACKSLASH) before -= 1;
-  return (at - before) % 2 === 0;
 }
 
 /** The texts of the elements of an array. */

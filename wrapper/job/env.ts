@@ -8,6 +8,8 @@
  *        environment can exceed that, so the rest continues in HOLDFAST_JOB_ENV_2 and so on.
  */
 
+import { isObject, parseJson } from '../../protocol/json.ts';
+
 const NAME = 'HOLDFAST_JOB_ENV';
 /** At most 3 bytes each in UTF-8. */
 const PART_CHARS_MAX = 40_000;
@@ -35,14 +37,10 @@ export function decodeJobEnv(env: NodeJS.ProcessEnv): Record<string, string> | n
   let text = '';
   for (let part = 1; env[partName(part)]; part += 1) text += env[partName(part)];
   if (text === '') return {};
-  try {
-    const value = JSON.parse(text) as Record<string, unknown> | null;
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return null;
-    const sound = Object.entries(value).every(
-      ([name, content]) => name !== '' && !/[=\0]/.test(name) && typeof content === 'string' && !content.includes('\0'),
-    );
-    return sound ? (value as Record<string, string>) : null;
-  } catch {
-    return null;
-  }
+  const value = parseJson(text);
+  if (!isObject(value)) return null;
+  const sound = Object.entries(value).every(
+    ([name, content]) => name !== '' && !/[=\0]/.test(name) && typeof content === 'string' && !content.includes('\0'),
+  );
+  return sound ? (value as Record<string, string>) : null;
 }

@@ -39,13 +39,13 @@ export function jobFactOf(line: JsonObject): JobFact | null {
 
 /** Many encoders write `null` for a missing value. */
 function progressOf({ current, total = null, message = null, ...more }: JsonObject): JobFact | null {
-  if (!isCount(current) || !(total === null || isCount(total)) || !(message === null || isMessage(message)) || !isEmpty(more))
+  if (!isAmount(current) || !(total === null || isAmount(total)) || !(message === null || isMessage(message)) || !isEmpty(more))
     return null;
   const data = { current, ...(total === null ? {} : { total }), ...(message === null ? {} : { message }) };
   return { type: 'progress', data };
 }
 
 /** JSON.parse turns 1e999 into Infinity, which JSON cannot represent. */
-const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value) && value >= 0;
+const isAmount = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value) && value >= 0;
 const isMessage = (value: unknown): value is string => typeof value === 'string' && value.length <= JOB_MESSAGE_CHARS_MAX;
 const isEmpty = (fields: JsonObject): boolean => Object.keys(fields).length === 0;

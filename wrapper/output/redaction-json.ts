@@ -3,6 +3,8 @@
  * parts stay byte for byte as the job wrote them.
  */
 
+import { closingQuote } from '../../protocol/json.ts';
+
 const NUMBER = /-?\d[\d.eE+-]*/g;
 
 /**
@@ -28,16 +30,4 @@ export function redactTokens(text: string, change: (content: string) => string):
 function changed(token: string, content: string, change: (content: string) => string): string {
   const now = change(content);
   return now === content ? token : JSON.stringify(now);
-}
-
-/**
- * The first quote that does not follow an odd number of backslashes. Looks at every backslash once.
- */
-function closingQuote(text: string, open: number): number {
-  for (let quote = text.indexOf('"', open + 1); ; quote = text.indexOf('"', quote + 1)) {
-    if (quote === -1) return text.length - 1;
-    let before = quote;
-    while (text[before - 1] === '\\') before -= 1;
-    if ((quote - before) % 2 === 0) return quote;
-  }
 }

@@ -16,6 +16,7 @@
 
 import { join } from 'node:path';
 import { isId, newWrapperId } from '../../protocol/index.ts';
+import { isObject, type JsonObject, parseJson } from '../../protocol/json.ts';
 import { nodeFiles, replaceFile, type SpoolFiles } from './files.ts';
 
 export const STATE_FILE = 'state.json';
@@ -62,21 +63,21 @@ export const stateOfIdentity = ({ wrapperId, execution }: SpoolIdentity, bootId:
   return { ...state, wrapperId, job: { ...state.job, begun: true } };
 };
 
-function readJson(files: SpoolFiles, path: string): { [key: string]: unknown } | null {
+function readJson(files: SpoolFiles, path: string): JsonObject | null {
   try {
-    const value: unknown = JSON.parse(files.readWhole(path).toString('utf8'));
-    return typeof value === 'object' && value !== null ? (value as { [key: string]: unknown }) : null;
+    const value = parseJson(files.readWhole(path).toString('utf8'));
+    return isObject(value) ? value : null;
   } catch {
     return null;
   }
 }
 
-const isSoundIdentity = ({ version, wrapperId, execution }: { [key: string]: unknown }): boolean =>
+const isSoundIdentity = ({ version, wrapperId, execution }: JsonObject): boolean =>
   version === 1 && isId(wrapperId) && typeof execution === 'string';
 
 const isSoundJob = (job: unknown): boolean => {
-  if (typeof job !== 'object' || job === null) return false;
-  const { begun, pid, start, pipes, exitCode } = job as { [key: string]: unknown };
+  if (!isObject(job)) return false;
+  const { begun, pid, start, pipes, exitCode } = job;
   const isInteger = (value: unknown) => value === null || Number.isSafeInteger(value);
   return (
     typeof begun === 'boolean' &&
