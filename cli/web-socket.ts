@@ -7,6 +7,7 @@ import type { IncomingMessage } from 'node:http';
 import WebSocket from 'ws';
 import type { ConnectSocket, Refusal, SocketEnd } from '../client/index.ts';
 import { agentFor } from '../egress/proxy-agent.ts';
+import { readRefusalBody } from '../egress/read-body.ts';
 import { noticeUntrusted } from '../egress/system-ca.ts';
 import { describeConnectionFailure, describeForeignAnswer, readProblem } from '../protocol/index.ts';
 
@@ -15,7 +16,6 @@ import { describeConnectionFailure, describeForeignAnswer, readProblem } from '.
  * platform does not): `ws` would wait for 30 s.
  */
 const CLOSE_TIMEOUT_MS = 500;
-const REFUSAL_BODY_CHARS_MAX = 64 * 1024;
 
 export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events) => {
   // `closeTimeout` is newer than the type.
@@ -44,8 +44,9 @@ export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events
   });
   socket.on('close', (code, reason) => end({ code, reason: String(reason) || problem }));
   socket.on('unexpected-response', (request, response) => {
-    readRefusal(response, (refusal) => {
+    void readRefusalBody(response).then((body) => {
       request.destroy();
+      const refusal = refusalOf(response, body);
       end({ code: 1006, reason: `HTTP ${refusal.status}`, refusal });
     });
   });
@@ -60,20 +61,10 @@ export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events
   };
 };
 
-function readRefusal(response: IncomingMessage, done: (refusal: Refusal) => void): void {
-  let text = '';
-  response.setEncoding('utf8');
-  response.on('data', (chunk: string) => {
-    if (text.length < REFUSAL_BODY_CHARS_MAX) text += chunk;
-  });
-  const finish = () => {
-    const { statusCode: status = 0, headers } = response;
-    const problem = readProblem(status, headers['content-type'], text);
-    const retryAfter = headers['retry-after'] ?? null;
-    if (!problem) return done({ status, retryAfter, detail: describeForeignAnswer(status, headers['content-type']) });
-    const { code, detail, retryable, deleted = false } = problem;
-    done({ status, retryAfter, code, detail, retryable, deleted });
-  };
-  response.on('end', finish);
-  response.on('close', finish);
+function refusalOf({ statusCode: status = 0, headers }: IncomingMessage, body: string): Refusal {
+  const problem = readProblem(status, headers['content-type'], body);
+  const retryAfter = headers['retry-after'] ?? null;
+  if (!problem) return { status, retryAfter, detail: describeForeignAnswer(status, headers['content-type']) };
+  const { code, detail, retryable, deleted = false } = problem;
+  return { status, retryAfter, code, detail, retryable, deleted };
 }

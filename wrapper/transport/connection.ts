@@ -34,9 +34,9 @@
  *        less.
  */
 
-import type { IncomingMessage } from 'node:http';
 import { type RawData, WebSocket } from 'ws';
 import { agentFor } from '../../egress/proxy-agent.ts';
+import { readRefusalBody } from '../../egress/read-body.ts';
 import { noticeUntrusted } from '../../egress/system-ca.ts';
 import {
   CLOSE,
@@ -72,9 +72,6 @@ type Phase =
   | { kind: 'aside' }
   | { kind: 'ended' };
 
-/** A problem document is short; the rest of a longer refusal is not read. */
-export const REFUSAL_BODY_BYTES_MAX = 4096;
-const REFUSAL_BODY_WAIT_MS = 1000;
 /** Four times the 10 s still leave a quarter of the default grace for the reconnect. */
 const PATIENCE_MAX = 4;
 /**
@@ -192,9 +189,11 @@ export class Connection implements Transport {
       if (current()) this.#lost({ kind: 'closed', code, reason: reason.toString() });
     });
     socket.on('unexpected-response', (request, response) => {
-      readRefusal(response, (loss) => {
+      const { statusCode = 0, headers } = response;
+      const retryAfter = retryAfterMs(headers['retry-after'], Date.now());
+      void readRefusalBody(response).then((body) => {
         request.destroy();
-        if (current()) this.#lost(loss);
+        if (current()) this.#lost(lossOfAnswer(statusCode, headers['content-type'] ?? null, body, retryAfter));
       });
     });
     // After an error on an open socket, 'close' follows with a better description, so only a
@@ -355,27 +354,4 @@ class Heartbeat {
     const waitMs = this.#pongWaitMs();
     this.#deadline = setTimeout(() => this.#dead(`no pong within ${waitMs} ms`), waitMs);
   }
-}
-
-/** Status, Retry-After and the problem document of the answer to a refused upgrade. */
-function readRefusal(response: IncomingMessage, done: (loss: ConnectionLoss) => void): void {
-  const { statusCode = 0, headers } = response;
-  const retryAfter = retryAfterMs(headers['retry-after'], Date.now());
-  let body = '';
-  let finished = false;
-  const finish = () => {
-    if (finished) return;
-    finished = true;
-    clearTimeout(timer);
-    done(lossOfAnswer(statusCode, headers['content-type'] ?? null, body, retryAfter));
-  };
-  const timer = setTimeout(finish, REFUSAL_BODY_WAIT_MS);
-  response.setEncoding('utf8');
-  response.on('data', (text: string) => {
-    body += text;
-    if (body.length > REFUSAL_BODY_BYTES_MAX) finish();
-  });
-  response.on('end', finish);
-  response.on('error', finish);
-  response.on('close', finish);
 }

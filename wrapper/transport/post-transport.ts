@@ -26,6 +26,7 @@
  */
 
 import { egressFetch } from '../../egress/fetch.ts';
+import { REFUSAL_BODY_BYTES_MAX, readBody } from '../../egress/read-body.ts';
 import {
   COORDINATOR_FRAME_BYTES_MAX,
   type CoordinatorFrame,
@@ -38,7 +39,6 @@ import {
   retryAfterMs,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
-import { REFUSAL_BODY_BYTES_MAX } from './connection.ts';
 import type { ConnectionEnd } from './connection-loss.ts';
 import { Attempts, type ConnectionLoss, describe, isQueued, lossOfAnswer } from './connection-loss.ts';
 import { type Transport, type TransportOptions, withDelay } from './transport.ts';
@@ -219,10 +219,10 @@ export class PostTransport implements Transport {
     const { status } = response;
     if (status !== 200) {
       const retryAfter = retryAfterMs(response.headers.get('retry-after'), Date.now());
-      const text = await readText(response, REFUSAL_BODY_BYTES_MAX);
+      const text = await readBody(response.body, REFUSAL_BODY_BYTES_MAX);
       return { kind: 'loss', loss: lossOfAnswer(status, response.headers.get('content-type'), text ?? '', retryAfter) };
     }
-    const text = await readText(response, ANSWER_BYTES_MAX);
+    const text = await readBody(response.body, ANSWER_BYTES_MAX);
     const frames: CoordinatorFrame[] = [];
     for (const line of (text ?? '').split('\n')) {
       if (line === '') continue;
@@ -352,17 +352,4 @@ export class PostTransport implements Transport {
         phase satisfies never;
     }
   }
-}
-
-/** Null when it is longer than that; the rest is not read. */
-async function readText(response: Response, limit: number): Promise<string | null> {
-  if (!response.body) return '';
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of response.body) {
-    bytes += part.length;
-    if (bytes > limit) return null;
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString('utf8');
 }
