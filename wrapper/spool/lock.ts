@@ -1,50 +1,86 @@
 /**
- * The lock of one spool: two wrappers that number events into the same files would each spoil the
- * other's.
+ * The lock of one spool: two wrappers that number events into the same files would spoil each other's.
  *
- * It is a symbolic link that points to no file: its target says who holds it. A link is made whole
- * or not at all, fails when there is one, and at this length takes no block of the disk, so that a
- * spool on a full disk can be taken over and delivered, which is what frees the disk.
+ * The lock is a symbolic link that points to no file: its target names the holder. A link is made whole or not at all, fails when
+ * there is one, and at this length takes no block of the disk. So a spool on a full disk can be taken over and delivered, which
+ * frees the disk.
  *
- *   LK1  The lock appears whole or not at all.
- *   LK2  It is taken over only when its holder is gone: no process with that pid and that start.
- *        One that cannot be read (an empty file, as a loss of power leaves it) is taken over when
- *        no process is found that uses the folder.
- *   LK3  Only the holder removes it.
+ * It is stale when its holder is gone. A lock that cannot be read (an empty file, as a loss of power leaves it) is stale when no
+ * process is found that uses the folder. A lock of 0.1.0 is a file of JSON and is understood. A wrapper of 0.1.0 takes a link for a
+ * lock that it cannot read, and leaves it alone.
  *
- * A lock of 0.1.0 is a file of JSON; it is understood. A wrapper of 0.1.0 takes a link for a lock
- * that it cannot read, and leaves it alone.
- *
- * Accepted weakness: a spool shared by two hosts is not protected. A pid says nothing across hosts;
- * the coordinator's claim (one wrapperId, one epoch) still keeps the log right.
+ * Accepted weakness: a spool that two hosts share is not protected. A pid says nothing across hosts. The coordinator's claim (one
+ * wrapperId, one epoch) still keeps the log right.
  */
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { isObject, parseJson } from '../../protocol/json.ts';
+import { type Found, type LockFormat, newNonce, takeLock } from '../lock-file.ts';
 import { isAlive, listProcesses, processStart } from '../processes.ts';
 import { isMissing, nodeFiles, type SpoolFiles } from './files.ts';
 
 export const LOCK_FILE = 'wrapper.lock';
-const ATTEMPTS = 5;
 
 export type SpoolLock = { kind: 'acquired'; release: () => void } | { kind: 'held'; pid: number | null };
 
-/**
- * The start of a process, shortened: a link of up to 59 bytes lies in the inode on every common
- * file system.
- */
+interface Holder {
+  pid: number;
+  alive: boolean;
+  nonce: string;
+}
+
+/** The start of a process, shortened: a link of up to 59 bytes lies in the inode on every common file system. */
 const startMark = (start: string): string => createHash('sha256').update(start).digest('hex').slice(0, 12);
 
 const TARGET = /^holdfast\.(\d+)\.([0-9a-f]{12})\.([0-9a-z]+)$/;
 
-type Found =
-  | { kind: 'none' }
-  | { kind: 'unreadable' }
-  /** `id` is new for each lock. */
-  | { kind: 'lock'; pid: number; alive: boolean; id: string };
+const UNREADABLE = { kind: 'unreadable', why: 'cannot be read' } as const;
 
-function read(files: SpoolFiles, path: string): Found {
+export function lockSpool(directory: string, files: SpoolFiles = nodeFiles): SpoolLock {
+  const nonce = newNonce();
+  const target = `holdfast.${process.pid}.${startMark(processStart(process.pid) ?? 'unknown')}.${nonce}`;
+  let user: number | null = null;
+  const attempt = takeLock(join(directory, LOCK_FILE), nonce, formatOf(files, target), (found) => {
+    if (found.kind === 'lock') return !found.lock.alive;
+    user = userOf(directory);
+    return user === null;
+  });
+  switch (attempt.kind) {
+    case 'acquired':
+      return { kind: 'acquired', release: attempt.held.release };
+    case 'occupied':
+      return { kind: 'held', pid: attempt.by.kind === 'lock' ? attempt.by.lock.pid : user };
+    case 'contended':
+      return { kind: 'held', pid: null };
+    default:
+      return attempt satisfies never;
+  }
+}
+
+const formatOf = (files: SpoolFiles, target: string): LockFormat<Holder> => ({
+  create: (path) => files.symlink(target, path),
+  read: (path) => read(files, path),
+  rename: (from, to) => files.rename(from, to),
+  restore: (aside, path) => {
+    const moved = linkTarget(files, aside);
+    if (moved === null) files.link(aside, path);
+    else files.symlink(moved, path);
+  },
+  remove: (path) => files.remove(path),
+});
+
+/** Null for a file of 0.1.0. */
+function linkTarget(files: SpoolFiles, path: string): string | null {
+  try {
+    return files.readLink(path);
+  } catch {
+    return null;
+  }
+}
+
+function read(files: SpoolFiles, path: string): Found<Holder> {
   let target: string;
   try {
     target = files.readLink(path);
@@ -52,26 +88,27 @@ function read(files: SpoolFiles, path: string): Found {
     return isMissing(error) ? { kind: 'none' } : readFile(files, path);
   }
   const [, pid, mark, nonce] = TARGET.exec(target) ?? [];
-  if (pid === undefined || mark === undefined) return { kind: 'unreadable' };
+  if (pid === undefined || mark === undefined || nonce === undefined) return UNREADABLE;
   const start = processStart(Number(pid));
-  return { kind: 'lock', pid: Number(pid), alive: start !== null && startMark(start) === mark, id: `${pid}.${nonce}` };
+  return { kind: 'lock', lock: { pid: Number(pid), alive: start !== null && startMark(start) === mark, nonce } };
 }
 
 /** A lock of 0.1.0. */
-function readFile(files: SpoolFiles, path: string): Found {
+function readFile(files: SpoolFiles, path: string): Found<Holder> {
+  let text: string;
   try {
-    const { pid, start, nonce } = JSON.parse(files.readWhole(path).toString('utf8'));
-    if (!Number.isSafeInteger(pid) || typeof start !== 'string' || typeof nonce !== 'string') return { kind: 'unreadable' };
-    return { kind: 'lock', pid, alive: isAlive({ pid, start }), id: nonce };
+    text = files.readWhole(path).toString('utf8');
   } catch (error) {
-    return isMissing(error) ? { kind: 'none' } : { kind: 'unreadable' };
+    return isMissing(error) ? { kind: 'none' } : UNREADABLE;
   }
+  const lock = parseJson(text);
+  if (!isObject(lock)) return UNREADABLE;
+  const { pid, start, nonce } = lock;
+  if (!Number.isSafeInteger(pid) || typeof start !== 'string' || typeof nonce !== 'string') return UNREADABLE;
+  return { kind: 'lock', lock: { pid: pid as number, alive: isAlive({ pid: pid as number, start }), nonce } };
 }
 
-/**
- * A process other than this one that has a file of the folder open, or the folder among its
- * arguments as a wrapper has it.
- */
+/** A process other than this one that has a file of the folder open, or the folder among its arguments as a wrapper has it. */
 function userOf(directory: string): number | null {
   for (const { pid, command } of listProcesses()) {
     if (pid === process.pid) continue;
@@ -81,67 +118,8 @@ function userOf(directory: string): number | null {
         if (readlinkSync(`/proc/${pid}/fd/${file}`).startsWith(`${directory}/`)) return pid;
       }
     } catch {
-      // It has ended, belongs to someone else, or this system has no /proc.
+      // It has ended, belongs to another user, or this system has no /proc.
     }
   }
   return null;
-}
-
-export function lockSpool(directory: string, files: SpoolFiles = nodeFiles): SpoolLock {
-  const path = join(directory, LOCK_FILE);
-  const nonce = Math.random().toString(36).slice(2, 12);
-  const target = `holdfast.${process.pid}.${startMark(processStart(process.pid) ?? 'unknown')}.${nonce}`;
-  const release = () => {
-    const now = read(files, path);
-    if (now.kind === 'lock' && now.id === `${process.pid}.${nonce}`) files.remove(path); // LK3
-  };
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    try {
-      files.symlink(target, path); // LK1
-      return { kind: 'acquired', release };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const found = read(files, path);
-    if (found.kind === 'none') continue;
-    if (found.kind === 'lock' && found.alive) return { kind: 'held', pid: found.pid };
-    if (found.kind === 'unreadable') {
-      const user = userOf(directory);
-      if (user !== null) return { kind: 'held', pid: user };
-    }
-    moveAside(files, path, found, `${path}.stale.${process.pid}-${nonce}`);
-  }
-  return { kind: 'held', pid: null };
-}
-
-/**
- * LK2: the holder is gone. The lock is moved aside under our own name first: of two that reclaim at
- * once only one moves it, and what was moved is looked at again, because it may be a lock that was
- * taken since the reading.
- */
-function moveAside(files: SpoolFiles, path: string, found: Found, aside: string): void {
-  try {
-    files.rename(path, aside);
-  } catch {
-    return;
-  }
-  const moved = read(files, aside);
-  const same = moved.kind === found.kind && (moved.kind !== 'lock' || found.kind !== 'lock' || moved.id === found.id);
-  if (!same) putBack(files, aside, path);
-  files.remove(aside);
-}
-
-function putBack(files: SpoolFiles, aside: string, path: string): void {
-  try {
-    let target: string | null = null;
-    try {
-      target = files.readLink(aside);
-    } catch {
-      // A file of 0.1.0.
-    }
-    if (target === null) files.link(aside, path);
-    else files.symlink(target, path);
-  } catch {
-    // A third one holds it by now.
-  }
 }
