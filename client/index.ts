@@ -39,6 +39,7 @@ export type { ClientCredential, TicketSource } from './http/credential.ts';
 export * from './http/error.ts';
 export type { EventPage, ReadEventsOptions } from './http/read-events.ts';
 export { CLIENT_DEFAULTS, type RequestOptions } from './http/request.ts';
+export { readTicket, type TicketClaims } from './http/ticket.ts';
 export * from './http/types.ts';
 export {
   type SessionStreamOptions,

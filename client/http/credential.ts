@@ -8,6 +8,7 @@
 
 import { HoldfastError } from './error.ts';
 import { ReplaceOnce } from './replace-once.ts';
+import { readTicket } from './ticket.ts';
 
 export type TicketSource = string | (() => string | Promise<string>);
 
@@ -30,7 +31,7 @@ export function credentialOf({ apiKey, ticket }: ClientCredential, giveUpMs: num
   const tickets = new ReplaceOnce<string>({
     giveUpMs,
     make: ticket,
-    isAlive: (text) => (expiryOf(text) ?? Number.POSITIVE_INFINITY) - EXPIRY_MARGIN_MS > Date.now(),
+    isAlive: (text) => (readTicket(text).expiresAt ?? Number.POSITIVE_INFINITY) - EXPIRY_MARGIN_MS > Date.now(),
   });
   return {
     current: (signal) =>
@@ -57,20 +58,6 @@ function noTicket(error: unknown): HoldfastError {
     status: 0,
     cause: error,
   });
-}
-
-/**
- * `exp` of a JWT in milliseconds since the epoch; null when it cannot be read. Does not verify the
- * JWT: the server does.
- */
-export function expiryOf(ticket: string): number | null {
-  try {
-    const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
-    const { exp } = JSON.parse(atob(payload)) as { exp?: unknown };
-    return typeof exp === 'number' ? exp * 1000 : null;
-  } catch {
-    return null;
-  }
 }
 
 /** An abort rejects one caller and leaves the shared promise alone. */

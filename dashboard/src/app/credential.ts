@@ -72,34 +72,6 @@ export function cleanKey(text: string): string {
 /** A key is sent in a header, which takes visible ASCII only. */
 export const isSendableKey = (key: string): boolean => /^[\x21-\x7e]+$/.test(key);
 
-/** The claims of a ticket. They are not checked here; the coordinator does that. */
-function claimsOf(ticket: string): { exp?: unknown; eid?: unknown; sub?: unknown } {
-  try {
-    const payload = (ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/');
-    return Object(JSON.parse(atob(payload)));
-  } catch {
-    return {};
-  }
-}
-
-/** In milliseconds since the epoch. Null: it does not expire. */
-export function ticketExpiry(ticket: string): number | null {
-  const { exp } = claimsOf(ticket);
-  return typeof exp === 'number' ? exp * 1000 : null;
-}
-
-/** The session that it shows; null when it names no session. */
-export function ticketTenant(ticket: string): string | null {
-  const { sub } = claimsOf(ticket);
-  return typeof sub === 'string' ? sub : null;
-}
-
-/** The only execution that it reads. Null: all of its session. */
-export function ticketExecution(ticket: string): string | null {
-  const { eid } = claimsOf(ticket);
-  return typeof eid === 'string' ? eid : null;
-}
-
 /** A browser may forbid storage; a credential then lasts as long as the page. */
 export function sessionStorageOr(make: () => CredentialStorage): CredentialStorage {
   try {

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
+import { readTicket } from '../../../client/index.ts';
 import { Ago, Button, Icon, Menu, useNow, wholeSeconds } from '../ui/index.ts';
-import { type Credential, ticketExpiry, ticketTenant } from './credential.ts';
+import type { Credential } from './credential.ts';
 import { type Theme, useTheme } from './preferences.ts';
 import { executionPath, type Route, SESSIONS_PATH, sessionPath } from './router.ts';
 
@@ -95,8 +96,7 @@ interface BannerProps {
 
 /** States whose session a link shows, what it allows, and for how long. */
 function TicketBanner({ ticket, session, hasKey, onSignOut }: BannerProps) {
-  const tenant = ticketTenant(ticket);
-  const expiresAt = ticketExpiry(ticket);
+  const { tenant, expiresAt } = readTicket(ticket);
   const now = useNow(expiresAt !== null);
   return (
     <section class="banner" aria-label="Read-only link">

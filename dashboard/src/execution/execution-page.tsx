@@ -13,8 +13,8 @@
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { readTicket } from '../../../client/index.ts';
 import { useApp, useHash } from '../app/context.ts';
-import { ticketExecution, ticketExpiry } from '../app/credential.ts';
 import { LogModel, LogPanel } from '../log/index.ts';
 import { Button, bytes as bytesWords } from '../ui/index.ts';
 import { Notice } from './components.tsx';
@@ -83,7 +83,7 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
       execution,
       url: location.origin,
       client,
-      readsSession: credential.kind === 'key' || ticketExecution(credential.ticket) === null,
+      readsSession: credential.kind === 'key' || readTicket(credential.ticket).execution === null,
       getTicket: () => getTicket(session, execution),
       model: log,
       line: lineOfHash(hash),
@@ -116,7 +116,7 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
 
   // When the link expires the coordinator is asked, whose clock counts: its refusal ends the page.
   // The loaded log stays.
-  const expiresAt = credential.kind === 'ticket' ? ticketExpiry(credential.ticket) : null;
+  const expiresAt = credential.kind === 'ticket' ? readTicket(credential.ticket).expiresAt : null;
   useEffect(() => {
     if (expiresAt === null) return;
     const timer = setTimeout(

@@ -1,7 +1,7 @@
 /** Goal: a credential is found where it was put, counts where it should, and is nowhere else. */
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { HoldfastError } from '../../../client/index.ts';
+import { HoldfastError, readTicket } from '../../../client/index.ts';
 import { refusalOf, signInProblem } from '../../../dashboard/src/app/access.ts';
 import {
   cleanKey,
@@ -14,9 +14,6 @@ import {
   memoryStorage,
   readCredential,
   takeTicket,
-  ticketExecution,
-  ticketExpiry,
-  ticketTenant,
 } from '../../../dashboard/src/app/credential.ts';
 
 const key = { kind: 'key', apiKey: 'hf_1' } as const;
@@ -62,7 +59,7 @@ describe('keeping', () => {
 
   it('a ticket names whose session it shows', () => {
     const of = (claims: object): string => `a.${btoa(JSON.stringify(claims))}.c`;
-    expect([ticketTenant(of({ sub: 'globex' })), ticketTenant(of({})), ticketTenant('x')]).toEqual(['globex', null, null]);
+    expect([of({ sub: 'globex' }), of({}), 'x'].map((ticket) => readTicket(ticket).tenant)).toEqual(['globex', null, null]);
   });
 
   it('dropping one leaves the other', () => {
@@ -88,20 +85,21 @@ describe('[K2] takeTicket', () => {
   });
 });
 
-it('ticketExpiry reads exp of a JWT, and returns null for anything else', () => {
+it('readTicket reads exp of a JWT, and returns null for anything else', () => {
   const jwt = `e30.${btoa(JSON.stringify({ exp: 1_763_650_000, sid: 'ü?>' }))
     .replaceAll('+', '-')
     .replaceAll('/', '_')
     .replaceAll('=', '')}.x`;
-  expect(ticketExpiry(jwt)).toBe(1_763_650_000_000);
-  for (const none of ['', 'abc', 'a.b.c', `a.${btoa('{}')}.c`, `a.${btoa('null')}.c`]) expect(ticketExpiry(none)).toBeNull();
+  expect(readTicket(jwt).expiresAt).toBe(1_763_650_000_000);
+  for (const none of ['', 'abc', 'a.b.c', `a.${btoa('{}')}.c`, `a.${btoa('null')}.c`])
+    expect(readTicket(none).expiresAt).toBeNull();
 });
 
-it('ticketExecution reads what a link is bound to, and nothing from one that reads all of its session', () => {
+it('readTicket reads what a link is bound to, and nothing from one that reads all of its session', () => {
   const ticketOf = (claims: unknown): string => `e30.${btoa(JSON.stringify(claims))}.x`;
-  expect(ticketExecution(ticketOf({ sid: 's', eid: 'e1' }))).toBe('e1');
+  expect(readTicket(ticketOf({ sid: 's', eid: 'e1' })).execution).toBe('e1');
   for (const none of ['', 'a.b.c', ticketOf({ sid: 's' }), ticketOf({ eid: 7 }), ticketOf(null), ticketOf('eid')])
-    expect(ticketExecution(none)).toBeNull();
+    expect(readTicket(none).execution).toBeNull();
 });
 
 it('a pasted key is freed of what came along', () => {
