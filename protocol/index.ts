@@ -15,6 +15,7 @@
  *                     body of a callback
  *   limits            every bound
  *   launch            what a coordinator asks of a runner; not exported here, because it needs zod
+ *   json, version     for our own programs; not exported
  *
  * A page gets only the parts that it uses: a call or `new` at the top of a module is marked
  * `@__PURE__`; otherwise a bundler would have to keep it.

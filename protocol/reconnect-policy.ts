@@ -1,7 +1,13 @@
 /**
- * One reconnect policy for every transport: the wrapper's ingest connection, the browser client,
- * the terminal. Pure: no timer, no socket, no clock. `BackoffController` owns only the attempt
- * count.
+ * Every delay before a retry, in every program. A lint rule (lint/backoff.grit) forbids to compute
+ * one elsewhere.
+ *
+ *   backoffDelayMs     the capped exponential curve, for attempts that are counted elsewhere, such
+ *                      as in a row or by a queue
+ *   retryDelayMs       the same with a spread and a lower bound, for what many peers retry at once
+ *   BackoffController  either of them with a count of its own, for a loop
+ *
+ * Pure: no timer, no socket, no clock.
  */
 
 export interface BackoffOptions {
@@ -33,6 +39,11 @@ export type BackoffStatus = 'idle' | 'connecting' | 'connected' | 'giving-up';
 export interface BackoffControllerOptions extends BackoffOptions {
   /** Consecutive failures after which it gives up. `Infinity` never does. */
   maxAttempts?: number;
+  /**
+   * Delays are those of `retryDelayMs`: spread over the upper half of the curve. Jitter and floor
+   * do not apply then.
+   */
+  spread?: boolean;
 }
 
 export class BackoffController {
@@ -60,9 +71,11 @@ export class BackoffController {
     return 'retry';
   }
 
-  /** The curve at `attempt − 1`: the first retry waits the base. */
-  nextDelayMs(): number {
-    return backoffDelayMs(this.attempt - 1, this.#options);
+  /** The curve at `attempt − 1`: the first retry waits the base. With `spread`, at least `retryAfter`. */
+  nextDelayMs(retryAfter: number | null = null): number {
+    const { spread, baseMs = 1000, capMs = 30_000, random } = this.#options;
+    if (!spread) return backoffDelayMs(this.attempt - 1, this.#options);
+    return retryDelayMs(this.attempt, { baseMs, capMs, firstImmediate: false, random }, retryAfter);
   }
 
   recordSuccess(): void {

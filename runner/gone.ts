@@ -8,10 +8,12 @@
  * Of a wrapper that is not this runner's child neither code nor signal is known. Then its state tells: it is there for as long as something is to be reported.
  */
 
-import type { IngestAccess } from '../protocol/index.ts';
+import { type BackoffOptions, backoffDelayMs, type IngestAccess } from '../protocol/index.ts';
 
 /** How often a wrapper is started again. */
 export const RESTARTS_MAX = 3;
+
+export type RestartCurve = Required<Pick<BackoffOptions, 'baseMs' | 'capMs'>>;
 
 export interface GoneFacts {
   /** Both null when it was not our child. */
@@ -29,8 +31,8 @@ export type AfterGone =
   | { kind: 'end'; end: 'finished' | 'abandoned'; why: string | null }
   | { kind: 'restart'; delayMs: number; ingest: IngestAccess; why: string };
 
-/** `delaysMs`: of each restart in turn, the last one for all that follow. `why` is for the log, after the run's name. */
-export function decideAfterGone({ code, signal, hasState, restarts, ingest }: GoneFacts, delaysMs: readonly number[]): AfterGone {
+/** Each restart is three steps on the curve. `why` is for the log, after the run's name. */
+export function decideAfterGone({ code, signal, hasState, restarts, ingest }: GoneFacts, curve: RestartCurve): AfterGone {
   if (code !== null || (signal === null && !hasState)) {
     return { kind: 'end', end: hasState ? 'abandoned' : 'finished', why: null };
   }
@@ -41,6 +43,6 @@ export function decideAfterGone({ code, signal, hasState, restarts, ingest }: Go
   if (ingest === null) {
     return { kind: 'end', end: 'abandoned', why: `wrapper gone (${cause}) and its credential too; it can not report` };
   }
-  const delayMs = delaysMs[Math.min(restarts, delaysMs.length - 1)] ?? 0;
+  const delayMs = backoffDelayMs(3 * restarts, curve);
   return { kind: 'restart', delayMs, ingest, why: `wrapper gone (${cause}) with its spool unfinished, restart in ${delayMs} ms` };
 }

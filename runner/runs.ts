@@ -31,6 +31,7 @@ import type { Launch, RunView } from '../protocol/launch.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
 import { isAlive, processTree, signalProcess } from '../wrapper/processes.ts';
 import { leaveStopReason } from '../wrapper/run/stop-reason.ts';
+import { settlesWithin } from '../wrapper/time-limit.ts';
 import { requestDigest } from './digest.ts';
 import {
   folderName,
@@ -45,15 +46,17 @@ import {
   writeIngest,
   writeRecord,
 } from './folder.ts';
-import { decideAfterGone, RESTARTS_MAX } from './gone.ts';
+import { decideAfterGone, RESTARTS_MAX, type RestartCurve } from './gone.ts';
 import { keyOf, newRunRecord, type RunKey, type RunRecord, viewOf } from './record.ts';
 import { findWrapper, startWrapper } from './wrapper.ts';
 
-/** Waits before each restart: a wrapper that dies at once would otherwise use them all up within one hiccup of the host. */
-const RESTART_DELAYS_MS = [250, 2000, 10_000];
+/** 250 ms, 2 s, 10 s. Without delays a wrapper that dies at once would use up its restarts within one short fault of the host. */
+const RESTART_CURVE: RestartCurve = { baseMs: 250, capMs: 10_000 };
 /** Wrappers that an earlier runner started are not our children: there is no exit event, so they are looked at. */
 const ADOPTED_POLL_MS = 500;
 const SWEEP_MS = 60_000;
+/** From SIGKILL until the exit of a wrapper is seen. */
+const KILLED_WAIT_MS = 2000;
 
 /** What became of a launch request. */
 export type LaunchResult =
@@ -76,7 +79,7 @@ export interface RunsOptions {
   log?: (message: string) => void;
   keepFinishedMs?: number;
   keepAbandonedMs?: number;
-  restartDelaysMs?: readonly number[];
+  restartCurve?: RestartCurve;
   now?: () => number;
 }
 
@@ -101,7 +104,7 @@ export class Runs {
       log: () => {},
       keepFinishedMs: 3_600_000,
       keepAbandonedMs: 24 * 3_600_000,
-      restartDelaysMs: RESTART_DELAYS_MS,
+      restartCurve: RESTART_CURVE,
       now: Date.now,
       ...options,
       spool: resolve(options.spool),
@@ -236,7 +239,7 @@ export class Runs {
   /** Stops everything and waits; what is still there after `patienceMs` is killed with all its children. For a stack that ends as a whole. */
   async stopAll(patienceMs: number): Promise<void> {
     for (const { record } of this.#runs.values()) this.stop(record);
-    await Promise.race([this.#idle(), new Promise((done) => setTimeout(done, patienceMs))]);
+    await settlesWithin(patienceMs, this.#idle());
     for (const run of this.#runs.values()) {
       const { pid, end } = run.record;
       if (end !== null) continue;
@@ -247,7 +250,7 @@ export class Runs {
       for (const each of doomed) signalProcess(each, 'SIGKILL');
       if (doomed.length === 0) this.#gone(run, null, null);
     }
-    await Promise.race([this.#idle(), new Promise((done) => setTimeout(done, 2000))]);
+    await settlesWithin(KILLED_WAIT_MS, this.#idle());
   }
 
   /**
@@ -260,12 +263,7 @@ export class Runs {
       leaveStopReason(stopReasonOf(run.folder), reason);
       this.stop(run.record);
     }
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((done) => {
-      timer = setTimeout(() => done('late'), patienceMs);
-    });
-    if ((await Promise.race([this.#idle(), late])) === 'late') this.#killJobs(patienceMs);
-    clearTimeout(timer);
+    if (!(await settlesWithin(patienceMs, this.#idle()))) this.#killJobs(patienceMs);
     await this.#idle();
   }
 
@@ -334,7 +332,7 @@ export class Runs {
     record.exitCode = code;
     record.signal = signal;
     const facts = { code, signal, hasState: hasSpoolState(folder), restarts: record.restarts, ingest: readIngest(folder) };
-    const after = decideAfterGone(facts, this.#options.restartDelaysMs);
+    const after = decideAfterGone(facts, this.#options.restartCurve);
     if (after.why !== null) log(`${name}: ${after.why}`);
     if (after.kind === 'end') return this.#end(run, after.end);
     record.restarts += 1;

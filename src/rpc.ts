@@ -6,13 +6,13 @@
 import { WorkerEntrypoint } from 'cloudflare:workers';
 import type { Failure, HoldfastRpc, ServiceVersion, StartRequest, TicketRequest } from '../protocol/index.ts';
 import { isId, PROBLEMS, PROTOCOL_VERSION, type ProblemCode } from '../protocol/index.ts';
+import { VERSION } from '../protocol/version.ts';
 import { failure } from './contract/failure.ts';
 import * as service from './operations/service.ts';
 import { readConfig } from './platform/config.ts';
 import type { Env } from './platform/env.ts';
 import { logLine } from './platform/log.ts';
 import { type RateKind, refusalByRate } from './platform/rate-limits.ts';
-import { VERSION } from './platform/version.ts';
 
 export interface HoldfastProps {
   tenant?: string;

@@ -7,14 +7,15 @@
  */
 
 import {
+  BackoffController,
   delayWithinBudget,
   describeForeignAnswer,
   monotonicNow,
   type ProblemCode,
   readProblem,
   retryAfterMs,
-  retryDelayMs,
 } from '../../protocol/index.ts';
+import { isObject, parseJson } from '../../protocol/json.ts';
 import type { Credential } from './credential.ts';
 import { HoldfastError } from './error.ts';
 import { hedge } from './hedge.ts';
@@ -131,7 +132,9 @@ export function requester(options: RequestOptions, credential: Credential): Requ
   return async (call, signal) => {
     let startedAt = monotonicNow();
     let replaced = false;
-    for (let failures = 0; ; ) {
+    const curve = { baseMs: retryBaseMs, capMs: retryCapMs, spread: true, random };
+    const backoff = new BackoffController({ ...curve, maxAttempts: Number.POSITIVE_INFINITY });
+    for (;;) {
       signal?.throwIfAborted();
       let bearer: string | null = null;
       const attemptBeganAt = monotonicNow();
@@ -144,21 +147,20 @@ export function requester(options: RequestOptions, credential: Credential): Requ
           replaced = true; // Q2
           continue;
         }
-        if (failures > 0 && error.code === call.doneBefore)
+        if (backoff.attempt > 0 && error.code === call.doneBefore)
           return { status: error.status, headers: new Headers(), value: null, body: {} };
-        failures += 1;
+        backoff.recordFailure();
         if (!mayRepeat(error, call)) throw error;
         const now = monotonicNow();
         // The budget begins with the failure: a long poll may have been held for a minute before
         // it.
-        if (failures === 1 && call.heldMs) startedAt = now;
+        if (backoff.attempt === 1 && call.heldMs) startedAt = now;
         // Only the coordinator may ask for a longer wait than the cap.
         const asked = error.retryAfterMs;
         const leastMs = asked !== null && error.code === 'bad_answer' ? Math.min(asked, retryCapMs) : asked;
-        const curve = { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random };
         const budgetMs = error.code === 'rate_limited' ? (options.rateLimitBudgetMs ?? retryBudgetMs) : retryBudgetMs;
         const budget = { startedAt, attemptBeganAt: Math.max(startedAt, attemptBeganAt), now, budgetMs };
-        const delayMs = delayWithinBudget(budget, retryDelayMs(failures, curve, leastMs), leastMs ?? 0);
+        const delayMs = delayWithinBudget(budget, backoff.nextDelayMs(leastMs), leastMs ?? 0);
         if (delayMs === null) throw error; // Q1
         options.onRetry?.(error, delayMs);
         await pause(delayMs, signal);
@@ -230,18 +232,6 @@ function readAnswer(status: number, text: string, headers: Headers): Answer {
 function mayRepeat({ status, code, retryable }: HoldfastError, { repeatable }: Call): boolean {
   if (!retryable || (status === 409 && code !== 'bad_answer')) return false;
   return repeatable || status === 429 || code === 'no_ticket';
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** `undefined`, which no JSON text stands for, when the text is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function defined<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -1,5 +1,7 @@
 /** What follows an attempt to deliver a callback. Pure. */
 
+import { backoffDelayMs } from '../../protocol/index.ts';
+
 /** First pause after a failed attempt; it doubles from there. */
 export const CALLBACK_RETRY_BASE_SECONDS = 5;
 
@@ -58,6 +60,7 @@ export function afterAttempt(outcome: AttemptOutcome, attempts: number): NextAtt
 
 /** A receiver may ask for more time than our own pause, not for less, and not for more than the cap. */
 function pauseSeconds(attempts: number, retryAfterMs: number | null): number {
-  const own = CALLBACK_RETRY_BASE_SECONDS * 2 ** Math.min(Math.max(attempts, 1) - 1, 20);
-  return Math.min(Math.max(own, Math.ceil((retryAfterMs ?? 0) / 1000)), CALLBACK_RETRY_CAP_SECONDS);
+  const curve = { baseMs: CALLBACK_RETRY_BASE_SECONDS * 1000, capMs: CALLBACK_RETRY_CAP_SECONDS * 1000 };
+  const delayMs = Math.max(backoffDelayMs(attempts - 1, curve), retryAfterMs ?? 0);
+  return Math.min(Math.ceil(delayMs / 1000), CALLBACK_RETRY_CAP_SECONDS);
 }

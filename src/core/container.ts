@@ -16,6 +16,8 @@
  *   CT5  Every alarm has an end: something runs, at most until the session itself must have ended it (`until`); or it was lost, with the same bound; or it is idle.
  */
 
+import { backoffDelayMs } from '../../protocol/index.ts';
+
 /** The port of the runner in a container. Nobody but the container's own object, and what runs in it, can reach it. */
 export const CONTAINER_PORT = 8788;
 
@@ -175,7 +177,7 @@ export const noteTold = (record: ContainerRecord, told: Lost): ContainerRecord =
 });
 
 export function noteNotTold(record: ContainerRecord, lost: Lost, now: number): ContainerRecord {
-  const dueAt = now + Math.min(TELL_RETRY_CAP_MS, TELL_RETRY_BASE_MS * 2 ** lost.attempts);
+  const dueAt = now + backoffDelayMs(lost.attempts, { baseMs: TELL_RETRY_BASE_MS, capMs: TELL_RETRY_CAP_MS });
   return {
     ...record,
     lost: record.lost.map((each) => (same(each, lost) ? { ...each, attempts: each.attempts + 1, dueAt } : each)),

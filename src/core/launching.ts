@@ -1,5 +1,6 @@
 /** What becomes of an execution when its launcher could not start a wrapper. */
 
+import { backoffDelayMs } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
 import { fail, type Transition } from './lifecycle.ts';
 
@@ -33,7 +34,7 @@ export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now
     case 'failed':
       return record.launchAttempts >= LAUNCH_ATTEMPTS_MAX
         ? fail(record, 'launch_failed', outcome.message, now)
-        : retryAt(now + Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** Math.max(0, record.launchAttempts - 1)));
+        : retryAt(now + backoffDelayMs(record.launchAttempts - 1, { baseMs: RETRY_BASE_MS, capMs: RETRY_CAP_MS }));
     case 'saturated':
       return retryAt(now + (outcome.retryAfterMs ?? RETRY_CAP_MS));
     default:

@@ -1,9 +1,9 @@
 /** What each route does after the middleware of its group (groups.ts) has let the request in. */
 
 import { type Failure, START_BODY_BYTES_MAX } from '../../protocol/index.ts';
+import { VERSION } from '../../protocol/version.ts';
 import { failure } from '../contract/failure.ts';
 import * as service from '../operations/service.ts';
-import { VERSION } from '../platform/version.ts';
 import { readText } from './body.ts';
 import type { Handlers } from './context.ts';
 import { readStream } from './durable-streams.ts';

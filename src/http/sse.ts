@@ -5,7 +5,7 @@
  * how long a reader whose leave nobody noticed is served, and at once when the session's object drops its socket.
  */
 
-import type { Failure } from '../../protocol/index.ts';
+import { backoffDelayMs, type Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, openFeed, type StoredEvent } from '../operations/feed.ts';
 import { logLine, messageOf } from '../platform/log.ts';
@@ -22,9 +22,7 @@ export const SSE_RECYCLE_MS = 240_000;
 export const SSE_STALL_MS = 15_000;
 
 /** How long a reader waits before it comes back: of each its own time, so that those who were cut at once do not come back at once. */
-const RETRY_MIN_MS = 1000;
-const RETRY_MAX_MS = 3000;
-const retryMs = (): number => RETRY_MIN_MS + Math.floor(Math.random() * (RETRY_MAX_MS - RETRY_MIN_MS));
+const retryMs = (): number => backoffDelayMs(0, { baseMs: 1000, jitterMs: 2000, capMs: 3000 });
 
 /** `<offset>@<generation>`, and `.end` behind it in the last `end`: a reader that comes back with that has seen all. 0.1.0 gave no generation. */
 const EVENT_ID = /^(\d+)(?:@([0-9a-z]{1,11}))?(\.end)?$/;

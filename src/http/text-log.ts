@@ -5,20 +5,25 @@
  * and the reader sees neither a gap nor a repeat. When that fails the answer is broken off, so that a part is never taken for the whole.
  */
 
-import { type Failure, type GapData, gapText, type InterruptRequestedData, type OutputData } from '../../protocol/index.ts';
+import {
+  BackoffController,
+  type Failure,
+  type GapData,
+  gapText,
+  type InterruptRequestedData,
+  type OutputData,
+} from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, type OpenFeed, openFeed, type StoredEvent } from '../operations/feed.ts';
 import { logLine, messageOf } from '../platform/log.ts';
 import { generationParam } from './params.ts';
 import { beyondTicket, type Reader } from './readers.ts';
 
-/** Attempts in a row that bring nothing, and the pause before each: about half a minute, enough for a deploy. */
-const REOPEN_ATTEMPTS_MAX = 8;
+/** Attempts in a row that bring nothing, and the delay before each: about half a minute, enough for a deploy. */
+const REOPEN_RETRY = { baseMs: 200, capMs: 8000, maxAttempts: 8 };
 
 /** A connection that lived for so long was sound, though it brought nothing: a quiet job may outlive many deploys. */
 const SOUND_AFTER_MS = 30_000;
-const REOPEN_BASE_MS = 100;
-const REOPEN_CAP_MS = 8000;
 
 export interface ExecutionPath {
   session: string;
@@ -92,12 +97,12 @@ async function pump(
   let feed = first;
   let openedAt = Date.now();
   let after = 0;
-  let failures = 0;
+  const backoff = new BackoffController(REOPEN_RETRY);
   try {
     for (;;) {
       const item = await feed.next();
       if (item.type === 'events') {
-        failures = 0;
+        backoff.recordSuccess();
         const more = text.of(item.events);
         if (more !== '') await writer.write(encoder.encode(more));
         after = item.last;
@@ -107,12 +112,11 @@ async function pump(
         if (signal.aborted) return await writer.abort('the reader left');
         // STR33: not opened again, and not ended as if it were whole.
         if (item.ticketOver || (until !== null && until <= Date.now())) throw new Error('the ticket is over');
-        if (Date.now() - openedAt >= SOUND_AFTER_MS) failures = 0;
+        if (Date.now() - openedAt >= SOUND_AFTER_MS) backoff.recordSuccess();
         let again: OpenFeed | Failure;
         do {
-          failures += 1;
-          if (failures > REOPEN_ATTEMPTS_MAX) throw new Error('the session could not be reached');
-          await wait(Math.min(REOPEN_CAP_MS, REOPEN_BASE_MS * 2 ** failures));
+          if (backoff.recordFailure() === 'give-up') throw new Error('the session could not be reached');
+          await wait(backoff.nextDelayMs());
           again = await open(after);
           if (!again.ok && again.code !== 'unavailable' && again.code !== 'internal') throw new Error(again.code);
         } while (!again.ok);

@@ -24,6 +24,7 @@
 import type { Failure } from '../../protocol/index.ts';
 import type { Env } from './env.ts';
 import { logLine, messageOf } from './log.ts';
+import { within } from './time-limit.ts';
 
 /** What a caller over its limit is asked to wait: the period that wrangler.toml counts tenants by (a test compares them). */
 export const RATE_RETRY_SECONDS = 10;
@@ -93,20 +94,14 @@ export function addressOf(headers: Headers): string | null {
 /** RL1 */
 async function passes(limiter: RateLimit | undefined, key: string, binding: string): Promise<boolean> {
   if (!limiter) return true;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${LIMITER_TIMEOUT_MS} ms`)), LIMITER_TIMEOUT_MS);
-  });
   try {
-    const { success } = await Promise.race([limiter.limit({ key }), late]);
+    const { success } = await within(LIMITER_TIMEOUT_MS, limiter.limit({ key }));
     return success !== false;
   } catch (error) {
     saidNow(`failed ${binding}`, Date.now(), () =>
       logLine('error', 'rate_limiter_failed', { reason: binding, message: messageOf(error) }),
     );
     return true;
-  } finally {
-    if (timer !== undefined) clearTimeout(timer);
   }
 }
 

@@ -1,14 +1,13 @@
 /** How the stateless part calls a session's object, or a tenant's directory: by name, with retries where the platform says that a retry is safe and useful. */
 
-import type { Failure } from '../../protocol/index.ts';
+import { BackoffController, type Failure } from '../../protocol/index.ts';
 import { type DirectoryCalls, directoryStub } from '../directory/calls.ts';
 import type { Env } from '../platform/env.ts';
 import { type LogFields, logLine, messageOf } from '../platform/log.ts';
 import type { SessionCalls } from './contract.ts';
 
-const ATTEMPTS_MAX = 4;
-const BASE_MS = 50;
-const CAP_MS = 1000;
+/** Four attempts in all. */
+const CALL_RETRY = { baseMs: 100, capMs: 1000, maxAttempts: 3 };
 
 /** The narrowest reading of an error that crossed the object boundary. */
 interface PlatformError {
@@ -46,14 +45,15 @@ async function callObject<T>(
   call: () => Promise<T>,
   idempotent: boolean,
 ): Promise<T | Failure> {
-  for (let attempt = 1; ; attempt += 1) {
+  const backoff = new BackoffController(CALL_RETRY);
+  for (;;) {
     try {
       return await call();
     } catch (error) {
       const { retryable, overloaded, durableObjectReset } = error as PlatformError;
       logLine('warn', `${kind}_call_failed`, {
         ...names,
-        attempt,
+        attempt: backoff.attempt + 1,
         retryable,
         overloaded,
         durableObjectReset,
@@ -61,10 +61,11 @@ async function callObject<T>(
       });
       if (overloaded) return { ok: false, code: 'overloaded', message: `The ${kind} has too much to do. Try again later.` };
       if (!retryable && !durableObjectReset) return { ok: false, code: 'internal', message: `The ${kind} failed to answer.` };
-      if (!idempotent || attempt >= ATTEMPTS_MAX) {
+      if (!idempotent || backoff.recordFailure() === 'give-up') {
         return { ok: false, code: 'unavailable', message: `The ${kind} could not be reached. Try again.` };
       }
-      await scheduler.wait(Math.random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt));
+      // Full jitter: the callers of one object that was reset all retry at the same moment.
+      await scheduler.wait(Math.random() * backoff.nextDelayMs());
     }
   }
 }

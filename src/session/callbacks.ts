@@ -5,7 +5,7 @@
  */
 
 import type { Execution } from '../../protocol/index.ts';
-import { beforeAttempt, type CallbackRecord, isPast } from '../core/callback.ts';
+import { type CallbackRecord, isExpired, leaseForAttempt } from '../core/callback.ts';
 import { viewOf } from '../core/execution.ts';
 import type { SessionContext } from './context.ts';
 import { dropIfDone } from './outbox.ts';
@@ -22,10 +22,10 @@ export function beginCallback(context: SessionContext, record: CallbackRecord): 
 export function beginDueCallbacks(context: SessionContext, now: number): void {
   const { callbacks } = context.store;
   for (const record of callbacks.due(now, AT_ONCE_MAX)) {
-    if (isPast(record, now)) {
+    if (isExpired(record, now)) {
       drop(context, record, 'the queue did not take it for as long as a session is kept');
     } else {
-      const attempt = beforeAttempt(record, now);
+      const attempt = leaseForAttempt(record, now);
       callbacks.postpone(attempt);
       beginCallback(context, attempt);
     }

@@ -10,7 +10,8 @@
 import type { SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../core/directory.ts';
 import { viewOf } from '../core/execution.ts';
-import { failed, isWaiting, lease, noteChange, type OutboxRecord, outrun, taken } from '../core/outbox.ts';
+import { lease } from '../core/leased-row.ts';
+import { isWaiting, markDelivered, noteChange, type OutboxRecord, rebaseVersion, scheduleRetry } from '../core/outbox.ts';
 import type { SessionContext } from './context.ts';
 
 /** Messages of one delivery. More than one is rare; a directory that never agrees must not keep the object busy. */
@@ -57,14 +58,16 @@ async function deliver(context: SessionContext): Promise<void> {
     const record = store.outbox.get('directory');
     if (!record) return;
     if (answer === null) {
-      store.outbox.put(failed(record, now));
+      store.outbox.put(scheduleRetry(record, now));
       context.log('warn', 'directory_not_told', { attempt: record.attempts + 1 });
       context.alarm.arm(now);
       return;
     }
     const done = answer.taken && record.version === before.version && store.callbacks.nextDueAt === null;
     if (done && !store.exists && now >= store.tombstoneUntil) return dropAll(context);
-    const next = answer.taken ? taken(record, before.version, idleMs(context, now), now) : outrun(record, answer.held, now);
+    const next = answer.taken
+      ? markDelivered(record, before.version, idleMs(context, now), now)
+      : rebaseVersion(record, answer.held, now);
     store.outbox.put(next);
     context.alarm.release(record.dueAt, now);
     if (!isWaiting(next)) return;

@@ -1,20 +1,21 @@
 /** How a session reaches others: launchers, its tenant's directory, the queue of callbacks, the dataset of metrics. One attempt each; the session's alarm makes the next. */
 
 import type { Execution } from '../../protocol/index.ts';
+import { VERSION } from '../../protocol/version.ts';
 import { callbackMessage } from '../callbacks/message.ts';
 import type { CallbackRecord } from '../core/callback.ts';
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
+import { ATTEMPT_TIMEOUT_MS } from '../core/leased-row.ts';
 import { type DataPoint, dataPointOf, type Observation } from '../core/metrics.ts';
-import { TELL_TIMEOUT_MS } from '../core/outbox.ts';
 import type { Outside } from '../core/ports.ts';
 import { directoryStub } from '../directory/calls.ts';
 import { releaseContainer } from '../launch/container.ts';
 import { launchExecution } from '../launch/launcher.ts';
 import type { Env } from '../platform/env.ts';
 import { messageOf, type SessionLog } from '../platform/log.ts';
-import { VERSION } from '../platform/version.ts';
+import { within } from '../platform/time-limit.ts';
 
 export interface OutsideOptions {
   /** Bindings and settings of the deployment. */
@@ -53,7 +54,7 @@ export class SessionOutside implements Outside {
   async announce(announcement: Announcement): Promise<AnnouncementAnswer | null> {
     const { env, tenant, log } = this.#options;
     try {
-      return await inTime(directoryStub(env, tenant).announce(announcement), null);
+      return await within(ATTEMPT_TIMEOUT_MS, directoryStub(env, tenant).announce(announcement));
     } catch (error) {
       log('warn', 'announcement_failed', { message: messageOf(error) });
       return null;
@@ -68,8 +69,9 @@ export class SessionOutside implements Outside {
       return false;
     }
     try {
-      const sent = env.CALLBACKS.send(callbackMessage(callback, tenant, execution), { contentType: 'json' }).then(() => true);
-      return await inTime(sent, false);
+      const sent = env.CALLBACKS.send(callbackMessage(callback, tenant, execution), { contentType: 'json' });
+      await within(ATTEMPT_TIMEOUT_MS, sent);
+      return true;
     } catch (error) {
       log('warn', 'callback_queue_failed', { ...fields, message: messageOf(error) });
       return false;
@@ -88,18 +90,5 @@ export class SessionOutside implements Outside {
     } catch (error) {
       log('warn', 'metrics_failed', { message: messageOf(error) });
     }
-  }
-}
-
-/** `late` when there is no answer in time. A later answer is ignored, so the receiver may get the same message again. */
-async function inTime<T, L>(answer: Promise<T>, late: L): Promise<T | L> {
-  let timer: ReturnType<typeof setTimeout> | null = null;
-  try {
-    const timeout = new Promise<L>((resolve) => {
-      timer = setTimeout(() => resolve(late), TELL_TIMEOUT_MS);
-    });
-    return await Promise.race([answer, timeout]);
-  } finally {
-    if (timer !== null) clearTimeout(timer);
   }
 }

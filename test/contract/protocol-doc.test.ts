@@ -10,7 +10,7 @@ import * as protocol from '../../protocol/index.ts';
 import * as attempts from '../../src/callbacks/attempts.ts';
 import * as message from '../../src/callbacks/message.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
-import { OUTBOX_LEASE_MS, RETRY_CAP_MS } from '../../src/core/outbox.ts';
+import { LEASE_MS, RETRY_CAP_MS } from '../../src/core/leased-row.ts';
 import { RULE_PAGES, RULE_PREFIXES, readPage, rulesCitedBy, rulesOf } from '../support/rule-pages.ts';
 
 const page = readPage('PROTOCOL.md');
@@ -140,7 +140,7 @@ describe('tables', () => {
       `After ${attempts.CALLBACK_RETRIES_MAX} retries`,
       `${message.CALLBACK_MESSAGE_BYTES_MAX} bytes`,
       `${message.CALLBACK_TEXT_CHARS_MAX} characters`,
-      `${OUTBOX_LEASE_MS / 1000} s after the verdict, then after twice as long each time, up to ${RETRY_CAP_MS / 60_000} minutes`,
+      `${LEASE_MS / 1000} s after the verdict, then after twice as long each time, up to ${RETRY_CAP_MS / 60_000} minutes`,
       `did not accept for ${RETENTION_MS / 86_400_000} days`,
     ])
       expect(section).toContain(phrase);

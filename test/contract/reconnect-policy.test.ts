@@ -224,6 +224,16 @@ describe('BackoffController', () => {
     }
   });
 
+  it('with spread: nextDelayMs() is retryDelayMs of the attempt, at least what was asked for', () => {
+    const curve = { baseMs: 250, capMs: 4000, random: () => 0.5 };
+    const backoff = new BackoffController({ ...curve, spread: true });
+    for (const attempt of [1, 2, 3, 4, 5, 6]) {
+      backoff.recordFailure();
+      expect(backoff.nextDelayMs()).toBe(retryDelayMs(attempt, { ...curve, firstImmediate: false }));
+      expect(backoff.nextDelayMs(9000)).toBe(9125);
+    }
+  });
+
   it('Infinity never gives up', () => {
     const controller = new BackoffController({ maxAttempts: Number.POSITIVE_INFINITY });
     controller.start();

@@ -32,9 +32,9 @@ import {
   isCallbackMessage,
   signedHeaders,
 } from '../../src/callbacks/message.ts';
-import { beforeAttempt, type CallbackRecord, isPast, newCallback } from '../../src/core/callback.ts';
+import { type CallbackRecord, isExpired, leaseForAttempt, newCallback } from '../../src/core/callback.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
-import { OUTBOX_LEASE_MS, RETRY_CAP_MS, TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { ATTEMPT_TIMEOUT_MS, LEASE_MS, RETRY_CAP_MS } from '../../src/core/leased-row.ts';
 import { propertyRuns } from '../support/property-runs.ts';
 
 const NOW = 1_763_650_000_000;
@@ -517,8 +517,8 @@ describe('[CB6] until the queue has it', () => {
   const fresh = newCallback({ id: 'cb_1', execution: 'e1', url: to.url, verdictOffset: 9, snapshot: execution() }, NOW);
 
   test('the attempt right after the verdict has its time, and then some', () => {
-    expect(fresh).toMatchObject({ createdAt: NOW, attempts: 0, dueAt: NOW + OUTBOX_LEASE_MS });
-    expect(OUTBOX_LEASE_MS).toBeGreaterThan(TELL_TIMEOUT_MS);
+    expect(fresh).toMatchObject({ createdAt: NOW, attempts: 0, dueAt: NOW + LEASE_MS });
+    expect(LEASE_MS).toBeGreaterThan(ATTEMPT_TIMEOUT_MS);
   });
 
   test('each attempt is written down before it is made: never so that two overlap, with delays that grow to their cap and differ', () => {
@@ -526,20 +526,20 @@ describe('[CB6] until the queue has it', () => {
       let record: CallbackRecord = { ...fresh, createdAt };
       let now = record.dueAt;
       for (let attempt = 1; attempt <= 40; attempt += 1) {
-        record = beforeAttempt(record, now);
-        const whole = Math.min(RETRY_CAP_MS, OUTBOX_LEASE_MS * 2 ** attempt);
+        record = leaseForAttempt(record, now);
+        const whole = Math.min(RETRY_CAP_MS, LEASE_MS * 2 ** attempt);
         expect(record.attempts).toBe(attempt);
-        expect(record.dueAt - now).toBeGreaterThanOrEqual(Math.max(OUTBOX_LEASE_MS, whole / 2));
+        expect(record.dueAt - now).toBeGreaterThanOrEqual(Math.max(LEASE_MS, whole / 2));
         expect(record.dueAt - now).toBeLessThanOrEqual(whole);
         now = record.dueAt;
       }
     }
-    expect(beforeAttempt({ ...fresh, createdAt: NOW + 700 }, NOW).dueAt).not.toBe(beforeAttempt(fresh, NOW).dueAt);
-    expect(beforeAttempt({ ...fresh, attempts: 1e6 }, NOW).dueAt).toBeLessThanOrEqual(NOW + RETRY_CAP_MS);
+    expect(leaseForAttempt({ ...fresh, createdAt: NOW + 700 }, NOW).dueAt).not.toBe(leaseForAttempt(fresh, NOW).dueAt);
+    expect(leaseForAttempt({ ...fresh, attempts: 1e6 }, NOW).dueAt).toBeLessThanOrEqual(NOW + RETRY_CAP_MS);
   });
 
   test('it ends after as long as a session is kept', () => {
-    expect(isPast(fresh, NOW + RETENTION_MS - 1)).toBe(false);
-    expect(isPast(fresh, NOW + RETENTION_MS)).toBe(true);
+    expect(isExpired(fresh, NOW + RETENTION_MS - 1)).toBe(false);
+    expect(isExpired(fresh, NOW + RETENTION_MS)).toBe(true);
   });
 });

@@ -7,18 +7,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { type Announcement, type HeldVersion, judge } from '../../src/core/directory.ts';
+import { ATTEMPT_TIMEOUT_MS, LEASE_MS, lease, RETRY_CAP_MS } from '../../src/core/leased-row.ts';
 import {
-  failed,
   isWaiting,
-  lease,
+  markDelivered,
   noteChange,
-  OUTBOX_LEASE_MS,
   type OutboxRecord,
-  outrun,
   REFRESH_MIN_MS,
-  RETRY_CAP_MS,
-  TELL_TIMEOUT_MS,
-  taken,
+  rebaseVersion,
+  scheduleRetry,
 } from '../../src/core/outbox.ts';
 
 const NOW = 1_763_650_000_000;
@@ -27,44 +24,44 @@ const first = noteChange(null, 'directory', NOW);
 
 describe('changes', () => {
   test('[DIR2] each raises the version, to the time where it can be', () => {
-    expect(first).toEqual({ topic: 'directory', version: NOW, delivered: 0, attempts: 0, dueAt: NOW + OUTBOX_LEASE_MS });
+    expect(first).toEqual({ topic: 'directory', version: NOW, delivered: 0, attempts: 0, dueAt: NOW + LEASE_MS });
     expect(noteChange(first, 'directory', NOW).version).toBe(NOW + 1);
     expect(noteChange(first, 'directory', NOW - HOUR).version).toBe(NOW + 1);
     expect(noteChange(first, 'directory', NOW + HOUR).version).toBe(NOW + HOUR);
   });
 
   test('[DIR4] a change has a lease that outlasts an attempt, and resets the backoff', () => {
-    expect(OUTBOX_LEASE_MS).toBeGreaterThan(TELL_TIMEOUT_MS);
+    expect(LEASE_MS).toBeGreaterThan(ATTEMPT_TIMEOUT_MS);
     const tired = { ...first, attempts: 9, dueAt: NOW + HOUR };
-    expect(noteChange(tired, 'directory', NOW + 5)).toMatchObject({ attempts: 0, dueAt: NOW + 5 + OUTBOX_LEASE_MS });
-    expect(lease(tired, NOW + 5)).toEqual({ ...tired, dueAt: NOW + 5 + OUTBOX_LEASE_MS });
+    expect(noteChange(tired, 'directory', NOW + 5)).toMatchObject({ attempts: 0, dueAt: NOW + 5 + LEASE_MS });
+    expect(lease(tired, NOW + 5)).toEqual({ ...tired, dueAt: NOW + 5 + LEASE_MS });
   });
 });
 
 describe('answers', () => {
   test('delivered: not sent again until the session has been idle for as long again, and never within a day', () => {
-    const told = taken(first, first.version, 0, NOW);
+    const told = markDelivered(first, first.version, 0, NOW);
     expect(isWaiting(told)).toBe(false);
     expect(told.dueAt).toBe(NOW + REFRESH_MIN_MS);
-    expect(taken(first, first.version, 7 * REFRESH_MIN_MS, NOW).dueAt).toBe(NOW + 7 * REFRESH_MIN_MS);
+    expect(markDelivered(first, first.version, 7 * REFRESH_MIN_MS, NOW).dueAt).toBe(NOW + 7 * REFRESH_MIN_MS);
   });
 
   test('taken, but there is news since: it waits', () => {
     const news = noteChange(first, 'directory', NOW + 1);
-    const told = taken(news, first.version, 0, NOW + 2);
+    const told = markDelivered(news, first.version, 0, NOW + 2);
     expect(isWaiting(told)).toBe(true);
-    expect(told.dueAt).toBe(NOW + 2 + OUTBOX_LEASE_MS);
+    expect(told.dueAt).toBe(NOW + 2 + LEASE_MS);
   });
 
   test('an answer to an older message takes nothing back', () => {
-    const told = taken(noteChange(first, 'directory', NOW + 1), NOW + 1, 0, NOW);
-    expect(taken(told, first.version, 0, NOW).delivered).toBe(NOW + 1);
+    const told = markDelivered(noteChange(first, 'directory', NOW + 1), NOW + 1, 0, NOW);
+    expect(markDelivered(told, first.version, 0, NOW).delivered).toBe(NOW + 1);
   });
 
   test('[DIR2] the receiver is ahead: the version rises above the receiver’s, whatever it was', () => {
-    expect(outrun(first, NOW + HOUR, NOW).version).toBe(NOW + HOUR + 1);
-    expect(outrun(first, first.version, NOW).version).toBe(NOW + 1);
-    expect(isWaiting(outrun(taken(first, first.version, 0, NOW), NOW, NOW))).toBe(true);
+    expect(rebaseVersion(first, NOW + HOUR, NOW).version).toBe(NOW + HOUR + 1);
+    expect(rebaseVersion(first, first.version, NOW).version).toBe(NOW + 1);
+    expect(isWaiting(rebaseVersion(markDelivered(first, first.version, 0, NOW), NOW, NOW))).toBe(true);
   });
 
   test('[DIR4] no answer: the delays grow to their cap, differ between sessions, and cost an hour at most 90 alarms', () => {
@@ -72,7 +69,7 @@ describe('answers', () => {
     let now = NOW;
     const delays: number[] = [];
     while (now < NOW + HOUR) {
-      record = failed(record, now);
+      record = scheduleRetry(record, now);
       delays.push(record.dueAt - now);
       now = record.dueAt;
     }
@@ -83,18 +80,18 @@ describe('answers', () => {
     }
     expect(delays.length).toBeLessThan(40);
     const other = noteChange(null, 'directory', NOW + 700);
-    expect(failed(other, NOW).dueAt).not.toBe(failed(first, NOW).dueAt);
-    expect(failed({ ...first, attempts: 5000 }, NOW).dueAt).toBeLessThanOrEqual(NOW + RETRY_CAP_MS);
+    expect(scheduleRetry(other, NOW).dueAt).not.toBe(scheduleRetry(first, NOW).dueAt);
+    expect(scheduleRetry({ ...first, attempts: 5000 }, NOW).dueAt).toBeLessThanOrEqual(NOW + RETRY_CAP_MS);
   });
 
   test('[DIR5] an untouched session announces itself a few times before it expires, and not within an idle hour', () => {
-    let record = taken(first, first.version, 0, NOW);
+    let record = markDelivered(first, first.version, 0, NOW);
     let wakes = 0;
     expect(record.dueAt).toBeGreaterThan(NOW + HOUR);
     while (record.dueAt < NOW + RETENTION_MS) {
       wakes += 1;
       const now = record.dueAt;
-      record = taken(lease(record, now), record.version, now - NOW, now);
+      record = markDelivered(lease(record, now), record.version, now - NOW, now);
     }
     expect(wakes).toBe(7);
   });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { withTimeLimit } from '../../src/platform/time-limit.ts';
+import { within, withTimeLimit } from '../../src/platform/time-limit.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -24,5 +24,20 @@ it('aborts the work when its time is over, and not before', async () => {
   expect((signal as AbortSignal | null)?.aborted).toBe(false);
   await vi.advanceTimersByTimeAsync(1);
   expect(await ended).toMatchObject({ name: 'TimeoutError', message: 'no answer within 20000 ms' });
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+it('[G7] work without a signal: rejects at the limit and not before, and leaves no timer behind', async () => {
+  await expect(within(1000, Promise.resolve('done'))).resolves.toBe('done');
+  await expect(within(1000, Promise.reject(new Error('broken')))).rejects.toThrow('broken');
+  expect(vi.getTimerCount()).toBe(0);
+  let error: unknown = null;
+  void within(1000, new Promise(() => {})).catch((reason: unknown) => {
+    error = reason;
+  });
+  await vi.advanceTimersByTimeAsync(999);
+  expect(error).toBeNull();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(error).toMatchObject({ name: 'TimeoutError', message: 'no answer within 1000 ms' });
   expect(vi.getTimerCount()).toBe(0);
 });

@@ -5,7 +5,7 @@ import { decideAfterGone, type GoneFacts, RESTARTS_MAX } from '../../runner/gone
 
 const ingest = { url: 'https://holdfast.example/ingest', token: 'token' };
 const KILLED: GoneFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest };
-const DELAYS = [250, 2000];
+const CURVE = { baseMs: 250, capMs: 10_000 };
 
 describe('a wrapper that is gone', () => {
   it.each([
@@ -13,7 +13,7 @@ describe('a wrapper that is gone', () => {
     ['left with something undelivered', { code: 125, signal: null, hasState: true }, 'abandoned'],
     ['was not our child, and left nothing', { signal: null, hasState: false }, 'finished'],
   ] as const)('%s: no restart', (_name, facts, end) => {
-    expect(decideAfterGone({ ...KILLED, ...facts }, DELAYS)).toEqual({ kind: 'end', end, why: null });
+    expect(decideAfterGone({ ...KILLED, ...facts }, CURVE)).toEqual({ kind: 'end', end, why: null });
   });
 
   it.each([
@@ -21,7 +21,7 @@ describe('a wrapper that is gone', () => {
     ['killed before it had any state, or after its last', { hasState: false }, 'SIGKILL'],
     ['not our child, with state left', { signal: null }, 'unknown cause'],
   ] as const)('%s: restarted with what there is to report with', (_name, facts, cause) => {
-    expect(decideAfterGone({ ...KILLED, ...facts }, DELAYS)).toEqual({
+    expect(decideAfterGone({ ...KILLED, ...facts }, CURVE)).toEqual({
       kind: 'restart',
       delayMs: 250,
       ingest,
@@ -30,9 +30,9 @@ describe('a wrapper that is gone', () => {
   });
 
   it('is restarted ever later, and no more after the last time', () => {
-    const gone = (restarts: number) => decideAfterGone({ ...KILLED, restarts }, DELAYS);
+    const gone = (restarts: number) => decideAfterGone({ ...KILLED, restarts }, CURVE);
     expect(gone(1)).toMatchObject({ kind: 'restart', delayMs: 2000 });
-    expect(gone(RESTARTS_MAX - 1)).toMatchObject({ kind: 'restart', delayMs: 2000 });
+    expect(gone(RESTARTS_MAX - 1)).toMatchObject({ kind: 'restart', delayMs: 10_000 });
     expect(gone(RESTARTS_MAX)).toEqual({
       kind: 'end',
       end: 'abandoned',
@@ -41,7 +41,7 @@ describe('a wrapper that is gone', () => {
   });
 
   it('is given up without a credential to report with', () => {
-    expect(decideAfterGone({ ...KILLED, ingest: null }, DELAYS)).toEqual({
+    expect(decideAfterGone({ ...KILLED, ingest: null }, CURVE)).toEqual({
       kind: 'end',
       end: 'abandoned',
       why: 'wrapper gone (SIGKILL) and its credential too; it can not report',

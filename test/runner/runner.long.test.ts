@@ -520,7 +520,7 @@ describe('crashes', () => {
   });
 
   it('a restart dials with the newest credential that came while it was waited for', async () => {
-    const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartDelaysMs: [1500] });
+    const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartCurve: { baseMs: 1500, capMs: 1500 } });
     runs.recover();
     const launch = (token: string) =>
       runs.launch({
@@ -544,7 +544,7 @@ describe('crashes', () => {
   });
 
   it('gives up after three restarts and frees the slot', async () => {
-    const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartDelaysMs: [10] });
+    const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartCurve: { baseMs: 10, capMs: 10 } });
     runs.recover();
     const outcome = runs.launch({
       ...request({ command: ['crash-loop', trace] }),

@@ -4,7 +4,7 @@
  */
 
 import { type Announcement, type AnnouncementAnswer, judge } from '../../src/core/directory.ts';
-import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { ATTEMPT_TIMEOUT_MS } from '../../src/core/leased-row.ts';
 import type { World } from './world.ts';
 
 export class Directory {
@@ -30,10 +30,10 @@ export class Directory {
     this.#told.set(announcement.version, text);
 
     const travelMs = faults.strike('directory_slow') ? random.int(1_000, 60_000) : random.int(1, 40);
-    const late = () => void clock.after(TELL_TIMEOUT_MS, () => answer(null));
+    const late = () => void clock.after(ATTEMPT_TIMEOUT_MS, () => answer(null));
     if (faults.strike('directory_message_doubled')) clock.after(travelMs + random.int(0, 30_000), () => this.#take(announcement));
     if (faults.strike('directory_away')) return late();
-    const answerLost = faults.strike('directory_answer_lost') || travelMs > TELL_TIMEOUT_MS;
+    const answerLost = faults.strike('directory_answer_lost') || travelMs > ATTEMPT_TIMEOUT_MS;
     clock.after(travelMs, () => {
       const judged = this.#take(announcement);
       if (!answerLost) answer(judged);

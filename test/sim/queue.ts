@@ -4,7 +4,7 @@
 
 import type { Execution } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
-import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { ATTEMPT_TIMEOUT_MS } from '../../src/core/leased-row.ts';
 import type { World } from './world.ts';
 
 export interface QueuedCallback {
@@ -25,14 +25,14 @@ export class CallbackQueue {
   /** `answer` is called once: with false when it is not known that the queue has it. */
   send({ id, url }: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution, answer: (taken: boolean) => void): void {
     const { faults, random, clock } = this.#world;
-    if (faults.strike('queue_away')) return void clock.after(random.int(1, TELL_TIMEOUT_MS), () => answer(false));
+    if (faults.strike('queue_away')) return void clock.after(random.int(1, ATTEMPT_TIMEOUT_MS), () => answer(false));
     const travelMs = faults.strike('queue_slow') ? random.int(1_000, 60_000) : random.int(1, 40);
-    const answerLost = faults.strike('queue_answer_lost') || travelMs > TELL_TIMEOUT_MS;
+    const answerLost = faults.strike('queue_answer_lost') || travelMs > ATTEMPT_TIMEOUT_MS;
     clock.after(travelMs, () => {
       this.#world.trace(() => `queue: the callback of ${execution.id}`);
       this.messages.push({ id, url, execution });
       if (!answerLost) answer(true);
     });
-    if (answerLost) clock.after(TELL_TIMEOUT_MS, () => answer(false));
+    if (answerLost) clock.after(ATTEMPT_TIMEOUT_MS, () => answer(false));
   }
 }

@@ -9,7 +9,7 @@ import { settledCounts, watchAll } from '../../bench/counting/counters.ts';
 import type { CallbackPayload } from '../../protocol/index.ts';
 import type { CallbackMessage } from '../../src/core/callback-message.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
-import { OUTBOX_LEASE_MS, RETRY_CAP_MS, TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { ATTEMPT_TIMEOUT_MS, LEASE_MS, RETRY_CAP_MS } from '../../src/core/leased-row.ts';
 import type { Env } from '../../src/platform/env.ts';
 import { TOMBSTONE_MS } from '../../src/session/deletion.ts';
 import { ask, deployment, expectProblem, untouchable } from './http.ts';
@@ -188,8 +188,8 @@ describe('[CB6] until the queue has it', () => {
       const [row] = await rowsOf(session);
       expect(row).toMatchObject({ id: first?.id, attempts: attempt });
       const delay = (row?.due_at ?? 0) - Date.now();
-      expect(delay).toBeGreaterThanOrEqual(OUTBOX_LEASE_MS);
-      expect(delay).toBeLessThanOrEqual(Math.min(RETRY_CAP_MS, OUTBOX_LEASE_MS * 2 ** attempt));
+      expect(delay).toBeGreaterThanOrEqual(LEASE_MS);
+      expect(delay).toBeLessThanOrEqual(Math.min(RETRY_CAP_MS, LEASE_MS * 2 ** attempt));
     }
     expect(queued).toEqual([]);
     takes = ['take'];
@@ -277,7 +277,7 @@ describe('[CB6] until the queue has it', () => {
     takes = ['refuse'];
     await fail(await asking(session));
     const [row] = await rowsOf(session);
-    at((row?.due_at ?? 0) - OUTBOX_LEASE_MS + RETENTION_MS);
+    at((row?.due_at ?? 0) - LEASE_MS + RETENTION_MS);
     await runInDurableObject(stubOf(session), (instance) => instance.alarm());
     await vi.waitFor(async () => expect(await tablesOf(session)).toEqual([]));
     const lines = said.mock.calls.map(([line]) => JSON.parse(String(line)));
@@ -302,7 +302,7 @@ describe('[CB6] until the queue has it', () => {
     expect(await outsideOf(queueOf(away)).enqueue(callback, execution)).toBe(false);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const silent = outsideOf(queueOf(() => new Promise(() => {}))).enqueue(callback, execution);
-    await vi.advanceTimersByTimeAsync(TELL_TIMEOUT_MS);
+    await vi.advanceTimersByTimeAsync(ATTEMPT_TIMEOUT_MS);
     expect(await silent).toBe(false);
     for (const text of said.flatMap((spy) => spy.mock.calls.flat())) expect(text).not.toMatch(/caller\.test|secret/);
   });

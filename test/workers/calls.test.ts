@@ -4,7 +4,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { TELL_TIMEOUT_MS } from '../../src/core/outbox.ts';
+import { ATTEMPT_TIMEOUT_MS } from '../../src/core/leased-row.ts';
 import * as service from '../../src/operations/service.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import type { Env } from '../../src/platform/env.ts';
@@ -254,7 +254,7 @@ describe('the directory', () => {
       .then((given) => {
         answer = given;
       });
-    await vi.advanceTimersByTimeAsync(TELL_TIMEOUT_MS - 1);
+    await vi.advanceTimersByTimeAsync(ATTEMPT_TIMEOUT_MS - 1);
     expect(answer).toBe('none yet');
     await vi.advanceTimersByTimeAsync(1);
     expect(answer).toBeNull();

@@ -8,7 +8,8 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Execution, SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../../src/core/directory.ts';
 import { REMOVED_KEPT_MS } from '../../src/core/directory.ts';
-import { OUTBOX_LEASE_MS, type OutboxRecord, REFRESH_MIN_MS } from '../../src/core/outbox.ts';
+import { LEASE_MS } from '../../src/core/leased-row.ts';
+import { type OutboxRecord, REFRESH_MIN_MS } from '../../src/core/outbox.ts';
 import { directoryStub } from '../../src/directory/calls.ts';
 import type { TenantDirectory } from '../../src/directory/tenant-directory.ts';
 import { type Answer, ask, deployment, expectProblem, untouchable } from './http.ts';
@@ -191,7 +192,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     await told(run.session);
     // As if the object had died between its change and its word.
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
-      storage.sql.exec('UPDATE outbox SET version = version + 1, due_at = ?', Date.now() + OUTBOX_LEASE_MS);
+      storage.sql.exec('UPDATE outbox SET version = version + 1, due_at = ?', Date.now() + LEASE_MS);
     });
     await putToSleep(stubOf(run.session));
     const row = await outboxOf(run.session);

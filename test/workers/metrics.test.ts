@@ -5,10 +5,10 @@
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { VERSION } from '../../protocol/version.ts';
 import { BLOBS, type DataPoint, DOUBLES, type Observation } from '../../src/core/metrics.ts';
 import type { Env } from '../../src/platform/env.ts';
 import { logLine } from '../../src/platform/log.ts';
-import { VERSION } from '../../src/platform/version.ts';
 import { type OutsideOptions, SessionOutside } from '../../src/session/outside.ts';
 import { ask } from './http.ts';
 import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';

@@ -48,6 +48,7 @@ import type { RunOptions } from '../run-options.ts';
 import type { Recovered } from '../spool/recovery.ts';
 import type { Sender } from '../spool/sender.ts';
 import type { Spool, SpoolPressure } from '../spool/spool.ts';
+import { settlesWithin } from '../time-limit.ts';
 import { WRAPPER_TIMES, type WrapperTimes } from '../times.ts';
 import type { ConnectionEnd } from '../transport/connection-loss.ts';
 import { Delivery, type DeliveryHandlers } from '../transport/delivery.ts';
@@ -342,12 +343,7 @@ export class Supervisor implements DeliveryHandlers {
     while (this.#job?.stop.hasPendingSignals) await new Promise((resolve) => setTimeout(resolve, GROUP_CHECK_MS));
     this.#job?.stop.forget();
     await this.#delivery.close();
-    let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise((resolve) => {
-      timer = setTimeout(resolve, CLOSE_WAIT_MS);
-    });
-    await Promise.race([keepSpool ? this.#spool.close() : this.#spool.destroy(), patience]); // SV6
-    clearTimeout(timer);
+    await settlesWithin(CLOSE_WAIT_MS, keepSpool ? this.#spool.close() : this.#spool.destroy()); // SV6
     this.#resolve(exitCode);
   }
 

@@ -25,6 +25,7 @@
  *        terminal fact in memory.
  */
 
+import { BackoffController } from '../../protocol/index.ts';
 import { encodeEvent } from '../output/event-lines.ts';
 import { isDiskFull, isMissing, makeFolderDurably, nodeFiles, type SpoolFiles } from './files.ts';
 import { LineRing } from './line-ring.ts';
@@ -50,7 +51,7 @@ export const SPOOL_LIMIT_BYTES_DEFAULT = 1024 * 1024 * 1024;
 const WRITE_BYTES_MAX = 1024 * 1024;
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 const QUEUE_BYTES_LOW = 1024 * 1024;
-const WRITE_RETRY_MS = { first: 100, max: 5000 };
+const WRITE_RETRY = { baseMs: 100, capMs: 5000, maxAttempts: Number.POSITIVE_INFINITY };
 
 export interface SpoolOptions {
   directory: string;
@@ -357,11 +358,11 @@ export class Spool {
 
   async #writeAll(): Promise<void> {
     // A full disk keeps this loop busy for long; `stored` waits for it.
-    let delayMs = WRITE_RETRY_MS.first;
+    const backoff = new BackoffController(WRITE_RETRY);
     while (this.#queue.length > 0 && !this.#dropped) {
       try {
         await this.#writeBatch();
-        delayMs = WRITE_RETRY_MS.first;
+        backoff.recordSuccess();
       } catch (error) {
         if (this.#dropped) break;
         if (isMissing(error) && this.#restoreFolder()) continue;
@@ -371,8 +372,8 @@ export class Spool {
         // from the coordinator's count (`skipTo`).
         if (this.drained && this.#segments.releaseAll()) continue;
         this.#failed((error as Error).message);
-        await this.#wait(delayMs); // SP3
-        delayMs = Math.min(delayMs * 2, WRITE_RETRY_MS.max);
+        backoff.recordFailure();
+        await this.#wait(backoff.nextDelayMs()); // SP3
       }
     }
     if (this.#terminal && !this.#dropped) await this.#segments.flush();

@@ -20,7 +20,7 @@
  *        backoff.
  */
 
-import type { WelcomeFrame } from '../../protocol/index.ts';
+import { backoffDelayMs, type WelcomeFrame } from '../../protocol/index.ts';
 import type { WrapperTimes } from '../times.ts';
 import { Connection } from './connection.ts';
 import {
@@ -39,18 +39,15 @@ export type TransportKind = (typeof TRANSPORT_KINDS)[number];
 
 export const UPGRADE_FAILURES_MAX = 3;
 
-/**
- * SW5: 2 s, 8 s, 32 s, 128 s, and then at the maximum interval. An attempt holds the posts, for 5 s
- * where upgrades hang.
- */
-const SOCKET_RETRY_FIRST_MS = 2000;
-const SOCKET_RETRY_FACTOR = 4;
+const SOCKET_RETRY_BASE_MS = 2000;
 
 /**
  * How long after the switch to POST, or after attempt `tried`, the next WebSocket attempt is made.
+ * SW5: 2 s, 8 s, 32 s, 128 s, and then at the maximum interval, so each attempt is two steps on the
+ * curve. An attempt holds the posts, for 5 s where upgrades hang.
  */
 export const socketRetryMs = (tried: number, { websocketRetryMs }: Pick<WrapperTimes, 'websocketRetryMs'>): number =>
-  Math.min(websocketRetryMs, SOCKET_RETRY_FIRST_MS * SOCKET_RETRY_FACTOR ** tried);
+  backoffDelayMs(2 * tried, { baseMs: SOCKET_RETRY_BASE_MS, capMs: websocketRetryMs });
 
 type Mode =
   | { kind: 'websocket'; connection: Connection }

@@ -5,6 +5,7 @@
 
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { type HoldfastClient, HoldfastError } from '../../../client/index.ts';
+import { backoffDelayMs } from '../../../protocol/index.ts';
 import {
   extended,
   firstPage,
@@ -119,8 +120,8 @@ export function useList<T>(source: ListSource<T>): ListView<T> {
       // A list that is not loaded yet is retried whether or not it is live.
       if (signal.aborted || document.visibilityState === 'hidden' || (!live && current.current !== null)) return;
       const quiet = current.current !== null && latest.current.isQuiet?.(current.current.items) === true;
-      const delay = Math.min(REFRESH_AFTER_FAILURE_MAX_MS, (quiet ? REFRESH_QUIET_MS : REFRESH_MS) * 2 ** failures);
-      timer = setTimeout(() => void refresh(false), delay);
+      const curve = { baseMs: quiet ? REFRESH_QUIET_MS : REFRESH_MS, capMs: REFRESH_AFTER_FAILURE_MAX_MS };
+      timer = setTimeout(() => void refresh(false), backoffDelayMs(failures, curve));
     };
 
     const refresh = async (asked: boolean): Promise<void> => {

@@ -1,19 +1,20 @@
 /** Calls to Holdfast give results, not exceptions. Here is what is tried again, and what the caller of this API is told. */
 
-import type { Failure, Result } from '@holdfast/client/protocol';
+import { BackoffController, type Failure, type Result } from '@holdfast/client/protocol';
 
-const ATTEMPTS_MAX = 3;
-const BASE_MS = 200;
+/** Three attempts in all. */
+const RETRY = { baseMs: 400, capMs: 1000, maxAttempts: 2, spread: true };
 
 /**
  * Only for calls that may be made twice: all but `sendInput`, and a start only with an id of its own. A call that rejects did not get through, or its
  * answer did not come back: the other Worker is being replaced, for one.
  */
 export async function calling<T extends object>(call: () => Promise<Result<T>>): Promise<Result<T>> {
-  for (let attempt = 1; ; attempt += 1) {
+  const backoff = new BackoffController(RETRY);
+  for (;;) {
     const result = await call().catch((error: unknown): Failure => ({ ok: false, code: 'unavailable', message: String(error) }));
-    if (result.ok || result.code !== 'unavailable' || attempt === ATTEMPTS_MAX) return result;
-    await scheduler.wait(Math.random() * BASE_MS * 2 ** attempt);
+    if (result.ok || result.code !== 'unavailable' || backoff.recordFailure() === 'give-up') return result;
+    await scheduler.wait(backoff.nextDelayMs());
   }
 }
 
