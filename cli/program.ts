@@ -3,7 +3,7 @@
  */
 
 import { Command, CommanderError, Option } from 'commander';
-import manifest from '../packages/holdfast/package.json' with { type: 'json' };
+import { VERSION } from '../protocol/version.ts';
 import * as control from './commands/control.ts';
 import { type DeleteFlags, deleteSession } from './commands/delete.ts';
 import { type DevFlags, dev } from './commands/dev.ts';
@@ -49,7 +49,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .description(
       'Runs long jobs anywhere, and never loses a line of them. Close the terminal: the job goes on, and can be followed again.',
     )
-    .version(manifest.version, '-V, --version')
+    .version(VERSION, '-V, --version')
     .enablePositionalOptions()
     .showHelpAfterError('(see: holdfast help)')
     .addHelpText('after', AFTER_HELP)

@@ -2,7 +2,9 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { readBody } from '../egress/read-body.ts';
 import { isId } from '../protocol/index.ts';
+import { parseJson } from '../protocol/json.ts';
 import {
   RUNNER_BODY_BYTES_MAX,
   RUNNER_PROBLEMS,
@@ -12,10 +14,9 @@ import {
   type RunnerProblemCode,
   readLaunchRequest,
 } from '../protocol/launch.ts';
+import { VERSION } from '../protocol/version.ts';
 import { Lockout } from './lockout.ts';
 import type { Runs } from './runs.ts';
-
-export const RUNNER_VERSION = '0.1.0';
 
 /** A slot comes free when a job ends, which no one can foresee; ten seconds keeps a waiting coordinator off our back. */
 export const RETRY_AFTER_SECONDS = 10;
@@ -64,7 +65,7 @@ export function runnerListener({
     if (root === 'health' && rawId === undefined) {
       if (method !== 'GET' && method !== 'HEAD') return wrongMethod(response, 'GET, HEAD');
       const { inFlight, max } = runs;
-      const health: RunnerHealth = { ok: true, program: RUNNER_PROGRAM, version: RUNNER_VERSION, inFlight, max };
+      const health: RunnerHealth = { ok: true, program: RUNNER_PROGRAM, version: VERSION, inFlight, max };
       return send(response, 200, health);
     }
     const address = request.socket.remoteAddress ?? '';
@@ -120,17 +121,14 @@ export function runnerListener({
   }
 
   async function launch(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await readBody(request);
+    const tooLong = Number(request.headers['content-length'] ?? 0) > RUNNER_BODY_BYTES_MAX; // Known before a byte is read.
+    const body = tooLong ? null : await readBody(request, RUNNER_BODY_BYTES_MAX);
     if (body === null) {
       response.setHeader('Connection', 'close'); // The rest of the body is not read.
       return problem(response, 'too_large', `A launch request may have at most ${RUNNER_BODY_BYTES_MAX} bytes.`);
     }
-    let value: unknown;
-    try {
-      value = JSON.parse(body);
-    } catch {
-      return problem(response, 'bad_request', 'The body is not JSON.');
-    }
+    const value = parseJson(body);
+    if (value === undefined) return problem(response, 'bad_request', 'The body is not JSON.');
     const reading = readLaunchRequest(value);
     if (!reading.ok) return problem(response, 'bad_request', reading.message, { field: reading.field });
     if (isStopping()) {
@@ -174,19 +172,6 @@ function decoded(part: string): string {
   } catch {
     return '';
   }
-}
-
-/** Null when it is too long; said from Content-Length before a byte of it is read. */
-async function readBody(request: IncomingMessage): Promise<string | null> {
-  if (Number(request.headers['content-length'] ?? 0) > RUNNER_BODY_BYTES_MAX) return null;
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength;
-    if (bytes > RUNNER_BODY_BYTES_MAX) return null;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
 }
 
 function send(response: ServerResponse, status: number, value: object, type = 'application/json'): void {

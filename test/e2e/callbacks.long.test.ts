@@ -25,7 +25,7 @@ const config = () => join(programs(), 'wrangler.toml');
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-callbacks-'));
   mkdirSync(programs());
-  for (const name of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations'])
+  for (const name of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
     cpSync(join(ROOT, name), join(programs(), name), { recursive: true });
   for (const name of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
     copyFileSync(join(ROOT, name), join(programs(), name));

@@ -24,7 +24,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-rates-'));
   const programs = join(folder, 'programs');
   mkdirSync(programs);
-  for (const name of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations'])
+  for (const name of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
     cpSync(join(ROOT, name), join(programs, name), { recursive: true });
   for (const name of ['package.json', 'tsconfig.json', 'tsconfig.base.json']) copyFileSync(join(ROOT, name), join(programs, name));
   symlinkSync(join(ROOT, 'node_modules'), join(programs, 'node_modules'));

@@ -21,7 +21,7 @@ import { FullDisk } from './disk.ts';
 
 /** Someone may edit the repository while fifty runs go on, and `wrangler dev` would reload at each save. */
 function copyPrograms(target: string): void {
-  for (const folder of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations'])
+  for (const folder of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
     cpSync(join(ROOT, folder), join(target, folder), { recursive: true });
   for (const file of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
     copyFileSync(join(ROOT, file), join(target, file));
