@@ -47,7 +47,7 @@ function streamMessage({ code, reason }: StreamFailure, url: string, reference: 
     case 'session_not_found':
       return `session ${reference?.session ?? ''} is not there any more: it was deleted, and its runs were stopped`;
     case 'log_replaced':
-      return `session ${reference?.session ?? ''} was deleted and made again: its old log is gone, and it has another one now`;
+      return `session ${reference?.session ?? ''} was deleted and created again: its old log is gone, and it has another one now`;
     case 'unreachable':
       return `no connection to ${url} for too long (--give-up-after): ${reason}`;
     case 'unauthorized':
@@ -93,7 +93,7 @@ function hintFor(
     case 'session_full':
       return 'a session takes a limited number of runs: use another --session, or delete this one';
     case 'storage_full':
-      return 'the session has no room for another log: use another --session, a smaller --max-log, or delete this one';
+      return 'the session has no space for another log: use another --session, a smaller --max-log, or delete this one';
     case 'input_full':
       return 'the wrapper has not taken what was sent before: send the rest when it has, or see whether it is connected: holdfast get';
     case 'rate_limited':

@@ -125,7 +125,7 @@ function remarkOn(type: string, data: Record<string, unknown>): string | null {
     case 'execution_queued':
       return 'queued: another run of this session is active';
     case 'wrapper_disconnected':
-      return 'the job lost its connection to the coordinator; it goes on and is waited for';
+      return 'the job lost its connection to the coordinator; it continues, and the coordinator waits for it';
     case 'wrapper_reconnected':
       return Number(data.eventsLost) > 0
         ? `the job is connected again; ${data.eventsLost} events were lost`

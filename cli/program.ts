@@ -47,7 +47,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
 
   const program = new Command('holdfast')
     .description(
-      'Runs long jobs anywhere, and never loses a line of them. Close the terminal: the job goes on, and can be followed again.',
+      'Runs long jobs anywhere, and never loses a line of them. Close the terminal: the job continues, and can be followed again.',
     )
     .version(VERSION, '-V, --version')
     .enablePositionalOptions()
@@ -116,9 +116,9 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-l, --label <key=value>', 'label of the run, kept with it and shown by `holdfast get` (repeatable)', collect)
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`; it is at its end otherwise")
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
-    .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); the deployment's own when left out")
+    .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); default: the deployment's own")
     .option('--timeout <duration>', 'interrupt the job after this long, such as 30m (6h when left out); the exit code is then 124')
-    .option('--max-log <size>', 'keep at most so much of its output, such as 500M (2G when left out); the job goes on')
+    .option('--max-log <size>', 'keep at most this much of its output, such as 500M (default 2G); the job continues')
     .option('--interrupt-on-exit', 'Ctrl-C, and any other way out, interrupts the job instead of detaching (for CI)')
     .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
     .passThroughOptions()

@@ -67,7 +67,7 @@ export async function openViewer(url: string, { session }: Pick<HoldfastRun, 'se
   return connect(`${url}/v1/sessions/${session}/stream${query}`, STREAM_SUBPROTOCOL, { authorization: `Bearer ${API_KEY}` });
 }
 
-/** Resolves when the viewer has been told that it is live. */
+/** Resolves when the viewer has received `live`. */
 export async function caughtUp(viewer: WebSocket): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const onMessage = (data: Buffer): void => {
@@ -151,7 +151,7 @@ export const OWN_EVENTS = 3;
 
 /**
  * A session with a log of so many events, written as a wrapper would write it. Its run stays open:
- * nobody is told of an end.
+ * no end is announced.
  */
 export async function fillLog(holdfast: Workerd, events: number, eventBytes: number, perFrame: number): Promise<HoldfastRun> {
   const run = await startRun(holdfast.url);

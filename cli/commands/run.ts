@@ -148,7 +148,7 @@ async function follow(
     failure = error;
   }
   if (stop.detached) {
-    await note(context, `detached; ${formatReference(reference)} goes on`);
+    await note(context, `detached; ${formatReference(reference)} continues`);
     await note(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
     await note(context, `interrupt it: holdfast interrupt ${formatReference(reference)}`);
     return stop.exitCode;
@@ -166,7 +166,7 @@ async function follow(
     if (!ended) {
       if (hint) await note(context, hint);
       if (!isGone(failure.code))
-        await note(context, `the run goes on: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
+        await note(context, `the run continues: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
       return EXIT.coordinator;
     }
   }

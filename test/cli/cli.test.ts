@@ -177,7 +177,7 @@ describe('run', () => {
     await until('output', () => called.out() === 'one\n');
     called.signal('SIGINT');
     expect(await called.done).toBe(130);
-    expect(called.err()).toContain('detached; s1/e1 goes on');
+    expect(called.err()).toContain('detached; s1/e1 continues');
     expect(called.err()).toContain('holdfast logs -f --after 2 s1/e1');
     expect(called.err()).toContain('holdfast interrupt s1/e1');
     expect(fake.requests.some(({ path }) => path.endsWith('/interrupt'))).toBe(false);
@@ -234,7 +234,7 @@ describe('run', () => {
     const { code, err } = await result(['run', '-s', 's1', '--id', 'e1', '--give-up-after', '900ms', '--', 'job']);
     expect(code).toBe(125);
     expect(err.match(/trying again/g)).toHaveLength(1);
-    expect(err).toContain('holdfast: the run goes on: holdfast logs -f --after 0 s1/e1');
+    expect(err).toContain('holdfast: the run continues: holdfast logs -f --after 0 s1/e1');
   });
 
   test('a failed stream is not a failed job: its exit code comes from the other source', async () => {

@@ -28,7 +28,7 @@ describe('logs -f never hangs', () => {
       'the session is made again',
       4410,
       'log_replaced',
-      /session s1 was deleted and made again[\s\S]*read the new log from its beginning: holdfast logs s1\/e1/,
+      /session s1 was deleted and created again[\s\S]*read the new log from its beginning: holdfast logs s1\/e1/,
     ],
   ])('when %s it ends with 125 and reports that', async (_name, close, reason, message) => {
     fake.addExecution('e1');
@@ -71,7 +71,7 @@ describe('logs -f never hangs', () => {
     for (const { socket } of fake.openViewers) socket.close(4404, 'deleted');
     expect(await called.done).toBe(125);
     expect(called.err()).toContain('it was deleted');
-    expect(called.err()).not.toContain('the run goes on');
+    expect(called.err()).not.toContain('the run continues');
   });
 });
 

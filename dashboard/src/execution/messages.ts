@@ -16,7 +16,7 @@ const FAILURES: Readonly<Record<string, FailureWords>> = {
   wrapper_disconnected: {
     title: 'The wrapper was lost',
     meaning:
-      'The connection to the process beside the job broke and did not come back within the grace period. What it had sent is in the log; whether the job itself finished is not known.',
+      'The connection to the wrapper, the process next to the job, broke and did not come back within the grace period. Everything it had sent is in the log; whether the job itself finished is not known.',
   },
   wrapper_never_connected: {
     title: 'No wrapper ever connected',
@@ -50,12 +50,12 @@ const FAILURES: Readonly<Record<string, FailureWords>> = {
     meaning: 'The wrapper sent more than the log of this run may hold, so the run was ended.',
   },
   storage_full: {
-    title: 'The session has no room',
-    meaning: 'When it was the turn of this run, the session had no room for its log, so the command never started.',
+    title: 'The session is full',
+    meaning: 'When it was the turn of this run, the session had no space for its log, so the command never started.',
   },
   wrapper_error: {
     title: 'The wrapper reported an error',
-    meaning: 'The process beside the job could not run or follow the command and gave up.',
+    meaning: 'The wrapper, the process next to the job, could not run or follow the command.',
   },
 };
 
@@ -106,7 +106,7 @@ export function outcomeOf(
         ? 'The wrapper did not confirm in time that the job had stopped, so the run was ended without its confirmation. The job may still have been running for a while.'
         : execution.startedAt === undefined
           ? 'It was stopped before the command had begun.'
-          : 'Somebody asked for it, and the job has stopped.',
+          : 'An interrupt was requested, and the job has stopped.',
       facts: said.filter((fact) => fact !== null),
     };
   }
@@ -126,11 +126,11 @@ export function errorWords(error: unknown): string {
     case 'queue_full':
       return 'The queue of this session is full.';
     case 'session_full':
-      return 'This session has had as many runs as one can. Use another session.';
+      return 'This session has reached its maximum number of runs. Use another session.';
     case 'storage_full':
-      return 'This session has no room for another log. Use another session, or a smaller maximum log.';
+      return 'This session has no space for another log. Use another session, or a smaller maximum log.';
     case 'input_full':
-      return 'The run has not taken the input that it was sent before. Wait for that.';
+      return 'The run has not read its earlier input yet. Try again later.';
     case 'rate_limited':
       return 'Too many requests at once. Try again in a few seconds.';
     case 'unauthorized':
@@ -139,9 +139,9 @@ export function errorWords(error: unknown): string {
     case 'timeout':
       return 'The coordinator could not be reached. Check the connection and try again.';
     case 'log_replaced':
-      return 'The session was deleted and made again. Reload the page to see its new log.';
+      return 'The session was deleted and created again. Reload the page to see its new log.';
     case 'too_large':
-      return 'That is more than one request may carry.';
+      return 'The text is too large for one request.';
     default:
       return typeof message === 'string' && message !== '' ? message : String(error);
   }

@@ -36,7 +36,7 @@ export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoadi
       {replaced ? (
         <Notice
           tone="danger"
-          title="This session was deleted and made again"
+          title="This session was deleted and created again"
           actions={<Button onClick={onRestart}>Show the new log</Button>}
         >
           What was loaded of the old log stays readable on this page. The new log is another one and begins at its start.

@@ -82,7 +82,7 @@ export function RerunDialog({ execution, open, onClose }: Props) {
   const work = useWork();
   const { session } = execution;
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: opening the dialog begins anew; a change of the run meanwhile must not undo typing.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: opening the dialog resets it; a change of the run meanwhile must not undo typing.
   useEffect(() => {
     if (!open) return;
     setForm(createForm(execution));

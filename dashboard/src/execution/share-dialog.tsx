@@ -27,7 +27,7 @@ export function ShareDialog({ session, execution, open, onClose }: Props) {
   const [ttlSeconds, setTtl] = useState(TICKET_TTL_SECONDS_MAX);
   const [link, setLink] = useState<{ url: string; expiresAt: number } | null>(null);
   const work = useWork();
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a link that was made is forgotten with the dialog, whoever closed it.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a created link is forgotten when the dialog closes.
   useEffect(() => {
     setLink(null);
     work.clear();

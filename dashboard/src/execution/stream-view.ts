@@ -64,7 +64,7 @@ export function failureReason(code: string, reason: string): string {
     case 'offset_expired':
       return 'the place where reading stopped is no longer kept';
     case 'log_replaced':
-      return 'the session was deleted and made again, and has another log now';
+      return 'the session was deleted and created again, and has another log now';
     case 'offset_ahead':
       return 'the log is shorter than what was read of it';
     default:

@@ -41,10 +41,10 @@ export function useScroller(model: LogModel, rows: Rows, wrap: boolean, onEnd: (
   const viewPort = useRef<HTMLDivElement>(null);
   const space = useRef<HTMLDivElement>(null);
   const block = useRef<HTMLDivElement>(null);
-  const told = useRef(onEnd);
-  told.current = onEnd;
+  const onEndRef = useRef(onEnd);
+  onEndRef.current = onEnd;
   // biome-ignore lint/correctness/useExhaustiveDependencies: one scroller for the life of the panel; `use` gives it what changes
-  const scroller = useMemo(() => new Scroller(model, rows, draw, (atEnd) => told.current(atEnd)), []);
+  const scroller = useMemo(() => new Scroller(model, rows, draw, (atEnd) => onEndRef.current(atEnd)), []);
   scroller.use(model, rows, wrap);
   const { range } = scroller;
   useLayoutEffect(() => {

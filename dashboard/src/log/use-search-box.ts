@@ -77,14 +77,14 @@ export function useSearchBox(
   // Not if it had no match and older lines brought one: a reader who loads them continues where
   // they are, and Enter leads to it.
   const moved = useRef<Search | null>(null);
-  const none = useRef<{ search: Search; first: number } | null>(null);
+  const emptyResult = useRef<{ search: Search; first: number } | null>(null);
   useEffect(() => {
     if (typed.text === '' || moved.current === search) return;
     const { total, current, done, searched } = search.state;
-    if (done && total === 0 && none.current?.search !== search) none.current = { search, first: model.first };
+    if (done && total === 0 && emptyResult.current?.search !== search) emptyResult.current = { search, first: model.first };
     if (current !== null || total === 0 || !(done || searched > rows.id(scroller.topRow) - model.first)) return;
     moved.current = search;
-    if (none.current?.search === search && model.first < none.current.first) return;
+    if (emptyResult.current?.search === search && model.first < emptyResult.current.first) return;
     move(1);
   });
 

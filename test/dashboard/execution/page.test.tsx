@@ -491,12 +491,12 @@ describe('a session that is made again', () => {
     act(() => run.stream.setState({ status: 'failed', code: 'log_replaced', reason: 'x' }));
     run.execution = madeExecution({ createdAt: run.execution.createdAt + 1 });
     await settle();
-    expect(text()).toContain('This session was deleted and made again');
+    expect(text()).toContain('This session was deleted and created again');
     expect(() => button('Interrupt')).toThrow('there is no button');
     const streams = run.streams.length;
     await act(async () => button('Show the new log').click());
     await settle();
     expect(run.streams.length).toBe(streams + 1);
-    expect(text()).not.toContain('This session was deleted and made again');
+    expect(text()).not.toContain('This session was deleted and created again');
   });
 });
