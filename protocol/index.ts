@@ -1,5 +1,6 @@
 /**
- * The contract between the three programs. It imports no platform, and no other folder of this repository.
+ * The contract between the three programs. It imports no platform, and no other folder of this
+ * repository.
  *
  *   ids               names of sessions, executions, wrappers
  *   statuses, policy  the lifecycle's words and times

@@ -1,4 +1,7 @@
-/** Reading JSON that another program wrote. For the programs of this repository; not exported to users. */
+/**
+ * Reading JSON that another program wrote. For the programs of this repository; not exported to
+ * users.
+ */
 
 export type JsonObject = { [key: string]: unknown };
 
@@ -18,8 +21,8 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * Index of the quote that ends the JSON string that begins at `open`: the first one with an even number of backslashes before it.
- * The length of the text when there is none.
+ * Index of the quote that ends the JSON string that begins at `open`: the first one with an even
+ * number of backslashes before it. The length of the text when there is none.
  */
 export function closingQuote(text: string, open: number): number {
   for (let quote = text.indexOf('"', open + 1); quote !== -1; quote = text.indexOf('"', quote + 1)) {

@@ -71,7 +71,10 @@ export class BackoffController {
     return 'retry';
   }
 
-  /** The curve at `attempt − 1`: the first retry waits the base. With `spread`, at least `retryAfter`. */
+  /**
+   * The curve at `attempt − 1`: the first retry waits the base. With `spread`, at least
+   * `retryAfter`.
+   */
   nextDelayMs(retryAfter: number | null = null): number {
     const { spread, baseMs = 1000, capMs = 30_000, random } = this.#options;
     if (!spread) return backoffDelayMs(this.attempt - 1, this.#options);

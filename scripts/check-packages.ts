@@ -1,4 +1,7 @@
-/** A step of `npm run verify`: publint on the tarballs of both packages, and arethetypeswrong on the one that has types. */
+/**
+ * A step of `npm run verify`: publint on the tarballs of both packages, and arethetypeswrong on the
+ * one that has types.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

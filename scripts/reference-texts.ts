@@ -225,7 +225,10 @@ export const CLOSE_OPERATOR: readonly { codes: readonly (CloseName | number)[]; 
     },
   ];
 
-/** A row of the limits: a constant of protocol/ with what happens past it, a bound of a policy, or a value without a name. */
+/**
+ * A row of the limits: a constant of protocol/ with what happens past it, a bound of a policy, or a
+ * value without a name.
+ */
 export type LimitRow =
   | { constant: string; note?: string; past: string }
   | { policy: PolicyKey }

@@ -1,17 +1,20 @@
 /**
- * A lock in a folder, for programs of one host. It names its holder by pid and by the start of that process, so that a process
- * that got the pid of a dead holder is never taken for it. Used for a spool (spool/lock.ts) and for the folder of a runner
- * (runner/lock.ts), which differ in the format of the lock, in what counts as stale, and in what follows a takeover.
+ * A lock in a folder, for programs of one host. It names its holder by pid and by the start of that
+ * process, so that a process that got the pid of a dead holder is never taken for it. Used for a
+ * spool (spool/lock.ts) and for the folder of a runner (runner/lock.ts), which differ in the format
+ * of the lock, in what counts as stale, and in what follows a takeover.
  *
  *   LF1  The lock appears whole or not at all.
- *   LF2  A stale lock is moved aside before it is removed. Of two processes that reclaim at once only one moves it, and looks again
- *        at what it moved: that may be a lock that was taken since the first look, which is then put back.
+ *   LF2  A stale lock is moved aside before it is removed. Of two processes that reclaim at once
+ *        only one moves it, and looks again at what it moved: that may be a lock that was taken
+ *        since the first look, which is then put back.
  *   LF3  Only the holder removes it.
  *
- * Between moving and putting back a third process can take the lock, and for that moment two processes have one. A caller that
- * must exclude this waits after a takeover and asks `isHeld` (the runner does: nothing else keeps two runners from restarting the
- * same wrapper). The spool does not wait: a wrapper that starts must not be delayed, and the coordinator's claim, one wrapper and
- * one epoch for an execution, keeps the log right when two wrappers report the same one.
+ * Between moving and putting back a third process can take the lock, and for that moment two
+ * processes have one. A caller that must exclude this waits after a takeover and asks `isHeld` (the
+ * runner does: nothing else keeps two runners from restarting the same wrapper). The spool does not
+ * wait: a wrapper that starts must not be delayed, and the coordinator's claim, one wrapper and one
+ * epoch for an execution, keeps the log right when two wrappers report the same one.
  */
 
 export type Found<Lock extends { nonce: string }> =

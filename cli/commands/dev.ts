@@ -1,4 +1,7 @@
-/** `dev`: coordinator and runner on this machine, from the files of the package, until a signal ends them. */
+/**
+ * `dev`: coordinator and runner on this machine, from the files of the package, until a signal ends
+ * them.
+ */
 
 import { cpSync, existsSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -56,7 +59,8 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
         coordinatorCwd: data,
         wrapper: [process.execPath, join(DIST, 'holdfast-wrapper.mjs')],
         coordinator: (at) => {
-          // wrangler writes beside its configuration, and the package's own folder may belong to another user.
+          // wrangler writes beside its configuration, and the package's own folder may belong to
+          // another user.
           const copy = join(data, 'worker');
           rmSync(copy, { recursive: true, force: true });
           cpSync(worker, copy, { recursive: true });

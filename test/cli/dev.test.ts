@@ -1,4 +1,7 @@
-/** Goal: the command line finds the local stack of its user, and no other. Method: notes in a folder of the test's own; the stack itself is in test/e2e/packages.long. */
+/**
+ * Goal: the command line finds the local stack of its user, and no other. Method: notes in a folder
+ * of the test's own; the stack itself is in test/e2e/packages.long.
+ */
 
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

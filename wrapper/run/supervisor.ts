@@ -343,7 +343,8 @@ export class Supervisor implements DeliveryHandlers {
     while (this.#job?.stop.hasPendingSignals) await new Promise((resolve) => setTimeout(resolve, GROUP_CHECK_MS));
     this.#job?.stop.forget();
     await this.#delivery.close();
-    await settlesWithin(CLOSE_WAIT_MS, keepSpool ? this.#spool.close() : this.#spool.destroy()); // SV6
+    // SV6
+    await settlesWithin(CLOSE_WAIT_MS, keepSpool ? this.#spool.close() : this.#spool.destroy());
     this.#resolve(exitCode);
   }
 

@@ -1,16 +1,18 @@
 /**
- * The lock of one spool: two wrappers that number events into the same files would spoil each other's.
+ * The lock of one spool: two wrappers that number events into the same files would spoil each
+ * other's.
  *
- * The lock is a symbolic link that points to no file: its target names the holder. A link is made whole or not at all, fails when
- * there is one, and at this length takes no block of the disk. So a spool on a full disk can be taken over and delivered, which
- * frees the disk.
+ * The lock is a symbolic link that points to no file: its target names the holder. A link is made
+ * whole or not at all, fails when there is one, and at this length takes no block of the disk. So a
+ * spool on a full disk can be taken over and delivered, which frees the disk.
  *
- * It is stale when its holder is gone. A lock that cannot be read (an empty file, as a loss of power leaves it) is stale when no
- * process is found that uses the folder. A lock of 0.1.0 is a file of JSON and is understood. A wrapper of 0.1.0 takes a link for a
- * lock that it cannot read, and leaves it alone.
+ * It is stale when its holder is gone. A lock that cannot be read (an empty file, as a loss of
+ * power leaves it) is stale when no process is found that uses the folder. A lock of 0.1.0 is a
+ * file of JSON and is understood. A wrapper of 0.1.0 takes a link for a lock that it cannot read,
+ * and leaves it alone.
  *
- * Accepted weakness: a spool that two hosts share is not protected. A pid says nothing across hosts. The coordinator's claim (one
- * wrapperId, one epoch) still keeps the log right.
+ * Accepted weakness: a spool that two hosts share is not protected. A pid says nothing across
+ * hosts. The coordinator's claim (one wrapperId, one epoch) still keeps the log right.
  */
 
 import { createHash } from 'node:crypto';
@@ -31,7 +33,10 @@ interface Holder {
   nonce: string;
 }
 
-/** The start of a process, shortened: a link of up to 59 bytes lies in the inode on every common file system. */
+/**
+ * The start of a process, shortened: a link of up to 59 bytes lies in the inode on every common
+ * file system.
+ */
 const startMark = (start: string): string => createHash('sha256').update(start).digest('hex').slice(0, 12);
 
 const TARGET = /^holdfast\.(\d+)\.([0-9a-f]{12})\.([0-9a-z]+)$/;
@@ -108,7 +113,10 @@ function readFile(files: SpoolFiles, path: string): Found<Holder> {
   return { kind: 'lock', lock: { pid: pid as number, alive: isAlive({ pid: pid as number, start }), nonce } };
 }
 
-/** A process other than this one that has a file of the folder open, or the folder among its arguments as a wrapper has it. */
+/**
+ * A process other than this one that has a file of the folder open, or the folder among its
+ * arguments as a wrapper has it.
+ */
 function userOf(directory: string): number | null {
   for (const { pid, command } of listProcesses()) {
     if (pid === process.pid) continue;
