@@ -1,11 +1,11 @@
-/** Whether a start request is taken, and what it does to the session. */
+/** Decides whether a start request is accepted, and what it does to the session. */
 
 import { type OnBusy, type Policy, QUEUE_LENGTH_MAX } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
 import { type Shortage, type StorageLoad, shortageFor } from './log-limit.ts';
 
 export interface SessionLoad {
-  /** The execution that has the wanted id already. */
+  /** The execution that already has the requested id. */
   existing: ExecutionRecord | null;
   active: ExecutionRecord | null;
   queueLength: number;
@@ -23,12 +23,12 @@ export type Admission =
   | { kind: 'session_full' }
   | { kind: 'storage_full'; shortage: Shortage }
   | { kind: 'queue_full'; length: number }
-  /** Waits; `interrupt` is the active one when the request replaces it. */
+  /** Waits. `interrupt` is the active execution when the request replaces it. */
   | { kind: 'queue'; rank: number; position: number; interrupt: ExecutionRecord | null };
 
 export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBusy; policy: Policy }): Admission {
   const { existing, active, queueLength, lowestQueueRank, sessionFull, storage } = load;
-  // LIF28: the same request finds what it made before.
+  // LIF28: an identical request finds the execution that it made before.
   if (existing) return existing.requestDigest === request.digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
   if (sessionFull) return { kind: 'session_full' };
   if (!active) {
@@ -37,7 +37,8 @@ export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBu
   }
   if (request.onBusy === 'reject') return { kind: 'busy', activeId: active.id };
   if (queueLength >= QUEUE_LENGTH_MAX) return { kind: 'queue_full', length: queueLength };
-  // What is active will have ended when this one begins, and is looked at again then (LIF35). What does not fit without it never will.
+  // The active execution will have ended when this one begins, so its reservation does not count.
+  // The check is repeated then (LIF35). What does not fit even without it never will.
   const shortage = shortageFor({ ...storage, reservedBytes: 0 }, request.policy);
   if (shortage) return { kind: 'storage_full', shortage };
   return request.onBusy === 'replace'

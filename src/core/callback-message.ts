@@ -1,7 +1,7 @@
-/** A message of the queue. It holds the body as text, so that every attempt sends the same bytes under the same id. */
+/** A queue message. The body is text, so every attempt sends the same bytes under the same id. */
 export interface CallbackMessage {
   version: 1;
-  /** One for each verdict; `webhook-id` of every attempt, by which a receiver knows a repeat. */
+  /** One per verdict. Every attempt sends it as `webhook-id`; receivers dedupe by it. */
   id: string;
   tenant: string;
   session: string;

@@ -1,21 +1,22 @@
 /**
- * A verdict that somebody asked to be notified of, until the queue of callbacks has it: a leased row (leased-row.ts), written
- * in the transaction of the verdict. Pure.
+ * A pending callback: the verdict of an execution until the callback queue has it. It is a leased
+ * row (leased-row.ts), written in the transaction of the verdict. Pure.
  *
- * CO1  The row is complete: its id, its address, and the execution as it ended. So a deletion of the session takes nothing
- *      from it.
- * CO2  `dueAt` is moved before an attempt is made, to when the next one would be if this one fails, and never by less than an
- *      attempt may take. So a failed attempt writes nothing.
- * CO3  The row is removed when the queue has it. Until then it is sent again under the same id, so the queue may get it twice.
+ * - The row is complete: id, address, and the execution as it ended. Deleting the session therefore
+ *   loses no callback.
+ * - `dueAt` moves before an attempt, to the time of the next one, and by at least the longest
+ *   duration of an attempt. A failed attempt therefore writes nothing.
+ * - The row is removed when the queue has the message. Until then it is sent again under the same
+ *   id, so the queue may get duplicates.
  */
 
 import type { Execution } from '../../protocol/index.ts';
 import { RETENTION_MS } from './deadlines.ts';
 import { LEASE_MS, type LeasedRow, reschedule } from './leased-row.ts';
 
-/** `attempts`: made by the alarm. The attempt right after the verdict is not counted. */
+/** `attempts` counts those of the alarm, not the one right after the verdict. */
 export interface CallbackRecord extends LeasedRow {
-  /** One per verdict; receivers know a repetition by it. */
+  /** One per verdict; receivers dedupe by it. */
   id: string;
   execution: string;
   url: string;
@@ -32,12 +33,12 @@ export const newCallback = (
   now: number,
 ): CallbackRecord => ({ ...fields, createdAt: now, attempts: 0, dueAt: now + LEASE_MS });
 
-/** CO2: what is written before an attempt of the alarm. One write is both the lease and the next retry. */
+/** Written before an attempt by the alarm. One write is both the lease and the next retry. */
 export const leaseForAttempt = (record: CallbackRecord, now: number): CallbackRecord =>
   reschedule(record, now, { baseMs: 2 * LEASE_MS, leastMs: LEASE_MS, seedMs: record.createdAt });
 
 /**
- * A queue that has failed for as long as a session is kept is gone: a deployment that lost its binding must not wake its
- * sessions for ever.
+ * Gives up after the retention time of a session. A deployment that lost its queue binding must not
+ * wake its sessions forever.
  */
 export const isExpired = ({ createdAt }: CallbackRecord, now: number): boolean => createdAt + RETENTION_MS <= now;

@@ -1,64 +1,78 @@
 /**
- * The container of a session: what follows from what is known of it, as pure functions over its record. The shell (`container/keeper.ts`) starts, asks and tells.
+ * The container of a session, as pure functions over its record. The shell
+ * (`container/keeper.ts`) starts the container, queries its runner and notifies the session.
  *
- *                launch                     the runner says that nothing runs          CONTAINER_IDLE_MS without a launch
- *   (nothing) ───────────▶ running, watched ─────────────────────────────────▶ idle ─────────────────────────────────────▶ (nothing)
- *                             │   ▲                    launch                   │
- *                             │   └─────────────────────────────────────────────┘
- *                             │ `running` is false: the container is gone, and its disk with it
- *                             ▼
- *                          lost: the session is told for each execution, until it has heard
+ *              launch              0 wrappers in flight           CONTAINER_IDLE_MS
+ *   (empty) ───────────▶ watched ───────────────────────▶ idle ─────────────────────▶ (empty)
+ *                          │  ▲           launch           │
+ *                          │  └────────────────────────────┘
+ *                          │ `running` is false: the container and its disk are gone
+ *                          ▼
+ *                        lost: the session is notified of each execution until it confirms
  *
- *   CT1  A boot is one start of a container. Its id and its runner's token are random and are never those of another, so whoever answers to the token is that boot.
- *   CT2  What was launched is noted with its boot before the runner is asked, so that no execution runs in a container that nobody watches.
- *   CT3  An execution that is launched again, in whichever boot, or could not be launched, is not lost: it was pending, so its command has not begun (SPL13).
- *   CT4  Nothing crosses from a session that was deleted to one of the same name: no container, no files, no word of an execution.
- *   CT5  Every alarm has an end: something runs, at most until the session itself must have ended it (`until`); or it was lost, with the same bound; or it is idle.
+ *   CT1  A boot is one start of a container. Its id and its runner's token are random and unique,
+ *        so a runner that accepts the token belongs to that boot.
+ *   CT2  A launch is recorded with its boot before the runner is asked, so every execution in a
+ *        container is watched.
+ *   CT3  An execution is not lost if it is launched again, in any boot, or if its launch failed: it
+ *        was pending, so its command has not begun (SPL13).
+ *   CT4  Nothing passes from a deleted session to a new one of the same name: no container, no
+ *        files, no loss notification.
+ *   CT5  Every alarm is bounded. Watched and lost executions are dropped at `until`, when the
+ *        session must have ended them itself; an idle container ends after CONTAINER_IDLE_MS.
  */
 
 import { backoffDelayMs } from '../../protocol/index.ts';
 
-/** The port of the runner in a container. Nobody but the container's own object, and what runs in it, can reach it. */
+/** Port of the runner. Only the container's own object and processes inside it can connect. */
 export const CONTAINER_PORT = 8788;
 
 /**
- * How often a container in which something runs is looked at. The platform wakes nobody when a container stops. Half of the default grace: a container that is
- * gone is mostly found before the grace is over, so that the verdict names the cause. A look is one alarm and one row, about a dollar per million.
+ * How often a container with running executions is checked; the platform sends no event when one
+ * stops. Half of the default grace: a stopped container is mostly found before the grace is over,
+ * so the verdict names the cause. A check costs one alarm and one row, about a dollar per million.
  */
 export const WATCH_MS = 30_000;
 
-/** From the look that finds a container gone to the verdict: what its wrappers sent last may still be on the way, and it may be an exit. */
+/**
+ * Delay from finding a container gone to the verdict. The last frames of its wrappers may still be
+ * in flight, and may hold an exit.
+ */
 export const GONE_SETTLE_MS = 5_000;
 
-/** How long a container waits for the next execution of its session, which then begins in milliseconds and finds the files of the last. An instance is billed while it waits. */
+/**
+ * How long a container is kept for the next execution of its session, which then starts in
+ * milliseconds and finds the files of the last one. The instance is billed meanwhile.
+ */
 export const CONTAINER_IDLE_MS = 10 * 60_000;
 
 /**
- * What the platform is told to do by itself when it hears nothing from the object: only if alarms are lost. Longer than the idle time, an alarm's lateness (a
- * minute) and its repetitions together; the platform's maximum is six hours.
+ * The platform's own inactivity timeout. It matters only if alarms are lost. It is longer than the
+ * idle time, the lateness of an alarm (a minute) and its retries together. The platform's maximum
+ * is six hours.
  */
 export const INACTIVITY_TIMEOUT_MS = CONTAINER_IDLE_MS + 5 * 60_000;
 
-/** Between two tries to tell the session. */
+/** Backoff between attempts to notify the session. */
 const TELL_RETRY_BASE_MS = 5_000;
 const TELL_RETRY_CAP_MS = 5 * 60_000;
 
-/** What an execution failed with when its container was gone. */
+/** Failure code of an execution whose container stopped. */
 export const CONTAINER_STOPPED = 'container_stopped';
 
 /** One start of a container (CT1). */
 export interface Boot {
   id: string;
-  /** What its runner expects as bearer token. */
+  /** Bearer token that the runner of this boot expects. */
   token: string;
   startedAt: number;
 }
 
 export interface Launched {
   execution: string;
-  /** When it was noted. */
+  /** When the launch was recorded. */
   at: number;
-  /** When the session must have ended it, whatever became of it. */
+  /** When the session must have ended the execution, whatever its outcome. */
   until: number;
 }
 
@@ -68,17 +82,17 @@ export interface Lost extends Launched {
   dueAt: number;
 }
 
-/** What is kept of a session's container. */
+/** The stored state of a session's container. */
 export interface ContainerRecord {
-  /** When the session was made whose container it is; null before the first launch (CT4). */
+  /** Creation time of the session that owns the container; null before the first launch (CT4). */
   sessionSince: number | null;
-  /** The newest start. Null: none, or its end was asked for. */
+  /** The newest boot. Null if the container was never started, or if its end was requested. */
   boot: Boot | null;
   /** Launched in that boot, and not known to have ended. */
   launched: Launched[];
-  /** Since when nothing runs in it. */
+  /** Since when nothing has run in it; null while something runs. */
   idleSince: number | null;
-  /** Launched in a boot that is gone; the session has yet to be told. */
+  /** Launched in a boot that is gone. The session has not been notified yet. */
   lost: Lost[];
 }
 
@@ -87,15 +101,15 @@ export const NO_CONTAINER: Readonly<ContainerRecord> = { sessionSince: null, boo
 export type LaunchStep =
   | { kind: 'start'; record: ContainerRecord }
   | { kind: 'use'; record: ContainerRecord; boot: Boot }
-  /** A container runs that is not this session's, or of which nothing is known, so that nobody can talk to it. */
+  /** A container runs that is not this session's, or whose token is not known. It is unusable. */
   | { kind: 'stranger'; record: ContainerRecord };
 
 export interface ContainerJob extends Pick<Launched, 'execution' | 'until'> {
-  /** When its session was made. */
+  /** Creation time of its session. */
   sessionSince: number;
 }
 
-/** What a launch has to do. `fresh` is the boot that it would be; `running` what the platform says. */
+/** Decides what a launch has to do. `fresh` is the boot to use if a container must be started. */
 export function beginLaunch(
   record: ContainerRecord,
   running: boolean,
@@ -119,7 +133,7 @@ export function beginLaunch(
   return running ? { kind: 'use', record: next, boot } : { kind: 'start', record: next };
 }
 
-/** The boot is gone, and with it all that was launched in it. */
+/** The boot is gone, and with it every execution launched in it. */
 export function noteGone(record: ContainerRecord, now: number): ContainerRecord {
   const { boot, launched, lost } = record;
   if (!boot) return record;
@@ -128,8 +142,9 @@ export function noteGone(record: ContainerRecord, now: number): ContainerRecord 
 }
 
 /**
- * The launch was no success, and the session is told so by the answer: it launches again, which is noted then, or ends the execution itself. So this one is not waited for, and is
- * not lost when the container goes: else a session that is waiting for its next attempt would be told that there is none.
+ * The launch failed. The session learns that from the answer, and launches again or ends the
+ * execution itself. So this execution is no longer watched, and it is not lost when the container
+ * stops: a loss notification would fail an execution that waits for its next attempt.
  */
 export function noteNotLaunched(record: ContainerRecord, execution: string, now: number): ContainerRecord {
   const others = <T extends Launched>(all: readonly T[]): T[] => all.filter((each) => each.execution !== execution);
@@ -141,8 +156,9 @@ export function noteNotLaunched(record: ContainerRecord, execution: string, now:
 }
 
 /**
- * The runner was asked at `askedAt`, and said how many wrappers it has. With none, all that was launched has ended; not what was noted so shortly before that its
- * request may have been under way.
+ * The runner was queried at `askedAt` and reported its number of wrappers. If it is 0, every
+ * launched execution has ended, except those recorded so shortly before the query that their
+ * requests may still have been in flight.
  */
 export function noteInFlight(
   record: ContainerRecord,
@@ -157,7 +173,7 @@ export function noteInFlight(
   return { ...record, launched, idleSince: launched.length === 0 ? now : null };
 }
 
-/** What can be said without asking anyone (CT5). */
+/** Applies what is known without querying the runner (CT5). */
 export function look(record: ContainerRecord, running: boolean, now: number): ContainerRecord {
   const seen = running ? record : noteGone(record, now);
   const launched = seen.launched.filter(({ until }) => until > now);
@@ -170,7 +186,7 @@ export const dueLost = (record: ContainerRecord, now: number): Lost[] => record.
 
 const same = (a: Lost, b: Lost): boolean => a.execution === b.execution && a.boot === b.boot;
 
-/** The session has heard of it, or there is none to hear. */
+/** The session was notified, or it no longer needs the notification. */
 export const noteTold = (record: ContainerRecord, told: Lost): ContainerRecord => ({
   ...record,
   lost: record.lost.filter((each) => !same(each, told)),
@@ -184,22 +200,22 @@ export function noteNotTold(record: ContainerRecord, lost: Lost, now: number): C
   };
 }
 
-/** Nothing has run in it for long enough. */
+/** Nothing has run in the container for CONTAINER_IDLE_MS. */
 export const isIdle = ({ idleSince, launched }: ContainerRecord, now: number): boolean =>
   launched.length === 0 && idleSince !== null && idleSince + CONTAINER_IDLE_MS <= now;
 
-/** Nothing is left that anyone will ask for. */
+/** The record holds nothing that is still needed. */
 export const isEmpty = ({ boot, launched, lost }: ContainerRecord): boolean =>
   boot === null && launched.length === 0 && lost.length === 0;
 
-/** When to look again; null when there is nothing to look for. */
+/** When the next check is due; null when nothing is left to check. */
 export function nextLook({ boot, launched, idleSince, lost }: ContainerRecord, now: number): number | null {
   const times = lost.map(({ dueAt }) => dueAt);
   if (boot) times.push(launched.length > 0 || idleSince === null ? now + WATCH_MS : idleSince + CONTAINER_IDLE_MS);
   return times.length > 0 ? Math.min(...times) : null;
 }
 
-/** What the platform says where it has no instance to give. Its errors have texts and no codes. */
+/** The platform's errors for "no free instance". They have messages and no codes. */
 const FULL = /no container instance|maximum number of running container instances/i;
 
 export const saysFull = (message: string): boolean => FULL.test(message);

@@ -1,17 +1,23 @@
-/** What a tenant's directory keeps of each session, and which message it takes. */
+/** What a tenant's directory keeps of each session, and which message it accepts. */
 
 import type { SessionEntry } from '../../protocol/index.ts';
 
-/** A session says what it is, or that it is no more. */
+/** A session reports its state, or its deletion (`entry` is null). */
 export type Announcement = { session: string; version: number } & ({ entry: SessionEntry } | { entry: null });
 
-/** `taken` is false when the directory holds something that is newer, or the opposite of the same version. `held` is the version it has now. */
+/**
+ * `taken` is false when the directory holds a newer version, or a different state of the same
+ * version. `held` is the version that it has now.
+ */
 export interface AnnouncementAnswer {
   taken: boolean;
   held: number;
 }
 
-/** What is kept of a session that was announced. One that is no more is remembered for a while, so that a late message does not bring it back. */
+/**
+ * The stored version of a session. A deleted session leaves a tombstone (`removed`) for a while, so
+ * that a late message does not resurrect it.
+ */
 export interface HeldVersion {
   version: number;
   removed: boolean;
@@ -24,5 +30,5 @@ export function judge(held: HeldVersion | null, { version, entry }: Pick<Announc
   return version === held.version && held.removed === (entry === null) ? 'known' : 'stale';
 }
 
-/** How long a removed session is remembered. No message is under way for so long. */
+/** How long a tombstone is kept. No message is in flight for that long. */
 export const REMOVED_KEPT_MS = 24 * 60 * 60 * 1000;

@@ -1,14 +1,17 @@
-/** An execution as it is kept, and as others may see it. */
+/** An execution as it is stored, and its public view. */
 
 import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
 
-/** Who asked for the interrupt. It decides the verdict: a run stopped at its time limit has failed, the others were interrupted. */
+/**
+ * Who asked for the interrupt. It decides the verdict: an execution stopped at its time limit has
+ * failed; the others were interrupted.
+ */
 export type InterruptCause = 'request' | 'replace' | 'runtime';
 
-/** How the wrapper's frames come in: over a socket that stays open, or one HTTP body after the other. */
+/** How the wrapper's frames arrive: over one open socket, or as a series of HTTP bodies. */
 export type IngestTransport = 'socket' | 'http';
 
-/** One row. Null means "not (yet)". Times are milliseconds since the epoch; the `…Until` ones are deadlines. */
+/** One row. Null means "not (yet)". Times are Unix milliseconds; `…Until` columns are deadlines. */
 export interface ExecutionRecord {
   ordinal: number;
   id: string;
@@ -25,7 +28,7 @@ export interface ExecutionRecord {
   policy: Policy;
   callbackUrl: string | null;
   traceparent: string | null;
-  /** Null: none. */
+  /** Null: the start named no secrets. */
   secretNames: string[] | null;
   origin: string;
   createdAt: number;
@@ -34,7 +37,7 @@ export interface ExecutionRecord {
   endedAt: number | null;
   firstOffset: number;
   lastOffset: number | null;
-  /** Bytes of the wrapper's events in the log, from the verdict on; before, the log says it. */
+  /** Bytes of the wrapper's events in the log. Set with the verdict; before it, ask the log. */
   logBytes: number | null;
   queueRank: number;
   launchAt: number | null;
@@ -69,7 +72,7 @@ export interface ExecutionRecord {
 
 export type ExecutionPatch = Partial<Omit<ExecutionRecord, 'ordinal' | 'id'>>;
 
-/** What nothing has happened to yet. */
+/** Initial values of the columns that events change later. */
 export const UNTOUCHED = {
   pendingAt: null,
   startedAt: null,
@@ -106,7 +109,7 @@ export const UNTOUCHED = {
   forced: false,
 } as const satisfies ExecutionPatch;
 
-/** A copy without the keys whose value is null, undefined or false: absent says the same in fewer words. */
+/** A copy without the keys whose value is null, undefined or false: absent means the same. */
 function present<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNullable<T[K]> }> {
   return Object.fromEntries(
     Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== false),

@@ -1,21 +1,28 @@
 /**
- * Which log of its name a session has. A session that is deleted and made again has another log, whose offsets begin at 1 again; its generation, made of
- * the time of its creation, tells the two apart (STR29, STR30).
+ * The generation of a session's log. A session that is deleted and made again has a new log, whose
+ * offsets begin at 1 again. Its generation, derived from the creation time, distinguishes the two
+ * (STR29, STR30).
  */
 
 import { type Failure, generationOf } from '../../protocol/index.ts';
 import type { OutboxRecord } from './outbox.ts';
 
 /**
- * The time at which a session is made: later than that of each earlier session of this name, so that no two logs have the same generation, however fast one
- * was deleted and made again. `last` is what the object remembers. After an eviction the outbox row of the deleted session says the same: its version is not
- * below the time at which that session was made (O2). When the directory has taken that row, all of it is gone; then an object that starts within the same
- * millisecond could repeat a time. An object takes longer than that to start.
+ * The creation time of a new session. It is later than that of each earlier session of this name,
+ * so no two logs share a generation, however fast one was deleted and made again.
+ *
+ * `last` is the newest creation time in memory. After an eviction the outbox row of the deleted
+ * session replaces it, because its version is never below that session's creation time (O2). Once
+ * the directory has that row, both are gone. An object that starts again within the same
+ * millisecond could then repeat a time; starting an object takes longer than that.
  */
 export const createdAtAfter = (last: number, record: OutboxRecord | null, now: number): number =>
   Math.max(now, last + 1, (record?.version ?? 0) + 1);
 
-/** Why a reader that means the log `wanted` is refused, or null. A reader that names none takes the log that is there. */
+/**
+ * Refuses a reader that asks for the log `wanted` when it is not the current one. A reader without
+ * a generation gets the current log.
+ */
 export function refusalOfGeneration(createdAt: number, wanted: string | null | undefined): Failure | null {
   const generation = generationOf(createdAt);
   if (wanted === null || wanted === undefined || wanted === generation) return null;

@@ -1,16 +1,25 @@
-/** What becomes of an execution when its launcher could not start a wrapper. */
+/** What happens to an execution after an attempt to start its wrapper. */
 
 import { backoffDelayMs } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
 import { fail, type Transition } from './lifecycle.ts';
 
-/** Failed attempts before it is called a failure, about 15 s in all. A saturated launcher is not one: it is asked until `pendingUntil`. */
+/**
+ * Failed attempts before the execution fails, about 15 s in all. A saturated launcher is not a
+ * failure: it is retried until `pendingUntil`.
+ */
 export const LAUNCH_ATTEMPTS_MAX = 6;
 
-/** Longest wait for a launcher's answer. Starting a process takes milliseconds, a container one to three seconds. */
+/**
+ * Timeout for a launcher's answer. Starting a process takes milliseconds, a container one to three
+ * seconds.
+ */
 export const LAUNCH_TIMEOUT_MS = 20_000;
 
-/** An attempt that never reported back (the object was reset under it) is repeated after this; launchers are idempotent by execution id. */
+/**
+ * An attempt that never reported back, because the object was reset during it, is repeated after
+ * this. Launchers are idempotent by execution id.
+ */
 export const LAUNCH_LEASE_MS = LAUNCH_TIMEOUT_MS + 10_000;
 
 const RETRY_BASE_MS = 500;
@@ -18,11 +27,11 @@ const RETRY_CAP_MS = 10_000;
 
 export type LaunchOutcome =
   | { kind: 'launched' }
-  /** Asking again can not help: the request or the credential was refused. */
+  /** A retry cannot help: the request or the credential was refused. */
   | { kind: 'refused'; message: string }
-  /** It was not reached, or it failed. */
+  /** The launcher was not reached, or it failed. */
   | { kind: 'failed'; message: string }
-  /** It is full. */
+  /** The launcher has no free capacity. */
   | { kind: 'saturated'; retryAfterMs: number | null };
 
 export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now: number): Transition {

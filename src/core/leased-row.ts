@@ -1,22 +1,25 @@
 /**
- * A row of work that the session's alarm delivers to another service: outbox.ts and callback.ts build on it. Pure.
+ * A row of work that the session's alarm delivers to another service. outbox.ts and callback.ts
+ * build on it. Pure.
  *
- * - The row is written in the transaction of the change that it reports, so there is one exactly when the change happened.
- * - `dueAt` is a deadline like all others (G5). It starts as a lease: the delivery right after the change has until then to
- *   succeed, and the alarm finds the row of a delivery that died with the object.
- * - The alarm moves `dueAt` before it makes an attempt, so that no attempt is repeated while it is under way.
+ * - The row is written in the transaction of the change that it reports, so it exists exactly when
+ *   the change happened.
+ * - `dueAt` is a deadline like all others (G5). It starts as a lease for the delivery right after
+ *   the change. If that delivery dies with the object, the alarm finds the row afterwards.
+ * - The alarm moves `dueAt` before it makes an attempt, so no attempt is repeated while it is in
+ *   progress.
  */
 
 import { retryDelayMs } from '../../protocol/index.ts';
 
 export interface LeasedRow {
-  /** Failed attempts in a row, or attempts made: the user of the row says which. */
+  /** Failed attempts in a row, or attempts made: each user of the row defines it. */
   attempts: number;
   /** When the next attempt may begin. */
   dueAt: number;
 }
 
-/** Longer than an attempt may take (`ATTEMPT_TIMEOUT_MS`). */
+/** Longer than the longest attempt (`ATTEMPT_TIMEOUT_MS`). */
 export const LEASE_MS = 15_000;
 
 /** A call within one data centre takes milliseconds. */
@@ -30,11 +33,14 @@ export interface RetrySchedule {
   baseMs: number;
   /** Lower bound of every delay. */
   leastMs?: number;
-  /** A time in milliseconds. Its last digits spread the delays of different rows, and the same row gets the same delay again. */
+  /**
+   * A time in milliseconds. Its last digits are the jitter between rows; the same row always gets
+   * the same delay.
+   */
   seedMs: number;
 }
 
-/** Takes the row for one attempt. */
+/** Leases the row for one attempt. */
 export const lease = <Row extends LeasedRow>(row: Row, now: number): Row => ({ ...row, dueAt: now + LEASE_MS });
 
 /** Counts an attempt and sets when the next one may begin. */

@@ -1,19 +1,22 @@
 /**
- * The life of an execution, as pure functions: `(record, what happened, now) → transition`. The shell writes the patch, appends the events and
- * stores the commands in one transaction, then tells the sockets.
+ * The state machine of an execution, as pure functions: `(record, event, now) → transition`. The
+ * shell writes the patch, appends the events and stores the commands in one transaction, then
+ * sends to the sockets.
  *
- *                 start, session free                 hello accepted
- *        ┌──────────────────────────────▶ pending ───────────────────▶ running
- *   start│        promotion      ┌───────▶   │                            │
- *        └──────▶ queued ────────┘           │ pending_until,             │ exit, interrupted, fatal error,
- *                   │                        │ launch error, fail,        │ grace, runtime, interrupt grace,
- *                   │ interrupt, fail        │ interrupt                  │ fail
- *                   ▼                        ▼                            ▼
- *                   completed │ failed │ interrupted     (terminal: written once, never left)
+ *              start, session free             hello accepted
+ *        ┌─────────────────────────▶ pending ──────────────────▶ running
+ *   start│      promotion    ┌──────▶   │                           │
+ *        └────▶ queued ──────┘          │ pending_until,            │ exit, interrupted,
+ *                 │                     │ launch error, fail,       │ fatal error, grace, runtime,
+ *                 │ interrupt, fail     │ interrupt                 │ interrupt grace, fail
+ *                 ▼                     ▼                           ▼
+ *                 completed │ failed │ interrupted    (terminal: written once, never left)
  *
- * C1  Every function is total over non-terminal records; for a terminal one the shell does not call them (its compare-and-set would miss anyway).
- * C2  A transition touches only its own record (G4). Promotion of the next is a transition of the next.
- * C3  Settling clears every deadline, `env` and `stdin`; the verdict event is the last one of the transition (G3).
+ * - Every function is total over non-terminal records. The shell does not call them for a terminal
+ *   one; its compare-and-set would refuse the patch.
+ * - A transition changes only its own record (G4). Promotion is a transition of the next execution.
+ * - Settling clears every deadline, `env` and `stdin`. The verdict event is the last one of the
+ *   transition (G3).
  */
 
 import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
@@ -25,7 +28,7 @@ export interface CoordinatorEvent {
   data: Record<string, unknown>;
 }
 
-/** A command before its row gave it an id. */
+/** A command before its row has given it an id. */
 export type NewCommand = {
   [C in Command['command']]: Pick<Extract<Command, { command: C }>, 'command' | 'data'>;
 }[Command['command']];
@@ -36,7 +39,7 @@ export interface Transition {
   commands: NewCommand[];
 }
 
-/** The end of an execution: what the verdict event says, and what the row keeps. */
+/** The end of an execution: the content of the verdict event and of the row. */
 export interface Verdict {
   status: TerminalStatus;
   code?: string | undefined;
@@ -52,9 +55,9 @@ export interface Verdict {
 const defined = (fields: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null));
 
-// ── beginning ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── start ───────────────────────────────────────────────────────────────────────────────────────
 
-/** A free session takes the execution at once; the launcher is due immediately. */
+/** A free session takes the execution at once, and its launcher is due immediately. */
 export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher'>, now: number): Transition {
   return {
     patch: {
@@ -72,7 +75,7 @@ export function becomeQueued(position: number): Transition {
   return { patch: { status: 'queued' }, events: [{ type: 'execution_queued', data: { position } }], commands: [] };
 }
 
-// ── connection ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── connection ──────────────────────────────────────────────────────────────────────────────────
 
 export interface HelloFacts {
   wrapperId: string;
@@ -83,19 +86,23 @@ export interface HelloFacts {
 
 export type HelloAnswer =
   | { kind: 'accept'; epoch: number; transition: Transition }
-  /** Bound to another wrapper (ING2). */
+  /** Another wrapper owns the execution (ING2). */
   | { kind: 'claimed' }
-  /** Waiting behind another execution; the wrapper may come again. */
+  /** Queued behind another execution; the wrapper may try again. */
   | { kind: 'not_yet' };
 
 /**
- * A wrapper that posts says hello with every body. While a connection of this very boot lasts, posted or by socket, that is the same connection and not a
- * new one: no epoch, no event. So a post that was long under way can not supersede the socket its wrapper went on with; what it carries is deduped by seq.
+ * A wrapper that posts sends a hello with every body. While a connection of the same boot is up,
+ * posted or by socket, the post continues it: no new epoch, no event. A delayed post therefore
+ * cannot supersede the socket that the wrapper opened since; its events are deduped by seq.
  */
 export const continuesByPost = (record: ExecutionRecord, hello: HelloFacts): boolean =>
   record.connected && record.wrapperId === hello.wrapperId && record.bootId === hello.bootId;
 
-/** ING2, ING3: the first hello binds the wrapper; every accepted one raises the epoch and ends the grace. */
+/**
+ * ING2, ING3: the first hello binds the wrapper. Each accepted hello raises the epoch and ends the
+ * grace.
+ */
 export function acceptHello(
   record: ExecutionRecord,
   hello: HelloFacts,
@@ -127,7 +134,7 @@ export function acceptHello(
           pendingUntil: null,
           runtimeUntil: now + record.policy.maxRuntimeMs,
           launchAt: null,
-          // The wrapper has what it needs; nothing of it is kept from here on.
+          // The wrapper has both, so the row no longer keeps them.
           env: null,
           stdin: null,
         }
@@ -154,13 +161,13 @@ export function acceptHello(
 }
 
 export interface Disconnect {
-  /** `closed` by the peer, `connection_lost` without a close, `silence`, `bad_frame`. */
+  /** `closed` by the peer, `connection_lost` without a close frame, `silence`, or `bad_frame`. */
   reason: string;
   wsCloseCode: number;
   wsCloseReason: string;
 }
 
-/** A running execution lost the connection of its current epoch: the grace begins. */
+/** A running execution lost the connection of its current epoch. Its grace begins. */
 export function loseConnection(
   record: ExecutionRecord,
   { reason, wsCloseCode, wsCloseReason }: Disconnect,
@@ -174,9 +181,9 @@ export function loseConnection(
   };
 }
 
-// ── interrupt ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── interrupt ───────────────────────────────────────────────────────────────────────────────────
 
-/** The wrapper's escalation must be over before the coordinator stops waiting for it (an inner timeout is shorter than the outer one). */
+/** When the wrapper escalates to SIGKILL. It must be done before the coordinator's own timeout. */
 export const forceAfterMs = (policy: Policy): number => Math.floor((policy.interruptGraceMs * 2) / 3);
 
 export interface InterruptRequest {
@@ -186,8 +193,9 @@ export interface InterruptRequest {
 }
 
 /**
- * Asks a job to stop. What has not begun ends at once. What runs gets a command and a deadline; the verdict comes with the wrapper's exit fact, or with
- * the deadline. Null when there is nothing new to ask: the same was asked before.
+ * Asks a job to stop. An execution that is not running ends at once. A running one gets a command
+ * and a deadline; its verdict comes with the wrapper's exit fact or with the deadline. Null when
+ * the same interrupt was requested before.
  */
 export function requestInterrupt(
   record: ExecutionRecord,
@@ -218,9 +226,9 @@ export function requestInterrupt(
   };
 }
 
-// ── ending ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── end ─────────────────────────────────────────────────────────────────────────────────────────
 
-/** The one way to a terminal status. */
+/** The only way to a terminal status. */
 export function settle(_record: ExecutionRecord, verdict: Verdict, now: number): Transition {
   const { status, code, error, exitCode, signal, reason, forced, wsCloseCode, wsCloseReason } = verdict;
   return {
@@ -257,7 +265,7 @@ export function settle(_record: ExecutionRecord, verdict: Verdict, now: number):
   };
 }
 
-/** Every failure, whoever found it: wrapper, launcher, deadline, or a caller. */
+/** Every failure, reported by a wrapper, a launcher, a deadline or a caller. */
 export function fail(
   record: ExecutionRecord,
   code: string,
@@ -268,7 +276,7 @@ export function fail(
   return settle(record, { ...facts, status: 'failed', code, error }, now);
 }
 
-/** ING21: what this execution needs and its first wrapper cannot do. Null: nothing. */
+/** ING21: fails an execution whose first wrapper lacks a needed feature; null if it has it. */
 export function refuseOldWrapper(record: ExecutionRecord, features: readonly string[], now: number): Transition | null {
   const needed = (record.secretNames ?? []).length > 0;
   if (record.status !== 'pending' || !needed || features.includes(FEATURE_SECRET_NAMES)) return null;
@@ -277,7 +285,7 @@ export function refuseOldWrapper(record: ExecutionRecord, features: readonly str
   return fail(record, 'wrapper_too_old', error, now);
 }
 
-/** The verdict that a terminal fact of the wrapper leads to (G9: `completed` needs an exit with code 0). */
+/** The verdict for a wrapper's terminal fact (G9: `completed` needs an exit with code 0). */
 export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: number): Transition {
   const exitCode = typeof fact.data.exitCode === 'number' ? fact.data.exitCode : null;
   const signal = typeof fact.data.signal === 'string' ? fact.data.signal : null;
@@ -310,7 +318,7 @@ const limitReached = ({ policy }: ExecutionRecord): string => `ran longer than i
 const failRuntime = (record: ExecutionRecord, now: number, facts: Omit<Verdict, 'status'> = {}): Transition =>
   fail(record, 'runtime_exceeded', limitReached(record), now, facts);
 
-// ── deadlines ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── deadlines ───────────────────────────────────────────────────────────────────────────────────
 
 export type DeadlineKind = 'pending' | 'grace' | 'interrupt' | 'runtime';
 
@@ -320,21 +328,25 @@ export interface Deadline {
 }
 
 /**
- * A deadline that is found over by more than this was not watched: the object was down, or its alarm was late. The platform's alarms come within milliseconds
- * as a rule; five seconds are far above that and below every outage that an execution must survive.
+ * A deadline found overdue by more than this passed unwatched: the object was down, or its alarm
+ * was late. Alarms normally fire within milliseconds. Five seconds are far above that and below
+ * every outage that an execution must survive.
  */
 export const DOWNTIME_MS = 5_000;
 
 /**
- * LIF36. How many times `interruptGraceMs` the wait for the answer to an interrupt lasts at most. The wrapper kills the job within the first; the others are for
- * what it has still to deliver. Ten are five minutes by default: enough for a backlog on a slow line, and a wrapper that never ends blocks its session no longer.
+ * LIF36. The longest wait for the answer to an interrupt, as a multiple of `interruptGraceMs`. The
+ * wrapper kills the job within the first; the others are for its undelivered output. Ten are five
+ * minutes by default: enough for a backlog on a slow line, and a hanging wrapper blocks its session
+ * no longer than that.
  */
 export const INTERRUPT_GRACES_MAX = 10;
 
 /**
- * LIF36. The answer to an interrupt is the last event of the wrapper, so it comes behind all that waits to be delivered. A wrapper that is connected and delivers,
- * or that may still come back within its grace, is waited for longer than `interruptUntil`. This is computed and not stored: no frame costs a row, and
- * `interruptUntil` alone says whether the deadline was renewed (LIF33).
+ * LIF36. The answer to an interrupt is the wrapper's last event, so it follows everything that is
+ * still undelivered. A wrapper that is connected and delivers, or may reconnect within its grace,
+ * gets longer than `interruptUntil`. The extension is computed and not stored: no frame costs a
+ * row, and `interruptUntil` alone shows whether the deadline was renewed (LIF33).
  */
 function interruptDeadline(record: ExecutionRecord, takenAt: number | null): number | null {
   const { interruptUntil, connected, connectedAt, graceUntil, policy } = record;
@@ -345,8 +357,9 @@ function interruptDeadline(record: ExecutionRecord, takenAt: number | null): num
 }
 
 /**
- * The deadlines of a record, earliest first. At the same moment the one listed first below wins. `takenAt`: when the newest frame of events was taken from the
- * running execution; null when none was.
+ * The deadlines of a record, earliest first; of two at the same time, the one listed first wins.
+ * `takenAt`: when the newest events frame of the running execution was accepted; null before the
+ * first.
  */
 export function deadlinesOf(record: ExecutionRecord, takenAt: number | null): Deadline[] {
   const all: { kind: DeadlineKind; at: number | null }[] = [
@@ -359,8 +372,9 @@ export function deadlinesOf(record: ExecutionRecord, takenAt: number | null): De
 }
 
 /**
- * LIF33. When a deadline began and how long it lasts, for those that bound a wait for somebody else. The runtime limit bounds the job, which went on meanwhile.
- * A stored deadline that was renewed lies behind `since + lengthMs`, so the row itself says that it was: no further column can disagree.
+ * LIF33. When a deadline began and how long it lasts. Only for deadlines that bound a wait for a
+ * peer; the runtime limit bounds the job, which kept running. A renewed deadline lies after
+ * `since + lengthMs`, so the row itself shows the renewal and no further column can disagree.
  */
 function termOf(record: ExecutionRecord, kind: DeadlineKind): { since: number; lengthMs: number } | null {
   const { policy } = record;
@@ -381,7 +395,10 @@ function termOf(record: ExecutionRecord, kind: DeadlineKind): { since: number; l
 
 const UNTIL = { pending: 'pendingUntil', grace: 'graceUntil', interrupt: 'interruptUntil' } as const;
 
-/** LIF33: the downtime of the coordinator is not the absence of a wrapper, so a deadline that passed unwatched gets its full length once more. */
+/**
+ * LIF33: downtime of the coordinator is not absence of the wrapper, so a deadline that passed
+ * unwatched gets its full length once more.
+ */
 function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Transition | null {
   const term = termOf(record, kind);
   if (kind === 'runtime' || !term || now - at <= DOWNTIME_MS) return null;
@@ -394,7 +411,7 @@ function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Tr
   };
 }
 
-/** What the earliest overdue deadline leads to, or null when none is due. After an ending there are no more deadlines. */
+/** The transition of the earliest overdue deadline, or null when no deadline is due. */
 export function expire(record: ExecutionRecord, now: number, takenAt: number | null = null): Transition | null {
   const due = deadlinesOf(record, takenAt)[0];
   if (!due || due.at > now) return null;
@@ -414,7 +431,7 @@ export function expire(record: ExecutionRecord, now: number, takenAt: number | n
         ? failRuntime(record, now, { forced: true })
         : settle(record, { status: 'interrupted', reason: record.interruptReason, forced: true }, now);
     case 'runtime': {
-      // Interrupt first. When one was asked already, its own deadline ends the run.
+      // Interrupt first. If an interrupt was requested before, its own deadline ends the run.
       const asked = requestInterrupt(record, { reason: limitReached(record), force: false, cause: 'runtime' }, now);
       return { patch: { ...asked?.patch, runtimeUntil: null }, events: asked?.events ?? [], commands: asked?.commands ?? [] };
     }

@@ -1,8 +1,9 @@
 /**
- * How much a log may hold, of one execution and of a session (LIF34, LIF35). Pure.
+ * How much a log may hold, per execution and per session (LIF34, LIF35). Pure.
  *
- * A wrapper keeps to `maxLogBytes` by itself: it drops output behind a `gap`, and its end always fits. One that does not know the limit, or goes past it, is ended
- * at 10 % more, so that what is stored is bounded whoever sends it.
+ * A wrapper enforces `maxLogBytes` itself: it drops output behind a `gap`, and its end always fits.
+ * A wrapper that does not know the limit, or ignores it, is ended at 10 % above it. The stored
+ * bytes are therefore bounded for every peer.
  */
 
 import { POLICY_DEFAULTS, type Policy, SESSION_BYTES_MAX } from '../../protocol/index.ts';
@@ -11,17 +12,17 @@ const OVERRUN_PERCENT = 10;
 
 type Limited = Pick<Policy, 'maxLogBytes'>;
 
-/** Whether so many bytes are more than an execution may store at all. One from before there was a limit has none. */
+/** Whether this exceeds what an execution may store. Executions without `maxLogBytes` are older. */
 export const isOverrun = ({ maxLogBytes }: Limited, bytes: number): boolean =>
   maxLogBytes !== undefined && bytes > maxLogBytes + Math.floor((maxLogBytes * OVERRUN_PERCENT) / 100);
 
-/** What was promised to an execution and is not in the database yet. */
+/** Bytes that an execution may still write. */
 export const reservedBytes = ({ maxLogBytes = POLICY_DEFAULTS.maxLogBytes }: Limited, storedBytes: number): number =>
   Math.max(0, maxLogBytes - storedBytes);
 
 export interface StorageLoad {
   databaseBytes: number;
-  /** For what is active. */
+  /** For the active execution. */
   reservedBytes: number;
 }
 
@@ -30,7 +31,7 @@ export interface Shortage extends StorageLoad {
   limitBytes: number;
 }
 
-/** Null: there is room for one more execution of this policy. */
+/** Null when there is room for one more execution with this policy. */
 export function shortageFor({ databaseBytes, reservedBytes: reserved }: StorageLoad, policy: Limited): Shortage | null {
   const wantedBytes = reservedBytes(policy, 0);
   if (databaseBytes + reserved + wantedBytes <= SESSION_BYTES_MAX) return null;

@@ -1,11 +1,14 @@
 /**
- * What is counted: one data point for each verdict, and one for each connection that a running execution lost. Pure; `session/outside.ts` writes them.
+ * Metrics: one data point per verdict, and one per lost connection of a running execution. Pure;
+ * `session/outside.ts` writes them.
  *
- * The columns are positions, and what was written stays written: a new one is added at the end, none is moved or given another meaning.
- * docs/operations.md has the table (test/contract/docs-operations.test.ts compares the two).
+ * Columns are positional and written points stay as they are: add a new column at the end, and
+ * never move or redefine one. docs/operations.md has the table
+ * (test/contract/docs-operations.test.ts compares the two).
  *
- * M1  A point has numbers, and words from lists of ours: no label, command, output, reason or name that a caller or a job made up. The exceptions are the tenant,
- *     and failure codes that a caller gave to `fail`, which are identifiers (LIM7).
+ * A point holds numbers, and words from fixed lists: no label, command, output, reason or name that
+ * a caller or a job chose. The exceptions are the tenant, and failure codes that a caller gave to
+ * `fail`, which are identifiers (LIM7).
  */
 
 import type { ExecutionRecord } from './execution.ts';
@@ -40,14 +43,17 @@ export const DOUBLES = [
   'forced',
 ] as const;
 
-/** The platform's longest index. A tenant's name may be longer; what shares its first 96 characters is counted together. */
+/**
+ * The platform's longest index. A tenant's name may be longer; names with the same first 96
+ * characters are counted together.
+ */
 export const INDEX_CHARS_MAX = 96;
 
 export type Observation = { [B in Exclude<(typeof BLOBS)[number], 'version'>]: string } & {
   [D in (typeof DOUBLES)[number]]: number;
 };
 
-/** As `writeDataPoint` of Analytics Engine takes it. */
+/** The argument of `writeDataPoint` of Analytics Engine. */
 export interface DataPoint {
   indexes: [tenant: string];
   blobs: string[];
@@ -63,9 +69,9 @@ export function dataPointOf(observation: Observation, { tenant, version }: { ten
   };
 }
 
-/** What the log holds of an execution. */
+/** Sums over the log rows of an execution. */
 export interface Tally {
-  /** Of the wrapper, and their length in UTF-8. */
+  /** Number of the wrapper's events, and their length in UTF-8. */
   events: number;
   bytes: number;
   /** The coordinator's own events, one JSON text per line. */
@@ -74,7 +80,7 @@ export interface Tally {
 
 const since = (from: number | null, to: number | null): number => (from === null || to === null ? 0 : Math.max(0, to - from));
 
-/** Of a record that has just been settled. */
+/** For a record that has just been settled. */
 export function observeVerdict(record: ExecutionRecord, { events, bytes, own }: Tally): Observation {
   const { disconnects, downMs } = connectionHistory(own);
   return {
@@ -85,19 +91,19 @@ export function observeVerdict(record: ExecutionRecord, { events, bytes, own }: 
     reason: record.disconnectReason ?? '',
     exit: signalName(record.signal) ?? (record.exitCode === null ? '' : String(record.exitCode)),
     runMs: since(record.startedAt, record.endedAt),
-    // One that never became pending waited until its end.
+    // An execution that never became pending waited until its end.
     queueMs: since(record.createdAt, record.pendingAt ?? record.endedAt),
     events,
     bytes,
     disconnects,
-    // Still away at its end: no reconnect has told of that time.
+    // Still disconnected at the end: no reconnect event covers that time.
     downMs: downMs + since(record.disconnectedAt, record.endedAt),
     connectionMs: 0,
     forced: record.forced ? 1 : 0,
   };
 }
 
-/** Of a running record whose connection has just been lost. `events`: highest seq in the log. */
+/** For a running record that has just lost its connection. `events`: highest seq in the log. */
 export function observeDisconnect(record: ExecutionRecord, events: number): Observation {
   return {
     ...common(record),
@@ -127,7 +133,7 @@ const common = (record: ExecutionRecord) => ({
   launchAttempts: record.launchAttempts,
 });
 
-/** The lines are the coordinator's own, so they are what it writes. */
+/** The coordinator wrote these lines itself, so they need no validation. */
 function connectionHistory(own: string): { disconnects: number; downMs: number } {
   let disconnects = 0;
   let downMs = 0;

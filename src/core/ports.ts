@@ -1,6 +1,7 @@
 /**
- * What a session needs from its surroundings, each the narrowest shape that is used. The Durable Object gives the platform's; the simulator in test/ gives
- * its own and runs the very same session over a seeded network, clock and disk.
+ * What a session needs from its environment, each as the narrowest interface that is used. The
+ * Durable Object implements them with the platform. The simulator in test/ implements them with a
+ * seeded network, clock and disk, and runs the same session.
  */
 
 import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
@@ -21,7 +22,7 @@ export interface SessionSocket {
   deserializeAttachment(): unknown;
 }
 
-/** The object's runtime: the only register of connections, and the only clock that survives. */
+/** The object's runtime: the only list of connections, and the only clock that survives. */
 export interface SessionRuntime {
   getWebSockets(tag?: string): SessionSocket[];
   acceptWebSocket(ws: SessionSocket, tags: string[]): void;
@@ -29,29 +30,36 @@ export interface SessionRuntime {
   lastPingAt(ws: SessionSocket): number | null;
   getAlarm(): Promise<number | null>;
   setAlarm(at: number): Promise<void>;
-  /** A moment in which others get their turn. */
+  /** Lets other events run. */
   pause(): Promise<void>;
-  /** Work that goes on after the turn; it must not matter when it is lost. */
+  /** Work that continues after the turn. It may be lost. */
   waitUntil(work: Promise<void>): void;
-  /** For what goes on after something that took time. Where a turn begins, it is given the time. */
+  /** For code that continues after an `await`. A turn gets its time as an argument. */
   now(): number;
-  /** Everything that the platform keeps for the object, the alarm too. No other event comes in between. */
+  /** Deletes everything that the platform keeps for the object, with the alarm, in one turn. */
   deleteAll(): Promise<void>;
 }
 
-/** What a session asks of others. No method throws, and a promise that is lost with the object changes nothing: the session's rows say what is still to do. */
+/**
+ * What a session asks of other services. No method throws. A promise that is lost with the object
+ * changes nothing: the session's rows hold what is still to do.
+ */
 export interface Outside {
   /** Starts a wrapper somewhere. */
   launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome>;
   /** The session was deleted: the launcher may drop what it keeps for it. */
   release(): Promise<void>;
-  /** Tells the tenant's directory. Null when it could not be reached in time; it may have the message all the same. */
+  /**
+   * Reports to the tenant's directory. Null when it did not answer in time; it may have accepted
+   * the message all the same.
+   */
   announce(announcement: Announcement): Promise<AnnouncementAnswer | null>;
   /**
-   * Gives a callback to the queue that delivers it. True when the queue has it; false when that is not known, and then the queue may have it all the same.
+   * Hands a callback to the queue. True when the queue has it; false when that is not known: the
+   * queue may still have it.
    */
   enqueue(callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean>;
-  /** Records a data point, without waiting. Null where metrics are disabled: then the session does not sum up its log. */
+  /** Records a data point without waiting. Null if metrics are off; the log is then not summed. */
   readonly measure: ((observation: Observation) => void) | null;
 }
 
@@ -59,10 +67,10 @@ export interface LogRow {
   firstOffset: number;
   count: number;
   execution: string;
-  /** NDJSON, one event per line, no trailing line end. */
+  /** NDJSON: one event per line, without a trailing newline. */
   body: string;
   bytes: number;
-  /** Written by the coordinator: a verdict or a connection fact, without seqs. */
+  /** Written by the coordinator: a verdict or a connection event, without seqs. */
   own: boolean;
 }
 
@@ -86,25 +94,28 @@ export interface ExecutionTable {
   get(id: string): ExecutionRecord | null;
   insert(record: Omit<ExecutionRecord, 'ordinal'>): ExecutionRecord;
   /**
-   * Changes a row that is not terminal. Returns the new row, or null when it was terminal already: the compare-and-set that makes every
-   * ending happen once (G3).
+   * Changes a non-terminal row. Returns the new row, or null when it was terminal already: this
+   * compare-and-set makes every end happen once (G3).
    */
   update(id: string, patch: ExecutionPatch): ExecutionRecord | null;
-  /** Where the verdict of a row that was just settled is, and how long its log: known only once it is in the log. Part of the settling transaction. */
+  /**
+   * Adds the offset of the verdict and the log's length to a row that was just settled. They are
+   * known only once the verdict is in the log. Part of the settling transaction.
+   */
   noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void;
-  /** The pending or running one. Derived from the rows; there is no pointer to keep in step (G4). */
+  /** The pending or running one. Derived from the rows; no pointer must be kept in sync (G4). */
   active(): ExecutionRecord | null;
-  /** Everything that is not terminal, oldest first. */
+  /** All non-terminal rows, oldest first. */
   open(): ExecutionRecord[];
-  /** The waiting ones, next first. */
+  /** The queued rows, next first. */
   queued(): ExecutionRecord[];
   lowestQueueRank(): number;
-  /** Newest first. `before` is the ordinal of the last one of the page before; `only` leaves out every other id. */
+  /** Newest first. `before`: ordinal of the previous page's last row. `only`: this id alone. */
   list(query: ExecutionQuery): ExecutionRecord[];
   counts(): Record<Status, number>;
-  /** Of those that are not terminal; `queued` at most QUEUE_LENGTH_MAX. */
+  /** Counts of non-terminal rows; `queued` is at most QUEUE_LENGTH_MAX. */
   openCounts(): Record<OpenStatus, number>;
-  /** Whether the session has had so many. */
+  /** Whether the session has had at least this many. */
   hasAtLeast(count: number): boolean;
   /** Id and status of the newest ones, newest first. */
   newest(limit: number): { id: string; status: Status }[];
@@ -113,33 +124,34 @@ export interface ExecutionTable {
 export interface CommandTable {
   /** Ids rise and are never reused. */
   add(execution: string, command: NewCommand, now: number): Command;
-  /** In the order they were given. */
+  /** In the order of their ids. */
   waiting(execution: string): Command[];
-  /** How many those are, and the bytes of their data as JSON text. */
+  /** Number of waiting commands, and the bytes of their data as JSON text. */
   load(execution: string): { count: number; bytes: number };
   ack(execution: string, id: number): void;
-  /** A settled execution has nobody left to carry anything out. */
+  /** Deletes the commands of a settled execution: no wrapper is left to run them. */
   drop(execution: string): void;
 }
 
 /**
- * Verdicts that the queue has yet to get: a record is written in the transaction of its verdict, so that there is one for each and none without. It outlives
- * the rest of a session that is deleted. Where the session has no tables at all, nothing waits.
+ * Callbacks that the queue does not have yet. Each is written in the transaction of its verdict, so
+ * there is exactly one per verdict. The table survives the deletion of the session. A session
+ * without tables has no callbacks.
  */
 export interface CallbackTable {
   add(record: CallbackRecord): void;
-  /** What is due, longest due first. */
+  /** The due ones, longest due first. */
   due(now: number, limit: number): CallbackRecord[];
-  /** When the next is due; null when none waits. */
+  /** When the next one is due; null when the table is empty. */
   readonly nextDueAt: number | null;
-  /** Part of a record that is there: the attempts, and when it is due. */
+  /** Updates the attempts and due time of a stored record. */
   postpone(record: Pick<CallbackRecord, 'id' | 'attempts' | 'dueAt'>): void;
   remove(id: string): void;
 }
 
-/** What is yet to be told to others: one row for each (core/outbox.ts). It outlives the rest of a session that is deleted. */
+/** Pending reports, one row per receiver (core/outbox.ts). Survives the session's deletion. */
 export interface OutboxTable {
-  /** Null when there is none, also where the session has no tables at all. */
+  /** Null without such a row, also when the session has no tables at all. */
   get(topic: Topic): OutboxRecord | null;
   put(record: OutboxRecord): void;
 }
@@ -151,26 +163,30 @@ export interface LogTable {
   readonly earliest: number;
   /** When the newest batch came in, or null for an empty log. */
   readonly lastReceivedAt: number | null;
-  /** When this object last took a wrapper's batch since it woke; null when it did not. A sign of life, not a record. */
+  /** When the newest wrapper batch was accepted; null before the first. A sign of life. */
   readonly lastIngestAt: number | null;
   append(batch: Batch, now: number): LogRow;
   /**
-   * Highest seq of the execution that is in the log; 0 for none. `since` is the offset of the execution's first event, which bounds the search:
-   * behind it there are mostly rows of this execution, since only one is active at a time.
+   * Highest seq of the execution in the log; 0 if it has no events. `since` is the offset of the
+   * execution's first event and bounds the search: after it most rows belong to this execution,
+   * since only one is active at a time.
    */
   ackedSeq(execution: string, since: number): number;
-  /** Bytes of the execution's rows that a wrapper sent. Read from the newest of them, as `ackedSeq` is. */
+  /** Bytes of the execution's wrapper rows. Read from the newest of them, like `ackedSeq`. */
   bytesOf(execution: string, since: number): number;
-  /** What the log holds of an execution from the offset `since` on. Looks at each of its rows, so it is for its end, and only where somebody counts. */
+  /**
+   * Sums over the rows of an execution from the offset `since` on. Reads each of its rows, so it is
+   * only for the end of an execution, and only if metrics are on.
+   */
   tally(execution: string, since: number): Tally;
-  /** A settled execution is not asked about again. */
+  /** Drops the cache entry of a settled execution. */
   forgetAcked(execution: string): void;
   /**
-   * Rows that hold events with offset > `after`, in order, lazily. The first may begin at or before `after`. Only to be used within one turn: a cursor
-   * has no snapshot across an `await`.
+   * Rows that hold events with offset > `after`, in order, lazily. The first row may begin at or
+   * before `after`. Use it within one turn only: a cursor has no snapshot across an `await`.
    */
   rowsAfter(after: number, executions?: readonly string[] | null): Iterable<LogRow>;
-  /** Offset after which exactly the last `count` events of the log follow; never before the oldest kept. */
+  /** The offset before the last `count` events; never before the oldest one kept. */
   tailOffset(count: number): number;
 }
 
@@ -180,22 +196,28 @@ export interface Store {
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly outbox: OutboxTable;
-  /** Whether the session was ever started, and not deleted since. Its tables, but for the outbox and the callbacks, may only be asked when it was. */
+  /**
+   * Whether the session was ever started and not deleted since. Only then may its tables be
+   * queried, except the outbox and the callbacks.
+   */
   readonly exists: boolean;
-  /** Differs from that of every earlier session of this name: the generation of the log is made of it (`generationOf`). */
+  /** Unique among all sessions of this name: the log's generation derives from it. */
   readonly createdAt: number;
-  /** What the database takes, all tables together. */
+  /** Size of the database, all tables together. */
   readonly databaseBytes: number;
   create(now: number): void;
   /**
-   * Deletes every row but those of the outbox and the callbacks: from here on the session does not exist. `tombstoneUntil` is kept; null: none is needed. Part of a
-   * transaction.
+   * Deletes every row except the outbox and the callbacks; afterwards the session does not exist.
+   * Stores `tombstoneUntil`; null means that no tombstone is needed. Part of a transaction.
    */
   erase(tombstoneUntil: number | null): void;
-  /** Until when the object remembers that a session of this name was deleted; 0 when it does not. A session that is begun again keeps it. */
+  /**
+   * How long the object remembers the deletion of a session of this name; 0 without a tombstone. A
+   * session that is started again keeps it.
+   */
   readonly tombstoneUntil: number;
-  /** Nothing that is remembered of the rows is true any more. */
+  /** Drops all caches of rows. */
   forget(): void;
-  /** All or nothing: a throw rolls back, and with it everything that was remembered of the rows. */
+  /** All or nothing: a throw rolls back and drops all caches of rows. */
   transact<T>(action: () => T): T;
 }

@@ -1,5 +1,6 @@
 /**
- * The receiving side of the ingest protocol, as decisions. It has no state of its own: what was accepted is what the log holds.
+ * The receiving side of the ingest protocol, as decisions. It has no state: the log holds what was
+ * accepted.
  *
  *   frame from seq..last, log holds ..acked                answer                          rule
  *   ──────────────────────────────────────────────────     ─────────────────────────────   ────

@@ -1,13 +1,17 @@
 /**
- * What makes two starts the same: the work and its terms, as one text that is hashed. Not how the caller waits (`onBusy`) nor its trace, which differ between tries.
+ * The identity of a start request, as one text to be hashed: the work and its terms, without how
+ * the caller waits (`onBusy`) and without its trace, which differ between retries.
  *
- * The text is frozen, because a digest outlives the version that made it, and Worker and object may be of different versions (VER7):
+ * The text is frozen, because a digest outlives the version that made it, and Worker and object may
+ * run different versions (VER7):
  *
- *   SD1  What 0.1.0 could say has the text that 0.1.0 gave it. A term that was not given has the default of 0.1.0 here, whatever today's default is.
- *   SD2  A term that is younger than 0.1.0 is part of the text only where it was given and is not its first default. So a start that does not name it is
- *        the same as before that term was known, for an earlier and for a later version.
+ * - A start that 0.1.0 could express has the text that 0.1.0 gave it. A term that was not given has
+ *   the default of 0.1.0 here, whatever today's default is.
+ * - A term newer than 0.1.0 is in the text only if it was given and differs from its first default.
+ *   A start without it therefore has the same text in versions before and after the term.
  *
- * A new term of a start is added to `LATER`, and a new policy key to `LATER_POLICY`, each with its first default. No entry is ever changed.
+ * Add a new term of a start to `LATER`, and a new policy key to `LATER_POLICY`, each with its first
+ * default. Never change an entry.
  */
 
 import type { Policy } from '../../protocol/index.ts';
@@ -28,7 +32,7 @@ const LATER_POLICY: Readonly<Record<string, unknown>> = { maxLogBytes: 2_147_483
 
 const LATER: Readonly<Record<string, unknown>> = { secretNames: null };
 
-/** Fields of a start that 0.1.0 had, all of them there, null where they say nothing. */
+/** The fields of a start in 0.1.0. All are present; null where they were not given. */
 export interface WorkTerms {
   command: string[];
   cwd: string | null;
@@ -41,7 +45,7 @@ export interface WorkTerms {
   callbackUrl: string | null;
 }
 
-/** `given`: the policy as it came. `later`: further terms of the start, by name. */
+/** `given`: the policy as it was sent. `later`: newer terms of the start, by name. */
 export function startText(work: WorkTerms, given: Partial<Policy>, later: Readonly<Record<string, unknown>> = {}): string {
   return canonicalJson({ ...work, ...youngerOf(later, LATER), policy: policyTerms(given) });
 }
@@ -49,14 +53,15 @@ export function startText(work: WorkTerms, given: Partial<Policy>, later: Readon
 function policyTerms(given: Partial<Policy>): Record<string, unknown> {
   const terms: Record<string, unknown> = { ...POLICY_0_1_0 };
   for (const key of Object.keys(POLICY_0_1_0) as (keyof typeof POLICY_0_1_0)[]) terms[key] = given[key] ?? POLICY_0_1_0[key];
-  // As 0.1.0 did it (LIF17): a heartbeat that was not given is a quarter of a silence limit that is too short for the default.
+  // As in 0.1.0 (LIF17): if the silence limit is too short for the default heartbeat, the heartbeat
+  // is a quarter of the limit.
   const silenceMs = Number(terms.silenceTimeoutMs);
   if (given.heartbeatMs === undefined && POLICY_0_1_0.heartbeatMs * 2 > silenceMs)
     terms.heartbeatMs = Math.max(250, Math.floor(silenceMs / 4));
   return { ...terms, ...youngerOf(given as Record<string, unknown>, LATER_POLICY) };
 }
 
-/** SD2 */
+/** Newer terms that were given and differ from their first default. */
 const youngerOf = (given: Readonly<Record<string, unknown>>, first: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   Object.fromEntries(
     Object.keys(first)
@@ -64,7 +69,7 @@ const youngerOf = (given: Readonly<Record<string, unknown>>, first: Readonly<Rec
       .map((key) => [key, given[key]]),
   );
 
-/** Keys in order, so that two spellings of one request are one text. */
+/** Sorted keys, so two spellings of one request have the same text. */
 function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);

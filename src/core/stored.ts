@@ -1,8 +1,9 @@
-/** Reading what is kept. */
+/** Reading stored JSON. */
 
 /**
- * JSON text out of a table. It was checked when it came in, so an error means that a row is damaged. The parser's own error has a piece of the text in it,
- * which is what a job said, and the platform logs what an object throws.
+ * Parses JSON text from a table. It was validated when it was stored, so an error means that a row
+ * is damaged. The parser's own error quotes the text, which may be job output, and the platform
+ * logs what an object throws; so the error is replaced.
  */
 export function parseStored<T>(text: string): T {
   try {

@@ -1,4 +1,4 @@
-/** Lengths of time in the sentences that people read. */
+/** Durations as text for people. */
 
 const UNITS = [
   ['d', 86_400_000],
@@ -8,7 +8,7 @@ const UNITS = [
   ['ms', 1],
 ] as const;
 
-/** Exact, in as few units as that takes: `2 s`, `1 h 30 min`, `1 s 500 ms`. */
+/** Exact, in as few units as possible: `2 s`, `1 h 30 min`, `1 s 500 ms`. */
 export function lengthWords(ms: number): string {
   const parts: string[] = [];
   let rest = ms;
