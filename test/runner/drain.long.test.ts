@@ -1,6 +1,8 @@
 /**
- * Goal: a runner that ends with its host takes its jobs to an honest end: each is told to stop, reports why, and is waited for (S4).
- * Method: the real runner and real wrappers as processes, one coordinator of the test's for each execution, and signals.
+ * Goal: a runner that ends with its host lets its jobs finish properly: it stops each job, each
+ * reports the reason, and the runner waits for each report.
+ * Method: the real runner and real wrappers as processes, one fake coordinator for each execution,
+ * and signals.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -57,7 +59,7 @@ const post = (id: string, command: string[], ingest: { url: string; token: strin
     body: JSON.stringify({ id, session: 's1', tenant: 't1', command, ingest }),
   });
 
-/** Launches a job, and waits until it has said something. */
+/** Launches a job and waits for its first output. */
 async function launch(id: string, script: string): Promise<FakeCoordinator> {
   const coordinator = await new FakeCoordinator().start();
   coordinators.push(coordinator);
@@ -68,7 +70,7 @@ async function launch(id: string, script: string): Promise<FakeCoordinator> {
 
 const REASON = 'the container was told to stop';
 
-it('[SPL27] at SIGTERM it takes nothing new, tells every job to stop, waits for their last words, and exits 0', async () => {
+it('[SPL27] at SIGTERM it accepts no new launch, stops every job, waits for their reports, and exits 0', async () => {
   await serve(['--drain-on-term']);
   const quick = await launch('quick', 'echo $$; exec sleep 60');
   const careful = await launch('careful', 'trap "sleep 1; echo saved; exit 3" TERM; echo $$; while :; do sleep 0.1; done');
@@ -98,7 +100,7 @@ it('[SPL27] a job that does not stop is killed after its time, and its wrapper s
   expect(isRunning(Number.parseInt(stubborn.text(), 10))).toBe(false);
 });
 
-it('[SPL27] a coordinator that is away is waited for: the report is not given up', async () => {
+it('[SPL27] while a coordinator is down the runner waits, and the report is still delivered', async () => {
   await serve(['--drain-on-term']);
   const coordinator = await launch('e1', 'echo $$; exec sleep 60');
   await coordinator.crash();
@@ -111,13 +113,13 @@ it('[SPL27] a coordinator that is away is waited for: the report is not given up
   expect(coordinator.events.at(-1)).toMatchObject({ type: 'interrupted', data: { reason: REASON } });
 });
 
-it('[SPL27] with nothing to wait for it exits at once', async () => {
+it('[SPL27] with no job it exits immediately', async () => {
   await serve(['--drain-on-term']);
   runner?.kill('SIGTERM');
   expect(await exit).toBe(0);
 });
 
-it('without the mode its end is not theirs, and nobody gives a reason', async () => {
+it('without the mode the jobs outlive the runner, and no reason is reported', async () => {
   await serve([]);
   const coordinator = await launch('e1', 'echo $$; exec sleep 60');
   runner?.kill('SIGTERM');
@@ -128,7 +130,7 @@ it('without the mode its end is not theirs, and nobody gives a reason', async ()
   await coordinator.until(() => coordinator.events.at(-1)?.type === 'exit', 'the end of the job');
 });
 
-it('its settings exclude and are checked', async () => {
+it('its settings are checked and exclude each other', async () => {
   for (const args of [
     ['--drain-on-term', '--stop-jobs'],
     ['--drain-on-term', '--drain-seconds', 'soon'],
@@ -138,7 +140,7 @@ it('its settings exclude and are checked', async () => {
   }
 });
 
-it('where no reason was left the signal is the reason', () => {
+it('without a configured reason the signal is the reason', () => {
   expect(stopReason(undefined, 'SIGTERM')).toBe('wrapper received SIGTERM');
   expect(stopReason(join(spool, 'none'), 'SIGINT')).toBe('wrapper received SIGINT');
 });

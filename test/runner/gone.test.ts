@@ -1,4 +1,4 @@
-/** Goal: a wrapper that was killed is started again, one that left is not, and none for ever. */
+/** Goal: a killed wrapper is restarted, a limited number of times; one that exited is not. */
 
 import { describe, expect, it } from 'vitest';
 import { decideAfterGone, type GoneFacts, RESTARTS_MAX } from '../../runner/gone.ts';
@@ -29,7 +29,7 @@ describe('a wrapper that is gone', () => {
     });
   });
 
-  it('is restarted ever later, and no more after the last time', () => {
+  it('is restarted with growing delays, and no more after the last one', () => {
     const gone = (restarts: number) => decideAfterGone({ ...KILLED, restarts }, CURVE);
     expect(gone(1)).toMatchObject({ kind: 'restart', delayMs: 2000 });
     expect(gone(RESTARTS_MAX - 1)).toMatchObject({ kind: 'restart', delayMs: 10_000 });

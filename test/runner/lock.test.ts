@@ -1,4 +1,7 @@
-/** Goal: one runner per spool directory, and no lock is taken from anyone who may still be alive. Method: lock files written by hand. */
+/**
+ * Goal: one runner per spool directory, and no lock is taken from a holder that may still be alive.
+ * Method: lock files written by hand.
+ */
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,7 +30,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('process identity', () => {
-  it('is the same for a living process, and null after its end, also before anyone reaped it', async () => {
+  it('is the same for a living process, and null after its end, also before it is reaped', async () => {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
     const identity = identityOf(child.pid ?? 0);
     expect(identity).not.toBeNull();
@@ -46,7 +49,7 @@ describe('process identity', () => {
 });
 
 describe('acquireLock', () => {
-  it('[L1] the first gets it, the second learns who holds it, release lets the next in', async () => {
+  it('[L1] the first gets it, the second learns the holder, release lets the next in', async () => {
     const first = await acquireLock(directory);
     expect(first.kind).toBe('acquired');
     expect(await acquireLock(directory)).toMatchObject({ kind: 'held', pid: process.pid });
@@ -61,7 +64,7 @@ describe('acquireLock', () => {
     expect(outcomes.filter(({ kind }) => kind === 'held')).toHaveLength(19);
   });
 
-  it('[L2] takes over from a holder that is gone, also when its pid belongs to someone else by now', async () => {
+  it('[L2] takes over from a dead holder, also when another process has its pid now', async () => {
     writeFileSync(lockPath(), stale());
     expect((await acquireLock(directory)).kind).toBe('acquired');
     expect(JSON.parse(readFileSync(lockPath(), 'utf8')).pid).toBe(process.pid);
@@ -87,7 +90,7 @@ describe('acquireLock', () => {
     expect(readFileSync(lockPath(), 'utf8')).toBe(text);
   });
 
-  it('[L4] release leaves a lock that is not its own', async () => {
+  it('[L4] release leaves a lock that belongs to another holder', async () => {
     const mine = await acquireLock(directory);
     writeFileSync(lockPath(), stale({ nonce: 'other' }));
     if (mine.kind === 'acquired') mine.release();

@@ -1,4 +1,7 @@
-/** Goal: wrong tokens from one address are few, the coordinator is never shut out by a stranger on loopback, and no crowd of addresses fills the memory. */
+/**
+ * Goal: one address has few attempts with a wrong token, a stranger on loopback cannot lock out the
+ * coordinator, and many addresses cannot exhaust the memory.
+ */
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -14,7 +17,7 @@ const wrongly = (lockout: Lockout, address: string, times: number, now = 0): voi
 };
 
 describe('[LK1] an address', () => {
-  it('has so many wrong tokens, and with one more it is locked out until the time is over', () => {
+  it('may send a limited number of wrong tokens; one more locks it out until the time is over', () => {
     const lockout = new Lockout();
     wrongly(lockout, '192.0.2.7', WRONG_TOKENS_MAX - 1);
     expect(lockout.remainingMs('192.0.2.7', 0)).toBeNull();
@@ -47,7 +50,7 @@ describe('[LK1] an address', () => {
   });
 });
 
-it('[LK3] so many addresses are remembered, the newest, and not one more', () => {
+it('[LK3] only the newest addresses up to the limit are remembered', () => {
   const lockout = new Lockout();
   const addressOf = (index: number) => `198.18.${index >> 8}.${index & 255}`;
   for (let index = 0; index < ADDRESSES_MAX; index += 1) wrongly(lockout, addressOf(index), WRONG_TOKENS_MAX);

@@ -1,4 +1,7 @@
-/** Goal: what a launch request may be, and which two requests are the same job. Method: tables. */
+/**
+ * Goal: what a launch request may contain, and which two requests are the same job.
+ * Method: tables.
+ */
 
 import { describe, expect, it } from 'vitest';
 import {
@@ -22,7 +25,7 @@ const good = {
 };
 
 describe('readLaunchRequest', () => {
-  it('fills in what may be left out', () => {
+  it('fills in optional fields', () => {
     expect(readLaunchRequest(good)).toEqual({
       ok: true,
       launch: { ...good, tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
@@ -62,7 +65,7 @@ describe('readLaunchRequest', () => {
     expect(readLaunchRequest(value)).toMatchObject({ ok: false, field });
   });
 
-  /** Text of so many bytes, mostly of characters that have three. */
+  /** Text of this many bytes, mostly of three-byte characters. */
   const bytes = (count: number) => '漢'.repeat(Math.floor(count / 3)) + 'x'.repeat(count % 3);
   const url = (chars: number) => 'https://example.com/'.padEnd(chars, 'x');
 
@@ -133,7 +136,7 @@ describe('requestDigest', () => {
 });
 
 describe('folderName', () => {
-  it('differs where a file system would not, and is short and harmless', () => {
+  it('differs also on a case-insensitive file system, and is short and safe', () => {
     const names = ['a', 'A', 'a:b', 'a_b', 'a.b', 'x'.repeat(128), `${'x'.repeat(127)}y`].map(folderName);
     expect(new Set(names.map((name) => name.toLowerCase())).size).toBe(names.length);
     for (const name of names) expect(name).toMatch(/^[a-z0-9_-]{1,48}\.[0-9a-f]{24}$/);

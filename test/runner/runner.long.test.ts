@@ -1,6 +1,8 @@
 /**
- * Goal: the runner starts each job once, knows what lives, and never takes a job down with itself.
- * Method: the real server as its own process, over HTTP, with a puppet for a wrapper (test/support/fake-wrapper.ts).
+ * Goal: the runner starts each job once, knows which are alive, and never ends a job by its own
+ * end.
+ * Method: the real server as its own process, over HTTP, with a fake wrapper
+ * (test/support/fake-wrapper.ts).
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -92,7 +94,7 @@ interface Trace {
   stdin?: string | null;
   signal?: string;
 }
-/** Whole lines only: one may be in the middle of being written. */
+/** Whole lines only: the last one may be incomplete. */
 const traces = (): Trace[] =>
   existsSync(trace)
     ? readFileSync(trace, 'utf8')
@@ -141,7 +143,7 @@ afterEach(async () => {
 });
 
 describe('HTTP', () => {
-  it('/health needs no token and says what is in flight', async () => {
+  it('/health needs no token and reports what is in flight', async () => {
     const runner = await startRunner(['--max', '5']);
     const { status, body } = await call(runner, 'GET', '/health', undefined, null);
     expect(status).toBe(200);
@@ -192,7 +194,7 @@ describe('HTTP', () => {
     expect((await call(runner, 'GET', '/executions')).body.data).toEqual([]);
   });
 
-  it('finds a run by its id alone, and asks which is meant when two sessions have that id', async () => {
+  it('finds a run by its id alone, and asks for the session when two sessions have that id', async () => {
     const runner = await startRunner();
     for (const session of ['s1', 's2']) await call(runner, 'POST', '/executions', request({ session }));
     expect(await call(runner, 'GET', '/executions/e1')).toMatchObject({ status: 400, body: { field: 'session' } });
@@ -202,7 +204,7 @@ describe('HTTP', () => {
     expect(await call(runner, 'GET', '/executions/e2')).toMatchObject({ status: 200, body: { id: 'e2', session: 's1' } });
   });
 
-  it('refuses a body that is too long also when its length was not announced', async () => {
+  it('refuses a body that is too long also without a declared length', async () => {
     const runner = await startRunner();
     const { port } = new URL(runner.url);
     const socket = connect(Number(port), '127.0.0.1');
@@ -217,7 +219,7 @@ describe('HTTP', () => {
 });
 
 describe('launch', () => {
-  it('starts a detached wrapper with the command, cwd, env, stdin and token, and takes a slot', async () => {
+  it('starts a detached wrapper with the command, cwd, env, stdin and token, and occupies a slot', async () => {
     const runner = await startRunner();
     const { status, body } = await call(
       runner,
@@ -241,7 +243,8 @@ describe('launch', () => {
     expect(seen?.args?.slice(-3)).toEqual(['--', 'stay', trace]);
     expect(seen?.args?.join(' ')).not.toContain('ingest-secret');
     expect(seen?.env).toMatchObject({ HOLDFAST_INGEST_TOKEN: 'ingest-secret-1' });
-    // [R6] That the puppet, a Node program itself, could start at all is the point of the second variable.
+    // [R6] The second variable would break a Node program. The fake wrapper is one, so its start is
+    // the proof.
     const jobEnv = { TRACEPARENT: '00-abc-def-01', COLOUR: 'green', NODE_OPTIONS: '--nonsense' };
     expect(decodeJobEnv(seen?.env ?? {})).toEqual(jobEnv);
     for (const name of Object.keys(jobEnv)) expect(seen?.env?.[name]).toBe(process.env[name]);
@@ -307,7 +310,7 @@ describe('launch', () => {
     expect(existsSync(join(await runFolder(), 'ingest.json'))).toBe(false);
   });
 
-  it('[R2] says 429 with Retry-After and the facts when every slot is taken, until a wrapper has ended', async () => {
+  it('[R2] answers 429 with Retry-After and the facts when every slot is occupied, until a wrapper has ended', async () => {
     const runner = await startRunner(['--max', '2']);
     await call(runner, 'POST', '/executions', request());
     await call(runner, 'POST', '/executions', request({ id: 'e2' }));
@@ -361,7 +364,7 @@ describe('the life of the runner', () => {
     expect(traces().filter(({ pid }) => pid)).toHaveLength(1);
   });
 
-  it('a runner that was killed comes back and adopts, its lock notwithstanding', async () => {
+  it('a killed runner comes back and adopts the jobs, despite its lock', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
     await until(() => traces().length);
@@ -371,7 +374,7 @@ describe('the life of the runner', () => {
     expect((await call(second, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
   });
 
-  it('[R1] finds a wrapper whose pid was never written down', async () => {
+  it('[R1] finds a wrapper whose pid was never stored', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
     await until(() => traces().length);
@@ -383,14 +386,14 @@ describe('the life of the runner', () => {
     expect((await call(second, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
   });
 
-  it('[R6] a launch that was cut off before there was a wrapper is forgotten, so that asking again starts it', async () => {
+  it('[R6] a launch that was cut off before there was a wrapper is forgotten, so a repeated request starts it', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
     await until(() => traces().length);
     first.child.kill('SIGKILL');
     await first.exit;
     process.kill(body.pid, 'SIGKILL');
-    // As it looks when the runner died between the record and the process.
+    // The state after the runner died between the record and the process.
     const folder = await runFolder();
     const record = join(folder, 'run.json');
     writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), pid: null, start: null }));
@@ -431,7 +434,7 @@ describe('the life of the runner', () => {
     expect(readdirSync(other)).toEqual([]);
   });
 
-  it('exits 1 when the port belongs to another program, or the lock can not be trusted', async () => {
+  it('exits 1 when the port belongs to another program, or the lock cannot be trusted', async () => {
     const stranger = createServer((_, response) => response.end('{}'));
     stranger.listen(0, '127.0.0.1');
     await once(stranger, 'listening');
@@ -446,7 +449,7 @@ describe('the life of the runner', () => {
     expect(refused.stderr()).toContain('corrupt');
   });
 
-  it('refuses to listen beyond loopback without a token, and makes one up on loopback', async () => {
+  it('refuses to listen beyond loopback without a token, and generates one on loopback', async () => {
     const open = spawnServe(['--port', '0', '--spool', spool, '--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: '' });
     expect(await open.exit).toBe(1);
     expect(open.stderr()).toContain('without a token');
@@ -454,7 +457,7 @@ describe('the life of the runner', () => {
     expect((await call(local, 'GET', '/executions', undefined, null)).status).toBe(401);
   });
 
-  it('refuses to listen beyond loopback with a token that can be guessed, and says how to make one', async () => {
+  it('refuses to listen beyond loopback with a weak token, and says how to make a strong one', async () => {
     const listen = (token: string) =>
       spawnServe(['--port', '0', '--json', '--spool', spool, '--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: token });
     for (const token of ['x', 'x'.repeat(TOKEN_CHARS_MIN - 1)]) {
@@ -467,7 +470,7 @@ describe('the life of the runner', () => {
     expect(taken.url).toContain('0.0.0.0');
   });
 
-  it('holds as many connections as it says, and not one more; those that send nothing end by themselves', async () => {
+  it('holds as many connections as its limit, and no more; idle ones are closed', async () => {
     const runner = await startRunner();
     const { port } = new URL(runner.url);
     const sockets = Array.from({ length: CONNECTIONS_MAX }, () => connect({ host: '127.0.0.1', port: Number(port) }));
@@ -483,7 +486,7 @@ describe('the life of the runner', () => {
     extra.on('error', () => {}).resume();
     await once(extra, 'close');
     expect(gone.size).toBe(0);
-    // Each of them has half a head.
+    // Each of them has sent half a head.
     await until(() => gone.size === sockets.length, 'the end of the slow ones');
     expect((await call(runner, 'GET', '/health', undefined, null)).status).toBe(200);
   });
@@ -497,7 +500,7 @@ describe('the life of the runner', () => {
 });
 
 describe('crashes', () => {
-  it('[R6] [HTTP7] the largest environment that is allowed reaches the wrapper whole, whatever its characters cost as JSON', async () => {
+  it('[R6] [HTTP7] the largest allowed environment reaches the wrapper whole, whatever its size as JSON', async () => {
     const runner = await startRunner();
     const env = { CONTROL: '\u0001'.repeat(ENV_BYTES_MAX / 2), WIDE: '𝄞"é'.repeat(3000) };
     expect((await call(runner, 'POST', '/executions', request({ env }))).status).toBe(201);
@@ -519,7 +522,7 @@ describe('crashes', () => {
     expect(existsSync(join(await runFolder(), 'ingest.json'))).toBe(false);
   });
 
-  it('a restart dials with the newest credential that came while it was waited for', async () => {
+  it('a restart connects with the newest credential that arrived during the wait', async () => {
     const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET], restartCurve: { baseMs: 1500, capMs: 1500 } });
     runs.recover();
     const launch = (token: string) =>
@@ -565,7 +568,7 @@ describe('crashes', () => {
     runs.close();
   });
 
-  it('[R5] a wrapper that was killed before its job was begun is restarted to say so, not to begin it', async () => {
+  it('[R5] a wrapper that was killed before its job began is restarted to report it, not to begin the job', async () => {
     const runner = await startRunner();
     await call(runner, 'POST', '/executions', request({ command: ['unbegun', trace] }));
     const [seen] = await until(() => (traces().length > 0 ? traces() : null));
@@ -574,7 +577,7 @@ describe('crashes', () => {
     expect(traces().map(({ recover }) => recover)).toEqual([false, true]);
   });
 
-  it('a wrapper that left by itself with something unreported is not restarted, and its spool is kept', async () => {
+  it('a wrapper that exited on its own with unreported events is not restarted, and its spool is kept', async () => {
     const runner = await startRunner();
     await call(runner, 'POST', '/executions', request({ command: ['keep:125', trace] }));
     await until(async () => (await call(runner, 'GET', '/executions')).body.data[0].state === 'abandoned');

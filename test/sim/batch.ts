@@ -1,4 +1,7 @@
-/** Many schedules, one after the other, in this thread. Started as a worker it does the seeds it is given and reports. */
+/**
+ * Runs many schedules one after the other in this thread.
+ * Started as a worker, it runs the seeds that it is given and reports the results.
+ */
 
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { type Result, World } from './world.ts';
@@ -6,9 +9,9 @@ import { type Result, World } from './world.ts';
 export interface Batch {
   from: number;
   count: number;
-  /** Every so many-th seed: several workers share a range. */
+  /** Runs every n-th seed: several workers share a range. */
   step: number;
-  /** Go on after a violation, to count them all. */
+  /** Continue after a violation, to count them all. */
   all: boolean;
 }
 
@@ -21,7 +24,10 @@ export interface BatchReport {
   failures: { seed: number; violation: string }[];
 }
 
-/** The session logs what a deployment would; thousands of schedules would drown the report in it. */
+/**
+ * The session writes the log lines of a deployment. Over thousands of schedules they hide the
+ * report.
+ */
 export async function quietly<T>(action: () => Promise<T>): Promise<T> {
   const { info, warn, error } = console;
   console.info = console.warn = console.error = () => {};
@@ -42,7 +48,7 @@ export async function runBatch({ from, count, step, all }: Batch): Promise<Batch
     try {
       result = await simulate(seed);
     } catch (error) {
-      // A broken session may break its surroundings too; that is as good as a violation.
+      // A broken session may also break the code around it. That counts as a violation.
       report.failures.push({ seed, violation: error instanceof Error ? (error.stack ?? error.message) : String(error) });
       if (!all) break;
       continue;

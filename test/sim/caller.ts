@@ -1,4 +1,7 @@
-/** Those who use the API: start, interrupt, fail, input, at any time and more than once, because answers get lost. */
+/**
+ * Callers of the API: start, interrupt, fail and input, at any time and repeatedly, because
+ * responses can be lost.
+ */
 
 import type { OnBusy, Policy } from '../../protocol/index.ts';
 import type { NormalStart } from '../../src/session/contract.ts';
@@ -7,7 +10,7 @@ import type { World } from './world.ts';
 
 const ATTEMPTS_MAX = 4;
 
-/** Half of the executions want to be told of their end. */
+/** Half of the executions request a callback. */
 export const wantsCallback = (id: string): boolean => id.charCodeAt(id.length - 1) % 2 === 0;
 
 export class Caller {
@@ -41,7 +44,7 @@ export class Caller {
       idempotent: true,
       answered: (result) => {
         if (!result.ok || launcher !== 'none' || this.#world.wrappersOf(id).length > 0) return;
-        // Whoever starts with launcher `none` starts the wrapper too; some never do.
+        // With launcher `none` the caller also starts the wrapper. Some callers never do.
         if (this.#world.random.chance(0.9)) {
           this.#world.clock.after(this.#world.random.int(0, 500), () => this.#world.startWrapper(id));
         }
@@ -69,7 +72,7 @@ export class Caller {
     );
   }
 
-  /** A question that changes nothing, but wakes the object. */
+  /** A read that changes nothing but wakes the object. */
   ask(): void {
     this.#call(
       'get session',

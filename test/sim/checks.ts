@@ -1,6 +1,6 @@
 /**
- * What must hold, checked while a schedule runs and after it. Nothing here asks the session: the checks look at the disk, at what left the
- * object, and at what the peers saw.
+ * Invariants, checked during and after a schedule. The checks do not ask the session: they read the
+ * disk, what left the object, and what the peers received.
  */
 
 import {
@@ -32,11 +32,11 @@ export interface Logged {
   receivedAt: number;
 }
 
-/** Columns that becoming pending may change in the row of the one that was next (LIF20). */
+/** Columns of the next row that promotion to pending may change (LIF20). */
 const PROMOTION_COLUMNS: ReadonlySet<string> = new Set(['status', 'pendingAt', 'pendingUntil', 'launchAt']);
 
 export class Checks implements Witness {
-  /** The durable log, event by event: index = offset − 1. */
+  /** The durable log, one entry per event: index = offset − 1. */
   readonly log: Logged[] = [];
   readonly #world: World;
   #rowsSeen = 0;
@@ -56,9 +56,9 @@ export class Checks implements Witness {
     this.#world.violation(`${rule}: ${text}`);
   }
 
-  // ── turns of the object ─────────────────────────────────────────────────────────────────────────────────────────────
+  // ── turns of the object ───────────────────────────────────────────────────────────────────────
 
-  /** After each turn, before its writes are given to the disk. */
+  /** After each turn, before its writes reach the disk. */
   turn(cause: Cause): void {
     const { disk } = this.#world.host;
     const appended = disk.log.slice(this.#rowsSeen);
@@ -76,7 +76,7 @@ export class Checks implements Witness {
     this.#silence();
   }
 
-  /** The object lost its turns; what they appended is gone. */
+  /** The object lost its turns, and with them the events that they appended. */
   crashed(): void {
     this.#rowsSeen = this.#world.host.disk.log.length;
     this.#commandsSeen = this.#world.host.disk.commands;
@@ -92,7 +92,7 @@ export class Checks implements Witness {
     return { active, queued };
   }
 
-  /** ING4: what comes over a superseded connection changes nothing. */
+  /** ING4: frames on a superseded connection change nothing. */
   #fenced(cause: Cause): void {
     if (cause.kind !== 'message' && cause.kind !== 'close') return;
     const before = this.#world.host.disk.changed.get(cause.execution);
@@ -124,7 +124,7 @@ export class Checks implements Witness {
     }
   }
 
-  /** G4: a turn about one execution leaves the rows of the others alone. */
+  /** G4: a turn about one execution does not change the rows of other executions. */
   #changes(cause: Cause): void {
     const { disk } = this.#world.host;
     const now = this.#world.now;
@@ -149,7 +149,7 @@ export class Checks implements Witness {
       if (own || (promoted && cause.kind === 'alarm')) continue;
       const keys = Object.keys(after) as (keyof ExecutionRecord)[];
       const changed = keys.filter((key) => before[key] !== after[key]);
-      // A write that changed nothing is waste, not harm.
+      // A write that changes nothing is wasteful but harmless.
       if (changed.length > 0 && !(promoted && changed.every((key) => PROMOTION_COLUMNS.has(key)))) {
         this.#fail('G4', `a turn about something else (${cause.kind}) changed ${changed.join(', ')} of ${id}`);
       }
@@ -193,7 +193,7 @@ export class Checks implements Witness {
     }
   }
 
-  /** LIF23: a connection that says nothing is noticed. */
+  /** LIF23: a silent connection is detected. */
   #silence(): void {
     const { disk, sockets } = this.#world.host;
     for (const record of disk.executions.values()) {
@@ -232,7 +232,7 @@ export class Checks implements Witness {
     }
   }
 
-  // ── what the object says ────────────────────────────────────────────────────────────────────────────────────────────
+  // ── what the object sends ─────────────────────────────────────────────────────────────────────
 
   sent(socket: PlatformSocket, text: string): void {
     if (socket.execution === null || !text.startsWith('{"type":"welcome"')) return;
@@ -251,7 +251,7 @@ export class Checks implements Witness {
     this.#epochs.set(socket.execution, epoch);
   }
 
-  // ── what a wrapper sees ─────────────────────────────────────────────────────────────────────────────────────────────
+  // ── what a wrapper receives ───────────────────────────────────────────────────────────────────
 
   acked(execution: string, seq: number): void {
     const durable = this.#durableSeq.get(execution) ?? 0;
@@ -263,7 +263,10 @@ export class Checks implements Witness {
     if (ackedSeq > 0) this.acked(execution, ackedSeq);
   }
 
-  /** Frames of one connection come in order, so nothing is ahead of what is expected unless one was lost on its way or could not be written. */
+  /**
+   * Frames of one connection arrive in order. A seq ahead of the expected one therefore means that
+   * a frame was lost in transit or that its write failed.
+   */
   get #framesMayBeMissing(): boolean {
     return this.#world.faults.has('frame_dropped') || this.#world.faults.has('disk_write_fails');
   }
@@ -276,7 +279,7 @@ export class Checks implements Witness {
     if (!this.#framesMayBeMissing) this.#fail('SPL5', `${label} found a fault of the protocol: ${why}`);
   }
 
-  /** A job is stopped by nobody but the coordinator, and not while that still waits for it. */
+  /** Only the coordinator stops a job, and not while it still waits for that job. */
   stoppedUnasked(spool: Spool, why: string, awayMs: number, graceMs: number): void {
     const record = this.#world.host.disk.executions.get(spool.execution);
     if (!record || isTerminal(record.status) || record.wrapperId !== spool.wrapperId || awayMs > graceMs) return;
@@ -286,7 +289,7 @@ export class Checks implements Witness {
     );
   }
 
-  /** `lateMs`: how long after the end of the budget the last attempt began. */
+  /** `lateMs`: time from the end of the budget to the start of the last attempt. */
   gaveUp(label: string, why: string, lateMs: number): void {
     if (lateMs <= 0) this.#fail('SPL31', `${label} gave up without an attempt after its budget: ${why}`);
   }
@@ -301,8 +304,9 @@ export class Checks implements Witness {
     const done = this.#commands.get(execution) ?? new Set();
     this.#commands.set(execution, done);
     if (done.has(id)) {
-      // A copy of a spool may be older than the command; the job of its execution is not run again by it, so nothing happens twice.
-      // After a loss of power the note may be gone; the job of its execution is over then, too.
+      // A copy of a spool may be older than the command. The copy does not run the job again, so
+      // the command has no second effect. A power loss may also remove the note of the command; the
+      // job has ended by then.
       const { counts } = this.#world.faults;
       if (!counts.has('spool_copied') && !counts.has('spool_power_lost'))
         this.#fail('ING9', `command ${id} of ${execution} was carried out twice`);
@@ -318,9 +322,9 @@ export class Checks implements Witness {
     }
   }
 
-  // ── what a viewer sees ──────────────────────────────────────────────────────────────────────────────────────────────
+  // ── what a viewer receives ────────────────────────────────────────────────────────────────────
 
-  /** G2: the next event of the log that passes, and durable. */
+  /** G2: the event is the next one in the log that passes the filter, and it is durable. */
   seen(viewer: Viewer, offset: number, execution: string, event: HoldfastEvent): void {
     const expected = this.nextFor(viewer);
     if (offset > this.log.length) this.#fail('G2', `${viewer.label} sees ${offset} before it is durable`);
@@ -360,9 +364,12 @@ export class Checks implements Witness {
     return null;
   }
 
-  // ── afterwards ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── after the schedule ────────────────────────────────────────────────────────────────────────
 
-  /** Whether everything has come to rest: nothing is active or waits, every viewer has all of the log, and no wrapper lives. */
+  /**
+   * True when the schedule is at rest: no execution is active or queued, every viewer has the whole
+   * log, and no wrapper runs.
+   */
   get atRest(): boolean {
     const { disk } = this.#world.host;
     const { executions, alarm } = disk;
@@ -372,7 +379,7 @@ export class Checks implements Witness {
     return disk.durable && this.#world.viewers.every((viewer) => viewer.done || !this.#known(viewer) || this.#viewerHasAll(viewer));
   }
 
-  /** DIR1, DIR4: the directory has yet to be told something, or the session has yet to know that it was. */
+  /** DIR1, DIR4: an update for the directory is pending, or its acknowledgement has not arrived. */
   get #directoryLags(): boolean {
     const { outbox } = this.#world.host.disk;
     return !outbox || outbox.delivered < outbox.version || this.#world.directory.held?.version !== outbox.version;
@@ -390,7 +397,10 @@ export class Checks implements Witness {
     if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the directory was told ${known}`);
   }
 
-  /** CB1: one id for each verdict that somebody asked to be told of, always with the execution as it ended; and none for anything else. */
+  /**
+   * CB1: one callback id for each verdict with a requested callback, always with the execution as
+   * it ended. No other callbacks exist.
+   */
   #callbacks(): void {
     const { executions, callbacks } = this.#world.host.disk;
     const { messages } = this.#world.queue;
@@ -414,7 +424,10 @@ export class Checks implements Witness {
     }
   }
 
-  /** Whether all that the viewer asks for was ever started; else it is refused for as long as it likes to ask. */
+  /**
+   * Whether every execution that the viewer follows was started. Otherwise each of its requests is
+   * refused.
+   */
   #known({ wish }: Viewer): boolean {
     const { executions } = this.#world.host.disk;
     return executions.size > 0 && (wish.executions?.every((id) => executions.has(id)) ?? true);
@@ -454,7 +467,10 @@ export class Checks implements Witness {
     this.#oneAtATime(fail);
   }
 
-  /** G1: lines of a job follow each other, or a gap stands between them. SPL34: whatever a spool lost is counted by a gap in front of it. */
+  /**
+   * G1: the lines of a job are consecutive, or a gap stands between them.
+   * SPL34: a gap in front of the next line counts every line that a spool lost.
+   */
   #nothingDropped(id: string, fail: (rule: string, text: string) => void): void {
     if (this.#world.posters.some(({ spool }) => spool.execution === id)) return;
     let next: number | null = 0;
@@ -477,7 +493,7 @@ export class Checks implements Witness {
     }
   }
 
-  /** G4, as the log tells it. */
+  /** G4, as read from the log. */
   #oneAtATime(fail: (rule: string, text: string) => void): void {
     let active: string | null = null;
     for (const { type, execution, own } of this.log) {
@@ -490,5 +506,8 @@ export class Checks implements Witness {
   }
 }
 
-/** Lines are made by JSON.stringify or checked by the parser; `type` comes first in all that the simulator makes. */
+/**
+ * JSON.stringify makes the lines, or the parser checks them. `type` is the first key of every line
+ * that the simulator makes.
+ */
 const typeOf = (line: string): string => line.slice(9, line.indexOf('"', 9));

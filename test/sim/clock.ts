@@ -1,4 +1,4 @@
-/** Simulated time: a queue of things to come. Two at the same moment happen in the order in which they were put in. */
+/** Simulated time: a queue of scheduled tasks. Tasks of the same moment run in insertion order. */
 
 export interface Timer {
   at: number;
@@ -10,7 +10,7 @@ export interface Timer {
 const before = (a: Timer, b: Timer): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 export class Clock {
-  /** An ordinary day, so that times in a trace look like times. */
+  /** A realistic date, so that times in a trace are readable. */
   static readonly START = 1_763_650_000_000;
   now = Clock.START;
   steps = 0;
@@ -36,7 +36,7 @@ export class Clock {
     return null;
   }
 
-  /** Moves on to the next thing and does it. False when nothing is left. */
+  /** Advances to the next task and runs it. False when the queue is empty. */
   step(): boolean {
     for (let timer = this.#take(); timer; timer = this.#take()) {
       if (timer.cancelled) continue;

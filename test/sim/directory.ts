@@ -1,6 +1,6 @@
 /**
- * The tenant's directory as a session reaches it: over a network that loses messages and answers, doubles and delays them. What it
- * takes is decided by the real rule.
+ * The tenant's directory as a session reaches it: over a network that loses messages and responses,
+ * duplicates and delays them. The production rule decides which updates it accepts.
  */
 
 import { type Announcement, type AnnouncementAnswer, judge } from '../../src/core/directory.ts';
@@ -8,9 +8,9 @@ import { ATTEMPT_TIMEOUT_MS } from '../../src/core/leased-row.ts';
 import type { World } from './world.ts';
 
 export class Directory {
-  /** What it holds of the session; null for nothing. */
+  /** The stored entry of the session, or null. */
   held: Announcement | null = null;
-  /** Every version that came, so that the checks can see that none was told with two contents. */
+  /** Every version that arrived, so that the checks can detect one version with two contents. */
   readonly #told = new Map<number, string>();
   readonly #world: World;
 
@@ -18,7 +18,7 @@ export class Directory {
     this.#world = world;
   }
 
-  /** `answer` is called once: with null when the caller has given up waiting. */
+  /** `answer` is called once: with null when the caller has timed out. */
   announce(announcement: Announcement, answer: (answer: AnnouncementAnswer | null) => void): void {
     const { faults, random, clock } = this.#world;
     const { execution = null, open = null } = announcement.entry ?? {};

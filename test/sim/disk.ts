@@ -1,9 +1,10 @@
 /**
- * The object's storage as the platform keeps it: tables and the alarm, with the platform's promise about crashes.
+ * The object's storage as the platform keeps it: the tables and the alarm, with the platform's
+ * crash guarantees.
  *
- * D1  A turn's writes become durable together, some time after the turn (`flushed`), and in order.
- * D2  A crash undoes every turn that was not durable (`lose`), as one.
- * D3  A transaction that throws undoes its own writes at once (`rollbackTo`), and nothing else.
+ * - The writes of a turn become durable together, some time after the turn (`flushed`), in order.
+ * - A crash undoes every turn that is not durable (`lose`), as a whole.
+ * - A transaction that throws undoes its own writes immediately (`rollbackTo`), and no others.
  */
 
 import type { Command } from '../../protocol/index.ts';
@@ -23,7 +24,7 @@ export interface StoredCommand {
   command: Command;
 }
 
-/** A write that the disk refused (full, or failing). The platform throws it into the handler. */
+/** A write that the disk refused (full or failing). The platform throws it in the handler. */
 export class DiskFault extends Error {}
 
 type Undo = () => void;
@@ -46,11 +47,13 @@ export class Disk {
   alarm: number | null = null;
   outbox: OutboxRecord | null = null;
 
-  /** Rises with every write. A message leaves when the version it was sent at is durable. */
+  /**
+   * Incremented by every write. A message leaves when the version at which it was sent is durable.
+   */
   version = 0;
   durableVersion = 0;
   durableRows = 0;
-  /** Rows of executions as they were before this turn; null for one that is new. */
+  /** Rows of executions as they were before this turn; null for a new one. */
   readonly changed = new Map<string, ExecutionRecord | null>();
   /** Set by the world: true makes the next write throw. */
   failing: () => boolean = () => false;
@@ -107,7 +110,7 @@ export class Disk {
     this.outbox = record;
   }
 
-  /** Every row but those of the outbox and the callbacks. */
+  /** All rows except those of the outbox and the callbacks. */
   erase(tombstoneUntil: number | null): void {
     const { commands, createdAt, tombstoneUntil: before } = this;
     const executions = [...this.executions];
@@ -122,7 +125,7 @@ export class Disk {
     Object.assign(this, { commands: [], createdAt: null, tombstoneUntil: tombstoneUntil ?? 0 });
   }
 
-  /** All that the platform keeps for the object. */
+  /** All that the platform stores for the object. */
   deleteAll(): void {
     this.erase(null);
     this.setAlarm(null);
@@ -142,7 +145,7 @@ export class Disk {
     this.alarm = at;
   }
 
-  /** A fired alarm is used up. The platform does this, so it does not fail. */
+  /** A fired alarm is removed. The platform does this, so it does not fail. */
   consumeAlarm(): void {
     const before = this.alarm;
     this.#note(() => {
@@ -162,15 +165,15 @@ export class Disk {
     return this.#turn.length;
   }
 
-  /** D3 */
   rollbackTo(mark: number): void {
     for (let undo = this.#turn.splice(mark), index = undo.length - 1; index >= 0; index -= 1) undo[index]?.();
   }
 
-  /** The version to be flushed, or null when the turn wrote nothing. */
+  /** The version to flush, or null when the turn wrote nothing. */
   endTurn(): number | null {
     this.changed.clear();
-    // A version may have been used up by a transaction that was rolled back: what was said after it waits for it all the same.
+    // A rolled-back transaction may have used a version. A message sent after it still waits for
+    // that version.
     if (this.version === this.#ended) return null;
     this.#ended = this.version;
     this.#waiting.push({ version: this.version, rows: this.log.length, undo: this.#turn });
@@ -178,7 +181,6 @@ export class Disk {
     return this.version;
   }
 
-  /** D1 */
   flushed(version: number): void {
     for (let commit = this.#waiting[0]; commit && commit.version <= version; commit = this.#waiting[0]) {
       this.durableVersion = commit.version;
@@ -187,19 +189,19 @@ export class Disk {
     }
   }
 
-  /** D2. Returns how many turns were lost. */
+  /** Undoes every turn that is not durable, as after a crash. Returns the number of lost turns. */
   lose(): number {
     const lost = this.#waiting.splice(0);
     for (let index = lost.length - 1; index >= 0; index -= 1) {
       const { undo } = lost[index] as Commit;
       for (let step = undo.length - 1; step >= 0; step -= 1) undo[step]?.();
     }
-    // What was lost will never be durable; versions that are used from here on must not look so either.
+    // Lost versions never become durable. Later versions must not be mistaken for them.
     this.durableVersion = this.version;
     return lost.length;
   }
 
-  /** Nothing waits to be flushed. */
+  /** True when no write waits for a flush. */
   get durable(): boolean {
     return this.#waiting.length === 0;
   }

@@ -1,4 +1,7 @@
-/** What goes wrong in a schedule, and how often. Each seed draws its own selection, so that some schedules are calm and some are not. */
+/**
+ * The faults of a schedule and their rates. Each seed draws its own selection, so that some
+ * schedules are calm.
+ */
 
 import type { Random } from './random.ts';
 
@@ -48,10 +51,13 @@ export const FAULTS = [
   'spool_full',
 ] as const;
 export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK;
-/** Drawn by the world, apart from the others. */
+/** Drawn by the world, separately from the others. */
 export const SLOW_UPLINK = 'slow_uplink';
 
-/** Chance of each, per occasion, where the schedule has it at all. Those that are drawn by time (cut, crash, kill) are counted elsewhere. */
+/**
+ * Probability of each fault per occasion, if the schedule has the fault at all. Faults that are
+ * drawn by time (cut, crash, kill) are counted elsewhere.
+ */
 const RATES: Partial<Record<Fault, readonly [number, number]>> = {
   crash_at_write: [0.01, 0.2],
   slow_accept: [0.05, 0.4],
@@ -92,12 +98,12 @@ export class Faults {
   readonly counts = new Map<Fault, number>();
   readonly #random: Random;
   readonly #rates = new Map<Fault, number>();
-  /** False once the world has healed. */
+  /** False after the world has healed. */
   on = true;
 
   constructor(random: Random) {
     this.#random = random;
-    // A seed in eight has none at all: what fails there fails without any excuse.
+    // One seed in eight has no faults at all: a failure there cannot be blamed on a fault.
     const density = random.pick([0, 0.1, 0.2, 0.3, 0.3, 0.4, 0.5, 0.7]);
     for (const fault of FAULTS) {
       const [low, high] = RATES[fault] ?? [1, 1];

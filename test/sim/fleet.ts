@@ -1,11 +1,14 @@
-/** Spreads seeds over worker threads. They run this folder's files as plain Node does, without a test runner's transformations. */
+/**
+ * Distributes seeds over worker threads. The threads run the files of this folder in plain Node,
+ * without the transformations of a test runner.
+ */
 
 import { availableParallelism } from 'node:os';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Batch, BatchReport } from './batch.ts';
 
-/** One worker on `batch.ts` of the given tree. */
+/** One worker that runs `batch.ts` of the given tree. */
 export function runWorker(batchFile: string, batch: Batch): Promise<BatchReport> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(pathToFileURL(batchFile), { workerData: { simulate: batch }, execArgv: [], env: {} });

@@ -1,13 +1,16 @@
 /**
- * The platform around one session object: it wakes it, gives it its turns, holds back what it says until the disk has what it wrote, and takes it
- * away again. The session in it is the real one.
+ * The platform around one session object: it wakes the object, runs its turns, holds back its
+ * messages until its writes are durable, and evicts it. The session is the real one.
  *
- * H1  One turn at a time. What a turn sends leaves when all that was written before it is durable (the output gate), in order.
- * H2  A crash takes the memory, the turns that were not durable, what they said, and every socket, without a close event.
- * H3  Hibernation takes the memory only. Sockets and their attachments stay; the next event makes a new incarnation.
- * H4  One alarm; a fired one is used up. It may come late, twice or never.
- * H5  While an incarnation wakes, events wait.
- * H6  An object that is down takes nothing: what comes is lost, and its alarm waits.
+ * - One turn at a time. What a turn sends leaves when all earlier writes are durable (the output
+ *   gate), in order.
+ * - A crash discards the memory, the turns that are not durable, their messages, and every socket,
+ *   without a close event.
+ * - Hibernation discards only the memory. Sockets and their attachments stay. The next event
+ *   creates a new incarnation.
+ * - There is one alarm, and firing removes it. It may fire late, twice or never.
+ * - Events wait while an incarnation wakes.
+ * - An object that is down receives nothing: messages are lost, and its alarm waits.
  */
 
 import { type Execution, PING, PONG } from '../../protocol/index.ts';
@@ -24,7 +27,7 @@ import { MemoryStore } from './memory-store.ts';
 import { IncarnationSocket, type Link, PlatformSocket, type ServerEnd } from './network.ts';
 import type { World } from './world.ts';
 
-/** Why a turn ran, for those who check what it did. */
+/** Why a turn ran, for the checks. */
 export type Cause =
   | { kind: 'alarm' | 'wake' | 'later' | 'viewer' }
   | { kind: 'message' | 'close'; execution: string; socket: PlatformSocket }
@@ -49,7 +52,10 @@ interface Incarnation {
   session: Session;
   handles: Map<PlatformSocket, IncarnationSocket>;
   awake: boolean;
-  /** Async work that is waiting for something simulated, and all async work: equal when nothing but the world can go on. */
+  /**
+   * Async work that waits for a simulated event, and all async work. When the two are equal, only
+   * the world can make progress.
+   */
   parked: number;
   running: number;
 }
@@ -66,9 +72,12 @@ export class Host {
   #alarmTimer: Timer | null = null;
   #alarmAt: number | null = null;
   #alarmRunning = false;
-  /** After a crash the platform takes a moment before it repeats an alarm, or crashes would follow each other without time passing. */
+  /**
+   * After a crash the platform waits briefly before it repeats an alarm. Without the wait, crashes
+   * would repeat without time passing.
+   */
   #alarmNotBefore = 0;
-  /** H6 */
+  /** While the object is down. */
   #downUntil = 0;
 
   constructor(world: World) {
@@ -76,7 +85,7 @@ export class Host {
     this.disk.failing = () => this.#incarnation !== null && world.faults.strike('disk_write_fails');
   }
 
-  // ── what happens to the object ──────────────────────────────────────────────────────────────────────────────────────
+  // ── what happens to the object ────────────────────────────────────────────────────────────────
 
   /** An upgrade that reached the object. */
   accept(link: Link, request: SocketRequest): void {
@@ -98,7 +107,7 @@ export class Host {
     });
   }
 
-  /** A call of another Worker. `failed` when the object was lost before it had answered. */
+  /** A call from another Worker. `failed` when the object was lost before it answered. */
   request<T>(cause: Cause, call: (session: Session) => T, answered: (result: T) => void, failed: () => void): void {
     this.#deliver(failed, (incarnation) => {
       this.#turn(cause, () => {
@@ -113,7 +122,7 @@ export class Host {
     });
   }
 
-  /** H2 */
+  /** Loses the memory, the turns that are not durable, and every socket. */
   crash(why: string): void {
     const lost = this.disk.lose();
     if (lost > 0 || this.#alarmRunning) this.#world.alarmMayBeGone();
@@ -127,7 +136,8 @@ export class Host {
     for (const { link } of sockets) link.serverGone(this.#world.random.chance(0.8));
     if (this.#alarmRunning) {
       this.#alarmRunning = false;
-      // The platform says that it repeats the alarm; there are reports that it did not.
+      // The platform documents that it repeats the alarm. There are reports that it sometimes does
+      // not.
       if (this.#world.random.chance(0.5)) this.#world.clock.after(this.#world.random.int(0, 2000), () => this.#fireAlarm());
     }
     this.#alarmAt = null;
@@ -136,7 +146,7 @@ export class Host {
     this.#followAlarm();
   }
 
-  /** H6: it crashes, and is not there again for so long. */
+  /** The object crashes and stays down for this long. */
   goDown(ms: number): void {
     this.crash(`for ${ms} ms`);
     this.#downUntil = Math.max(this.#downUntil, this.#world.now + ms);
@@ -146,7 +156,7 @@ export class Host {
     this.#followAlarm();
   }
 
-  /** H3. Only an object that does nothing hibernates. */
+  /** Discards only the memory. An object hibernates only when it is idle. */
   hibernate(): boolean {
     const incarnation = this.#incarnation;
     if (!incarnation?.awake || incarnation.running > 0 || this.#held.length > 0) return false;
@@ -163,7 +173,7 @@ export class Host {
     return this.#incarnation === null;
   }
 
-  /** Microtasks of the session that can go on by themselves do so here, before the next event. */
+  /** Microtasks of the session that can progress on their own run here, before the next event. */
   get unsettled(): boolean {
     const incarnation = this.#incarnation;
     return incarnation !== null && incarnation.running > incarnation.parked;
@@ -177,9 +187,9 @@ export class Host {
     this.#endTurn({ kind: 'later' });
   }
 
-  // ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── turns ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** H5 */
+  /** Events wait while the incarnation wakes. */
   #deliver(lost: () => void, event: (incarnation: Incarnation) => void): void {
     if (this.isDown) return lost();
     const incarnation = this.#incarnation ?? this.#wake();
@@ -219,7 +229,7 @@ export class Host {
           while (this.#incarnation === incarnation && this.#inbox.length > 0) this.#inbox.shift()?.event(incarnation);
         },
         (error: unknown) => {
-          // What throws while the object wakes resets it.
+          // An exception while the object wakes resets it.
           this.#threw(error, 'wake');
           this.#endTurn({ kind: 'wake' });
           if (this.#incarnation === incarnation) this.crash('it could not wake');
@@ -280,7 +290,7 @@ export class Host {
     this.#held.push({ version: this.disk.version, leave, lost });
   }
 
-  /** H1 */
+  /** The output gate: a message leaves when its version is durable. */
   #openGate(): void {
     for (let next = this.#held[0]; next && next.version <= this.disk.durableVersion; next = this.#held[0]) {
       this.#held.shift();
@@ -288,9 +298,9 @@ export class Host {
     }
   }
 
-  // ── alarm ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── alarm ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** H4: the timer follows the alarm that is on disk. */
+  /** The timer follows the alarm that is on disk. */
   #followAlarm(): void {
     const { alarm } = this.disk;
     if (alarm === this.#alarmAt) return;
@@ -305,7 +315,7 @@ export class Host {
   }
 
   #alarmDue(): void {
-    // It waits for the end of the one that runs.
+    // Waits for the end of the running one.
     if (this.#alarmRunning) return;
     this.disk.consumeAlarm();
     this.#alarmAt = null;
@@ -319,7 +329,7 @@ export class Host {
   }
 
   #fireAlarm(): void {
-    // H6: one that the platform repeats after a crash.
+    // An alarm that the platform repeats after a crash.
     const again = () => void this.#world.clock.after(this.#downUntil - this.#world.now, () => this.#fireAlarm());
     this.#deliver(again, (incarnation) => {
       if (this.#alarmRunning) return;
@@ -346,15 +356,15 @@ export class Host {
     });
   }
 
-  // ── sockets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── sockets ───────────────────────────────────────────────────────────────────────────────────
 
   #serverEnd(socket: PlatformSocket): ServerEnd {
-    const gone = () => {}; // The socket went with the object.
+    const gone = () => {}; // The socket was lost with the object.
     return {
       message: (text) => {
         socket.lastHeardAt = this.#world.now;
         if (text === PING) {
-          // ING17: answered by the platform, the object is not woken.
+          // ING17: the platform answers, and the object does not wake.
           if (socket.readyState !== 1) return;
           socket.lastPingAt = this.#world.now;
           socket.link.down((client) => client.message(PONG));
@@ -433,7 +443,7 @@ export class Host {
     };
   }
 
-  /** A promise that the world keeps; it is never kept once the incarnation is gone. */
+  /** A promise that the world resolves. It never resolves after the incarnation is gone. */
   #parked<T>(incarnation: Incarnation, begin: (go: (value: T) => void) => void): Promise<T> {
     incarnation.parked += 1;
     return new Promise((resolve) => {
@@ -445,21 +455,23 @@ export class Host {
     });
   }
 
-  /** The call to the launcher leaves through the gate like everything else. */
+  /** The call to the launcher leaves through the output gate, as everything else does. */
   #launch(incarnation: Incarnation, record: ExecutionRecord): Promise<LaunchOutcome> {
     return this.#parked(incarnation, (go) => {
       this.#emit(() => this.#world.launcher.launch(record, go));
     });
   }
 
-  /** So does a word to the directory: it is told of nothing that may yet be lost. */
+  /**
+   * A directory update does, too: the directory must not learn of a change that can still be lost.
+   */
   #announce(incarnation: Incarnation, announcement: Announcement): Promise<AnnouncementAnswer | null> {
     return this.#parked(incarnation, (go) => {
       this.#emit(() => this.#world.directory.announce(announcement, go));
     });
   }
 
-  /** And a callback: nobody is told of a verdict that may yet be lost. */
+  /** A callback does, too: a verdict that can still be lost must not be delivered. */
   #enqueue(incarnation: Incarnation, callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean> {
     return this.#parked(incarnation, (go) => {
       this.#emit(() => this.#world.queue.send(callback, execution, go));

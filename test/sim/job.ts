@@ -1,4 +1,4 @@
-/** What a simulated job does: lines at certain times, and then an end. Drawn when the execution is started. */
+/** A simulated job: lines at certain times, then an end. Drawn when the execution starts. */
 
 import type { Random } from './random.ts';
 
@@ -13,10 +13,13 @@ export type JobEnd =
 export interface Job {
   /** Delay before each line, milliseconds. */
   pauses: number[];
-  /** Filler per line: long ones bring the windows and rounds of the viewers into play. */
+  /** Filler per line: long lines exercise the windows and rounds of the viewers. */
   lineBytes: number;
   end: JobEnd;
-  /** How it takes an interrupt: at once, only when killed, by saying that all is well, or not at all. */
+  /**
+   * Reaction to an interrupt: exits immediately, exits only when killed, reports success, or does
+   * not react.
+   */
   manners: 'obeys' | 'needs_kill' | 'exits_zero' | 'deaf';
 }
 
@@ -39,7 +42,7 @@ export function drawJob(random: Random, bulky: boolean): Job {
   };
 }
 
-/** Far more at once than a slow uplink carries in the time of a heartbeat. */
+/** Much more output at once than a slow uplink carries during one heartbeat. */
 export function drawBurst(random: Random): Job {
   const lineBytes = random.pick([2000, 10_000, 40_000]);
   return {

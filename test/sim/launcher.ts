@@ -1,4 +1,7 @@
-/** The runner as the coordinator sees it: idempotent by execution id, when it is not the one that is broken today. */
+/**
+ * The runner as the coordinator sees it: idempotent by execution id, unless this schedule makes it
+ * the faulty one.
+ */
 
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../../src/core/launching.ts';

@@ -1,6 +1,7 @@
 /**
- * The session's Store over a simulated disk. One is made for each incarnation of the object: what it remembers beside the disk dies with it,
- * as it does with the real one. test/support/store-contract.ts holds both to the same behaviour.
+ * The session's Store over a simulated disk. Each incarnation of the object makes a new one: state
+ * outside the disk is lost with the incarnation, as with the real store.
+ * test/support/store-contract.ts runs the same suite over both.
  */
 
 import { type Command, isActive, isTerminal, type OpenStatus, STATUSES, type Status, utf8Bytes } from '../../protocol/index.ts';
@@ -79,7 +80,7 @@ export class MemoryStore implements Store {
   }
 }
 
-/** The real tables are not there before the session was started; asking them throws. */
+/** The real tables do not exist before the session is created; a query throws. */
 function needTables(disk: Disk): void {
   if (disk.createdAt === null) throw new Error('no such table: a session that was never started was asked for its rows');
 }
@@ -178,7 +179,7 @@ class MemoryCommands implements CommandTable {
   }
 
   add(execution: string, { command, data }: NewCommand, _now: number): Command {
-    // Rises even when the write is undone, which "never reused" allows.
+    // Incremented even when the write is undone. "Never reused" allows that.
     this.#disk.lastCommandId += 1;
     const stored = { id: this.#disk.lastCommandId, command, data } as Command;
     this.#disk.setCommands([...this.#disk.commands, { execution, command: stored }]);

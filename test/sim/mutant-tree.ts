@@ -1,6 +1,6 @@
 /**
- * A copy of what the simulator runs, with a bug planted in it. Each edit replaces an exact piece of text that must occur exactly once, so
- * that a mutation whose place has moved fails loudly and does not test nothing.
+ * A copy of the code that the simulator runs, with a planted bug. Each edit replaces a text that
+ * must occur exactly once. A mutation whose target moved therefore fails loudly.
  */
 
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import type { Mutation } from './mutations.ts';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Whole folders: a list of the files that the simulator imports would have to follow each new import. */
+/** Whole folders: a list of files would have to follow each new import. */
 const PARTS = ['protocol', 'src', 'wrapper', 'test/sim', 'package.json', 'packages/holdfast/package.json'];
 
 export interface MutantTree {

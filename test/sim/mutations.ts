@@ -1,6 +1,7 @@
 /**
- * Bugs that the simulator must find. Each is one that somebody made, or could make on a tired evening, in the place where it would be made.
- * Where two guards stand behind each other, a mutation takes both away: one alone changes nothing, which is what the second is for.
+ * Bugs that the simulator must find. Each is a mistake that was made, or is easy to make, at this
+ * place in the code. Where two guards protect the same property, a mutation removes both: removing
+ * one alone has no effect.
  */
 
 export interface Edit {
@@ -36,7 +37,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'no epoch is checked, and a superseded connection is not given up',
+    name: 'the epoch is not checked, and a superseded connection is not closed',
     edits: [
       { file: ingest, find: 'if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;', replace: '' },
       {
@@ -66,7 +67,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [{ file: lifecycle, find: 'const epoch = record.epoch + 1;', replace: 'const epoch = Math.max(1, record.epoch);' }],
   },
   {
-    name: 'any wrapper is taken',
+    name: 'any wrapper is accepted',
     edits: [
       {
         file: lifecycle,
@@ -76,7 +77,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: "settling clears whatever interrupt is asked for, also another execution's",
+    name: 'settling clears any pending interrupt, also that of another execution',
     edits: [
       {
         file: commit,
@@ -88,7 +89,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the grace is not written down',
+    name: 'the grace is not stored',
     edits: [
       {
         file: lifecycle,
@@ -102,7 +103,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [{ file: lifecycle, find: 'now - at <= DOWNTIME_MS', replace: 'now > at' }],
   },
   {
-    name: 'a deadline that passed unwatched is renewed again and again',
+    name: 'a deadline that passed during a downtime is renewed repeatedly',
     edits: [
       { file: lifecycle, find: '  if ((record[UNTIL[kind]] ?? at) > term.since + term.lengthMs) return null;\n', replace: '' },
     ],
@@ -146,7 +147,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a viewer with a full window is sent nothing and stays live',
+    name: 'a viewer with a full window receives nothing and stays live',
     edits: [
       {
         file: viewers,
@@ -157,7 +158,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a viewer without flow control is sent all, read or not',
+    name: 'a viewer without flow control receives everything, whether it reads or not',
     edits: [
       {
         file: 'src/core/viewer.ts',
@@ -167,7 +168,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'what a viewer did not acknowledge is not counted',
+    name: 'bytes that a viewer did not acknowledge are not counted',
     edits: [{ file: 'src/core/viewer.ts', find: 'last[1] += more;', replace: '' }],
   },
   {
@@ -200,7 +201,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the alarm is not looked after on a wake',
+    name: 'the alarm is not repaired on a wake',
     edits: [
       {
         file: 'src/session/session.ts',
@@ -211,7 +212,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the close of a superseded connection begins a grace',
+    name: 'the close of a superseded connection starts a grace',
     edits: [
       {
         file: ingest,
@@ -226,11 +227,11 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the next is promoted although one is active',
+    name: 'the next execution is promoted although one is active',
     edits: [{ file: commit, find: 'if (store.executions.active()) return { record, callback, next: null };', replace: '' }],
   },
   {
-    name: 'nobody is promoted',
+    name: 'no execution is promoted',
     edits: [
       {
         file: commit,
@@ -252,7 +253,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a run whose connection was lost in a reset is called completed',
+    name: 'a run whose connection was lost in a reset is reported as completed',
     edits: [
       {
         file: 'src/session/deadlines.ts',
@@ -267,11 +268,11 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'an exit after an interrupt is called completed',
+    name: 'an exit after an interrupt is reported as completed',
     edits: [{ file: lifecycle, find: 'if (record.interruptRequestedAt !== null) {', replace: 'if (record.interruptForced) {' }],
   },
   {
-    name: 'a job that ended by itself is called interrupted, because an interrupt was on its way',
+    name: 'a job that ended on its own is reported as interrupted, because an interrupt was pending',
     edits: [
       {
         file: lifecycle,
@@ -281,11 +282,11 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'an interrupt is not waited for while its wrapper delivers',
+    name: 'an interrupt does not wait while its wrapper delivers',
     edits: [{ file: lifecycle, find: 'Math.max(interruptUntil, Math.min(extended, latest))', replace: 'interruptUntil' }],
   },
   {
-    name: 'a silent connection is believed for ever',
+    name: 'a silent connection is never timed out',
     edits: [
       {
         file: 'src/core/deadlines.ts',
@@ -295,11 +296,11 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a welcome leaves out the waiting commands',
+    name: 'a welcome omits the pending commands',
     edits: [{ file: ingest, find: 'commands: store.commands.waiting(record.id),', replace: 'commands: [],' }],
   },
   {
-    name: 'the time limit of a run is forgotten at the reconnect',
+    name: 'the time limit of a run is lost at the reconnect',
     edits: [
       {
         file: lifecycle,
@@ -321,15 +322,15 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the wrapper does not send again what was in flight',
+    name: 'the wrapper does not resend what was in flight',
     edits: [{ file: 'wrapper/spool/sender.ts', find: 'this.#rewindTo(this.#head); // SND3', replace: 'this.#sentBytes = 0;' }],
   },
   {
-    name: 'the wrapper carries out a command each time it comes',
+    name: 'the wrapper executes a command each time it arrives',
     edits: [{ file: wrapper, find: 'if (!this.spool.commandsDone.includes(command.id)) {', replace: '{' }],
   },
   {
-    name: 'a foreign answer with 4xx ends a running job',
+    name: 'a foreign 4xx response ends a running job',
     edits: [
       {
         file: 'wrapper/transport/connection-loss.ts',
@@ -340,13 +341,13 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a refusal by a coordinator with the wrong data ends a running job at once',
+    name: 'a refusal by a coordinator with the wrong data ends a running job immediately',
     edits: [
       { file: 'wrapper/run/budgets.ts', find: 'return attemptBeganAt > graceOverAt + graceMarginMs;', replace: 'return true;' },
     ],
   },
   {
-    name: 'the wrapper measures its budgets by the wall clock',
+    name: 'the wrapper measures its budgets with the wall clock',
     edits: [
       {
         file: wrapper,
@@ -370,7 +371,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [{ file: wrapper, find: 'this.#ackedAt }, triedAt, budgetMs', replace: 'this.#ackedAt }, this.#now, budgetMs' }],
   },
   {
-    name: 'the wrapper runs the command before it is welcomed',
+    name: 'the wrapper runs the command before the welcome',
     edits: [
       {
         file: wrapper,
@@ -390,7 +391,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'the directory takes whatever comes',
+    name: 'the directory accepts every update',
     edits: [
       {
         file: 'src/core/directory.ts',
@@ -400,22 +401,22 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a change is not noted for the directory',
+    name: 'a change does not mark the directory entry as stale',
     edits: [{ file: commit, find: 'if (news) noteForDirectory(context, now);', replace: '' }],
   },
   {
-    name: 'what changed while the directory was told is called told',
+    name: 'a change during a directory update is marked as delivered',
     edits: [{ file: 'src/core/outbox.ts', find: 'Math.max(record.delivered, version)', replace: 'record.version' }],
   },
   {
-    name: 'the directory is not told again after a failure',
+    name: 'a failed directory update is not retried',
     edits: [
       { file: 'src/core/deadlines.ts', find: 'if (outboxDueAt !== null) times.push(outboxDueAt);', replace: '' },
       { file: 'src/session/outbox.ts', find: 'if (!record || record.dueAt > now) return;', replace: 'return;' },
     ],
   },
   {
-    name: 'a callback is forgotten although nobody says that the queue has it',
+    name: 'a callback is removed although the queue did not confirm it',
     edits: [
       {
         file: callbacks,
@@ -425,7 +426,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a callback is given to the queue once and never again',
+    name: 'a callback is sent to the queue once and never again',
     edits: [{ file: callbacks, find: 'callbacks.due(now, AT_ONCE_MAX)', replace: 'callbacks.due(now, 0)' }],
   },
   {
@@ -439,13 +440,13 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'that the job begins is not on the medium when it does',
+    name: 'the start of the job is not synced before the job starts',
     edits: [
       { file: wrapper, find: 'this.spool.saveState({ durable: true });', replace: 'this.spool.saveState({ durable: false });' },
     ],
   },
   {
-    name: 'a line of a spool is not compared with its checksum',
+    name: 'a spool line is not compared with its checksum',
     edits: [
       {
         file: 'wrapper/spool/lines.ts',
@@ -455,7 +456,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'damaged lines of a spool are replaced, and no gap counts them',
+    name: 'damaged spool lines are replaced, and no gap counts them',
     edits: [
       {
         file: 'wrapper/spool/lost.ts',
@@ -465,7 +466,7 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
-    name: 'a full disk drops what waits to be written',
+    name: 'a full disk drops pending lines',
     edits: [
       {
         file: wrapper,

@@ -1,11 +1,14 @@
 /**
- * Connections between peers and the object, as TCP gives them: what is sent arrives late, in order and once, or not at all, and then nothing behind
- * it does either. Reordering and repetition only happen across connections.
+ * Connections between peers and the object, as TCP provides them: data arrives late, in order and
+ * once, or not at all. After a loss, nothing later on that connection arrives. Reordering and
+ * repetition happen only across connections.
  *
- * N1  A cut is seen by each end on its own: soon, late or never. An end that never sees it is half-open.
- * N2  A blackhole swallows one direction from some moment on; the other goes on.
- * N3  What was abandoned by its client may still be accepted by the object: a zombie.
- * N4  A slow uplink takes at once what a client sends, as a kernel's buffers do, and passes it on at its own pace.
+ * - Each end detects a cut on its own: soon, late or never. An end that never detects it is
+ *   half-open.
+ * - A blackhole swallows one direction from some moment on. The other direction continues.
+ * - The object may still accept a connection that its client abandoned: a zombie.
+ * - A slow uplink accepts at once what a client sends, as kernel buffers do, and forwards it at its
+ *   own rate.
  */
 
 import type { OwnProblem } from '../../protocol/index.ts';
@@ -13,12 +16,17 @@ import type { SessionSocket } from '../../src/core/ports.ts';
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
 
-/** The client's side of a connection. Nothing is called after `closed`, `refused` or an `abandon`. */
+/**
+ * The client's side of a connection. Nothing is called after `closed`, `refused` or an `abandon`.
+ */
 export interface ClientEnd {
   opened(): void;
   message(text: string): void;
   closed(code: number, reason: string): void;
-  /** The upgrade was answered with an HTTP status instead; 0 for no answer. `problem`: the coordinator itself said it. */
+  /**
+   * The upgrade was answered with an HTTP status instead; 0 for no response. `problem`: the
+   * coordinator itself sent it.
+   */
   refused(status: number, problem?: OwnProblem | null): void;
 }
 
@@ -41,7 +49,7 @@ export const CUT_MODES: readonly CutMode[] = [
 export interface NetworkTiming {
   minMs: number;
   maxMs: number;
-  /** Of the uplink (N4); left out for one that is never the bottleneck. */
+  /** Rate of the slow uplink; undefined for one that is never the bottleneck. */
   uplinkBytesPerSecond?: number;
 }
 
@@ -67,7 +75,7 @@ export class Link {
     this.#client = client;
   }
 
-  /** Both ends can still talk. */
+  /** Both ends can still communicate. */
   get whole(): boolean {
     return !this.#clientGone && !this.#upDead && !this.#downDead && this.server !== null;
   }
@@ -98,14 +106,17 @@ export class Link {
     this.up((server) => server.closed(code, reason));
   }
 
-  /** The client's end is gone without a close frame: its process died, or it gave up. The server sees it soon, late or never (N1). */
+  /**
+   * The client's end is gone without a close frame: its process died, or it gave up. The server
+   * detects it soon, late or never.
+   */
   abandon(seen: boolean): void {
     if (this.#clientGone) return;
     this.#clientGone = true;
     if (seen) this.up((server) => server.closed(1006, 'WebSocket disconnected without sending Close frame.'));
   }
 
-  /** The object is gone and its sockets with it, or the path between is. */
+  /** The object is gone with its sockets, or the path between is broken. */
   cut(mode: CutMode): void {
     const lostUp = () => this.#later(() => this.server?.closed(1006, 'WebSocket disconnected without sending Close frame.'));
     const lostDown = () =>
@@ -134,7 +145,7 @@ export class Link {
     }
   }
 
-  /** The server's end does not exist any more: nobody answers, and the client may be told. */
+  /** The server's end no longer exists: nothing answers, and the client may receive a notice. */
   serverGone(told: boolean): void {
     this.server = null;
     this.cut(told ? 'client_only' : 'neither');
@@ -145,7 +156,7 @@ export class Link {
     this.#client.closed(code, reason);
   }
 
-  /** The server's close frame arrived: the client's end answers it by itself. */
+  /** The server's close frame arrived. The client's end answers it automatically. */
   closedByServer(code: number, reason: string): void {
     this.up((server) => server.closed(code, reason));
     this.#finishClient(code, reason);
@@ -155,7 +166,7 @@ export class Link {
     return Math.max(previous, this.#clock.now + this.#random.int(this.#timing.minMs, this.#timing.maxMs));
   }
 
-  /** When the uplink has passed on these bytes too (N4). */
+  /** When the slow uplink has forwarded these bytes too. */
   #passed(bytes: number): number {
     const { uplinkBytesPerSecond } = this.#timing;
     if (uplinkBytesPerSecond === undefined) return 0;
@@ -163,24 +174,30 @@ export class Link {
     return this.#uplinkFreeAt;
   }
 
-  /** From at once to a minute, mostly soon. */
+  /** From immediately to one minute, usually soon. */
   #later(action: () => void): void {
     this.#clock.after(this.#random.int(0, this.#random.chance(0.2) ? 20_000 : 400), action);
   }
 }
 
-/** What the platform knows of a server socket. It outlives an incarnation that hibernates, and dies with one that crashes. */
+/**
+ * What the platform knows of a server socket. It outlives an incarnation that hibernates, and is
+ * lost with one that crashes.
+ */
 export class PlatformSocket {
   readonly link: Link;
   readonly tags: readonly string[];
   readonly kind: 'ingest' | 'viewer';
-  /** What it was accepted for; checks need it, the session has its own idea in the attachment. */
+  /**
+   * The purpose for which it was accepted. The checks need it; the session has its own value in the
+   * attachment.
+   */
   readonly execution: string | null;
   attachment: unknown = null;
   readyState = 1;
   lastPingAt: number | null = null;
   lastHeardAt: number;
-  /** Epoch of the welcome that left on this socket. */
+  /** Epoch of the welcome that was sent on this socket. */
   epoch: number | null = null;
 
   constructor(link: Link, tags: readonly string[], kind: 'ingest' | 'viewer', execution: string | null, now: number) {
@@ -192,16 +209,22 @@ export class PlatformSocket {
   }
 }
 
-/** Largest attachment the platform takes. */
+/** Largest attachment that the platform accepts. */
 const ATTACHMENT_BYTES_MAX = 16_384;
 
-/** Sees what the object says: when it says it, and when it leaves the object (when all that was written before is durable). */
+/**
+ * Observes the object's messages: when it sends one, and when it leaves the object (when all
+ * earlier writes are durable).
+ */
 export interface Witness {
   sent(socket: PlatformSocket, text: string): void;
   left(socket: PlatformSocket, text: string): void;
 }
 
-/** The socket as one incarnation of the session holds it: a new one after each wake, as on the platform. */
+/**
+ * The socket as one incarnation of the session holds it. Each wake makes a new one, as on the
+ * platform.
+ */
 export class IncarnationSocket implements SessionSocket {
   platform: PlatformSocket | null = null;
   readonly accept: (tags: readonly string[]) => PlatformSocket;

@@ -1,6 +1,7 @@
 /**
- * A wrapper without WebSocket: the same frames in HTTP bodies (ING18). Each body begins with a hello and holds events from somewhere at or before the
- * first that is not acknowledged; bodies and answers get lost, and then the same is posted again.
+ * A wrapper without WebSocket: the same frames in HTTP bodies (ING18). Each body begins with a
+ * hello. Its events start at or before the first unacknowledged one. Bodies and responses can be
+ * lost, and the wrapper then posts the same again.
  */
 
 import {

@@ -1,5 +1,6 @@
 /**
- * The queue of callbacks as a session reaches it: it may be away, slow, or take a message and never say so. What came is remembered for the checks.
+ * The callback queue as a session reaches it: it may be down or slow, or accept a message and lose
+ * its response. Received messages are kept for the checks.
  */
 
 import type { Execution } from '../../protocol/index.ts';
@@ -14,7 +15,7 @@ export interface QueuedCallback {
 }
 
 export class CallbackQueue {
-  /** Each message as often as it came. */
+  /** Each message, once for each time it arrived. */
   readonly messages: QueuedCallback[] = [];
   readonly #world: World;
 
@@ -22,7 +23,7 @@ export class CallbackQueue {
     this.#world = world;
   }
 
-  /** `answer` is called once: with false when it is not known that the queue has it. */
+  /** `answer` is called once: with false when it is unknown whether the queue has the message. */
   send({ id, url }: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution, answer: (taken: boolean) => void): void {
     const { faults, random, clock } = this.#world;
     if (faults.strike('queue_away')) return void clock.after(random.int(1, ATTEMPT_TIMEOUT_MS), () => answer(false));

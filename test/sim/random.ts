@@ -1,4 +1,7 @@
-/** The one source of chance in a schedule. The same seed gives the same numbers on every machine. */
+/**
+ * The only source of randomness in a schedule. The same seed gives the same numbers on every
+ * machine.
+ */
 
 export class Random {
   #a: number;
@@ -7,7 +10,8 @@ export class Random {
   #d = 1;
 
   constructor(seed: number) {
-    // sfc32; the seed is spread over the state, because neighbouring seeds would otherwise begin alike.
+    // sfc32. The seed is spread over the state, because neighbouring seeds would otherwise begin
+    // alike.
     this.#a = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
     this.#b = Math.imul(seed ^ 0x243f6a88, 0xc2b2ae35);
     this.#c = Math.imul(seed ^ 0xb7e15162, 0x27d4eb2f);

@@ -1,9 +1,10 @@
 /**
- * A wrapper's spool: what survives the wrapper's process. Lines get their seq at once and are on disk a moment later; only then may they be
- * sent (SPL1).
+ * A wrapper's spool: what survives the wrapper's process. Lines get their seq immediately and are
+ * on disk a moment later. Only then may they be sent (SPL1).
  *
- * Every line that was ever stored under a seq is kept in the `Ledger`, whoever stored it, and so is what a damaged spool says in place of a line: the log may
- * hold nothing else. The wrapper's own code finds the damage (spool-lines) and says what is sent for it (spool-lost).
+ * The `Ledger` keeps every line that was ever stored under a seq, by any wrapper, and the
+ * replacement that a damaged spool sends. The log may hold nothing else. The wrapper's own code
+ * finds the damage (spool-lines) and decides what is sent in its place (spool-lost).
  */
 
 import { encodeRecords, examine } from '../../wrapper/spool/lines.ts';
@@ -13,7 +14,10 @@ import type { Random } from './random.ts';
 
 const SEGMENT_EVENTS = 8;
 
-/** All that wrappers of one id ever stored: seq → lines. More than one line only after a host lost a spool's tail, or a spool was copied or damaged. */
+/**
+ * All that wrappers of one id ever stored: seq → lines. More than one line only after a host lost a
+ * spool's tail, or a spool was copied or damaged.
+ */
 export class Ledger {
   readonly #lines = new Map<string, string[][]>();
 
@@ -39,7 +43,7 @@ interface StoredLine {
   segment: number;
   position: number;
   terminal: boolean;
-  /** What is on the disk instead of the line, once the disk did harm. */
+  /** What is on the disk instead of the line, after disk damage. */
   damaged?: Buffer;
 }
 
@@ -61,7 +65,7 @@ export class Spool {
   releasedSeq = 0;
   terminal = false;
   begun = false;
-  /** What of the state is on the medium: it is what a loss of power leaves. */
+  /** The part of the state that is synced: what a power loss leaves. */
   #durable = { begun: false, commandsDone: [] as number[] };
   removed = false;
   /** Held by a live process. */
@@ -75,7 +79,7 @@ export class Spool {
     this.#ledger = ledger;
   }
 
-  /** `durable`: the state is on the medium when this returns. */
+  /** `durable`: the state is synced when this returns. */
   saveState({ durable }: { durable: boolean }): void {
     if (durable) this.#durable = { begun: this.begun, commandsDone: [...this.commandsDone] };
   }
@@ -122,12 +126,17 @@ export class Spool {
     return line;
   }
 
-  /** What the coordinator has already is not lost. To be called once, before anything is sent. */
+  /**
+   * Events that the coordinator already has are not lost. Call it once, before anything is sent.
+   */
   knownAtStart(ackedSeq: number): void {
     this.#lost.trim(ackedSeq);
   }
 
-  /** What a boot finds: whole segments only, so what was acked in the oldest one is found again. */
+  /**
+   * What a boot finds: whole segments only, so acknowledged events of the oldest segment are found
+   * again.
+   */
   recover(now: number): Recovered {
     const chunks: Chunk[] = [];
     let first = this.releasedSeq + 1;
@@ -177,7 +186,10 @@ export class Spool {
     return lost;
   }
 
-  /** The disk alters bytes of some lines in a row: one byte of each that leaves it an event, or all of it. */
+  /**
+   * The disk alters some consecutive lines: one byte of each, which leaves it an event, or the
+   * whole line.
+   */
   damage(random: Random): number {
     const first = random.int(this.releasedSeq + 1, this.storedSeq);
     const last = Math.min(this.storedSeq, first + random.int(0, 3));
@@ -193,7 +205,7 @@ export class Spool {
     return last - first + 1;
   }
 
-  /** A crash of the host: what was not flushed to the medium is gone, though it was sent. */
+  /** A crash of the host: unsynced data is lost, although it was sent. */
   loseTail(events: number): void {
     const left = Math.max(this.releasedSeq, this.storedSeq - events);
     if (left < this.storedSeq) this.terminal = false;
@@ -201,7 +213,7 @@ export class Spool {
     this.#lines.length = left + 1;
   }
 
-  /** A loss of power: the state is what was synced last, and no event was ever synced. */
+  /** A power loss: the state is the one that was synced last, and no event was ever synced. */
   losePower(): void {
     this.#lines.length = 0;
     this.storedSeq = 0;

@@ -45,7 +45,7 @@ export function checkHistory(record: ExecutionRecord, log: readonly Logged[], wo
   inTime(record, own, logged, world, fail);
 }
 
-/** What the verdict may say, given what was known (LIF5–LIF14, G9). */
+/** What the verdict may be, given the known facts (LIF5–LIF14, G9). */
 function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Event[], world: World, fail: Fail): void {
   const said = `${verdict.type} ${verdict.data.code ?? ''}`.trim();
   const terminal = facts.findIndex(({ type, data }) => TERMINAL_FACTS.includes(type) && (type !== 'error' || data.fatal === true));
@@ -58,7 +58,7 @@ function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Ev
   if (fact) {
     if (fact.type === 'error') return expect('execution_failed wrapper_error');
     const exited = fact.data.exitCode === 0 ? 'execution_completed' : 'execution_failed exit_nonzero';
-    // LIF37: nobody had told the job to stop.
+    // LIF37: the job had not received an interrupt.
     if (fact.type === 'exit' && fact.data.toldToStop === false) return expect(exited);
     if (asked?.data.cause === 'runtime') return expect('execution_failed runtime_exceeded');
     if (fact.type === 'interrupted' || asked) return expect('execution_interrupted');
@@ -93,10 +93,13 @@ function honest(record: ExecutionRecord, verdict: Event, own: Event[], facts: Ev
 }
 
 const RENEWED = 'execution_deadline_renewed';
-/** LIF33: later than this after its time a deadline is not believed at first. */
+/** LIF33: a deadline found later than this after its time is renewed first. */
 const UNWATCHED_MS = 5_000;
 
-/** LIF36: how long the answer to an interrupt is waited for, as the log up to `before` tells it. */
+/**
+ * LIF36: how long the coordinator waits for the response to an interrupt, according to the log up
+ * to `before`.
+ */
 function interruptEnd(until: number, { policy }: ExecutionRecord, logged: readonly Logged[], before: Logged | undefined): number {
   let graceUntil: number | null = null;
   let sign = 0;
@@ -116,8 +119,9 @@ function interruptEnd(until: number, { policy }: ExecutionRecord, logged: readon
 }
 
 /**
- * LIF33: a wait that passed unwatched starts again, once, with its full length; and no verdict comes from one that was found late and was not renewed.
- * The waits of an execution, as its events tell them: each begins with one event, and ends with another or with the verdict.
+ * LIF33: a wait that passed during a downtime starts again, once, with its full length. No verdict
+ * comes from a wait that was found late and was not renewed. Each wait begins with one event of the
+ * execution, and ends with another or with the verdict.
  */
 function renewedOnce(record: ExecutionRecord, verdict: Event, logged: readonly Logged[], fail: Fail): void {
   const { id, policy } = record;

@@ -1,4 +1,7 @@
-/** A reader that resumes by offset: after every loss it asks for what follows the last offset it took in. checks.ts compares each event with the log. */
+/**
+ * A reader that resumes by offset: after every loss it asks for what follows the last offset that
+ * it received. checks.ts compares each event with the log.
+ */
 
 import { CLOSE, FRAME_BYTES_MAX, offsetOf, PING, PONG, parseStreamFrame, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import type { Link } from './network.ts';
@@ -7,15 +10,21 @@ import type { World } from './world.ts';
 const PING_MS = 5000;
 const SILENCE_MS = 12_000;
 
-/** STR10, STR12: the window, the frame that may go beyond it, and the headers. Lines are ASCII here, so characters are bytes. */
+/**
+ * STR10, STR12: the window, the one frame that may exceed it, and the headers. Lines are ASCII
+ * here, so characters are bytes.
+ */
 const UNREAD_BYTES_MAX = VIEWER_WINDOW_BYTES + FRAME_BYTES_MAX + 8 * 1024;
 
 export interface ViewerWish {
   executions: string[] | null;
   types: string[] | null;
-  /** Without it the viewer is deaf: it acknowledges nothing, ever. With it the fault `viewer_deaf` makes it so for a connection. */
+  /**
+   * False: the viewer is deaf and never acknowledges. True: the fault `viewer_deaf` can make it
+   * deaf for one connection.
+   */
   flow: boolean;
-  /** Begin with the last so many; null begins with the first of all. */
+  /** Begin with the last n events; null begins with the first. */
   tail: number | null;
 }
 
@@ -23,16 +32,16 @@ export class Viewer {
   readonly label: string;
   readonly wish: ViewerWish;
   readonly #world: World;
-  /** Everything up to here was taken in or is filtered out; null until a tail is known. */
+  /** Everything up to this offset was received or is filtered out; null until a tail is known. */
   position: number | null;
-  /** Every execution it asked for has ended, and it was told so. */
+  /** Every execution that it follows has ended, and it received the `end`. */
   done = false;
   readonly ended = new Set<string>();
   link: Link | null = null;
   #generation = 0;
   #heardAt = 0;
   #caughtUp = false;
-  /** Sent to it on this connection behind its last ack. */
+  /** Sent to it on this connection after its last ack. */
   #unreadBytes = 0;
   #deaf = false;
 
@@ -72,7 +81,8 @@ export class Viewer {
         refused: () => current(() => this.#again()),
       },
     );
-    // A deaf one with flow control would wait for ever: after a while it tries another connection.
+    // A deaf viewer with flow control would wait for ever. After a while it tries another
+    // connection.
     if (flow && this.#deaf) this.#world.clock.after(this.#world.random.int(2_000, 20_000), () => current(() => this.#again()));
     this.#world.clock.after(SILENCE_MS + 20_000, () =>
       current(() => {
@@ -127,7 +137,7 @@ export class Viewer {
     }
   }
 
-  /** A stalled viewer takes its time; the coordinator keeps the rest in the log meanwhile. */
+  /** A stalled viewer reads slowly; the coordinator keeps the rest in the log meanwhile. */
   #ack(): void {
     const { random, faults, clock } = this.#world;
     const generation = this.#generation;

@@ -1,10 +1,11 @@
 /**
- * One schedule: a session, its wrappers, viewers and callers, and what goes wrong, all drawn from one seed.
+ * One schedule: a session, its wrappers, viewers and callers, and the faults, all drawn from one
+ * seed.
  *
- *   time   0 ───────── faults strike, things are asked for ───────── healed ───────── at rest, or the limit
+ *   time   0 ───────── faults and API calls ───────── healed ───────── at rest, or the limit
  *
- * After `healed` nothing new goes wrong; what is broken by then stays so until somebody notices. From there on everything must come to rest
- * within the sum of all deadlines.
+ * After `healed` no new fault starts. What is broken by then stays broken until a peer detects it.
+ * From there on everything must come to rest within the sum of all deadlines.
  */
 
 import { type OnBusy, type OwnProblem, POLICY_DEFAULTS, type Policy, type ProblemCode } from '../../protocol/index.ts';
@@ -25,7 +26,10 @@ import { Viewer } from './viewer.ts';
 import { WrapperProcess } from './wrapper.ts';
 
 const ALARM_LATE_MS = 60_000;
-/** While a launch is being answered no second alarm runs: the launcher's own limit and what travels. */
+/**
+ * While a launch is being answered no second alarm runs: the launcher's own limit and the travel
+ * time.
+ */
 const LAUNCH_BLOCKS_MS = 21_000;
 /** Slowest disk, and retries after a failed write. */
 const TURN_SLACK_MS = 6_000;
@@ -87,7 +91,7 @@ export class World {
   #wrappers = 0;
   /** Of the wrappers of this schedule; undefined: never the bottleneck. */
   readonly #uplinkBytesPerSecond: number | undefined;
-  /** The network of this schedule lets no WebSocket of a wrapper through. */
+  /** The network of this schedule blocks every WebSocket of a wrapper. */
   #posts = false;
 
   constructor(seed: number, tracing = false) {
@@ -103,7 +107,7 @@ export class World {
     this.#diskMs = this.random.pick([0, 5, 60]);
     this.#healedAt = Clock.START + this.random.int(5_000, 50_000);
     this.#limit = this.#healedAt + 90_000;
-    // Drawn apart, so that the schedules without one stay what they were.
+    // Drawn separately, so that the schedules without one do not change.
     const line = new Random(seed ^ 0x2c1b3c6d);
     this.#uplinkBytesPerSecond = line.chance(SLOW_UPLINKS) ? line.int(4000, 30_000) : undefined;
     this.host = new Host(this);
@@ -136,7 +140,7 @@ export class World {
     };
   }
 
-  // ── plan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── plan ──────────────────────────────────────────────────────────────────────────────────────
 
   #plan(): void {
     const { random, faults, clock } = this;
@@ -148,7 +152,8 @@ export class World {
     for (const [index, id] of ids.entries()) {
       const policy = this.#drawPolicy();
       const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
-      // LIF33: each wait may be renewed once. LIF36: an interrupt may be waited for ten times as long.
+      // LIF33: each wait may be renewed once. LIF36: the wait for an interrupt may be ten times as
+      // long.
       const waits = 2 * (pendingTimeoutMs + 10 * interruptGraceMs + disconnectGraceMs);
       this.#limit += waits + maxRuntimeMs + silenceTimeoutMs + LAUNCH_BLOCKS_MS;
       const burst = index === 0 && this.#uplinkBytesPerSecond !== undefined;
@@ -207,7 +212,7 @@ export class World {
     for (let count = this.random.int(1, most); count > 0; count -= 1) this.clock.after(sometime(), action);
   }
 
-  /** Short times, so that a schedule meets all of them. */
+  /** Short times, so that a schedule reaches all of them. */
   #drawPolicy(): Policy {
     const { random } = this;
     if (this.#uplinkBytesPerSecond !== undefined) {
@@ -242,7 +247,10 @@ export class World {
     }
   }
 
-  /** Nothing new goes wrong. Someone looks at the session once, because a lost alarm is only found by a wake. */
+  /**
+   * No new fault starts. One read wakes the session, because a lost alarm is only repaired by a
+   * wake.
+   */
   #heal(): void {
     this.trace(() => 'the world heals');
     this.faults.on = false;
@@ -268,7 +276,7 @@ export class World {
     return this.now > this.#limit || (this.#lookedAt !== null && this.now > this.#lookedAt + 1000 && this.checks.atRest);
   }
 
-  // ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── faults ────────────────────────────────────────────────────────────────────────────────────
 
   #goDown(): void {
     const ms = this.random.int(...DOWN_MS);
@@ -293,7 +301,10 @@ export class World {
     return living.length > 0 ? this.random.pick(living) : undefined;
   }
 
-  /** A wrapper dies, or seems to: it may come back with its spool, with less of it, or beside a copy of itself. */
+  /**
+   * A wrapper dies, or appears to: it may return with its spool, with less of it, or alongside a
+   * copy of itself.
+   */
   #kill(): void {
     const victim = this.#living();
     if (!victim) return;
@@ -304,7 +315,8 @@ export class World {
         if (!kept.locked && !kept.removed) this.#startOn(kept);
       });
     };
-    // A copy from before the job began could begin it as well: nothing in it tells that it is one.
+    // A copy from before the start of the job could start the job again: the copy cannot be
+    // recognised as one.
     if (spool.begun && faults.strike('spool_copied')) return again(spool.copy());
     victim.kill();
     if (faults.strike('spool_tail_lost')) spool.loseTail(random.int(1, 5));
@@ -312,7 +324,7 @@ export class World {
     if (random.chance(0.7)) again(spool);
   }
 
-  /** A host dies, and its disk did harm to lines that nobody has yet. */
+  /** A host dies, and its disk damages lines that were not delivered yet. */
   #damage(): void {
     const victims = this.processes.filter(({ alive, spool }) => alive && spool.storedSeq > spool.releasedSeq);
     if (victims.length === 0) return;
@@ -325,7 +337,7 @@ export class World {
     });
   }
 
-  // ── what the parts ask of the world ─────────────────────────────────────────────────────────────────────────────────
+  // ── what the parts ask of the world ───────────────────────────────────────────────────────────
 
   startWrapper(execution: string): void {
     this.#wrappers += 1;
@@ -341,7 +353,7 @@ export class World {
     this.processes.push(new WrapperProcess(this, spool, job));
   }
 
-  /** A job begins now. The moments right behind that are those in which a loss of power costs the most. */
+  /** A job begins now. A power loss right after this moment does the most damage. */
   begun(process: WrapperProcess): void {
     if (!this.faults.strike('spool_power_lost')) return;
     this.clock.after(this.random.int(0, 60), () => {
@@ -398,7 +410,10 @@ export class World {
     return this.faults.strike('alarm_late') ? this.random.pick([this.random.int(0, 300), this.random.int(0, ALARM_LATE_MS)]) : 0;
   }
 
-  /** A turn wrote something: the moment before it is durable, and the one before its messages leave, are the ones to crash in. */
+  /**
+   * A turn wrote something. The interesting moments for a crash are before the write is durable,
+   * and before its messages leave.
+   */
   wrote(): void {
     if (!this.faults.strike('crash_at_write')) return;
     this.clock.after(this.random.int(0, this.random.pick([0, this.#diskMs, 2 * this.#diskMs])), () =>
@@ -406,13 +421,16 @@ export class World {
     );
   }
 
-  /** From here on the object may have no alarm, through no fault of its own. */
+  /** From here on the object may have no alarm. That is not the session's fault. */
   alarmMayBeGone(): void {
     this.#alarmGone = true;
   }
   #alarmGone = false;
 
-  /** When something that is due at `at` must have happened. Without an alarm it waits until someone looks; an object that is down waits until it is up. */
+  /**
+   * The latest time for what is due at `at`. Without an alarm it waits for the next wake; while the
+   * object is down it waits until the object is up.
+   */
   latest(at: number): number {
     const slack = LAUNCH_BLOCKS_MS + TURN_SLACK_MS + (this.faults.counts.has('alarm_late') ? ALARM_LATE_MS : 0);
     let latest = (this.#alarmGone ? Math.max(at, this.#lookedAt ?? this.#limit) : at) + slack;
@@ -420,7 +438,7 @@ export class World {
     return latest;
   }
 
-  // ── reporting ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── reporting ─────────────────────────────────────────────────────────────────────────────────
 
   violation(text: string): void {
     this.trace(() => `VIOLATION ${text}`);

@@ -1,15 +1,20 @@
 /**
- * One process of a wrapper: the real sender (wrapper/spool/sender.ts) and the real decision of what a boot has to do (wrapper/run/boot.ts) in a small shell that makes the
- * decisions of wrapper/run/supervisor.ts, wrapper/transport/delivery.ts and wrapper/transport/connection.ts over the simulated network, disk and job.
+ * One process of a wrapper: the real sender (wrapper/spool/sender.ts) and the real decision of a
+ * boot (wrapper/run/boot.ts) in a small shell. The shell makes the decisions of
+ * wrapper/run/supervisor.ts, wrapper/transport/delivery.ts and wrapper/transport/connection.ts over
+ * the simulated network, disk and job.
  *
- *   P1  The child starts after the first welcome, once per spool (SPL13); that it begins is on the medium before it does. A boot that finds traces of an
- *       earlier one reports a crash instead.
- *   P2  An event is in the spool before the sender hears of it (SPL1). The terminal fact is the last one (SPL14).
- *   P3  A command is noted, carried out, acked, in this order, each id once (SPL15).
- *   P4  Every attempt to connect has a generation; a callback of an older one does nothing.
- *   P5  What a close or an answer means is decided by wrapper/transport/connection-loss.ts, and how long something is tried by wrapper/run/budgets.ts.
- *   P7  Budgets and delays go by the clock that only goes forward. The wall clock, which may be set, is only written into events.
- *   P6  A connection that is only slow is not lost again and again without an ack in between (SPL40).
+ * - The child starts after the first welcome, once per spool (SPL13). Its start is synced before it
+ *   happens. A boot that finds traces of an earlier start reports a crash instead.
+ * - An event is in the spool before the sender learns of it (SPL1). The terminal fact is the last
+ *   event (SPL14).
+ * - A command is noted, executed and acked, in this order, once per id (SPL15).
+ * - Every connection attempt has a generation. A callback of an older generation does nothing.
+ * - wrapper/transport/connection-loss.ts decides what a close or a response means, and
+ *   wrapper/run/budgets.ts how long to retry.
+ * - A connection that is only slow is not lost repeatedly without an ack in between (SPL40).
+ * - Budgets and delays use the monotonic clock. The wall clock can be set, and is only written into
+ *   events.
  */
 
 import {
@@ -43,7 +48,7 @@ const ACK_STALL_MS = 60_000;
 const SETTLED_WAIT_MS = 2000;
 const KILL_AFTER_MS = 5000;
 
-/** P6: one may fall to what was in flight when the connection began. */
+/** One loss may be caused by data that was in flight when the connection began (SPL40). */
 const FRUITLESS_MAX = 2;
 
 const cut = (message: string): ConnectionLoss => ({ kind: 'transport', message });
@@ -56,12 +61,12 @@ export class WrapperProcess {
   readonly #world: World;
   readonly #job: Job;
   readonly #sender: Sender;
-  /** An earlier process began the job or wrote something, as far as the spool tells. */
+  /** An earlier process began the job or wrote something, according to the spool. */
   readonly #crashed: boolean;
   /** The coordinator has more than the spool. */
   #spoolWasBehind = false;
   readonly #bootId: string;
-  /** Smaller than what the coordinator allows, so that several frames are in flight. */
+  /** Smaller than the coordinator allows, so that several frames are in flight. */
   readonly #ownLimits: { frameBytes: number; windowBytes: number };
   phase: Phase = 'connecting';
   #generation = 0;
@@ -75,9 +80,12 @@ export class WrapperProcess {
   #unheardSince: number;
   #drainingSince = 0;
   #ackedAt: number | null = null;
-  /** The last moment at which a connection stood. */
+  /** The last moment at which a connection was open. */
   #connectedAt = 0;
-  /** For the checks, by the world's clock: when the newest attempt began, and when what a budget counts from happened. */
+  /**
+   * For the checks, by the world's clock: when the newest attempt began, and the start of the
+   * budget.
+   */
   #dialledAt = 0;
   #patientFrom = 0;
   /** How far the wall clock was set. */
@@ -101,7 +109,7 @@ export class WrapperProcess {
   #settling: Timer | null = null;
   #frozen: (() => void)[] | null = null;
   #wasFrozen = false;
-  /** Connections in a row that were lost to silence although nothing was cut, without an ack. */
+  /** Consecutive connections without an ack that were lost to silence although nothing was cut. */
   #fruitless = 0;
 
   constructor(world: World, spool: Spool, job: Job) {
@@ -137,9 +145,9 @@ export class WrapperProcess {
     return (this.phase === 'running' || this.phase === 'stopping') && !this.#childEnded;
   }
 
-  // ── what happens to the process ─────────────────────────────────────────────────────────────────────────────────────
+  // ── what happens to the process ───────────────────────────────────────────────────────────────
 
-  /** SIGKILL: nothing is said to anybody; the kernel may close the socket. */
+  /** SIGKILL: nothing is sent; the kernel may close the socket. */
   kill(): void {
     if (!this.alive) return;
     this.#world.note('wrapper_killed', () => `${this.label} is killed`);
@@ -155,7 +163,7 @@ export class WrapperProcess {
     else if (this.phase === 'running') this.#interruptChild(2000);
   }
 
-  /** SIGSTOP: nothing is heard and nothing done, until `ms` are over. */
+  /** SIGSTOP: the process receives nothing and does nothing for `ms`. */
   freeze(ms: number, fault: 'wrapper_frozen' | 'suspend' = 'wrapper_frozen'): void {
     if (!this.alive || this.#frozen) return;
     this.#world.note(fault, () => `${this.label} is frozen for ${ms} ms`);
@@ -168,7 +176,7 @@ export class WrapperProcess {
     });
   }
 
-  /** Runs what belongs to this process: not after its end, and not while it is frozen. */
+  /** Runs a task of this process: not after its end, and not while it is frozen. */
   #live(action: () => unknown): void {
     if (!this.alive) return;
     if (this.#frozen) this.#frozen.push(() => this.#live(action));
@@ -179,25 +187,24 @@ export class WrapperProcess {
     return this.#world.clock.after(ms, () => this.#live(action));
   }
 
-  /** P7 */
+  /** The monotonic clock. */
   get #now(): number {
     return this.#world.now;
   }
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock. */
   setClock(byMs: number): void {
     this.#world.note('clock_jump', () => `the wall clock of ${this.label} is set by ${byMs} ms`);
     this.#wallOffsetMs += byMs;
   }
 
-  // ── connection ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── connection ────────────────────────────────────────────────────────────────────────────────
 
   #dial(): void {
     this.#generation += 1;
     const generation = this.#generation;
     this.#beganAt = this.#now;
     this.#dialledAt = this.#world.now;
-    // P4
     const current = (action: () => unknown) => this.#live(() => generation === this.#generation && action());
     this.#world.trace(() => `${this.label} dials, attempt ${this.#attempts.count}`);
     const link = this.#world.dial(
@@ -262,7 +269,7 @@ export class WrapperProcess {
       case 'command':
         return this.#command(frame);
       case 'close':
-        // Only in an answer to POST.
+        // Only in a response to POST.
         return this.#world.violation(`${this.label} got a close frame on a WebSocket`);
       default:
         frame satisfies never;
@@ -326,7 +333,7 @@ export class WrapperProcess {
       return this.#stopForGood();
     }
     if (reason.includes('silent')) this.#silent();
-    this.#lost({ kind: 'closed', code, reason }); // P5
+    this.#lost({ kind: 'closed', code, reason });
   }
 
   #down(): void {
@@ -385,7 +392,6 @@ export class WrapperProcess {
     });
   }
 
-  /** P6 */
   #silent(): void {
     if (this.#wasFrozen || this.#sender.inflightBytes === 0) return;
     this.#fruitless += 1;
@@ -393,7 +399,10 @@ export class WrapperProcess {
       this.#world.violation(`SPL40 ${this.label} lost ${this.#fruitless} connections in a row that were only slow, without an ack`);
   }
 
-  /** Nobody takes our events although the platform answers our pings; and a report that nobody wants is given up in the end. */
+  /**
+   * Nothing acknowledges our events although the platform answers our pings. A report that is not
+   * acknowledged is given up eventually.
+   */
   #tick(): void {
     this.#after(5000, () => {
       const waited = this.#world.now - this.#waitingSince;
@@ -421,7 +430,7 @@ export class WrapperProcess {
     this.#finish(why);
   }
 
-  // ── events ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── events ────────────────────────────────────────────────────────────────────────────────────
 
   #append(type: string, data: Record<string, unknown>, terminal = false): void {
     if (this.#terminalQueued) return;
@@ -430,7 +439,7 @@ export class WrapperProcess {
     this.#write();
   }
 
-  /** P2: one write at a time, in order; the sender hears of a line when it is on disk. */
+  /** One write at a time, in order. The sender learns of a line when it is on disk. */
   #write(): void {
     if (this.#writing || this.#queue.length === 0) return;
     this.#writing = true;
@@ -443,7 +452,8 @@ export class WrapperProcess {
       const batch = this.#queue.splice(0, this.#world.random.int(1, 4));
       for (const { line, terminal } of batch) {
         const chunk = this.spool.store(line, terminal);
-        // A welcome that told of more than there ever was has moved the sender's numbers on; it is of no use any more.
+        // A welcome with a seq higher than any that existed has advanced the sender's numbers. The
+        // sender cannot be used any more.
         if (!this.#givenUp) this.#sender.appended(chunk);
       }
       this.#pump();
@@ -466,7 +476,7 @@ export class WrapperProcess {
     this.#settling = this.#after(SETTLED_WAIT_MS, () => this.#finish('all is delivered'));
   }
 
-  // ── child ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── child ─────────────────────────────────────────────────────────────────────────────────────
 
   #begin(): void {
     const task = decideAtBoot({
@@ -547,7 +557,6 @@ export class WrapperProcess {
     this.#waitingSince = this.#world.now;
   }
 
-  /** P3 */
   #command(command: Command): void {
     if (!this.spool.commandsDone.includes(command.id)) {
       this.spool.commandsDone.push(command.id);
@@ -575,16 +584,16 @@ export class WrapperProcess {
         this.#after(random.int(0, 300), () => this.#childExits(0, null));
         return;
       case 'deaf':
-        // Not even SIGKILL helps for now: a process that hangs in the kernel.
+        // Even SIGKILL has no effect for now: a process that hangs in the kernel.
         return;
       default:
         this.#job.manners satisfies never;
     }
   }
 
-  // ── end ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── end ───────────────────────────────────────────────────────────────────────────────────────
 
-  /** The coordinator wants nothing more of this execution, or of us. */
+  /** The coordinator wants no more of this execution, or of this wrapper. */
   #stopForGood(): void {
     switch (this.phase) {
       case 'connecting':

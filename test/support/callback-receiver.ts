@@ -1,4 +1,7 @@
-/** A receiver of callbacks on this machine, as a user would write one: it checks each with the library for that, and knows a repetition by its id. */
+/**
+ * A receiver of callbacks on this machine, written as a user would write one: it verifies each
+ * callback with the standard library and recognises a repetition by its id.
+ */
 
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -8,7 +11,7 @@ import { Webhook } from 'standardwebhooks';
 export interface Attempt {
   id: string;
   body: string;
-  /** What the library says of it. */
+  /** The result of the library's check. */
   verified: boolean;
   answered: number;
   at: number;
@@ -24,7 +27,7 @@ export class CallbackReceiver {
     this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/done?token=secret-in-the-address`;
   }
 
-  /** `answer`: the status for the n-th attempt from 1 on; a text is where it redirects to. */
+  /** `answer`: the status for the n-th attempt, from 1 on; a text is a redirect target. */
   static async start(key: string, answer: (attempt: number) => number | string): Promise<CallbackReceiver> {
     const webhook = new Webhook(key);
     const server = createServer(async (request, response) => {

@@ -1,4 +1,7 @@
-/** The command line in this process, with streams in place of a terminal. Signals, pipes and the real exit are in test/cli/process.test.ts. */
+/**
+ * Runs the command line in this process, with streams in place of a terminal.
+ * test/cli/process.test.ts covers signals, pipes and the real exit.
+ */
 
 import { PassThrough, Readable } from 'node:stream';
 import { type Io, Output, type StopSignal } from '../../cli/io.ts';
@@ -17,7 +20,7 @@ export interface Called {
 export interface CallOptions {
   env?: Record<string, string>;
   stdin?: string;
-  /** True: all of stdin, stdout and stderr are terminals; else those that are named. */
+  /** True: stdin, stdout and stderr are all terminals; otherwise the named ones are. */
   tty?: boolean | readonly ('stdin' | 'stdout' | 'stderr')[];
   /** Why no browser can be opened. */
   browser?: string | null;

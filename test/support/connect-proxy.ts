@@ -1,6 +1,6 @@
 /**
- * An HTTP proxy that a test steers: it makes tunnels by CONNECT, and knows names that no resolver does. All of them lead to a port of loopback, so what arrives there
- * came through the proxy.
+ * An HTTP proxy that a test steers: it opens tunnels by CONNECT for names that no resolver knows.
+ * All names lead to one loopback port, so what arrives there came through the proxy.
  */
 
 import { once } from 'node:events';
@@ -16,9 +16,9 @@ export interface Asked {
 
 export class ConnectProxy {
   readonly asked: Asked[] = [];
-  /** What is answered in place of a tunnel; 'hang': nothing. */
+  /** The response in place of a tunnel; 'hang': no response. */
   answer: { status: number; text: string } | 'hang' | null = null;
-  /** `user:password` that is wanted. */
+  /** The required `user:password`. */
   wanted: string | null = null;
   readonly #server: Server;
   readonly #sockets = new Set<Duplex>();
@@ -44,7 +44,7 @@ export class ConnectProxy {
     return `http://${user === '' ? '' : `${user}@`}127.0.0.1:${this.port}`;
   }
 
-  /** Sockets that are open, those of tunnels included. */
+  /** Open sockets, including those of tunnels. */
   get open(): number {
     return this.#sockets.size;
   }
@@ -58,7 +58,7 @@ export class ConnectProxy {
   #keep(socket: Duplex): void {
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
-    // A peer that hangs up on a refusal resets the connection; that is no error of this side.
+    // A peer that hangs up on a refusal resets the connection. That is not an error of this side.
     socket.on('error', () => {});
   }
 
@@ -68,7 +68,7 @@ export class ConnectProxy {
     this.asked.push({ target, authorization });
     const { answer, wanted } = this;
     if (answer === 'hang') {
-      // An end is noticed by those who read, and an HTTP server keeps its own half open.
+      // Only a reader notices an end, and an HTTP server keeps its own half open.
       near.once('end', () => near.destroy());
       near.resume();
       return;

@@ -1,6 +1,8 @@
 /**
- * A container engine of the test's: a "container" is the real runner as a process, with a folder as its disk. Its main process ends, and all of it is gone: every
- * process in it, and the disk. The Worker's stand-in for `ctx.container` (test/workers/container-worker.ts) asks for it over HTTP, by the name of its object.
+ * A container engine for tests: a "container" is the real runner as a process, with a folder as its
+ * disk. When its main process ends, the container is gone: every process in it, and the disk.
+ * The Worker's stand-in for `ctx.container` (test/workers/container-worker.ts) calls it over HTTP,
+ * by the name of its object.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -25,7 +27,7 @@ export interface Started {
 }
 
 export class ContainerEngine {
-  /** Every container there was, oldest first. */
+  /** Every container that ever existed, oldest first. */
   readonly started: Started[] = [];
   readonly destroyed: string[] = [];
   readonly #folder: string;
@@ -60,7 +62,7 @@ export class ContainerEngine {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Those of one session, `tenant/session`. */
+  /** The containers of one session, `tenant/session`. */
   of(name: string): Started[] {
     return this.started.filter((container) => container.name === name);
   }
@@ -69,7 +71,10 @@ export class ContainerEngine {
     return this.of(name).find(({ main }) => main.exitCode === null && main.signalCode === null) ?? null;
   }
 
-  /** As the platform ends a container that drains: its main process is told, and everything goes with it when it has ended. Resolves then. */
+  /**
+   * Ends the container as the platform drains one: signals its main process, and removes the rest
+   * when that has ended. Resolves then.
+   */
   async terminate(name: string): Promise<void> {
     const container = this.running(name);
     if (!container) throw new Error(`${name} has no container`);
@@ -79,7 +84,7 @@ export class ContainerEngine {
     this.#remove(container);
   }
 
-  /** At once, with everything in it. */
+  /** Immediately, with everything in it. */
   async kill(name: string): Promise<void> {
     const container = this.running(name);
     if (!container) return;
@@ -99,7 +104,7 @@ export class ContainerEngine {
     if (this.running(name)) throw new Error(`${name} runs already`);
     const disk = join(this.#folder, `disk-${this.started.length}`);
     mkdirSync(disk, { recursive: true });
-    // A container has its own network; here the runner picks a port of the machine's.
+    // A container has its own network; here the runner picks a free port of the machine.
     const main = spawn(process.execPath, [MAIN, 'serve', '--json', '--host', '127.0.0.1', '--port', '0', '--spool', disk], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, ...env },
@@ -115,7 +120,7 @@ export class ContainerEngine {
     });
   }
 
-  /** The wrappers are known by their disk, and their jobs by them. */
+  /** The wrappers are found by their disk, and their jobs through them. */
   #remove({ main, disk }: Started): void {
     main.kill('SIGKILL');
     const inside = listProcesses().filter(({ pid, command }) => pid !== main.pid && command.includes(disk));

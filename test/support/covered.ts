@@ -1,6 +1,6 @@
 /**
- * Lines of a page, each with the tests that hold it. A line is covered when every test that it names stands in its file under that title, so a test that is
- * renamed or removed fails here.
+ * Lines of a page, each with the tests that cover it. A line is covered when every test that it
+ * names is in its file under that title. A renamed or removed test fails here.
  */
 
 import { readFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ function sourceOf(file: string): string {
   return known;
 }
 
-/** Titles as they stand in the source: in one kind of quotes or another. */
+/** Titles as written in the source, with any kind of quotes. */
 const TITLE = /(?:\b(?:it|test|describe)\b[^'"`\n]*|\)\()\(?\s*(['"`])((?:\\.|(?!\1).)*)\1/g;
 
 function titlesOf(file: string): string[] {

@@ -1,8 +1,10 @@
 /**
- * Disks that fail, behind the port of the spool (spool-files): they work the same on every system and for every user.
+ * Failing disks, behind the port of the spool (spool-files). They work the same on every system and
+ * for every user.
  *
- *   smallDisk     has room for so many bytes; what does not fit is refused with ENOSPC, after as much of it was written as fits
- *   LosingDisk    forgets at a loss of power what was not synced: content of files, and names in folders
+ * - smallDisk: has room for a number of bytes. A write that does not fit writes as much as fits,
+ *   then fails with ENOSPC.
+ * - LosingDisk: a power loss discards what was not synced: content of files, and names in folders.
  */
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -54,9 +56,9 @@ export function smallDisk(folder: string, room: { bytes: number }): SpoolFiles {
 export class LosingDisk {
   readonly folder: string;
   readonly files: SpoolFiles;
-  /** Names in the folder that are on the medium, with the content that they have there. */
+  /** Synced names in the folder, with their synced content. */
   #durable = new Map<string, Buffer>();
-  /** Content that is on the medium, by inode. */
+  /** Synced content, by inode. */
   readonly #content = new Map<number, Buffer>();
   readonly #open = new Map<number, string>();
   #folderIsDurable = false;
@@ -96,7 +98,7 @@ export class LosingDisk {
     this.#durable = new Map();
     for (const name of readdirSync(this.folder)) {
       try {
-        // A file whose name is on the medium but whose content is not has a length of zero there.
+        // A file whose name is synced and whose content is not has length zero there.
         this.#durable.set(name, this.#content.get(statSync(join(this.folder, name)).ino) ?? Buffer.alloc(0));
       } catch {
         // A link that is a lock.

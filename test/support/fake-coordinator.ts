@@ -1,6 +1,7 @@
 /**
- * A coordinator that a test steers: real HTTP and WebSocket, no rules of the lifecycle. It stores events by seq like the real one
- * (duplicates dropped, holes refused), and notes in `faults` whatever a correct wrapper never does.
+ * A coordinator that a test steers: real HTTP and WebSocket, without the rules of the lifecycle. It
+ * stores events by seq like the real one (duplicates dropped, holes refused), and records in
+ * `faults` whatever a correct wrapper never does.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -37,7 +38,7 @@ export interface Refusal {
   body?: string;
 }
 
-/** An answer of the coordinator itself: a problem document as `src/http/problem.ts` makes it. */
+/** A response of the coordinator itself: a problem document as `src/http/problem.ts` makes it. */
 export function problemAnswer(code: ProblemCode, detail = 'some detail', facts: Record<string, unknown> = {}): Refusal {
   const { status, retryable, title } = PROBLEMS[code];
   const type = `https://holdfast.dev/problems/${code}`;
@@ -48,17 +49,19 @@ export function problemAnswer(code: ProblemCode, detail = 'some detail', facts: 
   };
 }
 
-/** What a proxy, a captive portal or a firewall answers in the place of the coordinator. */
+/** What a proxy, a captive portal or a firewall answers in place of the coordinator. */
 export const pageAnswer = (status: number): Refusal => ({
   status,
   headers: { 'content-type': 'text/html; charset=utf-8' },
   body: '<!doctype html><title>No</title>',
 });
 
-/** What a fake connection needs of its socket; the body of a post has it too. */
+/** What a fake connection needs of its socket. The body of a post has it too. */
 type FakeSocket = Pick<WebSocket, 'send' | 'close' | 'terminate'>;
 
-/** A post in the place of a socket: what would be sent is collected, a close becomes the last line (ING18). */
+/**
+ * A post in place of a socket: it collects the frames, and a close becomes the last line (ING18).
+ */
 class PostedSocket implements FakeSocket {
   readonly lines: string[] = [];
   closed = false;
@@ -92,12 +95,12 @@ export class FakeConnection {
     this.posted = posted;
   }
 
-  /** The network is gone without a word: RST now. */
+  /** The network fails without a close: RST now. */
   cut(): void {
     this.socket.terminate();
   }
 
-  /** Half-open: TCP stays up, nobody reads any more. */
+  /** Half-open: TCP stays up, but this end no longer reads. */
   freeze(): void {
     (this.socket as unknown as { _socket: Socket })._socket.pause();
   }
@@ -113,27 +116,30 @@ export class FakeCoordinator {
   readonly lines: string[] = [];
   readonly faults: string[] = [];
   readonly ackedCommands: number[] = [];
-  /** Times of all upgrade requests, refused ones included. */
+  /** Times of all upgrade requests, including refused ones. */
   readonly dials: number[] = [];
   duplicates = 0;
   ended = false;
 
-  // What the test decides.
+  // Settings of the test.
   token = 'secret';
   policy: Policy = { ...POLICY_DEFAULTS };
-  /** In each welcome. Null, as a coordinator of 0.1.0 does: nothing. */
+  /** Sent in each welcome. Null: left out, as a coordinator of 0.1.0 does. */
   job: JobTerms | null = null;
-  /** What it says to have stored already; left out, nothing. */
+  /** What it claims to have stored already; undefined: nothing. */
   logBytes: number | undefined;
   limits = { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES };
   commands: Command[] = [];
-  /** Answer to an upgrade instead of accepting it. */
+  /** Response to an upgrade instead of accepting it. */
   refuse: (dial: number) => Refusal | 'hang' | null = () => null;
-  /** Answer to a post instead of taking it; 'lost' takes it and cuts the line before the answer. */
+  /**
+   * Response to a post instead of accepting it; 'lost' accepts it and cuts the connection before
+   * the response.
+   */
   refusePost: (post: number) => Refusal | 'hang' | 'lost' | null = () => null;
-  /** False: the test answers the hello itself, or nobody does. */
+  /** False: the test answers the hello itself, or the hello stays unanswered. */
   onHello: (connection: FakeConnection, hello: HelloFrame) => boolean = () => true;
-  /** Called before a frame is taken; false drops it as if it had never been read. */
+  /** Called before a frame is processed; false drops it as if it had never been read. */
   onFrame: (connection: FakeConnection, frame: EventsFrame) => boolean = () => true;
   ackDelayMs = 0;
   acks = true;
@@ -168,7 +174,7 @@ export class FakeCoordinator {
     if (!last) throw new Error('no connection yet');
     return last;
   }
-  /** What the job wrote, put together again. */
+  /** The output of the job, concatenated. */
   text(stream: 'stdout' | 'stderr' = 'stdout'): string {
     return this.events
       .filter(({ type, data }) => type === 'output' && data.stream === stream)
@@ -184,7 +190,7 @@ export class FakeCoordinator {
     });
     const server = createServer((request, response) => this.#post(request, response));
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      // A peer that hangs up on a refusal resets the connection; that is no error of this side.
+      // A peer that hangs up on a refusal resets the connection. That is not an error of this side.
       socket.on('error', () => {});
       this.dials.push(Date.now());
       this.#changed();
@@ -214,7 +220,10 @@ export class FakeCoordinator {
     return this;
   }
 
-  /** Gone without a word, port closed; what was acked stays. `start` brings it back on the same port. */
+  /**
+   * Stops without a close, with the port closed. Acknowledged events stay. `start` restarts it on
+   * the same port.
+   */
   async crash(): Promise<void> {
     for (const { socket } of this.connections) socket.terminate();
     for (const socket of this.#hanging.splice(0)) socket.destroy();
@@ -232,7 +241,7 @@ export class FakeCoordinator {
     this.last.send(JSON.stringify({ type: 'command', ...command }));
   }
 
-  /** Resolves when the condition holds; looked at after everything that happens here. */
+  /** Resolves when the condition holds; checked after every event here. */
   async until(condition: () => boolean, what: string, timeoutMs = 40_000): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     while (!condition()) {

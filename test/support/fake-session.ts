@@ -1,6 +1,7 @@
 /**
- * A coordinator for one session that a test steers: real HTTP and real WebSockets, a log in memory, and faults on demand.
- * It keeps to the protocol unless it was told not to: offsets, filters, window, `caught_up`, `end`, close codes.
+ * A coordinator for one session that a test steers: real HTTP and real WebSockets, a log in memory,
+ * and faults on demand. Without a fault it follows the protocol: offsets, filters, window,
+ * `caught_up`, `end`, close codes.
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -24,13 +25,13 @@ export type Behaviour =
   | 'serve'
   /** The upgrade is never answered. */
   | 'hang'
-  /** Accepted, and then nothing at all. */
+  /** Accepted, then silent. */
   | 'mute'
-  /** Hello, and then nothing: no replay, no pong, no close. */
+  /** Hello, then silent: no replay, no pong, no close. */
   | 'half-open'
   | { status: number; problem?: ProblemCode; headers?: Record<string, string> }
   | { close: number; reason?: string; afterHello?: boolean }
-  /** The connection is cut, without a close frame, after so many event frames. */
+  /** The connection is cut after this many event frames, without a close frame. */
   | { cutAfterFrames: number }
   | { delayMs: number };
 
@@ -61,12 +62,15 @@ export interface Recorded {
   body: unknown;
 }
 
-/** An answer in place of the usual one: a problem, a raw answer, or a connection cut before any answer. */
+/**
+ * A response in place of the usual one: a problem, a raw response, or a connection cut before any
+ * response.
+ */
 export type Override =
   | { problem: ProblemCode; facts?: Record<string, unknown>; headers?: Record<string, string> }
   | { status: number; body: string; headers?: Record<string, string> }
   | 'cut'
-  /** Carried out, but the answer is lost. */
+  /** Executed, but the response is lost. */
   | 'cut-after';
 
 export class FakeSession {
@@ -86,16 +90,18 @@ export class FakeSession {
   batchEvents = 50;
   windowBytes = 1024 * 1024;
   ticketsMade = 0;
-  /** Which log it is. Undefined: it does not say, as version 0.1.0. */
+  /** The log's generation. Undefined: not sent, as in version 0.1.0. */
   generation: string | undefined;
   checksGeneration = true;
   deleted = false;
-  /** Whether `end` frames are sent at all: a viewer has to find out by other means. */
+  /**
+   * Whether `end` frames are sent at all. Without them a viewer must find the end by other means.
+   */
   tellsEnds = true;
   acceptTicket = (_ticket: string): boolean => true;
-  /** Bearer tokens besides the API key. */
+  /** Bearer tokens in addition to the API key. */
   acceptBearer = (_token: string): boolean => false;
-  /** Events that one answer of the events route holds. */
+  /** Events per response of the events route. */
   pageEvents = 100;
   /** Called with every execution that was started. */
   onStart: (execution: Execution, request: Record<string, unknown>) => void = () => {};
@@ -145,7 +151,7 @@ export class FakeSession {
     for (const { socket } of this.openViewers) socket.terminate();
   }
 
-  // ── the log ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the log ───────────────────────────────────────────────────────────────────────────────────
 
   addExecution(id: string, fields: Partial<Execution> = {}): Execution {
     const execution: Execution = {
@@ -196,7 +202,7 @@ export class FakeSession {
     for (const viewer of this.openViewers) if (viewer.live) this.#tellEnd(viewer, id, status);
   }
 
-  // ── viewers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── viewers ───────────────────────────────────────────────────────────────────────────────────
 
   #onUpgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     this.upgrades.push(request);
@@ -286,7 +292,7 @@ export class FakeSession {
     this.#pump(viewer);
   }
 
-  /** Sends what is after `sent`, as far as the window allows; then the viewer is live. */
+  /** Sends what follows `sent`, as far as the window allows. Then the viewer is live. */
   #pump(viewer: Viewer): void {
     const { query, socket } = viewer;
     const flow = query.get('flow') === 'ack';
@@ -344,7 +350,7 @@ export class FakeSession {
     if (filtered && viewer.waitingFor.length === 0) viewer.socket.close(CLOSE.done, 'ended');
   }
 
-  // ── HTTP ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── HTTP ──────────────────────────────────────────────────────────────────────────────────────
 
   async #onRequest(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname: path, searchParams: query } = new URL(request.url ?? '/', 'http://fake');
@@ -489,7 +495,7 @@ function send(response: ServerResponse, { status, body }: Answer, headers: Recor
   response.writeHead(status, { 'content-type': type, ...headers }).end(JSON.stringify(body));
 }
 
-/** Waits until `condition` holds; fails with what was waited for. */
+/** Waits until `condition` holds; the failure names the missing condition. */
 export async function until(what: string, condition: () => boolean, timeoutMs = 30_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!condition()) {

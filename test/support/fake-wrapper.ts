@@ -1,13 +1,14 @@
 /**
- * A program that is the real runner for `serve` and a puppet for `run`, so that the runner's care for wrappers can be tested without
- * any job or coordinator. The puppet's command is `[behaviour, traceFile]`; it writes what it was given to the trace file.
+ * A program that is the real runner for `serve` and a fake wrapper for `run`. It tests how the
+ * runner handles wrappers without a job or a coordinator. The command of the fake is `[behaviour,
+ * traceFile]`. It writes its input to the trace file.
  *
- *   stay        lives until SIGTERM, then empties its spool and exits 143
- *   stubborn    lives and ignores SIGTERM
- *   exit:N      empties its spool and exits N
- *   unbegun     like stay, but there is nothing in its spool
- *   keep:N      exits N and leaves its spool
- *   crash-loop  like stay, but a recovery kills itself
+ * - stay: lives until SIGTERM, then empties its spool and exits 143
+ * - stubborn: lives and ignores SIGTERM
+ * - exit:N: empties its spool and exits N
+ * - unbegun: like stay, but its spool is empty
+ * - keep:N: exits N and leaves its spool
+ * - crash-loop: like stay, but a recovery kills itself
  */
 
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -43,7 +44,7 @@ let stdin: string | null = null;
 try {
   stdin = readFileSync(0, 'utf8');
 } catch {
-  // None was given.
+  // There was no credential.
 }
 mkdirSync(spool, { recursive: true });
 const recover = values.recover === true;

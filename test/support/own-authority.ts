@@ -1,6 +1,7 @@
 /**
- * A company's certificate authority, made by openssl for one test file, and TLS in front of a plain port with a certificate of it. The system's store of a process is what
- * SSL_CERT_FILE names: OpenSSL, and with it Node, looks there in place of the store of this machine.
+ * A private certificate authority, made by openssl for one test file, and TLS in front of a plain
+ * port with a certificate of it. SSL_CERT_FILE names the certificate store of a process: OpenSSL,
+ * and with it Node, reads that file in place of the machine's store.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -18,7 +19,7 @@ export interface Authority {
   cert: string;
 }
 
-/** For `localhost` and the names below `.test`. The files go with `removeTemporaryFolders`. */
+/** For `localhost` and the names below `.test`. `removeTemporaryFolders` removes the files. */
 export function makeAuthority(): Authority {
   const folder = temporaryFolder();
   const at = (name: string) => join(folder, name);
@@ -32,7 +33,7 @@ export function makeAuthority(): Authority {
   return { file: at('ca.pem'), key: readFileSync(at('server.key'), 'utf8'), cert: readFileSync(at('server.pem'), 'utf8') };
 }
 
-/** TLS on a port of loopback; what is inside goes to `port`. */
+/** TLS on a loopback port; the content is forwarded to `port`. */
 export async function tlsInFrontOf(port: number, { key, cert }: Authority): Promise<{ port: number; close(): Promise<void> }> {
   const sockets = new Set<{ destroy(): void }>();
   const server = createServer({ key, cert }, (near) => {

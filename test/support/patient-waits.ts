@@ -1,6 +1,6 @@
 /**
- * `vi.waitFor` gives up after one second by itself, which a loaded machine takes for a single step. What is waited for here either comes or never does, so the
- * limit may be long: a test that passes does not take longer for it.
+ * Raises the default timeout of `vi.waitFor`, which is one second. On a loaded machine a single
+ * step can take that long. The limit may be long: a passing test does not take longer for it.
  */
 import { vi } from 'vitest';
 

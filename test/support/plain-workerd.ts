@@ -1,8 +1,10 @@
 /**
- * The coordinator on plain `workerd serve`, for the large tests: the bundle that `wrangler deploy --dry-run` writes, SQLite on the local disk, a queue that keeps its
- * messages (queue-worker.mjs), and no proxy in front. That of `wrangler dev` takes some 1,200 messages a second at most, for all sessions together.
+ * The coordinator on plain `workerd serve`, for the large tests: the bundle that `wrangler deploy
+ * --dry-run` writes, SQLite on the local disk, a queue that keeps its messages (queue-worker.mjs),
+ * and no proxy in front. The proxy of `wrangler dev` handles about 1,200 messages a second at most,
+ * for all sessions together.
  *
- * Owns nothing that runs: `Stack` starts what `command` says.
+ * Starts no process: `Stack` starts what `command` returns.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -15,19 +17,22 @@ const WORKERD = join(ROOT, 'node_modules', '.bin', 'workerd');
 const QUEUE_WORKER = 'queue-worker.mjs';
 
 export interface PlainWorkerd {
-  /** Program and arguments of a coordinator on this port, with these variables, and its data in this folder. Calling it again with the same gives the same. */
+  /**
+   * Program and arguments of a coordinator on this port, with these variables, and its data in this
+   * folder. Calling it again with the same arguments gives the same result.
+   */
   command: (at: { port: number; data: string; variables: Readonly<Record<string, string>> }) => string[];
-  /** Of workerd's debugger, by which its heap is asked for. */
+  /** Port of workerd's debugger, which reports the heap. */
   inspectorPort: number;
 }
 
-/** Bundles the Worker into the folder: what is edited meanwhile changes nothing. */
+/** Bundles the Worker into the folder, so that edits during a run have no effect. */
 export async function preparePlainWorkerd(folder: string, inspectorPort: number): Promise<PlainWorkerd> {
   const bundle = join(folder, 'bundle');
   const config = join(ROOT, 'wrangler.toml');
   const { unstable_readConfig } = await import('wrangler');
   const read = unstable_readConfig({ config });
-  // It wants to see the dashboard, which nothing here asks for.
+  // wrangler requires the dashboard's folder. These tests do not request it.
   if (read.assets?.directory) mkdirSync(read.assets.directory, { recursive: true });
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
@@ -66,7 +71,7 @@ interface WorkerText {
   objects: readonly { binding: string; className: string }[];
   queues: readonly { binding: string; queue: string }[];
   variables: Readonly<Record<string, string>>;
-  /** Files beside the configuration: one `.js`, the rest text. */
+  /** Files next to the configuration: one `.js`, the others text. */
   modules: readonly string[];
 }
 

@@ -1,5 +1,6 @@
-// A queue for plain workerd, which has the binding and the handler but nothing between them. Unlike the queue of `wrangler dev` it keeps its messages on disk, as the
-// real one does: a message that was taken is there after the process was killed, and a batch whose answer was lost is delivered again.
+// A queue for plain workerd, which has the binding and the handler but nothing between them. Unlike
+// the queue of `wrangler dev` it keeps its messages on disk, as the real one does: an accepted
+// message survives a kill of the process, and a batch whose response was lost is delivered again.
 //
 // One queue, one consumer, no dead-letter queue.
 import { DurableObject } from 'cloudflare:workers';

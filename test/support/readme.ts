@@ -1,6 +1,7 @@
 /**
- * Runs the commands of a README as they are written: the fenced `sh` blocks of the page, in a shell at the root of the repository, with ports, folders and
- * keys of the test in place of those that the page shows. A replacement that is found nowhere in the page is a mistake of the test, and thrown.
+ * Runs the commands of a README as written: the fenced `sh` blocks of the page, in a shell at the
+ * root of the repository, with ports, folders and keys of the test in place of those on the page. A
+ * replacement that does not occur on the page is a mistake of the test and throws.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -30,7 +31,9 @@ export function blocksOf(file: string, replacements: Replacements): string[][] {
   );
 }
 
-/** A reader's shell has no path into this repository's tools, as that of a test under npm has. */
+/**
+ * A reader's shell has no path into this repository's tools. The shell of a test under npm does.
+ */
 function readersEnv(env: Record<string, string>): NodeJS.ProcessEnv {
   const { HOLDFAST_URL: _url, HOLDFAST_API_KEY: _key, PATH = '', ...rest } = process.env;
   const path = PATH.split(delimiter).filter((folder) => !folder.startsWith(join(ROOT, 'node_modules')));
@@ -43,7 +46,7 @@ export interface Said {
   stderr: string;
 }
 
-/** One terminal of the reader. What is exported in it stays. */
+/** One terminal of the reader. Exported variables stay in it. */
 export class Terminal {
   readonly #env: Record<string, string>;
   readonly #exports: string[] = [];
@@ -64,7 +67,7 @@ export class Terminal {
     return said;
   }
 
-  /** The block's last line goes on: it is ended by `stop`, or with this process. */
+  /** The block's last line keeps running; `stop` or the end of this process ends it. */
   start(lines: readonly string[]): void {
     const child = spawn(process.execPath, [KEEPER, 'sh', '-ec', lines.join('\n')], {
       cwd: ROOT,
@@ -93,7 +96,7 @@ export class Terminal {
     this.#background = null;
     if (child && child.exitCode === null && child.signalCode === null) {
       const ended = once(child, 'exit');
-      // To all of the group, as Ctrl-C does; the keeper ends what does not heed it.
+      // To the whole group, as Ctrl-C does. The keeper ends processes that ignore it.
       if (child.pid) process.kill(-child.pid, 'SIGINT');
       await ended;
     }

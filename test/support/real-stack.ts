@@ -1,5 +1,6 @@
 /**
- * For end-to-end tests: the real stack in a temporary folder, and how to talk to it. Every process it starts ends with `close()`.
+ * For end-to-end tests: the real stack in a temporary folder, and functions to use it. `close()`
+ * ends every process that it starts.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -47,7 +48,7 @@ export class RealStack {
     }
   }
 
-  /** The environment of a user who was told the URL and the key. */
+  /** The environment of a user who has the URL and the key. */
   get userEnv(): NodeJS.ProcessEnv {
     return { ...process.env, HOLDFAST_URL: this.stack.url, HOLDFAST_API_KEY: this.stack.apiKey };
   }
@@ -77,7 +78,7 @@ export class RealStack {
   }
 }
 
-/** Processes that have this text among their arguments, this one left out. */
+/** Processes that have this text among their arguments, without this process. */
 export const processesWith = (text: string): ProcessInfo[] =>
   listProcesses().filter(({ pid, command }) => pid !== process.pid && command.includes(text));
 

@@ -1,4 +1,4 @@
-/** The pages that hold the rules of the protocol. A rule stands on one of them as `**ING1**`. */
+/** The pages that hold the rules of the protocol. A rule is on one of them as `**ING1**`. */
 
 import { readFileSync } from 'node:fs';
 

@@ -1,6 +1,7 @@
 /**
- * The commands of a page's shell blocks, as lists of words: enough of a shell's grammar to know which program is called with which arguments. No expansion:
- * a variable stays as it is written. What it does not understand it throws, so that no command is passed over.
+ * The commands of a page's shell blocks, as lists of words: enough of the shell grammar to know
+ * which program is called with which arguments. No expansion: a variable stays as written.
+ * Unsupported syntax throws, so that no command is skipped.
  */
 
 export interface ShellBlock {
@@ -21,14 +22,17 @@ export function fencedBlocks(page: string): ShellBlock[] {
 /** Characters after which another command begins. */
 const SEPARATORS = ['&&', '||', ';', '|', '\n'];
 
-/** Every simple command of a script, those within `$(…)` too, without assignments in front, redirections, and comments. */
+/**
+ * Every simple command of a script, including those within `$(…)`, without leading assignments,
+ * redirections and comments.
+ */
 export function commandsOf(script: string): string[][] {
   const commands: string[][] = [];
   read(script.replaceAll('\\\n', ' '), 0, null, commands);
   return commands.map(withoutRedirections).filter(({ length }) => length > 0);
 }
 
-/** Reads up to `end` (null: the end of the text), and gives the place behind it. */
+/** Reads up to `end` (null: the end of the text), and returns the position behind it. */
 function read(text: string, from: number, end: string | null, commands: string[][]): number {
   let words: string[] = [];
   let word: string | null = null;

@@ -1,6 +1,7 @@
 /**
- * What a session relies on its Store for, as one suite for every implementation: the SQLite one of the Durable Object and the simulator's, so that
- * what the simulator proves over the one holds over the other. Imports no platform; each caller brings its own way to get at a store.
+ * What a session requires of its Store, as one suite for every implementation: the SQLite one of
+ * the Durable Object and the simulator's. What the simulator proves over one therefore holds over
+ * the other. Imports no platform; each caller provides its own way to open a store.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -10,7 +11,10 @@ import { type ExecutionRecord, UNTOUCHED, viewOf } from '../../src/core/executio
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Store } from '../../src/core/ports.ts';
 
-/** Gives the body a fresh, empty storage. `open` may be called again and again: each store knows what is stored, and no more. */
+/**
+ * Gives the body a fresh, empty storage. `open` may be called repeatedly: each store knows what is
+ * stored, and no more.
+ */
 export type WithStorage = (body: (open: () => Store) => void) => void | Promise<void>;
 
 const NOW = 1_763_650_000_000;
@@ -77,7 +81,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
     );
 
   describe(`the store contract: ${name}`, () => {
-    test('a session exists from its creation on, and is created once', () =>
+    test('a session exists after its creation, and is created once', () =>
       withStorage((open) => {
         const store = open();
         expect(store.exists).toBe(false);
@@ -87,13 +91,13 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect([open().exists, open().createdAt]).toEqual([true, NOW]);
       }));
 
-    test('asking for the rows of a session that was never created throws', () =>
+    test('a query of a session that was never created throws', () =>
       withStorage((open) => {
         expect(() => open().executions.get('e1')).toThrow();
       }));
 
     describe('executions', () => {
-      it('a row comes back as it was put in, also after a wake', (store, open) => {
+      it('a row is read back as it was written, also after a wake', (store, open) => {
         const inserted = store.executions.insert(newRow('e1'));
         expect(inserted).toEqual({ ...newRow('e1'), ordinal: inserted.ordinal });
         expect(store.executions.get('e1')).toEqual(inserted);
@@ -101,7 +105,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.executions.get('e2')).toBeNull();
       });
 
-      it('an id is taken once', (store) => {
+      it('an id is used once', (store) => {
         store.executions.insert(newRow('e1'));
         expect(() => store.executions.insert(newRow('e1'))).toThrow(/UNIQUE/);
       });
@@ -115,7 +119,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.executions.get('e2')).toEqual(e2);
       });
 
-      it('[LIF15] a terminal row is not changed again, and the second ending says so', (store) => {
+      it('[LIF15] a terminal row is not changed again, and the second ending reports that', (store) => {
         store.executions.insert(newRow('e1'));
         expect(store.executions.update('e1', { status: 'failed', code: 'first' })?.status).toBe('failed');
         expect(store.executions.update('e1', { status: 'completed', code: 'second' })).toBeNull();
@@ -123,13 +127,13 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.executions.get('e1')).toMatchObject({ status: 'failed', code: 'first' });
       });
 
-      it('an empty patch gives the row as it is; of an unknown id there is none', (store) => {
+      it('an empty patch returns the row unchanged, and null for an unknown id', (store) => {
         const row = store.executions.insert(newRow('e1'));
         expect(store.executions.update('e1', {})).toEqual(row);
         expect(store.executions.update('e2', { epoch: 1 })).toBeNull();
       });
 
-      it('where the verdict is can be noted after the ending', (store, open) => {
+      it('the position of the verdict can be stored after the ending', (store, open) => {
         store.executions.insert(newRow('e1'));
         store.executions.update('e1', { status: 'failed' });
         store.executions.noteVerdict('e1', { lastOffset: 12, logBytes: 345 });
@@ -148,14 +152,14 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(ids(store.executions.queued())).toEqual(['e5', 'e3', 'e4']);
       });
 
-      it('the lowest rank is that of those who wait, 0 when nobody does', (store) => {
+      it('the lowest rank is that of the queued executions, 0 without any', (store) => {
         store.executions.insert(newRow('e1', { queueRank: -7 }));
         expect(store.executions.lowestQueueRank()).toBe(0);
         store.executions.insert(newRow('e2', { status: 'queued', queueRank: -2 }));
         expect(store.executions.lowestQueueRank()).toBe(-2);
       });
 
-      it('[HTTP27] knows whether there are as many as somebody asks for, whatever ordinals are left out', (store, open) => {
+      it('[HTTP27] tells whether a number of executions exists, whatever ordinals are left out', (store, open) => {
         expect(store.executions.hasAtLeast(1)).toBe(false);
         store.executions.insert(newRow('e1'));
         expect(() =>
@@ -190,7 +194,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
     });
 
     describe('callbacks', () => {
-      it('[LIF19] come back as they were put in, longest due first, and one id is taken once', (store, open) => {
+      it('[LIF19] are read back as they were written, longest due first, and an id is used once', (store, open) => {
         const [late, early] = [callback('cb_2', NOW + 9), callback('cb_1', NOW + 4)];
         expect([store.callbacks.nextDueAt, store.callbacks.due(NOW + 99, 9)]).toEqual([null, []]);
         store.callbacks.add(late);
@@ -222,7 +226,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect([store.callbacks.nextDueAt, open().callbacks.nextDueAt]).toEqual([null, null]);
       });
 
-      it('what is undone never waited, and what was removed waits again', (store) => {
+      it('an undone callback was never pending, and a removed one whose removal is undone is pending again', (store) => {
         store.callbacks.add(callback('cb_1', NOW + 5));
         const fails = () =>
           store.transact(() => {
@@ -235,7 +239,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect([store.callbacks.nextDueAt, store.callbacks.due(NOW + 9, 9)]).toEqual([NOW + 5, [callback('cb_1', NOW + 5)]]);
       });
 
-      test('of a session that was never created none waits, and none is to be removed', () =>
+      test('a session that was never created has none to deliver and none to remove', () =>
         withStorage((open) => {
           const { callbacks } = open();
           callbacks.remove('cb_1');
@@ -246,7 +250,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
     describe('outbox', () => {
       const record = { topic: 'directory', version: 7, delivered: 5, attempts: 2, dueAt: NOW + 9 } as const;
 
-      it('[DIR1] holds one row for each who is told, as it was put in last', (store, open) => {
+      it('[DIR1] holds one row per receiver, as it was written last', (store, open) => {
         expect(store.outbox.get('directory')).toBeNull();
         store.outbox.put({ ...record, version: 6 });
         store.outbox.put(record);
@@ -254,7 +258,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(open().outbox.get('directory')).toEqual(record);
       });
 
-      it('[DIR6] [CB7] outlives the session, and so do callbacks: all other rows go, and it does not exist until it is created again', (store, open) => {
+      it('[DIR6] [CB7] survives the session, as callbacks do: all other rows are deleted, and the session does not exist until it is created again', (store, open) => {
         store.executions.insert(newRow('e1'));
         append(store, 'e1', 1, 3);
         store.commands.add('e1', input('x'), NOW);
@@ -277,7 +281,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         }
       });
 
-      it('[STR29] a session that is made again is later than the one before, in the same moment and by a clock that went back', (store, open) => {
+      it('[STR29] a session that is created again has a later time than the one before, also in the same millisecond or with a clock that went back', (store, open) => {
         const times = [store.createdAt];
         const makeAgain = (one: Store, version: number, now: number): void => {
           one.transact(() => {
@@ -288,13 +292,14 @@ export function describeStore(name: string, withStorage: WithStorage): void {
           times.push(one.createdAt);
         };
         makeAgain(store, 1, NOW);
-        // Another object has no memory of it, but the row of the outbox, which every change and the end have raised.
+        // Another object has no memory of it, except the row of the outbox. Every change and the
+        // end have raised that row's version.
         makeAgain(open(), (times.at(-1) ?? 0) + 1, NOW - 5);
         expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
         expect(times).toHaveLength(3);
       });
 
-      it('[DIR6] an end that is undone leaves all as it was', (store, open) => {
+      it('[DIR6] a deletion that is undone changes nothing', (store, open) => {
         const row = store.executions.insert(newRow('e1'));
         append(store, 'e1', 1, 3);
         const fails = () =>
@@ -308,14 +313,14 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         }
       });
 
-      test('of a session that was never created there is none to ask for', () =>
+      test('a session that was never created has none', () =>
         withStorage((open) => {
           expect(open().outbox.get('directory')).toBeNull();
         }));
     });
 
     describe('commands', () => {
-      it('[ING9] wait in their order until they are acknowledged, and an id is never given again', (store, open) => {
+      it('[ING9] are pending in their order until they are acknowledged, and an id is never reused', (store, open) => {
         const one = store.commands.add('e1', input('a'), NOW);
         const two = store.commands.add('e1', input('b'), NOW);
         expect(one).toEqual({ id: one.id, ...input('a') });
@@ -337,7 +342,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.commands.load('e1')).toEqual({ count: 1, bytes: bytes - utf8Bytes('{"text":"a"}') });
       });
 
-      it('an acknowledgement of another execution, or of nothing, changes nothing', (store) => {
+      it('an acknowledgement by another execution, or of an unknown id, changes nothing', (store) => {
         const one = store.commands.add('e1', input('a'), NOW);
         store.commands.ack('e2', one.id);
         store.commands.ack('e1', 4711);
@@ -362,7 +367,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(log.tailOffset(5)).toBe(0);
       });
 
-      it('offsets have no holes; rows say whose they are and come back as they were', (store, open) => {
+      it('offsets have no holes; rows name their execution and are read back as they were written', (store, open) => {
         const rows = [append(store, 'e1', null, 1), append(store, 'e1', 1, 3), append(store, 'e2', 1, 2)];
         expect(spans(rows)).toEqual([
           [1, 1],
@@ -375,7 +380,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect([...open().log.rowsAfter(0)]).toEqual(rows);
       });
 
-      it('reading begins with the row that holds the next event; at the head there is none', (store) => {
+      it('reading begins with the row that holds the next event; at the head there is no row', (store) => {
         append(store, 'e1', 1, 3);
         append(store, 'e2', 1, 2);
         append(store, 'e1', 4, 1);
@@ -390,7 +395,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         ]);
       });
 
-      it('[ING5] what was acknowledged is what the log holds of the execution, also after a wake', (store, open) => {
+      it('[ING5] the acknowledged seq of an execution is read from the log, also after a wake', (store, open) => {
         append(store, 'e1', 1, 3);
         append(store, 'e1', null, 1);
         append(store, 'e2', 1, 7);
@@ -402,7 +407,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.log.ackedSeq('e1', 1)).toBe(5);
       });
 
-      it('[LIF34] the bytes of an execution are those of its wrapper’s rows, also after a wake, and one that is taken back is not counted', (store, open) => {
+      it('[LIF34] the bytes of an execution are those of its wrapper’s rows, also after a wake, without undone rows', (store, open) => {
         const [first, , second] = [append(store, 'e1', 1, 3), append(store, 'e1', null, 1), append(store, 'e1', 4, 2)];
         append(store, 'e2', 1, 7);
         const bytes = (first?.bytes ?? 0) + (second?.bytes ?? 0);
@@ -419,7 +424,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.databaseBytes).toBeGreaterThan(0);
       });
 
-      it("a wrapper's batch is a sign of life until the next wake; the coordinator's own is none", (store, open) => {
+      it("a wrapper's batch is a sign of life until the next wake; the coordinator's own is not", (store, open) => {
         append(store, 'e1', null, 1, NOW + 1);
         expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([null, NOW + 1]);
         append(store, 'e1', 1, 1, NOW + 2);
@@ -428,7 +433,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect([open().log.lastIngestAt, open().log.lastReceivedAt]).toEqual([NOW + 2, NOW + 3]);
       });
 
-      it('a tally is of one execution: its events, their bytes, and what the coordinator wrote of it', (store, open) => {
+      it('a tally covers one execution: its events, their bytes, and what the coordinator wrote about it', (store, open) => {
         expect(store.log.tally('e1', 1)).toEqual({ events: 0, bytes: 0, own: '' });
         const rows = [
           append(store, 'e1', null, 1),
@@ -454,11 +459,11 @@ export function describeStore(name: string, withStorage: WithStorage): void {
     });
 
     describe('transactions', () => {
-      it('give what their action gives', (store) => {
+      it('return what their action returns', (store) => {
         expect(store.transact(() => 'done')).toBe('done');
       });
 
-      it('[LIF19] all of it or nothing: a throw takes back rows, commands and events, and what was remembered of them', (store, open) => {
+      it('[LIF19] are atomic: a throw undoes rows, commands and events, and what the store remembered of them', (store, open) => {
         store.executions.insert(newRow('e1', { status: 'running' }));
         append(store, 'e1', 1, 2);
         const before = store.executions.get('e1');
@@ -484,7 +489,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(append(store, 'e1', 3, 1).firstOffset).toBe(3);
       });
 
-      it('what was written before one that fails stays', (store, open) => {
+      it('earlier writes stay when a later transaction fails', (store, open) => {
         store.executions.insert(newRow('e1'));
         const fails = () =>
           store.transact(() => {

@@ -1,7 +1,8 @@
 /**
- * A network between two real programs that a test can spoil: a TCP proxy on a free loopback port.
+ * A network between two real programs that a test can disturb: a TCP proxy on a free loopback port.
  *
- * Owns both sockets of each connection. It never reads the bytes; whatever speaks TCP can go through it.
+ * Owns both sockets of each connection. It never reads the bytes, so any protocol over TCP can
+ * pass.
  */
 
 import { once } from 'node:events';
@@ -20,12 +21,12 @@ interface Link {
   /** The side of the caller, and the side of the target. */
   near: Socket;
   far: Socket;
-  /** Directions in which bytes are swallowed and no end is passed on. */
+  /** Directions in which bytes are discarded and no end is forwarded. */
   frozen: { up: boolean; down: boolean };
 }
 
 export class TcpProxy {
-  /** Connections accepted from callers, refused ones included. */
+  /** Connections accepted from callers, including refused ones. */
   accepted = 0;
   refused = 0;
   /** Connections that got the middlebox's own answer in place of the target's. */
@@ -63,18 +64,21 @@ export class TcpProxy {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Connections that are open now, frozen ones included. */
+  /** Connections that are open now, including frozen ones. */
   get open(): number {
     return this.#links.size;
   }
 
-  /** Where new connections go from now on. Open ones stay. */
+  /** The target of new connections from now on. Open ones stay. */
   retarget(port: number, host = '127.0.0.1'): void {
     this.#target.port = port;
     this.#target.host = host;
   }
 
-  /** Destroys every connection (or those that `choose` picks) with a reset on both sides, as a crashed router would. New ones are welcome at once. */
+  /**
+   * Destroys every connection (or those that `choose` selects) with a reset on both sides, as a
+   * crashed router would. New ones are accepted at once.
+   */
   cut(choose: () => boolean = () => true): number {
     const links = [...this.#links].filter(choose);
     for (const link of links) this.#destroy(link);
@@ -92,26 +96,30 @@ export class TcpProxy {
   }
 
   /**
-   * New connections get this text as the answer to whatever they send, as from a proxy, a captive portal or a firewall between the two. Null ends it.
-   * Open connections stay: `cut()` first.
+   * New connections get this text as the answer to whatever they send, as from a proxy, a captive
+   * portal or a firewall between the two. Null ends it. Open connections stay: call `cut()` first.
    */
   answerWith(text: string | null): void {
     this.#answer = text;
   }
 
-  /** Nothing moves in this direction; the sockets stay open and TCP pushes back on the sender. */
+  /**
+   * Nothing moves in this direction. The sockets stay open, and TCP applies backpressure to the
+   * sender.
+   */
   stall(direction: Direction = 'both'): void {
     this.#setStalled(direction, true);
   }
 
-  /** What was held back moves on; nothing of it is lost. */
+  /** Held-back bytes continue; nothing is lost. */
   resume(direction: Direction = 'both'): void {
     this.#setStalled(direction, false);
   }
 
   /**
-   * The connections that are open now are dead for good but look alive, as behind a NAT that forgot them: in this direction bytes
-   * are swallowed, and no end is ever passed on. New connections work. Only `cut()` or a peer's own timeout ends them.
+   * The connections that are open now are dead but look alive, as behind a NAT that forgot them: in
+   * this direction bytes are discarded, and no end is ever forwarded. New connections work. Only
+   * `cut()` or a peer's own timeout ends them.
    */
   halfOpen(direction: Direction = 'both', choose: () => boolean = () => true): number {
     let count = 0;
@@ -128,8 +136,9 @@ export class TcpProxy {
   }
 
   /**
-   * At most this many bytes per second through this direction of each connection. `Infinity` lifts it. What a peer writes beyond that waits in the kernel's
-   * buffers, as before a slow uplink: the peer's writes succeed long before the bytes arrive.
+   * At most this many bytes per second through this direction of each connection. `Infinity`
+   * removes the limit. What a peer writes beyond that waits in the kernel's buffers, as before a
+   * slow uplink: the peer's writes succeed long before the bytes arrive.
    */
   trickle(bytesPerSecond: number, direction: Direction = 'both'): void {
     if (direction !== 'down') this.#bytesPerSecond.up = bytesPerSecond;
@@ -216,7 +225,7 @@ export class TcpProxy {
     flow();
   }
 
-  /** Passes a chunk on in slices of a twentieth of a second. */
+  /** Forwards a chunk in slices of a twentieth of a second. */
   #drip(link: Link, direction: 'up' | 'down', chunk: Buffer, done: () => void): void {
     const to = direction === 'up' ? link.far : link.near;
     const slice = Math.max(1, Math.floor(this.#bytesPerSecond[direction] / 20));
@@ -244,8 +253,8 @@ export class TcpProxy {
   }
 
   /**
-   * The side that this direction comes from is gone. A reset is passed on at once, an orderly end after what is still to be written. A
-   * frozen direction passes on nothing.
+   * The side that this direction comes from is gone. A reset is forwarded at once, an orderly end
+   * after the pending bytes. A frozen direction forwards nothing.
    */
   #closed(link: Link, direction: 'up' | 'down', hadError: boolean): void {
     const other = direction === 'up' ? link.far : link.near;

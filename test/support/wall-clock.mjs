@@ -1,6 +1,7 @@
 /**
- * Preloaded by `--import` into a process under test: its wall clock (`Date.now`, `new Date()`) runs ahead by the milliseconds in the file that WALL_CLOCK_SHIFT
- * names. The monotonic clock is untouched, as when somebody sets the clock of a machine.
+ * Preloaded by `--import` into a process under test. Its wall clock (`Date.now`, `new Date()`) is
+ * ahead by the milliseconds in the file that WALL_CLOCK_SHIFT names. The monotonic clock is
+ * unchanged, as when the clock of a machine is set.
  */
 import { readFileSync } from 'node:fs';
 

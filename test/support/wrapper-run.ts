@@ -1,4 +1,7 @@
-/** Starts wrappers for tests: inside this process (times can be shortened, the disk can be made to fail), or as a process of its own. */
+/**
+ * Starts wrappers for tests: inside this process (times can be shortened, the disk can be made to
+ * fail), or as a process of its own.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,8 +30,8 @@ export function removeTemporaryFolders(): void {
 }
 
 /**
- * What a job waits at until the test opens it. `wait` is shell text. A job whose life were a duration would be over too early on a slow machine, and keep
- * everyone waiting on a quick one.
+ * A gate at which a job waits until the test opens it. `wait` is shell text. A job with a fixed
+ * duration would end too early on a slow machine, and slow the tests down on a fast one.
  */
 export interface Gate {
   wait: string;
@@ -49,8 +52,9 @@ export function gated(parts: readonly string[]): { script: string; gates: Gate[]
 }
 
 /**
- * 20,000 numbered lines in about a second, so that faults fall into the middle; then it goes on, a few at a time, until the gate opens, and says `end`. So however
- * few events a slow machine makes of the first lines, there are as many as the test needs.
+ * 20,000 numbered lines in about a second, so that faults fall into the middle. It then prints a
+ * few at a time until the gate opens, and prints `end`. On a slow machine the first lines may give
+ * few events; the later ones make up for them.
  */
 export function numberedLines(): { command: string[]; open: () => void } {
   const file = join(temporaryFolder(), 'open');
@@ -160,5 +164,5 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
   }
 }
 
-/** A zombie has ended: only its new parent has not looked yet. */
+/** A zombie has ended; its new parent has not reaped it yet. */
 export const isRunning = (pid: number): boolean => processStart(pid) !== null;

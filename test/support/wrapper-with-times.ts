@@ -1,4 +1,7 @@
-/** The wrapper as a process, with times of the test's: `node wrapper-with-times.ts '{"firstWelcomeBudgetMs":1000}' run … -- command`. */
+/**
+ * The wrapper as a process, with times set by the test: `node wrapper-with-times.ts
+ * '{"firstWelcomeBudgetMs":1000}' run … -- command`.
+ */
 
 import { run } from '../../wrapper/run.ts';
 import { fixedCredential } from '../../wrapper/transport/credential.ts';
