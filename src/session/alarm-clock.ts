@@ -1,6 +1,6 @@
 /**
- * The one alarm of the object, as a projection of rows and sockets (G5). `arm()` after every change; it sets the alarm only when it must come
- * earlier than it would.
+ * The one alarm of the object, computed from rows and sockets (G5). `arm()` runs after every
+ * change. It sets the alarm only when the new time is earlier than the current one.
  */
 
 import { alarmToSet, type Horizon, nextWake } from '../core/deadlines.ts';
@@ -13,31 +13,34 @@ export class AlarmClock {
   readonly #log: SessionLog;
   #current: number | null = null;
 
-  /** `horizon` is null for a session that does not exist: it needs no wake. */
+  /** `horizon` returns null for a session that does not exist. Such a session needs no wake. */
   constructor(runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>, horizon: () => Horizon | null, log: SessionLog) {
     this.#runtime = runtime;
     this.#horizon = horizon;
     this.#log = log;
   }
 
-  /** What the platform has. Asking is asynchronous, so it is done once per wake, before anything else runs. */
+  /**
+   * Reads the alarm of the platform. The read is asynchronous, so it happens once per wake, before
+   * anything else runs.
+   */
   async load(): Promise<void> {
     this.#current = await this.#runtime.getAlarm();
   }
 
-  /** A fired alarm is used up, whatever becomes of its handler. */
+  /** The platform removes a fired alarm, even when its handler fails. */
   fired(): void {
     this.#current = null;
   }
 
-  /** All of the object's storage went, and the alarm with it. */
+  /** The object's storage was deleted, and the alarm with it. */
   gone(): void {
     this.#current = null;
   }
 
   /**
-   * What the alarm was set for at `at` came about without it. Setting it again costs a row, as firing for nothing would, but no wake. An alarm that was set
-   * for something else is left alone.
+   * The work that the alarm at `at` was set for is done. Setting the alarm again costs a row, as an
+   * alarm without work would, but saves a wake. An alarm that was set for other work stays.
    */
   release(at: number, now: number): void {
     if (this.#current === at) this.#current = null;
@@ -50,7 +53,8 @@ export class AlarmClock {
     const at = alarmToSet(this.#current, nextWake(horizon, now), now);
     if (at === null) return;
     this.#current = at;
-    // Part of the same turn as the change it belongs to, so the two are written together. A failed write resets the object.
+    // In the same turn as the change, so both are written together. A failed write resets the
+    // object.
     this.#runtime.setAlarm(at).catch((error: unknown) => {
       this.#current = null;
       this.#log('error', 'alarm_not_set', { message: messageOf(error) });

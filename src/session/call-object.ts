@@ -1,4 +1,7 @@
-/** How the stateless part calls a session's object, or a tenant's directory: by name, with retries where the platform says that a retry is safe and useful. */
+/**
+ * Calls of the stateless Worker to a session's object or a tenant's directory. Objects are
+ * addressed by name. A call is retried when the platform says that a retry is safe and useful.
+ */
 
 import { BackoffController, type Failure } from '../../protocol/index.ts';
 import { type DirectoryCalls, directoryStub } from '../directory/calls.ts';
@@ -9,7 +12,7 @@ import type { SessionCalls } from './contract.ts';
 /** Four attempts in all. */
 const CALL_RETRY = { baseMs: 100, capMs: 1000, maxAttempts: 3 };
 
-/** The narrowest reading of an error that crossed the object boundary. */
+/** The fields we read of an error that crossed the object boundary. */
 interface PlatformError {
   retryable?: boolean;
   overloaded?: boolean;
@@ -21,8 +24,9 @@ export function sessionStub(env: Env, tenant: string, session: string): DurableO
 }
 
 /**
- * Every operation but `sendInput` is idempotent, so an answer that was lost may be asked for again. An overloaded object is never asked again: that
- * would make it worse. A stub is dead after any exception, so each attempt gets its own.
+ * Every operation except `sendInput` is idempotent, so a call whose answer was lost is retried. An
+ * overloaded object is not called again, because a retry adds load. A stub is broken after any
+ * exception, so each attempt gets a new one.
  */
 export function callSession<T>(
   env: Env,
@@ -35,7 +39,7 @@ export function callSession<T>(
   return callObject({ kind: 'session', names: { tenant, session } }, attempt, idempotent);
 }
 
-/** The same for the list of the tenant's sessions. */
+/** The same for the directory of the tenant's sessions. */
 export function callDirectory<T>(env: Env, tenant: string, call: (stub: DirectoryCalls) => Promise<T>): Promise<T | Failure> {
   return callObject({ kind: 'directory', names: { tenant } }, () => call(directoryStub(env, tenant)), true);
 }
@@ -64,7 +68,7 @@ async function callObject<T>(
       if (!idempotent || backoff.recordFailure() === 'give-up') {
         return { ok: false, code: 'unavailable', message: `The ${kind} could not be reached. Try again.` };
       }
-      // Full jitter: the callers of one object that was reset all retry at the same moment.
+      // Full jitter: all callers of an object that was reset retry at the same moment.
       await scheduler.wait(Math.random() * backoff.nextDelayMs());
     }
   }

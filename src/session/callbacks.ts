@@ -1,7 +1,9 @@
 /**
- * Gives callbacks to their queue (core/callback.ts): right after the turn of the verdict, and from the alarm when that failed or was lost.
+ * Sends callbacks to the queue (core/callback.ts): right after the turn of the verdict, and at the
+ * alarm when that attempt failed or was lost.
  *
- * Each is on its own: one that the queue does not take holds up no other. Their order is not kept, and need not be: each says all there is to say.
+ * Callbacks are independent: one that the queue refuses does not delay the others. Order is not
+ * kept and not needed, because each message is complete.
  */
 
 import type { Execution } from '../../protocol/index.ts';
@@ -10,15 +12,15 @@ import { viewOf } from '../core/execution.ts';
 import type { SessionContext } from './context.ts';
 import { dropIfDone } from './outbox.ts';
 
-/** One alarm's work. The next is due at once when there are more. */
+/** Callbacks of one alarm. When more are due, the next alarm is due at once. */
 const AT_ONCE_MAX = 10;
 
-/** After the verdict is written. It leaves when that is durable. */
+/** After the verdict is written. The output gate holds the message until the verdict is durable. */
 export function beginCallback(context: SessionContext, record: CallbackRecord): void {
   context.runtime.waitUntil(handOver(context, record));
 }
 
-/** At the alarm: what is due. */
+/** At the alarm: sends the callbacks that are due. */
 export function beginDueCallbacks(context: SessionContext, now: number): void {
   const { callbacks } = context.store;
   for (const record of callbacks.due(now, AT_ONCE_MAX)) {
@@ -55,5 +57,5 @@ function drop(context: SessionContext, record: CallbackRecord, reason: string): 
   context.runtime.waitUntil(dropIfDone(context, context.runtime.now()));
 }
 
-/** Never where it goes: the address may hold a secret. */
+/** Without the URL, which may hold a secret. */
 const told = ({ id: callback, execution }: CallbackRecord) => ({ callback, execution });

@@ -1,10 +1,12 @@
 /**
- * Carries out transitions: one flat transaction for the rows, then the sockets.
+ * Carries out transitions: first one transaction for the rows, then the sockets.
  *
- * T1  A change of state is one synchronous turn: check, write, then tell. Nothing awaits in between.
- * T2  Settling writes the row, the verdict event and the promotion of the next in the same transaction (G3). The row's compare-and-set decides
- *     whether it happens at all.
- * T3  Telling comes after the write and can not undo it: a socket that fails is a socket that is gone.
+ * - A change of state is one synchronous turn: check, write, announce. There is no await in
+ *   between.
+ * - Settling writes the row, the verdict event and the promotion of the next execution in one
+ *   transaction (G3). The row's compare-and-set decides whether it happens at all.
+ * - The announcement follows the write and cannot undo it. A socket on which a send fails counts as
+ *   closed.
  */
 
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
@@ -19,22 +21,27 @@ import { beginDelivery, noteForDirectory } from './outbox.ts';
 import { report } from './report.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 
-/** What was written, to be told to sockets. */
+/** What was written and is now sent to sockets. */
 export interface Written {
   record: ExecutionRecord;
   rows: LogRow[];
   commands: Command[];
-  /** The coordinator's events of this transition, for those who are told of it beside the log. */
+  /** The coordinator's events of this transition, for the report of log lines and metrics. */
   events: readonly CoordinatorEvent[];
-  /** Whether others are to be told of it (DIR1): what is worth an event of the coordinator is worth that, and nothing else is. */
+  /**
+   * Whether the directory must be updated (DIR1). True only if the transition has an event of the
+   * coordinator.
+   */
   news: boolean;
-  /** What the queue is to get, because this ended and somebody asked to be told (CB1). */
+  /**
+   * The callback for the queue, when this transition ended an execution that requested one (CB1).
+   */
   callback: CallbackRecord | null;
-  /** The next one that waited, where it ended instead of beginning (LIF35). */
+  /** The next queued execution, when it ended instead of beginning (LIF35). */
   next: Written | null;
 }
 
-/** The coordinator's own events of one moment, as one row without seqs. */
+/** Appends the coordinator's own events of one moment as one row without seqs. */
 export function appendEvents(
   { store }: SessionContext,
   execution: string,
@@ -46,7 +53,10 @@ export function appendEvents(
   return [store.log.append({ execution, firstSeq: null, count: events.length, body, bytes: utf8Bytes(body) }, now)];
 }
 
-/** Inside a transaction: writes a transition of one execution, and promotes the next when this one ended. Null when it was over already. */
+/**
+ * Inside a transaction: writes a transition of one execution, and promotes the next one when this
+ * one ended. Null when the execution had already ended.
+ */
 export function writeTransition(context: SessionContext, id: string, transition: Transition, now: number): Written | null {
   const { store } = context;
   const rows: LogRow[] = [];
@@ -64,7 +74,7 @@ export function writeTransition(context: SessionContext, id: string, transition:
   return { record, rows, commands, events: transition.events, news, callback, next };
 }
 
-/** T2: the rest of an ending, in the transaction of the verdict. */
+/** The other writes of an ending, in the transaction of the verdict. */
 function closeBooks(
   context: SessionContext,
   settled: ExecutionRecord,
@@ -73,7 +83,7 @@ function closeBooks(
 ): Pick<Written, 'record' | 'callback' | 'next'> {
   const { store } = context;
   const lastOffset = store.log.head;
-  // What never began has nothing in the log to look for.
+  // An execution that never began has no output in the log.
   const logBytes = settled.startedAt === null ? 0 : store.log.bytesOf(settled.id, settled.firstOffset);
   const record = { ...settled, lastOffset, logBytes };
   store.executions.noteVerdict(record.id, { lastOffset, logBytes });
@@ -85,7 +95,7 @@ function closeBooks(
   if (!next) return { record, callback, next: null };
   const shortage = shortageFor(storageLoad(context), next.policy);
   if (shortage) {
-    // It ends as one that began would, and the one behind it is looked at in its turn.
+    // It ends like an execution that began, and then the one behind it is considered.
     const ended = writeTransition(context, next.id, fail(next, 'storage_full', describeShortage(shortage), now), now);
     return { record, callback, next: ended };
   }
@@ -95,14 +105,17 @@ function closeBooks(
   return { record, callback, next: null };
 }
 
-/** LIF35: what the session holds, and what it keeps for its active execution. */
+/** LIF35: the bytes that the session holds, and the bytes reserved for its active execution. */
 export function storageLoad({ store }: SessionContext): StorageLoad {
   const active = store.executions.active();
   const storedBytes = active?.status === 'running' ? store.log.bytesOf(active.id, active.firstOffset) : 0;
   return { databaseBytes: store.databaseBytes, reservedBytes: active ? reservedBytes(active.policy, storedBytes) : 0 };
 }
 
-/** CB1: one id for the verdict, and the execution as it ended, in the transaction of the verdict. */
+/**
+ * CB1: one callback id for the verdict, and a snapshot of the ended execution, in the transaction
+ * of the verdict.
+ */
 function noteCallback(
   { store, session }: SessionContext,
   record: ExecutionRecord,
@@ -116,7 +129,7 @@ function noteCallback(
   return callback;
 }
 
-/** T3: what was written goes out, and the alarm follows the rows. */
+/** Sends what was written, and sets the alarm from the rows. */
 export function announce(context: SessionContext, written: Written, now: number): void {
   const { record, rows, commands, events, news, callback, next } = written;
   context.alarm.arm(now);
@@ -129,7 +142,7 @@ export function announce(context: SessionContext, written: Written, now: number)
   if (next) announce(context, next, now);
 }
 
-/** Writes one transition and tells of it. Null when the execution was over already. */
+/** Writes one transition and announces it. Null when the execution had already ended. */
 export function commit(context: SessionContext, id: string, transition: Transition, now: number): ExecutionRecord | null {
   const written = context.store.transact(() => writeTransition(context, id, transition, now));
   if (!written) return null;
@@ -149,7 +162,7 @@ function sendCommands(context: SessionContext, record: ExecutionRecord, commands
   for (const command of commands) sendText(ingest.ws, encodeFrame({ type: 'command', ...command }));
 }
 
-/** ING7: the good end of every connection of the execution. */
+/** ING7: the normal close of every connection of the execution. */
 export function closeSettled({ runtime }: SessionContext, record: ExecutionRecord): void {
   for (const socket of ingestSockets(runtime, record.id)) detachAndClose(socket, CLOSE.settled, settledReason(record));
 }

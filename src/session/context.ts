@@ -9,12 +9,12 @@ export interface SessionContext {
   readonly runtime: SessionRuntime;
   readonly store: Store;
   readonly outside: Outside;
-  /** Its lines name the tenant and the session. */
+  /** Adds the tenant and the session to each line. */
   readonly log: SessionLog;
   /** The session's name, as its viewers and callers know it. */
   readonly session: string;
   readonly viewers: Viewers;
   readonly alarm: AlarmClock;
-  /** The delivery to the directory that is under way (outbox.ts, OB1). */
+  /** The delivery to the directory that is in progress (outbox.ts). */
   delivery: Promise<void> | null;
 }

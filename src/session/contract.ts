@@ -1,6 +1,8 @@
 /**
- * What the stateless Worker asks of a session's object: its operations, and the upgrade requests that it makes. Only the Worker can reach the object, so what
- * stands here was checked before. VER8: either side may be of another version. It ignores fields that it does not know, and what may be null may be missing.
+ * What the stateless Worker asks of a session's object: its operations, and the upgrade requests
+ * that it makes. Only the Worker can reach the object, so every request here was validated before.
+ * VER8: either side may have another version. It ignores fields that it does not know, and a field
+ * that may be null may be missing.
  */
 
 import {
@@ -15,7 +17,7 @@ import {
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { ExecutionQuery } from '../core/ports.ts';
 
-/** A start request after validation: nothing in it is optional any more. */
+/** A validated start request: every field is set. */
 export type NormalStart = Pick<
   ExecutionRecord,
   | 'id'
@@ -42,11 +44,14 @@ export interface ReadQuery {
   generation?: string | undefined;
 }
 
-/** What the Worker calls. Expected outcomes are results; an exception is the platform's. */
+/** The calls of the Worker. Expected outcomes are results; an exception comes from the platform. */
 export interface SessionCalls {
-  /** `refusal`: why nothing new may be started for the request, where that is so. An execution that exists is found all the same (LIF28). */
+  /**
+   * `refusal`: why the Worker would start nothing new for the request, if so. An execution that
+   * exists is returned all the same (LIF28).
+   */
   startExecution(request: NormalStart, refusal?: Failure | null): Promise<StartResult>;
-  /** `generation`: the log that a reader means, where it names one. */
+  /** `generation`: the log that the reader means, if it names one. */
   getExecution(id: string, generation?: string | null): Promise<Result<{ execution: Execution }>>;
   listExecutions(query: ExecutionQuery): Promise<Result<{ data: Execution[]; next: number | null }>>;
   interruptExecution(
@@ -55,7 +60,7 @@ export interface SessionCalls {
   ): Promise<Result<{ execution: Execution; settled: boolean; accepted: boolean }>>;
   failExecution(id: string, failed: { code: string; message: string }): Promise<Result<{ settled: boolean; execution: Execution }>>;
   sendInput(id: string, text: string): Promise<Result<{ commandId: number }>>;
-  /** One body of a wrapper that posts; the answers are lines. */
+  /** One body of a wrapper that posts. The answers are lines. */
   postIngest(execution: string, body: string): Promise<Result<{ lines: string[] }>>;
   deleteSession(): Promise<Result<object>>;
   getSession(): Promise<Result<{ session: SessionSummary }>>;
@@ -64,47 +69,50 @@ export interface SessionCalls {
   fetch(request: Request): Promise<Response>;
 }
 
-/** The same from the object's side, where an answer may be there at once. */
+/** The same from the object's side, where an answer may be synchronous. */
 export type SessionOperations = {
   [M in keyof SessionCalls]: (
     ...args: Parameters<SessionCalls[M]>
   ) => ReturnType<SessionCalls[M]> | Awaited<ReturnType<SessionCalls[M]>>;
 };
 
-// ── upgrades ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── upgrades ─────────────────────────────────────────────────────────────────────────────────────
 
-/** What a reader of the stream asks for. */
+/** The request of a stream reader. */
 export interface ViewerRequest {
   after: number | null;
   tail: number | null;
   executions: string[] | null;
   types: string[] | null;
   flow: boolean;
-  /** The log that the reader means; absent: the one that is there. */
+  /** The log that the reader means. Absent: the current one. */
   generation?: string | null;
-  /** When the reader's ticket is over, in milliseconds; absent for an API key. */
+  /** When the reader's ticket expires, in milliseconds. Absent for an API key. */
   until?: number | null;
 }
 
 /**
- * `answerRefusals`: a refusal is an answer that is no upgrade, and the Worker closes the socket. The object must not: `workerd` frees a hibernatable socket that
- * the object closes before a message came only when it evicts the object, two descriptors each, and a socket that is accepted the plain way keeps the object
- * awake until its client answers the close (both measured on 1.20261023.1). Workers of 0.1.0 do not send it; for them the object accepts and closes.
+ * `answerRefusals`: the object answers a refusal without an upgrade, and the Worker closes the
+ * socket. The object must not close it itself. When the object closes a hibernatable socket before
+ * its first message, `workerd` keeps two file descriptors until it evicts the object. A socket that
+ * is accepted without hibernation keeps the object awake until its client answers the close (both
+ * measured on 1.20261023.1). Workers of 0.1.0 do not send this flag; for them the object accepts
+ * and closes.
  */
 export type SocketRequest =
   | { kind: 'ingest'; execution: string; answerRefusals?: true }
   | { kind: 'stream'; request: ViewerRequest; answerRefusals?: true };
 
-/** How a wrapper's socket is closed when its upgrade is refused. A viewer's refusal is a `Failure`. */
+/** The close of a wrapper's socket whose upgrade is refused. A viewer's refusal is a `Failure`. */
 export interface Refusal {
   closeCode: number;
   reason: string;
 }
 
-/** Header of an upgrade that holds its `SocketRequest` as JSON. */
+/** The header of an upgrade request that holds its `SocketRequest` as JSON. */
 export const REQUEST_HEADER = 'x-holdfast-request';
 
-/** Asks for a socket. `protocol`: the subprotocol that the peer offered, where it offered one of ours. */
+/** Asks for a socket. `protocol`: our subprotocol, if the peer offered one. */
 export function openSocket(
   stub: Pick<SessionCalls, 'fetch'>,
   wanted: SocketRequest,
@@ -118,12 +126,17 @@ export function openSocket(
   return stub.fetch(new Request('https://session/', { headers }));
 }
 
-/** Null for an upgrade (101), and for the answer of an object of another version that does not know the request. */
+/**
+ * The refusal in an answer. Null for an upgrade (101), and for the answer of an object of another
+ * version that does not know the request.
+ */
 export async function refusalIn<T extends Refusal | Failure>(answer: Response): Promise<T | null> {
   return answer.status === 200 ? ((await answer.json()) as T) : null;
 }
 
-/** A browser cannot read the status of a refused upgrade, so refusals of viewers are close codes. */
+/**
+ * A browser cannot read the status of a refused upgrade, so refusals of viewers are close codes.
+ */
 export function closeCodeOfRefusedViewer({ code }: Failure): number {
   switch (code) {
     case 'offset_ahead':
@@ -137,5 +150,5 @@ export function closeCodeOfRefusedViewer({ code }: Failure): number {
   }
 }
 
-/** Reason of the 4401 with which the connection of a ticket ends, and of one that is refused. */
+/** The reason of a 4401 close, when a ticket has expired during the connection or before it. */
 export const TICKET_EXPIRED = 'ticket_expired';

@@ -1,4 +1,7 @@
-/** The Durable Object of one session, named `tenant/session`. It hands the platform's events and the Worker's calls to session.ts, and decides nothing. */
+/**
+ * The Durable Object of one session, named `tenant/session`. It passes the platform's events and
+ * the Worker's calls to session.ts, and decides nothing.
+ */
 
 import { DurableObject } from 'cloudflare:workers';
 import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
@@ -39,7 +42,8 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   override async fetch(request: Request): Promise<Response> {
     const wanted = JSON.parse(request.headers.get(REQUEST_HEADER) ?? 'null') as SocketRequest | null;
     if (!wanted) return new Response('not a request of the Worker', { status: 400 });
-    // VER8: a Worker of a later version, while both are deployed. It can ask again when this object has that version, too.
+    // VER8: a Worker of a later version, while both versions are deployed. It can ask again when
+    // this object has that version too.
     if (wanted.kind !== 'ingest' && wanted.kind !== 'stream') {
       return new Response('not a request that this version knows', { status: 503, headers: { 'retry-after': '5' } });
     }
@@ -73,12 +77,12 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
     this.#session.onError(ws, messageOf(error), Date.now());
   }
 
-  /** The platform's argument is not used: it is missing in some runtimes, and the rows say what is due. */
+  /** The platform's argument is not used: some runtimes omit it, and the rows say what is due. */
   override async alarm(): Promise<void> {
     await this.#session.onAlarm(Date.now(), Date.now);
   }
 
-  // ── operations, each one synchronous turn ─────────────────────────────────────────────────────────────────────────
+  // ── operations, each one synchronous turn ──────────────────────────────────────────────────────
 
   startExecution(request: NormalStart, refusal: Failure | null = null) {
     return this.#session.startExecution(request, refusal, Date.now());

@@ -1,6 +1,7 @@
 /**
- * What the alarm does for executions: ends what is over, finds connections that are gone without a close event, and starts what is due. Which moments these
- * are is decided in core/deadlines.ts and core/lifecycle.ts.
+ * What the alarm does for executions: it ends those whose deadline has passed, finds connections
+ * that are gone without a close event, and starts launches that are due. core/deadlines.ts and
+ * core/lifecycle.ts decide these times.
  */
 
 import { CLOSE } from '../../protocol/index.ts';
@@ -12,29 +13,32 @@ import { commit, currentIngest } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import { detachAndClose, ingestSockets } from './sockets.ts';
 
-// ── deadlines that are over ─────────────────────────────────────────────────────────────────────────────────────────
+// ── deadlines that have passed ───────────────────────────────────────────────────────────────────
 
 /**
- * Carries out every deadline of this execution that is due. The alarm calls it, and so does a wrapper's hello. So an alarm that is late by up to DOWNTIME_MS
- * decides nothing, and one that is later than that renews the deadline, whichever of the two comes first. At the very moment of a deadline, expiry wins.
+ * Carries out every due deadline of this execution. The alarm calls it, and so does a wrapper's
+ * hello. So an alarm that is late by up to DOWNTIME_MS does not change the result, and a later one
+ * renews the deadline, in either order. At the exact time of a deadline, expiry wins.
  */
 export function expireDue(context: SessionContext, id: string, now: number): void {
   const { executions, log } = context.store;
-  // An interrupt at the time limit and a renewal each leave a deadline behind that is not due yet; so this ends.
+  // The loop ends: an interrupt at the time limit and a renewal each set a deadline that is not due
+  // yet.
   for (let record = executions.get(id); record; record = executions.get(id)) {
     const transition = expire(record, now, log.lastIngestAt);
     if (!transition || !commit(context, id, transition, now)) return;
   }
 }
 
-// ── connections that are gone without a close event ─────────────────────────────────────────────────────────────────
-// A deploy or a reset loses the close event of a socket, and a half-open socket stays open for ever. So there are two more ways to notice (LIF22, LIF23).
+// ── connections that are gone without a close event ──────────────────────────────────────────────
+// A deploy or a reset loses the close event of a socket, and a half-open socket stays open
+// indefinitely. So there are two more ways to detect the loss (LIF22, LIF23).
 
 const LOST = { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: '' };
 
 /**
- * The newest sign of life of a running execution's connection: accepted, answered a ping by the platform, posted, or sent a frame. Null when there is
- * no connection to hear.
+ * When the wrapper of a running execution was last heard: its connection was accepted, answered a
+ * ping of the platform, posted, or sent a frame. Null when there is no connection.
  */
 export function heardAt(context: SessionContext, record: ExecutionRecord): number | null {
   const { runtime, store } = context;
@@ -44,7 +48,10 @@ export function heardAt(context: SessionContext, record: ExecutionRecord): numbe
   return Math.max(record.connectedAt ?? 0, record.heardAt ?? 0, pinged, store.log.lastIngestAt ?? 0);
 }
 
-/** On a wake: a running execution marked connected that has no socket at all. One that is closing will report itself with its own code. */
+/**
+ * On a wake: disconnects running executions that are marked connected but have no socket. A closing
+ * socket reports itself with its own code.
+ */
 export function reconcile(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
     if (record.status !== 'running' || !record.connected || record.transport === 'http') continue;
@@ -53,7 +60,10 @@ export function reconcile(context: SessionContext, now: number): void {
   }
 }
 
-/** At the alarm: no open socket, or one that was silent for too long. */
+/**
+ * At the alarm: disconnects executions that have no open socket, or whose socket was silent for too
+ * long.
+ */
 export function findSilent(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
     if (record.status !== 'running' || !record.connected) continue;
@@ -69,11 +79,12 @@ export function findSilent(context: SessionContext, now: number): void {
   }
 }
 
-// ── launches ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── launches ─────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Starts what is pending and due. Each attempt is written down before it is made, with a lease: when the object is reset under an attempt, the alarm finds the
- * row again. After the answer the row is read again, because the execution may have ended meanwhile.
+ * Launches a pending execution that is due. Each attempt is written before it is made, with a
+ * lease. When the object is reset during an attempt, the alarm finds the row again. After the
+ * answer the row is read again, because the execution may have ended meanwhile.
  */
 export async function launchDue(context: SessionContext, now: number, clock: () => number): Promise<void> {
   const { store } = context;

@@ -1,7 +1,8 @@
 /**
- * The end of a session, by request or by its age: one turn in which all of it goes and everyone who is connected hears so. What stays is the word to the
- * directory (outbox.ts), so that the session leaves its tenant's list also when the directory can not be reached now, and callbacks that the queue has yet to
- * get (callbacks.ts): a verdict that was promised to somebody is told to them.
+ * The end of a session, by request or by age. In one turn all of it is deleted and every connection
+ * is closed. Two things stay: the message to the directory (outbox.ts), so that the session leaves
+ * its tenant's list even when the directory cannot be reached now, and callbacks that the queue
+ * does not have yet (callbacks.ts), because each was promised to a receiver.
  */
 
 import { CLOSE, DELETED_REASON, type Failure } from '../../protocol/index.ts';
@@ -10,12 +11,17 @@ import { noteForDirectory } from './outbox.ts';
 import { detachAndClose, ingestSockets } from './sockets.ts';
 
 /**
- * How long the object remembers the deletion, when something ran in the session: a wrapper that was away meanwhile is told `deleted`, and stops its job at
- * once. One that comes later is told only that there is no such execution, and stops when it has been told so for its whole grace (SPL29).
+ * How long the object keeps the tombstone when something ran in the session. A wrapper that
+ * reconnects within this time gets `deleted` and stops its job at once. A later one gets only the
+ * answer that the execution does not exist, and stops when it has had that answer for its whole
+ * grace (SPL29).
  */
 export const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
 
-/** What a wrapper is told whose execution is not here: by the object that deleted it, or by one that does not know it. */
+/**
+ * The close reason for a wrapper whose execution is not here: `deleted` while the tombstone lasts,
+ * then `no such execution`.
+ */
 export const goneReason = ({ store }: SessionContext, now: number): string =>
   now < store.tombstoneUntil ? DELETED_REASON : 'no such execution';
 
@@ -25,7 +31,10 @@ export function goneFailure({ store }: SessionContext, unknown: Failure, now: nu
   return { ok: false, code: 'session_not_found', message: 'This session was deleted.', facts: { deleted: true } };
 }
 
-/** False when there is no session to delete. A wrapper that is told `deleted` stops its job (CLS17). What had not ended has no verdict, and is in no count of them. */
+/**
+ * Deletes the session. False when there is no session. A wrapper that gets `deleted` stops its job
+ * (CLS17). An execution that had not ended gets no verdict and is not counted in the metrics.
+ */
 export function eraseSession(context: SessionContext, reason: 'requested' | 'expired', now: number): boolean {
   const { store, runtime, viewers, alarm, log } = context;
   if (!store.exists) return false;

@@ -1,6 +1,7 @@
 /**
- * Ingest by HTTP POST, for networks without WebSocket and for a last flush: the same frames in a body, the same answers in the response, one line each.
- * A body is a connection for as long as it is worked on; every one begins with a hello. A close becomes a last line
+ * Ingest by HTTP POST, for networks without WebSocket and for a last flush. The body has the same
+ * frames, and the response has the same answers, one per line. A body is a connection while it is
+ * processed, and each body begins with a hello. A close becomes a last line
  * `{"type":"close","code":…,"reason":…}`, so both transports share one table of codes.
  */
 
@@ -13,10 +14,13 @@ import { onIngestMessage } from './ingest.ts';
 import { findExecution } from './operations.ts';
 import { attach, attachmentOf, isOpen } from './sockets.ts';
 
-/** How much of the silence limit may pass before a post is written down as a sign of life: a row every so often instead of one per post. */
+/**
+ * A post is written as a sign of life when this fraction of the silence limit has passed since the
+ * last one. So there is a row now and then instead of one per post.
+ */
 const HEARD_FRACTION = 4;
 
-/** A body in the place of a socket: what would be sent is collected. */
+/** A body in the role of a socket. It collects what would be sent. */
 class PostedConnection implements SessionSocket {
   readonly lines: string[] = [];
   readyState = WEBSOCKET_OPEN;
@@ -41,7 +45,10 @@ class PostedConnection implements SessionSocket {
 const WEBSOCKET_OPEN = 1;
 const WEBSOCKET_CLOSED = 3;
 
-/** One turn: the frames of a body, in order, until one of them closes the connection. A failure when there is nothing to post to. */
+/**
+ * One turn: processes the frames of a body in order, until one of them closes the connection. A
+ * failure when the execution is not here.
+ */
 export function postIngest(context: SessionContext, execution: string, body: string, now: number): Result<{ lines: string[] }> {
   const { store } = context;
   const found = findExecution(context, execution);

@@ -1,6 +1,8 @@
 /**
- * Ingest connections: hello, events, command acks. The path from a frame to its ack is one synchronous turn (handlers of one socket interleave at
- * every `await`, so there is none): parse, check, write, ack, broadcast. The output gate holds ack and broadcast until the write is durable (ING6).
+ * Ingest connections: hello, events, command acks. The path from a frame to its ack is one
+ * synchronous turn: parse, check, write, ack, broadcast. It has no `await`, because handlers of one
+ * socket interleave there. The output gate holds ack and broadcast until the write is durable
+ * (ING6).
  */
 
 import {
@@ -54,7 +56,7 @@ import {
   sendText,
 } from './sockets.ts';
 
-/** Before an upgrade: why there will be none, or null. */
+/** Before an upgrade: why it is refused, or null. */
 export function refuseIngest(context: SessionContext, execution: string, now: number): Refusal | null {
   const record = context.store.exists ? context.store.executions.get(execution) : null;
   if (!record) {
@@ -64,7 +66,10 @@ export function refuseIngest(context: SessionContext, execution: string, now: nu
   return isTerminal(record.status) ? { closeCode: CLOSE.settled, reason: settledReason(record) } : null;
 }
 
-/** Takes an upgraded socket whose token was checked. It has until the hello timeout to introduce itself (ING1). */
+/**
+ * Accepts an upgraded socket whose token was checked. The wrapper must send its hello before the
+ * hello timeout (ING1).
+ */
 export function acceptIngest(context: SessionContext, ws: SessionSocket, execution: string, now: number): void {
   context.runtime.acceptWebSocket(ws, [INGEST_TAG, ingestTag(execution)]);
   attach(ws, { role: 'ingest', execution, epoch: null, acceptedAt: now });
@@ -87,14 +92,16 @@ export function onIngestMessage(
 ): void {
   if (attachment.detached) return;
   if (typeof message !== 'string') return refuseFrame(context, ws, attachment, 'a frame must be text, not binary', now);
-  // A session that was never started refused this socket already; what was on its way then finds no tables to be looked up in.
+  // The socket of a session that does not exist was refused or closed before. A message that was
+  // still in transit finds no tables.
   const record = context.store.exists ? context.store.executions.get(attachment.execution) : null;
   if (!record) return closeSocket(ws, CLOSE.notFound, goneReason(context, now));
-  // ING4: of a fenced connection nothing counts any more, not even its mistakes.
+  // ING4: messages of a fenced connection are ignored, including invalid ones.
   if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;
 
-  // The platform turns bytes that are no UTF-8 into U+FFFD before anyone here sees them. A frame never has that character itself (senders write
-  // \ufffd), so where it stands something was lost (ING20). A posted body is decoded strictly and may have it.
+  // The platform replaces bytes that are not UTF-8 with U+FFFD before this code sees them. A valid
+  // frame never has that character itself, because senders write \ufffd. So the character means
+  // that data was lost (ING20). A posted body is decoded strictly and may have it.
   if (!attachment.posted && message.includes('\ufffd')) {
     return refuseFrame(context, ws, attachment, 'a frame must be UTF-8; U+FFFD itself is written as \\ufffd', now);
   }
@@ -103,7 +110,8 @@ export function onIngestMessage(
   const { frame } = parsed;
   if (frame.type === 'hello') {
     if (attachment.epoch !== null) return refuseFrame(context, ws, attachment, 'hello was said already', now);
-    // A wrapper that comes back too late is too late, whether or not the alarm was there first (LIF).
+    // A wrapper that returns after its deadline is refused even if the alarm has not fired yet
+    // (LIF).
     expireDue(context, record.id, now);
     return onHello(context, ws, attachment, context.store.executions.get(record.id) ?? record, frame, now);
   }
@@ -165,7 +173,8 @@ function onHello(
       const written = store.transact(() => writeTransition(context, record.id, answer.transition, now));
       if (!written) return detachAndClose(socket, CLOSE.settled, SETTLED_REASON);
       for (const other of ingestSockets(context.runtime, record.id)) {
-        // A younger one without a hello may be the same wrapper's next attempt; it is left to introduce itself.
+        // A younger socket without a hello may be the next attempt of the same wrapper. It may
+        // still send its hello.
         const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;
         if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
       }
@@ -185,7 +194,7 @@ const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames }: 
   ...(secretNames === null ? {} : { secretNames }),
 });
 
-/** ING5, ING6, and the end of the run when the last event says so. */
+/** ING5, ING6. Ends the run when the last event says so. */
 function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionRecord, frame: EventsFrame, now: number): void {
   const { store, viewers } = context;
   const receipt = receive(store.log.ackedSeq(record.id, record.firstOffset), frame);
@@ -196,7 +205,8 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   const batch = { execution: record.id, firstSeq: receipt.firstSeq, count: receipt.count, body, bytes: utf8Bytes(body) };
   const last = lastEventOf(frame);
   if (!isTerminalFact(last)) {
-    // LIF34. The frame with its end is taken in any case: it is one, and without it the verdict would be less than is known.
+    // LIF34. The frame that holds the run's end is always accepted: there is one per run, and the
+    // verdict needs it.
     if (isOverrun(record.policy, store.log.bytesOf(record.id, record.firstOffset) + batch.bytes)) {
       const error = `the wrapper sent more than 110 % of the ${record.policy.maxLogBytes} bytes that the log of this execution takes`;
       return void commit(context, record.id, fail(record, 'log_full', error, now), now);
@@ -217,17 +227,20 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
 
 const ackText = (seq: number): string => `{"type":"ack","seq":${seq}}`;
 
-/** ING8: nothing is stored; the connection ends, which for a bound one is a disconnect like any other. */
+/**
+ * ING8: nothing is stored and the connection ends. For a bound connection that is an ordinary
+ * disconnect.
+ */
 function refuseFrame(context: SessionContext, ws: SessionSocket, attachment: IngestAttachment, detail: string, now: number): void {
-  // A bound one is reported as lost.
+  // A bound connection is reported as lost.
   if (attachment.epoch === null) refuseWrapper(context, attachment.execution, CLOSE.badFrame);
   loseIngest(context, ws, attachment, { reason: 'bad_frame', wsCloseCode: CLOSE.badFrame, wsCloseReason: detail }, now);
   detachAndClose({ ws, attachment }, CLOSE.badFrame, detail);
 }
 
 /**
- * A connection ended. It matters only when it is the one of the current epoch of a running execution: a superseded, settled or unbound socket
- * starts no grace.
+ * A connection ended. This matters only for the connection of the current epoch of a running
+ * execution. A superseded, settled or unbound socket starts no grace.
  */
 export function loseIngest(
   context: SessionContext,
@@ -239,16 +252,17 @@ export function loseIngest(
   if (attachment.detached || attachment.epoch === null) return;
   const record = context.store.executions.get(attachment.execution);
   if (record?.status !== 'running' || !record.connected || record.epoch !== attachment.epoch) return;
-  // Written first: a write that fails leaves the connection as it was, and not open and unheard.
+  // Written before the socket is detached: if the write fails, the connection keeps working.
+  // Otherwise it would stay open while its messages are ignored.
   commit(context, record.id, loseConnection(record, facts, now), now);
   attach(ws, { ...attachment, detached: true });
 }
 
-/** For operators: a wrapper that got in, but no further. */
+/** Logs for operators that a wrapper passed the upgrade and was refused afterwards. */
 const refuseWrapper = ({ log }: SessionContext, execution: string, wsCloseCode: number): void =>
   log('warn', 'wrapper_refused', { execution, wsCloseCode });
 
-/** ING1: sockets that never introduced themselves. */
+/** ING1: closes sockets that sent no hello in time. */
 export function closeSilentStrangers(context: SessionContext, now: number): void {
   for (const socket of ingestSockets(context.runtime)) {
     const { ws, attachment } = socket;

@@ -1,4 +1,4 @@
-/** What a caller can ask of a session. Expected outcomes are tagged results; nothing is thrown for them. */
+/** What a caller can ask of a session. Expected outcomes are tagged results, not exceptions. */
 
 import {
   COMMANDS_WAITING_BYTES_MAX,
@@ -49,8 +49,9 @@ export function findExecution({ store }: SessionContext, id: string): { ok: true
 }
 
 /**
- * Idempotent by id: the same request again finds the execution it made before, whatever became of it, and whatever the deployment would refuse today (LIF28).
- * `refusal`: why the Worker would begin nothing new for this request.
+ * Idempotent by id: a repeated request returns the execution that it made before, in any state,
+ * even if the deployment would refuse the request today (LIF28). `refusal`: why the Worker would
+ * start nothing new for this request.
  */
 export function startExecution(context: SessionContext, request: NormalStart, refusal: Failure | null, now: number): StartResult {
   const { store } = context;
@@ -139,7 +140,8 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     ...fields,
     status: 'queued',
     requestDigest: digest,
-    // `none` has no launcher that would need them: whoever starts the wrapper has them already.
+    // `none` has no launcher that would need them. The caller starts the wrapper and already has
+    // both.
     env: request.launcher === 'none' ? null : request.env,
     stdin: request.launcher === 'none' ? null : request.stdin,
     createdAt: now,
@@ -149,14 +151,17 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
   });
 }
 
-/** With what only the platform knows: when the wrapper was last heard. It is asked for at the moment of reading, so that a heartbeat costs no row. */
+/**
+ * Adds when the wrapper was last heard, which only the platform knows. It is read on demand, so a
+ * heartbeat costs no row.
+ */
 function seenNow(context: SessionContext, record: ExecutionRecord): Execution {
   const view = show(context, record);
   const lastHeardAt = record.status === 'running' && record.connected ? heardAt(context, record) : null;
   return lastHeardAt === null ? view : { ...view, lastHeardAt };
 }
 
-/** `generation`: the log that a reader means, where it names one. */
+/** `generation`: the log that the reader means, if it names one. */
 export function getExecution(context: SessionContext, id: string, generation?: string | null): Result<{ execution: Execution }> {
   const replaced = context.store.exists ? refusalOfGeneration(context.store.createdAt, generation) : null;
   if (replaced) return replaced;
@@ -177,7 +182,9 @@ export function listExecutions(context: SessionContext, query: ExecutionQuery): 
   };
 }
 
-/** Asking again is harmless. `settled` says whether this call ended it, which it does when nothing runs yet. */
+/**
+ * Idempotent. `settled`: this call ended the execution, which happens when it was not running yet.
+ */
 export function interruptExecution(
   context: SessionContext,
   id: string,
@@ -193,7 +200,7 @@ export function interruptExecution(
   return { ok: true, accepted: true, settled: isTerminal(after.status), execution: show(context, after) };
 }
 
-/** Idempotent: the second call finds it settled and changes nothing. */
+/** Idempotent: a second call finds the execution settled and changes nothing. */
 export function failExecution(
   context: SessionContext,
   id: string,
@@ -219,7 +226,8 @@ export function sendInput(context: SessionContext, id: string, text: string, now
       facts: { executionStatus: record.status },
     };
   }
-  // A wrapper that a launcher started has the stdin that was asked for; of one that the caller started, only that wrapper knows.
+  // A wrapper that a launcher started has the stdin that was requested. Only the wrapper itself
+  // knows the stdin of one that the caller started.
   if (record.launcher !== 'none' && !record.openStdin) {
     return { ok: false, code: 'stdin_closed', message: `Execution ${id} was started without openStdin.`, facts: { execution: id } };
   }
@@ -258,7 +266,7 @@ export function getSession({ store, session }: SessionContext): Result<{ session
   };
 }
 
-/** Pages of a few megabytes at most, so that an answer always fits a message between Workers. */
+/** A page has a few megabytes at most, so that an answer always fits an RPC message. */
 const READ_BYTES_MAX = 4 * 1024 * 1024;
 
 export function readEvents(
@@ -273,7 +281,7 @@ export function readEvents(
   for (const row of store.log.rowsAfter(after)) {
     if (events.length >= limit || bytes >= READ_BYTES_MAX) break;
     bytes += row.bytes;
-    // Field by field: a wrapper may have given its event further ones, named as ours.
+    // Field by field: a wrapper may have added fields to its event that have the names of ours.
     for (const [index, { type, at, data }] of eventsOf(row).entries()) {
       const offset = row.firstOffset + index;
       if (offset > after && events.length < limit) events.push({ offset, execution: row.execution, type, at, data });
@@ -285,7 +293,7 @@ export function readEvents(
 
 const eventsOf = (row: LogRow): Omit<LoggedEvent, 'offset' | 'execution'>[] => parseStored(`[${row.body.replaceAll('\n', ',')}]`);
 
-/** HTTP9, HTTP10: an offset that the log does not reach is refused; the reader is never restarted silently. */
+/** HTTP9, HTTP10: an offset outside the log is refused. The reader is never restarted silently. */
 function checkOffset(log: { head: number; earliest: number }, after: number): Failure | null {
   if (after > log.head) {
     return { ok: false, code: 'offset_ahead', message: `The log ends at ${log.head}.`, facts: { head: log.head } };
@@ -296,7 +304,7 @@ function checkOffset(log: { head: number; earliest: number }, after: number): Fa
   return null;
 }
 
-/** Whether a viewer may begin where it asks to. */
+/** Whether a viewer may begin at the requested offset. */
 export function admitViewer(context: SessionContext, request: ViewerRequest): { ok: true } | Failure {
   const { store, viewers } = context;
   if (!store.exists) return noSession;

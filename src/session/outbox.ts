@@ -1,10 +1,14 @@
 /**
- * Delivers what the outbox holds (core/outbox.ts): right after the turn of the change, and from the alarm when that failed or was lost.
+ * Delivers the rows of the outbox (core/outbox.ts): right after the turn of the change, and at the
+ * alarm when that attempt failed or was lost.
  *
- * OB1  One delivery at a time. Changes that come meanwhile are told by the next, which follows at once.
- * OB2  After each answer everything is read anew: the session may have changed, ended, been deleted, or been deleted and begun again.
- * OB3  A deleted session keeps nothing but its outbox, the callbacks that the queue has yet to get, and its tombstone: until the directory knows, the queue
- *      has them, and the tombstone is over. Then the rest goes.
+ * - One delivery at a time. Changes that come meanwhile are sent by the next delivery, which
+ *   follows at once.
+ * - After each answer everything is read again: the session may have changed, ended, been deleted,
+ *   or been deleted and started again.
+ * - A deleted session keeps only its outbox, the callbacks that the queue does not have yet, and
+ *   its tombstone. When the directory and the queue have everything and the tombstone has expired,
+ *   the rest is deleted too.
  */
 
 import type { SessionEntry } from '../../protocol/index.ts';
@@ -14,20 +18,26 @@ import { lease } from '../core/leased-row.ts';
 import { isWaiting, markDelivered, noteChange, type OutboxRecord, rebaseVersion, scheduleRetry } from '../core/outbox.ts';
 import type { SessionContext } from './context.ts';
 
-/** Messages of one delivery. More than one is rare; a directory that never agrees must not keep the object busy. */
+/**
+ * Messages of one delivery. More than one is rare. The bound keeps a directory that never agrees
+ * from keeping the object busy.
+ */
 const ROUNDS_MAX = 5;
 
-/** Inside the transaction of a change. */
+/** Marks the directory's entry as stale, in the transaction of a change. */
 export function noteForDirectory({ store }: SessionContext, now: number): void {
   store.outbox.put(noteChange(store.outbox.get('directory'), 'directory', now));
 }
 
-/** On a wake: a session from before there was a directory has yet to be told of. */
+/** On a wake: a session from before the directory existed was never announced. */
 export function noteIfNever(context: SessionContext, now: number): void {
   if (context.store.exists && !context.store.outbox.get('directory')) noteForDirectory(context, now);
 }
 
-/** After a change: delivers it, unless a delivery is under way (OB1). Resolves when there is nothing more to try now. */
+/**
+ * After a change: starts a delivery, unless one is in progress. Resolves when there is nothing more
+ * to try now.
+ */
 export function beginDelivery(context: SessionContext): Promise<void> {
   if (context.delivery) return context.delivery;
   const delivery = deliver(context).finally(() => {
@@ -38,7 +48,7 @@ export function beginDelivery(context: SessionContext): Promise<void> {
   return delivery;
 }
 
-/** At the alarm: what is due gets its lease, and is delivered. */
+/** At the alarm: leases the row that is due, and delivers it. */
 export function beginDueDelivery(context: SessionContext, now: number): void {
   const { outbox } = context.store;
   const record = outbox.get('directory');
@@ -74,7 +84,7 @@ async function deliver(context: SessionContext): Promise<void> {
   }
 }
 
-/** O1: the session as it is. */
+/** The current state of the session. */
 function announcementOf({ store, session }: SessionContext, { version }: OutboxRecord): Announcement {
   if (!store.exists) return { session, version, entry: null };
   const [newest] = store.executions.list({ limit: 1 });
@@ -91,7 +101,7 @@ export const lastActivityAt = ({ createdAt, log }: SessionContext['store']): num
 
 const idleMs = ({ store }: SessionContext, now: number): number => (store.exists ? Math.max(0, now - lastActivityAt(store)) : 0);
 
-/** OB3: after the last callback of a deleted session, and when its tombstone is over. */
+/** After the last callback of a deleted session, and when its tombstone has expired. */
 export async function dropIfDone(context: SessionContext, now: number): Promise<void> {
   const { store } = context;
   if (store.exists || store.callbacks.nextDueAt !== null || now < store.tombstoneUntil) return;
@@ -99,10 +109,10 @@ export async function dropIfDone(context: SessionContext, now: number): Promise<
   if (record && !isWaiting(record)) await dropAll(context);
 }
 
-/** OB3. The platform lets no other event in before it is done. */
+/** Deletes all storage. The platform delivers no other event before this is done. */
 async function dropAll({ runtime, store, alarm }: SessionContext): Promise<void> {
   const dropped = runtime.deleteAll();
-  // The tables are gone at once: the rest of this turn must not ask them.
+  // The tables are gone at once, so the rest of this turn must not read them.
   store.forget();
   alarm.gone();
   await dropped;

@@ -1,4 +1,7 @@
-/** How a session reaches others: launchers, its tenant's directory, the queue of callbacks, the dataset of metrics. One attempt each; the session's alarm makes the next. */
+/**
+ * How a session reaches launchers, its tenant's directory, the queue of callbacks, and the dataset
+ * of metrics. Each call makes one attempt; the session's alarm makes the next.
+ */
 
 import type { Execution } from '../../protocol/index.ts';
 import { VERSION } from '../../protocol/version.ts';
@@ -24,7 +27,7 @@ export interface OutsideOptions {
   session: string;
   /** When the session was made. */
   createdAt: () => number;
-  /** What of the object's state is used. */
+  /** The part of the object's state that is used. */
   state: { storage: { sync(): Promise<void> }; waitUntil(work: Promise<void>): void };
   log: SessionLog;
 }
@@ -79,8 +82,9 @@ export class SessionOutside implements Outside {
   }
 
   /**
-   * A point is written after its transition is durable, so at most once: a transition whose write failed resets the object and is made again, and only the one
-   * that stays is counted. An object that dies between the two loses the point and nothing else.
+   * A data point is written after its transition is durable, so at most once. A transition whose
+   * write failed resets the object and is repeated, and only the durable one is counted. An object
+   * that dies between the two loses only the point.
    */
   async #writePoint(point: DataPoint): Promise<void> {
     const { env, state, log } = this.#options;

@@ -1,6 +1,7 @@
 /**
- * What operators are told of a transition: a log line and a data point for each verdict and each lost connection, a line for each that came. After the write,
- * like all telling (T3), and after everyone else: what fails here is lost, and nothing with it.
+ * What operators see of a transition: a log line and a data point for each verdict and each lost
+ * connection, and a log line for each new connection. This runs after the write and after all other
+ * announcements, so a failure here loses only the report.
  */
 
 import { isTerminal } from '../../protocol/index.ts';
@@ -35,7 +36,7 @@ function reportOne(context: SessionContext, record: ExecutionRecord, { type, dat
         eventsLost: Number(data.eventsLost),
       });
     case 'wrapper_disconnected':
-      // Not the reason that came with the code: it is the other end's text.
+      // Without the close reason, which is text of the peer.
       log('warn', 'wrapper_disconnected', {
         execution,
         epoch,
@@ -64,7 +65,10 @@ function reportOne(context: SessionContext, record: ExecutionRecord, { type, dat
   }
 }
 
-/** In a later turn: summing up a million rows takes most of a second, for which ack, verdict and close need not wait. A session that is gone by then is not counted. */
+/**
+ * In a later turn: summing up a million rows takes most of a second, and ack, verdict and close
+ * must not wait for it. A session that is deleted by then is not counted.
+ */
 async function countVerdict({ log, outside, store, runtime }: SessionContext, record: ExecutionRecord): Promise<void> {
   try {
     await runtime.pause();

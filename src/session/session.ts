@@ -1,15 +1,17 @@
 /**
- * One session, and the only door to it: the Durable Object, and the simulator in test/sim, call the methods of this class and nothing behind it.
+ * One session, and its only entry point: the Durable Object, and the simulator in test/sim, call
+ * the methods of this class and nothing behind it.
  *
- *   operations   what a caller can ask for          ingest, ingest-post   connections of wrappers
- *   deadlines    what the alarm does                viewers               connections of readers
- *   deletion     the end of the session             sockets               what both kinds of connection share
- *   commit       carries out transitions            report                log lines and metrics of a transition
- *   outbox, callbacks   notifications to others     alarm-clock           when the object wakes
- *   contract     what the Worker may ask            outside               how others are reached
+ *   operations   what a caller can ask for         ingest, ingest-post   connections of wrappers
+ *   deadlines    what the alarm does               viewers               connections of readers
+ *   deletion     the end of the session            sockets               shared by both connections
+ *   commit       carries out transitions           report                log lines and metrics
+ *   outbox, callbacks   notifications to others    alarm-clock           when the object wakes
+ *   contract     what the Worker may ask           outside               calls to other services
  *
- * Decisions are in core/. A session has no connection registry and no timer that matters, so it may be evicted between any two turns. Every method is one
- * synchronous turn, but for `wake`, `onAlarm` and `deleteSession`; `now` is always an argument.
+ * Decisions are in core/. A session has no connection registry and no timer that it depends on, so
+ * it may be evicted between any two turns. Every method is one synchronous turn, except `wake`,
+ * `onAlarm` and `deleteSession`. `now` is always an argument.
  */
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
@@ -39,7 +41,10 @@ export class Session {
     this.#context = { runtime, store, outside, log, session, viewers, alarm, delivery: null };
   }
 
-  /** Before anything else after every wake: the alarm is known again, and what was lost while asleep is noticed. */
+  /**
+   * Runs first after every wake: reads the alarm, and finds what was lost while the object was
+   * asleep.
+   */
   async wake(now: number): Promise<void> {
     const { alarm, store, viewers } = this.#context;
     await alarm.load();
@@ -49,7 +54,7 @@ export class Session {
     viewers.resume();
   }
 
-  // ── connections ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── connections ────────────────────────────────────────────────────────────────────────────────
 
   connectIngest(ws: SessionSocket, execution: string, now: number): void {
     acceptIngest(this.#context, ws, execution, now);
@@ -84,7 +89,7 @@ export class Session {
 
   onMessage(ws: SessionSocket, message: string | ArrayBuffer, now: number): void {
     const attachment = attachmentOf(ws);
-    // What was on its way when the session was deleted finds no tables to be looked up in.
+    // Messages that were in transit when the session was deleted find no tables.
     if (!this.#context.store.exists) return this.#refuseGone(ws, attachment, now);
     if (attachment?.role === 'ingest') {
       onIngestMessage(this.#context, ws, attachment, message, now);
@@ -118,7 +123,7 @@ export class Session {
     );
   }
 
-  // ── what a caller asks for ────────────────────────────────────────────────────────────────────────────────────────
+  // ── what a caller asks for ─────────────────────────────────────────────────────────────────────
 
   startExecution(request: NormalStart, refusal: Failure | null, now: number) {
     return operations.startExecution(this.#context, request, refusal, now);
@@ -153,8 +158,8 @@ export class Session {
   }
 
   /**
-   * Waits until the directory and the launcher were told, or could not be reached for now. A session that expires needs no such wait: for 90 days it had no use
-   * for a container, and so it has none.
+   * Waits until the directory and the launcher have the message, or cannot be reached for now. A
+   * session that expires needs no such wait: it was idle for 90 days, so it has no container.
    */
   async deleteSession(now: number): Promise<Result<object>> {
     const { runtime, outside } = this.#context;
@@ -166,9 +171,12 @@ export class Session {
     return { ok: true };
   }
 
-  // ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── time ───────────────────────────────────────────────────────────────────────────────────────
 
-  /** Everything that is due. Works early, late, twice, and with nothing due. The clock is asked again after the one thing that takes time. */
+  /**
+   * Carries out everything that is due. Works early, late, twice, and with nothing due. The clock
+   * is read again after the launch, which takes time.
+   */
   async onAlarm(now: number, clock: () => number): Promise<void> {
     const { alarm, store, viewers } = this.#context;
     alarm.fired();
@@ -191,7 +199,7 @@ export class Session {
     alarm.arm(clock());
   }
 
-  /** LIF30: nothing has happened here for so long that all of it may go. */
+  /** LIF30: the session has been idle for so long that it is deleted. */
   #expired(now: number): boolean {
     const horizon = this.#horizon();
     return horizon?.open.length === 0 && (horizon.lastActivityAt ?? now) + RETENTION_MS <= now;
@@ -211,7 +219,7 @@ export class Session {
     const unbound = ingestSockets(runtime).filter(({ ws, attachment }) => attachment.epoch === null && isOpen(ws));
     return {
       open,
-      // A connection that can not be heard at all is overdue.
+      // A connection without any sign of life is overdue.
       heardAt: running ? (heardAt(this.#context, running) ?? 0) : null,
       takenAt: store.log.lastIngestAt,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
@@ -225,13 +233,13 @@ export class Session {
 
 const earliest = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : Math.min(a, b));
 
-/** A deleted session that has told everyone waits for the end of its tombstone. */
+/** A deleted session whose messages are all delivered waits for the end of its tombstone. */
 function dueOf(record: OutboxRecord | null, { exists, callbacks, tombstoneUntil }: Store): number | null {
   const told = record && !exists && !isWaiting(record) && callbacks.nextDueAt === null;
   return told && tombstoneUntil > 0 ? tombstoneUntil : (record?.dueAt ?? null);
 }
 
-/** What a deleted session waits for. */
+/** A deleted session has no deadline except that of its outbox. */
 const NOTHING: Horizon = {
   open: [],
   heardAt: null,

@@ -1,9 +1,11 @@
 /**
- * Sockets of a session. The runtime is the only register of connections: who is there is asked of `getWebSockets(tag)`, what each is lies in its
- * attachment. Nothing here survives in memory that the attachment does not also say.
+ * Sockets of a session. The runtime is the only register of connections: `getWebSockets(tag)` lists
+ * them, and the attachment of each says what it is. Memory holds nothing that the attachments do
+ * not have.
  *
- * W1  A socket that is closing is still listed by the platform, so only open ones count.
- * W2  A socket we gave up is marked `detached` before it is closed: whatever it still delivers is ignored, and its close starts no grace.
+ * - The platform still lists a socket that is closing, so only open ones count.
+ * - A socket that we give up is marked `detached` before it is closed. Its further messages are
+ *   ignored, and its close starts no grace.
  */
 
 import { closeReason, sendableCloseCode } from '../../protocol/index.ts';
@@ -13,10 +15,10 @@ import type { ViewerState } from '../core/viewer.ts';
 export interface IngestAttachment {
   role: 'ingest';
   execution: string;
-  /** Null until its hello was accepted. */
+  /** Null until the hello was accepted. */
   epoch: number | null;
   acceptedAt: number;
-  /** One HTTP body in the place of a socket. */
+  /** One HTTP body in the role of a socket. */
   posted?: true;
   detached?: true;
 }
@@ -35,7 +37,10 @@ const OPEN = 1;
 
 export const isOpen = (ws: SessionSocket): boolean => ws.readyState === OPEN;
 
-/** Decoding an attachment for every frame would cost more than the frame; this remembers what was decoded or written last. */
+/**
+ * Caches the attachment that was read or written last. Decoding it for every frame would cost more
+ * than the frame.
+ */
 const decoded = new WeakMap<SessionSocket, Attachment>();
 
 export function attachmentOf(ws: SessionSocket): Attachment | null {
@@ -58,7 +63,7 @@ export interface IngestSocket {
   attachment: IngestAttachment;
 }
 
-/** Ingest sockets of an execution that were not given up, open or closing. */
+/** Ingest sockets of an execution that are not detached, open or closing. */
 export function ingestSockets(sockets: Sockets, execution?: string): IngestSocket[] {
   const found: IngestSocket[] = [];
   for (const ws of sockets.getWebSockets(execution === undefined ? INGEST_TAG : ingestTag(execution))) {
@@ -70,13 +75,13 @@ export function ingestSockets(sockets: Sockets, execution?: string): IngestSocke
 
 export const ingestTag = (execution: string): string => `ingest:${execution}`;
 
-/** W2: detach first, close second. */
+/** Detaches first, then closes. */
 export function detachAndClose({ ws, attachment }: IngestSocket, code: number, reason: string): void {
   attach(ws, { ...attachment, detached: true });
   closeSocket(ws, code, reason);
 }
 
-/** Closing what is closed already is no error worth a word: both ends may do it at once. */
+/** Closing a closed socket is no error, because both ends may close at once. */
 export function closeSocket(ws: SessionSocket, code: number, reason: string): void {
   try {
     ws.close(code, closeReason(reason));
@@ -85,12 +90,15 @@ export function closeSocket(ws: SessionSocket, code: number, reason: string): vo
   }
 }
 
-/** The platform does not answer a close for hibernatable sockets; without this the peer waits and then sees 1006. */
+/**
+ * The platform does not answer a close for hibernatable sockets; without this the peer waits and
+ * then sees 1006.
+ */
 export function answerClose(ws: SessionSocket, code: number, reason: string): void {
   closeSocket(ws, sendableCloseCode(code), reason);
 }
 
-/** False when the socket is gone; its close handler does the rest. */
+/** False when the socket is gone. Its close handler does the rest. */
 export function sendText(ws: SessionSocket, text: string): boolean {
   try {
     ws.send(text);

@@ -1,4 +1,7 @@
-/** An execution as others may see it now. How long the log of a running one is, only the log knows; from the verdict on its row says it. */
+/**
+ * An execution as callers see it now. Only the log knows the length of a running execution's log;
+ * from the verdict on it is in the row.
+ */
 
 import type { Execution } from '../../protocol/index.ts';
 import { type ExecutionRecord, viewOf } from '../core/execution.ts';

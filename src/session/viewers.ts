@@ -1,13 +1,17 @@
 /**
- * Viewers: replay from the log, then live. Positions are in the sockets' attachments (core/viewer.ts says when they must be), so a viewer goes on
- * after hibernation as if nothing had been.
+ * Viewers: replay from the log, then live. Positions are in the sockets' attachments
+ * (core/viewer.ts says when they must be), so a viewer continues after hibernation without a gap.
  *
- * R1  A batch is broadcast after it was written; the output gate holds it until it is durable (G2).
- * R2  A live viewer gets each batch as it is appended; any other gets it from the log. The switch to live happens in the turn that reads the last row.
- * R3  What a viewer has not acknowledged is bounded (V3): with a full window one with flow control is no longer live and reads on from the log when its acks
- *     come, and one without is closed, to come back with the last offset that it has.
- * R4  Replay goes in rounds, so that ten thousand rows to one viewer do not keep the object from the others.
- * R5  The connection of a ticket ends with what the ticket allows, by the alarm (STR33). When the alarm is late nothing is sent meanwhile.
+ * - A batch is broadcast after it was written. The output gate holds it until it is durable (G2).
+ * - A live viewer gets each batch as it is appended; any other gets it from the log. The switch to
+ *   live happens in the turn that reads the last row.
+ * - The data that a viewer has not acknowledged is bounded. When the window is full, a viewer with
+ *   flow control stops being live and reads on from the log when its acks come. A viewer without
+ *   flow control is closed, and reconnects with the last offset that it has.
+ * - Replay goes in rounds, so that ten thousand rows to one viewer do not block the object for
+ *   others.
+ * - The connection of a ticket ends when the ticket expires, by the alarm (STR33). When the alarm
+ *   is late, nothing is sent after the expiry.
  */
 
 import {
@@ -37,7 +41,7 @@ import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from 
 
 type Round = 'live' | 'more' | 'waiting' | 'gone';
 
-/** Executions named in the hello: enough for a page, not the history of a session. */
+/** Executions named in the hello: enough for a page, but not the whole history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;
 
 const statusOf = (record: ExecutionRecord | null): { id: string; status: Status }[] =>
@@ -62,12 +66,12 @@ export class Viewers {
     return this.#runtime.getWebSockets(VIEWER_TAG).length;
   }
 
-  /** True while a viewer is behind and nothing but the pacing of rounds keeps it there. */
+  /** True while a viewer is behind and waits only for its next round. */
   get replaying(): boolean {
     return this.#all().some(({ state }) => !state.live && roomFor(state) === 'send');
   }
 
-  /** When the next connection ends with its ticket; null when none does. */
+  /** When the next ticket of a connection expires; null without one. */
   get nextUntil(): number | null {
     let next: number | null = null;
     for (const { state } of this.#all()) {
@@ -76,7 +80,7 @@ export class Viewers {
     return next;
   }
 
-  /** R5: at the alarm. */
+  /** At the alarm: closes connections whose ticket has expired. */
   endOver(now: number): void {
     for (const { ws, state } of this.#all()) this.#endIfOver(ws, state, now);
   }
@@ -87,7 +91,7 @@ export class Viewers {
     return true;
   }
 
-  /** Greets an accepted socket and begins its replay. The request was checked before. */
+  /** Greets an accepted socket and begins its replay. The request was validated before. */
   begin(ws: SessionSocket, { after, tail, executions, types, flow, until = null }: ViewerRequest): void {
     const { log, executions: records } = this.#store;
     const sent = tail === null ? (after ?? 0) : log.tailOffset(tail);
@@ -111,7 +115,7 @@ export class Viewers {
         earliest: log.earliest,
         head: log.head,
         generation: generationOf(this.#store.createdAt),
-        // A filter may be the bound of a ticket, which then tells of no other execution (STR16).
+        // The filter may come from a ticket, which must not reveal other executions (STR16).
         executions:
           executions === null ? records.newest(HELLO_EXECUTIONS_MAX) : executions.flatMap((id) => statusOf(records.get(id))),
       }),
@@ -119,7 +123,7 @@ export class Viewers {
     this.#pump(ws, state);
   }
 
-  /** R1: a batch that was just appended. */
+  /** Sends a batch that was just appended. */
   broadcast(row: LogRow): void {
     const now = this.#runtime.now();
     const before = row.firstOffset - 1;
@@ -133,7 +137,7 @@ export class Viewers {
         continue;
       }
       if (room === 'wait') {
-        // V2: from here on this viewer reads from the log, when its acks come.
+        // From here on this viewer reads from the log, when its acks come.
         state.live = false;
         state.sent = before;
         attach(ws, { role: 'viewer', state });
@@ -149,7 +153,7 @@ export class Viewers {
   }
 
   onMessage(ws: SessionSocket, state: ViewerState, message: string | ArrayBuffer): void {
-    // What was on its way when it was closed.
+    // A message that was in transit when the socket was closed.
     if (!isOpen(ws)) return;
     const frame = typeof message === 'string' ? parseViewerFrame(message) : null;
     if (!frame || frame.offset > this.#store.log.head) {
@@ -162,7 +166,7 @@ export class Viewers {
     if (!state.live) this.#pump(ws, state);
   }
 
-  /** On a wake: replays that lost their turn go on. */
+  /** On a wake: continues replays that were cut off. */
   resume(): void {
     for (const { ws, state } of this.#all()) if (!state.live && roomFor(state) === 'send') this.#pump(ws, state);
   }
@@ -180,7 +184,10 @@ export class Viewers {
     return all;
   }
 
-  /** One round at once; further ones, if any, after a pause each. Two pumps of one viewer do no harm: a round is one turn and begins at `sent`. */
+  /**
+   * One round at once; further ones, if any, each after a pause. Two pumps of one viewer do no
+   * harm: a round is one turn and begins at `sent`.
+   */
   #pump(ws: SessionSocket, state: ViewerState): void {
     if (this.#round(ws, state) !== 'more') return;
     this.#runtime.waitUntil(
@@ -242,8 +249,8 @@ export class Viewers {
   }
 
   /**
-   * The `end` frame follows the verdict. A viewer that asked for certain executions hears it once it has caught up, and its socket closes
-   * when all of them have ended. False when it was closed.
+   * The `end` frame follows the verdict. A viewer that asked for certain executions gets it once it
+   * has caught up, and its socket closes when all of them have ended. False when it was closed.
    */
   #tellEnd(ws: SessionSocket, state: ViewerState, execution: string, status: TerminalStatus): boolean {
     if (state.executions === null) return sendText(ws, encodeStreamFrame({ type: 'end', execution, status }));
