@@ -1,6 +1,7 @@
 /**
- * Workers RPC: the operations of the HTTP API for another Worker, over a service binding with `entrypoint = "Holdfast"`. The tenant comes from the
- * binding's props, so a caller can not name another. Results are tagged unions; nothing expected is thrown.
+ * Workers RPC: the operations of the HTTP API for another Worker, over a service binding with
+ * `entrypoint = "Holdfast"`. The tenant comes from the binding's props, so a caller cannot name
+ * another. Results are tagged unions; expected failures are not thrown.
  */
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
@@ -54,7 +55,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async deleteSession(session: string) {
     return this.#call({ method: 'deleteSession', session }, (caller) => service.deleteSession(caller, session));
   }
-  /** What is deployed behind the binding. Needs no configuration, so that a caller can ask before anything else. */
+  /** The deployed version. Needs no configuration, so that a caller can ask for it first. */
   async version(): Promise<ServiceVersion> {
     return { protocol: PROTOCOL_VERSION, version: VERSION };
   }
@@ -71,7 +72,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
     if (limited) return limited;
     const result = await operation({ env: this.env, config: configured.config, tenant, origin: null });
     const code = failedWith(result);
-    // What an HTTP request would have been answered 5xx.
+    // A failure that HTTP would answer with 5xx.
     if (code && PROBLEMS[code].status >= 500) {
       logLine('error', 'rpc_failed', { method, tenant, session: isId(session) ? session : undefined, code });
     }
@@ -79,7 +80,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   }
 }
 
-/** What each counts as, together with the tenant's requests over HTTP. */
+/** The kind by which each method is counted, together with the tenant's requests over HTTP. */
 const RATE_KINDS = {
   startExecution: 'change',
   getExecution: 'read',

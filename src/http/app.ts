@@ -1,6 +1,6 @@
 /**
- * The HTTP application: what all answers have in common, the routes of the table (routes.ts), and the
- * answers to requests that no route takes.
+ * The HTTP application: what all answers have in common, the routes of the table (routes.ts), and
+ * the answers to requests without a route.
  */
 
 import { type Context, Hono, type MiddlewareHandler } from 'hono';
@@ -30,14 +30,15 @@ app.use(
   }),
 );
 
-// Not hono/secure-headers: it also writes to the answer of an upgrade, and its HSTS has no exceptions.
+// Not hono/secure-headers: it also writes to the answer of an upgrade, and its HSTS has no
+// exceptions.
 app.use(async (c, next) => {
   await next();
   // The headers of an upgrade's answer belong to the runtime.
   if (c.res.status === 101) return;
   c.res.headers.set('x-request-id', c.get('requestId'));
-  // HTTP20: a shared cache stores the answer to a request without an Authorization header, and a
-  // ticket in the address is none.
+  // HTTP20: a shared cache stores the answer to a request without an Authorization header. A ticket
+  // in the URL is not such a header.
   if (!c.res.headers.has('cache-control')) c.res.headers.set('cache-control', 'no-store');
   c.res.headers.set('x-content-type-options', 'nosniff');
   const hsts = hstsFor(c.req.url);
@@ -78,7 +79,9 @@ function preflights(): Hono<AppEnv> {
   return routes;
 }
 
-/** HTTP4: unknown paths, and methods that a known path does not take. HEAD works wherever GET does. */
+/**
+ * HTTP4: unknown paths, and methods that a known path does not have. HEAD works wherever GET does.
+ */
 function unrouted(): Hono<AppEnv> {
   const rest = new Hono<AppEnv>();
   for (const middleware of unroutedMiddleware()) rest.use(middleware);

@@ -1,4 +1,4 @@
-/** Who is asking. The stateless Worker decides this before it calls any object. */
+/** Authenticates callers in the stateless Worker, before any object is called. */
 
 import { CREDENTIAL_CHARS_MAX, type Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
@@ -8,7 +8,7 @@ import { guessedTooOften, rateLimited } from '../platform/rate-limits.ts';
 
 const BEARER = /^Bearer +([^\s]+)$/i;
 
-/** Null also for a credential that is longer than any of ours. */
+/** Null also for a credential longer than any of ours. */
 export function bearerOf(request: Request): string | null {
   const credential = BEARER.exec(request.headers.get('authorization') ?? '')?.[1] ?? null;
   return credential !== null && credential.length <= CREDENTIAL_CHARS_MAX ? credential : null;
@@ -26,8 +26,8 @@ export async function authenticateKey(request: Request, env: Env, config: Config
 export const tooManyGuesses = (): Failure => rateLimited('Too many wrong API keys from this address.');
 
 /**
- * The tenant of an API key, or null. All digests are compared, each in constant time, so that the time
- * says nothing about a key.
+ * The tenant of an API key, or null. All digests are compared, each in constant time, so that the
+ * time says nothing about a key.
  */
 export async function tenantOf(config: Config, key: string): Promise<string | null> {
   const given = await sha256(key);
@@ -40,7 +40,10 @@ export async function tenantOf(config: Config, key: string): Promise<string | nu
 
 const sha256 = (text: string): Promise<ArrayBuffer> => crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
 
-/** The origin of sandboxed frames and data: addresses. Any page can make one, so it is never allowed. */
+/**
+ * The origin of sandboxed frames and data: addresses. Any page can make one, so it is never
+ * allowed.
+ */
 const OPAQUE = 'null';
 
 /**

@@ -1,4 +1,7 @@
-/** Bodies of bounded size. A limit is kept while reading, so that no sender can make the Worker hold more. */
+/**
+ * Bodies of bounded size. The limit applies while reading, so that no sender can fill the Worker's
+ * memory.
+ */
 
 import type { Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';

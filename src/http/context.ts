@@ -1,6 +1,6 @@
 /**
- * What the middleware of each group leaves for its handlers. A handler that uses what another group has
- * does not compile.
+ * What the middleware of each group leaves for its handlers. A handler that uses what another group
+ * has does not compile.
  */
 
 import type { Context } from 'hono';

@@ -1,6 +1,6 @@
 /**
- * CORS of the routes for readers (STR27). Not hono/cors: it answers every OPTIONS, preflight or not,
- * and sends its exposed headers to every origin.
+ * CORS of the routes for readers (STR27). Not hono/cors: it answers every OPTIONS, preflight or
+ * not, and sends its exposed headers to every origin.
  */
 
 import type { Config } from '../platform/config.ts';
@@ -8,7 +8,9 @@ import { originAllowed } from './auth.ts';
 
 const EXPOSED = 'etag, retry-after, stream-closed, stream-cursor, stream-next-offset, stream-up-to-date, x-request-id';
 
-/** Lets a page of an allowed origin see the answer. A page of another origin gets no CORS headers. */
+/**
+ * Lets a page of an allowed origin see the answer. A page of another origin gets no CORS headers.
+ */
 export function withCors(request: Request, config: Config, response: Response): Response {
   response.headers.append('vary', 'Origin');
   const origin = request.headers.get('origin');
@@ -19,8 +21,8 @@ export function withCors(request: Request, config: Config, response: Response): 
 }
 
 /**
- * Answers what a browser asks before it sends a request with headers of its own; it sends no credential
- * with it. Null when the request is no preflight, or comes from another origin.
+ * Answers a preflight, which carries no credential. Null when the request is no preflight, or comes
+ * from an origin that is not allowed.
  */
 export function preflight(request: Request, config: Config): Response | null {
   const asks = request.method === 'OPTIONS' && request.headers.has('access-control-request-method');

@@ -1,11 +1,15 @@
 /**
- * The read side of the Durable Streams protocol (STR22), in JSON mode: the log of a session, or of one execution, as a stream of JSON messages. An execution
- * that has settled is a closed stream. Nothing is written by this way, so the protocol's other half is answered 405.
+ * The read side of the Durable Streams protocol (STR22), in JSON mode: the log of a session, or of
+ * one execution, as a stream of JSON messages. An execution that has settled is a closed stream.
+ * The write side of the protocol is not offered and gets 405.
  *
- * D1  An offset on the wire is the log's offset of the last event before it, in 16 digits, so that offsets sort as text, and the generation of the log
- *     (STR32). Digits alone are taken too, and then no generation is checked: the client of 0.1.0 keeps and sends those.
- * D2  The end of a closed stream is the offset of its verdict, for all who come after it, though the session's log goes on behind it.
- * D3  `Stream-Closed` is said only beside the last event, or after it. What is known to have settled before its log was read, was read to its end.
+ * - An offset on the wire has the log offset of the last event before it, in 16 digits, so that
+ *   offsets sort as text, and the generation of the log (STR32). Digits alone are accepted too,
+ *   without a check of the generation: the client of 0.1.0 stores and sends those.
+ * - The end of a closed stream is the offset of its verdict, for every later reader, although the
+ *   session's log continues after it.
+ * - `Stream-Closed` is sent only with the last event or after it. The status is read before the
+ *   log, so an execution that had settled by then was read to its end.
  */
 
 import { type Execution, type Failure, generationOf, isTerminal } from '../../protocol/index.ts';
@@ -18,13 +22,13 @@ import { generationParam } from './params.ts';
 import { beyondTicket, narrowByTicket, type Reader, ticketOver } from './readers.ts';
 import { eventStreamOf, type Rendered } from './sse.ts';
 
-/** A catch-up answer has about so much; the rest is for the next. */
+/** The approximate size of a catch-up answer; the next request gets the rest. */
 const CHUNK_BYTES = 1024 * 1024;
 
-/** Below the time after which proxies give up on a silent request. */
+/** Below the time after which proxies close a silent request. */
 export const LONG_POLL_MS = 25_000;
 
-/** What the protocol asks for, so that readers in step can share one answer. */
+/** The protocol asks for this value, so that readers at the same offset can share one answer. */
 const SSE_RECYCLE_MS = 60_000;
 
 /** Cursors count intervals of 20 s. */
@@ -39,13 +43,13 @@ export interface StreamPath {
   execution?: string | undefined;
 }
 
-/** Where to begin: after an offset, at the oldest event there is, or at the tail. */
+/** Where to begin: after an offset, at the oldest event, or at the tail. */
 type Start = { after: number; generation: string | null } | 'oldest' | 'tail';
 
 interface StreamRequest {
   start: Start;
   live: 'long-poll' | 'sse' | null;
-  /** The log that the reader means; null: the one that is there. */
+  /** The log that the reader means; null: the current one. */
   generation: string | null;
   cursor: string | null;
 }
@@ -66,11 +70,11 @@ export async function readStream(request: Request, { caller, ticket }: Reader, p
   const narrowed = narrowByTicket({ ...filter, flow: true }, ticket);
   if (!narrowed) return beyondTicket();
 
-  // A ticket of one execution makes the session's stream that execution's: it ends with it.
+  // With a ticket of one execution the session's stream ends with that execution.
   const only = execution ?? ticket?.execution;
-  // D3: this is asked first.
+  // Read before the log, so that a settled execution is read to its end.
   const asked = only === undefined ? null : await verdictOffset(env, tenant, session, only, generation);
-  // The session's own stream is there before the execution of the ticket is.
+  // The session's own stream exists before the execution of the ticket does.
   const unborn = execution === undefined && asked !== null && typeof asked === 'object' && asked.code === 'execution_not_found';
   const settled = unborn ? null : asked;
   if (settled !== null && typeof settled === 'object') return settled;
@@ -152,12 +156,13 @@ function startOf(offset: string): Start | null {
   return Number.isSafeInteger(after) ? { after, generation } : null;
 }
 
-/** D1 */
+/** The wire form of an offset. */
 const offsetText = (offset: number, suffix: string): string => String(offset).padStart(16, '0') + suffix;
 
 /**
- * What stands behind the digits of an offset. Nothing for the client of 0.1.0, which is told by two things: it asks for JSON alone, and names no generation
- * (VER1). Nothing either when an object of 0.1.0 did not say which log it is.
+ * The text after the digits of an offset. Empty for the client of 0.1.0, which is recognised by a
+ * request that accepts only JSON and names no generation (VER1). Also empty when an object of 0.1.0
+ * did not send its generation.
  */
 function suffixOf(request: Request, { generation }: StreamRequest, made: string | undefined): string {
   const isOld = generation === null && request.headers.get('accept') === 'application/json';
@@ -179,7 +184,10 @@ async function verdictOffset(
   return isTerminal(found.execution.status) ? (found.execution.lastOffset ?? null) : null;
 }
 
-/** An answer to a cursor is later than the cursor, or two caches could hand a reader back and forth for ever. */
+/**
+ * The cursor of an answer is later than that of the request. Otherwise two caches could send a
+ * reader back and forth without end.
+ */
 function cursorAfter(cursor: string | null): string {
   const now = Math.floor((Date.now() - CURSOR_EPOCH_MS) / CURSOR_INTERVAL_MS);
   const given = cursor !== null && /^\d{1,15}$/.test(cursor) ? Number(cursor) : -1;
@@ -193,7 +201,7 @@ const messageText = ({ offset, execution, type, at, data }: StoredEvent): string
 
 const messagesText = (events: readonly StoredEvent[]): string => `[${events.map(messageText).join(',')}]`;
 
-/** What one answer holds. */
+/** The content of one answer. */
 class Chunk {
   readonly from: number;
   next: number;
@@ -261,8 +269,9 @@ async function answerOf(
     delete headers['content-type'];
     return new Response(null, { status: 204, headers: { ...headers, 'cache-control': 'no-store' } });
   }
-  // What a session holds at these offsets never changes, but one of the same name may be begun anew, and another reader may use the same browser. So every
-  // answer is asked for again, and the tag is made of what it holds.
+  // The content at these offsets never changes. But a session of the same name may start again, and
+  // another reader may use the same browser. So caches revalidate every answer, by a tag of its
+  // content.
   headers['cache-control'] = start === 'tail' ? 'no-store' : 'private, no-cache';
   headers.vary = 'Authorization';
   headers.etag = await tagOf(`${state.next}${suffix}${state.closed ? ' closed' : ''}\n${chunk.text}`);
@@ -274,19 +283,22 @@ async function answerOf(
   return new Response(chunk.text, { headers });
 }
 
-/** A megabyte takes about a millisecond. */
+/** One megabyte takes about a millisecond. */
 async function tagOf(content: string): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(content)));
   return `"${[...digest.subarray(0, 16)].map((byte) => byte.toString(16).padStart(2, '0')).join('')}"`;
 }
 
-/** A stream in the protocol's own event stream: after each `data` a `control` that says where the reader is. */
+/** The protocol's own event stream: after each `data` a `control` with the reader's position. */
 class StreamEvents {
   readonly #position: (offset: number) => number;
   readonly #suffix: string;
   readonly #endIsClose: boolean;
   readonly #cursor: string | null;
-  /** What is replayed is held back until the next thing comes, so that the last of it can say that it is up to date. */
+  /**
+   * Replayed events are held until the next item, so that the last `control` of the replay can say
+   * that the reader is up to date.
+   */
   #held: { events: StoredEvent[]; last: number } | null = null;
   #upToDate = false;
   #reached = 0;

@@ -27,7 +27,7 @@ export const MIDDLEWARE: { [G in Group]: (route: RouteOf<G>) => MiddlewareHandle
 };
 
 /**
- * For requests that no route takes: unknown paths, and other methods of known paths. They need a key,
+ * For requests without a route: unknown paths, and other methods of known paths. They need a key,
  * so that a stranger does not learn which paths exist.
  */
 export const unroutedMiddleware = (): MiddlewareHandler[] => [
@@ -37,8 +37,8 @@ export const unroutedMiddleware = (): MiddlewareHandler[] => [
 ];
 
 /**
- * For OPTIONS at the path of a reader. It answers the preflights of allowed origins; any other
- * request counts as unrouted.
+ * For OPTIONS at the path of a reader route. It answers the preflights of allowed origins; any
+ * other request counts as unrouted.
  */
 export const preflightMiddleware = (): MiddlewareHandler[] => [
   boundedUrl(),

@@ -107,8 +107,8 @@ const key: Handlers<'key'> = {
 export const HANDLERS: { [G in Group]: Handlers<G> } = { public: publicRoutes, ingest, reader, key };
 
 /**
- * Reads a JSON body of bounded size; `whenEmpty` replaces an empty one. Not hono/body-limit: it trusts
- * `Content-Length`, and it cannot refuse a body that is not UTF-8.
+ * Reads a JSON body of bounded size; `whenEmpty` replaces an empty one. Not hono/body-limit: it
+ * trusts `Content-Length`, and it cannot refuse a body that is not UTF-8.
  */
 async function readJson(request: Request, whenEmpty?: unknown): Promise<{ ok: true; value: unknown } | Failure> {
   const body = await readText(request, START_BODY_BYTES_MAX);

@@ -1,8 +1,11 @@
 /**
- * Strict-Transport-Security (HTTP20): once a browser was here by https, it comes by https for a year, whatever a link or a network says.
+ * Strict-Transport-Security (HTTP20): after one visit over https a browser uses https for a year,
+ * for every link and network.
  *
- * Not where it would act on others: a host of `workers.dev` is preloaded by browsers already, and `localhost` belongs to every program of the machine. Without
- * `includeSubDomains`, for the same reason. The files of the page are served without the Worker and carry none; the page's first call does.
+ * Not for hosts where the header would affect others: `workers.dev` is on the preload list of
+ * browsers already, and `localhost` is shared by all programs of the machine. Without
+ * `includeSubDomains` for the same reason. The files of the page are served without the Worker and
+ * without this header; the page's first API call gets it.
  */
 
 export const HSTS = 'max-age=31536000';
@@ -10,6 +13,6 @@ export const HSTS = 'max-age=31536000';
 export function hstsFor(url: string): string | null {
   const { protocol, hostname } = new URL(url);
   if (protocol !== 'https:' || /(^|\.)(workers\.dev|localhost)$/.test(hostname)) return null;
-  // An address has no such policy (RFC 6797, 8.1.1).
+  // The policy does not apply to IP addresses (RFC 6797, 8.1.1).
   return /^[\d.]+$|^\[/.test(hostname) ? null : HSTS;
 }

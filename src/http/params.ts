@@ -1,4 +1,7 @@
-/** Query parameters of the readers. One way to read a number, so that no route takes `1e3`, ` 5` or `-0`. */
+/**
+ * Query parameters of the readers. One parser for numbers, so that no route accepts `1e3`, ` 5` or
+ * `-0`.
+ */
 
 import { EVENT_TYPE_PATTERN, type Failure, FILTER_ITEMS_MAX, GENERATION_PATTERN, isId } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
@@ -6,7 +9,7 @@ import type { ViewerRequest } from '../session/contract.ts';
 
 const WHOLE_NUMBER = /^(0|[1-9][0-9]*)$/;
 
-/** Undefined when absent, null when it is no number. */
+/** Undefined when absent, null when it is not a number. */
 export function numberParam(text: string | null | undefined): number | null | undefined {
   if (text === null || text === undefined) return undefined;
   const value = Number(text);
@@ -33,7 +36,7 @@ export function generationParam(query: URLSearchParams): { ok: true; value: stri
   });
 }
 
-/** What a reader asks for: where to begin, and what to leave out. */
+/** What a reader asks for: the start, and the filters. */
 export function readerParams(query: URLSearchParams): { ok: true; request: ViewerRequest } | Failure {
   const after = numberParam(query.get('after'));
   const tail = numberParam(query.get('tail'));

@@ -1,6 +1,6 @@
 /**
- * Who reads, and what they may read: an API key reads everything of its tenant, a ticket what it names.
- * The same for WebSocket and HTTP.
+ * Authenticates readers and limits what they may read: an API key reads everything of its tenant, a
+ * ticket what it names. The same for WebSocket and HTTP.
  */
 
 import { CREDENTIAL_CHARS_MAX, type Failure, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
@@ -19,10 +19,10 @@ export const offeredProtocols = (request: Request): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
-/** What a ticket allows, and when a connection that is made with it ends. */
+/** The claims of a ticket, and when a connection that is made with it ends. */
 export type ReadingTicket = TicketClaims & { until: number };
 
-/** Who reads; the ticket is null for an API key. */
+/** The authenticated reader; the ticket is null for an API key. */
 export interface Reader {
   caller: Caller;
   ticket: ReadingTicket | null;
@@ -61,7 +61,10 @@ async function identifyReader(request: Request, env: Env, config: Config, sessio
   return (await guessedTooOften(request, env)) ? { ok: false, reason: 'rate_limited', limited: tooManyGuesses() } : ticketed;
 }
 
-/** A bearer credential of this shape that is no API key was meant as a ticket, and is refused as one. */
+/**
+ * A bearer credential of this shape that is not an API key is a malformed ticket, and gets a ticket
+ * error.
+ */
 const JWT_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
 async function byTicket(config: Config, session: string, ticket: string): Promise<Identified> {

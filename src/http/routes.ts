@@ -1,7 +1,8 @@
 /**
- * Every route of the Worker. The group of a route decides who may use it: groups.ts has the middleware
- * of each group, context.ts what it leaves for the handlers, handlers.ts the handlers themselves.
- * The API description, the 405 answers and the security tests are derived from this table.
+ * Every route of the Worker. The group of a route decides who may use it. groups.ts has the
+ * middleware of each group, context.ts what the middleware leaves for the handlers, handlers.ts the
+ * handlers. The API description, the 405 answers and the security tests are derived from this
+ * table.
  *
  *   public   no credential
  *   ingest   the ingest token of the execution that the path names
@@ -31,7 +32,7 @@ export interface ReaderRoute extends Route {
 }
 
 export interface KeyRoute extends Route {
-  /** What a request counts as (HTTP25). */
+  /** The kind by which the request is counted (HTTP25). */
   counts: 'read' | 'change' | 'ticket';
 }
 

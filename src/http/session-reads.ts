@@ -1,7 +1,7 @@
 /**
- * The state of a session and its executions, read by API key or by a ticket of the session (HTTP21).
- * A ticket that is bound to an execution reads that execution only. One that is bound to event types
- * reads no state, which groups.ts checks.
+ * The state of a session and its executions, read by API key or by a ticket of the session
+ * (HTTP21). A ticket that is bound to an execution reads that execution only. One that is bound to
+ * event types reads no state, which groups.ts checks.
  */
 
 import type { Failure, Result } from '../../protocol/index.ts';
@@ -38,7 +38,7 @@ export async function readExecution(
   if (waitSeconds === null || waitSeconds === undefined || waitSeconds > WAIT_SECONDS_MAX) {
     return failure('bad_request', `wait: must be 0 to ${WAIT_SECONDS_MAX} seconds`, { field: 'wait' });
   }
-  // STR33: the answer is not held past the end of what the ticket allows.
+  // STR33: the answer is not delayed past the end of the ticket.
   const left = ticket ? Math.floor((ticket.until - Date.now()) / 1000) : WAIT_SECONDS_MAX;
   const held = { waitSeconds: Math.max(0, Math.min(waitSeconds, left)) };
   return json(await service.getExecution(caller, session, execution, held), (result) => result.execution);

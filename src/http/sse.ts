@@ -1,8 +1,10 @@
 /**
- * Server-Sent Events of a session (STR20, STR21): for browsers behind proxies that stop WebSockets, and for anything that can read lines.
+ * Server-Sent Events of a session (STR20, STR21): for browsers behind proxies that block
+ * WebSockets, and for any program that reads lines.
  *
- * A connection that ends is no end of the stream: the reader comes back with the id it saw last. So the answer is cut off every few minutes, which bounds
- * how long a reader whose leave nobody noticed is served, and at once when the session's object drops its socket.
+ * The end of a connection is not the end of the stream: the reader reconnects with the last id that
+ * it saw. An answer ends after a few minutes, which bounds how long a reader that left unnoticed is
+ * served. It ends at once when the session's object drops its socket.
  */
 
 import { backoffDelayMs, type Failure } from '../../protocol/index.ts';
@@ -12,19 +14,24 @@ import { logLine, messageOf } from '../platform/log.ts';
 import { numberParam, readerParams } from './params.ts';
 import { beyondTicket, narrowByTicket, type Reader } from './readers.ts';
 
-/** Below the 30 s after which impatient proxies and watchdogs give up. */
+/** Below 30 s, after which some proxies and watchdogs close a connection. */
 export const SSE_PING_MS = 15_000;
 
-/** How long one answer goes on. */
+/** The longest duration of one answer. */
 export const SSE_RECYCLE_MS = 240_000;
 
-/** A reader that has not taken what it was sent before by then is cut off in the middle of it. */
+/** A reader that does not read its pending data within this time is cut off in the middle of it. */
 export const SSE_STALL_MS = 15_000;
 
-/** How long a reader waits before it comes back: of each its own time, so that those who were cut at once do not come back at once. */
+/**
+ * The reconnect delay, with jitter: readers that were cut off together do not come back together.
+ */
 const retryMs = (): number => backoffDelayMs(0, { baseMs: 1000, jitterMs: 2000, capMs: 3000 });
 
-/** `<offset>@<generation>`, and `.end` behind it in the last `end`: a reader that comes back with that has seen all. 0.1.0 gave no generation. */
+/**
+ * `<offset>@<generation>`, with `.end` appended in the last `end`. A reader that reconnects with
+ * `.end` has seen everything. 0.1.0 sent no generation.
+ */
 const EVENT_ID = /^(\d+)(?:@([0-9a-z]{1,11}))?(\.end)?$/;
 
 export const wantsEventStream = (request: Request): boolean => {
@@ -47,7 +54,7 @@ export async function streamEvents(request: Request, { caller, ticket }: Reader,
   if (params.request.flow) return failure('bad_request', 'flow: is for WebSocket', { field: 'flow' });
   const asked = narrowByTicket(params.request, ticket);
   if (!asked) return beyondTicket();
-  // Browsers send an empty one when there was none.
+  // Browsers send an empty header when there was no id.
   const lastEventId = request.headers.get('last-event-id') || null;
   const [, offset, generation, complete] = EVENT_ID.exec(lastEventId ?? '') ?? [];
   const resumeAfter = numberParam(offset);
@@ -77,13 +84,16 @@ export async function streamEvents(request: Request, { caller, ticket }: Reader,
 
 type Said = Exclude<Awaited<ReturnType<Feed['next']>>, { type: 'quiet' } | { type: 'closed' }>;
 
-/** What stands on the wire for an item of the feed, and whether it was the last. */
+/** The wire text of an item of the feed, and whether it was the last. */
 export interface Rendered {
   text: string;
   last: boolean;
 }
 
-/** A feed as an event stream, with pings while it is quiet, until the feed ends or `recycleMs` are over. */
+/**
+ * A feed as an event stream, with pings while it is idle, until the feed ends or `recycleMs` are
+ * over.
+ */
 export function eventStreamOf(
   feed: Feed,
   preamble: string,
@@ -134,10 +144,12 @@ async function pump(
   }
 }
 
-/** STR20: an event of the log has its offset as id; what is no event of the log has no `at` in its data. */
+/** STR20: an event of the log has its offset as id. Other messages have no `at` in their data. */
 class EventText {
   readonly #waitingFor: Set<string> | null;
-  /** What stands behind the offset in an id: nothing, when an object of 0.1.0 did not say it. */
+  /**
+   * The text after the offset in an id. Empty when an object of 0.1.0 did not send its generation.
+   */
   readonly #of: string;
   #reached: number;
 
@@ -165,6 +177,6 @@ class EventText {
   }
 }
 
-/** Ids are plain words, so the envelope needs no encoding; what is stored goes through as it is. */
+/** Ids need no JSON encoding, so the envelope is plain text. Stored text is sent unchanged. */
 const eventText = ({ offset, execution, type, at, data }: StoredEvent, of: string): string =>
   `id: ${offset}${of}\nevent: ${type}\ndata: {"offset":${offset},"execution":"${execution}","at":${at},"data":${data}}\n\n`;

@@ -1,8 +1,9 @@
 /**
- * The text of a run, for terminals and `curl`: what it wrote to stdout and stderr, in the order in which it is in the log.
+ * The text of a run, for terminals and `curl`: its stdout and stderr, in the order of the log.
  *
- * A reader of plain text can not say where it stopped. So a connection to the session that breaks is opened again here, from the offset that was reached,
- * and the reader sees neither a gap nor a repeat. When that fails the answer is broken off, so that a part is never taken for the whole.
+ * A reader of plain text cannot say where it stopped. So a broken connection to the session is
+ * opened again here, from the offset that was reached, and the reader sees no gap and no repeat.
+ * When that fails the answer is aborted, so that a partial log is never taken for the whole.
  */
 
 import {
@@ -19,10 +20,16 @@ import { logLine, messageOf } from '../platform/log.ts';
 import { generationParam } from './params.ts';
 import { beyondTicket, type Reader } from './readers.ts';
 
-/** Attempts in a row that bring nothing, and the delay before each: about half a minute, enough for a deploy. */
+/**
+ * Consecutive attempts without any event, and the delay before each: about half a minute in all,
+ * enough for a deploy.
+ */
 const REOPEN_RETRY = { baseMs: 200, capMs: 8000, maxAttempts: 8 };
 
-/** A connection that lived for so long was sound, though it brought nothing: a quiet job may outlive many deploys. */
+/**
+ * A connection that lived this long counts as a success even without events, because an idle job
+ * may outlive many deploys.
+ */
 const SOUND_AFTER_MS = 30_000;
 
 export interface ExecutionPath {
@@ -61,10 +68,10 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
     return new Response(null, { headers });
   }
   const { readable, writable } = new IdentityTransformStream();
-  // Types are chosen here and not in the object, which would have to parse every event for it.
+  // Types are filtered here, because the object would have to parse every event for it.
   const shows = (type: string): boolean => !ticket?.types || ticket.types.includes(type);
   const shown = { showGaps: shows('gap'), showRequests: shows('interrupt_requested') };
-  // STR30: whatever is opened later is this log, or the answer is broken off.
+  // STR30: a reopened connection reads the same log, or the answer is aborted.
   const again = (after: number) => open(after, first.hello.generation ?? generation.value);
   void pump(writable.getWriter(), first.feed, again, {
     follow: follow === '1',
@@ -81,7 +88,7 @@ interface Reading {
   follow: boolean;
   showGaps: boolean;
   showRequests: boolean;
-  /** When the reader's ticket is over; null for an API key. */
+  /** When the reader's ticket expires; null for an API key. */
   until: number | null;
   signal: AbortSignal;
 }
@@ -110,7 +117,8 @@ async function pump(
         return await writer.close();
       } else if (item.type === 'closed') {
         if (signal.aborted) return await writer.abort('the reader left');
-        // STR33: not opened again, and not ended as if it were whole.
+        // STR33: the connection is not reopened, and the answer is aborted, because it is not
+        // complete.
         if (item.ticketOver || (until !== null && until <= Date.now())) throw new Error('the ticket is over');
         if (Date.now() - openedAt >= SOUND_AFTER_MS) backoff.recordSuccess();
         let again: OpenFeed | Failure;
@@ -134,7 +142,7 @@ async function pump(
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Text as the job wrote it. A gap, and a request to stop, stand on lines of their own. */
+/** Text as the job wrote it. A gap, and a request to stop, are on lines of their own. */
 class LogText {
   readonly #showGaps: boolean;
   readonly #showRequests: boolean;
@@ -160,7 +168,7 @@ class LogText {
     return said === null ? '' : this.#remark(`${said}: ${data.reason}`);
   }
 
-  /** Why the job got the signal that it is about to answer. */
+  /** The reason for the signal that the job gets next. */
   #request({ reason, force }: InterruptRequestedData): string {
     return this.#remark(`${force ? 'stop by force' : 'interrupt'} requested${reason === '' ? '' : `: ${reason}`}`);
   }

@@ -1,6 +1,6 @@
 /**
- * WebSocket upgrades, and the ingest over HTTP. Credentials and parameters are checked in the Worker, so
- * a refused wrapper or viewer does not reach an object.
+ * WebSocket upgrades, and the ingest over HTTP. Credentials and parameters are checked in the
+ * Worker, so a refused wrapper or viewer does not reach an object.
  *
  * A wrapper can read an HTTP status, so it is refused over HTTP. A browser cannot, so a viewer is
  * refused by a socket that is accepted and then closed with a code.
@@ -33,7 +33,7 @@ interface IngestPath {
   execution: string;
 }
 
-/** ING1 begins here: token before upgrade before object. */
+/** ING1: the token is checked before the upgrade, and both before the object is called. */
 export async function authenticateWrapper(
   request: Request,
   config: Config,
@@ -70,7 +70,7 @@ export async function upgradeIngest(
   return refused ? refusedSocket(refused.closeCode, refused.reason, INGEST_SUBPROTOCOL) : answer;
 }
 
-/** The same frames as an HTTP body; the answers come as lines. */
+/** The same frames as an HTTP body; the answers are lines. */
 export async function postToIngest(
   request: Request,
   env: Env,

@@ -1,14 +1,18 @@
 /**
- * The form of what a caller hands in, before its fields are looked at. Over HTTP it was JSON text of bounded size. Over RPC it is whatever the platform can
- * carry: 32 MiB of it, objects that hold themselves, maps, streams, functions of the caller that would be called by reading them. Only what JSON could say in
- * as many bytes as a body may have goes on to the schemas; so a request is never taken by one way and refused by the other, nor taken here and then too
- * large for a runner.
+ * Checks the form of a caller's input before its fields are validated. Over HTTP the input was JSON
+ * text of bounded size. Over RPC it is anything that the platform can carry: 32 MiB, cyclic
+ * objects, maps, streams, and functions of the caller that a read would call. Only input that JSON
+ * can express within the size limit of a body goes on to the schemas. So HTTP and RPC accept the
+ * same requests, and each fits a runner.
  */
 
 import { type Failure, START_BODY_BYTES_MAX, utf8Bytes } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 
-/** What is wrong with it, or null. The work is bounded by the limit: what is held in two places counts twice, what holds itself without end. */
+/**
+ * Why the input is refused, or null. The limit bounds the work: a value that is referenced twice
+ * counts twice, and a cycle exceeds the limit.
+ */
 export function refusalOfForm(input: unknown): Failure | null {
   const waiting: unknown[] = [input];
   let bytes = 0;
@@ -42,10 +46,10 @@ function isPlain(value: unknown): boolean {
   return prototype === Object.prototype || prototype === null;
 }
 
-/** Of a list or an object, with the commas between so many. */
+/** The bytes of a list's or object's brackets and of the commas between its entries. */
 const bracketsOf = (count: number): number => 2 + Math.max(0, count - 1);
 
-/** As a JSON text. Not counted to the end where the number of characters decides. */
+/** The bytes of a JSON string. Counts only characters when these alone exceed the limit. */
 const textBytes = (text: string, before: number): number =>
   before + text.length > START_BODY_BYTES_MAX ? text.length : utf8Bytes(JSON.stringify(text));
 

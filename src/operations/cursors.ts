@@ -1,4 +1,4 @@
-/** Cursors of lists. Opaque to callers, so that what a page is cut by may change. */
+/** Cursors of lists. They are opaque to callers, so that the format may change. */
 
 import { isId } from '../../protocol/index.ts';
 import type { Place } from '../directory/entries.ts';
@@ -13,7 +13,7 @@ function decode(cursor: string): string | null {
   }
 }
 
-/** Executions are listed by the order of their creation. */
+/** Executions are listed in the order of their creation. */
 export const ordinalCursor = (ordinal: number): string => encode(`o${ordinal}`);
 
 export function ordinalOf(cursor: string): number | null {
@@ -22,7 +22,7 @@ export function ordinalOf(cursor: string): number | null {
   return /^o[1-9][0-9]{0,15}$/.test(text) && Number.isSafeInteger(ordinal) ? ordinal : null;
 }
 
-/** Sessions are listed by their last activity, and by name where that is the same. */
+/** Sessions are listed by their last activity, then by name. */
 export const cursorOf = ({ lastActivityAt, id }: Place): string => encode(`a${lastActivityAt}/${id}`);
 
 export function placeOf(cursor: string): Place | null {

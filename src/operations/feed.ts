@@ -1,13 +1,18 @@
 /**
- * A session's stream in the stateless Worker: the one way in which HTTP readers (the log, Server-Sent Events, Durable Streams) get at a session.
+ * A session's stream in the stateless Worker. All HTTP readers (the log, Server-Sent Events,
+ * Durable Streams) read a session through it.
  *
- * F1  The session's object holds nothing for an HTTP reader but a hibernatable socket, so it sleeps while readers are connected (G7). A response
- *     of the object itself would keep it awake for as long as somebody reads.
- * F2  Flow control is on: what the reader has not taken is in the log and not in memory, here or there.
- * F3  Events are cut out of the stored text and never encoded again.
- * F4  Nobody reaps feeds in the object, so no row and no wake is spent on it. The Worker that holds a feed closes it: when the request's signal says that the
- *     reader left, when a write to the reader fails, or when the time of an event stream is over. An idle `workerd` gives no signal (measured), so an
- *     event stream learns of it by its next ping, within 15 s, and a followed log with its next output or its end. Until then it costs a sleeping socket.
+ * - For an HTTP reader the session's object holds only a hibernatable socket, so it sleeps while
+ *   readers are connected (G7). A response of the object itself would keep it awake for as long as
+ *   the reader reads.
+ * - Flow control is on: data that the reader has not read stays in the log, and not in the memory
+ *   of the Worker or the object.
+ * - Events are cut out of the stored text and never encoded again.
+ * - The object does not look for abandoned feeds, so they cost no row and no wake. The Worker that
+ *   holds a feed closes it: when the request's signal says that the reader left, when a write to
+ *   the reader fails, or when the time of an event stream is over. An idle `workerd` gives no
+ *   signal (measured). An event stream then finds out with its next ping, within 15 s, and a
+ *   followed log with its next output or its end. Until then the feed costs a sleeping socket.
  */
 
 import {
@@ -28,11 +33,11 @@ import { callSession } from '../session/call-object.ts';
 import { openSocket, refusalIn, type ViewerRequest } from '../session/contract.ts';
 import { elementsOf, membersOf } from './json-text.ts';
 
-/** An ack wakes the object, so there is one for every quarter of the window. */
+/** An ack wakes the object, so one is sent for every quarter of the window. */
 const ACK_BYTES = VIEWER_WINDOW_BYTES / 4;
 /**
- * For a job that speaks rarely. An object that slept since the last frame counts 4 KiB at least for each, so 32 small frames may
- * take an eighth of the window, and some hundreds would fill it.
+ * For a job with rare output. An object that slept since the last frame counts at least 4 KiB for
+ * each frame. So 32 small frames may take an eighth of the window, and some hundreds would fill it.
  */
 const ACK_FRAMES = 32;
 
@@ -49,9 +54,12 @@ export type FeedItem =
   | { type: 'events'; events: StoredEvent[]; last: number }
   | StreamCaughtUp
   | StreamEnd
-  /** Nothing came in the time that was given. */
+  /** Nothing came within the timeout. */
   | { type: 'quiet' }
-  /** The connection is gone. `complete`: the object said all that there is to say. `ticketOver`: what the reader's ticket allows has ended (STR33). */
+  /**
+   * The connection is closed. `complete`: the object sent everything. `ticketOver`: the reader's
+   * ticket has expired (STR33).
+   */
   | { type: 'closed'; complete: boolean; ticketOver: boolean };
 
 export class Feed {
@@ -81,7 +89,7 @@ export class Feed {
     this.#wake?.();
   }
 
-  /** The next thing, or `quiet` after `timeoutMs`. What came before is acknowledged by asking for more. */
+  /** The next item, or `quiet` after `timeoutMs`. The call acknowledges the items before it. */
   async next(timeoutMs?: number): Promise<FeedItem> {
     for (;;) {
       const text = await this.#text(timeoutMs);
@@ -104,7 +112,10 @@ export class Feed {
     return frame?.type === 'hello' ? frame : null;
   }
 
-  /** Asks whether the connection is alive; the platform answers in the object's place. False when the question before had no answer. */
+  /**
+   * Pings the connection; the platform answers without waking the object. False when the last ping
+   * was not answered.
+   */
   ping(): boolean {
     if (this.#closed || this.#pinged) return false;
     this.#pinged = true;
@@ -155,7 +166,7 @@ export class Feed {
   }
 }
 
-/** Null for a frame that readers over HTTP have no use for. */
+/** Null for a frame that HTTP readers do not need. */
 function itemOf(text: string): FeedItem | null {
   if (!text.startsWith('{"type":"events"')) {
     const frame = parseStreamFrame(text);
@@ -166,7 +177,7 @@ function itemOf(text: string): FeedItem | null {
   return last === undefined ? null : { type: 'events', events, last };
 }
 
-/** Whatever the layout of its events. */
+/** Parses events in any layout. */
 export function eventsOf(text: string): StoredEvent[] {
   const frame = membersOf(text);
   const execution = JSON.parse(frame.get('execution') ?? '""') as string;
@@ -184,14 +195,17 @@ export function eventsOf(text: string): StoredEvent[] {
   });
 }
 
-/** The beginning of a frame without a filter, as the coordinator writes it. */
+/** The beginning of an unfiltered frame, as the coordinator writes it. */
 const PLAIN_HEADER = /^\{"type":"events","offset":([1-9]\d{0,15}),"execution":"([\w.:-]+)","events":\[/;
 
-/** An `output` event as wrappers write it, and what follows it in its frame. */
+/** An `output` event as wrappers write it, and the text that follows it in its frame. */
 const PLAIN_EVENT =
   /\{"type":"output","at":(\d+),"data":(\{"stream":"std(?:out|err)","text":"[^"\\]*(?:\\.[^"\\]*)*"(?:,"partial":(?:true|false))?(?:,"line":\d+)?\})\}(,|\]\}$)/y;
 
-/** A replay is mostly frames of nothing but such events, which are cut many times faster so. Null for any other frame. */
+/**
+ * A fast path: most frames of a replay have only such events, and this cuts them many times faster.
+ * Null for any other frame.
+ */
 export function plainEventsOf(text: string): StoredEvent[] | null {
   const header = PLAIN_HEADER.exec(text);
   if (!header) return null;
@@ -207,14 +221,17 @@ export function plainEventsOf(text: string): StoredEvent[] | null {
   }
 }
 
-/** Between its tokens JSON may have carriage returns, which end a line to others. Inside of strings it has none. */
+/**
+ * JSON may have carriage returns between its tokens, which other readers take for line ends.
+ * Strings have no raw ones.
+ */
 const oneLine = (text: string): string => (text.includes('\r') ? text.replaceAll('\r', ' ') : text).trim();
 
 export type FeedRequest = Omit<ViewerRequest, 'flow'>;
 
 export type OpenFeed = { ok: true; feed: Feed; hello: StreamHello };
 
-/** Opens a feed. It is closed when the reader leaves; whoever reads it closes it otherwise. */
+/** Opens a feed. It is closed when the reader leaves; otherwise the caller closes it. */
 export async function openFeed(
   env: Env,
   tenant: string,

@@ -1,6 +1,7 @@
 /**
- * Cuts JSON text into the texts of its parts, so that what was stored is sent on as it was written: a parser would round a number that a double can not
- * hold, and reorder keys. The text was checked when it came in; these expect valid JSON.
+ * Cuts JSON text into the texts of its parts, so that stored text is sent on unchanged. A parser
+ * would round numbers that a double cannot hold, and reorder keys. The text was validated when it
+ * came in; these functions expect valid JSON.
  */
 
 import { closingQuote } from '../../protocol/json.ts';
@@ -13,7 +14,10 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** Calls `onPart` with the start and end of what lies between the commas of the outermost array or object, and where its first colon is. */
+/**
+ * Calls `onPart` with the start and end of each part between the commas of the outermost array or
+ * object, and with the position of its first colon.
+ */
 function eachPart(text: string, onPart: (start: number, end: number, colon: number) => void): void {
   let depth = 0;
   let start = 0;
@@ -53,7 +57,10 @@ export function elementsOf(array: string): string[] {
   return elements;
 }
 
-/** The texts of the members of an object, by name. Of a name that is there twice the last counts, as for any parser. */
+/**
+ * The texts of the members of an object, by name. Of duplicate names the last counts, as in any
+ * parser.
+ */
 export function membersOf(object: string): Map<string, string> {
   const members = new Map<string, string>();
   eachPart(object, (start, end, colon) => {

@@ -1,6 +1,7 @@
 /**
- * The operations of a tenant, as HTTP and RPC both offer them: validate, call the session, add what only the Worker can (tokens). Inputs are `unknown`,
- * because RPC callers are no more to be trusted than HTTP ones.
+ * The operations of a tenant, for HTTP and RPC alike: validate, call the session, add tokens, which
+ * only the Worker can sign. Inputs are `unknown`, because RPC callers are trusted no more than HTTP
+ * callers.
  */
 
 import type * as z from 'zod';
@@ -49,7 +50,9 @@ export interface Caller {
   env: Env;
   config: Config;
   tenant: string;
-  /** Origin of the request, where wrappers dial in unless HOLDFAST_PUBLIC_URL says otherwise; null when there is none (RPC). */
+  /**
+   * The origin of the request, which wrappers dial unless HOLDFAST_PUBLIC_URL is set; null for RPC.
+   */
   origin: string | null;
 }
 
@@ -62,7 +65,9 @@ function parse<S extends z.ZodType>(schema: S, input: unknown): { ok: true; valu
   return parsed.success ? { ok: true, value: parsed.data } : badInput(parsed.error);
 }
 
-/** Ids come from paths and from other Workers; a session name that is none would address an object of its own. */
+/**
+ * Ids come from paths and from other Workers. An invalid session name would address a stray object.
+ */
 function checkIds(session: unknown, execution?: unknown): Failure | null {
   if (!isId(session)) return failure('bad_request', 'session: is not a valid id', { field: 'session' });
   if (execution !== undefined && !isId(execution))
@@ -86,7 +91,7 @@ export async function startExecution(caller: Caller, session: string, input: unk
   const normal = await normalise(caller, { ...parsed.value, id });
   if (!normal.ok) return normal;
   const { request, refusal } = normal;
-  // An id that is made up here was never started.
+  // A generated id cannot name an earlier execution.
   if (refusal && id === undefined) return refusal;
   const started = await callSession(env, tenant, session, (stub) => stub.startExecution(request, refusal));
   if (!started.ok) return started;
@@ -96,7 +101,10 @@ export async function startExecution(caller: Caller, session: string, input: unk
   return { ok: true, created, execution, ingest: { url: ingestUrl(request.origin, session, execution.id), token } };
 }
 
-/** `refusal`: why this deployment, as it is set up now, begins nothing new for the request. What was started before is found all the same (LIF28). */
+/**
+ * `refusal`: why this deployment, as configured now, starts nothing new for the request. An
+ * execution that exists is returned all the same (LIF28).
+ */
 async function normalise(
   { env, config, tenant, origin }: Caller,
   body: StartBody,
@@ -171,7 +179,7 @@ export async function getExecution(
   return read();
 }
 
-/** `only`: a reader who may see but this execution is shown the list that has no other. */
+/** `only`: a reader that may see a single execution gets a list of at most that one. */
 export async function listExecutions(
   { env, tenant }: Caller,
   session: string,
@@ -189,7 +197,10 @@ export async function listExecutions(
   return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : ordinalCursor(listed.next) } : listed;
 }
 
-/** The tenant's sessions, the one that changed last first. It is what they told their directory: moments behind at most, unless that could not be reached. */
+/**
+ * The tenant's sessions, most recently changed first. The list comes from the directory, which is
+ * behind the sessions by moments at most, unless it could not be reached.
+ */
 export async function listSessions(
   { env, tenant }: Caller,
   query: unknown,
@@ -204,7 +215,7 @@ export async function listSessions(
   return { ok: true, data: page.data, next: page.next === null ? null : cursorOf(page.next) };
 }
 
-/** Idempotent in what it does, not in what it says: the second time there is nothing to delete. */
+/** A second call changes nothing but answers differently: there is no session to delete. */
 export async function deleteSession({ env, tenant }: Caller, session: string): Promise<Result<object>> {
   return checkIds(session) ?? callSession(env, tenant, session, (stub) => stub.deleteSession());
 }
@@ -266,7 +277,7 @@ export async function readEvents(
   return callSession(env, tenant, session, (stub) => stub.readEvents({ after, limit, generation }));
 }
 
-/** Needs no session: a ticket says what may be read, not that it is there. */
+/** Needs no session: a ticket says what may be read, not that it exists. */
 export async function createTicket(
   { config, tenant }: Caller,
   session: string,

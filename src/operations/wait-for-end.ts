@@ -1,6 +1,6 @@
 /**
- * Waiting for the end of an execution, in the stateless Worker, over a feed of it: the session's object sleeps while somebody waits. The answer is read
- * from the row afterwards; this only says when it is worth reading.
+ * Waits for the end of an execution in the stateless Worker, over a feed, so the session's object
+ * sleeps meanwhile. The caller then reads the row; this only says when to read it.
  */
 
 import { TERMINAL_STATUSES, verdictType } from '../../protocol/index.ts';
@@ -15,7 +15,7 @@ export async function waitForEnd(env: Env, tenant: string, session: string, exec
     executions: [execution],
     types: TERMINAL_STATUSES.map(verdictType),
   });
-  // The caller reads the row in any case; a wait that can not be kept is a short one.
+  // The caller reads the row in any case, so a wait that fails is only a short one.
   if (!opened.ok) return;
   const { feed } = opened;
   for (let left = timeoutMs; left > 0; left = deadline - Date.now()) {

@@ -1,6 +1,7 @@
 /**
- * What the API answers, as schemas: the published description is made of them, and tests hold real answers against them. Unlike requests, answers may gain
- * fields in a later version, so unknown ones are allowed for.
+ * Schemas of the API's answers. The published description is made of them, and tests check real
+ * answers against them. Unlike requests, answers may gain fields in a later version, so unknown
+ * fields are allowed.
  */
 
 import * as z from 'zod';
@@ -140,7 +141,7 @@ export const problemAnswer = z
   })
   .meta({ id: 'Problem', description: 'RFC 9457, with fields that belong to the code.' });
 
-/** The types that programs use and the schemas that are published say the same; the compiler holds them together. */
+/** The compiler checks that the types of programs and the published schemas match. */
 type Covers<Type, Schema extends Type> = Schema;
 export type Held = [
   Covers<Pick<Execution, 'id' | 'session' | 'status' | 'createdAt' | 'command'>, z.infer<typeof executionAnswer>>,

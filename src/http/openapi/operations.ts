@@ -1,5 +1,5 @@
 /**
- * The description of every route: what it takes and what it answers. Method, path and group come from
+ * The description of every route: its parameters and its answers. Method, path and group come from
  * the table of routes (routes.ts). A route without a description, or the reverse, does not compile.
  */
 
@@ -243,7 +243,7 @@ function problemsOf(id: RouteId, group: Group): ProblemCode[] {
   const { problems } = DESCRIPTIONS[id];
   // Any URL may be too long (LIM14).
   if (group === 'public') return [...problems, 'too_large'];
-  // Wherever a tenant asks, it may ask too often (HTTP25).
+  // Every route of a tenant has a rate limit (HTTP25).
   const limited: ProblemCode[] = group === 'ingest' ? [] : ['rate_limited'];
   // A ticket is made without an object.
   const object: ProblemCode[] = id === 'createTicket' ? [] : ['overloaded', 'unavailable'];
