@@ -30,6 +30,6 @@ child.on('error', (error) => {
   process.stderr.write(`${program}: ${error.message}\n`);
   process.exit(127);
 });
-// Processes that the program left behind (wrangler its workerd, when it crashed) end with it; this
-// process too.
+// Ends the processes that the program left behind (such as workerd after a crash of wrangler), and
+// this process too.
 child.on('exit', endGroup);

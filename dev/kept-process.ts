@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { listProcesses } from '../wrapper/processes.ts';
 
-/** Beside this file, and beside the bundle that this file becomes a part of. */
+/** Next to this file, and next to the bundle that this file becomes a part of. */
 const KEEPER = fileURLToPath(new URL('./keeper.mjs', import.meta.url));
 const STOP_TIMEOUT_MS = 15_000;
 

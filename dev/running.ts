@@ -1,8 +1,8 @@
 /**
  * The note by which `holdfast` finds the local stack of this user: `holdfast/dev.json` in the
  * folder for state, with the address, the API key and the pid of the process that owns the stack.
- * It is written when the stack is ready and removed when it ends. A note whose process is gone
- * counts as none.
+ * It is written when the stack is ready and removed when it ends. A note whose process is gone is
+ * ignored.
  */
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

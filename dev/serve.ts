@@ -85,7 +85,7 @@ export interface LocalServer {
   json: boolean;
   /** The commands that a reader tries next, line by line. */
   next: (stack: LocalStack) => readonly string[];
-  /** How a second stack is started beside the one that has the port or the folder. */
+  /** How to start a second stack when another one has the port or the folder. */
   second: string;
   stdout: (text: string) => void;
   stderr: (text: string) => void;

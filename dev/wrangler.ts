@@ -32,7 +32,8 @@ export async function provideWrangler({ from, env, note, signal }: WranglerSearc
   const script = join(folder, 'node_modules', 'wrangler', SCRIPT);
   if (existsSync(script)) return script;
   note(`downloading wrangler ${WRANGLER_VERSION} with npm, once (about 60 MB; 200 MB on disk), into ${folder} …`);
-  // Made beside its place and renamed, so that a download that was cut off does not count.
+  // Made in a temporary folder next to the final one and renamed, so that an incomplete download
+  // does not count.
   const made = `${folder}.${process.pid}`;
   try {
     mkdirSync(made, { recursive: true });
@@ -64,8 +65,8 @@ function installedWrangler(from: string): string | null {
 }
 
 /**
- * Without install scripts: the runtime is in a package of its own for each platform, and needs
- * none.
+ * Without install scripts: the runtime is in a package of its own for each platform, and needs no
+ * script.
  */
 async function npmInstall(folder: string, what: string, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
   // npm names its own script to what it runs; that one is used again.

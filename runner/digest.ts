@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto';
 import type { Launch } from '../protocol/launch.ts';
 
 /**
- * SHA-256 of what the job is. How it reports is left out: a relaunch of the same job has a new token, perhaps a new URL, and is still
- * the same job.
+ * SHA-256 of the parts of a request that define the job. The way it reports is left out: a relaunch
+ * of the same job has a new token, perhaps a new URL, and is still the same job.
  */
 export function requestDigest({ id, session, tenant, command, cwd, env, stdin, openStdin, format }: Launch): string {
   const sorted = Object.entries(env).sort(([a], [b]) => (a < b ? -1 : 1));

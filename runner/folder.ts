@@ -1,13 +1,15 @@
 /**
  * The folder of a run on disk: its record, its credential, its wrapper's log and spool.
  *
- *     <spool>/<session>/<execution>/run.json       the record (runner-record)
- *                                   ingest.json    URL and token, 0600, while a restart may need them          R3
- *                                   wrapper.log    what the wrapper says on stdout and stderr
- *                                   stop-reason    why the wrapper is told to stop, where that is more than its signal says
- *                                   spool/         the wrapper's own
+ *     <spool>/<session>/<execution>/
+ *       run.json       the record (record.ts)
+ *       ingest.json    URL and token, 0600, while a restart may need them (R3)
+ *       wrapper.log    stdout and stderr of the wrapper
+ *       stop-reason    the reason for a stop, when there is one besides the signal
+ *       spool/         the wrapper's own
  *
- * A file of the runner's is written whole or not at all, also when the host loses power: half a record would be a run that nobody takes care of.
+ * The runner writes each of its files whole or not at all, also when the host loses power. A run
+ * with half a record would be lost.
  */
 
 import { createHash } from 'node:crypto';
@@ -42,8 +44,8 @@ export const spoolOf = (folder: string): string => join(folder, SPOOL_FOLDER);
 export const stopReasonOf = (folder: string): string => join(folder, STOP_REASON_FILE);
 
 /**
- * A folder name for an id: readable, and different for different ids also where a file system ignores case, forbids `:`
- * or limits the length of names.
+ * A folder name for an id: readable, and different for different ids also where a file system
+ * ignores case, forbids `:` or limits the length of names.
  */
 export function folderName(id: string): string {
   const readable = id
@@ -53,7 +55,7 @@ export function folderName(id: string): string {
   return `${readable}.${createHash('sha256').update(id).digest('hex').slice(0, 24)}`;
 }
 
-/** Subfolders of `parent`; none when there is no such folder. */
+/** Subfolders of `parent`; an empty list when there is no such folder. */
 export function foldersIn(parent: string): string[] {
   try {
     return readdirSync(parent, { withFileTypes: true })
@@ -64,10 +66,13 @@ export function foldersIn(parent: string): string[] {
   }
 }
 
-/** A wrapper has come to life in this folder. */
+/** True once a wrapper has started in this folder. */
 export const hasSpool = (folder: string): boolean => existsSync(spoolOf(folder));
 
-/** A wrapper removes its state when the coordinator has all of it. Where that is damaged, events or the identity say that there is something to be delivered. */
+/**
+ * A wrapper removes its state when the coordinator has everything. When the state file is damaged,
+ * events or the identity show that there is something to deliver.
+ */
 export function hasSpoolState(folder: string): boolean {
   const spool = spoolOf(folder);
   return readSpoolState(spool) !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
@@ -88,7 +93,7 @@ function writeWhole(path: string, text: string): void {
 export const writeRecord = (folder: string, record: RunRecord): void =>
   writeWhole(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
 
-/** Null when there is none, or none of a runner's. */
+/** Null when there is no file, or it is not a runner's record. */
 export function readRecord(folder: string): RunRecord | null {
   try {
     const record = JSON.parse(readFileSync(join(folder, RECORD_FILE), 'utf8')) as RunRecord;
@@ -116,7 +121,10 @@ export const removeIngest = (folder: string): void => rmSync(join(folder, INGEST
 /** Open for the wrapper to append to. */
 export const openLog = (folder: string): number => openSync(join(folder, LOG_FILE), 'a', 0o600);
 
-/** The job's stdin as a file without a name: it needs no runner to be read, and nothing of it stays behind. */
+/**
+ * The job's stdin as a file without a name. The wrapper can read it without the runner, and it
+ * leaves nothing on disk.
+ */
 export function openInput(folder: string, text: string | null): number | null {
   if (text === null) return null;
   const path = join(folder, 'stdin.tmp');
@@ -126,12 +134,12 @@ export function openInput(folder: string, text: string | null): number | null {
   return file;
 }
 
-/** The run's folder, and its session's when that was the last one. */
+/** Removes the run's folder, and its session's folder when that is empty then. */
 export function removeFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
   try {
     rmdirSync(join(folder, '..'));
   } catch {
-    // Other runs of the session are still kept.
+    // Other runs of the session are still there.
   }
 }

@@ -1,29 +1,31 @@
 /**
- * What becomes of a run whose wrapper is gone. Pure.
+ * What happens to a run whose wrapper is gone. Pure.
  *
- *     it left by itself, and its state with it        finished: the coordinator has all of it
- *     it left by itself, its state is still there     abandoned: what is left is what the coordinator would not take
- *     it was killed                                   restarted, while restarts and a credential to report with are left; else abandoned
+ *     exited, state removed       finished: the coordinator has everything
+ *     exited, state still there   abandoned: the coordinator did not accept the rest
+ *     killed                      restarted while restarts and a credential are left,
+ *                                 else abandoned
  *
- * Of a wrapper that is not this runner's child neither code nor signal is known. Then its state tells: it is there for as long as something is to be reported.
+ * The exit code and signal are unknown when the wrapper is not this runner's child. Then its state
+ * decides: it exists as long as something is left to report.
  */
 
 import { type BackoffOptions, backoffDelayMs, type IngestAccess } from '../protocol/index.ts';
 
-/** How often a wrapper is started again. */
+/** The number of restarts of one wrapper. */
 export const RESTARTS_MAX = 3;
 
 export type RestartCurve = Required<Pick<BackoffOptions, 'baseMs' | 'capMs'>>;
 
 export interface GoneFacts {
-  /** Both null when it was not our child. */
+  /** Code and signal are both null when it was not our child. */
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** A wrapper removes its state when the coordinator has all of it. */
+  /** A wrapper removes its state when the coordinator has everything. */
   hasState: boolean;
-  /** So far. */
+  /** The restarts so far. */
   restarts: number;
-  /** What a restart would report with. Null: it is not there, or can not be read. */
+  /** The credential for the reports of a restart. Null: it is missing or cannot be read. */
   ingest: IngestAccess | null;
 }
 
@@ -31,7 +33,7 @@ export type AfterGone =
   | { kind: 'end'; end: 'finished' | 'abandoned'; why: string | null }
   | { kind: 'restart'; delayMs: number; ingest: IngestAccess; why: string };
 
-/** Each restart is three steps on the curve. `why` is for the log, after the run's name. */
+/** Each restart is three steps on the backoff curve. `why` is for the log, after the run's name. */
 export function decideAfterGone({ code, signal, hasState, restarts, ingest }: GoneFacts, curve: RestartCurve): AfterGone {
   if (code !== null || (signal === null && !hasState)) {
     return { kind: 'end', end: hasState ? 'abandoned' : 'finished', why: null };

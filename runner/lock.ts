@@ -1,10 +1,11 @@
 /**
- * The lock of a runner's folder: one runner for a folder, however many are started. Two runners that both adopt a run would both
- * restart it. The wrappers are not protected; they do not depend on any runner being alive.
+ * The lock of a runner's folder: one runner for a folder, however many are started. Two runners
+ * that both adopt a run would both restart it. The wrappers are not protected; they do not need a
+ * live runner.
  *
- * The lock is a file of JSON, written beside its place and then linked into it. It is stale when its holder is proven gone: same
- * host, and no process with that pid and that start. A lock that cannot be read, or that no runner of this host wrote, is never
- * removed: a person must look.
+ * The lock is a file of JSON, written under a temporary name and then linked. It is stale when its
+ * holder is proven gone: same host, and no process with that pid and that start. A lock that cannot
+ * be read, or that no runner of this host wrote, is never removed: an operator must decide.
  */
 
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +19,10 @@ import { identityOf, isAlive } from '../wrapper/processes.ts';
 export const LOCK_FILE = 'runner.lock';
 const PROGRAM = 'holdfast-runner';
 
-/** After a takeover: by then another process that reclaimed the same lock has put back what it moved. */
+/**
+ * The wait after a takeover. By then another process that reclaimed the same lock has put back the
+ * lock that it moved.
+ */
 const RECLAIM_WAIT_MS = 150;
 const RECLAIMS_MAX = 10;
 
@@ -36,7 +40,7 @@ export type LockOutcome =
   | { kind: 'held'; pid: number; since: string }
   | { kind: 'refused'; message: string };
 
-/** Never throws for what another process does; throws when the directory cannot be written. */
+/** Never throws because of another process; throws when the directory cannot be written. */
 export async function acquireLock(directory: string, host: string = hostname()): Promise<LockOutcome> {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, LOCK_FILE);

@@ -1,11 +1,15 @@
 /**
- * Who has sent wrong tokens too often. Pure: `now` is an argument.
+ * Locks out addresses that sent too many wrong tokens. Pure: `now` is an argument.
  *
- *   LK1  An address with `WRONG_TOKENS_MAX` wrong tokens within `WINDOW_MS` is locked out for the rest of that time: its token is not looked at.
- *   LK2  Loopback is never locked out. Behind a tunnel or a proxy every caller comes from there, the coordinator too, and a stranger could shut it out.
- *   LK3  At most `ADDRESSES_MAX` addresses are remembered, the newest. An IPv6 address counts by its /64, which one host has to itself.
+ *   LK1  An address with `WRONG_TOKENS_MAX` wrong tokens within `WINDOW_MS` is locked out for the
+ *        rest of that time: its tokens are not checked.
+ *   LK2  Loopback is never locked out. Behind a tunnel or a proxy every caller comes from there,
+ *        the coordinator too, and a stranger could lock it out.
+ *   LK3  At most `ADDRESSES_MAX` addresses are remembered, the newest. An IPv6 address counts by
+ *        its /64, because one host usually has all of it.
  *
- * Accepted weakness: a caller with many addresses has as many tries for each. What stands against guessing is the length of the token; this stands against noise.
+ * Accepted weakness: a caller with many addresses has as many tries for each. The length of the
+ * token protects against guessing; this bounds the noise.
  */
 
 export const WRONG_TOKENS_MAX = 10;

@@ -1,5 +1,5 @@
 /**
- * One run of a runner, as it is kept on disk and as it is shown. Pure.
+ * One run of a runner, as it is stored on disk and as the API shows it. Pure.
  *
  *   R3  Nothing in here is a token or the value of an env variable.
  */
@@ -15,7 +15,7 @@ export interface RunKey {
 
 export const keyOf = ({ tenant, session, id }: RunKey): string => `${tenant}/${session}/${id}`;
 
-/** What is kept on disk of a run. */
+/** The stored form of a run. */
 export interface RunRecord {
   version: 1;
   id: string;
@@ -26,7 +26,7 @@ export interface RunRecord {
   cwd: string;
   format: OutputFormat;
   launchedAt: number;
-  /** Null between the record and the process: R1. */
+  /** Null between writing the record and starting the process (R1). */
   pid: number | null;
   start: string | null;
   restarts: number;
@@ -37,7 +37,7 @@ export interface RunRecord {
   signal: string | null;
 }
 
-/** Of a launch that has no process yet. `cwd` is absolute. */
+/** The record of a launch without a process yet. `cwd` is absolute. */
 export const newRunRecord = (
   launch: Launch,
   { digest, cwd, launchedAt }: Pick<RunRecord, 'digest' | 'cwd' | 'launchedAt'>,
@@ -61,7 +61,10 @@ export const newRunRecord = (
   signal: null,
 });
 
-/** As the API shows it. `restarting`: its wrapper was killed, and the next one has not been started yet. */
+/**
+ * The run as the API shows it. `restarting`: its wrapper was killed, and the next one has not been
+ * started yet.
+ */
 export function viewOf(record: RunRecord, restarting: boolean): RunView {
   const state: RunState = record.end ?? (restarting ? 'restarting' : record.stopRequestedAt === null ? 'running' : 'stopping');
   return {

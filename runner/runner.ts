@@ -1,22 +1,23 @@
 /**
- * `holdfast-wrapper serve`: starts wrappers when a coordinator asks for one. node:http and nothing else.
+ * `holdfast-wrapper serve`: starts wrappers at the request of a coordinator. Needs only node:http.
  *
  *   runner     arguments, lock, port, signals: the life of the server
  *   server     HTTP in and out
  *   runs       the runs: launch once, adopt, restart, stop, forget
- *     record     one run, as it is kept and as it is shown (pure)
- *     gone       what becomes of a run whose wrapper is gone (pure)
+ *     record     one run, as it is stored and as it is shown (pure)
+ *     gone       what happens to a run whose wrapper is gone (pure)
  *     folder     its files
  *     wrapper    its process: started, and found again
  *   digest     which launch requests are the same job (pure)
  *   lockout    which peers sent wrong tokens too often (pure)
  *   lock       one runner per spool directory
  *
- *   A second runner on the same spool directory or port exits 0, says so, and changes nothing.
- *   The runner's end is not the jobs' end, unless --stop-jobs says so.
- *   Without a token only /health answers.
- *   With --drain-on-term, for a container whose main process it is, the runner's end is the host's end: it takes nothing new, tells every wrapper to stop and
- *   why, and exits 0 when all have reported.
+ * - A second runner on the same spool directory or port exits 0, says so, and changes nothing.
+ * - The end of the runner does not end the jobs, unless --stop-jobs is set.
+ * - Without a token only /health answers.
+ * - --drain-on-term is for a container whose main process is the runner, so that the end of the
+ *   runner is the end of the host. The runner then refuses new launches, stops every wrapper with
+ *   the reason, and exits 0 when all have reported.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -31,19 +32,31 @@ import { acquireLock } from './lock.ts';
 import { Runs } from './runs.ts';
 import { runnerListener } from './server.ts';
 
-/** As random as base64 or hex makes it, this is beyond guessing. On loopback any token will do: who is there could read the runner's memory too. */
+/**
+ * A token of this length in base64 or hex cannot be guessed. On loopback any token will do, because
+ * a local attacker could read the runner's memory too.
+ */
 export const TOKEN_CHARS_MIN = 16;
 const HOW_TO_MAKE_ONE = 'Make one with `openssl rand -hex 32`, and give it as HOLDFAST_RUNNER_TOKEN';
-/** A coordinator has a handful of launches under way. The rest is room for people who look, and a bound on what strangers can hold open. */
+/**
+ * A coordinator has few launches in progress. The rest is room for people who inspect runs, and
+ * bounds the connections that strangers can hold open.
+ */
 export const CONNECTIONS_MAX = 256;
-/** Slow or silent peers: a head takes one packet, the largest body a moment. Looked at every `connectionsCheckingInterval`. */
+/**
+ * Against slow or silent peers: a head takes one packet, the largest body a moment. Checked every
+ * `connectionsCheckingInterval`.
+ */
 const SERVER_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 2_000 } as const;
 
 const PORT_DEFAULT = 8788;
 const MAX_DEFAULT = 64;
 /** With --stop-jobs: how long jobs may take to end after SIGTERM before they are killed. */
 const STOP_PATIENCE_MS = 10_000;
-/** Cloudflare gives a container 15 minutes from SIGTERM to SIGKILL; a third of them is left for the reports. */
+/**
+ * Cloudflare gives a container 15 minutes from SIGTERM to SIGKILL. A third of them is left for the
+ * reports.
+ */
 const DRAIN_SECONDS_DEFAULT = 600;
 const DRAIN_REASON = 'the container was told to stop';
 
@@ -72,7 +85,7 @@ interface Settings {
   spool: string;
   max: number;
   stopJobs: boolean;
-  /** How long the jobs may take in a drain. Null: the runner's end is no drain. */
+  /** How long the jobs may take in a drain. Null: the end of the runner is not a drain. */
   drainMs: number | null;
   json: boolean;
 }
@@ -195,7 +208,8 @@ async function serveLocked(settings: Settings): Promise<number> {
   const server = createServer(SERVER_LIMITS, runnerListener({ runs, token, isStopping: () => stopping, log }));
   server.maxConnections = CONNECTIONS_MAX;
 
-  // Before anyone can know that it is there: who ends it at once means what he would mean later.
+  // Installed before the port is announced, so that a signal right after the start also ends the
+  // runner in order.
   const asked = firstSignal();
   const listening = await listen(server, settings);
   if (listening.kind === 'held') {
@@ -206,7 +220,8 @@ async function serveLocked(settings: Settings): Promise<number> {
     say(listening.message);
     return 1;
   }
-  // In the same turn as `listening`: no request is read before it, so a relaunch can not overtake the adoption of its own run.
+  // In the same turn as `listening`: no request is read before it, so a relaunch cannot overtake
+  // the adoption of its own run.
   const { adopted, crashed } = runs.recover();
   if (adopted + crashed > 0) log(`${adopted} running wrappers adopted, ${crashed} found dead`);
 
@@ -222,7 +237,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   const signal = await asked;
   stopping = true;
   if (settings.drainMs !== null) {
-    // The port stays open meanwhile, so that a launch gets "try again" and a reader sees what still runs.
+    // The port stays open meanwhile: a launch gets "try again", and readers see what still runs.
     log(`${signal}: ${runs.inFlight} jobs are told to stop`);
     await runs.drain(DRAIN_REASON, settings.drainMs);
   }
@@ -241,7 +256,8 @@ async function serveLocked(settings: Settings): Promise<number> {
 async function firstSignal(): Promise<NodeJS.Signals> {
   return new Promise((done) => {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-      // Stays in place: a second signal during an orderly stop must not cut it short and leave jobs half stopped.
+      // The listeners stay installed: a second signal must not cut an orderly stop short, which
+      // would leave jobs half stopped.
       process.on(signal, () => done(signal));
     }
   });
@@ -263,7 +279,7 @@ async function listen(server: Server, { host, port }: Settings): Promise<Listeni
 }
 
 async function isRunner(host: string, port: number): Promise<boolean> {
-  // An address that means "all of them" is reached by loopback.
+  // A wildcard address is reached by loopback.
   const reach = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
   try {
     const answer = await fetch(`http://${reach}:${port}/health`, { redirect: 'manual', signal: AbortSignal.timeout(3000) });

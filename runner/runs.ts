@@ -1,26 +1,31 @@
 /**
- * The runs of one runner: which wrappers there are, and what becomes of each.
+ * The runs of one runner: its wrappers, and what happens to each.
  *
- * Owns: the list of them, the folder of each (folder), and its record (record). What follows when a wrapper is gone is decided in gone.
- * Does not own: the job, its output, its spool's content. Those are the wrapper's, which lives on when the runner does not.
+ * Owns: the list of runs, the folder of each (folder), and its record (record). gone.ts decides
+ * what follows when a wrapper is gone.
+ * Does not own: the job, its output, the content of its spool. Those belong to the wrapper, which
+ * outlives the runner.
  *
- *             launch                 exits by itself
- *   (none) ───────────► running ───────────────────────► finished ──(keepFinishedMs)──► removed
- *                        │  ▲ ▲                              ▲
- *                 SIGTERM│  │ └── restart, spool kept ──┐    │ it had reported all
- *                        ▼  │                           │    │
- *                     stopping ──── killed by a signal ─┴─ crashed ──(3 restarts used)──► abandoned
+ *            launch                 exits by itself
+ *  (none) ───────────► running ───────────────────────► finished ──(keepFinishedMs)──► removed
+ *                       │  ▲ ▲                              ▲
+ *                SIGTERM│  │ └── restart, spool kept ──┐    │ it had reported all
+ *                       ▼  │                           │    │
+ *                    stopping ──── killed by a signal ─┴─ crashed ──(3 restarts used)──► abandoned
  *
- *   R1  One wrapper per (tenant, session, execution), however often it is asked for: the record is on disk before the process exists.
- *   R2  A slot is taken from the launch until the wrapper is proven gone for good; restarts keep it.
- *   R3  No record, listing or log holds a token or the value of an env variable. The token is in `ingest.json` (0600) while a restart
- *       may need it, and is removed when the run ends.
+ *   R1  One wrapper per (tenant, session, execution), for any number of requests: the record is on
+ *       disk before the process exists.
+ *   R2  A run holds its slot from the launch until its wrapper is proven gone for good; restarts
+ *       keep the slot.
+ *   R3  No record, listing or log holds a token or the value of an env variable. The token is in
+ *       `ingest.json` (0600) while a restart may need it, and is removed when the run ends.
  *   R4  A wrapper is signalled by identity (pid and start), so a reused pid is never hit.
- *   R5  A restart never runs the command a second time: the wrapper is told to recover only (`--recover`), and reports what became
- *       of the job.
- *   R6  A launch that was cut off before its wrapper made its spool is forgotten: nobody was told that it succeeded, so it is asked for again.
- *       A wrapper that comes to life all the same shares the spool of the next one, whose lock lets only one of them in.
- *   R7  The job's env is the job's alone: nothing in it acts on the wrapper (job-env).
+ *   R5  A restart never runs the command a second time: the wrapper starts with `--recover`, which
+ *       only reports what happened to the job.
+ *   R6  A launch that was cut off before its wrapper made its spool is forgotten. The caller got no
+ *       success, so it asks again. If that wrapper starts after all, it shares the spool with the
+ *       next one, and the spool's lock admits only one of them.
+ *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job-env).
  */
 
 import type { ChildProcess } from 'node:child_process';
@@ -50,15 +55,21 @@ import { decideAfterGone, RESTARTS_MAX, type RestartCurve } from './gone.ts';
 import { keyOf, newRunRecord, type RunKey, type RunRecord, viewOf } from './record.ts';
 import { findWrapper, startWrapper } from './wrapper.ts';
 
-/** 250 ms, 2 s, 10 s. Without delays a wrapper that dies at once would use up its restarts within one short fault of the host. */
+/**
+ * 250 ms, 2 s, 10 s. Without delays a wrapper that dies at once would use up its restarts during
+ * one short fault of the host.
+ */
 const RESTART_CURVE: RestartCurve = { baseMs: 250, capMs: 10_000 };
-/** Wrappers that an earlier runner started are not our children: there is no exit event, so they are looked at. */
+/**
+ * Wrappers that an earlier runner started are not our children. They cause no exit event, so they
+ * are polled.
+ */
 const ADOPTED_POLL_MS = 500;
 const SWEEP_MS = 60_000;
-/** From SIGKILL until the exit of a wrapper is seen. */
+/** The wait from SIGKILL until the exit of a wrapper is seen. */
 const KILLED_WAIT_MS = 2000;
 
-/** What became of a launch request. */
+/** The result of a launch request. */
 export type LaunchResult =
   | { kind: 'launched'; run: RunView }
   | { kind: 'existing'; run: RunView }
@@ -74,7 +85,7 @@ export interface RunsOptions {
   max: number;
   /** Program and first arguments of a wrapper, e.g. `[node, main]`. */
   program: readonly string[];
-  /** Environment of wrappers and jobs. The caller leaves out what jobs must not see. */
+  /** Environment of wrappers and jobs. The caller removes the variables that jobs must not see. */
   env?: NodeJS.ProcessEnv;
   log?: (message: string) => void;
   keepFinishedMs?: number;
@@ -130,7 +141,10 @@ export class Runs {
     return run ? view(run) : null;
   }
 
-  /** Reads the records of an earlier runner, adopts what still lives and takes care of what does not. To be called once, before any launch. */
+  /**
+   * Reads the records of an earlier runner, adopts wrappers that still run, and restarts or ends
+   * the runs of the others. Called once, before any launch.
+   */
   recover(): { adopted: number; crashed: number } {
     const { spool, log } = this.#options;
     let adopted = 0;
@@ -146,14 +160,15 @@ export class Runs {
         this.#runs.set(keyOf(record), run);
         if (record.end !== null) continue;
         if (record.pid === null || record.start === null) {
-          // The runner died between the record and its completion: the process may exist all the same.
+          // The earlier runner died before it wrote the pid. The process may exist all the same.
           const found = findWrapper(folder);
           if (found) {
             record.pid = found.pid;
             record.start = found.start;
             writeRecord(folder, record);
           } else if (record.restarts === 0 && !hasSpool(folder)) {
-            // Or before there was a process (R6). What is kept of the run would answer the repeated request as if it had ended.
+            // The earlier runner died before it started a process (R6). With the record kept, the
+            // repeated request would find a run that had ended.
             log(`${record.session}/${record.id}: was never started, forgotten until it is asked for again`);
             this.#runs.delete(keyOf(record));
             removeFolder(folder);
@@ -176,7 +191,10 @@ export class Runs {
     return { adopted, crashed };
   }
 
-  /** Synchronous from the look-up to the spawn, so that two requests for one id can not both find nothing (R1). */
+  /**
+   * Synchronous from the look-up to the spawn, so that two requests for one id cannot both find no
+   * run (R1).
+   */
   launch(request: Launch): LaunchResult {
     const key = keyOf(request);
     const digest = requestDigest(request);
@@ -211,7 +229,7 @@ export class Runs {
     return { kind: 'launched', run: view(run) };
   }
 
-  /** Runs with this id, of any session and tenant that is not named. */
+  /** Runs with this id. A session or tenant that is null matches all. */
   matching({ id, session, tenant }: { id: string; session: string | null; tenant: string | null }): RunKey[] {
     return [...this.#runs.values()]
       .map(({ record }) => record)
@@ -221,7 +239,10 @@ export class Runs {
       );
   }
 
-  /** Asks the wrapper to stop its job and report. Idempotent: only the first call signals; the answer changes when the exit is proven. */
+  /**
+   * Asks the wrapper to stop its job and report. Idempotent: only the first call signals. The
+   * answer changes when the exit is proven.
+   */
   stop(key: RunKey): StopOutcome {
     const run = this.#runs.get(keyOf(key));
     if (!run) return { kind: 'unknown' };
@@ -236,7 +257,10 @@ export class Runs {
     return { kind: 'stopping', run: view(run) };
   }
 
-  /** Stops everything and waits; what is still there after `patienceMs` is killed with all its children. For a stack that ends as a whole. */
+  /**
+   * Stops all runs and waits. Wrappers that are left after `patienceMs` are killed with all their
+   * children. For a stack that ends as a whole.
+   */
   async stopAll(patienceMs: number): Promise<void> {
     for (const { record } of this.#runs.values()) this.stop(record);
     await settlesWithin(patienceMs, this.#idle());
@@ -244,7 +268,7 @@ export class Runs {
       const { pid, end } = run.record;
       if (end !== null) continue;
       if (run.restartTimer) clearTimeout(run.restartTimer);
-      run.record.restarts = RESTARTS_MAX; // What is killed here stays dead.
+      run.record.restarts = RESTARTS_MAX; // A killed wrapper is not restarted.
       const doomed = pid === null ? [] : processTree(pid);
       this.#options.log(`${run.record.session}/${run.record.id}: did not stop within ${patienceMs} ms, killed`);
       for (const each of doomed) signalProcess(each, 'SIGKILL');
@@ -254,8 +278,9 @@ export class Runs {
   }
 
   /**
-   * Everything ends, because this host does: each wrapper is told so with the reason, stops its job, reports, and is waited for. After `patienceMs` the jobs are
-   * killed, and not their wrappers, which then have something to report. How long those may take is up to whoever ends the host.
+   * Stops all runs because this host ends: each wrapper gets the reason, stops its job, reports,
+   * and is waited for. After `patienceMs` the jobs are killed, but not their wrappers, which then
+   * report. The end of the host bounds how long the reports may take.
    */
   async drain(reason: string, patienceMs: number): Promise<void> {
     for (const run of this.#runs.values()) {
@@ -276,7 +301,7 @@ export class Runs {
     }
   }
 
-  /** Ends the runner's part. The wrappers go on. */
+  /** Ends the runner's part. The wrappers continue. */
   close(): void {
     this.#closed = true;
     if (this.#pollTimer) clearInterval(this.#pollTimer);
@@ -288,9 +313,12 @@ export class Runs {
     }
   }
 
-  // ── the process ─────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── the process ────────────────────────────────────────────────────────────────────────────────
 
-  /** Starts a wrapper; the first time with the job's own env and stdin, afterwards (`job` absent) with neither. Throws when there is no process. */
+  /**
+   * Starts a wrapper: the first time with the job's own env and stdin, after that (`job` absent)
+   * without. Throws when no process was started.
+   */
   #spawn(run: Run, ingest: IngestAccess, job?: Launch): void {
     const { record, folder } = run;
     const { program, env, log } = this.#options;
@@ -311,7 +339,7 @@ export class Runs {
     if (pid !== null && start !== null) signalProcess({ pid, start }, signal); // R4
   }
 
-  /** Notices the end of a wrapper that is not our child. */
+  /** Checks whether a wrapper that is not our child has ended. */
   #look(run: Run): void {
     const { pid, start, end } = run.record;
     if (end !== null || run.child || run.restartTimer || pid === null || start === null) return;
@@ -322,7 +350,10 @@ export class Runs {
     for (const run of this.#runs.values()) this.#look(run);
   }
 
-  /** The wrapper is gone. `code` and `signal` are both null when it was not our child: then only its spool can tell. */
+  /**
+   * The wrapper is gone. `code` and `signal` are both null when it was not our child; then only its
+   * spool says how it ended.
+   */
   #gone(run: Run, code: number | null, signal: NodeJS.Signals | null): void {
     run.child = null;
     if (this.#closed) return;
@@ -342,7 +373,7 @@ export class Runs {
     run.restartTimer = setTimeout(() => this.#restart(run, after.ingest), after.delayMs);
   }
 
-  /** With the newest credential, or the one that was there when the wrapper went. */
+  /** With the newest credential, or the one that existed when the wrapper went. */
   #restart(run: Run, known: IngestAccess): void {
     run.restartTimer = null;
     try {

@@ -1,4 +1,7 @@
-/** The runner over HTTP: reads requests, calls `Runs`, writes answers. Errors are RFC 9457 problem documents, as in the coordinator's API. */
+/**
+ * The runner over HTTP: reads requests, calls `Runs`, writes answers. Errors are RFC 9457 problem
+ * documents, as in the coordinator's API.
+ */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
@@ -18,7 +21,10 @@ import { VERSION } from '../protocol/version.ts';
 import { Lockout } from './lockout.ts';
 import type { Runs } from './runs.ts';
 
-/** A slot comes free when a job ends, which no one can foresee; ten seconds keeps a waiting coordinator off our back. */
+/**
+ * A slot becomes free when a job ends, at an unknown time. Ten seconds bounds the requests of a
+ * waiting coordinator.
+ */
 export const RETRY_AFTER_SECONDS = 10;
 
 type Facts = Record<string, string | number>;
@@ -28,7 +34,7 @@ export interface RunnerServerOptions {
   token: string;
   isStopping: () => boolean;
   log?: (message: string) => void;
-  /** Milliseconds that only go forward. */
+  /** A monotonic clock in milliseconds. */
   now?: () => number;
 }
 
@@ -44,7 +50,7 @@ export function runnerListener({
 
   const authorized = (request: IncomingMessage): boolean => {
     const [, given] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
-    // Digests have one length, so the comparison takes one time whatever was sent.
+    // All digests have one length, so the comparison takes the same time for any token.
     return given !== undefined && timingSafeEqual(sha256(given), expected);
   };
 
@@ -93,7 +99,8 @@ export function runnerListener({
 
     const id = decoded(rawId);
     if (!isId(id)) return problem(response, 'bad_request', 'The execution id in the path is not valid.', { field: 'id' });
-    // Ids are unique within a session; where one runner has the same id twice, the caller has to say which it means.
+    // Ids are unique within a session. When one runner has the same id twice, the caller must name
+    // the session.
     const matches = runs.matching({ id, session: url.searchParams.get('session'), tenant: url.searchParams.get('tenant') });
     if (matches.length > 1) {
       return problem(response, 'bad_request', 'Several sessions have this id: say ?session= and ?tenant=.', { field: 'session' });

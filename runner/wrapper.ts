@@ -1,8 +1,8 @@
 /**
  * The wrapper process of a run: how it is started, and how it is found again.
  *
- *   R5  A restart never runs the command a second time: the wrapper is told to recover only (`--recover`).
- *   R7  The job's env is the job's alone: nothing in it acts on the wrapper (job-env).
+ *   R5  A restart never runs the command a second time: the wrapper starts with `--recover`.
+ *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job-env).
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -16,7 +16,10 @@ import { STOP_REASON_VARIABLE } from '../wrapper/run/stop-reason.ts';
 import { openInput, openLog, spoolOf, stopReasonOf } from './folder.ts';
 import type { RunRecord } from './record.ts';
 
-/** No variable of ours reaches a wrapper from the runner's own environment: HOLDFAST_RUNNER_TOKEN would let a job start others. */
+/**
+ * Removes our own variables from the environment of wrappers: with HOLDFAST_RUNNER_TOKEN a job
+ * could start other jobs.
+ */
 export function environmentForJobs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_')));
 }
@@ -25,17 +28,17 @@ export interface WrapperStart {
   record: RunRecord;
   folder: string;
   ingest: IngestAccess;
-  /** With the job's own env and stdin, the first time. Null: a restart, which has neither. */
+  /** The launch that has the job's own env and stdin. Null: a restart, which has neither. */
   job: Launch | null;
   /** Program and first arguments, e.g. `[node, main]`. */
   program: readonly string[];
   /** The runner's own. */
   env: NodeJS.ProcessEnv;
-  /** A failure of the process itself. */
+  /** Called when the process could not be started or signalled. */
   onError(error: Error): void;
 }
 
-/** Throws when there is no process. */
+/** Throws when no process was started. */
 export function startWrapper({ record, folder, ingest, job, program, env, onError }: WrapperStart): {
   child: ChildProcess;
   identity: ProcessIdentity;
@@ -51,7 +54,7 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
   try {
     const child = spawn(file, args, {
       cwd: isDirectory(record.cwd) ? record.cwd : '/',
-      detached: true, // Its own session: neither the runner's end nor its terminal's reaches it.
+      detached: true, // A session of its own: neither the end of the runner nor of its terminal affects it.
       stdio: [stdin ?? 'ignore', log, log],
       env: {
         ...environmentForJobs(env),
@@ -63,7 +66,7 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
     // Without a listener a failed spawn would be an uncaught exception of the runner.
     child.on('error', onError);
     if (child.pid === undefined) throw new Error(`could not start ${file}`);
-    // A wrapper that is gone already has no start; its exit event is on the way.
+    // A wrapper that has already ended has no start; its exit event follows.
     return { child, identity: { pid: child.pid, start: identityOf(child.pid)?.start ?? 'gone' } };
   } finally {
     closeSync(log);
@@ -71,7 +74,7 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
   }
 }
 
-/** A wrapper whose pid was not written down in time is known by the spool among its arguments. */
+/** Finds a wrapper whose pid was not written in time, by the spool among its arguments. */
 export function findWrapper(folder: string): ProcessIdentity | null {
   const spool = spoolOf(folder);
   const found = listProcesses().find(({ command }) => command.includes(` run `) && command.includes(`--spool ${spool} `));

@@ -4,17 +4,18 @@
  * spool (spool/lock.ts) and for the folder of a runner (runner/lock.ts), which differ in the format
  * of the lock, in what counts as stale, and in what follows a takeover.
  *
- *   LF1  The lock appears whole or not at all.
- *   LF2  A stale lock is moved aside before it is removed. Of two processes that reclaim at once
- *        only one moves it, and looks again at what it moved: that may be a lock that was taken
- *        since the first look, which is then put back.
- *   LF3  Only the holder removes it.
+ * - The lock appears whole or not at all.
+ * - A stale lock is moved aside before it is removed. Of two processes that reclaim at once only
+ *   one moves it. That process checks again what it moved: a lock that was taken since the first
+ *   check is put back.
+ * - Only the holder removes it.
  *
  * Between moving and putting back a third process can take the lock, and for that moment two
- * processes have one. A caller that must exclude this waits after a takeover and asks `isHeld` (the
- * runner does: nothing else keeps two runners from restarting the same wrapper). The spool does not
- * wait: a wrapper that starts must not be delayed, and the coordinator's claim, one wrapper and one
- * epoch for an execution, keeps the log right when two wrappers report the same one.
+ * processes have one. A caller that must exclude this waits after a takeover and asks `isHeld`. The
+ * runner does, because only this lock keeps two runners from restarting the same wrapper. The spool
+ * does not wait: a wrapper that starts must not be delayed, and the coordinator's claim (one
+ * wrapper and one epoch for an execution) keeps the log right when two wrappers report the same
+ * one.
  */
 
 export type Found<Lock extends { nonce: string }> =
@@ -25,11 +26,11 @@ export type Found<Lock extends { nonce: string }> =
 
 /** How one kind of lock is stored. */
 export interface LockFormat<Lock extends { nonce: string }> {
-  /** Throws EEXIST when there is a lock (LF1). */
+  /** Creates the lock whole or not at all. Throws EEXIST when there is a lock. */
   create(path: string): void;
   read(path: string): Found<Lock>;
   rename(from: string, to: string): void;
-  /** Puts back what was moved aside. Throws when there is a lock. */
+  /** Puts back a lock that was moved aside. Throws when there is a lock. */
   restore(aside: string, path: string): void;
   remove(path: string): void;
 }
@@ -44,7 +45,7 @@ export interface HeldLock {
 export type LockAttempt<Lock extends { nonce: string }> =
   | { kind: 'acquired'; held: HeldLock }
   | { kind: 'occupied'; by: Exclude<Found<Lock>, { kind: 'none' }> }
-  /** It was taken and left again in each of several attempts. */
+  /** The lock was taken and released again during each of several attempts. */
   | { kind: 'contended' };
 
 const ATTEMPTS_MAX = 10;
@@ -63,7 +64,7 @@ export function takeLock<Lock extends { nonce: string }>(
     return now.kind === 'lock' && now.lock.nonce === nonce;
   };
   const release = () => {
-    if (isHeld()) format.remove(path); // LF3
+    if (isHeld()) format.remove(path); // Only the holder removes it.
   };
   let reclaimed = false;
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
@@ -81,7 +82,7 @@ export function takeLock<Lock extends { nonce: string }>(
   return { kind: 'contended' };
 }
 
-/** LF2. False when another process moved it first. */
+/** Moves a stale lock aside and checks it again. False when another process moved it first. */
 function moveAside<Lock extends { nonce: string }>(
   path: string,
   aside: string,
@@ -100,7 +101,7 @@ function moveAside<Lock extends { nonce: string }>(
     try {
       format.restore(aside, path);
     } catch {
-      // A third process holds it by now.
+      // A third process has the lock now.
     }
   }
   format.remove(aside);

@@ -1,6 +1,6 @@
 /**
- * The lock of one spool: two wrappers that number events into the same files would spoil each
- * other's.
+ * The lock of one spool: two wrappers that number events into the same files would corrupt each
+ * other's data.
  *
  * The lock is a symbolic link that points to no file: its target names the holder. A link is made
  * whole or not at all, fails when there is one, and at this length takes no block of the disk. So a
