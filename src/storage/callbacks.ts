@@ -1,4 +1,4 @@
-/** Verdicts that the queue has yet to get. Written with the verdict, deleted when the queue has it: two rows for each that goes well. */
+/** Callbacks that the queue does not have yet. Two row writes per callback: insert and delete. */
 
 import { asc, eq, lte, min } from 'drizzle-orm';
 import type { CallbackRecord } from '../core/callback.ts';
@@ -9,7 +9,7 @@ import { callbacks } from './schema.ts';
 export class CallbackStore implements CallbackTable {
   readonly #db: Database;
   readonly #hasTables: () => boolean;
-  /** The alarm asks after every change. Undefined when it is not known. */
+  /** A cache, because the alarm reads it after every change. Undefined: not known. */
   #nextDueAt: number | null | undefined;
 
   constructor(db: Database, hasTables: () => boolean) {
@@ -19,7 +19,7 @@ export class CallbackStore implements CallbackTable {
 
   get nextDueAt(): number | null {
     if (!this.#hasTables()) return null;
-    // Null is known too, and is what there mostly is.
+    // Null is a cached value too, and the usual one.
     if (this.#nextDueAt === undefined) {
       this.#nextDueAt =
         this.#db
@@ -36,7 +36,7 @@ export class CallbackStore implements CallbackTable {
   }
 
   due(now: number, limit: number): CallbackRecord[] {
-    // Mostly there is nothing, and that is known without a query.
+    // Usually nothing is due, which the cache answers without a query.
     if (this.nextDueAt === null || this.nextDueAt > now) return [];
     return this.#db.select().from(callbacks).where(lte(callbacks.dueAt, now)).orderBy(asc(callbacks.dueAt)).limit(limit).all();
   }

@@ -1,6 +1,7 @@
 /**
- * Rows of executions. Reads of one execution are remembered, because the ingest path asks for the same one with every frame; every write goes
- * through here, so a remembered row is never older than the table. `forget()` after a transaction that was rolled back.
+ * Rows of executions. Rows are cached, because the ingest path reads the same one with every frame.
+ * Every write goes through here, so a cached row is never older than the table. Call `forget()`
+ * after a transaction that was rolled back.
  */
 
 import { and, asc, count, desc, eq, inArray, lt, max, min } from 'drizzle-orm';
@@ -31,7 +32,7 @@ export class ExecutionStore implements ExecutionTable {
     if (known) return known;
     const row: ExecutionRecord | undefined = this.#db.select().from(executions).where(eq(executions.id, id)).limit(1).get();
     if (!row) return null;
-    // Only what is still open is asked for again and again; the rest would only fill memory.
+    // Only open executions are read repeatedly; others would only fill memory.
     if (isOpen(row.status)) this.#remembered.set(id, row);
     return row;
   }
@@ -129,7 +130,7 @@ export class ExecutionStore implements ExecutionTable {
     return counts;
   }
 
-  /** Ordinals rise by one at least, so below that there is nothing to count. */
+  /** Ordinals rise by at least one, so a small ordinal answers without a count. */
   hasAtLeast(wanted: number): boolean {
     const newest = this.#db
       .select({ ordinal: max(executions.ordinal) })

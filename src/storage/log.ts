@@ -1,21 +1,22 @@
 /**
- * The event log of a session: one row per batch, keyed by the offset of its first event. Plain SQL, because this is the hot path: accepting a
- * frame is one insert and nothing else is written for it.
+ * The event log of a session: one row per batch, keyed by the offset of its first event. Plain SQL,
+ * because this is the hot path: accepting a frame is one insert and no other write.
  *
- * L1  Offsets are contiguous: a row begins where the one before it ends.
- * L2  What was acknowledged is read back from the rows; there is no second record of it that could disagree.
- * L3  `head`, `lastIngestAt` and the remembered standings are caches of what the rows say; `forget()` after a transaction that was rolled back.
+ * - Offsets are contiguous: a row begins where the previous one ends.
+ * - What was acknowledged is read from the rows. No second record of it can disagree.
+ * - `head`, `lastIngestAt` and the standings are caches of the rows. Call `forget()` after a
+ *   transaction that was rolled back.
  */
 
 import type { Tally } from '../core/metrics.ts';
 import type { Batch, LogRow, LogTable } from '../core/ports.ts';
 
-/** The narrowest shape of `ctx.storage.sql` that this needs. */
+/** The narrowest part of `ctx.storage.sql` that is used here. */
 export interface Sql {
   exec<T extends Record<string, SqlStorageValue>>(statement: string, ...bindings: unknown[]): SqlStorageCursor<T>;
 }
 
-/** How far an execution is in the log. */
+/** How much of an execution is in the log. */
 interface Standing {
   ackedSeq: number;
   bytes: number;
@@ -26,7 +27,7 @@ const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL'
 export class EventLog implements LogTable {
   readonly #sql: Sql;
   #head: number | null = null;
-  /** Undefined until it is asked for. */
+  /** Undefined until it is read. */
   #lastIngestAt: number | null | undefined;
   readonly #standings = new Map<string, Standing>();
 
@@ -105,7 +106,7 @@ export class EventLog implements LogTable {
     return this.#standing(execution, since).bytes;
   }
 
-  /** L2: what the newest row of the execution says. */
+  /** From the newest row of the execution. */
   #standing(execution: string, since: number): Standing {
     const known = this.#standings.get(execution);
     if (known) return known;
@@ -117,7 +118,8 @@ export class EventLog implements LogTable {
         execution,
       )
       .toArray();
-    // A version without the column wrote the newest row: its rows are added up once, and the next row has the sum.
+    // A version before 0.2.0 wrote the newest row, without the sum. The rows are added up once, and
+    // the next row stores the sum.
     const standing = row
       ? { ackedSeq: row.ackedSeq, bytes: row.bytes ?? this.tally(execution, since).bytes }
       : { ackedSeq: 0, bytes: 0 };
@@ -152,7 +154,7 @@ export class EventLog implements LogTable {
       first,
       ...(executions ?? []),
     );
-    // Rows as lists: naming the columns of each would cost more than sending it does.
+    // Rows as arrays: objects with named columns would cost more than sending the rows does.
     for (const [firstOffset, count, execution, body, bytes, own] of cursor.raw<
       [number, number, string, string, number, number]
     >()) {

@@ -1,14 +1,16 @@
 /**
- * Brings an object's tables up to the newest migration. Migrations are append-only SQL files that drizzle-kit writes.
+ * Brings an object's tables up to the newest migration. Migrations are append-only SQL files that
+ * drizzle-kit writes.
  *
- * Not drizzle's own migrator, for two reasons: it reports every failed statement as "Rollback" without the cause, and it decides by
- * creation time, so that a migration merged late is skipped without a word. This one is synchronous, applies by name, and refuses a history that is
- * not the one the files tell.
+ * This replaces drizzle's own migrator for two reasons. Drizzle reports every failed statement as
+ * "Rollback" without the cause. It also decides by creation time, so it silently skips a migration
+ * that was merged late. This one is synchronous, applies by name, and refuses a history that
+ * differs from the files.
  */
 
 import bundle from '../../migrations/migrations.js';
 
-/** The narrowest shape of `ctx.storage` that this needs. */
+/** The narrowest part of `ctx.storage` that is used here. */
 export interface MigratableStorage {
   sql: { exec(statement: string, ...bindings: unknown[]): { toArray(): Record<string, unknown>[] } };
   transactionSync<T>(action: () => T): T;
@@ -21,7 +23,7 @@ interface Migration {
 
 const BREAKPOINT = '--> statement-breakpoint';
 
-/** The migrations of a bundle as drizzle-kit writes it, in order. */
+/** The migrations of a bundle from drizzle-kit, in order. */
 export const migrationsOf = ({ journal, migrations }: typeof bundle): Migration[] =>
   journal.entries.map(({ idx, tag }) => {
     const sql = migrations[`m${String(idx).padStart(4, '0')}`];
@@ -29,22 +31,23 @@ export const migrationsOf = ({ journal, migrations }: typeof bundle): Migration[
     return { name: tag, sql };
   });
 
-/** Those of a session. */
+/** The migrations of a session. */
 export const MIGRATIONS = migrationsOf(bundle);
 
-/** True when the object holds tables already. A session that was never started has none, and asking about it writes none. */
+/** True when the object has tables. A session that was never started has no tables. */
 export function hasSchema(storage: MigratableStorage): boolean {
   return storage.sql.exec("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_migrations'").toArray().length > 0;
 }
 
-/** Applies what is missing, each migration in a transaction of its own. Returns the names of those it applied. */
+/** Applies missing migrations, each in its own transaction. Returns their names. */
 export function migrate(storage: MigratableStorage, now: number, migrations: readonly Migration[] = MIGRATIONS): string[] {
   storage.sql.exec(
     'CREATE TABLE IF NOT EXISTS schema_migrations (position INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL)',
   );
   const applied = storage.sql.exec('SELECT name FROM schema_migrations ORDER BY position').toArray();
   for (const [position, { name }] of applied.entries()) {
-    // A newer Worker may have migrated this object before a rollback: its extra migrations are additive and may stay.
+    // Before a rollback a newer Worker may have migrated this object. Its extra migrations are
+    // additive and may stay.
     if (position < migrations.length && migrations[position]?.name !== name) {
       throw new Error(`migration ${position} was applied as ${String(name)} but is now ${migrations[position]?.name}`);
     }

@@ -1,4 +1,4 @@
-/** What is yet to be told to others. A change of a row is one row written: its key never changes. */
+/** Pending reports. The key of a row never changes, so a change costs one row write. */
 
 import { eq } from 'drizzle-orm';
 import type { OutboxRecord, Topic } from '../core/outbox.ts';

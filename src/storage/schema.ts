@@ -1,11 +1,13 @@
 /**
- * The tables of one session. `npm run migrations` turns a change here into the next append-only SQL file.
+ * The tables of one session. `npm run migrations` turns a change here into the next append-only SQL
+ * file.
  *
- * executions  one row per run; everything that decides its future is a column of this row (G4), every deadline too (G5)
- * commands    what the wrapper has yet to carry out (ING9); a row leaves when the wrapper acked it
- * log         one row per batch; written and read by plain SQL in log.ts, because it is the hot path
- * callbacks   verdicts that the queue of callbacks has yet to get: written with the verdict
- * outbox      what is yet to be told to others of the session as it is: one row for each who is told
+ * executions  one row per run. Everything that decides its future is a column (G4), also deadlines
+ *             (G5)
+ * commands    commands that the wrapper has not acknowledged yet (ING9)
+ * log         one row per batch; log.ts uses plain SQL for it, because it is the hot path
+ * callbacks   verdicts that the callback queue does not have yet, written with the verdict
+ * outbox      pending reports of the session's state: one row per receiver
  * meta        facts of the session itself
  */
 
@@ -26,7 +28,7 @@ export const executions = sqliteTable(
 
     command: text({ mode: 'json' }).$type<string[]>().notNull(),
     cwd: text(),
-    /** Kept only until a launcher has handed it over, then null. */
+    /** Null once a launcher has handed it over. */
     env: text({ mode: 'json' }).$type<Record<string, string>>(),
     stdin: text(),
     openStdin: integer('open_stdin', { mode: 'boolean' }).notNull().default(false),
@@ -36,7 +38,7 @@ export const executions = sqliteTable(
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),
     callbackUrl: text('callback_url'),
     traceparent: text(),
-    /** Variables whose values the wrapper redacts besides the usual ones. Null: none. */
+    /** Variables whose values the wrapper redacts in addition to the usual ones. Null: no names. */
     secretNames: text('secret_names', { mode: 'json' }).$type<string[]>(),
     /** Where wrappers reach this deployment, e.g. `https://holdfast.example.com`. */
     origin: text().notNull(),
@@ -49,7 +51,7 @@ export const executions = sqliteTable(
     lastOffset: integer('last_offset'),
     logBytes: integer('log_bytes'),
 
-    /** Place among the queued: lowest first. `replace` goes below all others. */
+    /** Position among the queued: lowest first. `replace` goes below all others. */
     queueRank: integer('queue_rank').notNull(),
 
     launchAt: integer('launch_at'),
@@ -59,7 +61,7 @@ export const executions = sqliteTable(
     wrapperId: text('wrapper_id'),
     bootId: text('boot_id'),
     transport: text().$type<IngestTransport>(),
-    /** Sign of life of a wrapper that posts; one with a socket is heard by the platform. */
+    /** Last post of a wrapper that posts. For a socket, the platform records the last ping. */
     heardAt: integer('heard_at'),
     epoch: integer().notNull().default(0),
     connected: integer({ mode: 'boolean' }).notNull().default(false),
@@ -103,29 +105,32 @@ export const log = sqliteTable('log', {
   firstOffset: integer('first_offset').primaryKey(),
   count: integer().notNull(),
   execution: text().notNull(),
-  /** Null in rows that the coordinator wrote itself. */
+  /** Null in the coordinator's own rows. */
   firstSeq: integer('first_seq'),
   lastSeq: integer('last_seq'),
   bytes: integer().notNull(),
-  /** Of all rows of the execution that a wrapper sent, up to this one. Null in the coordinator's, and in those of a version before 0.2.0. */
+  /**
+   * Sum over the execution's wrapper rows up to this one. Null in the coordinator's own rows, and
+   * in rows written before 0.2.0.
+   */
   executionBytes: integer('execution_bytes'),
   receivedAt: integer('received_at').notNull(),
-  /** NDJSON as received, without a trailing line end. */
+  /** NDJSON as received, without a trailing newline. */
   body: text().notNull(),
 });
 
 export const callbacks = sqliteTable('callbacks', {
-  /** One per verdict. The receiver knows a repeated delivery by it. */
+  /** One per verdict. Receivers dedupe by it. */
   id: text().primaryKey(),
   execution: text().notNull(),
   url: text().notNull(),
   /** Offset of the verdict event. */
   verdictOffset: integer('verdict_offset').notNull(),
   createdAt: integer('created_at').notNull(),
-  /** Tries to give it to the queue, by the alarm. */
+  /** Attempts of the alarm to hand it to the queue. */
   attempts: integer().notNull().default(0),
   dueAt: integer('due_at').notNull().default(0),
-  /** The execution as it ended, as others may see it. */
+  /** The public view of the execution as it ended. */
   snapshot: text({ mode: 'json' }).$type<Execution>(),
 });
 

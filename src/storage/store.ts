@@ -1,7 +1,8 @@
 /**
- * One session's storage: the tables, and the one way to change several of them together.
+ * The storage of one session: its tables, and the one way to change several of them together.
  *
- * Transactions are flat (nesting `transactionSync` throws on the platform) and synchronous (an async callback would not be atomic).
+ * Transactions are flat, because nesting `transactionSync` throws on the platform. They are
+ * synchronous, because an async callback would not be atomic.
  */
 
 import { drizzle } from 'drizzle-orm/durable-sqlite';
@@ -28,10 +29,10 @@ export class SessionStore implements Store {
   /** Null when it is not known. */
   #hasTables: boolean | null = null;
   #createdAt: number | null = null;
-  /** Of the newest session that this instance made or read, deleted or not. */
+  /** The newest creation time that this instance wrote or read, of a deleted session too. */
   #lastCreatedAt = 0;
 
-  /** Migrates tables that are there. A session that was never started gets none: being asked about it must not create it. */
+  /** Migrates existing tables. A session that was never started gets no tables from a read. */
   constructor(storage: DurableObjectStorage, now: number) {
     this.#storage = storage;
     const db: Database = drizzle(storage, { logger: false });
