@@ -1,4 +1,4 @@
-/** The directory's operations, with their own types; the platform's mapping of RPC types does not carry unions over. */
+/** Typed calls to a directory. The platform's mapping of RPC types does not preserve unions. */
 
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
 import type { Env } from '../platform/env.ts';
@@ -9,6 +9,6 @@ export interface DirectoryCalls {
   list(query: DirectoryQuery): Promise<DirectoryPage>;
 }
 
-/** A stub is dead after an exception, so each call gets its own. */
+/** A stub is unusable after an exception, so each call gets its own. */
 export const directoryStub = (env: Env, tenant: string): DirectoryCalls =>
   env.DIRECTORY.getByName(tenant) as unknown as DirectoryCalls;

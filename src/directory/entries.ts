@@ -1,4 +1,4 @@
-/** Rows of a tenant's directory: what sessions said, and pages of it. */
+/** Rows of a tenant's directory: the reports of its sessions, and pages of them. */
 
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm';
 import { type DrizzleSqliteDODatabase, drizzle } from 'drizzle-orm/durable-sqlite';
@@ -11,10 +11,13 @@ import { sessions } from './schema.ts';
 
 const MIGRATIONS = migrationsOf(bundle);
 
-/** An answer between Workers is one message: a page ends early where its executions are large (commands and labels of tens of kilobytes). */
+/**
+ * An answer between Workers is one message. A page therefore ends early if its executions are large
+ * (commands and labels of tens of kilobytes).
+ */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** A place in the list: behind the session of this name and time. */
+/** A position in the list: after the session of this name and time. */
 export interface Place {
   lastActivityAt: number;
   id: string;
@@ -36,7 +39,7 @@ export class Entries {
   readonly #db: DrizzleSqliteDODatabase<Record<string, never>>;
   #exists: boolean;
 
-  /** A directory that nothing was ever told has no tables, and looking into it makes none. */
+  /** A directory without reports has no tables, and reads do not create them. */
   constructor(storage: DurableObjectStorage, now: number) {
     this.#storage = storage;
     this.#db = drizzle(storage, { logger: false });
@@ -76,7 +79,7 @@ export class Entries {
     const { id, lastActivityAt, execution, open, removed } = sessions;
     const conditions: SQL[] = [eq(removed, false)];
     if (status) conditions.push(eq(sessions.status, status));
-    // As one comparison of a pair, which SQLite answers by a seek.
+    // One comparison of a pair, which SQLite answers with a seek.
     if (after) conditions.push(sql`(${lastActivityAt}, ${id}) < (${after.lastActivityAt}, ${after.id})`);
     const rows = this.#db
       .select({ id, lastActivityAt, execution, open })
@@ -92,8 +95,8 @@ export class Entries {
   }
 
   /**
-   * Forgets those that were removed long enough ago, and those that must be gone by their age and never said so, which only a directory can have that was
-   * restored from a backup.
+   * Deletes tombstones that are old enough, and sessions that must have expired without a report.
+   * The latter exist only in a directory that was restored from a backup.
    */
   #sweep(now: number): void {
     const { removed, status, lastActivityAt } = sessions;

@@ -1,7 +1,8 @@
 /**
- * The tables of a tenant's directory. `npm run migrations` turns a change here into the next append-only SQL file.
+ * The tables of a tenant's directory. `npm run migrations` turns a change here into the next
+ * append-only SQL file.
  *
- * sessions   one row per session that was announced, and for a while one per session that was deleted
+ * sessions   one row per announced session, and for a while one per deleted session (a tombstone)
  */
 
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
@@ -11,13 +12,13 @@ export const sessions = sqliteTable(
   'sessions',
   {
     id: text().primaryKey(),
-    /** What the session said it is at. Only what is newer replaces it. */
+    /** The version of the report. Only a newer version replaces it. */
     version: integer().notNull(),
-    /** Of the newest execution; null in the row of a session that was deleted. */
+    /** Status of the newest execution; null in a tombstone. */
     status: text().$type<Status>(),
     lastActivityAt: integer('last_activity_at').notNull(),
     execution: text({ mode: 'json' }).$type<Execution>(),
-    /** Executions that are not over. Null in the row of a session that was deleted, and of one that told before there was this column. */
+    /** Counts of open executions. Null in a tombstone, and in rows older than this column. */
     open: text({ mode: 'json' }).$type<Record<OpenStatus, number>>(),
     removed: integer({ mode: 'boolean' }).notNull(),
   },

@@ -1,6 +1,7 @@
 /**
- * The Durable Object that lists a tenant's sessions, one for each tenant, named as it. It asks nobody and owns nothing: each session tells it what it is
- * (session/outbox.ts), and tells it again after a time, so that one that was lost fills itself.
+ * The Durable Object that lists a tenant's sessions: one per tenant, with the tenant's name. It
+ * calls no other object and owns no state of its own. Each session reports to it
+ * (session/outbox.ts), and repeats the report periodically, so a lost directory refills.
  */
 
 import { DurableObject } from 'cloudflare:workers';
