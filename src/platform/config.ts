@@ -1,15 +1,15 @@
-/** Reads the configuration, and fails closed: a deployment without usable keys serves nothing but /healthz. */
+/** Reads the configuration. Fails closed: without usable keys only /healthz is served. */
 
 import { CREDENTIAL_CHARS_MAX, isId, LAUNCHERS, type LauncherName } from '../../protocol/index.ts';
 import type { Env } from './env.ts';
 
-/** An API key shorter than this could be guessed; 16 characters of random text are beyond reach. */
+/** A shorter API key could be guessed; 16 characters of random text cannot. */
 export const API_KEY_CHARS_MIN = 16;
 
 /** HS256 needs a key of at least 256 bits (RFC 7518 §3.2). */
 export const SIGNING_KEY_BYTES_MIN = 32;
 
-/** What Standard Webhooks asks of a symmetric key. */
+/** The range that Standard Webhooks requires for a symmetric key. */
 export const CALLBACK_KEY_BYTES_MIN = 24;
 export const CALLBACK_KEY_BYTES_MAX = 64;
 
@@ -22,13 +22,13 @@ export interface Config {
   /** Whether executions may be launched in containers. */
   containers: boolean;
   publicUrl: string | null;
-  /** `keys`: those of one tenant newest first; all of them sign. */
+  /** `keys`: those of one tenant newest first. All of them sign. */
   callbacks: { keys: CallbackKey[]; allowPrivate: boolean };
 }
 
 export interface CallbackKey {
   tenant: string;
-  /** As Standard Webhooks writes it: `whsec_` and base64. */
+  /** In the form of Standard Webhooks: `whsec_` and base64. */
   key: string;
 }
 
@@ -42,14 +42,14 @@ const list = (text: string | undefined): string[] =>
 
 const refuse = (message: string): ConfigResult => ({ ok: false, message });
 
-/** `tenant=value` pairs. A value may have further equals signs in it. */
+/** `tenant=value` pairs. A value may contain equals signs. */
 const pairs = (text: string | undefined): { tenant: string; key: string }[] =>
   list(text).map((item) => {
     const cut = item.indexOf('=');
     return { tenant: item.slice(0, Math.max(0, cut)), key: item.slice(cut + 1) };
   });
 
-/** With padding, which not every receiver's library can do without. */
+/** With padding, because the libraries of some receivers require it. */
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 function isCallbackKey(key: string): boolean {

@@ -1,19 +1,25 @@
-/** Bindings, secrets and variables of the Worker. Everything is text and may be missing: config.ts decides what that means. */
+/** Bindings, secrets and variables of the Worker. All may be missing: config.ts validates them. */
 
 import type { CallbackMessage } from '../core/callback-message.ts';
 
 export interface Env {
-  /** One per session, named `tenant/session`: SessionCoordinator. What can be called on it is in calls.ts; the objects import this file, so it does not name them. */
+  /**
+   * SessionCoordinator: one per session, named `tenant/session`. Its operations are typed in
+   * session/contract.ts. The objects import this file, so it does not name them.
+   */
   SESSIONS: DurableObjectNamespace;
-  /** One per tenant, named as it: TenantDirectory, by directory/calls.ts. */
+  /** TenantDirectory: one per tenant, with the tenant's name. Called through directory/calls.ts. */
   DIRECTORY: DurableObjectNamespace;
-  /** One per session that launches in containers, named as it: JobContainer, by container/calls.ts. */
+  /**
+   * JobContainer: one per session that launches in containers, with the session's name. Called
+   * through launch/container-calls.ts.
+   */
   CONTAINERS?: DurableObjectNamespace;
-  /** Missing where no callbacks are wanted: a start that asks for one is refused. */
+  /** Missing in a deployment without callbacks: a start that asks for one is refused. */
   CALLBACKS?: Queue<CallbackMessage>;
-  /** Missing where nobody counts verdicts and disconnects (docs/operations.md). */
+  /** Missing in a deployment without metrics (docs/operations.md). */
   METRICS?: AnalyticsEngineDataset;
-  /** What each counts: rate-limits.ts. One that is missing limits nothing. */
+  /** rate-limits.ts says what each counts. A missing one limits nothing. */
   RATE_CHANGES?: RateLimit;
   RATE_READS?: RateLimit;
   RATE_REFUSED_KEYS?: RateLimit;
@@ -25,13 +31,13 @@ export interface Env {
   HOLDFAST_RUNNER_TOKEN?: string;
   /** Secret: `tenant=whsec_…`, several for one tenant newest first. */
   HOLDFAST_CALLBACK_KEYS?: string;
-  /** `1`: callbacks may go to private and loopback addresses, and by http. */
+  /** `1`: callbacks may go to private and loopback addresses, and over http. */
   HOLDFAST_CALLBACK_ALLOW_PRIVATE?: string;
   HOLDFAST_ALLOWED_ORIGINS?: string;
   HOLDFAST_LAUNCHER?: string;
-  /** `1`: the class JobContainer has a container (wrangler.containers.toml), so the launcher `container` can be used. */
+  /** `1`: the class JobContainer has a container (wrangler.containers.toml). */
   HOLDFAST_CONTAINERS?: string;
   HOLDFAST_RUNNER_URL?: string;
-  /** Where wrappers reach this deployment, when it differs from the URL of the start request. */
+  /** Where wrappers reach this deployment, if it differs from the URL of the start request. */
   HOLDFAST_PUBLIC_URL?: string;
 }

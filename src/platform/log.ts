@@ -1,13 +1,17 @@
 /**
- * Structured log lines: what happened and to which execution, never what a job said and never a credential.
+ * Structured log lines: what happened and to which execution, never job output and never a
+ * credential.
  *
- * Both the events and the names of fields are closed lists, so that a payload has no field to be in, and docs/operations.md can have every line there is
- * (test/contract/docs-operations.test.ts compares the two).
+ * Events and field names are closed lists: a payload has no field to be logged in, and
+ * docs/operations.md can list every line (test/contract/docs-operations.test.ts compares the two).
  */
 
 export type LogLevel = 'info' | 'warn' | 'error';
 
-/** Every line the Worker and its objects write. `error`: somebody has to do something; `warn`: it is tried again, or worth a look when it piles up. */
+/**
+ * Every line that the Worker and its objects write. `error`: an operator has to act. `warn`: it is
+ * retried, or needs attention only when it happens often.
+ */
 export const LOG_EVENTS = {
   request_failed: 'error',
   unexpected: 'error',
@@ -54,8 +58,8 @@ export const LOG_EVENTS = {
 export type LogEvent = keyof typeof LOG_EVENTS;
 
 /**
- * Every field that a line may have, besides `level` and `event`. The words have the meanings of the
- * vocabulary in PROTOCOL.md. A field is absent when it does not apply.
+ * Every field that a line may have, in addition to `level` and `event`. The words have the meanings
+ * of the vocabulary in PROTOCOL.md. A field is absent when it does not apply.
  */
 export interface LogFields {
   requestId?: string | undefined;
@@ -64,18 +68,18 @@ export interface LogFields {
   execution?: string | undefined;
   /** Id of a callback, `cb_…`. */
   callback?: string | undefined;
-  /** Of a client, as far as its requests are counted by it. */
+  /** Client address, as far as requests are counted by it. */
   address?: string | undefined;
   method?: string | undefined;
-  /** The pattern of a path, without the ids in it and without its query. */
+  /** The pattern of a path: without ids and without the query. */
   route?: string | undefined;
   httpStatus?: number | undefined;
   /** A code of PROBLEMS, or the failure code of an execution. */
   code?: string | undefined;
-  /** Of an execution. */
+  /** Status of an execution. */
   status?: string | undefined;
   launcher?: string | undefined;
-  /** One start of a container. */
+  /** Id of one start of a container. */
   boot?: string | undefined;
   transport?: string | undefined;
   /** Accepted connections of the execution so far; the number of this one. */
@@ -88,38 +92,38 @@ export interface LogFields {
   downMs?: number | undefined;
   /** `pending`, `grace` or `interrupt`. */
   deadline?: string | undefined;
-  /** How long it had been over. */
+  /** How long the deadline was overdue. */
   lateMs?: number | undefined;
   eventsLost?: number | undefined;
   /** Executions that had not ended. */
   open?: number | undefined;
-  /** From 1 on. */
+  /** Counts from 1. */
   attempt?: number | undefined;
   outcome?: string | undefined;
-  /** Why, in a word or phrase of our own. */
+  /** Why, in fixed words of this code base. */
   reason?: string | undefined;
   retryInSeconds?: number | undefined;
   retryable?: boolean | undefined;
   overloaded?: boolean | undefined;
   durableObjectReset?: boolean | undefined;
-  /** What the platform said of an error: `messageOf`. */
+  /** The platform's text of an error, through `messageOf`. */
   message?: string | undefined;
   stack?: string | undefined;
 }
 
-/** The level is repeated where the line is written, so that a reader of the code sees it; the compiler compares it with the list. */
+/** `level` is repeated at the call for its readers; the compiler compares it with the list. */
 export function logLine<E extends LogEvent>(level: (typeof LOG_EVENTS)[E], event: E, fields: LogFields = {}): void {
   console[level](JSON.stringify({ level, event, ...fields }));
 }
 
-/** The same for a session, whose every line says whose it is. */
+/** `logLine` with the tenant and session added to every line. */
 export type SessionLog = typeof logLine;
 
 const MESSAGE_CHARS_MAX = 500;
 
 /**
- * What an error says, without what it was about: the parser of JSON repeats a piece of the text, and drizzle the parameters of its statement, which are
- * commands and variables of jobs.
+ * The message of an error without payload. JSON's parser quotes the text, and drizzle appends the
+ * parameters of its statement, which are commands and variables of jobs.
  */
 export function messageOf(error: unknown): string {
   if (error instanceof SyntaxError) return error.name;
@@ -128,7 +132,7 @@ export function messageOf(error: unknown): string {
   return (cut === -1 ? text : text.slice(0, cut)).slice(0, MESSAGE_CHARS_MAX);
 }
 
-/** Where an error came from. Its first line is the message, and is left out (`messageOf` says what may be said of it). */
+/** The stack without its first line, which is the message (see `messageOf`). */
 export const stackOf = (error: unknown): string | undefined =>
   error instanceof Error
     ? error.stack

@@ -1,4 +1,4 @@
-/** Objects of one session are named `tenant/session`. Ids may not contain a slash, so the first one divides. */
+/** Splits an object name `tenant/session` at the first slash. Ids cannot contain a slash. */
 
 export function splitName(name = ''): { tenant: string; session: string } {
   const cut = name.indexOf('/');

@@ -1,24 +1,35 @@
 /**
- * Rate limits, by the platform's rate limiting binding: how often, not how much at once (that is protocol/limits.ts). The numbers are in wrangler.toml; a
- * deployment without a binding limits nothing of that kind. A check asks no object and waits for no network: the platform counts on the machine that the
- * Worker runs on, for each of its locations, and is permissive. So these limits keep one caller from taking what all share; they are no accounts.
+ * Rate limits, through the platform's rate limiting binding. They bound how often, not how much at
+ * once (that is protocol/limits.ts). The numbers are in wrangler.toml; a deployment without a
+ * binding does not limit that kind. A check calls no object and waits for no network: the platform
+ * counts on the Worker's machine, per location, and is permissive. The limits keep one caller from
+ * using up shared capacity; they are not exact accounting.
  *
- *   what is counted                       by which key        why
- *   ───────────────────────────────────   ─────────────────   ────────────────────────────────────────────────────────────────────────────────────────
- *   changes: start, interrupt, fail,      tenant              Each is a request to an object and mostly written rows, which cost the most. A tenant and
- *   input, delete                                             not a key, or two keys would be twice the limit.
- *   reads, upgrades of viewers            tenant              Each is a request to an object. The limit is below what one object can answer, so that
- *                                                             readers of one session leave room for its wrapper.
- *   tickets                               tenant, apart       They touch no object, and each connection of each page needs one: after a deploy all pages
- *                                                             of a tenant ask at once, and must not keep its starts waiting, nor these them.
- *   API keys that were refused            client address      What could be guessed. Signed tokens and tickets can not.
+ *   what is counted                   key              why
+ *   ───────────────────────────────   ──────────────   ──────────────────────────────────────────
+ *   changes: start, interrupt, fail,  tenant           Each is a request to an object and mostly
+ *   input, delete                                      written rows, which cost the most. Per
+ *                                                      tenant, so that a second key does not
+ *                                                      double the limit.
+ *   reads, upgrades of viewers        tenant           Each is a request to an object. The limit is
+ *                                                      below the capacity of one object, so readers
+ *                                                      of a session leave room for its wrapper.
+ *   tickets                           tenant/tickets   They use no object, and each connection of a
+ *                                                      page needs one: after a deploy all pages of
+ *                                                      a tenant ask at once. That must not delay
+ *                                                      its starts, and starts must not delay them.
+ *   refused API keys                  client address   They could be guesses. Signed tokens and
+ *                                                      tickets cannot be guessed.
  *
- * Never counted: ingest. A job must not fail because of a limit; a wrapper's own backoff bounds its attempts, and its token was given out by a start, which
- * is counted. Neither are /healthz and /openapi.json, whose answers are at hand.
+ * Ingest is never counted, because a job must not fail by a limit. A wrapper's own backoff bounds
+ * its attempts, and its token comes from a start, which is counted. /healthz and /openapi.json are
+ * not counted either; their answers need no work.
  *
- * RL1  A limiter that is missing, fails or hangs lets everything pass; the last two are logged.
- * RL2  A right API key passes, whatever else comes from its address: many share one, and who guesses must not be able to keep the others out. That keys are not guessed is
- *      the keys' own doing (API_KEY_CHARS_MIN); what is over this limit is told so, and operators are told of the address.
+ * RL1  A limiter that is missing, fails or hangs lets everything pass. A failure or hang is logged.
+ * RL2  A valid API key passes, whatever else its address sends: clients behind one NAT share an
+ *      address, and a guesser must not lock out valid users. The length of the keys prevents
+ *      guessing (API_KEY_CHARS_MIN). The limit only answers 429, and reports the address to
+ *      operators.
  */
 
 import type { Failure } from '../../protocol/index.ts';
@@ -26,16 +37,19 @@ import type { Env } from './env.ts';
 import { logLine, messageOf } from './log.ts';
 import { within } from './time-limit.ts';
 
-/** What a caller over its limit is asked to wait: the period that wrangler.toml counts tenants by (a test compares them). */
+/**
+ * Retry-After of a caller over its limit: the period in which wrangler.toml counts tenants (a test
+ * compares them).
+ */
 export const RATE_RETRY_SECONDS = 10;
 
-/** A limiter answers from memory; one that has not by then is not going to. */
+/** A limiter answers from memory. After this time it will not answer. */
 const LIMITER_TIMEOUT_MS = 1000;
 
-/** Kinds of lines that are remembered as said, of one isolate. Some 100 bytes each. */
+/** Remembered kinds of log lines per isolate, some 100 bytes each. */
 const SAYINGS_MAX = 1000;
 
-/** Log lines of one kind are said once in so long: a limit that logged every refusal would be the next thing to be flooded. */
+/** A log line of one kind is written once in this time, so that refusals do not flood the log. */
 const SAID_AGAIN_MS = 10_000;
 
 export type RateKind = 'change' | 'read' | 'ticket';
@@ -47,7 +61,7 @@ const LIMITERS = {
   ticket: { binding: 'RATE_READS', keyOf: (tenant: string) => `${tenant}/tickets`, what: 'tickets' },
 } as const satisfies Record<RateKind, { binding: keyof Env; keyOf: (tenant: string) => string; what: string }>;
 
-/** Counts one request of a tenant. The failure to answer with when it is one too many, else null. */
+/** Counts one request of a tenant. Returns the failure to answer with when it is over the limit. */
 export async function refusalByRate(env: Env, kind: RateKind, tenant: string): Promise<Failure | null> {
   const { binding, keyOf, what } = LIMITERS[kind];
   if (await passes(env[binding], keyOf(tenant), binding)) return null;
@@ -62,7 +76,7 @@ export const rateLimited = (why: string): Failure => ({
   facts: { retryAfterSeconds: RATE_RETRY_SECONDS },
 });
 
-/** Counts a refused API key by where it came from. True when it was one too many (RL2). */
+/** Counts a refused API key by its client's address. True when it is over the limit (RL2). */
 export async function guessedTooOften(request: Request, env: Env): Promise<boolean> {
   const limiter = env.RATE_REFUSED_KEYS;
   const address = limiter && addressOf(request.headers);
@@ -71,12 +85,16 @@ export async function guessedTooOften(request: Request, env: Env): Promise<boole
   return true;
 }
 
-/** All requests that Workers of other zones make come from this one; which zone it was is in a header that the platform sets. */
+/**
+ * Requests from Workers of other zones all have this address. A header of the platform holds the
+ * zone.
+ */
 const WORKERS_ADDRESS = '2a06:98c0:3600::103';
 
 /**
- * What one client is counted by, as the platform says it (a client can not choose it), or null. Of IPv6 the first 64 bits: that much belongs to one
- * customer, who may use any address in it.
+ * The key by which a client is counted, from a header that the platform sets and a client cannot
+ * choose; or null. For IPv6 the first 64 bits, because that prefix belongs to one customer, who may
+ * use any address in it.
  */
 export function addressOf(headers: Headers): string | null {
   const address = headers.get('cf-connecting-ip');
@@ -91,7 +109,7 @@ export function addressOf(headers: Headers): string | null {
   return `${prefix.join(':')}::/64`;
 }
 
-/** RL1 */
+/** RL1: true when the limiter allows the request, or does not answer. */
 async function passes(limiter: RateLimit | undefined, key: string, binding: string): Promise<boolean> {
   if (!limiter) return true;
   try {

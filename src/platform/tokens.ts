@@ -1,6 +1,7 @@
 /**
- * Signed credentials: ingest tokens (one wrapper, one execution) and tickets (a browser, one session). HS256 JWTs told apart by `aud`. The first
- * signing key signs, all verify, so that keys can be rotated without cutting anyone off.
+ * Signed credentials: ingest tokens (one wrapper, one execution) and tickets (a browser, one
+ * session). Both are HS256 JWTs, distinguished by `aud`. The first signing key signs and all
+ * verify, so keys can be rotated while old credentials stay valid.
  */
 
 import { decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
@@ -10,7 +11,7 @@ const ISSUER = 'holdfast';
 const INGEST_AUDIENCE = 'holdfast.ingest';
 const TICKET_AUDIENCE = 'holdfast.stream';
 
-/** A wrapper may outlive its run by its grace and its backlog; a day is generous for both. */
+/** A wrapper may outlive its run by its grace and its backlog. A day is ample for both. */
 const INGEST_MARGIN_SECONDS = 24 * 60 * 60;
 
 export interface IngestClaims {
@@ -43,7 +44,7 @@ export function signIngestToken(
   return sign(keys, INGEST_AUDIENCE, claims.tenant, { sid: claims.session, eid: claims.execution }, ttlSeconds, now);
 }
 
-/** `untilSeconds`: how long from now a connection may last that was made with it. */
+/** `untilSeconds`: how long from now connections that use this ticket may last. */
 export function signTicket(
   keys: readonly Uint8Array[],
   claims: TicketClaims,
@@ -96,15 +97,16 @@ export async function verifyTicket(keys: readonly Uint8Array[], token: string, n
   if (!verified.ok) return verified;
   const { sub, sid, eid, types } = verified.claims;
   if (typeof sub !== 'string' || typeof sid !== 'string') return { ok: false, reason: 'invalid' };
-  // A bound that can not be read is no reason to read without bounds.
+  // A restriction that cannot be parsed must not become unrestricted access.
   if ((eid !== undefined && typeof eid !== 'string') || (types !== undefined && !isTexts(types)))
     return { ok: false, reason: 'invalid' };
   return { ok: true, claims: { tenant: sub, session: sid, execution: eid, types } };
 }
 
 /**
- * When connections end that are made with this ticket, in milliseconds: its claim `until`, in seconds like `exp`, which itself limits connecting. A ticket of
- * 0.1.0 has none. Null for a claim that can not be read. Of a ticket that was verified.
+ * When connections with this verified ticket end, in milliseconds. It is the claim `until`, in
+ * seconds like `exp`; `exp` limits connecting. Tickets of 0.1.0 have no `until`. Null for a claim
+ * that cannot be parsed.
  */
 export function untilOf(ticket: string): number | null {
   const { exp = 0, until = exp + TICKET_UNTIL_SECONDS_DEFAULT } = decodeJwt(ticket);
@@ -130,7 +132,7 @@ async function verify(
       });
       return { ok: true, claims: payload };
     } catch (error) {
-      // The signature was right, so no other key would say anything else.
+      // The signature was valid, so another key cannot give a different answer.
       if (error instanceof errors.JWTExpired) return { ok: false, reason: 'expired' };
     }
   }

@@ -1,4 +1,4 @@
-/** Paths that leave the Worker. */
+/** URLs that the Worker gives out. */
 
 export const ingestUrl = (origin: string, session: string, execution: string): string =>
   `${origin}/v1/sessions/${session}/executions/${execution}/ingest`;
