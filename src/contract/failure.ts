@@ -1,4 +1,4 @@
-/** Failures as values: a problem's code, words for people, and facts. What they are over HTTP is in http/problem.ts. */
+/** Failures as values: problem code, message and facts. http/problem.ts maps them to HTTP. */
 
 import type * as z from 'zod';
 import { type Failure, type ProblemCode, URL_CHARS_MAX } from '../../protocol/index.ts';
@@ -14,8 +14,9 @@ export const urlTooLong = (): Failure =>
   failure('too_large', `A URL may have at most ${URL_CHARS_MAX} characters.`, { field: 'url', limit: URL_CHARS_MAX });
 
 /**
- * The first thing that is wrong with an input, by the name of its field, without repeating the input. A key that is no valid name may hold
- * anything, a secret too (`{"TOKEN=abc": ""}`), so only the object that it is in is named.
+ * The first problem of an input, by the name of its field, without quoting the input. An invalid
+ * key may hold anything, even a secret (`{"TOKEN=abc": ""}`), so only the object around it is
+ * named.
  */
 export function badInput(error: z.core.$ZodError): Failure {
   const [issue] = error.issues;

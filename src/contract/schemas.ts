@@ -1,4 +1,4 @@
-/** What callers may send, as zod schemas with every limit of protocol/limits.ts. HTTP and RPC share them. */
+/** Inputs of callers as zod schemas, with the limits of protocol/limits.ts. For HTTP and RPC. */
 
 import * as z from 'zod';
 import {
@@ -45,8 +45,8 @@ const bytesMax = (limit: number) =>
   z.string().refine((text) => !exceedsUtf8Bytes(text, limit), { message: `must have at most ${limit} bytes` });
 
 /**
- * UTF-16 units, as everywhere (PROTOCOL.md, Limits). zod counts whole characters, as JSON Schema does, so by itself it would take up to twice as much; what it
- * says stays in the published description.
+ * UTF-16 units, as everywhere (PROTOCOL.md, Limits). zod counts whole characters, as JSON Schema
+ * does, and would accept up to twice as much. Its own limit stays in the published description.
  */
 const charsMax = (limit: number) =>
   z
@@ -54,11 +54,14 @@ const charsMax = (limit: number) =>
     .max(limit)
     .refine((text) => text.length <= limit, { message: `must have at most ${limit} UTF-16 units` });
 
-/** Half a surrogate pair has no UTF-8 form: the job would get another character without a word, so it is refused. */
+/**
+ * Half a surrogate pair has no UTF-8 form, so the job would silently get another character. It is
+ * refused.
+ */
 const exactText = (limit: number) =>
   bytesMax(limit).refine((text) => text.isWellFormed(), { message: 'must not contain half a surrogate pair' });
 
-/** A NUL can be in no argument, path or variable of a process. */
+/** An argument, path or variable of a process cannot contain a NUL. */
 const processText = (limit: number) =>
   exactText(limit).refine((text) => !text.includes('\0'), { message: 'must not contain a NUL character' });
 
@@ -73,7 +76,7 @@ const command = z
     message: `must have at most ${COMMAND_BYTES_MAX} bytes in all`,
   });
 
-/** zod leaves a key `__proto__` out of a record without a word; here it is refused like every other key that can not be kept. */
+/** zod silently drops a key `__proto__` from a record. Here it is refused, like other bad keys. */
 const record = <K extends z.core.$ZodRecordKey, V extends z.ZodType>(key: K, value: V) =>
   z
     .custom<Record<string, unknown>>((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
@@ -88,7 +91,7 @@ const env = record(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable n
     message: 'HOLDFAST_ variables belong to the wrapper',
   });
 
-/** A set: in which order they are given, and how often, says nothing. */
+/** A set: order and repetition have no meaning. */
 const secretNames = z
   .array(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable name'))
   .max(SECRET_NAMES_MAX)
@@ -146,7 +149,7 @@ export const ticketSchema = z.strictObject({
   untilSeconds: z.int().min(1).max(TICKET_UNTIL_SECONDS_MAX).optional(),
 });
 
-/** What the readers may ask for beside ids. HTTP makes these of its query parameters. */
+/** Options of the read operations, apart from ids. HTTP builds them from query parameters. */
 export const waitSchema = z.strictObject({ waitSeconds: z.int().min(0).max(WAIT_SECONDS_MAX).optional() });
 
 export const listSchema = z.strictObject({
