@@ -1,12 +1,14 @@
 /**
- * Where a callback may go. The address comes from whoever starts an execution, and the request is made by the deployment: without this an API key would be
- * a way into whatever the deployment can reach (SSRF).
+ * Where a callback may go. A caller chooses the address and the deployment makes the request, so
+ * without this check an API key would give access to the deployment's network (SSRF).
  *
- * Judged by name, when an execution is started and again before every attempt. A name that resolves to a private address can not be seen from here: on
- * Cloudflare a Worker's fetch has no route to one; who runs this elsewhere must forbid it in the network. Redirects are never followed.
+ * The host is checked by name, at the start of an execution and before every attempt. A name that
+ * resolves to a private address is not detected. On Cloudflare, a Worker's fetch has no route to
+ * such an address; elsewhere the operator must block it in the network. Redirects are never
+ * followed.
  */
 
-/** The reason why this URL is refused, as a clause that follows "callback.url: "; null when it is not. */
+/** Why this URL is refused, as a clause that follows "callback.url: "; null when it is allowed. */
 export function refusalOfAddress(text: string, allowPrivate: boolean): string | null {
   let url: URL;
   try {
@@ -21,13 +23,16 @@ export function refusalOfAddress(text: string, allowPrivate: boolean): string | 
   return null;
 }
 
-/** Names that are never public (RFC 6761, RFC 6762, RFC 8375, ICANN's .internal), and names without a dot. */
+/** Names that are never public: RFC 6761, RFC 6762, RFC 8375, and ICANN's .internal. */
 const PRIVATE_NAME =
   /(^|\.)(localhost|localdomain|local|internal|intranet|lan|home|corp|private|home\.arpa|test|invalid|onion|alt)$/;
 
-/** `hostname` of a parsed URL: the parser has made every spelling of an IPv4 address (hex, octal, one number) four decimal numbers already. */
+/**
+ * `hostname` of a parsed URL: the parser has converted every spelling of an IPv4 address (hex,
+ * octal, one number) to four decimal numbers.
+ */
 function isPrivateHost(hostname: string): boolean {
-  // A name may be written with a dot at its end, and the parser lets several pass.
+  // A name may end with a dot, and the parser accepts several.
   const host = hostname.toLowerCase().replace(/\.+$/, '');
   if (host.startsWith('[')) return isPrivateIpv6(host.slice(1, -1));
   const ipv4 = ipv4Of(host);
@@ -42,7 +47,7 @@ function ipv4Of(text: string): Ipv4 | null {
   return match ? [Number(match[1]), Number(match[2]), Number(match[3]), Number(match[4])] : null;
 }
 
-/** What IANA's registry of special-purpose addresses does not call globally reachable, and multicast. */
+/** Addresses that IANA's special-purpose registry calls not globally reachable, and multicast. */
 function isPrivateIpv4([a, b, c]: Ipv4): boolean {
   if (a === 0 || a === 10 || a === 127 || a >= 224) return true;
   if (a === 100) return b >= 64 && b <= 127;
@@ -53,14 +58,17 @@ function isPrivateIpv4([a, b, c]: Ipv4): boolean {
   return a === 203 && b === 0 && c === 113;
 }
 
-/** Only global unicast (2000::/3) is public, and of that not what leads to an IPv4 address that is private, nor documentation. */
+/**
+ * Only global unicast (2000::/3) is public, without documentation ranges and without addresses that
+ * embed a private IPv4 address.
+ */
 function isPrivateIpv6(text: string): boolean {
   const groups = groupsOf(text);
   if (!groups) return true;
   const [first = 0, second = 0, third = 0] = groups;
   const [high = 0, low = 0] = groups.slice(6);
   const last: Ipv4 = [high >> 8, high & 0xff, low >> 8, low & 0xff];
-  // NAT64 (64:ff9b::/96) and mapped addresses (::ffff:0:0/96) are an IPv4 address in other clothes.
+  // NAT64 (64:ff9b::/96) and mapped addresses (::ffff:0:0/96) embed an IPv4 address.
   const zeros = groups.slice(0, 5).every((group) => group === 0);
   const nat64 = first === 0x64 && second === 0xff9b && groups.slice(2, 6).every((group) => group === 0);
   if (nat64 || (zeros && groups[5] === 0xffff)) return isPrivateIpv4(last);

@@ -1,4 +1,4 @@
-/** Whether a start may ask for a callback. What could never be delivered is refused while somebody is there to hear it (CB8, CB9). */
+/** Whether a start may ask for a callback. One that cannot be delivered is refused (CB8, CB9). */
 
 import type { Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';

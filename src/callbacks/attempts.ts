@@ -2,43 +2,49 @@
 
 import { backoffDelayMs } from '../../protocol/index.ts';
 
-/** First pause after a failed attempt; it doubles from there. */
+/** First delay after a failed attempt. It doubles from there. */
 export const CALLBACK_RETRY_BASE_SECONDS = 5;
 
 /**
- * A receiver that is back waits for no longer than this. It is such that all attempts are over within a day, however slow each of them is: what is
- * longer in a queue than that may be deleted (24 hours on a free plan), without a word and without reaching the dead-letter queue.
+ * The longest delay, so also the longest wait of a receiver that is back up. With it, all attempts
+ * are over within a day, however slow each of them is. A message older than that may be deleted
+ * from a queue (24 hours on a free plan), silently and without reaching the dead-letter queue.
  */
 export const CALLBACK_RETRY_CAP_SECONDS = 840;
 
 /**
- * Attempts after the first. The platform's maximum for a queue; wrangler.toml says the same number, and a test compares them. With the pauses above the
- * last attempt comes more than 20 hours after the first: a receiver that is down for an hour, or for a night, loses nothing.
+ * Attempts after the first: the platform's maximum for a queue. wrangler.toml has the same number,
+ * and a test compares them. With the delays above, the last attempt comes more than 20 hours after
+ * the first, so a receiver that is down for an hour or a night loses nothing.
  */
 export const CALLBACK_RETRIES_MAX = 100;
 
-/** One attempt. A receiver should answer first and work then. */
+/** Timeout of one attempt. A receiver should answer before it does its work. */
 export const CALLBACK_TIMEOUT_MS = 15_000;
 
-/** Messages of one batch. The platform lets a Worker wait for six answers at a time: with more, one slow receiver would use up the time of another's attempt. */
+/**
+ * Messages per batch. A Worker can wait for six answers at a time; with more, a slow receiver would
+ * use up the timeout of another's attempt.
+ */
 export const CALLBACK_BATCH_MAX = 6;
 
 export type AttemptOutcome =
   | { kind: 'answered'; status: number; retryAfterMs: number | null }
   | { kind: 'unreachable'; reason: 'timeout' | 'connection_failed' }
-  /** The address is not, or no longer, one that callbacks may go to. */
+  /** Callbacks may not, or no longer, go to this address. */
   | { kind: 'refused'; reason: string }
-  /** The tenant has no key any more, or the deployment has none that can be used: what can not be signed is not sent. */
+  /** No usable signing key for this tenant. Unsigned callbacks are not sent. */
   | { kind: 'unsigned' }
-  /** It is no message that this version knows. */
+  /** Not a message of a known version. */
   | { kind: 'unreadable' };
 
 export type NextAttempt = { kind: 'done' } | { kind: 'retry'; delaySeconds: number } | { kind: 'give_up'; reason: string };
 
 /**
- * `attempts`: made so far, this one counted, as the platform counts them. Whatever is not a 2xx is tried again, 4xx too: a receiver that was deployed wrong
- * is put right within the hour, and one that is gone for good (410) says so by that status alone. What this deployment can not send now is tried again as
- * well: its configuration may be put right, and if it is not, the message ends in the dead-letter queue, where it can be seen.
+ * `attempts`: as the platform counts them, including this one. Every answer except 2xx is retried,
+ * also 4xx: a receiver that was deployed wrong is usually fixed within the hour. Only 410 says that
+ * it is gone for good. What this deployment cannot send now is retried too: its configuration may
+ * be fixed; otherwise the message ends in the dead-letter queue, where operators see it.
  */
 export function afterAttempt(outcome: AttemptOutcome, attempts: number): NextAttempt {
   switch (outcome.kind) {
@@ -58,7 +64,7 @@ export function afterAttempt(outcome: AttemptOutcome, attempts: number): NextAtt
   }
 }
 
-/** A receiver may ask for more time than our own pause, not for less, and not for more than the cap. */
+/** A receiver may ask for a longer delay than ours, not a shorter one, and not above the cap. */
 function pauseSeconds(attempts: number, retryAfterMs: number | null): number {
   const curve = { baseMs: CALLBACK_RETRY_BASE_SECONDS * 1000, capMs: CALLBACK_RETRY_CAP_SECONDS * 1000 };
   const delayMs = Math.max(backoffDelayMs(attempts - 1, curve), retryAfterMs ?? 0);

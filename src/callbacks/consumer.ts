@@ -1,8 +1,10 @@
 /**
- * The queue's other end: makes the request, and tells the queue what becomes of the message. Shell only; attempts.ts decides.
+ * The consumer of the callback queue: makes the request and settles the queue message. Shell only;
+ * attempts.ts decides.
  *
- * A message that is tried in vain goes to the dead-letter queue on the platform's terms: by running out of retries. One whose receiver is gone (410) is logged
- * and acked. Each message is answered for on its own, so that one never repeats another; they are tried at the same time, so that none waits for another.
+ * A message that keeps failing reaches the dead-letter queue by the platform's rules, when its
+ * retries run out. A message whose receiver is gone (410) is logged and acked. Messages are settled
+ * separately, so one never repeats another, and sent concurrently, so no message waits for another.
  */
 
 import { retryAfterMs } from '../../protocol/index.ts';
@@ -56,16 +58,16 @@ async function attempt(message: CallbackMessage, config: Config | null, send: Se
       method: 'POST',
       headers: signedHeaders(message, keys, Date.now()),
       body: message.body,
-      // A redirect would lead where the address check has not looked.
+      // A redirect would lead to an address that was not checked.
       redirect: 'manual',
       signal: AbortSignal.timeout(CALLBACK_TIMEOUT_MS),
     });
-    // The status is all that is asked for. That the rest is not wanted must not make a failure of it.
+    // Only the status is used. A failed cancel of the body must not fail the attempt.
     response.body?.cancel().catch(() => {});
     const { status, headers } = response;
     return { kind: 'answered', status, retryAfterMs: retryAfterMs(headers.get('retry-after'), Date.now()) };
   } catch (error) {
-    // Not its message: the platform's may hold the address.
+    // Without the message, because the platform's may hold the address.
     return { kind: 'unreachable', reason: (error as Error)?.name === 'TimeoutError' ? 'timeout' : 'connection_failed' };
   }
 }
@@ -76,7 +78,7 @@ const namesOf = (body: unknown): LogFields => {
   return { callback: id, tenant, session, execution };
 };
 
-/** For the log: no address, which may hold a secret in its path. */
+/** For the log. Without the address, whose path may hold a secret. */
 function describe(outcome: AttemptOutcome): string {
   switch (outcome.kind) {
     case 'answered':

@@ -1,16 +1,17 @@
-/** One callback: what goes through the queue, and the signed request that is made of it (Standard Webhooks 1.0). */
+/** One callback: the queue message, and the signed request made of it (Standard Webhooks 1.0). */
 
 import { Webhook } from 'standardwebhooks';
 import { type CallbackPayload, type Execution, isTerminal, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackMessage } from '../core/callback-message.ts';
 
 /**
- * The platform takes 128 KB (128,000 bytes or more) with some of its own in it. A message past that could never be sent; a command, labels and the last words
- * of a job can be larger together, since escaping doubles them in the worst case.
+ * The platform accepts 128 KB (128,000 bytes or more), including some overhead of its own. A larger
+ * message could never be sent. Command, labels and the last output of a job can exceed it together,
+ * since escaping doubles them in the worst case.
  */
 export const CALLBACK_MESSAGE_BYTES_MAX = 120_000;
 
-/** What is left of a text that has to be cut. */
+/** Length of a text after it was cut. */
 export const CALLBACK_TEXT_CHARS_MAX = 1024;
 
 export function callbackMessage(callback: { id: string; url: string }, tenant: string, execution: Execution): CallbackMessage {
@@ -23,7 +24,7 @@ export function callbackMessage(callback: { id: string; url: string }, tenant: s
   return compose(callback, tenant, emptied, [...shorter.cut, ...cut]);
 }
 
-/** As the platform counts it: the body is a text within JSON. */
+/** As the platform counts it: the body is a string within JSON. */
 const fits = (message: CallbackMessage): boolean => utf8Bytes(JSON.stringify(message)) <= CALLBACK_MESSAGE_BYTES_MAX;
 
 function compose(
@@ -42,13 +43,13 @@ function compose(
   return { version: 1, id, tenant, session, execution: execution.id, url, body: JSON.stringify(payload) };
 }
 
-/** Texts of any length that a job or its wrapper said, and its folder. */
+/** Cuts long texts: the folder, and what the job or its wrapper reported. */
 function shorten(execution: Execution): { execution: Execution; cut: string[] } {
   const cut: string[] = [];
   const fields = Object.entries(execution).map(([name, value]) => {
     if (typeof value !== 'string' || value.length <= CALLBACK_TEXT_CHARS_MAX) return [name, value];
     cut.push(name);
-    // Not inside a character.
+    // Not between the halves of a surrogate pair.
     return [name, value.slice(0, CALLBACK_TEXT_CHARS_MAX).replace(/[\uD800-\uDBFF]$/, '')];
   });
   return { execution: Object.fromEntries(fields) as Execution, cut };
@@ -59,7 +60,7 @@ const empty = (execution: Execution): { execution: Execution; cut: string[] } =>
   cut: ['command', 'labels'],
 });
 
-/** Whether something that came out of a queue is a message of ours, and of a version that is known. */
+/** Whether a value from the queue is a callback message of a known version. */
 export function isCallbackMessage(value: unknown): value is CallbackMessage {
   if (typeof value !== 'object' || value === null) return false;
   const message = value as Record<string, unknown>;
@@ -67,7 +68,10 @@ export function isCallbackMessage(value: unknown): value is CallbackMessage {
   return message.version === 1 && texts.every((name) => typeof message[name] === 'string');
 }
 
-/** `keys`: all that are valid now, newest first; the receiver may know any of them, which is how one is rotated. `now`: milliseconds. */
+/**
+ * `keys`: all valid keys, newest first. The receiver may know any of them, which allows rotation.
+ * `now`: milliseconds.
+ */
 export function signedHeaders({ id, body }: CallbackMessage, keys: readonly string[], now: number): Record<string, string> {
   const at = new Date(now);
   return {
