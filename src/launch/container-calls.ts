@@ -1,23 +1,26 @@
-/** What is asked of a session's container object, with its own types; the platform's mapping of RPC types does not carry unions over. */
+/** Typed calls to a container object. The platform's RPC types do not preserve unions. */
 
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import type { Env } from '../platform/env.ts';
 
 export interface LaunchTerms {
-  /** When the session must have ended the execution, whatever becomes of it. */
+  /** When the session must have ended the execution, whatever its outcome. */
   until: number;
-  /** When the session was made: another of the same name gets another container. */
+  /** Creation time of the session. A new session of the same name gets another container. */
   sessionSince: number;
 }
 
 export interface ContainerCalls {
-  /** Starts the container when it does not run, and a wrapper in it. Idempotent by execution id. */
+  /** Starts the container if it is not running, and a wrapper in it. Idempotent by execution id. */
   launch(request: LaunchRequest, terms: LaunchTerms): Promise<LaunchOutcome>;
-  /** The session is no more: ends the container at once and forgets everything. Idempotent. */
+  /** The session was deleted: ends the container at once and deletes its record. Idempotent. */
   release(): Promise<void>;
 }
 
-/** The object has the name of its session's. A stub is dead after an exception, so each call gets its own. Null where the deployment has no such objects. */
+/**
+ * The object has its session's name. A stub is unusable after an exception, so each call gets its
+ * own. Null in a deployment without container objects.
+ */
 export const containerStub = (env: Env, tenant: string, session: string): ContainerCalls | null =>
   (env.CONTAINERS?.getByName(`${tenant}/${session}`) as unknown as ContainerCalls | undefined) ?? null;

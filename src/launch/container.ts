@@ -1,4 +1,4 @@
-/** Launcher `container`: asks the session's container object, which starts a container when none runs, and the runner in it. */
+/** Launcher `container`: asks the session's container object to start the container and a run. */
 
 import { BackoffController, type Policy } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
@@ -8,16 +8,16 @@ import { logLine, messageOf } from '../platform/log.ts';
 import { within } from '../platform/time-limit.ts';
 import { containerStub, type LaunchTerms } from './container-calls.ts';
 
-/** The object's own time is `LAUNCH_TIMEOUT_MS`; an answer must be here before the attempt's lease is over. */
+/** Longer than the object's own `LAUNCH_TIMEOUT_MS`, and shorter than the attempt's lease. */
 const ANSWER_TIMEOUT_MS = (LAUNCH_TIMEOUT_MS + LAUNCH_LEASE_MS) / 2;
 
-/** The platform ends a container in moments. The caller who deletes a session does not wait longer than this for it. */
+/** The platform ends a container within moments. A delete request waits no longer than this. */
 const RELEASE_TIMEOUT_MS = 5_000;
 
-/** Three attempts. After them the container ends by its own idle time. */
+/** Three attempts. After them the container ends by its idle timeout. */
 const RELEASE_RETRY = { baseMs: 400, capMs: 1000, maxAttempts: 2 };
 
-/** By then every deadline of the execution is over, one after the other. */
+/** The sum of all deadlines of the execution: it has ended by then. */
 export const watchedUntil = (policy: Policy, now: number): number =>
   now +
   policy.pendingTimeoutMs +
@@ -36,7 +36,7 @@ export async function launchInContainer(env: Env, request: LaunchRequest, terms:
   }
 }
 
-/** After the end of a session, where this deployment has containers. Never throws. */
+/** Called after the end of a session. Does nothing without containers. Never throws. */
 export async function releaseContainer(env: Env, tenant: string, session: string): Promise<void> {
   if (env.HOLDFAST_CONTAINERS !== '1') return;
   const backoff = new BackoffController(RELEASE_RETRY);

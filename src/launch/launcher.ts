@@ -1,4 +1,4 @@
-/** How this deployment gets a wrapper started, by the launcher that the execution names. Credentials are made here, at the last moment. */
+/** Starts a wrapper through the execution's launcher. Credentials are signed just before use. */
 
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
@@ -13,7 +13,7 @@ import { launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
 export interface LaunchingSession {
   tenant: string;
   session: string;
-  /** When the session was made. */
+  /** Creation time of the session. */
   sessionSince: number;
 }
 

@@ -1,8 +1,10 @@
 /**
- * Launcher `runner`: asks a `holdfast-wrapper serve` over HTTP to start a wrapper. Idempotent there by execution id, so asking twice is safe.
+ * Launcher `runner`: asks a `holdfast-wrapper serve` over HTTP to start a wrapper. The runner is
+ * idempotent by execution id, so a retry is safe.
  *
- * The request carries the job's env and stdin, the runner's token and the ingest token. It goes to the configured address only: redirects are not followed,
- * and outside loopback it is encrypted (HTTP30).
+ * The request carries the job's env and stdin, the runner's token and the ingest token. It goes to
+ * the configured address only: redirects are not followed, and it is encrypted unless the address
+ * is loopback (HTTP30).
  */
 
 import { retryAfterMs } from '../../protocol/index.ts';
@@ -16,7 +18,10 @@ export type Send = (url: string, init: RequestInit) => Promise<Response>;
 
 const overNetwork: Send = (url, init) => fetch(url, init);
 
-/** Why a launch may not be sent to this address; null when it may. Not for containers, whose port is reached without a network. */
+/**
+ * Why a launch may not be sent to this address; null when it may. Not used for containers, whose
+ * port is reached without a network.
+ */
 export function refusalOfRunnerUrl(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol === 'https:') return null;
@@ -24,7 +29,7 @@ export function refusalOfRunnerUrl(text: string): string | null {
   return 'HOLDFAST_RUNNER_URL must begin with https:// (http:// is for loopback only): a launch carries env, stdin and tokens';
 }
 
-/** `hostname` of a parsed URL, which has made every spelling of an IPv4 address four decimal numbers. */
+/** `hostname` of a parsed URL, whose parser made every IPv4 spelling four decimal numbers. */
 const isLoopbackHost = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname);
 
@@ -59,7 +64,7 @@ export async function launchOnRunner(
     }
     const message = `the runner answered ${response.status}: ${withoutSecrets(reasonOfProblem(answer), runner.token, request)}`;
     const retryAfter = response.headers.get('retry-after');
-    // A runner that is stopping says when to ask again; whoever takes over there will then be asked.
+    // A runner that is stopping says when to retry. Its successor at that address gets the retry.
     if (response.status === 429 || (response.status === 503 && retryAfter !== null))
       return { kind: 'saturated', retryAfterMs: retryAfterMs(retryAfter, now) };
     return response.status >= 400 && response.status < 500 && response.status !== 408
@@ -70,20 +75,21 @@ export async function launchOnRunner(
   }
 }
 
-/** Longest part of what a runner says that becomes part of the execution. */
+/** Longest part of a runner's answer that becomes part of the execution's error. */
 const DETAIL_CHARS_MAX = 500;
 
-/** Shorter values are ordinary words; the number is that of the wrapper's redaction. */
+/** Shorter values are ordinary words. The wrapper's redaction uses the same number. */
 const SECRET_CHARS_MIN = 6;
 
 /**
- * The reason becomes the execution's error, for every reader. The runner repeats nothing that it was sent, but what stands in front of it may: a proxy's
- * error page with the whole request (HTTP20). Before the text is cut, so that no part of a secret is left.
+ * The reason becomes the execution's error, which every reader sees. The runner does not echo its
+ * input, but a proxy in front of it may answer with the whole request (HTTP20). Secrets are
+ * replaced before the text is cut, so no part of a secret remains.
  */
 function withoutSecrets(text: string, runnerToken: string, { env = {}, stdin, ingest }: LaunchRequest): string {
   const given = [runnerToken, ingest.token, (stdin ?? '').trim(), ...Object.values(env)];
   const secrets = given.filter(({ length }) => length >= SECRET_CHARS_MIN).flatMap((value) => [value, asJson(value)]);
-  // The longest first: one may be the beginning of another.
+  // The longest first: a secret may be a prefix of another.
   const whole = secrets.sort((a, b) => b.length - a.length).reduce((rest, secret) => rest.replaceAll(secret, '[redacted]'), text);
   return whole.slice(0, DETAIL_CHARS_MAX);
 }
