@@ -1,6 +1,7 @@
 /**
- * The Durable Object of one session's container, named as the session's own, `tenant/session`: the platform's events go in, keeper.ts says what becomes of them.
- * An object of its own, because a container pins what it belongs to: each look at it is a wake, and a session sleeps while its job runs (G7).
+ * The Durable Object of one session's container, named `tenant/session` like the session's object.
+ * It passes the platform's events to keeper.ts, which handles them. It is a separate object because
+ * each check of a container is a wake, and a session sleeps while its job runs (G7).
  */
 
 import { DurableObject } from 'cloudflare:workers';
@@ -14,7 +15,7 @@ import { splitName } from '../platform/object-name.ts';
 import { callSession } from '../session/call-object.ts';
 import { type ContainerPort, Keeper, type KeeperPorts } from './keeper.ts';
 
-/** 192 bits: beyond guessing. */
+/** 192 bits: cannot be guessed. */
 const TOKEN_BYTES = 24;
 
 const STOPPED_MESSAGE = 'the container stopped while this ran in it, and what had not been reported is gone with its disk';
@@ -37,7 +38,7 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
     });
   }
 
-  /** What the platform gives this class where it has a container. */
+  /** The container that the platform provides for this class, if any. */
   protected containerPort(): ContainerPort | null {
     return this.ctx.container ?? null;
   }
@@ -55,7 +56,7 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
   }
 }
 
-/** A session that is no more, or that knows nothing of the execution, has heard all that it needs. */
+/** A deleted session, or one that does not know the execution, needs no notification. */
 const tellOf =
   (env: Env, tenant: string, session: string): KeeperPorts['tell'] =>
   async ({ execution }) => {

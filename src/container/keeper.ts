@@ -1,13 +1,18 @@
 /**
- * Keeps the container of one session: starts it, gives work to the runner in it, notices its end. What follows from what is decided in core/container.ts.
+ * Runs the container of one session: starts it, launches through its runner, detects its end. The
+ * decisions are in core/container.ts.
  *
  * Owns: the record (core/container.ts), the alarm, the container's start and its end.
- * Does not own: the executions. Their verdicts are the session's; it is told, and may know better.
+ * Does not own: the executions. The session owns their verdicts; it is notified of losses and may
+ * know better.
  *
- *   KE1  The record is written in the turn that decides, before the container or the runner is asked. After each `await` it is read anew.
- *   KE2  Nothing is left open: no `monitor()`, no stream, no socket. Between two alarms nothing keeps the object awake.
- *   KE3  An idle container is ended here and not left to the platform: its end and the next launch are then turns of one object, which can not cross; the record
- *        goes with it, so a session that is deleted later leaves nothing behind; and nobody pays for a guess.
+ * - The record is written in the turn that decides, before the container or the runner is called.
+ *   After each `await` it is read again.
+ * - Nothing stays open: no `monitor()`, no stream, no socket. Between two alarms nothing keeps the
+ *   object awake.
+ * - An idle container is ended here, not by the platform. Its end and the next launch are then
+ *   turns of one object and cannot race. The record is deleted with it, so a session that is
+ *   deleted later leaves nothing behind. No idle time beyond CONTAINER_IDLE_MS is billed.
  */
 
 import { inFlightOf, type LaunchRequest } from '../../protocol/launch.ts';
@@ -39,7 +44,10 @@ import { launchOnRunner, type Send } from '../launch/runner.ts';
 import { messageOf, type SessionLog } from '../platform/log.ts';
 import { withTimeLimit } from '../platform/time-limit.ts';
 
-/** What of `ctx.container` is used. `running` is true before the port answers; `start` throws when it is. */
+/**
+ * The used part of `ctx.container`. `running` is true before the port answers. `start` throws when
+ * it is true.
+ */
 export interface ContainerPort {
   readonly running: boolean;
   start(options: { env: Record<string, string>; enableInternet: boolean }): void;
@@ -52,9 +60,9 @@ export interface KeeperPorts {
   /** Null: this deployment has no container for the class. */
   container: ContainerPort | null;
   storage: Pick<DurableObjectStorage, 'kv' | 'getAlarm' | 'setAlarm' | 'deleteAll'>;
-  /** Fails the execution of the session where it is still open. False when the session could not be reached. Never throws. */
+  /** Fails the session's execution if it is open. False if the session is unreachable. No throw. */
   tell(lost: Lost): Promise<boolean>;
-  /** A new random id, and a new random secret. */
+  /** A boot with a new random id and a new random token. */
   newBoot(now: number): Boot;
   now(): number;
   pause(ms: number): Promise<void>;
@@ -62,10 +70,10 @@ export interface KeeperPorts {
 }
 
 const KEY = 'container';
-/** Nobody resolves it: the port of the container is asked, whatever the name. */
+/** A placeholder host, never resolved: requests go to the container's port. */
 const RUNNER_URL = `http://runner:${CONTAINER_PORT}`;
 const READY_POLL_MS = 200;
-/** A runner that has begun answers at once; a connection that hangs is tried again. */
+/** A running runner answers at once. A probe that hangs is retried. */
 const PROBE_TIMEOUT_MS = 2_000;
 
 const NOT_CONFIGURED =
@@ -78,7 +86,7 @@ export class Keeper {
   constructor(ports: KeeperPorts) {
     this.#ports = ports;
     this.#record = ports.storage.kv.get<ContainerRecord>(KEY) ?? NO_CONTAINER;
-    // The platform forgets the timeout of a container when its object restarts.
+    // The platform forgets a container's timeout when its object restarts.
     if (ports.container?.running) this.#keepRunning(ports.container);
   }
 
@@ -110,7 +118,7 @@ export class Keeper {
         this.#write(step.record);
         return this.#endStranger(container);
       case 'start': {
-        this.#write(step.record); // KE1
+        this.#write(step.record); // Before the start.
         const { boot } = step.record;
         try {
           container.start({ env: environmentOf(boot?.token ?? ''), enableInternet: true });
@@ -138,7 +146,7 @@ export class Keeper {
     return launchOnRunner({ url: RUNNER_URL, token: boot.token }, request, now, { send: this.#send(container), timeoutMs });
   }
 
-  /** Everything that is due. Works early, late and twice. */
+  /** Handles everything that is due. Safe to run early, late or twice. */
   async onAlarm(): Promise<void> {
     try {
       const { container } = this.#ports;
@@ -160,13 +168,13 @@ export class Keeper {
     if (isEmpty(this.#record)) await this.#forget();
   }
 
-  // ── the runner in it ────────────────────────────────────────────────────────────────────────────────────────────
+  // ── runner ────────────────────────────────────────────────────────────────────────────────────
 
   #send(container: ContainerPort): Send {
     return (url, init) => container.getTcpPort(CONTAINER_PORT).fetch(url, init);
   }
 
-  /** Waits until the runner answers to this boot's token. Null when it does. */
+  /** Waits until the runner accepts this boot's token. Null when it does. */
   async #becomeReady(container: ContainerPort, boot: Boot, execution: string, deadline: number): Promise<LaunchOutcome | null> {
     const { now, pause } = this.#ports;
     const send = this.#send(container);
@@ -197,7 +205,7 @@ export class Keeper {
     return { kind: 'failed', message: `the container did not get ready within ${LAUNCH_TIMEOUT_MS} ms: ${last}` };
   }
 
-  /** Ended before its runner had ever answered: the image is wrong, or there was no instance for it. */
+  /** The container stopped before its runner answered: a bad image, or no free instance. */
   #stoppedAtOnce(boot: Boot, last: string): LaunchOutcome {
     if (this.#record.boot?.id === boot.id) this.#see(false);
     if (saysFull(last)) return { kind: 'saturated', retryAfterMs: null };
@@ -206,15 +214,16 @@ export class Keeper {
   }
 
   /**
-   * A container of a session that was deleted, or one that does not answer to the token that is kept of it because this object's storage was restored or lost. At most one
-   * execution of a session is active, and it is the one to be launched now; so nothing is lost with the container, and the next attempt finds none.
+   * Ends an unknown container: of a deleted session, or one that rejects the stored token because
+   * this object's storage was restored or lost. At most one execution of a session is active, and
+   * it is the one to launch now. So nothing is lost, and the next attempt starts a new container.
    */
   async #endStranger(container: ContainerPort): Promise<LaunchOutcome> {
     await container.destroy('it is not the container of this session');
     return { kind: 'failed', message: 'a container that is not of this session was ended; the next attempt starts another' };
   }
 
-  /** How many wrappers there are. A runner that does not answer says nothing; it is asked again. */
+  /** Asks the runner for its number of wrappers. Without an answer the next alarm asks again. */
   async #ask(container: ContainerPort): Promise<void> {
     const askedAt = this.#ports.now();
     const boot = this.#record.boot?.id;
@@ -230,7 +239,7 @@ export class Keeper {
     }
   }
 
-  // ── its end ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── end ───────────────────────────────────────────────────────────────────────────────────────
 
   #see(running: boolean): void {
     const { boot, launched } = this.#record;
@@ -240,7 +249,8 @@ export class Keeper {
   }
 
   async #tellLost(): Promise<void> {
-    // One after the other, each as the record is then: what is launched again meanwhile is not lost (CT3). What could not be told is due later, so this ends.
+    // One after the other, each from the current record: an execution that is launched again
+    // meanwhile is not lost (CT3). A failed notification is due later, so the loop ends.
     for (let [lost] = dueLost(this.#record, this.#ports.now()); lost; [lost] = dueLost(this.#record, this.#ports.now())) {
       const told = await this.#ports.tell(lost);
       const fields = { execution: lost.execution, boot: lost.boot, attempt: lost.attempts + 1 };
@@ -249,7 +259,7 @@ export class Keeper {
     }
   }
 
-  /** KE3. A launch that comes while it ends finds the record without a boot, and so starts another or is told to ask again. */
+  /** A concurrent launch finds no boot in the record: it starts another container or is retried. */
   async #endIdle(container: ContainerPort): Promise<void> {
     const { boot } = this.#record;
     this.#write(noteGone(this.#record, this.#ports.now()));
@@ -264,7 +274,7 @@ export class Keeper {
     await storage.deleteAll();
   }
 
-  // ── the rest ────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── record and alarm ──────────────────────────────────────────────────────────────────────────
 
   #write(record: ContainerRecord): void {
     if (record === this.#record) return;
@@ -272,7 +282,7 @@ export class Keeper {
     this.#ports.storage.kv.put(KEY, record);
   }
 
-  /** Only brings the alarm nearer; one that comes too early finds nothing to do and sets the next. */
+  /** Only moves the alarm earlier. One that fires too early finds nothing due and sets the next. */
   async #arm(): Promise<void> {
     const { storage, now } = this.#ports;
     const current = await storage.getAlarm();
@@ -289,7 +299,7 @@ export class Keeper {
   }
 }
 
-/** The runner's settings of one start. Its secret is nowhere else than here and in the record. */
+/** The runner's settings for one boot. The token is only here and in the record. */
 const environmentOf = (token: string): Record<string, string> => ({
   HOLDFAST_RUNNER_TOKEN: token,
   HOLDFAST_RUNNER_HOST: '0.0.0.0',
