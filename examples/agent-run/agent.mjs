@@ -1,8 +1,11 @@
-// A job that behaves like a coding agent: it says in JSON lines what it thinks and does, asks a question in the middle, and stops politely.
+// A job that behaves like a coding agent: it prints its thoughts and actions as JSON lines, asks a
+// question in the middle, and stops cleanly on request.
 //
-//   node agent.mjs FOLDER     AGENT_STEP_MS: pause between two steps, so that there is something to watch (300)
+//    node agent.mjs FOLDER     AGENT_STEP_MS: pause between two steps, so that there is something
+//    to watch (300)
 //
-// stdout: one JSON object per line, each with `type` and `text`. stdin: one line per answer. Of Holdfast it knows one word: the line that moves its bar.
+// stdout: one JSON object per line, each with `type` and `text`. stdin: one line per answer.
+// It uses one feature of Holdfast: the line that moves its progress bar.
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,23 +16,27 @@ const LEFT_OUT = new Set(['node_modules', 'dist']);
 const folder = process.argv[2] ?? '.';
 
 let stopping = false;
-/** Resolves when the line is on its way. Once the job is stopping it says nothing more. */
+/** Resolves when the line is written. After the job begins to stop it prints no more. */
 const print = (line) =>
   new Promise((written) => {
     if (!stopping) process.stdout.write(`${JSON.stringify(line)}\n`, written);
   });
 const say = (type, text, more = {}) => print({ type, text, ...more });
-/** How far it is: a bar on the page of the run, and a line at the foot of `logs -f`. Anywhere else it is one more line of JSON. */
+/**
+ * Progress: a bar on the page of the run, and a line at the foot of `logs -f`. Anywhere else it is
+ * one more line of JSON.
+ */
 const progress = (current, total, message) => print({ holdfast: 'progress', current, total, message });
 
-// Read from the beginning: an answer may come before it is asked for.
+// Reads from the beginning: an answer may arrive before the question.
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-/** What there is to tell when somebody interrupts. */
+/** The work to report after an interrupt. */
 const done = { files: 0, lines: 0 };
 const summary = () => `${done.lines} lines counted in ${done.files} files`;
 
-// Holdfast's interrupt is this signal, and after ten seconds SIGTERM. Whatever the exit code: who was asked to stop and does so was interrupted.
+// Holdfast's interrupt is this signal, and SIGTERM follows after ten seconds. A job that stops on
+// request is interrupted, whatever its exit code.
 process.once('SIGINT', async () => {
   const last = say('message', `I was interrupted: ${summary()} so far.`);
   stopping = true;
@@ -38,7 +45,7 @@ process.once('SIGINT', async () => {
 });
 
 let calls = 0;
-/** A tool is called, and both the call and what came of it are told, under one id. */
+/** A tool call: prints the call and its result, under one id. */
 async function call(tool, input, run) {
   calls += 1;
   const id = `call_${calls}`;
@@ -69,7 +76,7 @@ async function ask(text) {
   await say('question', text, { options: ['yes', 'no'] });
   for (;;) {
     const { value, done: closed } = await answers.next();
-    if (closed) return 'no'; // Nobody can answer any more.
+    if (closed) return 'no'; // No more answers can arrive.
     const answer = value.trim().toLowerCase();
     if (answer === 'yes' || answer === 'no') return answer;
     await say('question', `"${value}" is neither yes nor no. ${text}`, { options: ['yes', 'no'] });

@@ -1,4 +1,5 @@
-// Follows one build: `/?build=acme:web~b-1`. The ticket comes from the product's own API, the log from Holdfast itself.
+// Follows one build: `/?build=acme:web~b-1`. The ticket comes from the product's own API, the log
+// directly from Holdfast.
 import { connectSession, isEvent, StreamFailure, type StreamState } from '@holdfast/client';
 
 const build = new URLSearchParams(location.search).get('build') ?? '';
@@ -16,7 +17,10 @@ interface Access {
   ticket: string;
 }
 
-/** Asked for with every connection, since tickets are short-lived. A refusal ends the stream; a server that is down is asked again. */
+/**
+ * Called for every connection, since tickets are short-lived. A refusal ends the stream; a server
+ * that is down is retried.
+ */
 async function access(): Promise<Access> {
   const answer = await fetch(`${path}/ticket`);
   if (answer.ok) return answer.json();
@@ -35,7 +39,7 @@ async function follow(): Promise<void> {
   });
   cancel.disabled = false;
   for await (const events of stream.batches()) {
-    // One change of the page for all that is there, and as text: what a build prints is not HTML.
+    // One change of the page for each batch, as text: the output of a build is not HTML.
     log.append(events.flatMap((event) => (isEvent(event, 'output') ? [event.data.text] : [])).join(''));
   }
   if (stream.state.status === 'ended') status.textContent = stream.state.executionStatus;

@@ -1,6 +1,7 @@
 /**
- * Goal: nothing is lost, repeated or out of order, and every execution is settled once, whatever is cut, stalled, half-opened, trickled or
- * killed. Method: a short set of the runs of `npm run chaos`, with plans that are written down here rather than drawn.
+ * Goal: nothing is lost, repeated or out of order, and every execution is settled once, whatever is
+ * cut, stalled, half-opened, trickled or killed.
+ * Method: a short set of the runs of `npm run chaos`, with fixed plans instead of drawn ones.
  */
 
 import { join } from 'node:path';
@@ -41,7 +42,7 @@ const PLANS: Record<string, RunPlan> = {
     ...plan,
     durationMs: 7000,
     wrapper: [fault('wrapper-stall', 400, 1200)],
-    // Longer than a viewer waits for a pong. The interrupt would be held up by it too.
+    // Longer than a viewer waits for a pong. The fault would hold up the interrupt too.
     viewer: [fault('viewer-stall', 700, 3000)],
     process: [fault('runner-kill', 500, 300)],
     ending: fault('interrupt', 5000),
@@ -104,7 +105,7 @@ describe('[G1] [G2] [G3] each event once and in order, one verdict each', () => 
     });
   }
 
-  it('no process of any run is left, and what is on disk keeps the same rules', { timeout: 90_000 }, async () => {
+  it('no process of any run is left, and what is on disk follows the same rules', { timeout: 90_000 }, async () => {
     await until(() => processesWith(stage.folder).every(({ command }) => !command.includes('.truth')), 'all jobs are gone', 60_000);
     await stage.stop();
     const audit = auditStorage(join(stage.stack.data, 'coordinator'));

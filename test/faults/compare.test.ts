@@ -1,5 +1,6 @@
 /**
- * Goal: a comparison that finds nothing means that there is nothing. Method: readings and logs with one fault each, which must be found.
+ * Goal: the comparison has no false negatives.
+ * Method: readings and logs with one fault each, which must be found.
  */
 
 import { describe, expect, it } from 'vitest';

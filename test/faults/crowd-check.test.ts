@@ -1,6 +1,7 @@
 /**
- * Goal: a judge of crowds that finds nothing means that there is nothing, and a plan that has something of everything. Method: a sound session, into which one violation of
- * each kind is put, which must be found by its rule; and the same plan from the same seed.
+ * Goal: the judge of crowds has no false negatives, and a plan contains every kind of fault.
+ * Method: each case puts one violation into a sound session, and its rule must find it; the same
+ * seed must give the same plan.
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,7 +36,7 @@ interface Made {
   done?: Done | null;
   truth?: Truth | null;
   execution?: Partial<Execution>;
-  /** Type and data of what comes between `execution_running` and the verdict. */
+  /** Type and data of the events between `execution_running` and the verdict. */
   facts?: [string, object][];
   verdict?: [string, object];
 }
@@ -47,7 +48,7 @@ const WROTE: Truth = { out: 'a\nb\n', err: 'w\n', end: 0 };
 const WHOLE: [string, object][] = [START, output('a\n'), output('w\n', 'stderr'), output('b\n'), exit(0)];
 const ASKED: [string, object] = ['interrupt_requested', { reason: '', force: false, cause: 'request' }];
 
-/** A session of one execution; what is not said is that of a chatty job that completed. */
+/** A session of one execution. Unset values are those of a chatty job that completed. */
 function made({
   shape = 'chatty',
   size = 1,
@@ -361,7 +362,7 @@ describe('[CR7] checkCallbacks', () => {
   const { executions } = made();
   const told: CallbackSeen = { id: 'cb_1', session: 's', execution: 'e1', status: 'completed', verified: true, accepted: true };
 
-  it('finds nothing where each was told under one id, however often', () => {
+  it('finds nothing where each callback arrived under one id, however often', () => {
     expect(checkCallbacks(executions, [{ ...told, accepted: false }, told, told])).toEqual([]);
   });
 
@@ -382,7 +383,7 @@ describe('[CR8] checkDirectory', () => {
   const newest = new Map([['s1', { id: 'e5', status: 'completed' }]]);
   const entry = { id: 's1', execution: { id: 'e5', status: 'completed' } };
 
-  it('finds nothing in a list that is right', () => {
+  it('finds nothing in a correct list', () => {
     expect(checkDirectory(newest, [entry])).toEqual([]);
   });
 
@@ -401,7 +402,7 @@ describe('[CR8] checkDirectory', () => {
 describe('[CR9] checkViewer', () => {
   const { log } = made();
 
-  it('finds nothing wrong with one that got all, or left early', () => {
+  it('finds nothing wrong with a viewer that received everything, or left early', () => {
     expect(checkViewer('v', { after: 0, seen: log, whole: true }, log)).toEqual([]);
     expect(checkViewer('v', { after: 2, seen: log.slice(2, 5), whole: false }, log)).toEqual([]);
     expect(checkViewer('v', { after: 2, seen: [], whole: false }, log)).toEqual([]);
@@ -433,7 +434,7 @@ describe('what is left of a crowd', () => {
     );
   });
 
-  it('is not taken for nothing when it could not be measured', () => {
+  it('is a problem when it could not be measured', () => {
     expect(notGivenBack('runner', before, null, none)).toHaveLength(1);
     expect(notGivenBack('runner', null, before, none)).toHaveLength(1);
     expect(notGivenBack('runner', before, { ...before, heapMiB: null }, none)).toHaveLength(1);
@@ -487,7 +488,7 @@ describe('planCrowd', () => {
     }
   });
 
-  it('leaves no job without an end, and its faults in order, before the end', () => {
+  it('leaves no job without an end, and orders its faults before the end', () => {
     for (let seed = 0; seed < 50; seed += 1) {
       const { sessions, faults } = planCrowd(seed, { sessions: 40, executions: 5 });
       for (const { shape, deed } of sessions.flatMap(({ executions }) => executions))
@@ -522,7 +523,7 @@ describe('flatness', () => {
     expect(secondHalf(uneven)).toEqual([{ at: 100, value: 5 }]);
   });
 
-  it('takes what warms up and then stays for flat', () => {
+  it('accepts a warm-up that then stays flat', () => {
     const warm = judgeFlatness(
       series((minute) => (minute < 4 ? 50 + 10 * minute : 90)),
       bound,
@@ -531,7 +532,7 @@ describe('flatness', () => {
     expect(warm.growth).toBeCloseTo(0, 9);
   });
 
-  it('takes what swings for flat, and what shrinks', () => {
+  it('accepts a series that oscillates, and one that shrinks', () => {
     expect(
       judgeFlatness(
         series((minute) => 90 + 10 * Math.sin(minute * 7)),
@@ -546,7 +547,7 @@ describe('flatness', () => {
     ).toBe(true);
   });
 
-  it('finds a leak of one part in a hundred a minute under swings, and says what it is', () => {
+  it('finds a leak of one percent per minute under oscillation, and reports it', () => {
     const leak = judgeFlatness(
       series((minute) => 90 + 2 * minute + 3 * Math.sin(minute * 9)),
       bound,
@@ -557,7 +558,7 @@ describe('flatness', () => {
     expect(leak.allowed).toBeCloseTo(5.26, 1);
   });
 
-  it('takes off what has a known reason, and no more', () => {
+  it('subtracts growth with a known reason, and no more', () => {
     const rising = series((minute) => 90 + 2 * minute);
     expect(judgeFlatness(rising, { ...bound, kept: 6 }).flat).toBe(true);
     expect(judgeFlatness(rising, { ...bound, kept: 4 }).flat).toBe(false);
@@ -572,7 +573,7 @@ describe('flatness', () => {
     ).toBe(false);
   });
 
-  it('does not call it flat when there is too little to see', () => {
+  it('does not accept a series with too few samples', () => {
     expect(judgeFlatness([], bound).flat).toBe(false);
     expect(judgeFlatness(series(() => 1).slice(0, 8), bound).flat).toBe(false);
   });

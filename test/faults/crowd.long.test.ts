@@ -1,6 +1,8 @@
 /**
- * Goal: many sessions beside each other change nothing of what is promised to one, whatever is cut, stalled, stopped or killed meanwhile, and nothing of them is left.
- * Method: a small crowd, as `npm run crowd` performs two hundred sessions of: real wrappers and jobs, the coordinator on plain workerd.
+ * Goal: many parallel sessions keep the guarantees of a single one, whatever is cut, stalled,
+ * stopped or killed meanwhile, and leave nothing behind.
+ * Method: a small crowd, as `npm run crowd` runs with two hundred sessions: real wrappers and jobs,
+ * the coordinator on plain workerd.
  */
 
 import { join } from 'node:path';
@@ -35,7 +37,7 @@ it('[G1] [G2] [G3] [G4] [G9] six sessions of three executions, with faults', { t
       },
       startsPerSecond: 20,
       watchdogMs: 150_000,
-      // The runner's heap is looked at every three seconds.
+      // The runner's heap is sampled every three seconds.
       settleMs: 3500,
     },
     console.log,

@@ -1,6 +1,7 @@
 /**
- * Goal: a coordinator that dies while a wrapper is cut off, and stays away for longer than the grace, does not end the job (LIF33). Method: the real stack; the
- * grace is short, so that it passes while the coordinator is down.
+ * Goal: a coordinator that dies while a wrapper is cut off, and stays down for longer than the
+ * grace, does not end the job (LIF33).
+ * Method: the real stack; the grace is short, so that it passes while the coordinator is down.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => real?.close());
 
-it('[LIF33] cut off before the coordinator dies, which is away for longer than the grace: the job goes on, and nothing is lost', async () => {
+it('[LIF33] a coordinator that dies while a wrapper is cut off, and is down for longer than the grace, does not end the job, and nothing is lost', async () => {
   await real.client.start('downtime', {
     id: 'e1',
     command: [process.execPath, '-e', JOB],
@@ -37,7 +38,7 @@ it('[LIF33] cut off before the coordinator dies, which is away for longer than t
   const { graceUntil = 0 } = await real.client.get('downtime', 'e1');
   await real.stack.kill();
   real.proxy.accept();
-  // The downtime itself is what is tested.
+  // The downtime itself is under test.
   await sleep(Math.max(0, graceUntil + DOWNTIME_MS + 500 - Date.now()));
   await real.stack.restart();
 

@@ -1,6 +1,8 @@
 /**
- * Goal: a link that is dead and looks alive is found from whichever side can know, and a viewer that stops reading costs nobody anything.
- * Method: the real stack, with a proxy in each link that swallows one direction or both.
+ * Goal: each side that can detect a dead link does, and a viewer that stops reading does not affect
+ * others.
+ * Method: the real stack, with a proxy in each link that discards the bytes of one direction or
+ * both.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +17,7 @@ let real: RealStack;
 beforeAll(async () => {
   real = await RealStack.start();
 });
-// What is dead already stays open at the far end until someone's TCP gives up.
+// A dead connection stays open at the far end until TCP gives up.
 afterEach(() => void real.proxy.cut());
 afterAll(() => real?.close());
 
@@ -35,8 +37,9 @@ const textOf = (events: readonly LoggedEvent[]): string =>
 const numbersTo = (last: number): string => Array.from({ length: last }, (_, i) => `${i + 1}\n`).join('');
 
 describe('[SPL10] [LIF23] a half-open wrapper link', () => {
-  // What each side can know: the coordinator misses pings and events, the wrapper misses pongs and acks. Where only the wrapper finds
-  // out, the coordinator learns it from the end of that connection.
+  // What each side can detect: the coordinator misses pings and events, the wrapper misses pongs
+  // and acks. Where only the wrapper detects it, the coordinator learns it from the end of that
+  // connection.
   const cases: {
     direction: Direction;
     lines: number;
@@ -116,7 +119,7 @@ for (let n = 1; n <= ${LINES}; n += 1) process.stdout.write(n + ' ' + line);
       .slice(0, -1)
       .map((line) => Number(line.split(' ')[0]));
 
-  it('that takes nothing for a while gets one window, holds nobody up, and then the rest exactly', async () => {
+  it('that stops reading for a while gets one window, delays no other peer, and then gets the rest exactly', async () => {
     await real.client.start('paused', { id: 'e1', command: [process.execPath, '-e', `setTimeout(() => {${FLOOD}}, 500)`] });
     const before = viewerLink.bytesDown;
     // It has one connection, however late a pong is.
@@ -132,14 +135,15 @@ for (let n = 1; n <= ${LINES}; n += 1) process.stdout.write(n + ' ' + line);
     expect((await real.client.wait('paused', 'e1')).status).toBe('completed');
     const whole = await real.read('paused', 'e1');
     await sleep(500);
-    // What is under way without an ack, the batch that was on its way when the window closed, and the headers.
+    // Unacknowledged data in flight: the batch that was being sent when the window closed, and the
+    // headers.
     expect(viewerLink.bytesDown - before).toBeLessThan(VIEWER_WINDOW_BYTES + 2 * FRAME_BYTES_MAX + 64 * 1024);
     for (let next = await iterator.next(); !next.done; next = await iterator.next()) seen.push(next.value);
     expect(numbers(seen)).toEqual(Array.from({ length: LINES }, (_, i) => i + 1));
     expect(seen).toEqual(whole);
   });
 
-  it('whose network stands still longer than it waits for a pong resumes exactly where it was', async () => {
+  it('whose network stalls for longer than its pong timeout resumes exactly where it was', async () => {
     await real.client.start('stalled', { id: 'e1', command: [process.execPath, '-e', `setTimeout(() => {${FLOOD}}, 500)`] });
     const seen: LoggedEvent[] = [];
     let stalled: Promise<void> | null = null;

@@ -1,6 +1,8 @@
 /**
- * Goal: what becomes of a run when its wrapper is killed or stopped with a backlog, and of the next one when its runner is away. Method: the
- * real stack. What a plain SIGKILL does is in test/e2e/runner-faults.test.ts; random moments are in chaos.long.test.ts.
+ * Goal: the outcome of a run whose wrapper is killed or stopped with a backlog, and of the next run
+ * when its runner is down.
+ * Method: the real stack. test/e2e/runner-faults.test.ts covers a plain SIGKILL, and
+ * chaos.long.test.ts random moments.
  */
 
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
@@ -42,7 +44,7 @@ async function startCut(session: string): Promise<string> {
   return truth;
 }
 
-it('[SPL12] a wrapper that is killed while cut off brings all of its spool, in order, and its crash', async () => {
+it('[SPL12] a wrapper that is killed while cut off delivers all of its spool, in order, and its crash', async () => {
   const truth = await startCut('backlog');
   const had = written(truth);
   await until(() => written(truth) > had + 500, 'a backlog grows');
@@ -62,7 +64,7 @@ it('[SPL12] a wrapper that is killed while cut off brings all of its spool, in o
   await until(() => processesWith(truth).length === 0, 'the orphaned job is gone');
 });
 
-it('[SPL17] a wrapper that its runner stops while cut off passes the signal on, and drains its backlog when the network is back', async () => {
+it('[SPL17] a wrapper that its runner stops while cut off forwards the signal, and drains its backlog when the network is back', async () => {
   const truth = await startCut('drain');
   const had = written(truth);
   await until(() => written(truth) > had + 500, 'a backlog grows');
@@ -83,7 +85,7 @@ it('[SPL17] a wrapper that its runner stops while cut off passes the signal on, 
   expect(processesWith(truth)).toEqual([]);
 });
 
-it('[LIF3] the next execution is promoted while no runner is there, and runs once when it is back', async () => {
+it('[LIF3] the next execution is promoted while the runner is down, and runs once when it is back', async () => {
   const marks = join(real.folder, 'promoted');
   appendFileSync(marks, '');
   const release = join(real.folder, 'away-release');

@@ -1,6 +1,7 @@
 /**
- * Goal: a viewer of today (client/ and the command line) reads what a coordinator of any recorded version sends, and what a later one may send beside it.
- * Method: the recorded streams, word for word, and the recorded answers over HTTP.
+ * Goal: a viewer of today (client/ and the command line) reads what a coordinator of any recorded
+ * version sends, and what a later one may send in addition.
+ * Method: the recorded streams, word for word, and the recorded responses over HTTP.
  */
 
 import { afterEach, describe, expect, test } from 'vitest';
@@ -43,7 +44,7 @@ interface RecordedEvents {
   events: Omit<LoggedEvent, 'offset' | 'execution'>[];
 }
 
-/** The events of a recorded stream, with their places. */
+/** The events of a recorded stream, with their offsets. */
 const eventsOf = ({ entries }: Fixture): LoggedEvent[] =>
   framesOf(entries, 'callee')
     .map((frame) => JSON.parse(frame) as RecordedEvents)
@@ -83,7 +84,10 @@ const CASES = [
 
 const TO_THE_END: readonly string[] = ['viewer-flow', 'viewer-live'];
 
-/** What a later coordinator may say: frames of other types, further fields, and an event whose type nobody knows. */
+/**
+ * What a later coordinator may send: frames of other types, further fields, and an event of an
+ * unknown type.
+ */
 const fromTheFuture = (frame: string): string[] => {
   const parsed = JSON.parse(frame) as Record<string, unknown> & { type: string; events?: Record<string, unknown>[] };
   const notice = '{"type":"notice","text":"a frame of a later version","offset":-1}';
@@ -109,7 +113,7 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
     expect(server.dials).toBe(1);
   });
 
-  test.each(CASES)('[VER2] [STR2] %s with frames, fields and event types that are yet to be invented', async (name, options) => {
+  test.each(CASES)('[VER2] [STR2] %s with unknown frames, fields and event types', async (name, options) => {
     const recorded = fixture(name);
     const expected = eventsOf(recorded);
     const server = await serve(recorded, { reword: fromTheFuture });
@@ -122,13 +126,13 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
     expect(server.dials).toBe(1);
   });
 
-  test('[VER1] [STR14] a refusal is one', async () => {
+  test('[VER1] [STR14] a refusal is recognised', async () => {
     const server = await serve(fixture('viewer-ahead'));
     const reading = read(server, 1, { session: 'cuts', after: 999_999 });
     await expect(reading).rejects.toMatchObject({ constructor: StreamFailure, code: 'offset_ahead' });
   });
 
-  test('[VER1] the client takes its answers: start, start again, list, and the problems', async () => {
+  test('[VER1] the client accepts its responses: start, start again, list, and the problems', async () => {
     const exchanges = exchangesOf(fixture('http-api'));
     const server = await serve(fixture('viewer-ahead'), { exchanges });
     const client = createClient({ url: server.url, apiKey: 'key', retryBudgetMs: 0 });
@@ -142,7 +146,7 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
     expect(server.faults).toEqual([]);
   });
 
-  test('[VER5] a problem code that is not known keeps its word about trying again', async () => {
+  test('[VER5] an unknown problem code keeps its retryable flag', async () => {
     const problem = {
       type: 'x',
       title: 't',

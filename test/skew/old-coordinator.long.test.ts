@@ -1,6 +1,8 @@
 /**
- * Goal: a wrapper of today brings its job to its end with every coordinator that was ever recorded, and with one that says more than it knows.
- * Method: today's wrapper as a process of its own, against a server that says what the recorded coordinator said, word for word.
+ * Goal: a wrapper of today finishes its job with every recorded coordinator, and with one that
+ * sends more than the wrapper knows.
+ * Method: today's wrapper as a process of its own, against a server that sends what the recorded
+ * coordinator sent, word for word.
  */
 
 import { existsSync, readdirSync } from 'node:fs';
@@ -28,7 +30,7 @@ const pathOf = (fixture: Fixture): string => {
   throw new Error(`${fixture.head.fixture} has no connection`);
 };
 
-/** What the recorded wrapper said, by seq; the bodies of posts too. */
+/** What the recorded wrapper sent, by seq, including the bodies of posts. */
 function recordedLines(fixture: Fixture): Map<number, string> {
   const lines = new Map<number, string>();
   const frames = fixture.entries.flatMap((entry) => {
@@ -45,7 +47,7 @@ function recordedLines(fixture: Fixture): Map<number, string> {
   return lines;
 }
 
-/** Without what differs from run to run, and without fields that came after 0.1.0 (VER2). */
+/** Without values that differ from run to run, and without fields that came after 0.1.0 (VER2). */
 const meaning = (line: string | undefined): unknown => {
   if (line === undefined) return undefined;
   const {
@@ -104,7 +106,7 @@ async function play(
   return { coordinator, code, spool, stderr: wrapper.stderr() };
 }
 
-/** Frames, fields and commands that no version of today knows, between those that it does. */
+/** Frames, fields and commands that no version of today knows, between known ones. */
 const fromTheFuture = (frame: string): string[] => {
   const parsed = JSON.parse(frame) as Record<string, unknown> & { type: string };
   const extended = { ...parsed, future: { nested: [1, 2, 3] }, region: 'moon' };
@@ -143,18 +145,19 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
     for (const hello of coordinator.hellos) expect(hello.protocol).toBe(recorded.head.protocol);
   });
 
-  test.each(CASES)('[VER2] $fixture, with frames, fields and commands that are yet to be invented: the same', async (one) => {
+  test.each(CASES)('[VER2] $fixture, with unknown frames, fields and commands: the same', async (one) => {
     const recorded = fixture(one.fixture);
     const { coordinator, code, stderr } = await play(recorded, one, fromTheFuture);
     expect(coordinator.faults, stderr).toEqual([]);
     expect(code, stderr).toBe(recorded.head.exitCode);
     expect(meanings(coordinator.lines)).toEqual(meanings(recordedLines(recorded)));
-    // VER4: what it can not do it does not acknowledge, so that a wrapper that can still may.
+    // VER4: it does not acknowledge a command that it cannot execute, so that a wrapper that can
+    // may still do it.
     expect(coordinator.commandAcks).not.toContain(9001);
     expect(coordinator.commandAcks).not.toContain(9002);
   });
 
-  test('[VER1] a refusal is one: claimed by another wrapper, or a token that is none', async () => {
+  test('[VER1] a refusal is recognised: claimed by another wrapper, or an invalid token', async () => {
     const recorded = fixture('ingest-refused');
     const claimed = connectionsOf(recorded).filter((entries) =>
       entries.some((entry) => 'close' in entry && entry.close.code === 4409),
@@ -173,7 +176,7 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
     }
   });
 
-  test('the recording has what it is meant to hold', () => {
+  test('the recording is complete', () => {
     const cuts = connectionsOf(fixture('ingest-cuts'));
     expect(cuts).toHaveLength(3);
     const said = cuts.flatMap((entries) => framesOf(entries, 'callee'));
@@ -184,7 +187,10 @@ describe.each(VERSIONS)('a coordinator of $name', ({ fixture }) => {
 });
 
 describe('a coordinator of a later version', () => {
-  /** Four hundred events of a hundred bytes each: with this format every line is an event of its own. */
+  /**
+   * Four hundred events of a hundred bytes each: with this format every line is an event of its
+   * own.
+   */
   const many =
     'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo "{\\"n\\":$i,\\"text\\":\\"......................................................\\"}"; done';
   const ALL = Array.from({ length: 400 }, (_, index) => index + 1);
@@ -233,7 +239,7 @@ describe('a coordinator of a later version', () => {
     expect(coordinator.faults).toEqual([]);
   });
 
-  test('[VER3] limits that shrink from one welcome to the next: what was gathered for the larger ones still arrives', async () => {
+  test('[VER3] limits that shrink from one welcome to the next: what was batched for the larger ones still arrives', async () => {
     const { coordinator } = await coordinatorOf({ frameBytes: 512 * 1024, windowBytes: 1024 * 1024 });
     coordinator.acks = false;
     const { exitCode } = runInProcess(coordinator, ['sh', '-c', many], { format: 'jsonl' });
@@ -273,7 +279,7 @@ describe('a coordinator of a later version', () => {
     },
   );
 
-  test('[VER4] a command that it does not know stays with the coordinator: it comes with every welcome, and is never acknowledged', async () => {
+  test('[VER4] an unknown command stays with the coordinator: it comes with every welcome, and is never acknowledged', async () => {
     const coordinator = await new FakeCoordinator().start();
     cleanups.push(() => coordinator.stop());
     const marker = join(temporaryFolder(), 'go');

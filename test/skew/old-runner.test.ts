@@ -1,6 +1,8 @@
 /**
- * Goal: a runner of today starts what a Worker of any recorded version asks for. Method: the recorded requests through the runner's own reading, and through a
- * real runner over HTTP. (The other direction, a Worker of today and a runner of another version, is in test/workers/skew-launch.test.ts.)
+ * Goal: a runner of today starts what a Worker of any recorded version asks for.
+ * Method: the recorded requests through the runner's own parser, and through a real runner over
+ * HTTP. (test/workers/skew-launch.test.ts covers the other direction, a Worker of today and a
+ * runner of another version.)
  */
 
 import { describe, expect, test } from 'vitest';
@@ -25,7 +27,7 @@ describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
     }
   });
 
-  test('[VER7] fields that are yet to be invented change nothing, not even which job it is', () => {
+  test('[VER7] unknown fields change nothing, including the identity of the job', () => {
     for (const body of bodies) {
       const plain = readLaunchRequest(body);
       const ingest = { ...(body.ingest as object), region: 'moon' };
@@ -35,7 +37,7 @@ describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
     }
   });
 
-  test('[VER7] what may be left out may be left out: an earlier Worker that never sent it is served', () => {
+  test('[VER7] optional fields may be missing: an earlier Worker that never sent one is served', () => {
     for (const { id, session, command, ingest } of bodies as { id: string; session: string; command: string[]; ingest: object }[]) {
       expect(readLaunchRequest({ id, session, command, ingest })).toMatchObject({
         ok: true,
@@ -46,8 +48,9 @@ describe.each(VERSIONS)('a Worker of $name', ({ fixture }) => {
 });
 
 describe('what makes two launches the same', () => {
-  // Runners keep this with their runs. Computed by 0.1.0; a change would make a repeated launch after an upgrade a conflict.
-  test('[VER7] is computed as it always was', () => {
+  // Runners store this digest with their runs. The values were computed by 0.1.0. A change would
+  // make a repeated launch after an upgrade a conflict.
+  test('[VER7] is computed as in 0.1.0', () => {
     const reading = readLaunchRequest({
       id: 'e1',
       session: 's1',

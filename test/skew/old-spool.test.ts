@@ -1,6 +1,8 @@
 /**
- * Goal: a wrapper of today takes over a spool that an earlier version left, under the name that the execution is bound to, and delivers all of it.
- * Method: recorded spools, of which a part was delivered, laid out in a folder; a coordinator that has what was delivered.
+ * Goal: a wrapper of today takes over a spool of an earlier version, under the name that the
+ * execution is bound to, and delivers all of it.
+ * Method: recorded spools, partly delivered, laid out in a folder; a coordinator that has the
+ * delivered part.
  */
 
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
@@ -26,7 +28,7 @@ interface State {
 
 const stateOf = ({ files }: SpoolSnapshot): State => JSON.parse(files['state.json'] ?? '') as State;
 
-/** Every event that is in it, in order; the part that was delivered is there too, until its segment goes. */
+/** All of its events, in order. The delivered part is included until its segment is removed. */
 const linesOf = ({ files }: SpoolSnapshot): string[] =>
   Object.keys(files)
     .filter((name) => name.endsWith('.ndjson'))
@@ -88,7 +90,7 @@ describe.each(VERSIONS)('a spool of $name', ({ spools }) => {
     },
   );
 
-  test('[VER6] fields of a later version in its state are no obstacle', async () => {
+  test('[VER6] is recovered although its state has fields of a later version', async () => {
     const snapshot = spools().ended as SpoolSnapshot;
     const state = { ...stateOf(snapshot), futureField: { a: 1 } };
     const later = { ...snapshot, files: { ...snapshot.files, 'state.json': JSON.stringify(state) } };

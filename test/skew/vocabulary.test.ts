@@ -1,6 +1,6 @@
 /**
- * Goal: nothing that a peer may rely on by name is taken away or changes its meaning within a protocol number. Method: the recorded lists of each version
- * are held against today's.
+ * Goal: no name that a peer may rely on is removed or changes its meaning within a protocol number.
+ * Method: the recorded lists of each version are compared with today's.
  */
 
 import { readFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
     expect([...STATUSES]).toEqual(then.statuses);
   });
 
-  test('[VER1] event types, launchers, formats and the ways to be busy are all there', () => {
+  test('[VER1] event types, launchers, formats and the values of onBusy are all there', () => {
     expect(KNOWN_TYPES).toEqual(expect.arrayContaining(then.eventTypes));
     expect(LAUNCHERS).toEqual(expect.arrayContaining(then.launchers));
     expect(OUTPUT_FORMATS).toEqual(expect.arrayContaining(then.formats));
@@ -42,14 +42,14 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
     for (const type of then.eventTypes) expect(type).toMatch(EVENT_TYPE_PATTERN);
   });
 
-  test('[VER1] problem codes have the status, and the word about trying again, that they had', () => {
+  test('[VER1] problem codes have the recorded status and retryable flag', () => {
     for (const [code, { status, retryable }] of Object.entries(then.problems)) {
       expect(PROBLEMS[code as keyof typeof PROBLEMS], code).toMatchObject({ status, retryable });
     }
   });
 
-  test('[VER1] close codes are followed by what followed them', () => {
-    // With these two it always said why, and they count only with that reason (CLS16).
+  test('[VER1] close codes have the recorded reaction', () => {
+    // With these two it always sent a reason, and they count only with that reason (CLS16).
     const reasons: Record<number, string> = { 4000: '{"status":"completed"}', 4409: 'another wrapper has this execution' };
     for (const [what, { code, next }] of Object.entries(then.closeCodes))
       expect(nextStepAfterClose(code, reasons[code]), what).toBe(next);
@@ -64,7 +64,7 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
     }
   });
 
-  test('[VER1] every id and every frame that it sent is one today', () => {
+  test('[VER1] every id and every frame that it sent is valid today', () => {
     let frames = 0;
     for (const file of files.filter((one) => /^(ingest|viewer)-/.test(one))) {
       const { entries } = fixture(file.replace('.ndjson', ''));
@@ -86,7 +86,7 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
     expect(framesOf(fixture('viewer-types').entries, 'callee').filter((frame) => frame.includes('"offsets":['))).not.toEqual([]);
   });
 
-  test('its folder says what its files say', () => {
+  test('its folder has the versions of its files', () => {
     for (const file of files.filter((one) => one.endsWith('.ndjson'))) {
       const { head } = fixture(file.replace('.ndjson', ''));
       expect(`protocol-${head.protocol}/${head.version}`).toBe(name);
@@ -94,7 +94,7 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
     }
   });
 
-  test('what is secret, or of the machine that recorded it, is in none of them', () => {
+  test('no fixture contains a secret, or a value of the machine that recorded it', () => {
     const folder = new URL(`./fixtures/${name}/`, import.meta.url);
     for (const file of files) {
       const text = readFileSync(new URL(file, folder), 'utf8');

@@ -1,9 +1,12 @@
-/** A build: one execution, in the session of its repository. Its id is made of the names of both, so there is nothing to look up. */
+/**
+ * A build: one execution, in the session of its repository. Its id consists of both names, so no
+ * lookup is needed.
+ */
 
 import { type Execution, isId } from '@holdfast/client/protocol';
 import * as z from 'zod';
 
-/** Owner and name as GitHub takes them; what is no id of Holdfast never gets there. */
+/** Owner and name as GitHub accepts them. Other input never reaches Holdfast. */
 export const startBody = z.object({
   repository: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9-]{0,38}\/[A-Za-z0-9._-]{1,80}$/),
   ref: z.string().min(1).max(200),
@@ -23,12 +26,12 @@ export interface Build {
   error: string | null;
 }
 
-/** Neither a session nor an execution can have it in its name, and a URL takes it as it is. */
+/** The names of sessions and executions cannot contain it, and it needs no escaping in a URL. */
 const SEPARATOR = '~';
 
 export const checkKey = (key: string): string | null => (/^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(key) ? key : null);
 
-/** An owner has no colon in its name, so no two repositories share a session. */
+/** An owner's name contains no colon, so no two repositories share a session. */
 export const buildId = (repository: string, key: string): BuildName => ({ session: repository.replace('/', ':'), execution: key });
 
 export const idOf = ({ session, id }: Pick<Execution, 'session' | 'id'>): string => `${session}${SEPARATOR}${id}`;

@@ -1,7 +1,10 @@
 import type { HoldfastRpc } from '@holdfast/client/protocol';
 
 export interface Env {
-  /** The service binding. The platform's own type for it, `Service<typeof Holdfast>`, does not keep results that are unions. */
+  /**
+   * The service binding. The platform's own type for it, `Service<typeof Holdfast>`, does not
+   * preserve results that are unions.
+   */
   HOLDFAST: HoldfastRpc;
   NOTICES: KVNamespace;
   /** Secret: `whsec_…`. */

@@ -1,4 +1,7 @@
-/** Calls to Holdfast give results, not exceptions. Here is what is tried again, and what the caller of this API is told. */
+/**
+ * Calls to Holdfast return results and do not throw. This file decides which calls are retried, and
+ * what the caller of this API receives.
+ */
 
 import { BackoffController, type Failure, type Result } from '@holdfast/client/protocol';
 
@@ -6,8 +9,9 @@ import { BackoffController, type Failure, type Result } from '@holdfast/client/p
 const RETRY = { baseMs: 400, capMs: 1000, maxAttempts: 2, spread: true };
 
 /**
- * Only for calls that may be made twice: all but `sendInput`, and a start only with an id of its own. A call that rejects did not get through, or its
- * answer did not come back: the other Worker is being replaced, for one.
+ * Only for idempotent calls: all but `sendInput`, and a start only with an id of its own. A
+ * rejected call did not arrive or lost its response, for example because the other Worker is being
+ * replaced.
  */
 export async function calling<T extends object>(call: () => Promise<Result<T>>): Promise<Result<T>> {
   const backoff = new BackoffController(RETRY);
@@ -40,7 +44,8 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'unavailable':
     case 'internal':
       return { status: 503, error: 'unavailable', message: 'Builds can not be reached. Try again.' };
-    // What this Worker asks for is always well-formed and allowed: these say that it or its deployment is wrong, and are no business of a caller.
+    // The requests of this Worker are always well-formed and allowed. These codes mean a mistake in
+    // this Worker or its deployment. The caller does not need the details.
     case 'bad_request':
     case 'unauthorized':
     case 'forbidden_origin':

@@ -1,9 +1,10 @@
 /**
- * The API of a product that builds repositories. Holdfast runs the builds; nothing of it but tickets is seen from outside.
+ * The API of a product that builds repositories. Holdfast runs the builds. Clients see nothing of
+ * it except tickets.
  *
- *   build.ts     what a build is called, and how it is shown
- *   holdfast.ts  calls that may fail: what is tried again, what is answered
- *   webhook.ts   the callback with which Holdfast tells that a build has ended
+ *    build.ts     the names of a build, and its representation
+ *    holdfast.ts  calls that may fail: what is retried, what is answered
+ *    webhook.ts   the callback by which Holdfast reports the end of a build
  */
 
 import { Hono } from 'hono';
@@ -27,7 +28,10 @@ function named(id: string): BuildName {
   return name;
 }
 
-/** Starts a build, or finds the one of the same `Idempotency-Key`. Builds of one repository wait for each other. */
+/**
+ * Starts a build, or finds the one of the same `Idempotency-Key`. Builds of one repository run one
+ * at a time.
+ */
 app.post('/builds', async (c) => {
   const body = startBody.safeParse(await c.req.json().catch(() => null));
   if (!body.success) throw refuse(400, 'bad_request', 'The body must be {"repository": "owner/name", "ref": "…"}.');
@@ -38,7 +42,7 @@ app.post('/builds', async (c) => {
   const { HOLDFAST, BUILD_COMMAND, PUBLIC_URL } = c.env;
   const started = await calling(() =>
     HOLDFAST.startExecution(session, {
-      // With an id of ours a start may be sent twice and still starts one build.
+      // With an id chosen here a start may be repeated and still starts one build.
       id: execution,
       command: BUILD_COMMAND,
       env: { REPOSITORY: repository, REF: ref },
@@ -53,7 +57,9 @@ app.post('/builds', async (c) => {
   return c.json(build, started.created ? 201 : 200, { location: `/builds/${build.id}` });
 });
 
-/** `?wait=30`: answers when it has ended, or after so many seconds as it is then. */
+/**
+ * `?wait=30`: responds when the build has ended, or after that many seconds with its current state.
+ */
 app.get('/builds/:id', async (c) => {
   const { session, execution } = named(c.req.param('id'));
   const waitSeconds = Math.min(30, Number(/^\d{1,3}$/.exec(c.req.query('wait') ?? '')?.[0] ?? 0));
@@ -63,7 +69,7 @@ app.get('/builds/:id', async (c) => {
   return c.json({ ...build, notice: await c.env.NOTICES.get(build.id, 'json') });
 });
 
-/** 202: it was asked to stop. 200: it has ended, just now or long ago. */
+/** 202: the build was asked to stop. 200: it has ended, now or earlier. */
 app.post('/builds/:id/cancel', async (c) => {
   const { session, execution } = named(c.req.param('id'));
   const asked = await calling(() => c.env.HOLDFAST.interruptExecution(session, execution, { reason: 'cancelled' }));
@@ -71,7 +77,7 @@ app.post('/builds/:id/cancel', async (c) => {
   return c.json(buildOf(asked.execution), asked.accepted && !asked.settled ? 202 : 200);
 });
 
-/** What a browser needs to follow one build, and this one only, at Holdfast itself. */
+/** What a browser needs to follow this one build directly at Holdfast. */
 app.get('/builds/:id/ticket', async (c) => {
   const { session, execution } = named(c.req.param('id'));
   const made = await calling(() => c.env.HOLDFAST.createTicket(session, { execution, ttlSeconds: TICKET_SECONDS }));
@@ -80,7 +86,10 @@ app.get('/builds/:id/ticket', async (c) => {
   return c.json({ url: c.env.HOLDFAST_URL, session, execution, ticket, expiresAt }, 200, { 'cache-control': 'no-store' });
 });
 
-/** Comes at least once per build, and may come again. The same notice is written each time, so a second one changes nothing. */
+/**
+ * Arrives at least once per build, and may be repeated. The same notice is written each time, so a
+ * repetition changes nothing.
+ */
 app.post('/webhooks/holdfast', async (c) => {
   const read = readNotice(c.env.CALLBACK_SECRET, c.req.header(), await c.req.text());
   switch (read.kind) {
@@ -91,7 +100,7 @@ app.post('/webhooks/holdfast', async (c) => {
       await c.env.NOTICES.put(idOf(execution), JSON.stringify(notice));
       break;
     }
-    case 'other': // Of a later version: acknowledged, or it would come again for days.
+    case 'other': // Of a later version: acknowledged, or it would be retried for days.
       break;
     default:
       read satisfies never;

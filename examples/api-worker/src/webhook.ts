@@ -1,4 +1,7 @@
-/** The callback of Holdfast, signed as Standard Webhooks 1.0 asks. It is believed only after its signature, and read only as far as it is known. */
+/**
+ * The callback of Holdfast, signed according to Standard Webhooks 1.0. It is accepted only after
+ * its signature is verified. Only known fields are read.
+ */
 
 import type { CallbackPayload } from '@holdfast/client/protocol';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
@@ -6,7 +9,7 @@ import * as z from 'zod';
 
 type Execution = CallbackPayload['data']['execution'];
 
-/** As far as it is read here. The compiler holds it against what Holdfast says that it sends. */
+/** The fields that are read here. The compiler checks them against the type that Holdfast sends. */
 type Read = Pick<CallbackPayload, 'type' | 'timestamp'> & {
   data: Pick<CallbackPayload['data'], 'session'> & { execution: Pick<Execution, 'id' | 'session'> };
 };
@@ -18,7 +21,7 @@ const ended = z.object({
 }) satisfies z.ZodType<Read>;
 
 export interface Notice {
-  /** The same for every attempt to deliver it. */
+  /** The same for every delivery attempt. */
   id: string;
   type: CallbackPayload['type'];
   at: string;
@@ -29,7 +32,7 @@ export type ReadNotice =
   | { kind: 'other' }
   | { kind: 'ended'; notice: Notice; execution: Pick<Execution, 'id' | 'session'> };
 
-/** A signature older than five minutes is refused too, so a copy that somebody kept is worth little. */
+/** Also refuses a signature older than five minutes, so a stolen copy is of little use. */
 export function readNotice(secret: string, headers: Record<string, string>, body: string): ReadNotice {
   let payload: unknown;
   try {

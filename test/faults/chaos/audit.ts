@@ -1,5 +1,6 @@
 /**
- * Looks at what the coordinator has on disk, after it was stopped: every session's own database, without any of our code in between.
+ * Reads the coordinator's data on disk after it was stopped: every session's own database, without
+ * our code in between.
  */
 
 import { existsSync, readdirSync } from 'node:fs';

@@ -1,13 +1,16 @@
-/** Compares what was received with what was written. Pure; `compare.test.ts` shows that it finds what it is there for. */
+/**
+ * Compares what was received with what was written. Pure. `compare.test.ts` shows that it finds
+ * planted differences.
+ */
 
 import { terminalStatusOf } from '../../../protocol/index.ts';
 
-/** One event as a reader got it. `text` is its data as JSON. */
+/** One event as a reader received it. `text` is its data as JSON. */
 export interface Seen {
   offset: number;
   execution: string;
   type: string;
-  /** When it was made, where that was kept. Milliseconds since the epoch. */
+  /** When it was made, if known. Milliseconds since the epoch. */
   at?: number;
   text: string;
 }
@@ -33,8 +36,8 @@ export const addDifference = (a: Difference, b: Difference): Difference => ({
 });
 
 /**
- * `all`: everything that was written must have come. `beginning`: it may stop anywhere, but what came must have no hole. The items of
- * `truth` differ from each other.
+ * `all`: everything that was written must have arrived. `beginning`: it may stop anywhere, but
+ * without a hole before that. The items of `truth` are distinct.
  */
 export function compare(received: readonly string[], truth: readonly string[], extent: 'all' | 'beginning'): Difference {
   const places = new Map(truth.map((item, place) => [item, place]));
@@ -63,7 +66,10 @@ const asText = ({ offset, execution, type, text }: Seen): string => `${offset} $
 export const compareReadings = (received: readonly Seen[], expected: readonly Seen[]): Difference =>
   compare(received.map(asText), expected.map(asText), 'all');
 
-/** The rules that a whole log keeps, whatever happened: offsets without holes (STR), one verdict each and nothing after it (LIF18), one active at a time (LIF20). */
+/**
+ * The rules that a whole log follows in every case: offsets without holes (STR), one verdict per
+ * execution and nothing after it (LIF18), one active execution at a time (LIF20).
+ */
 export function checkLog(log: readonly Seen[], executions: readonly string[]): string[] {
   const problems: string[] = [];
   for (const [index, { offset }] of log.entries()) {

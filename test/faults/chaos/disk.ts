@@ -1,4 +1,6 @@
-/** The disk below the spools of one stage, which a fault can fill: the controls of full-disk.mjs. */
+/**
+ * The disk below the spools of one stage, which a fault can fill: the controls of full-disk.mjs.
+ */
 
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,13 +11,16 @@ const SHIM = fileURLToPath(new URL('full-disk.mjs', import.meta.url));
 export class FullDisk {
   readonly #control: string;
 
-  /** `control` is made, and belongs to the disk. */
+  /** `control` is created, and belongs to the disk. */
   constructor(control: string) {
     mkdirSync(control, { recursive: true });
     this.#control = control;
   }
 
-  /** Arguments of Node that put a program, and the programs it starts with the same arguments, on this disk. */
+  /**
+   * Options of Node that put a program on this disk, and the programs that it starts with the same
+   * options.
+   */
   get nodeArguments(): string[] {
     const shim = pathToFileURL(SHIM);
     shim.searchParams.set('control', this.#control);
@@ -31,7 +36,7 @@ export class FullDisk {
     rmSync(join(this.#control, 'room'), { force: true });
   }
 
-  /** How many writes found no room so far. */
+  /** Number of writes that found no room so far. */
   refusals(): number {
     const file = join(this.#control, 'refused');
     return existsSync(file) ? statSync(file).size : 0;

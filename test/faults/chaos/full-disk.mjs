@@ -1,11 +1,13 @@
-// A disk that fills, for one wrapper and its spool. Loaded beside the program:
+// A disk that fills, for one wrapper and its spool. Preloaded into the program:
 //
-//   node --import 'file:///…/full-disk.mjs?control=FOLDER' wrapper/main.ts …
+//    node --import 'file:///…/full-disk.mjs?control=FOLDER' wrapper/main.ts …
 //
-// While FOLDER/room exists, files below a folder named `spool` may grow by that many bytes in all; what is deleted or cut makes room again. A write
-// that does not fit writes what fits, as a real file system does, and the next one fails with ENOSPC. Each refusal appends one byte to FOLDER/refused.
+// While FOLDER/room exists, files below a folder named `spool` may grow by that many bytes in all.
+// Deleting or truncating frees room. A write that does not fit writes what fits, as a real file
+// system does, and the next one fails with ENOSPC. Each refusal appends one byte to FOLDER/refused.
 //
-// Known limits: only the calls that the spool uses are wrapped, and a file that was there before counts from its size then.
+// Known limits: only the calls that the spool uses are wrapped. A file that existed before counts
+// from its size at that time.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join, sep } from 'node:path';
@@ -16,7 +18,10 @@ const roomFile = join(control, 'room');
 const refusedFile = join(control, 'refused');
 const real = { ...fs };
 
-/** Paths of open descriptors below the spool, and the lengths of its files as far as they were written here. */
+/**
+ * Paths of open descriptors below the spool, and the lengths of its files as far as they were
+ * written here.
+ */
 const open = new Map();
 const lengths = new Map();
 /** Null: the disk is not full. */
@@ -46,7 +51,7 @@ function noSpace(call) {
   return Object.assign(new Error(`ENOSPC: no space left on device, ${call}`), { code: 'ENOSPC', errno: -28, syscall: call });
 }
 
-/** How many of the bytes for [position, position + wanted) fit. Throws when none does. */
+/** How many of the bytes of [position, position + wanted) fit. Throws when no byte fits. */
 function fitting(fd, wanted, position, call) {
   const path = open.get(fd);
   if (path === undefined || !look() || wanted === 0) return wanted;

@@ -1,4 +1,7 @@
-/** Carries out one fault: begins it, holds it for its time, and takes it back. The answer says whether it hit anything. */
+/**
+ * Performs one fault: begins it, holds it for its time, and reverts it. The result says whether it
+ * hit anything.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Direction, TcpProxy } from '../../support/tcp-proxy.ts';
@@ -6,7 +9,10 @@ import type { Fault, ProcessFault, ViewerFault, WrapperFault } from './plan.ts';
 import type { Recorder } from './recorder.ts';
 import type { Stage } from './stage.ts';
 
-/** A link between two connections has nothing to be hit; the next one is on its way, on a slow machine behind a coordinator that takes long to start. */
+/**
+ * A link between two connections has nothing to hit. The next connection may be slow to arrive on a
+ * slow machine, behind a coordinator that is starting.
+ */
 const LINK_WAIT_MS = 90_000;
 
 /** Ends early, without an error, when the run is over. */
@@ -20,7 +26,7 @@ async function connected(link: TcpProxy, over: AbortSignal): Promise<boolean> {
   return link.open > 0;
 }
 
-/** Connections that are dead already are none to be hit: then too the next one is waited for. */
+/** Dead connections do not count as hit. The fault then also waits for the next one. */
 async function freeze(link: TcpProxy, direction: Direction, over: AbortSignal): Promise<boolean> {
   const end = Date.now() + LINK_WAIT_MS;
   while (link.halfOpen(direction) === 0) {
@@ -132,7 +138,7 @@ export async function spoilViewers(
   }
 }
 
-/** What was killed is started again also when the run is over meanwhile. */
+/** A killed process is restarted even if the run ended meanwhile. */
 export async function spoilProcess(
   { stack, disk }: Stage,
   { kind, forMs, roomBytes }: Fault<ProcessFault>,

@@ -1,10 +1,12 @@
-// The job of a chaos run: numbered JSON lines at a steady pace, each written to the truth file before it is printed.
+// The job of a chaos run: numbered JSON lines at a steady pace, each written to the truth file
+// before it is printed.
 //
-//   node job.mjs TRUTH_FILE LINES DURATION_MS [RELEASE_FILE]
+//    node job.mjs TRUTH_FILE LINES DURATION_MS [RELEASE_FILE]
 //
-// With a RELEASE_FILE it does not come to its end before that is there: it keeps some lines back, and goes on slower and slower with them.
-// On SIGINT or SIGTERM it prints no more and exits 130, so that everything in the truth file was printed. One that is told nothing ends by
-// itself long after its time.
+// With a RELEASE_FILE it does not end before that file exists: it holds back some lines, and prints
+// them slower and slower. On SIGINT or SIGTERM it prints no more and exits 130, so that everything
+// in the truth file was printed. Without a release or a signal it ends by itself long after its
+// time.
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 
 const TEXTS = ['größe', '時計', 'naïve', 'a "quoted" \\ word', '\ufffd', 'tab\there', 'x'.repeat(40), '', 'line\nend', '🦀'];
@@ -33,9 +35,10 @@ let released = releaseFile === undefined;
 const timer = setInterval(() => {
   const spent = (Date.now() - begun) / durationMs;
   released ||= existsSync(releaseFile);
-  // A tenth of them at the end of the time, half of that after twice the time, and never none.
+  // A tenth of the lines at the end of the time, half of that after twice the time, and always at
+  // least one.
   const most = released ? lines : lines - Math.ceil((lines / 10) * Math.min(1, 1 / spent));
-  // A pace kept over the whole time: what a full pipe held up is caught up with.
+  // A pace over the whole time: delays by a full pipe are made up for.
   const due = Math.min(most, Math.floor(spent * lines) + 1);
   let text = '';
   while (written < due) {

@@ -1,15 +1,18 @@
 /**
- * What will be done to each run, drawn from a seed before anything starts. The same seed gives the same plans, whatever the number of runs.
+ * The faults of each run, drawn from a seed before anything starts. The same seed gives the same
+ * plans, whatever the number of runs.
  *
- * The kinds lie in decks: each kind comes once before any comes again, so a few dozen runs use all of them.
+ * The kinds are drawn from shuffled decks: each kind occurs once before any repeats, so a few dozen
+ * runs use all of them.
  */
 
 import { Random } from '../../sim/random.ts';
 import type { Direction } from '../../support/tcp-proxy.ts';
 
 /**
- * Between wrapper and coordinator. A half-open link is found by timeouts only. `narrow` is a trickle that is slower and lasts longer; `answer` is a middlebox
- * that cuts the connection and answers all that follows by itself (see MIDDLEBOX_ANSWERS).
+ * Between wrapper and coordinator. Only timeouts detect a half-open link. `narrow` is a slower and
+ * longer trickle; `answer` is a middlebox that cuts the connection and answers everything that
+ * follows itself (see MIDDLEBOX_ANSWERS).
  */
 export const WRAPPER_FAULTS = [
   'wrapper-cut',
@@ -21,7 +24,10 @@ export const WRAPPER_FAULTS = [
   'wrapper-half-open-up',
   'wrapper-half-open-down',
 ] as const;
-/** Between both viewers (and every API call) and the coordinator; the last is a consumer that stops taking. */
+/**
+ * Between the coordinator and both viewers (and every API call). The last one is a consumer that
+ * stops reading.
+ */
 export const VIEWER_FAULTS = [
   'viewer-cut',
   'viewer-stall',
@@ -32,9 +38,9 @@ export const VIEWER_FAULTS = [
   'viewer-half-open-down',
   'viewer-pause',
 ] as const;
-/** `disk-full`: the wrapper's spool is on a disk that has no room, or little, for a while. */
+/** `disk-full`: the disk of the wrapper's spool has little or no room for a while. */
 export const PROCESS_FAULTS = ['coordinator-kill', 'runner-kill', 'disk-full'] as const;
-/** What programs between the two answer by themselves. Not one of them is the coordinator's word. */
+/** Answers of programs between the two peers. None of them comes from the coordinator. */
 export const MIDDLEBOX_ANSWERS = [
   '403 Forbidden',
   '401 Unauthorized',
@@ -49,7 +55,7 @@ export const MIDDLEBOX_ANSWERS = [
 ] as const;
 /** Bytes that a full disk still has. The largest holds a few frames. */
 export const DISK_ROOMS = [0, 4096, 64 * 1024, 300 * 1024] as const;
-/** How the first execution of a run comes to its end. */
+/** How the first execution of a run ends. */
 export const ENDINGS = ['exit', 'wrapper-kill', 'interrupt', 'fail-call'] as const;
 
 export type WrapperFault = (typeof WRAPPER_FAULTS)[number];
@@ -80,17 +86,20 @@ export interface Fault<K = FaultKind> {
   roomBytes: number;
 }
 
-/** The viewer that joins later; the first one reads the whole session, with flow control, from its beginning. */
+/**
+ * The viewer that joins later. The first one reads the whole session, with flow control, from its
+ * beginning.
+ */
 export interface LateViewer {
   atMs: number;
-  /** It follows the first execution only. */
+  /** It follows only the first execution. */
   execution: boolean;
-  /** It leaves out what is neither a line of the job nor a verdict. */
+  /** It leaves out everything except lines of the job and verdicts. */
   types: boolean;
-  /** It shows a ticket in place of the API key. */
+  /** It uses a ticket in place of the API key. */
   ticket: boolean;
   flow: boolean;
-  /** It begins behind what the first viewer has by then. */
+  /** It begins after what the first viewer has received by then. */
   resumes: boolean;
 }
 
@@ -100,15 +109,16 @@ export interface RunPlan {
   /** How long the job takes for them. */
   durationMs: number;
   ending: Fault<Ending>;
-  /** One lane for each: faults of one lane never overlap, those of different lanes may. */
+  /** One lane for each. Faults of one lane never overlap; those of different lanes may. */
   wrapper: Fault<WrapperFault>[];
   viewer: Fault<ViewerFault>[];
   process: Fault<ProcessFault>[];
   /** Another execution waits in the queue meanwhile. */
   next: boolean;
   /**
-   * The job does not end before each fault of the plan has begun, and a forced end waits for them too. Then a slow machine misses none; without it a fault
-   * may come too late and meet nothing, and the end may come at any point of the others.
+   * The job does not end before each fault of the plan has begun, and a forced end waits for them
+   * too. Then a slow machine misses no fault. Without it a fault may come too late and hit nothing,
+   * and the end may come at any point of the others.
    */
   waits?: boolean;
   late: LateViewer;
@@ -130,7 +140,10 @@ export class Deck<K> {
   }
 }
 
-/** After the job's end a fault would hit nothing; before its first lines it would hit the start, which other tests do. */
+/**
+ * A fault after the job's end would hit nothing. Before its first lines it would hit the start,
+ * which other tests cover.
+ */
 const FIRST_AT = 0.05;
 const LAST_AT = 0.7;
 
@@ -173,12 +186,12 @@ export function planRuns(count: number, seed: number, { events, durationMs }: Pl
     });
     const kind = endingDeck.deal();
     const ending = kind === 'exit' ? fault(kind, 1, 1) : fault(kind, 0.3, 0.85);
-    // Faults come before the end that was chosen.
+    // Faults begin before the chosen end.
     const last = Math.min(LAST_AT, (ending.atMs / durationMs) * 0.9);
     const lane = <K extends FaultKind>(deck: Deck<K>, most: number): Fault<K>[] =>
       Array.from({ length: most }, () => fault(deck.deal(), FIRST_AT, last)).sort((a, b) => a.atMs - b.atMs);
     const wrapper = lane(wrapperDeck, random.int(1, 2));
-    // Nothing after a half-open link has anything to hit for a while.
+    // For a while after a half-open link there is nothing to hit.
     wrapper.sort((a, b) => Number(a.kind.includes('half-open')) - Number(b.kind.includes('half-open')));
     return {
       index,

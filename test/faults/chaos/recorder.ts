@@ -1,4 +1,4 @@
-/** A viewer that writes down what it gets, by the client that browsers use. */
+/** A viewer that records what it receives, through the client that browsers use. */
 
 import { WebSocket } from 'ws';
 import {
@@ -11,14 +11,14 @@ import {
 import type { TerminalStatus } from '../../../protocol/index.ts';
 import type { Seen } from './compare.ts';
 
-/** Short enough that a half-open link is found while the run goes on. */
+/** Short enough to detect a half-open link during the run. */
 const TIMINGS = { connectMs: 5000, pingMs: 1500, pongMs: 2000, retryBaseMs: 200, retryCapMs: 1500 };
 
 export interface RecorderOptions extends Omit<SessionStreamOptions, 'WebSocketImpl' | 'timings' | 'onState' | 'onControl'> {
   /** It is done when each of these has ended. */
   until: readonly string[];
   timings?: Partial<StreamTimings>;
-  /** Told of each event when it is taken. */
+  /** Called with each event when it is consumed. */
   onEvent?: (event: Seen) => void;
 }
 
@@ -28,7 +28,7 @@ export class Recorder {
   reconnects = 0;
   /** Where it began. */
   readonly after: number;
-  /** Resolves when it has all; rejects when the stream failed. */
+  /** Resolves when it has everything; rejects when the stream failed. */
   readonly done: Promise<void>;
   readonly #stream: SessionStream;
   #paused: Promise<void> | null = null;
@@ -50,7 +50,7 @@ export class Recorder {
       },
     });
     this.done = this.#record(onEvent);
-    // Its failure is looked at where it is awaited.
+    // The caller that awaits it handles the failure.
     this.done.catch(() => {});
   }
 
@@ -67,7 +67,7 @@ export class Recorder {
     this.#stream.close();
   }
 
-  /** The consumer takes nothing more, while the connection stays. */
+  /** The consumer stops reading, while the connection stays. */
   pause(): void {
     this.#paused ??= new Promise((resolve) => {
       this.#resume = resolve;

@@ -1,8 +1,9 @@
 /**
- * One chaos run: a session, an execution whose job keeps a record of what it wrote, two viewers, and the faults of a plan.
+ * One chaos run: a session, an execution whose job records what it wrote, two viewers, and the
+ * faults of a plan.
  *
- * Afterwards these are compared: the job's record; the log, read once more from offset 0 over a sound network; what each viewer got; and
- * each execution as the API tells it.
+ * Afterwards it compares the job's record, the log (read again from offset 0 over a sound network),
+ * what each viewer received, and each execution as the API reports it.
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -21,7 +22,10 @@ import { type Killed, killWrapper } from './wrapper-kill.ts';
 
 const JOB = fileURLToPath(new URL('job.mjs', import.meta.url));
 const FAIL_CODE = 'asked_by_chaos';
-/** A half-open link is found within the run, and no fault or pair of faults lasts as long as the grace. */
+/**
+ * A half-open link is detected within the run, and no fault or pair of faults lasts as long as the
+ * grace.
+ */
 const POLICY: Partial<Policy> = {
   heartbeatMs: 1000,
   silenceTimeoutMs: 4000,
@@ -29,7 +33,10 @@ const POLICY: Partial<Policy> = {
   interruptGraceMs: 90_000,
   pendingTimeoutMs: 120_000,
 };
-/** Everything heals within some 20 s of the last fault; a machine that is much slower still gets an answer. */
+/**
+ * Everything heals within about 20 s of the last fault. The limit leaves room for a much slower
+ * machine.
+ */
 export const RUN_WATCHDOG_MS = 240_000;
 
 const FIRST = 'first';
@@ -42,7 +49,7 @@ export interface RunResult {
   plan: RunPlan;
   session: string;
   injected: { kind: FaultKind; atMs: number }[];
-  /** Faults of the plan that found nothing to hit, such as one that came after the end. */
+  /** Faults of the plan that found nothing to hit, such as one after the end. */
   missed: FaultKind[];
   wrapperReconnects: number;
   viewerReconnects: number;
@@ -66,16 +73,16 @@ interface Scene {
   executions: string[];
   viewers: Recorder[];
   over: AbortController;
-  /** When the job's first line was there. */
+  /** When the job's first line arrived. */
   begunAt: number;
   injected: RunResult['injected'];
   missed: FaultKind[];
-  /** Faults, the forced end left out, that have not begun yet. */
+  /** Faults that have not begun yet, without the forced end. */
   notBegun: Set<Fault>;
   killed: Killed | null;
 }
 
-/** Makes the job of a plan that `waits` come to its end. */
+/** Makes the job of a plan with `waits` end. */
 const releaseFile = (scene: Scene): string => `${truthFile(scene, FIRST)}-release`;
 
 const truthFile = ({ stage, session }: Scene, execution: string): string => join(stage.folder, `${session}-${execution}.truth`);
@@ -85,7 +92,7 @@ function truthOf(scene: Scene, execution: string): string[] {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
 }
 
-/** Does not throw: what went wrong is among the problems. */
+/** Does not throw: failures are listed in `problems`. */
 export async function performRun(stage: Stage, plan: RunPlan, label: string): Promise<RunResult> {
   const begun = Date.now();
   const scene: Scene = {
@@ -137,7 +144,7 @@ export async function performRun(stage: Stage, plan: RunPlan, label: string): Pr
   return result;
 }
 
-/** From the start to the moment when both viewers have everything, and all faults are taken back. */
+/** From the start until both viewers have everything and all faults are reverted. */
 async function play(scene: Scene): Promise<void> {
   const { stage, plan, session, executions, viewers, over } = scene;
   await start(scene, FIRST, plan.events, plan.durationMs, plan.waits ? [releaseFile(scene)] : []);
@@ -162,7 +169,7 @@ async function play(scene: Scene): Promise<void> {
     }),
     releaseJob(scene),
   ];
-  // A fault that could not be carried out is a problem at once; nobody waits for the viewers then.
+  // A fault that cannot be performed is a problem at once, without a wait for the viewers.
   const broken = Promise.all(faults).then(() => new Promise<never>(() => {}));
   broken.catch(() => {});
   const watched = (async () => {
@@ -199,7 +206,7 @@ async function start(scene: Scene, execution: string, events: number, durationMs
   });
 }
 
-/** What the late viewer asks for decides what it must get: see `expectedOf`. */
+/** The request of the late viewer decides what it must receive: see `expectedOf`. */
 function joinLate({ stage, plan: { late }, session, executions }: Scene, whole: Recorder): Recorder {
   const execution = late.execution ? { execution: FIRST } : {};
   const types = late.types ? { types: LATE_TYPES } : {};
@@ -222,7 +229,7 @@ async function at({ begunAt, over }: Scene, ms: number): Promise<void> {
   await pause(Math.max(0, begunAt + ms - Date.now()), over.signal);
 }
 
-/** One after the other, each at its moment or as soon as the one before has been taken back. */
+/** One after the other, each at its time or as soon as the previous one is reverted. */
 async function lane<F extends Fault>(
   scene: Scene,
   faults: readonly F[],
@@ -234,7 +241,7 @@ async function lane<F extends Fault>(
     const begun = () => void scene.notBegun.delete(fault);
     if (!scene.over.signal.aborted && (await carryOut(fault, begun))) scene.injected.push({ kind: fault.kind, atMs });
     else scene.missed.push(fault.kind);
-    begun(); // Also one that met nothing: nobody waits for it.
+    begun(); // Also counts a fault that hit nothing: the job does not wait for it.
   }
 }
 
@@ -248,7 +255,8 @@ async function end(scene: Scene, kind: ForcedEnd): Promise<boolean> {
     case 'wrapper-kill':
       scene.killed = await killWrapper(truthFile(scene, FIRST));
       return scene.killed !== null && !scene.killed.terminal;
-    // An answer may be lost and the call made again: whether the first one came in time, the log says (`notInTime`).
+    // A response may be lost and the call repeated. The log says whether the first call arrived in
+    // time (`notInTime`).
     case 'interrupt':
       await client.interrupt(scene.session, FIRST, { reason: 'chaos' });
       return true;
@@ -260,7 +268,7 @@ async function end(scene: Scene, kind: ForcedEnd): Promise<boolean> {
   }
 }
 
-// ── afterwards ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── afterwards ────────────────────────────────────────────────────────────────────────────────
 
 async function judge(scene: Scene, result: RunResult): Promise<void> {
   const { stage, session, executions, viewers } = scene;
@@ -292,7 +300,7 @@ async function judge(scene: Scene, result: RunResult): Promise<void> {
       problems.push(`the job wrote ${truth.length} of ${scene.plan.events} lines`);
     if (!isSame(difference)) problems.push(`log of ${id} against its job: ${JSON.stringify(difference)}`);
     result.difference = addDifference(result.difference, difference);
-    // Only what an interrupted or orphaned job printed last may have come in pieces.
+    // Only the last output of an interrupted or orphaned job may have arrived in pieces.
     const strange = ownLog.find(({ type }) => type === 'output' || type === 'gap');
     if (strange && !(strange.type === 'gap' && scene.killed))
       problems.push(`${id} has ${strange.type}: ${strange.text.slice(0, 200)}`);
@@ -318,7 +326,7 @@ async function judge(scene: Scene, result: RunResult): Promise<void> {
   }
 }
 
-/** A call that came after the end changed nothing, so it was no fault. */
+/** A call after the end changed nothing, so it was no fault. */
 function notInTime({ injected, missed }: Scene, log: readonly Seen[]): void {
   const traces: Partial<Record<FaultKind, (event: Seen) => boolean>> = {
     interrupt: ({ execution, type }) => execution === FIRST && type === 'interrupt_requested',
@@ -340,7 +348,7 @@ const expectedOf = ({ plan: { late } }: Scene, log: readonly Seen[], { after }: 
 
 const verdictOf = ({ status, code, forced }: Execution): string => `${status}${code ? ` ${code}` : ''}${forced ? ' (forced)' : ''}`;
 
-/** The one honest verdict, and how much of what the job wrote must be in the log. */
+/** The one correct verdict, and how much of the job's output must be in the log. */
 function expectedEnd(
   { killed }: Scene,
   id: string,
@@ -351,7 +359,7 @@ function expectedEnd(
   const has = (type: string, text = '') => ownLog.some((event) => event.type === type && event.text.includes(text));
   const must = (expected: string): string | null => (verdict === expected ? null : `its verdict should be "${expected}"`);
   if (id === FIRST && has('execution_failed', FAIL_CODE)) return { extent: 'beginning', wrong: must(`failed ${FAIL_CODE}`) };
-  // LIF37: one that ended before it was told to stop ends as its exit says.
+  // LIF37: a job that ended before its interrupt ends as its exit says.
   const byItself = has('exit', '"toldToStop":false');
   if (id === FIRST && has('interrupt_requested') && !byItself) return { extent: 'all', wrong: must('interrupted') };
   if (id === FIRST && killed && !killed.terminal) {

@@ -1,11 +1,14 @@
 /**
- * Where the runs take place: the real stack, and a proxy in front of the coordinator for each of its two kinds of peers.
+ * The environment of the runs: the real stack, with a proxy in front of the coordinator for each of
+ * its two kinds of peers.
  *
- *   viewers, API calls ──► viewer link ──► coordinator (wrangler dev) ◄── wrapper link ◄── wrapper ── job
- *                                               │ launches                                   ▲
- *                                               └──────────────► runner ─────────────────────┘
+ *    viewers, API calls ──► viewer link ──► coordinator ◄── wrapper link ◄── wrapper ── job
+ *                                           │ launches                       ▲
+ *                                           └────────────► runner ───────────┘
  *
- * Owns: a folder for everything, the processes, the proxies. `close()` leaves no process that has the folder among its arguments.
+ * The coordinator is `wrangler dev`.
+ * Owns a folder for everything, the processes, and the proxies. `close()` leaves no process that
+ * has the folder among its arguments.
  */
 
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
@@ -19,7 +22,7 @@ import { processesWith } from '../../support/real-stack.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { FullDisk } from './disk.ts';
 
-/** Someone may edit the repository while fifty runs go on, and `wrangler dev` would reload at each save. */
+/** The repository may be edited during fifty runs, and `wrangler dev` would reload at each save. */
 function copyPrograms(target: string): void {
   for (const folder of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
     cpSync(join(ROOT, folder), join(target, folder), { recursive: true });
@@ -44,7 +47,7 @@ export class Stage {
     this.stack = stack;
     this.wrapperLink = wrapperLink;
     this.viewerLink = viewerLink;
-    // A call over a link that went half-open is given up early enough to be made again.
+    // Times out early enough that a call over a half-open link can be repeated.
     this.client = createClient({
       url: viewerLink.url,
       apiKey: stack.apiKey,
@@ -79,10 +82,11 @@ export class Stage {
     }
   }
 
-  /** Before the coordinator's data can be looked at, and before the end. Idempotent. */
+  /** Call it before reading the coordinator's data, and at the end. Idempotent. */
   async stop(): Promise<void> {
     await this.stack.stop();
-    // A run that failed may have left the runner dead, and its wrappers then have nobody who stops them.
+    // A failed run may have left the runner dead. Its wrappers then have no process that stops
+    // them.
     for (const { pid } of processesWith(this.folder)) {
       const identity = identityOf(pid);
       if (identity) signalProcess(identity, 'SIGKILL');

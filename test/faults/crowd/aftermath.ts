@@ -1,4 +1,4 @@
-/** What must be true when a crowd has gone home: nothing runs, nothing is in a spool, nothing is kept open. */
+/** Checks after a crowd: no process runs, no spool holds anything, no connection stays open. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,15 +8,23 @@ import { deadSockets, type Usage } from './usage.ts';
 
 const LEFTOVERS_WAIT_MS = 90_000;
 const IDLE_WAIT_MS = 120_000;
-/** Open files that may be more than before: connections kept for a next call, and what a runtime opens once. */
+/**
+ * Allowance for open files: connections kept for a next call, and files that a runtime opens once.
+ */
 export const FDS_ALLOWANCE = 8;
-/** Of JavaScript heap after a collection: what code that was first used in the crowd takes, and the caches of a runtime. */
+/**
+ * Allowance of JavaScript heap after a collection: code that the crowd used first, and the caches
+ * of a runtime.
+ */
 export const HEAP_ALLOWANCE_MIB = 3;
-/** A socket that workerd does not let go of: itself, and at most the three files of its object's database. */
+/**
+ * A socket that workerd does not close: itself, and at most the three files of its object's
+ * database.
+ */
 const FILES_OF_DEAD_SOCKET = 4;
 /** The object that stays in memory with it. */
 const HEAP_OF_DEAD_SOCKET_BYTES = 8 * 1024;
-/** What a runner keeps of each run that has ended, for an hour: its record and a place in a map. */
+/** What a runner keeps of each ended run, for an hour: its record and a map entry. */
 export const RUN_KEPT_BYTES = 3 * 1024;
 
 /** Folders of a runner's runs. */
@@ -28,7 +36,7 @@ function runFolders(spool: string): string[] {
   return existsSync(spool) ? folders(spool).flatMap(folders) : [];
 }
 
-/** Every run has ended, its credential is gone, and its wrapper's spool too. */
+/** Every run has ended, and its credential and its wrapper's spool are gone. */
 export function checkSpools(spool: string): string[] {
   const problems: string[] = [];
   for (const folder of runFolders(spool)) {
@@ -58,7 +66,7 @@ export async function measure({ stage }: Scene): Promise<Measured> {
   };
 }
 
-/** No process, no spool, no open file more than before. */
+/** No process, no spool, no additional open file. */
 export async function goHome(scene: Scene): Promise<void> {
   const { stage, result, times, say } = scene;
   for (const end = Date.now() + LEFTOVERS_WAIT_MS; stage.leftovers().length > 0 && Date.now() < end; ) await sleep(200);
@@ -66,10 +74,11 @@ export async function goHome(scene: Scene): Promise<void> {
   for (const end = Date.now() + 10_000; (await stage.runs()).inFlight > 0 && Date.now() < end; ) await sleep(200);
   result.problems.push(...checkSpools(stage.runnerSpool));
   for (const watch of scene.watches.values()) watch.recorder.close();
-  // A connection that went half-open is dead for its viewer, which has another one; at the coordinator it stays until TCP gives up.
+  // A half-open connection is dead for its viewer, which has another one. The coordinator keeps it
+  // until TCP gives up.
   for (const link of [stage.wrapperLink, stage.viewerLink]) link.cut();
   say('all processes of the crowd are gone; waiting for the rest to be idle');
-  // Elsewhere the system does not tell what a process has open.
+  // Other systems do not report what a process has open.
   if (process.platform !== 'linux') return;
   await sleep(times.settleMs);
   for (const end = Date.now() + IDLE_WAIT_MS; ; await sleep(2000)) {
@@ -90,7 +99,7 @@ export async function goHome(scene: Scene): Promise<void> {
   }
 }
 
-/** Pure. `kept`: what is kept for a reason that is known. */
+/** Pure. `kept`: what is kept for a known reason. */
 export function notGivenBack(
   who: string,
   before: Usage | null,

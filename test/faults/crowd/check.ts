@@ -1,16 +1,18 @@
 /**
- * The judge of a crowd: what every log, verdict, truth file, callback and list must be, given what was done. Pure; `crowd-check.test.ts` plants a violation of each
- * kind and sees that it is found.
+ * The judge of a crowd: what every log, verdict, truth file, callback and list must be, given the
+ * deeds. Pure. `crowd-check.test.ts` plants a violation of each kind and checks that it is found.
  *
- *   CR1  A session's log has no hole, no event is in it twice, one execution is active at a time, each has one verdict and nothing after it (checkLog).
- *   CR2  A verdict is explained: by the job's own end where nothing was done to it, else by what was done. Nothing else may have happened.
- *   CR3  What the log says a job wrote is what it wrote: all of it, byte for byte, where it was seen to its end; else a beginning of it, without a hole.
- *   CR4  `completed` has an exit fact with code 0, and the job says that it left with 0.
- *   CR5  A job that was never started wrote nothing; one that was, was started once.
- *   CR6  What a killed wrapper had in its spool is in the log.
- *   CR7  Each verdict was told to its callback, under one id that no other has, with that verdict.
- *   CR8  The list of sessions has each, with its newest execution as it ended.
- *   CR9  Each viewer got the log from where it began, event by event.
+ * - CR1: a session's log has no hole and no event twice. One execution is active at a time. Each
+ *   has one verdict and nothing after it (checkLog).
+ * - CR2: a verdict is explained by the job's own end, or else by a deed. There is no other cause.
+ * - CR3: the log holds what the job wrote: all of it, byte for byte, if its end was observed; else
+ *   a prefix without a hole.
+ * - CR4: `completed` has an exit fact with code 0, and the job recorded that it exited with 0.
+ * - CR5: a job that was never started wrote nothing; a started job was started once.
+ * - CR6: the spool of a killed wrapper is in the log.
+ * - CR7: each verdict reached its callback, under an id of its own, with that verdict.
+ * - CR8: the list of sessions has each session, with its newest execution as it ended.
+ * - CR9: each viewer received the log from where it began, event by event.
  */
 
 import { type Execution, terminalStatusOf } from '../../../protocol/index.ts';
@@ -20,10 +22,10 @@ import { NATURAL_VERDICT } from './shapes.ts';
 
 export const FAIL_CODE = 'asked_by_crowd';
 
-/** What a deed came to. */
+/** The outcome of a deed. */
 export interface Done {
   deed: Deed;
-  /** The coordinator or the system said that it was carried out. False: it came too late, or that is not known. */
+  /** The coordinator or the system confirmed it. False: too late, or unknown. */
   took: boolean;
   /** Of a kill: the events of the wrapper's spool at that moment, as `type data`. */
   spooled?: string[];
@@ -33,7 +35,7 @@ export interface Done {
 export interface Truth {
   out: string;
   err: string;
-  /** The exit code that it announced. Null: it was ended by force. */
+  /** The exit code that the job recorded. Null: it was killed. */
   end: number | null;
 }
 
@@ -53,7 +55,9 @@ export interface ExecutionFacts {
   truth: Truth | null;
 }
 
-/** While something was wrong from outside: from its beginning to when it is certainly healed. Milliseconds since the epoch. */
+/**
+ * An external fault: from its beginning until it is certainly healed. Milliseconds since the epoch.
+ */
 export interface Trouble {
   kind: 'runner' | 'link' | 'coordinator';
   from: number;
@@ -105,7 +109,8 @@ function checkExecution(facts: ExecutionFacts, own: Own, troubles: readonly Trou
     problems.push(`[CR4]: is completed, but the exit fact is ${JSON.stringify(exit)} and the job's own word ${truth?.end}`);
 
   const started = has(own, 'started');
-  // A wrapper may be cut off between the job's beginning and the word of it; the other way round there is nothing to explain.
+  // A wrapper may be cut off between the start of the job and the report of it. The opposite order
+  // needs no explanation.
   if (truth && !started && !facts.done) problems.push('[CR5]: the job ran, and the log has no start of it');
   if (!truth && started && plan.shape !== 'missing') problems.push('[CR5]: the log has a start, but the job never ran');
   for (const problem of checkOutput(facts, own, exit !== null)) problems.push(problem);
@@ -113,9 +118,9 @@ function checkExecution(facts: ExecutionFacts, own: Own, troubles: readonly Trou
   return problems;
 }
 
-// ── CR2 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── CR2 ───────────────────────────────────────────────────────────────────────────────────────
 
-/** What speaks against the verdict, or null. */
+/** The objection to the verdict, or null. */
 function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]): string | null {
   const { plan, execution, done } = facts;
   const verdict = verdictOf(execution);
@@ -127,7 +132,7 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
     return overlaps(troubles, 'runner', pendingAt, endedAt) ? null : 'the runner was there all the time';
   }
   if (execution.code === 'wrapper_disconnected' && plan.deed === 'freeze' && !done?.took) {
-    // Its grace is short; any other trouble may have been longer.
+    // Its grace is short; any other fault may have lasted longer.
     const { startedAt = 0, endedAt = 0 } = execution;
     const away = overlaps(troubles, 'link', startedAt, endedAt) || overlaps(troubles, 'coordinator', startedAt, endedAt);
     return away ? null : 'its wrapper was not stopped, and could be reached';
@@ -147,13 +152,13 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
       case 'interrupt':
       case 'force':
       case 'early':
-        // LIF37: it ended before it was told to stop.
+        // LIF37: it ended before its interrupt.
         if (has(own, 'exit', '"toldToStop":false')) break;
         return mustBe('interrupted');
       case 'fail':
         return mustBe(`failed ${FAIL_CODE}`);
       case 'kill':
-        // With the job's end in its spool there was nothing left to crash.
+        // With the job's end in its spool the kill cannot cause a crash verdict.
         if (has(own, 'exit')) break;
         return mustBe('failed wrapper_error') ?? (has(own, 'error', '"wrapper_crashed"') ? null : 'the crash was not reported');
       case 'freeze':
@@ -168,7 +173,7 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
   return mustBe(natural) ?? wrongEnd(facts, own);
 }
 
-/** The details of an end that was to be expected. */
+/** The details of an expected end. */
 function wrongEnd({ plan, execution }: ExecutionFacts, own: Own): string | null {
   switch (plan.shape) {
     case 'exit':
@@ -185,9 +190,12 @@ function wrongEnd({ plan, execution }: ExecutionFacts, own: Own): string | null 
 const overlaps = (troubles: readonly Trouble[], kind: Trouble['kind'], from: number, until: number): boolean =>
   troubles.some((trouble) => trouble.kind === kind && trouble.from <= until && trouble.until >= from);
 
-// ── CR3, CR5, CR6 ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── CR3, CR5, CR6 ─────────────────────────────────────────────────────────────────────────────
 
-/** Both streams as the log has them. A JSON line came as an event; told again it is the same text, as the jobs write it. */
+/**
+ * Both streams as the log has them. A JSON line arrived as an event; serialised again it is the
+ * same text, as the jobs write it.
+ */
 export function outputOf(own: Own): { out: string; err: string } {
   let out = '';
   let err = '';
@@ -207,7 +215,7 @@ function checkOutput({ plan, execution, truth }: ExecutionFacts, own: Own, seenT
   const problems: string[] = [];
   for (const stream of ['out', 'err'] as const) {
     const [wrote, got] = [truth[stream], logged[stream]];
-    // A job that SIGKILL ended may have noted one line more than it printed.
+    // A job ended by SIGKILL may have noted one line more than it printed.
     const byForce = truth.end === null && execution.signal === 'SIGKILL';
     const whole = got === wrote || (byForce && wrote.startsWith(got) && wrote.slice(got.length).split('\n').length <= 2);
     if (seenToItsEnd ? whole : wrote.startsWith(got)) continue;
@@ -226,7 +234,7 @@ function commonLength(a: string, b: string): number {
   return most;
 }
 
-/** CR6: they stand in the log in their order, next to each other but for what the coordinator says in between. */
+/** CR6: they are in the log in order, adjacent except for events of the coordinator. */
 function checkSpooled({ done }: ExecutionFacts, own: Own): string[] {
   const spooled = done?.spooled ?? [];
   const [first] = spooled;
@@ -241,7 +249,7 @@ function checkSpooled({ done }: ExecutionFacts, own: Own): string[] {
   return [`[CR6]: ${missing} of ${spooled.length} events of the killed wrapper's spool are not in the log, or not in their order`];
 }
 
-// ── CR7 to CR9 ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── CR7 to CR9 ────────────────────────────────────────────────────────────────────────────────
 
 export function checkCallbacks(executions: readonly ExecutionFacts[], seen: readonly CallbackSeen[]): string[] {
   const problems: string[] = [];
@@ -275,7 +283,7 @@ export interface ListedSession {
   execution: { id: string; status: string } | null;
 }
 
-/** `newest`: the newest execution of each session, as the session itself says. */
+/** `newest`: the newest execution of each session, as the session itself reports it. */
 export function checkDirectory(
   newest: ReadonlyMap<string, { id: string; status: string }>,
   listed: readonly ListedSession[],
@@ -298,7 +306,7 @@ export function checkDirectory(
   return problems;
 }
 
-/** `whole`: it was to read to the end; else it left where it liked. */
+/** `whole`: it was to read to the end; otherwise it left at any point. */
 export function checkViewer(
   name: string,
   { after, seen, whole }: { after: number; seen: readonly Seen[]; whole: boolean },

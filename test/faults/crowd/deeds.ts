@@ -1,4 +1,4 @@
-/** Carries out what is done to one execution. None of it throws: a deed that hit nothing says so. */
+/** Performs the deeds on one execution. They do not throw: a deed that hit nothing reports so. */
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -37,7 +37,7 @@ export async function carryOut(
         return deed satisfies never;
     }
   } catch {
-    // An answer that was lost, over all its repetitions: the log says whether it came through.
+    // The response was lost in every attempt. The log says whether the call arrived.
     return { deed, took: false };
   }
 }
@@ -57,7 +57,7 @@ function wrapperOf(truth: string): Wrapper | null {
 async function kill(truth: string): Promise<Pick<Done, 'took' | 'spooled'>> {
   const wrapper = wrapperOf(truth);
   if (!wrapper || !signalProcess(wrapper.identity, 'SIGKILL')) return { took: false };
-  // The runner waits 250 ms before it starts the next one, which would go on writing here.
+  // The runner waits 250 ms before it starts the next wrapper, which would write here.
   while (isAlive(wrapper.identity)) await sleep(1);
   return { took: true, spooled: spooledEvents(wrapper.spool) };
 }
@@ -67,7 +67,7 @@ function spooledEvents(folder: string): string[] {
   try {
     for (const segment of listSegments(folder)) {
       const lines = readFileSync(segmentPath(folder, segment), 'utf8').split('\n');
-      // What follows the last line end was not written as a whole, so it was never sent.
+      // A partial line at the end was not fully written, so it was never sent.
       lines.pop();
       for (const line of lines) {
         const { type, data } = JSON.parse(line) as { type: string; data: unknown };
@@ -75,12 +75,12 @@ function spooledEvents(folder: string): string[] {
       }
     }
   } catch {
-    // It was all delivered, and the wrapper was just about to leave.
+    // Everything was delivered, and the wrapper was about to exit.
   }
   return spooled;
 }
 
-/** Still until its execution was given up, then it goes on and learns that. */
+/** Stopped until its execution failed. Then it continues and learns that. */
 async function freeze(truth: string, hasEnded: () => boolean): Promise<boolean> {
   const wrapper = wrapperOf(truth);
   if (!wrapper || !signalProcess(wrapper.identity, 'SIGSTOP')) return false;

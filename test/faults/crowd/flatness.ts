@@ -14,7 +14,7 @@ export interface Fit {
   minutes: number;
 }
 
-/** The straight line through the points that has the least squares of differences. NaN for fewer than two moments. */
+/** Least-squares line through the points. NaN for fewer than two distinct times. */
 export function straightLine(samples: readonly Sample[]): Fit {
   const n = samples.length;
   const meanAt = samples.reduce((sum, { at }) => sum + at, 0) / n;
@@ -30,7 +30,9 @@ export function straightLine(samples: readonly Sample[]): Fit {
   return { perMinute: variance === 0 ? Number.NaN : (covariance / variance) * 60_000, mean, samples: n, minutes };
 }
 
-/** What lies in the later half of the time: the first is for warming up, caches and compilation. */
+/**
+ * The points in the later half of the time. The first half is for warm-up, caches and compilation.
+ */
 export function secondHalf(samples: readonly Sample[]): Sample[] {
   const times = samples.map(({ at }) => at);
   const middle = (Math.min(...times) + Math.max(...times)) / 2;
@@ -38,11 +40,11 @@ export function secondHalf(samples: readonly Sample[]): Sample[] {
 }
 
 export interface Bound {
-  /** Growth over the second half that is put down to chance, as a share of the mean. */
+  /** Growth over the second half that counts as chance, as a share of the mean. */
   share: number;
   /** And at least this many units. */
   least: number;
-  /** Units that the growth has a known reason for, beside that. */
+  /** Additional units of growth with a known reason. */
   kept?: number;
 }
 
@@ -51,16 +53,19 @@ export interface Verdict {
   last: number;
   peak: number;
   fit: Fit;
-  /** What the fitted line rises by over the second half. */
+  /** Rise of the fitted line over the second half. */
   growth: number;
   allowed: number;
   flat: boolean;
 }
 
-/** Below this there is no line to speak of. */
+/** With fewer samples there is no meaningful line. */
 const SAMPLES_MIN = 6;
 
-/** Flat: the line through the second half rises by no more than the bound. Too few samples are not flat: nothing was shown. */
+/**
+ * Flat: the line through the second half rises by no more than the bound. Too few samples are not
+ * flat: they show nothing.
+ */
 export function judgeFlatness(samples: readonly Sample[], { share, least, kept = 0 }: Bound): Verdict {
   const values = samples.map(({ value }) => value);
   const fit = straightLine(secondHalf(samples));

@@ -1,11 +1,14 @@
-/** Carries out one fault on the whole crowd, and says for how long something was wrong. */
+/** Performs one fault on the whole crowd, and returns the period of the disturbance. */
 
 import { pause } from '../chaos/inject.ts';
 import type { Trouble } from './check.ts';
 import type { PlannedFault } from './plan.ts';
 import type { CrowdStage } from './stage.ts';
 
-/** After a link came back: until the last wrapper has found that its connection is dead (heartbeat, pong, the next attempt). */
+/**
+ * After a link is back: until the last wrapper has detected that its connection is dead (heartbeat,
+ * pong, the next attempt).
+ */
 const LINK_HEALS_MS = 30_000;
 const COORDINATOR_HEALS_MS = 30_000;
 const RUNNER_HEALS_MS = 5000;

@@ -1,4 +1,7 @@
-/** Compares everything with everything once a crowd has ended: reads it, asks for it, and gives it to the judge (check.ts). */
+/**
+ * Collects everything after a crowd has ended, from files and from the API, and passes it to the
+ * judge (check.ts).
+ */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -99,7 +102,9 @@ async function judgeCallbacks({ stage, result }: Scene, facts: readonly Executio
   result.problems.push(...checkCallbacks(facts, seen));
 }
 
-/** Sessions tell of themselves moments after a change; it is asked until it is right, or for long enough. */
+/**
+ * Sessions announce a change moments later. This polls until the list is right or the time is over.
+ */
 async function judgeDirectory(
   { stage, result }: Scene,
   newest: ReadonlyMap<string, { id: string; status: string }>,

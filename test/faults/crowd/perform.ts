@@ -1,9 +1,11 @@
 /**
- * A crowd from its first start to the moment when all that it used is given back.
+ * A crowd from its first start until all that it used is released.
  *
- *   base ── starts ── all sessions run a job at the same time ── the gate opens ── queues drain, under faults ── judged ── idle again
+ *    base ── starts ── all sessions run a job at the same time ── the gate opens
+ *      ── queues drain, under faults ── judged ── idle again
  *
- * `watch` sees each session, `deeds` and `inject` spoil them, `visitors` come and go, `judge` gives it all to `check`, `aftermath` looks at what is left.
+ * `watch` follows each session, `deeds` and `inject` disturb them, `visitors` come and go, `judge`
+ * passes everything to `check`, and `aftermath` checks what is left.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -24,7 +26,7 @@ import { readLog, SessionWatch } from './watch.ts';
 
 /** Grace and silence of executions whose wrapper is to be stopped for longer than both. */
 const FREEZE_POLICY: Partial<Policy> = { heartbeatMs: 2000, silenceTimeoutMs: 8000, disconnectGraceMs: 10_000 };
-/** Share of the progress that the beginning of all sessions is counted as. */
+/** Share of the progress assigned to the start of all sessions. */
 const STARTING_SHARE = 0.15;
 
 export async function performCrowd(
@@ -110,9 +112,12 @@ function stuck({ watches, gate }: Scene): string {
   return [`gate ${gate.open ? 'open' : 'closed'}, ${open.length} sessions open`, ...lines].join('\n');
 }
 
-// ── before ────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── before ────────────────────────────────────────────────────────────────────────────────────
 
-/** One execution with all that belongs to it, so that what every process loads once is there before anything is measured. */
+/**
+ * One complete execution, so that every process has loaded its one-time data before the
+ * measurement.
+ */
 async function warmUp({ stage, times }: Scene): Promise<void> {
   const session = 'warm-up';
   await stage.client.start(session, { id: 'e1', command: ['true'], callback: { url: stage.receiver.url } });
@@ -125,7 +130,7 @@ async function warmUp({ stage, times }: Scene): Promise<void> {
   await sleep(times.settleMs);
 }
 
-// ── the crowd ─────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── the crowd ─────────────────────────────────────────────────────────────────────────────────
 
 async function play(scene: Scene): Promise<void> {
   const { plan, watches, over, result, say } = scene;
@@ -133,7 +138,7 @@ async function play(scene: Scene): Promise<void> {
   const roll = new Random(plan.seed + 1).next;
   const faults = faultLane(scene, roll);
   const visitors = plan.visitors.map((row) => visit(scene, row));
-  // What could not be carried out is a problem at once; nobody waits for the viewers then.
+  // What cannot be performed is a problem at once, without a wait for the viewers.
   const broken = Promise.all([faults, ...visitors]).then(() => new Promise<never>(() => {}));
   broken.catch(() => {});
   const watched = (async () => {
@@ -160,7 +165,7 @@ async function play(scene: Scene): Promise<void> {
   }
 }
 
-/** All of its executions at once: which of them comes first is for the coordinator to say. */
+/** Starts all of its executions at once. The coordinator decides their order. */
 async function startSession(scene: Scene, session: string): Promise<void> {
   const { stage, plan, watches, times } = scene;
   const executions = plan.sessions.find(({ name }) => name === session)?.executions ?? [];
@@ -201,7 +206,10 @@ function doLater(scene: Scene, execution: ExecutionPlan, deed: Deed, moment: Pro
   );
 }
 
-/** The job waits for a line. A call whose answer was lost is made again: the job reads only one. */
+/**
+ * The job waits for a line. A call whose response was lost is repeated; the job reads only one
+ * line.
+ */
 async function answer({ stage, watches }: Scene, { session, id }: ExecutionPlan): Promise<void> {
   while (!watches.get(session)?.ended.has(id)) {
     try {
@@ -235,7 +243,7 @@ function progressOf(scene: Scene): number {
   return (STARTING_SHARE * begun) / result.sessions + ((1 - STARTING_SHARE) * settledOf(scene)) / result.executions;
 }
 
-/** One after the other, each when the crowd has come so far. */
+/** One after the other, each when the crowd has reached its progress. */
 async function faultLane(scene: Scene, roll: () => number): Promise<void> {
   const { stage, plan, over, result, troubles, say } = scene;
   for (const fault of plan.faults) {

@@ -1,7 +1,7 @@
 /**
- * What a crowd is and what will be done to it, drawn from a seed before anything starts.
+ * The composition of a crowd and the faults on it, drawn from a seed before anything starts.
  *
- * Its moments are no times but shares of the work that is done: the same plan fits a fast machine and a slow one.
+ * Times are shares of the completed work: the same plan fits a fast and a slow machine.
  */
 
 import { Random } from '../../sim/random.ts';
@@ -9,11 +9,14 @@ import type { Direction } from '../../support/tcp-proxy.ts';
 import { Deck } from '../chaos/plan.ts';
 import type { Shape } from './shapes.ts';
 
-/** What is done to one execution. `early`: an interrupt right after its start, when most of them wait in the queue. */
+/**
+ * A deed on one execution. `early`: an interrupt right after its start, when most executions wait
+ * in the queue.
+ */
 export const DEEDS = ['interrupt', 'force', 'early', 'fail', 'kill', 'freeze'] as const;
 export type Deed = (typeof DEEDS)[number];
 
-/** What is done to all at once, or to a share of them. */
+/** A fault on all, or on a share of them. */
 export const CROWD_FAULTS = [
   'wrapper-cut',
   'wrapper-half-open',
@@ -30,7 +33,7 @@ export interface ExecutionPlan {
   session: string;
   id: string;
   shape: Shape;
-  /** Seconds, rounds, lines or the exit code: as the shape has it. */
+  /** Seconds, rounds, lines or the exit code, depending on the shape. */
   size: number;
   deed: Deed | null;
   /** After the job began, or after the gate was opened, whichever is later. */
@@ -39,7 +42,7 @@ export interface ExecutionPlan {
 
 export interface PlannedFault {
   kind: CrowdFault;
-  /** Share of the crowd's work that is done then, from 0 to 1. */
+  /** Share of the crowd's work that is done at that time, from 0 to 1. */
   at: number;
   forMs: number;
   direction: Direction;
@@ -50,10 +53,10 @@ export interface PlannedFault {
 /** One visit of a viewer that comes and goes. */
 export interface Visit {
   session: number;
-  /** Where it begins, as a share of the log that is there. */
+  /** Where it begins, as a share of the existing log. */
   from: number;
   staysMs: number;
-  /** It takes nothing more after this, until it leaves. */
+  /** It stops reading after this, until it leaves. */
   stallsAfterMs: number | null;
   flow: boolean;
 }
@@ -62,13 +65,13 @@ export interface CrowdPlan {
   seed: number;
   sessions: { name: string; executions: ExecutionPlan[] }[];
   faults: PlannedFault[];
-  /** Rows of visits, each made one after the other. */
+  /** Rows of visits. The visits of a row are made one after the other. */
   visitors: Visit[][];
 }
 
 export interface CrowdSize {
   sessions: number;
-  /** Of each session, at most what may wait in a queue. */
+  /** Of each session, at most as many as may wait in a queue. */
   executions: number;
 }
 
@@ -80,7 +83,7 @@ const SHAPE_CARDS: readonly Shape[] = [
 const ENDLESS_CARDS: readonly Deed[] = ['kill', 'interrupt', 'fail', 'freeze', 'interrupt'];
 const TALKING_CARDS: readonly (Deed | null)[] = ['kill', null, 'interrupt', null, null, 'fail', null];
 const DEAF_CARDS: readonly Deed[] = ['interrupt', 'force'];
-/** Of the others, so many are interrupted while they wait. */
+/** Number of the others that are interrupted while they wait. */
 const EARLY_SHARE = 0.08;
 
 function sizeOf(shape: Shape, random: Random): number {
@@ -100,7 +103,7 @@ function sizeOf(shape: Shape, random: Random): number {
   }
 }
 
-/** A fault for every so many executions, and each kind at least once where there are enough. */
+/** One fault per this many executions, and each kind at least once if there are enough. */
 const EXECUTIONS_PER_FAULT = 30;
 const FAULTS_MIN = 8;
 const COORDINATOR_KILLS_MAX = 2;
@@ -146,7 +149,7 @@ export function planCrowd(seed: number, { sessions, executions }: CrowdSize): Cr
   const wanted = Math.max(FAULTS_MIN, Math.round((sessions * executions) / EXECUTIONS_PER_FAULT));
   const faults = Array.from({ length: wanted }, (_, index): PlannedFault => {
     let kind = kinds.deal();
-    // Each kill costs the whole crowd seconds; a cut is put in the place of what would be too many.
+    // Each kill costs the whole crowd seconds. Kills above the limit become cuts.
     const rest = left[kind];
     if (rest === 0) kind = 'wrapper-cut';
     else if (rest !== undefined) left[kind] = rest - 1;

@@ -14,7 +14,7 @@ const tenths = (n: number | null | undefined): string =>
 
 type Pick1 = (row: Row) => number | null | undefined;
 
-/** First, last and highest of what was seen. */
+/** First, last and highest of the measured values. */
 function course(rows: readonly Row[], of: Pick1, digits: (n: number) => string): string[] {
   const values = rows.map(of).filter((value): value is number => typeof value === 'number' && Number.isFinite(value));
   return [values[0], values.at(-1), values.length > 0 ? Math.max(...values) : undefined].map((value) =>

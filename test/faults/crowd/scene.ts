@@ -1,4 +1,4 @@
-/** What the parts of a crowd share while it goes on, and what it comes to in the end. */
+/** State that the parts of a crowd share during the run, and its result. */
 
 import type { Policy } from '../../../protocol/index.ts';
 import type { Done, Trouble } from './check.ts';
@@ -10,11 +10,13 @@ import type { SessionWatch } from './watch.ts';
 
 export interface CrowdTimes {
   policy: Partial<Policy>;
-  /** How many sessions begin in a second. */
+  /** Sessions that begin per second. */
   startsPerSecond: number;
-  /** Everything, or it is called stuck. */
+  /** Timeout of the whole crowd. */
   watchdogMs: number;
-  /** How long all is left alone before it is measured, so that idle objects are evicted and idle connections closed. */
+  /**
+   * Idle time before the measurement, so that idle objects are evicted and idle connections closed.
+   */
   settleMs: number;
 }
 

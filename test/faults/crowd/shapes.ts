@@ -1,4 +1,4 @@
-/** The shapes of a crowd's jobs: what each is started with, and how it ends when nobody interferes. Pure. */
+/** The shapes of a crowd's jobs: the parameters of each, and its end without interference. Pure. */
 
 import type { Policy, StartRequest } from '../../../protocol/index.ts';
 
@@ -17,7 +17,7 @@ export const SHAPES = [
   'overtime',
   'missing',
 ] as const;
-/** `steady`, which a soak alone has: it goes on until it is told by a file. */
+/** `steady` is used only by a soak: it runs until a file stops it. */
 export type Shape = (typeof SHAPES)[number] | 'steady';
 
 /** How it ends by itself: status, and code of a failure. Null: it does not. */
@@ -51,7 +51,7 @@ export interface JobFiles {
   gate: string;
 }
 
-/** `size`: seconds, rounds, lines or the exit code, as the shape has it. */
+/** `size`: seconds, rounds, lines or the exit code, depending on the shape. */
 export function requestOf(shape: Shape, size: number, { job, truth, gate }: JobFiles, policy: Partial<Policy>): StartRequest {
   const command = shape === 'missing' ? [`${truth}.no-such-program`] : ['sh', job, shape, truth, gate, String(size)];
   return {

@@ -1,6 +1,7 @@
 /**
- * Steady traffic for minutes: jobs that run all the time, jobs that begin and end all the time, viewers that reconnect all the time, and a cut now and then. Nothing
- * that is killed here comes back as another process, so that each process has one series of measurements; `flatness` judges it.
+ * Steady traffic for minutes: jobs that run the whole time, jobs that begin and end, viewers that
+ * reconnect, and a cut now and then. No process is killed and replaced, so that each process has
+ * one series of measurements. `flatness` judges the series.
  *
  * Everything that was delivered is compared with what the jobs wrote, as in a crowd.
  */
@@ -24,18 +25,18 @@ import { readLog, VIEWER_TIMINGS } from './watch.ts';
 
 export interface SoakSize {
   minutes: number;
-  /** Lines in a second of each job that runs all the time. */
+  /** Lines per second of each job that runs the whole time. */
   rate: number;
   seed: number;
 }
 
 const LONG_SESSIONS = 3;
-/** Rows of sessions that follow each other, each with so many executions, and never used again. */
+/** Rows of consecutive sessions, each with this many executions, and never used again. */
 const CHURN_ROWS = 3;
 const CHURN_EXECUTIONS = 6;
-/** No faster than this, so that the traffic is the same whatever else the machine does meanwhile. */
+/** Upper bound on the rate, so that the traffic does not depend on the load of the machine. */
 const CHURN_EVERY_MS = 3000;
-/** Viewers of each session that come back again and again. */
+/** Viewers of each session that reconnect repeatedly. */
 const COMMUTERS = 2;
 const CUT_EVERY_MS = 20_000;
 const SAMPLE_EVERY_MS = 5000;
@@ -46,8 +47,9 @@ const IDLE_WAIT_MS = 90_000;
 const MIB = 1024 * 1024;
 
 /**
- * What workerd's resident memory rises by for each object that it sees for the first time, whatever the object is: an object of ten lines that was written to
- * and left took 150 KiB, over 400 of them in a row, while the JavaScript heap of the Worker stayed as it was.
+ * Growth of workerd's resident memory for each object that it sees for the first time, whatever the
+ * object is. An object of ten lines that was written to and left took 150 KiB, measured over 400 of
+ * them in a row, while the JavaScript heap of the Worker did not grow.
  */
 const OBJECT_KEPT_BYTES = 150 * 1024;
 
@@ -184,7 +186,7 @@ interface Commuter {
   seen: Seen[];
 }
 
-/** Comes, reads, goes, and comes back where it stopped, until its execution has ended. */
+/** Connects, reads, leaves, and resumes where it stopped, until its execution has ended. */
 async function commute(scene: Scene, { session, id }: ExecutionPlan, index: number): Promise<Commuter> {
   const { stage, random, over, result } = scene;
   const commuter: Commuter = { session, name: `${session}, viewer ${index + 1}`, seen: [] };
@@ -257,7 +259,7 @@ async function sample({ stage, over, result, say }: Scene): Promise<void> {
     if (n % 12 === 0) say(`${result.executions} executions, ${result.reconnects} connections of viewers, ${result.cuts} cuts`);
     await pause(SAMPLE_EVERY_MS, over.signal);
   }
-  // Gone before the end: of a process that should have run all the time there is nothing to judge.
+  // A process that should have run the whole time ended early: there is nothing to judge.
   for (const [process, pid] of processes) if (!stage.usageOf(pid)) result.problems.push(`${process} has ended`);
   const begunLate = (counts: readonly Sample[]): number => judgeFlatness(counts, BOUNDS.fds).growth;
   const kept = new Map([

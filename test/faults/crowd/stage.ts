@@ -1,12 +1,14 @@
 /**
- * Where a crowd lives: the coordinator on plain workerd, one runner, a receiver of callbacks, and a proxy in front of the coordinator for each of its two kinds of peers.
+ * The environment of a crowd: the coordinator on plain workerd, one runner, a receiver of
+ * callbacks, and a proxy in front of the coordinator for each of its two kinds of peers.
  *
- *   viewers ──► viewer link ──► coordinator (workerd) ◄── wrapper link ◄── wrappers ── jobs
- *   API calls ─────────────────────┘    │ launches                            ▲
- *                                       └──────────────► runner ──────────────┘
+ *    viewers ──► viewer link ──► coordinator ◄── wrapper link ◄── wrappers ── jobs
+ *    API calls ─────────────────────┘ │ launches                   ▲
+ *                                     └─────────► runner ──────────┘
  *
- * Owns: a folder for everything, the processes, the proxies. Worker and wrapper are bundled into the folder when it opens, so edits meanwhile change nothing.
- * `close()` leaves no process that has the folder among its arguments.
+ * Owns a folder for everything, the processes, and the proxies. Worker and wrapper are bundled into
+ * the folder when it opens, so edits during a run have no effect. `close()` leaves no process that
+ * has the folder among its arguments.
  */
 
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
@@ -23,7 +25,10 @@ import { processesWith } from '../../support/real-stack.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { memberOf, probeOptions, type Usage, usageOf, workerHeapMiB } from './usage.ts';
 
-/** Memory as a disk. A coordinator for one machine makes the commits of all its sessions in one thread, each with an fsync; on a slow disk that would be all there is to see. */
+/**
+ * Memory as a disk. A coordinator on one machine commits for all its sessions in one thread, each
+ * commit with an fsync. On a slow disk the test would measure only that.
+ */
 const MEMORY_DISK = '/dev/shm';
 const MEMORY_DISK_BYTES_MIN = 2 * 1024 ** 3;
 
@@ -32,14 +37,17 @@ function parentFolder(): string {
     const { bavail, bsize } = statfsSync(MEMORY_DISK);
     if (bavail * bsize > MEMORY_DISK_BYTES_MIN) return MEMORY_DISK;
   } catch {
-    // There is none.
+    // The memory disk does not exist.
   }
   return tmpdir();
 }
 
 const JOB = join(import.meta.dirname, 'job.sh');
 
-/** One file, as it is installed: running its sources instead would add the compiler's 40 MiB to each process. */
+/**
+ * One file, as it is installed: running its sources instead would add the compiler's 40 MiB to each
+ * process.
+ */
 function bundleWrapper(outfile: string): void {
   // As scripts/build.mjs does it.
   buildSync({
@@ -70,7 +78,7 @@ export interface ListedRun {
   state: string;
 }
 
-/** One in so many callbacks is refused, and comes again. */
+/** One in this many callbacks is refused, and is retried. */
 const REFUSED_CALLBACKS = 29;
 
 export class CrowdStage {
@@ -79,7 +87,7 @@ export class CrowdStage {
   readonly wrapperLink: TcpProxy;
   readonly viewerLink: TcpProxy;
   readonly receiver: CallbackReceiver;
-  /** Straight to the coordinator. */
+  /** Directly to the coordinator. */
   readonly client: HoldfastClient;
   readonly job: string;
   readonly gate: string;
@@ -179,10 +187,11 @@ export class CrowdStage {
     return processesWith(this.folder).filter(({ command }) => / run |job\.sh/.test(command));
   }
 
-  /** Before the coordinator's data can be looked at, and before the end. Idempotent. */
+  /** Call it before reading the coordinator's data, and at the end. Idempotent. */
   async stop(): Promise<void> {
     await this.stack.stop();
-    // A crowd that failed may have left the runner dead, and its wrappers then have nobody who stops them.
+    // A failed crowd may have left the runner dead. Its wrappers then have no process that stops
+    // them.
     for (const { pid } of processesWith(this.folder)) {
       const identity = identityOf(pid);
       if (identity) signalProcess(identity, 'SIGKILL');

@@ -1,4 +1,4 @@
-/** Looks at the processes of a stage every few seconds, for as long as a crowd is there. */
+/** Samples the processes of a stage every few seconds during a crowd. */
 
 import type { CrowdStage } from './stage.ts';
 import type { Usage } from './usage.ts';

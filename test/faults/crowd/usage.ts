@@ -1,8 +1,10 @@
 /**
- * What the processes of a stage use: resident memory and open files as the kernel counts them, the JavaScript heap as they say it themselves.
+ * Resource use of the processes of a stage: resident memory and open files as the kernel counts
+ * them, the JavaScript heap as the processes report it.
  *
- * The heap of a Node process comes from a module that is loaded beside the program (`probeOptions`) and writes a file every few seconds; no signal, no port, and
- * nothing of the program is changed. workerd's comes from its debugger, after a collection, so it is asked for seldom. Linux only.
+ * A preloaded module (`probeOptions`) writes the heap of a Node process to a file every few
+ * seconds: no signal, no port, and no change to the program. workerd's heap comes from its
+ * debugger, after a collection, so it is sampled rarely. Linux only.
  */
 
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
@@ -14,7 +16,7 @@ import { listProcesses } from '../../../wrapper/processes.ts';
 export interface Usage {
   rssMiB: number;
   fds: number;
-  /** Null where it is not known (yet). */
+  /** Null while it is not known. */
   heapMiB: number | null;
 }
 
@@ -22,14 +24,16 @@ const MIB = 1024 * 1024;
 const PROBE_EVERY_MS = 3000;
 
 /**
- * Wrappers and their jobs stand back behind coordinator, runner and test: in production they are on machines of their own, and two hundred of them on two cores would leave
- * the coordinator a hundredth of one.
+ * Lower priority for wrappers and their jobs than for coordinator, runner and test. In production
+ * they run on other machines; here two hundred of them on two cores would leave the coordinator one
+ * percent of a core.
  */
 const NICE = 10;
 
 /**
- * Options of Node for the runner, which hands them on to its wrappers. `collect`: whose garbage is collected before each look, so that what is left is what is held: in
- * two hundred processes at once that would be a load of its own.
+ * Options of Node for the runner, which passes them to its wrappers. `collect`: the processes that
+ * collect garbage before each sample, so that it counts only live memory. In two hundred processes
+ * at once that would be a load of its own.
  */
 export function probeOptions(folder: string, collect: 'runner' | 'all'): string[] {
   mkdirSync(folder, { recursive: true });
@@ -79,8 +83,9 @@ function heapOf(pid: number, probes: string): number | null {
 const CLOSE_WAIT = '08';
 
 /**
- * Sockets that a process has open although their connection is over: reset, or ended by the other side long ago. workerd keeps those whose client went away before
- * its upgrade was answered, and with them the object and its database; it does so for an object of ten lines too.
+ * Sockets that a process has open although their connection is over: reset, or ended by the other
+ * side long ago. workerd keeps those whose client left before its upgrade was answered, and with
+ * them the object and its database. It does so for an object of ten lines too.
  */
 export function deadSockets(pid: number | null): number {
   if (pid === null) return 0;
@@ -121,9 +126,11 @@ const INSPECTOR_TIMEOUT_MS = 10_000;
 const PUMP_EVERY_MS = 200;
 
 /**
- * JavaScript heap of the Worker after a collection, by its debugger. Null when that does not answer, as while the coordinator is down.
+ * JavaScript heap of the Worker after a collection, by its debugger. Null when the debugger does
+ * not answer, for example while the coordinator is down.
  *
- * workerd carries the collection out, and answers, when the isolate has something to do; so it is given something.
+ * workerd performs the collection, and answers, only when the isolate has work. Therefore this
+ * sends it a request.
  */
 export async function workerHeapMiB(inspectorPort: number, url: string): Promise<number | null> {
   const signal = AbortSignal.timeout(INSPECTOR_TIMEOUT_MS);

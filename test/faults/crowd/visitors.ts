@@ -1,4 +1,7 @@
-/** Viewers that come, read for a while, perhaps stop taking, and go. What each got is compared with what the session's own viewer has. */
+/**
+ * Viewers that connect, read for a while, perhaps stop reading, and leave. What each received is
+ * compared with what the session's own viewer has.
+ */
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pause } from '../chaos/inject.ts';
@@ -8,7 +11,7 @@ import type { Visit } from './plan.ts';
 import type { Scene } from './scene.ts';
 import { type SessionWatch, VIEWER_TIMINGS } from './watch.ts';
 
-/** The session's own viewer may be behind a visitor, by as much as its link is down. */
+/** The session's own viewer may lag behind a visitor, by as long as its link is down. */
 const BEHIND_MAX_MS = 120_000;
 
 /** A row of visits, until the crowd is over. */

@@ -1,17 +1,23 @@
-/** One session of a crowd, as its own viewer sees it: over a spoiled link, from the first event to the last verdict. */
+/**
+ * One session of a crowd, as its own viewer sees it: over a disturbed link, from the first event to
+ * the last verdict.
+ */
 
 import type { Seen } from '../chaos/compare.ts';
 import { Recorder } from '../chaos/recorder.ts';
 import type { CrowdStage } from './stage.ts';
 
-/** A half-open link is found in a moment; a machine with four hundred processes on two cores is given time to answer. */
+/**
+ * Short enough to detect a half-open link soon, and long enough for a machine with four hundred
+ * processes on two cores.
+ */
 export const VIEWER_TIMINGS = { connectMs: 15_000, pingMs: 4000, pongMs: 8000, retryBaseMs: 200, retryCapMs: 2000 };
 
 export class SessionWatch {
   readonly session: string;
   readonly executions: readonly string[];
   readonly recorder: Recorder;
-  /** Executions whose job was begun. */
+  /** Executions whose job has begun. */
   readonly started = new Set<string>();
   readonly ended = new Set<string>();
   readonly #onStarted: (execution: string) => void;
@@ -32,7 +38,7 @@ export class SessionWatch {
     });
   }
 
-  /** A job of it runs now, as far as is known here. */
+  /** A job of it runs now, as far as this viewer knows. */
   get isBusy(): boolean {
     for (const execution of this.started) if (!this.ended.has(execution)) return true;
     return false;
@@ -47,7 +53,7 @@ export class SessionWatch {
   }
 }
 
-/** The log once more from its beginning, over a sound network. */
+/** Reads the log again from its beginning, over a sound network. */
 export async function readLog(stage: CrowdStage, session: string, executions: readonly string[]): Promise<Seen[]> {
   const reader = new Recorder({
     url: stage.stack.url,

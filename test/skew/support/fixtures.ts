@@ -1,13 +1,14 @@
 /**
- * What `npm run record-frames` writes and the tests of version skew read: what two programs of one version said to each other, in the order in which it was
- * said. No platform is used here, since the same files are read in Node and in workerd.
+ * What `npm run record-frames` writes and the tests of version skew read: the exchange of two
+ * programs of one version, in its order. No platform is used here, since the same files are read in
+ * Node and in workerd.
  *
- * An NDJSON fixture begins with a line that says what it is; each further line is an entry.
+ * An NDJSON fixture begins with a line that describes it; each further line is an entry.
  */
 
 export interface FixtureHead {
   fixture: string;
-  /** Version of the protocol that was spoken, and of the program that spoke it. */
+  /** Version of the protocol on the wire, and of the program. */
   protocol: number;
   version: string;
   about: string;
@@ -28,18 +29,27 @@ export interface RecordedResponse {
   body: string;
 }
 
-/** `caller`: who dialled, so a wrapper, a viewer, or the Worker towards a runner. `callee`: who answered. */
+/**
+ * `caller`: the side that connects: a wrapper, a viewer, or the Worker towards a runner. `callee`:
+ * the side that answers.
+ */
 export type Side = 'caller' | 'callee';
 
-/** `at`: milliseconds since the recording began. `connection`: one number per connection or request, rising in the order in which they were opened. */
+/**
+ * `at`: milliseconds since the recording began. `connection`: one number per connection or request,
+ * rising in the order in which they were opened.
+ */
 export type Entry = { at: number; connection: number } & (
   | { open: { path: string; protocol: string } }
-  /** An upgrade that was answered by something else. */
+  /** An upgrade that got another response than 101. */
   | { refused: RecordedResponse & { path: string } }
-  /** `lost`: it never arrived. `by`: the recorder said it, to bring about an answer that a program brings about only under load. */
+  /**
+   * `lost`: it never arrived. `by`: the recorder sent it, to cause a response that a program gives
+   * only under load.
+   */
   | { from: Side; frame: string; lost?: true; by?: 'recorder' }
   | { from: Side; close: { code: number; reason: string } }
-  /** The recorder cut the line, without a close frame to either side. */
+  /** The recorder cut the connection, without a close frame to either side. */
   | { cut: true }
   | { request: RecordedRequest }
   | { response: RecordedResponse }
@@ -78,7 +88,7 @@ export interface Exchange {
   response: RecordedResponse;
 }
 
-/** Requests with their answers, in the order in which they were made. */
+/** Requests with their responses, in the order in which they were made. */
 export function exchangesOf(fixture: Fixture): Exchange[] {
   return connectionsOf(fixture).flatMap((entries) => {
     const asked = entries.find((entry) => 'request' in entry);
@@ -99,21 +109,30 @@ export interface DatabaseSnapshot {
   tables: Record<string, Record<string, string | number | null>[]>;
 }
 
-/** Sessions by name, and the tenant's directory. `takenAt`: milliseconds since the epoch, from which the times of the rows are to be understood. */
+/**
+ * Sessions by name, and the tenant's directory. `takenAt`: milliseconds since the epoch, the
+ * reference for the times of the rows.
+ */
 export interface StorageSnapshot {
   takenAt: number;
   sessions: Record<string, DatabaseSnapshot>;
   directory: DatabaseSnapshot;
 }
 
-/** A spool as it lay on disk. `acked`: events that its coordinator had; `exitCode`: what the wrapper would have given, where its job had ended. */
+/**
+ * A spool as it was on disk. `acked`: events that its coordinator had; `exitCode`: the exit code
+ * that the wrapper would have had, if its job had ended.
+ */
 export interface SpoolSnapshot {
   files: Record<string, string>;
   acked: number;
   exitCode: number | null;
 }
 
-/** One call of the Worker to an object, by its method; `fetch` has the request header in the place of arguments. */
+/**
+ * One call of the Worker to an object, by its method. `fetch` has the request header in place of
+ * arguments.
+ */
 export interface RecordedCall {
   object: 'session' | 'directory';
   method: string;

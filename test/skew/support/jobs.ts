@@ -1,6 +1,7 @@
 /**
- * Jobs whose events come one at a time, whatever the machine does meanwhile: each line waits for a file, its gate. So a run that was recorded can be made
- * again, event for event. The folder of the gates is told by the environment and stands in no event.
+ * Jobs whose events arrive one at a time, whatever the load of the machine: each line waits for a
+ * file, its gate. A recorded run can therefore be repeated event for event. The environment names
+ * the folder of the gates, and no event contains it.
  */
 
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,13 +10,16 @@ import { join } from 'node:path';
 
 const wait = (gate: string): string => `while [ ! -e "$GATES/${gate}" ]; do sleep 0.02; done`;
 
-/** `lines` are what it prints, one after the other; gate i lets line i pass, and the one after the last lets it end. */
+/**
+ * `lines` are what it prints, one after the other. Gate i lets line i pass, and the gate after the
+ * last line lets the job end.
+ */
 export const gatedJob = (lines: readonly string[], exitCode = 0): string[] => {
   const steps = lines.map((line, index) => `${wait(String(index + 1))}; printf '%s\\n' '${line}'`);
   return ['sh', '-c', [...steps, wait(String(lines.length + 1)), `exit ${exitCode}`].join('\n')];
 };
 
-/** Reads one line, then goes on until it is told to stop by SIGINT. */
+/** Reads one line, then runs until SIGINT. */
 export const LISTENING_JOB: readonly string[] = [
   'sh',
   '-c',

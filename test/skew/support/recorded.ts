@@ -1,4 +1,7 @@
-/** Every version that was recorded, from the folder of fixtures. For Node; in workerd test/workers/skew-fixtures.ts does the same. */
+/**
+ * Every recorded version, from the folder of fixtures. For Node; in workerd
+ * test/workers/skew-fixtures.ts does the same.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,8 +1,10 @@
 /**
- * Stands between a real caller (wrapper, viewer, Worker) and a real callee (coordinator, runner), and writes down what they say: WebSocket messages,
- * closes, requests and answers. It can lose, double and replace messages, which a TCP proxy can not.
+ * Sits between a real caller (wrapper, viewer, Worker) and a real callee (coordinator, runner), and
+ * records their traffic: WebSocket messages, closes, requests and responses. It can lose, duplicate
+ * and replace messages, which a TCP proxy cannot.
  *
- * Owns both connections of each pair. What it writes down is raw; secrets are taken out by the recorder (scrub.ts) before anything is kept.
+ * Owns both connections of each pair. The recording is raw. The recorder removes secrets (scrub.ts)
+ * before anything is stored.
  */
 
 import { once } from 'node:events';
@@ -20,8 +22,9 @@ import { WebSocket, WebSocketServer } from 'ws';
 import type { Entry } from './fixtures.ts';
 
 /**
- * What becomes of a message on its way. `lose`: nobody gets it. `lose_and_cut`: neither it nor anything else. `replace`: it is lost, and the callee gets this
- * in its place.
+ * What happens to a message in transit. `lose`: it is not delivered. `lose_and_cut`: it is not
+ * delivered, and the connection is cut. `replace`: it is lost, and the callee gets this in its
+ * place.
  */
 export type Fate = 'pass' | 'lose' | 'lose_and_cut' | 'double' | { replace: string };
 
@@ -31,7 +34,10 @@ export interface Passing {
   frame: string;
 }
 
-/** Left out: what the transport made of it, and what differs from one run to the next for no reason of ours. */
+/**
+ * Left out: headers that the transport adds, and those that differ between runs without a reason in
+ * our code.
+ */
 const HEADERS_LEFT_OUT = new Set([
   ...['host', 'connection', 'date', 'content-length', 'transfer-encoding', 'user-agent', 'accept-encoding', 'keep-alive'],
   ...['accept-language', 'sec-fetch-mode', 'cf-connecting-ip', 'x-request-id', 'mf-loopback'],
@@ -43,7 +49,7 @@ export class RecordingProxy {
   /** From the caller to the callee, and back. */
   onUp: (passing: Passing) => Fate = () => 'pass';
   onDown: (passing: Passing) => Fate = () => 'pass';
-  /** Bodies are seen, not changed. */
+  /** Bodies are recorded, not changed. */
   onRequest: (request: { path: string; body: string }) => void = () => {};
   readonly #target: string;
   readonly #begunAt = Date.now();
@@ -77,7 +83,7 @@ export class RecordingProxy {
     this.entries.push({ at: Date.now() - this.#begunAt, connection, ...what } as Entry);
   }
 
-  // ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── requests ──────────────────────────────────────────────────────────────────────────────────
 
   async #forward(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const connection = ++this.#connections;
@@ -97,7 +103,7 @@ export class RecordingProxy {
         response.write(part);
       });
       answer.on('end', () => {
-        // Written down before it is sent, so that who has the answer finds it here.
+        // Recorded before it is sent, so that a caller with the response finds it here.
         this.#note(connection, { response: { status, headers: kept(answer.headers), body: Buffer.concat(parts).toString() } });
         response.end();
       });
@@ -106,7 +112,7 @@ export class RecordingProxy {
     far.end(body);
   }
 
-  // ── sockets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── sockets ───────────────────────────────────────────────────────────────────────────────────
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const connection = ++this.#connections;

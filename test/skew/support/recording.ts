@@ -1,8 +1,9 @@
 /**
- * The stack under the recorder: the real coordinator and runner with recording proxies before both, wrappers as processes of their own, and how to wait for
- * what they do. What is done with it is in scenarios.ts.
+ * The stack under the recorder: the real coordinator and runner with recording proxies in front of
+ * both, wrappers as processes of their own, and functions to wait for their actions. scenarios.ts
+ * uses them.
  *
- *   viewers, wrappers ──► proxy ──► coordinator ──► proxy ──► runner
+ *    viewers, wrappers ──► proxy ──► coordinator ──► proxy ──► runner
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -42,7 +43,7 @@ export interface RecordedWrapper {
   ended: Promise<number | null>;
 }
 
-/** A fixture as it is before it is scrubbed. */
+/** A fixture before it is scrubbed. */
 export interface RawFixture {
   head: Omit<FixtureHead, 'protocol' | 'version'>;
   entries: Entry[];
@@ -104,7 +105,7 @@ export class RecordedStack {
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  // ── callers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── callers ───────────────────────────────────────────────────────────────────────────────────
 
   async api(
     method: string,
@@ -151,7 +152,10 @@ export class RecordedStack {
     return wrapper;
   }
 
-  /** A viewer that notes nothing itself: the proxy does. `acks`: says what it took in, after each frame of events. */
+  /**
+   * A viewer that records nothing itself: the proxy does. `acks`: acknowledges each frame of
+   * events.
+   */
   view(session: string, query: string, { acks = false } = {}): { ended: Promise<number>; close: () => void; frames: string[] } {
     const frames: string[] = [];
     const socket = new WebSocket(
@@ -176,7 +180,7 @@ export class RecordedStack {
     return { ended, close: () => socket.close(1000, 'done'), frames };
   }
 
-  // ── what was said ───────────────────────────────────────────────────────────────────────────────────────────────────
+  // ── what was recorded ─────────────────────────────────────────────────────────────────────────
 
   /** Entries of the connections and requests whose path passes. */
   entries(passes: (path: string) => boolean, proxy = this.proxy): Entry[] {
@@ -198,7 +202,7 @@ export class RecordedStack {
   ingest = (session: string): Entry[] =>
     this.entries((path) => path.startsWith(`/v1/sessions/${session}/`) && path.endsWith('/ingest'));
 
-  /** Highest seq that was acknowledged in this session, delivered or not. */
+  /** Highest seq that was acknowledged in this session, whether or not the ack arrived. */
   acked(session: string): number {
     const acks = this.ingest(session).map((entry) => {
       const texts =

@@ -1,10 +1,12 @@
 /**
- * A coordinator of another version, as it was recorded: it says what that one said, word for word, when its peer has come as far as the recorded peer had.
- * It decides nothing and stores what it was sent, so that a test can compare.
+ * A coordinator of another version, as recorded: it sends what that one sent, word for word, when
+ * its peer has progressed as far as the recorded peer had. It decides nothing, and stores what it
+ * receives for comparison.
  *
- * How far a peer has come is counted, not compared: hellos, events that were not acknowledged yet, and acknowledged commands, on this connection; of a
- * viewer, its acks. So a wrapper that cuts its
- * frames differently is still answered in the recorded order. Where it sends less in a frame than was recorded, that part is acknowledged (ING5).
+ * The progress of a peer is counted, not compared: hellos, unacknowledged events, and acknowledged
+ * commands, on this connection; of a viewer, its acks. So a wrapper that cuts its frames
+ * differently still gets its responses in the recorded order. Where it sends less in a frame than
+ * was recorded, that part is acknowledged (ING5).
  */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -26,7 +28,10 @@ type Action = { after: Progress } & ({ send: string } | { close: { code: number;
 const reached = (now: Progress, wanted: Progress): boolean =>
   now.hellos >= wanted.hellos && now.events >= wanted.events && now.acks >= wanted.acks;
 
-/** Counts what a caller's frame adds, in place. A viewer has come as far as the offset that it acknowledged. */
+/**
+ * Counts what a caller's frame adds, in place. The progress of a viewer is the offset that it
+ * acknowledged.
+ */
 function count(progress: Progress, frame: string): void {
   if (!frame.startsWith('{')) return;
   const header = JSON.parse(frame.split('\n')[0] ?? '') as { type?: string; count?: number; offset?: number };
@@ -36,13 +41,19 @@ function count(progress: Progress, frame: string): void {
   else progress.acks += 1;
 }
 
-/** What the callee says it has: a peer may send it again all the same, with what follows in the same frame. */
+/**
+ * What the callee claims to have. A peer may resend it all the same, with later events in the same
+ * frame.
+ */
 function noteAcked(progress: Progress, frame: string): void {
   const { type, seq, ackedSeq } = JSON.parse(frame) as { type?: string; seq?: number; ackedSeq?: number };
   if (type === 'welcome' || type === 'ack') progress.acked = Math.max(progress.acked, seq ?? ackedSeq ?? 0);
 }
 
-/** What the recorded coordinator did on a connection, each with how far its peer was by then. */
+/**
+ * What the recorded coordinator did on a connection, each with the progress of its peer at that
+ * time.
+ */
 function actionsOf(entries: readonly Entry[]): Action[] {
   const progress: Progress = { hellos: 0, events: 0, acks: 0, acked: 0 };
   const actions: Action[] = [];
@@ -61,20 +72,20 @@ function actionsOf(entries: readonly Entry[]): Action[] {
 
 export class ReplayCoordinator {
   url = '';
-  /** Event lines by seq, as they came first. */
+  /** Event lines by seq, as they first arrived. */
   readonly lines = new Map<number, string>();
   readonly hellos: Record<string, unknown>[] = [];
   readonly commandAcks: number[] = [];
   readonly faults: string[] = [];
   /** Connections and posts so far. */
   dials = 0;
-  /** Answers to requests that are no posts of a wrapper, by method and path. */
+  /** Responses to requests other than posts of a wrapper, by method and path. */
   exchanges: readonly Exchange[] = [];
   readonly #scripts: Entry[][];
   readonly #server: Server;
   readonly #ws = new WebSocketServer({ noServer: true, handleProtocols: (offered) => [...offered][0] ?? false });
   readonly #sockets = new Set<Duplex>();
-  /** Changes what is said, to make a version of it that never was. */
+  /** Changes the messages, to make a version that never existed. */
   readonly #reword: (frame: string) => string[];
 
   constructor(fixture: Fixture, reword: (frame: string) => string[] = (frame) => [frame]) {
@@ -90,7 +101,7 @@ export class ReplayCoordinator {
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
   }
 
-  /** Every connection of the recording was made again. */
+  /** Every connection of the recording was replayed. */
   get played(): boolean {
     return this.dials >= this.#scripts.length;
   }
@@ -111,7 +122,7 @@ export class ReplayCoordinator {
   }
 
   #next(): Entry[] {
-    // A refusal is doubted for some seconds (SPL30): what was refused is refused again.
+    // A wrapper doubts a refusal for some seconds (SPL30): what was refused is refused again.
     const last = this.#scripts.at(-1);
     const script = this.#scripts[this.dials] ?? (last?.some((entry) => 'refused' in entry) ? last : undefined);
     this.dials += 1;
@@ -153,7 +164,8 @@ export class ReplayCoordinator {
       const left = actions.length;
       goOn();
       const waiting = actions[0];
-      // The recorded peer had these events and more in one frame, so there is no word about them alone. Without one it would wait for ever.
+      // The recorded peer had these events and more in one frame, so the recording has no ack for
+      // them alone. Without one the wrapper would wait for ever.
       if (actions.length === left && waiting && lastSeqIn(frame) > 0 && waiting.after.events > progress.events) {
         progress.acked = lastSeqIn(frame);
         ws.send(`{"type":"ack","seq":${progress.acked}}`);

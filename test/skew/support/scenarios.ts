@@ -1,6 +1,6 @@
 /**
- * What the recorder does with the stack: one function for each family of fixtures. Every one of them uses sessions of its own, so that what was said can be
- * told apart by its path.
+ * What the recorder does with the stack: one function for each family of fixtures. Each uses
+ * sessions of its own, so that the path identifies the traffic.
  */
 
 import type { SpoolSnapshot } from './fixtures.ts';
@@ -32,7 +32,7 @@ async function gatedRun(
   }
 }
 
-// ── ingest ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── ingest ────────────────────────────────────────────────────────────────────────────────────
 
 export async function recordIngest(stack: RecordedStack): Promise<RawFixture[]> {
   const fixtures: RawFixture[] = [];
@@ -47,7 +47,8 @@ export async function recordIngest(stack: RecordedStack): Promise<RawFixture[]> 
   await gatedRun(stack, 'jsonl', JSONL_LINES, { args: ['--format', 'jsonl'], format: 'jsonl', exitCode: 4 });
   add('jsonl', 'agent events and a line that is none, exit code 4', 4);
 
-  // One thing goes wrong at each seq, once: 3 is lost and a later one comes in its place; 4 is doubled; 5 is lost with the line; the ack of 6 is lost with it.
+  // One fault at each seq, once: 3 is lost and a later one comes in its place; 4 is duplicated; 5
+  // is lost with the connection; the ack of 6 is lost with it.
   const done = new Set<string>();
   const once = (what: string): boolean => !done.has(what) && done.add(what).has(what);
   proxy.onUp = inSession('cuts', ({ frame }) => {
@@ -65,7 +66,7 @@ export async function recordIngest(stack: RecordedStack): Promise<RawFixture[]> 
     3,
   );
 
-  // The last ack and the close after it are lost: the wrapper comes back to an execution that is settled.
+  // The last ack and the close after it are lost: the wrapper reconnects to a settled execution.
   const exitSeq = TEXT_LINES.length + 2;
   proxy.onUp = () => 'pass';
   proxy.onDown = inSession('settled', ({ frame }) => (isAck(frame, exitSeq) && once('settled') ? 'lose_and_cut' : 'pass'));
@@ -126,7 +127,7 @@ async function recordRefusals(stack: RecordedStack): Promise<void> {
   gates.remove();
 }
 
-// ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── reading ───────────────────────────────────────────────────────────────────────────────────
 
 export async function recordReaders(stack: RecordedStack): Promise<RawFixture[]> {
   const fixtures: RawFixture[] = [];
@@ -135,7 +136,7 @@ export async function recordReaders(stack: RecordedStack): Promise<RawFixture[]>
     fixtures.push({ head: { fixture, about }, entries: stream(session, query) });
   };
 
-  // Live: it is there before the job begins, and stays until the end.
+  // Live: it is connected before the job begins, and stays until the end.
   const gates = new Gates();
   const command = gatedJob(TEXT_LINES);
   const run = await stack.start('watched', { id: 'e1', command });
@@ -170,12 +171,15 @@ export async function recordReaders(stack: RecordedStack): Promise<RawFixture[]>
   return fixtures;
 }
 
-/** Operations that only another Worker uses: nothing of them is a fixture, but the calls of objects that they make are. */
+/**
+ * Operations that only another Worker uses. The fixtures contain only the calls to objects that
+ * they make.
+ */
 export async function readByRpc(stack: RecordedStack): Promise<void> {
   for (const session of ['cuts', 'nothing']) await fetch(`${stack.stack.url}/v1/record/read-events/${session}`);
 }
 
-/** Answers over HTTP: the API, SSE, Durable Streams, the plain log. */
+/** Responses over HTTP: the API, SSE, Durable Streams, the plain log. */
 export async function recordHttp(stack: RecordedStack): Promise<RawFixture[]> {
   const marked = async (fixture: string, about: string, work: () => Promise<void>): Promise<RawFixture> => {
     const before = stack.proxy.entries.length;
@@ -234,7 +238,7 @@ export async function recordHttp(stack: RecordedStack): Promise<RawFixture[]> {
   ];
 }
 
-// ── Worker and runner ───────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Worker and runner ─────────────────────────────────────────────────────────────────────────
 
 export async function recordLaunches(stack: RecordedStack): Promise<RawFixture[]> {
   const command = ['sh', '-c', 'cat; echo "colour $COLOUR"; read -r more; echo "more $more"'];
@@ -264,17 +268,22 @@ export async function recordLaunches(stack: RecordedStack): Promise<RawFixture[]
   ];
 }
 
-// ── what is left behind ─────────────────────────────────────────────────────────────────────────────────────────────────
+// ── what is left behind ───────────────────────────────────────────────────────────────────────
 
-/** Two spools of killed wrappers, part of each delivered. Sessions `ended` and `left`; the coordinator still runs. */
+/**
+ * Two spools of killed wrappers, each partly delivered. Sessions `ended` and `left`; the
+ * coordinator still runs.
+ */
 export interface LeftBehind {
   wrapper: RecordedWrapper;
   acked: number;
 }
 
 /**
- * Leaves sessions as a deploy may find them. `left`: a running execution with an open connection, an input that is not acknowledged, and one that waits;
- * `ended`: the job is over and its coordinator does not know all of it; `callback`: a verdict that the queue has yet to get.
+ * Leaves sessions as a deploy may find them.
+ * `left`: a running execution with an open connection, an unacknowledged input, and a queued
+ * execution. `ended`: the job is over and its coordinator does not know all of it. `callback`: a
+ * verdict that the queue does not have yet.
  */
 export async function leaveBehind(stack: RecordedStack): Promise<Record<'left' | 'ended', LeftBehind>> {
   const { proxy } = stack;

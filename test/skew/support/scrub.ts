@@ -1,4 +1,7 @@
-/** Takes out of a recording what is secret, and what is of this machine alone. Lengths of event lines are kept, because the log counts their bytes. */
+/**
+ * Removes from a recording what is secret, and what is specific to this machine. Lengths of event
+ * lines are kept, because the log counts their bytes.
+ */
 
 /** Signed tokens: three parts, the first of which is `{"alg":…` in base64. */
 const TOKEN = /eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/g;
@@ -6,7 +9,10 @@ const TOKEN = /eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/g;
 const PID = /(\\*"pid\\*":)(\d+)/g;
 const PID_DIGITS = '4193867520';
 
-/** `known`: literal texts (keys, addresses, folders) with what takes their place. Longer ones go first, since one may hold another. */
+/**
+ * `known`: literal texts (keys, addresses, folders) with their replacements. Longer ones go first,
+ * since one may contain another.
+ */
 export function scrubber(known: ReadonlyMap<string, string>): (text: string) => string {
   const literals = [...known].filter(([text]) => text !== '').sort(([a], [b]) => b.length - a.length);
   return (text) => {
@@ -18,7 +24,7 @@ export function scrubber(known: ReadonlyMap<string, string>): (text: string) => 
   };
 }
 
-/** What must not be in a fixture whatever it says: a recording that holds one of these is not written. */
+/** What must never be in a fixture: a recording with one of these is not written. */
 export function leaksIn(text: string, secrets: readonly string[]): string[] {
   const shapes = [TOKEN, /127\.0\.0\.1:\d+/g, /Bearer (?!<)[^"\\]+/g, /whsec_\w+/g];
   return [

@@ -1,11 +1,13 @@
-/** What lies on disk after a run: spools of wrappers, databases of objects. Read, never written. */
+/** What is on disk after a run: spools of wrappers, databases of objects. Read, never written. */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DatabaseSnapshot, SpoolSnapshot } from './fixtures.ts';
 
-/** A pid that no system gives, so that a wrapper that takes this spool over finds nobody. */
+/**
+ * A pid that no system assigns, so that a wrapper that takes this spool over finds no live holder.
+ */
 const NO_PID = 2_147_483_646;
 
 export function snapshotOfSpool(directory: string, acked: number): SpoolSnapshot {
@@ -27,7 +29,7 @@ export function snapshotOfSpool(directory: string, acked: number): SpoolSnapshot
   return { files, acked, exitCode };
 }
 
-/** Tables of the platform's own begin so. */
+/** Tables of the platform have these prefixes. */
 const PLATFORM = /^(_cf_|sqlite_)/;
 
 export function snapshotOfDatabase(path: string): DatabaseSnapshot {

@@ -1,4 +1,7 @@
-/** The closed lists of a version: what a peer may rely on by name (VER1, VER5). Recorded for each version, and held against every later one. */
+/**
+ * The closed lists of a version: what a peer may rely on by name (VER1, VER5). Recorded for each
+ * version, and compared with every later one.
+ */
 
 import {
   CLOSE,
@@ -24,7 +27,7 @@ export interface Vocabulary {
   problems: Record<string, { status: number; retryable: boolean }>;
   /** Close codes by name, and what a peer does after each. */
   closeCodes: Record<string, { code: number; next: NextStep }>;
-  /** `GET /v1/…`, from the description that the deployment gives of itself. */
+  /** `GET /v1/…`, from the deployment's own description. */
   routes: string[];
 }
 
