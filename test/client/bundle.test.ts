@@ -1,6 +1,7 @@
 /**
- * Goal: the client stays small, and runs where there is no DOM and no Node.
- * Method: the bundles that a page would get, measured; the module graph of each entry; the core, loaded in an empty realm.
+ * Goal: the client stays small, and runs without a DOM and without Node.
+ * Method: the bundles that a page would get, measured; the module graph of each entry; the core,
+ * loaded in an empty realm.
  */
 
 import { join } from 'node:path';
@@ -11,7 +12,7 @@ import { describe, expect, test } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
-/** Bytes, gzip -9. The core is what a page needs that follows one session. */
+/** Bytes, gzip -9. The core is what a page needs to follow one session. */
 const CORE_BYTES_MAX = 7_600;
 const CLIENT_BYTES_MAX = 13_400;
 const REACT_BYTES_MAX = 9_000;
@@ -29,7 +30,7 @@ async function bundle(contents: string, format: 'esm' | 'iife' = 'esm'): Promise
     minify: true,
     format,
     globalName: 'holdfast',
-    // Of no platform: an import of a Node module or of anything but `react` would fail here.
+    // For no platform: an import of a Node module or of anything but `react` would fail here.
     platform: 'neutral',
     mainFields: ['module', 'main'],
     target: 'es2022',
@@ -55,7 +56,7 @@ describe('size', () => {
     expect(gzipBytes).toBeLessThanOrEqual(max);
   });
 
-  test('the core brings none of the HTTP client, and no hook', async () => {
+  test('the core contains neither the HTTP client nor a hook', async () => {
     const { meta } = await bundle("export { connectSession } from './index.ts'");
     const used = Object.values(meta.outputs).flatMap(({ inputs }) =>
       Object.entries(inputs).flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : [])),
@@ -73,7 +74,7 @@ describe('without a platform', () => {
     expect(foreign).toEqual([]);
   });
 
-  test('the client is loaded and a stream opened where there is neither document nor window nor process', async () => {
+  test('the client loads and opens a stream without document, window and process', async () => {
     const { text } = await bundle("export { connectSession, createClient } from './index.ts'", 'iife');
     const asked: string[] = [];
     // Only what every platform has.

@@ -1,6 +1,6 @@
 /**
- * Goal: what the client adds to single calls: pages of the log, tickets as a credential, streams with the client's credential, a handle
- * that asks nothing before it is asked.
+ * Goal: what the client adds to single calls: pages of the log, tickets as a credential, streams
+ * with the client's credential, a lazy execution handle.
  * Method: as in http.test.ts, a real HTTP server that a test steers.
  */
 
@@ -36,7 +36,7 @@ async function refusal(promise: Promise<unknown>): Promise<HoldfastError> {
   throw error;
 }
 
-/** All of the log, page by page. */
+/** The whole log, page by page. */
 async function readAll(options: Omit<ReadEventsOptions, 'after'>): Promise<{ offsets: number[]; pages: number; next: number }> {
   const offsets: number[] = [];
   let next = 0;
@@ -68,7 +68,7 @@ describe('readEvents', () => {
     ]);
   });
 
-  test('[STR22] of one execution, which is closed when it has ended', async () => {
+  test('[STR22] of one execution: closed when it has ended', async () => {
     fake.addExecution('e1');
     fake.addExecution('e2');
     fake.lines('e1', 2);
@@ -87,14 +87,14 @@ describe('readEvents', () => {
     });
   });
 
-  test('[STR22] at the tail there is nothing to read, and the place where it is', async () => {
+  test('[STR22] at the tail there is no event, only the offset of the tail', async () => {
     fake.addExecution('e1');
     fake.lines('e1', 7);
     expect(await client.readEvents('s1', { after: 'tail' })).toEqual({ events: [], next: 7, upToDate: true, closed: false });
     expect(fake.requests.at(-1)?.query.get('offset')).toBe('now');
   });
 
-  test('with types the place still moves on over what was left out, to the end of the page', async () => {
+  test('with types the offset still advances over filtered events, to the end of the page', async () => {
     fake.addExecution('e1');
     fake.lines('e1', 150);
     fake.append('e1', [{ type: 'status', data: {} }]);
@@ -107,7 +107,7 @@ describe('readEvents', () => {
     expect(await readAll({ types: ['status'] })).toEqual({ offsets: [151], pages: 2, next: 151 });
   });
 
-  test('with a limit nothing is skipped: what it leaves out comes with the next page', async () => {
+  test('with a limit nothing is skipped: the remaining events come with the next page', async () => {
     fake.addExecution('e1');
     fake.lines('e1', 25);
     fake.settle('e1', 'completed');
@@ -117,7 +117,7 @@ describe('readEvents', () => {
     expect(await readAll({ limit: 13, types: ['output'] })).toEqual({ offsets: upTo(25), pages: 2, next: 26 });
   });
 
-  test('after 0 begins with the oldest that is kept; another lost offset is an error, as is one from the future', async () => {
+  test('after 0 begins with the oldest kept event; any other lost offset is an error, as is a future one', async () => {
     fake.addExecution('e1');
     fake.lines('e1', 10);
     fake.earliest = 6;
@@ -167,7 +167,7 @@ test("in a page nothing is read from the browser's cache; elsewhere the option i
 });
 
 describe('deleteSession', () => {
-  test('deletes, and a repetition whose first answer was lost is no error', async () => {
+  test('deletes, and a repetition whose first response was lost is no error', async () => {
     fake.overrides.push({ match: /DELETE/, override: 'cut-after' });
     await client.deleteSession('s1');
     expect(fake.requests.map(({ method, path }) => `${method} ${path}`)).toEqual([
@@ -181,7 +181,7 @@ describe('deleteSession', () => {
 describe('a ticket as the credential', () => {
   const bearers = () => fake.requests.map(({ headers }) => headers.authorization);
 
-  test('one that is given travels as Bearer token, and its refusal is final', async () => {
+  test('a fixed ticket travels as Bearer token, and its refusal is final', async () => {
     fake.acceptBearer = (token) => token === 'good';
     await createClient({ url: fake.url, ticket: 'good' }).session('s1');
     expect(bearers()).toEqual(['Bearer good']);
@@ -189,7 +189,7 @@ describe('a ticket as the credential', () => {
     expect(fake.requests.length).toBe(2);
   });
 
-  test('a function is asked once for all who call together, and again only when its ticket is refused or over', async () => {
+  test('a function is called once for all concurrent callers, and again only when its ticket is refused or expired', async () => {
     let made = 0;
     let valid = 't1';
     fake.acceptBearer = (token) => token.endsWith(valid);
@@ -208,7 +208,7 @@ describe('a ticket as the credential', () => {
     expect(made).toBe(4);
   });
 
-  test('a function that fails is asked again within the budget, and its failure is not kept', async () => {
+  test('a function that fails is retried within the budget, and its failure is not cached', async () => {
     let calls = 0;
     fake.acceptBearer = () => true;
     const reader = createClient({
@@ -240,7 +240,7 @@ describe('a ticket as the credential', () => {
     expect(made).toBe(2);
   });
 
-  test('one caller who leaves does not end what the others wait for', async () => {
+  test('one aborted caller does not abort the others', async () => {
     fake.acceptBearer = () => true;
     let give: (ticket: string) => void = () => {};
     const reader = createClient({
@@ -259,7 +259,7 @@ describe('a ticket as the credential', () => {
     expect((await stayer).id).toBe('s1');
   });
 
-  test('neither key nor ticket is a mistake that is told at once', () => {
+  test('a client with neither key nor ticket is refused at once', () => {
     expect(() => createClient({ url: fake.url } as never)).toThrow(/apiKey or ticket/);
   });
 });
@@ -281,7 +281,7 @@ describe('events', () => {
     fake.settle('e1', 'completed');
   });
 
-  test('with an API key and a plain WebSocket: a ticket is made for every connection, no wider than what is asked for', async () => {
+  test('with an API key and a plain WebSocket: a ticket is made for every connection, no wider than the request', async () => {
     fake.behaviours.push({ close: 1013 });
     expect(
       await read(client.events('s1', { execution: 'e1', types: ['output', 'execution_completed'], timings: { retryBaseMs: 1 } })),
@@ -295,7 +295,7 @@ describe('events', () => {
     expect(fake.viewers.every(({ headers }) => headers.authorization === undefined)).toBe(true);
   });
 
-  test('with an API key and a socket that takes headers: the key, and no ticket', async () => {
+  test('with an API key and a socket that supports headers: the key, and no ticket', async () => {
     const server = createClient({ url: fake.url, apiKey: 'key', WebSocketImpl });
     expect(await read(server.events('s1', { execution: 'e1' }))).toEqual(upTo(4));
     expect(fake.newest.headers.authorization).toBe('Bearer key');
@@ -312,14 +312,14 @@ describe('events', () => {
     expect(fake.newest.protocols[1]).toBe('holdfast.ticket.f2');
   });
 
-  test('a session that is not there fails the stream with the reason of the API, at the first ticket', async () => {
+  test('a session that does not exist fails the stream with the reason of the API, at the first ticket', async () => {
     await expect(read(client.events('nowhere'))).rejects.toMatchObject({ code: 'session_not_found' });
     expect(fake.upgrades.length).toBe(0);
   });
 });
 
 describe('the handle of an execution', () => {
-  test('asks nothing before it is asked', async () => {
+  test('makes no request before it is used', async () => {
     client.execution('s1', 'e1');
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect([fake.requests.length, fake.upgrades.length]).toEqual([0, 0]);

@@ -1,5 +1,5 @@
 /**
- * Goal: every event has an answer in every phase, and the budgets and refusals of L1 to L5 hold.
+ * Goal: every event has a transition in every phase, and the budgets and refusals of L1 to L5 hold.
  * Method: the pure transition, step by step, on a clock that the test sets.
  */
 

@@ -1,6 +1,7 @@
 /**
- * Goal: what docs/client.md shows can be copied, and says all states.
- * Method: its examples are compiled against the client with a user's compiler settings; its table is compared with the type.
+ * Goal: the code in docs/client.md can be copied, and the page lists all states.
+ * Method: its examples are compiled against the client with a user's compiler settings; its table
+ * is compared with the type.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -38,7 +39,7 @@ test('every example of docs/client.md compiles', () => {
       strict: true,
       skipLibCheck: true,
       noEmit: true,
-      // Of the sources; a user has the declarations.
+      // Types of the sources; a user has the declarations.
       allowImportingTsExtensions: true,
       exactOptionalPropertyTypes: true,
       types: ['node'],

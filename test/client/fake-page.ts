@@ -1,4 +1,4 @@
-/** A page that a test hides, shows, freezes and cuts off. */
+/** A page that a test hides, shows, freezes and takes offline. */
 
 import type { PageChange, PageLifecycle } from '../../client/index.ts';
 

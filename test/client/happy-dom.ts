@@ -1,6 +1,7 @@
 /**
- * A document for React, and nothing else of a browser: `fetch`, `WebSocket` and the timers stay Node's, so that the network is a real one.
- * Importing this puts it in place, because React looks for it when it is loaded.
+ * A document for React, and nothing else of a browser: `fetch`, `WebSocket` and the timers are
+ * Node's, so that the network is a real one. Importing this file installs it, because React looks
+ * for it when it is loaded.
  */
 
 import { Window } from 'happy-dom';

@@ -1,6 +1,8 @@
 /**
- * Goal: the client repeats what may be repeated and nothing else, within its budget, and every error carries what a caller needs.
- * Method: a real HTTP server that a test steers (fake-session); clock and chance are real, delays are short through the budget.
+ * Goal: the client retries only what may be retried, within its budget, and every error has what a
+ * caller needs.
+ * Method: a real HTTP server that a test steers (fake-session). Clock and randomness are real; the
+ * budget keeps delays short.
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -27,7 +29,7 @@ async function refusal(promise: Promise<unknown>): Promise<HoldfastError> {
 }
 
 describe('start', () => {
-  test('makes the id before the first attempt, and a lost answer leads to the same execution', async () => {
+  test('makes the id before the first attempt, and a retry after a lost response returns the same execution', async () => {
     fake.overrides.push({ match: /POST/, override: 'cut-after' });
     const { created, execution, ingest } = await client.start('s1', { command: ['job'] });
     expect(created).toBe(false);
@@ -41,12 +43,12 @@ describe('start', () => {
     expect(ingest.url).toContain(execution.id);
   });
 
-  test('keeps the id of the request, and says when it was new', async () => {
+  test('keeps the id of the request, and reports when it is new', async () => {
     const { created, execution } = await client.start('s1', { id: 'mine', command: ['job'] });
     expect([created, execution.id]).toEqual([true, 'mine']);
   });
 
-  test('a busy session is an error with its facts, not a reason to try again', async () => {
+  test('a busy session is an error with its facts, and is not retried', async () => {
     fake.overrides.push({ match: /POST/, override: { problem: 'execution_in_progress', facts: { activeExecutionId: 'e9' } } });
     const error = await refusal(client.start('s1', { command: ['job'] }));
     expect(error).toMatchObject({ code: 'execution_in_progress', status: 409, retryable: true, requestId: 'req_1' });
@@ -55,7 +57,7 @@ describe('start', () => {
   });
 });
 
-describe('what is tried again', () => {
+describe('retries', () => {
   test.each(['overloaded', 'unavailable', 'internal'] as const)('%s', async (problem) => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /GET/, override: { problem } });
@@ -63,21 +65,21 @@ describe('what is tried again', () => {
     expect(fake.requests.length).toBe(2);
   });
 
-  test('a cut connection, and a gateway that knows no problem documents', async () => {
+  test('a cut connection, and a gateway without problem documents', async () => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /GET/, override: 'cut' }, { match: /GET/, override: { status: 502, body: '<html>bad gateway' } });
     expect((await client.get('s1', 'e1')).id).toBe('e1');
     expect(fake.requests.length).toBe(3);
   });
 
-  test('429 after the time that it asks for', async () => {
+  test('429 after the requested time', async () => {
     fake.overrides.push({ match: /POST/, override: { problem: 'queue_full', headers: { 'retry-after': '1' } } });
     const began = Date.now();
     await client.start('s1', { command: ['job'] });
     expect(Date.now() - began).toBeGreaterThanOrEqual(1000);
   });
 
-  test('one that is asked too often, after the time that it asks for, also input: nothing was done with it', async () => {
+  test('rate_limited, after the requested time, also for input: the server did nothing with it', async () => {
     fake.addExecution('e1');
     const limited = { problem: 'rate_limited', headers: { 'retry-after': '1' } } as const;
     fake.overrides.push({ match: /input/, override: limited }, { match: /GET/, override: limited });
@@ -89,7 +91,7 @@ describe('what is tried again', () => {
     expect([fake.inputs, fake.requests.length]).toEqual([['yes\n'], 4]);
   });
 
-  test('being asked too often has a budget of its own, which a coordinator that is not there does not use', async () => {
+  test('rate limiting has a budget of its own, which an unreachable coordinator does not use', async () => {
     fake.addExecution('e1');
     const limited = { problem: 'rate_limited', headers: { 'retry-after': '1' } } as const;
     let waitedMs = 0;
@@ -137,21 +139,21 @@ describe('what is tried again', () => {
     },
   );
 
-  test('[CLS16] not input that something in between answered: the job may have read it', async () => {
+  test('[CLS16] not input that an intermediary answered: the job may have read it', async () => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /input/, override: { status: 403, body: '<html>' } });
     expect((await refusal(client.sendInput('s1', 'e1', 'yes\n'))).code).toBe('bad_answer');
     expect(fake.requests.length).toBe(1);
   });
 
-  test('not input whose answer was lost: the job must not read it twice', async () => {
+  test('not input whose response was lost: the job must not read it twice', async () => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /input/, override: 'cut-after' });
     expect((await refusal(client.sendInput('s1', 'e1', 'yes\n'))).code).toBe('unreachable');
     expect(fake.inputs).toEqual(['yes\n']);
   });
 
-  test('no longer than the budget, then the last error is told', async () => {
+  test('no longer than the budget; then the last error is thrown', async () => {
     for (let index = 0; index < 100; index += 1) fake.overrides.push({ match: /GET/, override: { problem: 'unavailable' } });
     const retries: number[] = [];
     const brief = createClient({
@@ -166,7 +168,7 @@ describe('what is tried again', () => {
     expect(retries.length).toBeGreaterThan(0);
   });
 
-  test('no longer than the caller wants', async () => {
+  test("no longer than the caller's signal allows", async () => {
     fake.overrides.push(...Array.from({ length: 50 }, () => ({ match: /GET/, override: 'cut' as const })));
     const controller = new AbortController();
     setTimeout(() => controller.abort(new Error('enough')), 50);
@@ -174,7 +176,7 @@ describe('what is tried again', () => {
   });
 });
 
-test('a server that does not answer is a timeout, one that is not there is unreachable', async () => {
+test('a server that does not answer is a timeout; one that cannot be reached is unreachable', async () => {
   const brief = createClient({ url: fake.url, apiKey: 'key', retryBudgetMs: 0, attemptTimeoutMs: 80 });
   fake.addExecution('e1');
   expect(await refusal(brief.get('s1', 'none'))).toMatchObject({ code: 'execution_not_found', status: 404 });
@@ -206,14 +208,14 @@ describe('[CLS19] a refusal while wait() waits', () => {
   const waitingClient = (refusedBudgetMs: number) => {
     let asked = 0;
     const held: typeof fetch = async (input, init) => {
-      // A coordinator that holds its first answer, and then restarts.
+      // A coordinator that holds its first response, and then restarts.
       if (++asked === 1) await new Promise((resolve) => setTimeout(resolve, 1200));
       return fetch(input, init);
     };
     return { client: createClient({ url: fake.url, apiKey: 'key', fetch: held, refusedBudgetMs }), asked: () => asked };
   };
 
-  test.each(['session_not_found', 'unauthorized'] as const)('%s for a moment is outlived', async (problem) => {
+  test.each(['session_not_found', 'unauthorized'] as const)('a temporary %s is retried', async (problem) => {
     fake.addExecution('e1');
     fake.overrides.push({ match: path, override: { problem } }, { match: path, override: { problem } });
     const { client: waiting, asked } = waitingClient(60_000);
@@ -222,14 +224,14 @@ describe('[CLS19] a refusal while wait() waits', () => {
     expect(asked()).toBeGreaterThanOrEqual(3);
   });
 
-  test('one that lasts is final', async () => {
+  test('a permanent one is final', async () => {
     for (let index = 0; index < 50; index += 1) fake.overrides.push({ match: path, override: { problem: 'session_not_found' } });
     const { client: waiting, asked } = waitingClient(500);
     expect(await refusal(waiting.wait('s1', 'e1'))).toMatchObject({ code: 'session_not_found' });
     expect(asked()).toBe(2);
   });
 
-  test('the first answer is final at once, and so is a session that was deleted', async () => {
+  test('the first response is final at once, and so is a deleted session', async () => {
     fake.overrides.push({ match: path, override: { problem: 'session_not_found' } });
     expect(await refusal(client.wait('s1', 'e1'))).toMatchObject({ code: 'session_not_found' });
     const type = 'https://holdfast.dev/problems/session_not_found';

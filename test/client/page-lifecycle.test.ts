@@ -1,8 +1,8 @@
 /**
- * Goal: a page that is hidden spends nothing on connections, one that comes back is connected at once and once, and no order of signals and
- * faults ever makes two sockets.
- * Method: the decision as a table; a stream between a fake page and a socket that the test steers, under fake timers; seeded random walks
- * over both; the browser's events on a bare EventTarget.
+ * Goal: a hidden page uses no connection attempts, a page that becomes visible connects immediately
+ * and once, and no order of signals and faults opens two sockets.
+ * Method: the decision as a table; a stream between a fake page and a socket that the test steers,
+ * under fake timers; seeded random walks over both; the browser's events on a bare EventTarget.
  */
 
 import fc from 'fast-check';
@@ -24,11 +24,11 @@ import { FakePage } from './fake-page.ts';
 const STALE = STREAM_TIMINGS.staleMs;
 const CHANGES: readonly PageChange[] = ['hidden', 'visible', 'restored', 'online', 'offline'];
 
-describe('what a change of the page asks for', () => {
+describe('the action for a change of the page', () => {
   const decide = (change: PageChange, facts: Partial<ConnectionFacts>) =>
     decideOnPage(change, { hidden: false, link: 'open', quietMs: 0, ...facts }, STALE);
 
-  test('[P1] hidden: what runs is left alone, what waits to be tried is not tried', () => {
+  test('[P1] hidden: an open connection is kept, and a pending attempt is cancelled', () => {
     for (const change of CHANGES) {
       expect(decide(change, { hidden: true, link: 'open', quietMs: STALE * 9 })).toBe('none');
       expect(decide(change, { hidden: true, link: 'opening', quietMs: STALE * 9 })).toBe('none');
@@ -136,7 +136,7 @@ function lose(peer = newest(), code = 1006, reason = ''): void {
 }
 
 describe('a stream in a page', () => {
-  test('[P1] a sound connection goes on while the page is hidden, pings included', async () => {
+  test('[P1] a sound connection stays open while the page is hidden, pings included', async () => {
     const stream = follow();
     greet();
     page.hide();
@@ -163,7 +163,7 @@ describe('a stream in a page', () => {
     expect(stream.state).toMatchObject({ status: 'reconnecting', attempt: 1 });
   });
 
-  test('[P1] hidden while it waits for the next attempt: the wait ends, and the return does not wait at all', async () => {
+  test('[P1] hidden while it waits for the next attempt: the wait ends, and the return connects without a delay', async () => {
     const stream = follow();
     for (let index = 0; index < 6; index += 1) {
       lose();
@@ -180,7 +180,7 @@ describe('a stream in a page', () => {
     expect(stream.state.status).toBe('live');
   });
 
-  test('[P1] an attempt that was under way may still succeed; when it fails there is no other', async () => {
+  test('[P1] an attempt in progress may still succeed; when it fails there is no other', async () => {
     const stream = follow();
     page.hide();
     lose();
@@ -192,7 +192,7 @@ describe('a stream in a page', () => {
     expect([peers.length, madeWhileHidden]).toEqual([2, 0]);
   });
 
-  test('[P1] a page that is opened hidden connects when it is first seen', () => {
+  test('[P1] a page that is opened hidden connects when it first becomes visible', () => {
     page = new FakePage(true);
     const stream = follow();
     expect([stream.state.status, peers.length, vi.getTimerCount()]).toEqual(['paused', 0, 0]);
@@ -212,7 +212,7 @@ describe('a stream in a page', () => {
     expect(stream.state).toMatchObject({ status: 'reconnecting' });
   });
 
-  test('[P1] what is final is final on a hidden page, too', () => {
+  test('[P1] a final refusal is final on a hidden page, too', () => {
     const stream = follow();
     greet();
     page.hide();
@@ -252,18 +252,18 @@ describe('a stream in a page', () => {
     expect([made, peers.length, openPeers().length]).toEqual([2, 2, 1]);
   });
 
-  test('callers who ask to reconnect together share one attempt, and one who asks later gets another', async () => {
+  test('concurrent calls to reconnect share one attempt, and a later call gets another', async () => {
     const stream = follow();
     greet();
     for (let caller = 0; caller < 5; caller += 1) stream.reconnect();
     expect([peers.length, openPeers().length]).toEqual([2, 1]);
-    // The attempt hangs; somebody presses the button.
+    // The attempt hangs, and the user presses the button.
     await vi.advanceTimersByTimeAsync(3_000);
     stream.reconnect();
     expect([peers.length, openPeers().length]).toEqual([3, 1]);
   });
 
-  test('a failed attempt leaves nothing behind: who asks next gets a new one', async () => {
+  test('a failed attempt leaves nothing behind: the next caller gets a new one', async () => {
     let down = true;
     const stream = follow({
       getTicket: () => {
@@ -280,7 +280,7 @@ describe('a stream in a page', () => {
     expect([stream.state.status, peers.length]).toEqual(['live', 1]);
   });
 
-  test('a ticket that an overtaken attempt was waiting for opens nothing when it comes', async () => {
+  test('a ticket for a superseded attempt opens no socket', async () => {
     const give: ((ticket: string) => void)[] = [];
     const stream = follow({
       getTicket: () => new Promise((resolve) => give.push(resolve)),
@@ -299,7 +299,7 @@ describe('a stream in a page', () => {
     expect(stream.state.status).toBe('live');
   });
 
-  test('[P2] another tab for a moment: a fresh connection is not even asked', () => {
+  test('[P2] after a short time in another tab a fresh connection is not probed', () => {
     follow();
     greet();
     page.hide();
@@ -328,7 +328,7 @@ describe('a stream in a page', () => {
     expect([peers.length, openPeers().length]).toEqual([2, 1]);
   });
 
-  test('[P3] signals that keep coming do not put off the verdict on a dead connection', async () => {
+  test('[P3] repeated signals do not postpone the timeout of a dead connection', async () => {
     const stream = follow({ timings: { pingMs: 600_000 } });
     greet();
     for (let second = 0; second < 5; second += 1) {
@@ -339,7 +339,7 @@ describe('a stream in a page', () => {
     expect(statuses()).toContain('reconnecting');
   });
 
-  test('[P4] offline alone ends nothing and stops nothing', async () => {
+  test('[P4] offline alone closes nothing and stops nothing', async () => {
     const stream = follow();
     greet();
     page.tell('offline');
@@ -352,14 +352,14 @@ describe('a stream in a page', () => {
     expect(peers.length).toBe(2);
   });
 
-  test.each(['reconnect', 'probe'] as const)('%s() on a hidden page does what it says: somebody asked for it', (method) => {
+  test.each(['reconnect', 'probe'] as const)('%s() on a hidden page works, because the user asked for it', (method) => {
     page = new FakePage(true);
     const stream = follow();
     stream[method]();
     expect([stream.state.status, peers.length]).toEqual(['connecting', 1]);
   });
 
-  test('what is buffered is taken before the return connects, and the stream says what it waits for', async () => {
+  test('buffered events are consumed before the return connects, and the state says what it waits for', async () => {
     const stream = follow();
     greet();
     newest().events.message(eventsFrom(1, 2));
@@ -401,7 +401,7 @@ describe('a stream in a page', () => {
     },
   );
 
-  test('it leaves the page when it is over, and comes back to it with reconnect()', () => {
+  test('it removes its listeners when it is over, and adds them again with reconnect()', () => {
     const stream = follow();
     expect(page.listeners.size).toBe(1);
     lose(newest(), 4404);
@@ -422,7 +422,7 @@ describe('a stream in a page', () => {
   });
 });
 
-describe('whatever happens, in whatever order', () => {
+describe('any sequence of events', () => {
   const step = fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom('hide' as const, 'show' as const) },
     { weight: 2, arbitrary: fc.constantFrom('restored' as const, 'online' as const, 'offline' as const, 'visible' as const) },
@@ -433,7 +433,7 @@ describe('whatever happens, in whatever order', () => {
     { weight: 2, arbitrary: fc.nat(40_000).map((ms) => ({ ms })) },
   );
 
-  test('[P1] [P3] never two sockets, no attempt on a hidden page, no timer while paused, and a visible page always has a way on', async () => {
+  test('[P1] [P3] never two sockets, no attempt on a hidden page, no timer while paused, and a visible page can always make progress', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), fc.boolean(), async (steps, startHidden) => {
         page = new FakePage(startHidden);
@@ -442,7 +442,8 @@ describe('whatever happens, in whatever order', () => {
         let begunWhileHidden = 0;
         let offset = 0;
         let refusals = 0;
-        // Where an attempt begins. Its socket may open after the page was hidden: what is under way is left alone.
+        // The start of an attempt. Its socket may open after the page was hidden: an attempt in
+        // progress is kept.
         const getTicket = () => {
           if (page.hidden) begunWhileHidden += 1;
           return 't';
@@ -507,7 +508,7 @@ describe("the browser's events", () => {
     document = new Document();
   }
 
-  test('visibilitychange, pageshow of a restored page, resume, online and offline are told; a first pageshow is not', () => {
+  test('visibilitychange, pageshow of a restored page, resume, online and offline are forwarded; a first pageshow is not', () => {
     const scope = new Scope();
     const told: string[] = [];
     const lifecycle = pageOf(scope);
@@ -529,7 +530,7 @@ describe("the browser's events", () => {
     expect(told.length).toBe(6);
   });
 
-  test('there is no page in Node, in a Worker, or in what only pretends to be one', () => {
+  test('there is no page in Node, in a Worker, or with an incomplete document', () => {
     expect(pageOf()).toBe(null);
     expect(pageOf(new EventTarget())).toBe(null);
     expect(pageOf({ document: {} })).toBe(null);

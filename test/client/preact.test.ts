@@ -1,6 +1,7 @@
 /**
- * Goal: the hooks work in Preact, whose `preact/compat` a bundler puts in React's place.
- * Method: the same replacement by the test runner; a component put up twice in happy-dom, against a coordinator that a test steers.
+ * Goal: the hooks work in Preact, where a bundler replaces React with `preact/compat`.
+ * Method: the same replacement by the test runner; a component mounted twice in happy-dom, against
+ * a coordinator that a test steers.
  */
 
 import { GlobalRegistrator } from './happy-dom.ts';

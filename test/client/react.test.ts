@@ -1,6 +1,8 @@
 /**
- * Goal: a component sees the events of a session and its state, and however often it is put up and taken down there is one stream.
- * Method: React in happy-dom against a coordinator that a test steers; what is counted are the WebSocket upgrades that arrive there.
+ * Goal: a component sees the events of a session and its state, and there is one stream however
+ * often the component mounts and unmounts.
+ * Method: React in happy-dom against a coordinator that a test steers. The tests count the
+ * WebSocket upgrades that arrive there.
  */
 
 import { GlobalRegistrator } from './happy-dom.ts';
@@ -65,7 +67,7 @@ const upTo = (last: number, first = 1): number[] => Array.from({ length: last - 
 const settle = (ms = 60) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('one stream', () => {
-  test('in Strict Mode, which puts every component up twice', async () => {
+  test('in Strict Mode, which mounts every component twice', async () => {
     fake.lines('e1', 3);
     put(createElement(StrictMode, null, createElement(View)));
     await until('live', () => seen?.state.status === 'live' && seen.events.length === 3);
@@ -76,7 +78,7 @@ describe('one stream', () => {
     expect(offsets(seen)).toEqual(upTo(5));
   });
 
-  test('for several components that ask for the same, each with functions of its own', async () => {
+  test('for several components with the same request, each with functions of its own', async () => {
     fake.lines('e1', 3);
     const all = new Map<number, UseSession>();
     const views = upTo(5).map((key) =>
@@ -94,7 +96,7 @@ describe('one stream', () => {
     expect(new Set([...all.values()].map(({ events }) => events)).size).toBe(1);
   });
 
-  test('for a component that is taken down and put up again, with all that it had', async () => {
+  test('for a component that unmounts and mounts again, with all of its events', async () => {
     fake.lines('e1', 3);
     const root = put(createElement(View));
     await until('three', () => seen?.events.length === 3);
@@ -108,7 +110,7 @@ describe('one stream', () => {
     expect(fake.upgrades.length).toBe(1);
   });
 
-  test('which is closed a moment after the last component has gone', async () => {
+  test('which is closed a moment after the last component has unmounted', async () => {
     const root = put(createElement(View));
     await until('live', () => seen?.state.status === 'live');
     root.unmount();
@@ -117,7 +119,7 @@ describe('one stream', () => {
     await until('closed', () => fake.openViewers.length === 0);
   });
 
-  test('another asking is another stream: session, filter, tail, client, scope', async () => {
+  test('a different request is another stream: session, filter, tail, client, scope', async () => {
     fake.lines('e1', 3);
     const other = createClient({ url: fake.url, apiKey: 'key', connect, fetch });
     const options: Partial<UseSessionOptions>[] = [{}, { types: ['output'] }, { tail: 1 }, { client: other }, { scope: 'b' }];
@@ -127,7 +129,7 @@ describe('one stream', () => {
     expect(fake.upgrades.length).toBe(5);
   });
 
-  test('a change of what is asked for leads to the new stream, and the old events are not shown for it', async () => {
+  test('a changed request leads to the new stream, and the old events are not shown for it', async () => {
     fake.lines('e1', 3);
     const root = put(createElement(View));
     await until('three', () => seen?.events.length === 3);
@@ -136,7 +138,7 @@ describe('one stream', () => {
     expect(offsets(seen)).toEqual([3]);
   });
 
-  test('the credential is asked of whoever is there, not of a component that has gone', async () => {
+  test('a mounted component provides the credential, not an unmounted one', async () => {
     const asked: string[] = [];
     const view = (name: string) =>
       createElement(View, {
@@ -180,7 +182,7 @@ describe('one stream', () => {
     expect(asked).toEqual([1, 2]);
   });
 
-  test('none while it is not enabled, nor on a server', async () => {
+  test('no stream while it is not enabled, nor on a server', async () => {
     put(createElement(View, { enabled: false }));
     await until('rendered', () => seen !== null);
     expect(renderToString(createElement(View))).toBe('<p></p>');
@@ -198,7 +200,7 @@ describe('what a component sees', () => {
     expect(seen?.events.length).toBe(500);
     expect(offsets(seen)).toEqual(upTo(4_000, 3_501));
     expect(seen?.dropped).toBe(3_500);
-    // One for each of the 80 frames at the very most, on the slowest machine.
+    // At most one for each of the 80 frames, on the slowest machine.
     expect(renderings).toBeLessThan(90);
     const before = seen?.events;
     fake.lines('e1', 1, 4_001);
@@ -220,7 +222,7 @@ describe('what a component sees', () => {
     await until('three', () => seen?.events.length === 3);
   });
 
-  test('[STR30] after the session was made again reconnect() begins with the new log, and keeps nothing of the old one', async () => {
+  test('[STR30] after the session was created again reconnect() begins with the new log, and keeps no event of the old one', async () => {
     fake.generation = 'g1';
     fake.lines('e1', 5);
     put(createElement(View, { after: 2 }));
@@ -237,7 +239,7 @@ describe('what a component sees', () => {
     expect([seen?.error, seen?.dropped]).toEqual([null, 0]);
   });
 
-  test('statuses: what the coordinator says now, not what an old log said then', async () => {
+  test("statuses: the coordinator's current ones, not those of old log entries", async () => {
     fake.append('e1', [
       { type: 'execution_pending', data: {} },
       { type: 'execution_running', data: {} },
@@ -252,7 +254,7 @@ describe('what a component sees', () => {
     await until('the third', () => seen?.statuses.get('e3') === 'pending');
   });
 
-  test('nothing is rendered while nothing happens', async () => {
+  test('nothing renders while nothing happens', async () => {
     put(createElement(View));
     await until('live', () => seen?.state.status === 'live' && seen.caughtUp);
     await settle(40);
@@ -276,7 +278,7 @@ describe('useExecution', () => {
     statuses.length = 0;
   });
 
-  test('the status is the newest there is: a replay does not run through the old ones', async () => {
+  test('the status is the newest one: a replay does not run through the old ones', async () => {
     fake.append('e1', [
       { type: 'execution_pending', data: {} },
       { type: 'execution_running', data: {} },

@@ -1,6 +1,8 @@
 /**
- * Goal: whatever happens to the connection, the consumer sees each event once, in order, and is told honestly how it ended.
- * Method: a real WebSocket server that a test steers (fake-session), with the timings divided so that a test takes milliseconds.
+ * Goal: whatever happens to the connection, the consumer sees each event once, in order, and learns
+ * how the stream ended.
+ * Method: a real WebSocket server that a test steers (fake-session), with shortened timings so that
+ * a test takes milliseconds.
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -19,12 +21,12 @@ import {
 import { type LoggedEvent, VIEWER_WINDOW_BYTES } from '../../protocol/index.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 
-/** Reconnects at once; finds nothing silent within a test, however slow the machine is. */
+/** Reconnects at once. Detects no silence within a test, however slow the machine is. */
 const TIMINGS = {
   ...{ connectMs: 20_000, pingMs: 60_000, pongMs: 20_000, probeMs: 20_000, staleMs: 60_000 },
   ...{ retryBaseMs: 10, retryCapMs: 40, soundMs: 80, refusedMs: 300 },
 };
-/** For the tests of silence: what is answered is answered by then. */
+/** For the tests of silence: long enough for every response to arrive. */
 const QUICK = { ...TIMINGS, pingMs: 60, pongMs: 1000, probeMs: 1000 };
 const WebSocketImpl = WebSocket as unknown as WebSocketConstructor;
 
@@ -123,7 +125,7 @@ describe('exactly once, in order', () => {
     expect(offsets([...before, ...(await take(stream, 3))])).toEqual(upTo(8));
   });
 
-  test('[G2] events that a coordinator sends twice are passed on once', async () => {
+  test('[G2] events that a coordinator sends twice are delivered once', async () => {
     fake.lines('e1', 4);
     const stream = follow();
     await take(stream, 4);
@@ -135,7 +137,7 @@ describe('exactly once, in order', () => {
     expect(fake.viewers.length).toBe(1);
   });
 
-  test('[G2] of a frame that overlaps, only what is new is passed on, with a filter too', async () => {
+  test('[G2] of an overlapping frame only the new events are delivered, with a filter too', async () => {
     fake.lines('e1', 4);
     const stream = follow({ types: ['output'] });
     await take(stream, 4);
@@ -145,7 +147,7 @@ describe('exactly once, in order', () => {
     expect(fake.viewers.length).toBe(1);
   });
 
-  test('[G2] a hole is never passed on: it reconnects once, and fails when the hole stays', async () => {
+  test('[G2] a hole is never delivered: it reconnects once, and fails when the hole stays', async () => {
     fake.lines('e1', 2);
     const stream = follow();
     await take(stream, 2);
@@ -160,7 +162,7 @@ describe('exactly once, in order', () => {
     await expect(take(stream, 1)).rejects.toMatchObject({ code: 'gap' });
   });
 
-  test('[G2] after reconnect() a hole is answered with one more attempt again', async () => {
+  test('[G2] after reconnect() a hole causes one more attempt again', async () => {
     fake.lines('e1', 2);
     const stream = follow();
     await take(stream, 2);
@@ -181,7 +183,7 @@ describe('exactly once, in order', () => {
     expect(offsets(await take(stream, 2))).toEqual([3, 4]);
   });
 
-  test('a filter may leave holes, and the cursor moves on over what was filtered out', async () => {
+  test('a filter may leave holes, and the cursor advances over filtered events', async () => {
     fake.lines('e1', 3);
     fake.append('e1', [{ type: 'status', data: { message: 'x' } }]);
     fake.lines('e1', 2, 4);
@@ -197,14 +199,14 @@ describe('exactly once, in order', () => {
     expect(offsets(await next)).toEqual([7]);
   });
 
-  test('"from the start" of a log that has lost its beginning begins with the oldest that is kept', async () => {
+  test('"from the start" of a log that has lost its beginning begins with the oldest kept event', async () => {
     fake.lines('e1', 10);
     fake.earliest = 6;
     const stream = follow();
     expect(offsets(await take(stream, 5))).toEqual(upTo(10, 6));
   });
 
-  test('caught_up and end come as control, in order with the data and not among it', async () => {
+  test('caught_up and end arrive as control messages, in order with the data and separate from it', async () => {
     fake.addExecution('e2');
     fake.lines('e1', 2);
     const seen: string[] = [];
@@ -222,7 +224,7 @@ describe('exactly once, in order', () => {
     await reading;
   });
 
-  test('batches() gives what is there at once', async () => {
+  test('batches() yields what is available at once', async () => {
     fake.lines('e1', 200);
     fake.settle('e1', 'completed');
     const sizes: number[] = [];
@@ -252,7 +254,7 @@ describe('tail', () => {
     ]);
   });
 
-  test('cut after the hello and before any event: nothing that came meanwhile is skipped', async () => {
+  test('cut after the hello and before any event: no event of the meantime is skipped', async () => {
     fake.lines('e1', 100);
     fake.behaviours.push({ close: 1012, afterHello: true });
     const stream = follow({ tail: 5 });
@@ -261,7 +263,7 @@ describe('tail', () => {
     expect(offsets(await take(stream, 35))).toEqual(upTo(130, 96));
   });
 
-  test('the same with a filter: at least the tail, and all that came since the first hello', async () => {
+  test('the same with a filter: at least the tail, and every event since the first hello', async () => {
     fake.lines('e1', 100);
     fake.behaviours.push({ close: 1012, afterHello: true });
     const stream = follow({ tail: 5, types: ['output'] });
@@ -305,7 +307,7 @@ describe('the generation of the log', () => {
       code: 'log_replaced',
       reason: 'the session was deleted and made again; start from the beginning',
     });
-    // It asks for the old log as often as it is told to, and never goes on in the new one.
+    // It asks for the old log as often as it is asked to, and never continues in the new one.
     stream.reconnect();
     await expect(takeAll(stream)).rejects.toMatchObject({ code: 'log_replaced' });
     expect(fake.viewers.map(({ query }) => query.get('generation'))).toEqual([null, 'g1', 'g1']);
@@ -324,14 +326,14 @@ describe('the generation of the log', () => {
     expect(stream.lastOffset).toBe(10);
   });
 
-  test('[STR30] a place that was kept is given together with its log', async () => {
+  test('[STR30] a stored cursor includes its log', async () => {
     fake.generation = 'g2';
     fake.lines('e1', 12);
     await expect(takeAll(follow({ after: 10, generation: 'g1' }))).rejects.toMatchObject({ code: 'log_replaced' });
     expect((await take(follow({ after: 10, generation: 'g2' }), 2)).map(({ offset }) => offset)).toEqual([11, 12]);
   });
 
-  test('[VER2] a coordinator of 0.1.0 says no generation, and is asked for none', async () => {
+  test('[VER2] a coordinator of 0.1.0 sends no generation, and receives none', async () => {
     fake.lines('e1', 6);
     fake.behaviours.push({ cutAfterFrames: 1 });
     fake.batchEvents = 3;
@@ -341,7 +343,7 @@ describe('the generation of the log', () => {
 });
 
 describe('flow', () => {
-  test('acks follow the consumer: a stalled one stops the coordinator at its window, a resumed one gets all', async () => {
+  test('acks follow the consumer: a stalled one stops the coordinator at its window, a resumed one gets everything', async () => {
     const text = `${'x'.repeat(10_000)}\n`;
     fake.batchEvents = 10;
     fake.append(
@@ -361,7 +363,7 @@ describe('flow', () => {
     expect(fake.newest.acks.length).toBeGreaterThan(80);
   });
 
-  test('a lost connection is not replaced while the consumer has enough to take: the bound holds over any number of cuts', async () => {
+  test('a lost connection is not replaced while the consumer has enough buffered: the bound holds over any number of cuts', async () => {
     fake.lines('e1', 200);
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
@@ -374,7 +376,7 @@ describe('flow', () => {
     expect(fake.upgrades.length).toBe(2);
   });
 
-  test('the time that a connection waits for the consumer is not taken from the budget of giveUpAfterMs', async () => {
+  test('the time that a connection waits for the consumer does not count against giveUpAfterMs', async () => {
     fake.lines('e1', 5);
     const stream = follow({ giveUpAfterMs: 200 });
     await until('live', () => stream.state.status === 'live');
@@ -387,7 +389,7 @@ describe('flow', () => {
     expect(fake.upgrades.length).toBe(3);
   });
 
-  test('an ack goes out whenever the buffer is empty, however little was taken', async () => {
+  test('an ack is sent whenever the buffer is empty, however little was consumed', async () => {
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
     for (const offset of [1, 2, 3]) {
@@ -398,7 +400,7 @@ describe('flow', () => {
     expect(fake.newest.acks).toEqual([0, 1, 2, 3]);
   });
 
-  test('[STR11] it acknowledges once on every connection, though its consumer took nothing: only what that took', async () => {
+  test('[STR11] it acknowledges once on every connection, also without any consumed event: only consumed offsets', async () => {
     fake.lines('e1', 20);
     const stream = follow({ after: 5 });
     await until('live', () => stream.state.status === 'live');
@@ -411,7 +413,7 @@ describe('flow', () => {
     expect(fake.newest.acks).toEqual([20]);
   });
 
-  test('without flow control it does not ask for it, and a flood does not fill the memory of a stalled consumer', async () => {
+  test('without flow control it sends no flow=ack, and a flood does not fill the memory of a stalled consumer', async () => {
     const text = `${'x'.repeat(20_000)}\n`;
     fake.append(
       'e1',
@@ -476,7 +478,7 @@ describe('reconnecting', () => {
     expect(sockets.length).toBe(2);
   });
 
-  test('a socket that opens after its attempt was given up is closed', async () => {
+  test('a socket that opens after its attempt timed out is closed', async () => {
     fake.behaviours.push({ delayMs: 300 });
     const stream = follow({ timings: { ...TIMINGS, connectMs: 100 } });
     await until('live on a second socket', () => stream.state.status === 'live');
@@ -484,14 +486,14 @@ describe('reconnecting', () => {
     expect(states.filter(({ status }) => status === 'reconnecting')).toHaveLength(1);
   });
 
-  test.each(['hang', 'mute'] as const)('a handshake that goes nowhere (%s) is given up by the watchdog', async (behaviour) => {
+  test.each(['hang', 'mute'] as const)('the watchdog ends a handshake that makes no progress (%s)', async (behaviour) => {
     fake.behaviours.push(behaviour);
     const stream = follow({ timings: { ...TIMINGS, connectMs: 100 } });
     await until('live', () => stream.state.status === 'live');
     expect(fake.upgrades.length).toBe(2);
   });
 
-  test('a connection that died without a close is found out by the missing pong', async () => {
+  test('the missing pong reveals a connection that died without a close', async () => {
     fake.lines('e1', 2);
     fake.behaviours.push('half-open');
     expect(offsets(await take(follow({ timings: QUICK }), 2))).toEqual([1, 2]);
@@ -547,7 +549,7 @@ describe('reconnecting', () => {
     expect(stream.state).toMatchObject({ status: 'failed', code });
   });
 
-  test('what was received before a final refusal is still taken, then the failure is thrown', async () => {
+  test('events received before a final refusal are still delivered, then the failure is thrown', async () => {
     fake.lines('e1', 3);
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
@@ -563,7 +565,7 @@ describe('reconnecting', () => {
       ['an empty data folder', 4404, 'session_not_found', 'session_not_found'],
     ];
 
-    test.each(REFUSALS)('%s for a moment does not end the stream: nothing is lost', async (_what, close, reason) => {
+    test.each(REFUSALS)('a temporary %s does not end the stream: nothing is lost', async (_what, close, reason) => {
       fake.lines('e1', 2);
       const stream = follow({ timings: { ...TIMINGS, refusedMs: 60_000 } });
       expect(offsets(await take(stream, 2))).toEqual([1, 2]);
@@ -575,7 +577,7 @@ describe('reconnecting', () => {
       expect(fake.upgrades.length).toBeGreaterThanOrEqual(8);
     });
 
-    test.each(REFUSALS)('%s that lasts is final', async (_what, close, reason, code) => {
+    test.each(REFUSALS)('a permanent %s is final', async (_what, close, reason, code) => {
       const stream = follow();
       await until('live', () => stream.state.status === 'live');
       for (let index = 0; index < 500; index += 1) fake.behaviours.push({ close, reason });
@@ -599,7 +601,7 @@ describe('reconnecting', () => {
       expect(fake.upgrades.length).toBe(2);
     });
 
-    test('a ticket that is refused for a moment does not end it either', async () => {
+    test('a temporary refusal of a ticket does not end it either', async () => {
       let refused = 0;
       const stream = follow({
         timings: { ...TIMINGS, refusedMs: 60_000 },
@@ -618,7 +620,7 @@ describe('reconnecting', () => {
     });
   });
 
-  test('delays grow to the cap, and the count starts anew with a hello', async () => {
+  test('delays grow to the cap, and the count starts again with a hello', async () => {
     for (let index = 0; index < 5; index += 1) fake.behaviours.push({ close: 1013 });
     const stream = follow({ random: () => 0 });
     await until('live', () => stream.state.status === 'live');
@@ -638,7 +640,7 @@ describe('reconnecting', () => {
     expect(delays()).toEqual([[1, 0]]);
   });
 
-  test('a coordinator that greets and closes at once is not hammered', async () => {
+  test('a coordinator that greets and closes at once is not flooded with attempts', async () => {
     for (let index = 0; index < 200; index += 1) fake.behaviours.push({ close: 1011, afterHello: true });
     follow({ timings: { ...TIMINGS, retryBaseMs: 40, retryCapMs: 200 } });
     await new Promise((resolve) => setTimeout(resolve, 600));
@@ -659,7 +661,8 @@ describe('reconnecting', () => {
   test('a listener that reconnects while events are still buffered leads to one connection, and none after close()', async () => {
     fake.behaviours.push({ cutAfterFrames: 1 });
     for (let batch = 0; batch < 4; batch += 1) fake.lines('e1', 1);
-    // The consumer comes at that very moment, too, and drains the buffer before any timer can fire.
+    // The consumer arrives at that very moment, too, and drains the buffer before any timer can
+    // fire.
     let taking: Promise<LoggedEvent[]> | null = null;
     const stream: SessionStream = follow({
       onState: (state) => {
@@ -704,7 +707,7 @@ describe('reconnecting', () => {
     expect(stream.state.status).toBe('closed');
   });
 
-  test('what was received and not taken when close() is called is never given', async () => {
+  test('events that were received but not consumed before close() are never delivered', async () => {
     fake.lines('e1', 5);
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
@@ -724,7 +727,7 @@ describe('reconnecting', () => {
     expect(fake.upgrades.length).toBe(made);
   });
 
-  test('the signal and a loop that is left both close', async () => {
+  test('the signal and leaving the loop both close', async () => {
     const controller = new AbortController();
     const stream = follow({ signal: controller.signal });
     const reading = takeAll(stream);
@@ -793,7 +796,7 @@ describe('credentials', () => {
     expect(statuses()).toEqual(['connecting', 'refreshing-credential', 'replaying', 'live']);
   });
 
-  test('a listener that closes or reconnects when told of the refused credential leads to no second connection of ours', async () => {
+  test('a listener that closes or reconnects on a refused credential leads to no second connection of the client', async () => {
     fake.acceptTicket = () => false;
     const closing: SessionStream = follow({
       getTicket: () => 't',
@@ -830,13 +833,13 @@ describe('credentials', () => {
     expect(fake.upgrades.length).toBe(3);
   });
 
-  test('a credential that is refused right after each hello does not go round for ever', async () => {
+  test('a credential that is refused right after each hello does not cause endless reconnects', async () => {
     for (let index = 0; index < 200; index += 1) fake.behaviours.push({ close: 4401, afterHello: true });
     await expect(takeAll(follow({ getTicket: () => 't' }))).rejects.toMatchObject({ code: 'unauthorized' });
     expect(fake.upgrades.length).toBeLessThan(200);
   });
 
-  test('a ticket that expires after a sound while is refreshed each time', async () => {
+  test('a ticket that expires after a sound period is refreshed each time', async () => {
     const stream = follow({ getTicket: () => 't' });
     for (let round = 1; round <= 3; round += 1) {
       await until('live', () => fake.viewers.length === round && stream.state.status === 'live');
@@ -846,7 +849,7 @@ describe('credentials', () => {
     await until('live', () => fake.viewers.length === 4 && stream.state.status === 'live');
   });
 
-  test('a ticket service that is down is tried again; one that says no is final', async () => {
+  test('a ticket service that is down is retried; one that refuses is final', async () => {
     let calls = 0;
     const stream = follow({
       getTicket: () => {
@@ -897,7 +900,7 @@ describe('credentials', () => {
 });
 
 describe('[G6] the end', () => {
-  test('a connection that something on the way closes politely right after an end is replaced: only the coordinator says that this was all', async () => {
+  test('a connection that an intermediary closes politely right after an end is replaced: only the coordinator confirms completeness', async () => {
     const stream = follow();
     await until('live', () => stream.state.status === 'live');
     fake.lines('e1', 1);
@@ -908,7 +911,7 @@ describe('[G6] the end', () => {
     await until('a second connection', () => fake.viewers.length === 2 && stream.state.status === 'live');
   });
 
-  test('an execution that ended before is ended, never waited for', async () => {
+  test('an execution that ended before is ended, without a wait', async () => {
     fake.lines('e1', 2);
     fake.settle('e1', 'interrupted');
     expect(offsets(await takeAll(follow({ execution: 'e1' })))).toEqual([1, 2, 3]);
@@ -917,7 +920,7 @@ describe('[G6] the end', () => {
     expect(await takeAll(follow({ execution: 'e1', tail: 0 }))).toEqual([]);
   });
 
-  test('an end frame that was lost with the connection is made up for by the verdict', async () => {
+  test('an end frame that was lost with the connection is replaced by the verdict', async () => {
     fake.tellsEnds = false;
     const stream = follow({ execution: 'e1' });
     const reading = takeAll(stream);
@@ -938,7 +941,7 @@ describe('[G6] the end', () => {
     expect(stream.state).toMatchObject({ status: 'ended', executionStatus: 'interrupted' });
   });
 
-  test('a complete stream that nobody has read yet is not asked for again', async () => {
+  test('a complete stream with unread events is not requested again', async () => {
     fake.lines('e1', 2);
     fake.settle('e1', 'completed');
     const stream = follow({ execution: 'e1' });
@@ -949,7 +952,7 @@ describe('[G6] the end', () => {
     expect(stream.state.status).toBe('ended');
   });
 
-  test.each([1006, 4404])('nor is one whose verdict has come when the connection is lost with %i', async (code) => {
+  test.each([1006, 4404])('nor is one whose verdict has arrived when the connection is lost with %i', async (code) => {
     fake.tellsEnds = false;
     fake.lines('e1', 2);
     fake.settle('e1', 'completed');
@@ -988,7 +991,7 @@ describe('options', () => {
     expect(() => follow(options as Partial<SessionStreamOptions>)).toThrow(message);
   });
 
-  test('an API key without a socket that can carry it is refused at once', () => {
+  test('an API key without a socket that supports headers is refused at once', () => {
     expect(() => connectSession({ url: fake.url, session: 's1', apiKey: 'key' })).toThrow(/browser/);
     expect(() => connectSession({ url: fake.url, session: 's1' })).toThrow(/getTicket or apiKey/);
   });
