@@ -1,6 +1,8 @@
 /**
- * The HTTP API as a caller meets it when the input is good (bad-input.test.ts has the rest): what starting, reading, interrupting and failing answer.
- * Method: real requests into the Worker, and a wrapper that the test steers where an execution must run.
+ * The HTTP API with good input (bad-input.test.ts covers the rest): the responses to starting,
+ * reading, interrupting and failing.
+ * Method: real requests to the Worker, and a wrapper that the test steers where an execution must
+ * run.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -56,7 +58,7 @@ const fail = (run: Pick<Run, 'session' | 'execution'>, code = 'gave_up', message
 const interrupt = (run: Pick<Run, 'session' | 'execution'>, body?: unknown) => ask('POST', `${pathOf(run)}/interrupt`, { body });
 
 describe('start', () => {
-  test('[HTTP12] a new execution is answered 201, with where it is, what it is, and where its wrapper dials in', async () => {
+  test('[HTTP12] a new execution is answered 201 with its location, its representation, and the address for its wrapper', async () => {
     const session = newSession();
     const before = Date.now();
     const answer = await starting(session, { id: 'e1', command: ['make', '-j2'], cwd: '/src', labels: { team: 'a' } });
@@ -90,7 +92,7 @@ describe('start', () => {
     expect(pendingAt).toBe(createdAt);
   });
 
-  test('[LIF1] in a free session it is pending at once, and the log says so', async () => {
+  test('[LIF1] in a free session it is pending at once, and the log has the event', async () => {
     const run = await start(newSession());
     expect(run.execution.status).toBe('pending');
     expect(await readLog(run.session)).toEqual([
@@ -98,7 +100,7 @@ describe('start', () => {
     ]);
   });
 
-  test('[HTTP12] an id that was not given is made up: exec_ and a ULID, another one each time', async () => {
+  test('[HTTP12] a missing id is generated: exec_ and a ULID, another one each time', async () => {
     const session = newSession();
     const ids = [];
     for (let count = 0; count < 3; count += 1) ids.push((await start(session, { onBusy: 'queue' })).execution.id);
@@ -106,7 +108,7 @@ describe('start', () => {
     expect(new Set(ids).size).toBe(3);
   });
 
-  test('[HTTP12] [LIF28] the same id and request again is answered 200 with the execution that exists, whatever became of it', async () => {
+  test('[HTTP12] [LIF28] the same id and request again is answered 200 with the existing execution, whatever its state', async () => {
     const session = newSession();
     const request = { id: 'e1', command: ['make'], env: { A: '1' }, stdin: 'in', policy: { heartbeatMs: 1000 } };
     const first = await starting(session, request);
@@ -117,7 +119,7 @@ describe('start', () => {
     const { url, token } = again.body.ingest as IngestAccess;
     expect(url).toBe((first.body.ingest as IngestAccess).url);
     const run: Run = { session, execution: again.body.execution as Execution, ingest: { url, token } };
-    // The token of the second answer opens the same execution.
+    // The token of the second response opens the same execution.
     const peer = await WrapperPeer.welcomed(run);
     expect((await starting(session, request)).body.execution).toMatchObject({ id: 'e1', status: 'running' });
     await peer.deliver(1, [exit(0)]);
@@ -133,7 +135,7 @@ describe('start', () => {
     expect(typesOf(await readLog(session))).toEqual(['execution_pending']);
   });
 
-  test('[LIF28] defaults that are written out, the order of env and labels, onBusy and the trace make no other request', async () => {
+  test('[LIF28] explicit defaults, the order of env and labels, onBusy and the trace do not make another request', async () => {
     const session = newSession();
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     const first = await starting(session, { id: 'e1', env: { A: '1', B: '2' }, labels: { x: '1', y: '2' } });
@@ -179,12 +181,12 @@ describe('start', () => {
     expectProblem(await starting(session, { command: ['other'] }, { 'idempotency-key': 'key-1' }), 'execution_id_conflict');
   });
 
-  test('[LIF16] the policy that was given is kept with it, and the rest is the default', async () => {
+  test('[LIF16] the given policy is stored with it, and the rest has the defaults', async () => {
     const { execution } = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, maxRuntimeMs: 7000 } });
     expect(execution.policy).toEqual({ ...POLICY_DEFAULTS, silenceTimeoutMs: 20_000, maxRuntimeMs: 7000, heartbeatMs: 5000 });
   });
 
-  test('a wrapper dials in at HOLDFAST_PUBLIC_URL, or where the start request came in when that is not set', async () => {
+  test('a wrapper connects at HOLDFAST_PUBLIC_URL, or at the origin of the start request when that is not set', async () => {
     const session = newSession();
     const elsewhere = deployment({ HOLDFAST_PUBLIC_URL: 'https://public.example/base/' });
     const urlOf = async (id: string, env: typeof elsewhere) => {
@@ -224,7 +226,7 @@ describe('start in a busy session', () => {
     expect(await starting(run.session, { id: 'late' })).toMatchObject({ status: 201, body: { execution: { status: 'pending' } } });
   });
 
-  test('[LIF2] [LIF3] queue waits its turn, in the order of coming', async () => {
+  test('[LIF2] [LIF3] queue waits its turn, in order of arrival', async () => {
     const session = newSession();
     const runs: Run[] = [];
     for (const id of ['e1', 'e2', 'e3']) runs.push(await start(session, { id, onBusy: 'queue' }));
@@ -240,7 +242,7 @@ describe('start in a busy session', () => {
     expect(await statuses()).toEqual(['failed', 'failed', 'pending']);
   });
 
-  test('[HTTP15] 32 may wait; queue and replace of one more are answered 429, and what exists is still found', async () => {
+  test('[HTTP15] 32 may wait; queue and replace of one more are answered 429, and existing ones are still found', async () => {
     const session = newSession();
     const active = await start(session, { id: 'active' });
     for (let count = 1; count <= QUEUE_LENGTH_MAX; count += 1) {
@@ -267,7 +269,7 @@ describe('start in a busy session', () => {
     expect(await get(old)).toMatchObject({ status: 'interrupted', reason: 'replaced by next' });
   });
 
-  test('[LIF29] replace of a running execution asks it to stop and goes before all that wait', async () => {
+  test('[LIF29] replace of a running execution asks it to stop and goes before all queued ones', async () => {
     const old = await start(newSession());
     const peer = await WrapperPeer.welcomed(old);
     const waiting = await start(old.session, { id: 'waiting', onBusy: 'queue' });
@@ -313,7 +315,7 @@ describe('get and list', () => {
     return pages;
   };
 
-  test('a list is newest first, of 50, and each item is what get answers', async () => {
+  test('a list is newest first, of 50, and each item equals the response of get', async () => {
     const page = await list();
     expect(Object.keys(page).sort()).toEqual(['data', 'next']);
     expect(page.data.map(({ id }) => id)).toEqual(newestFirst.slice(0, LIST_LIMIT_DEFAULT));
@@ -347,7 +349,7 @@ describe('get and list', () => {
     expect(pages.flat()).toEqual(ids.filter((_, index) => belongs(index)).toReversed());
   });
 
-  test('what is started while someone pages does not move the pages that follow', async () => {
+  test('an execution started during paging does not move the later pages', async () => {
     const own = newSession();
     for (const id of ['a', 'b', 'c', 'd', 'e']) await start(own, { id, onBusy: 'queue' });
     const first = (await ask('GET', `${executionsOf(own)}?limit=2`)).body;
@@ -372,7 +374,7 @@ describe('get and list', () => {
     },
   );
 
-  test('a status that is none is answered 400', async () => {
+  test('an invalid status is answered 400', async () => {
     for (const status of ['active', 'Failed', '']) {
       expect(expectProblem(await ask('GET', `${executionsOf(session)}?status=${status}`), 'bad_request').field).toBe('status');
     }
@@ -383,7 +385,7 @@ describe('get and list', () => {
     expectProblem(await ask('GET', `${executionsOf(session)}/e121`), 'execution_not_found');
   });
 
-  test('an execution tells its life: running with its wrapper, then how it ended', async () => {
+  test('an execution reports its life: running with its wrapper, then how it ended', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const running = await get(run);
@@ -432,7 +434,7 @@ describe('get with wait', () => {
     expect(tookMs).toBeLessThan(20_000);
   });
 
-  test('answers for the execution that was asked for, not for another that ends', async () => {
+  test('answers for the requested execution, not for another that ends', async () => {
     const first = await start(newSession());
     const second = await start(first.session, { onBusy: 'queue' });
     const waiting = waitFor(second, 25);
@@ -443,7 +445,7 @@ describe('get with wait', () => {
     expect((await waiting).body).toMatchObject({ id: second.execution.id, status: 'failed', code: 'mine' });
   });
 
-  test('answers unchanged when the time is over', async () => {
+  test('answers unchanged after the timeout', async () => {
     const run = await start(newSession());
     const { status, body, tookMs } = await waitFor(run, 1);
     expect(status).toBe(200);
@@ -452,7 +454,7 @@ describe('get with wait', () => {
     expect(tookMs).toBeLessThan(20_000);
   });
 
-  test('leaves no viewer behind, whether the execution ended or the time did', async () => {
+  test('leaves no viewer behind, whether the execution ended or the wait timed out', async () => {
     const run = await start(newSession());
     await waitFor(run, 1);
     await vi.waitFor(async () => {
@@ -463,7 +465,7 @@ describe('get with wait', () => {
     });
   });
 
-  test('answers at once what has ended, at the longest wait that is allowed, and an unknown execution', async () => {
+  test('answers at once for an ended execution, at the longest allowed wait, and for an unknown execution', async () => {
     const run = await start(newSession());
     await fail(run);
     const { body, tookMs } = await waitFor(run, WAIT_SECONDS_MAX);
@@ -596,7 +598,7 @@ describe('input', () => {
     expectProblem(await send(pending, 'yes\n'), 'not_running');
   });
 
-  test('of a running execution is answered 202 and sent to the wrapper as it is', async () => {
+  test('of a running execution is answered 202 and sent to the wrapper unchanged', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     for (const text of ['yes\n', '', 'é\u0000\n"', '\u{1f600}']) {
@@ -608,7 +610,7 @@ describe('input', () => {
 });
 
 describe('input and openStdin', () => {
-  /** As if a launcher had started its wrapper: these tests have none. */
+  /** As if a launcher had started its wrapper: these tests have no launcher. */
   const launched = async (request: { openStdin?: boolean }): Promise<{ run: Run; peer: WrapperPeer }> => {
     const run = await start(newSession(), request);
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
@@ -641,7 +643,7 @@ describe('input and openStdin', () => {
 });
 
 describe('session', () => {
-  test('the summary counts what is there', async () => {
+  test('the summary has the counts', async () => {
     const session = newSession();
     const before = Date.now();
     const first = await start(session, { id: 'e1' });
@@ -666,7 +668,7 @@ describe('session', () => {
     expect((await ask('GET', `/v1/sessions/${session}`)).body).toMatchObject({ active: null });
   });
 
-  test('[HTTP11] asking about one that was never started is answered 404, and makes none: no table, no alarm', async () => {
+  test('[HTTP11] a read of a session that was never started is answered 404, and creates nothing: no table, no alarm', async () => {
     const session = newSession();
     const path = executionsOf(session);
     for (const [method, where, body] of [
@@ -689,7 +691,7 @@ describe('session', () => {
     });
   });
 
-  test('[HTTP11] a start that is refused before it reaches the session makes none either', async () => {
+  test('[HTTP11] a start that is refused before it reaches the session creates nothing either', async () => {
     const session = newSession();
     expectProblem(await starting(session, { command: [] }), 'bad_request');
     await runInDurableObject(stubOf(session), (_, { storage }) => {
@@ -702,7 +704,7 @@ describe('tickets', () => {
   const claimsOf = (ticket: unknown) =>
     JSON.parse(atob(String(ticket).split('.')[1]?.replaceAll('-', '+').replaceAll('_', '/') ?? ''));
 
-  test('a ticket says until when it is good, and carries what it may read and nothing else', async () => {
+  test('a ticket reports its expiry, and carries exactly what it may read', async () => {
     const run = await start(newSession());
     vi.useFakeTimers({ now: 1_763_650_000_999, toFake: ['Date'] });
     const plain = await ask('POST', `/v1/sessions/${run.session}/tickets`);
@@ -725,7 +727,7 @@ describe('tickets', () => {
   });
 });
 
-describe('what is never told', () => {
+describe('secrets in responses', () => {
   const SECRETS = { env: 'env-secret-5d1f', stdin: 'stdin-secret-8a2c' };
   const request = { command: ['job'], env: { TOKEN: SECRETS.env }, stdin: SECRETS.stdin, launcher: 'runner' };
   const withRunner = deployment({ HOLDFAST_RUNNER_URL: 'http://runner.invalid', HOLDFAST_RUNNER_TOKEN: 'runner-token-0123456789' });
@@ -742,7 +744,7 @@ describe('what is never told', () => {
     return lines;
   };
 
-  test('[HTTP20] env and stdin are in no answer, no event and no log line, and the row forgets them when the execution ends', async () => {
+  test('[HTTP20] env and stdin are in no answer, no event and no log line, and the row deletes them when the execution ends', async () => {
     const lines = listen();
     vi.stubGlobal('fetch', async () => Response.json({ detail: 'not here' }, { status: 400 }));
     onTestFinished(() => void vi.unstubAllGlobals());
@@ -759,7 +761,8 @@ describe('what is never told', () => {
           storage.sql.exec('SELECT * FROM executions').toArray(),
         ]),
       );
-    // They are kept while the launcher still has to hand them over; else this test would show nothing.
+    // They are stored while the launcher still has to pass them on. Otherwise this test would show
+    // nothing.
     for (const secret of Object.values(SECRETS)) expect(await rows()).toContain(secret);
 
     const viewer = await ViewerPeer.connect(session);
@@ -791,7 +794,7 @@ describe('what is never told', () => {
     expect(lines.join('\n')).toContain('launch');
   });
 
-  test('[HTTP20] launcher none keeps neither: whoever starts the wrapper has them already', async () => {
+  test('[HTTP20] launcher none stores neither: the caller that starts the wrapper has them already', async () => {
     const session = newSession();
     await start(session, { command: ['job'], env: request.env, stdin: request.stdin });
     const kept = await runInDurableObject(stubOf(session), (_, { storage }) =>
@@ -800,7 +803,7 @@ describe('what is never told', () => {
     expect(kept).toEqual([{ env: null, stdin: null }]);
   });
 
-  test('[HTTP20] a row that can not be written is answered 500, logged, and still tells nothing', async () => {
+  test('[HTTP20] a row that cannot be written is answered 500 and logged, without the secrets', async () => {
     const lines = listen();
     const run = await start(newSession());
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
@@ -819,8 +822,8 @@ describe('what is never told', () => {
   });
 });
 
-describe('what every answer has', () => {
-  test('a request id: the one that was sent if it is an id, else one of its own', async () => {
+describe('every response', () => {
+  test("has a request id: the client's if it is a valid id, otherwise a generated one", async () => {
     const { headers } = await ask('GET', '/healthz', { key: null, headers: { 'x-request-id': 'trace-1' } });
     expect(headers.get('x-request-id')).toBe('trace-1');
     for (const given of ['two words', '<script>', '.hidden', 'x'.repeat(129)]) {
@@ -839,7 +842,7 @@ describe('what every answer has', () => {
     expect(await response.json()).toMatchObject({ code: 'session_not_found', requestId: 'r1', retryable: false });
   });
 
-  test('/healthz needs no key and says which version answers', async () => {
+  test('/healthz needs no key and reports the deployed version', async () => {
     expect(await ask('GET', '/healthz', { key: null })).toMatchObject({
       status: 200,
       body: { status: 'ok', version: expect.any(String) },

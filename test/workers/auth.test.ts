@@ -1,9 +1,10 @@
 /**
- * Credentials: API keys, ingest tokens and tickets, and a deployment that has no keys. Everything here is decided in the Worker, so the other half of
- * each refusal is that no session was touched.
+ * Credentials: API keys, ingest tokens and tickets, and a deployment without keys. The Worker
+ * decides everything here, so each refusal must also leave every session untouched.
  *
- * Method: refusals are asked of a deployment whose sessions fail the test when they are touched. What another tenant may not learn is compared, answer by
- * answer, with what that tenant is told about a session that never was.
+ * Method: refusals are requested from a deployment whose sessions fail the test when they are
+ * touched. What another tenant may not learn is compared, response by response, with the responses
+ * about a session that never existed.
  */
 
 import { SignJWT, UnsecuredJWT } from 'jose';
@@ -23,12 +24,14 @@ const OTHER_KEY = keyOf('another-signing-key-0123456789abcdef');
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
-/** Every route there is, each with its parameters filled in. A new one is tested here the day it is added. */
+/**
+ * Every route, each with its parameters filled in. A new route is tested here from its first day.
+ */
 const ROUTES = [...new Set(app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`))]
   .filter((route) => route !== 'GET /healthz' && route !== 'GET /openapi.json')
   .map((route) => route.replace(':session', 's').replace(':execution', 'e').split(' ') as [method: string, path: string]);
 
-/** What a ticket opens, all of it; every other route takes it for nothing. */
+/** All routes that a ticket opens; every other route ignores it. */
 const TICKET_ROUTES = [
   'GET /v1/sessions/s',
   'GET /v1/sessions/s/stream',
@@ -41,7 +44,7 @@ const TICKET_ROUTES = [
 
 const hasOwnCredential = (path: string): boolean => /\/(ingest|stream)$/.test(path);
 
-/** Asks a deployment without sessions. */
+/** Requests to a deployment without sessions. */
 async function refused(method: string, path: string, asking: Parameters<typeof ask>[2] = {}): Promise<Answer> {
   const { SESSIONS, DIRECTORY, touched } = untouchable();
   const answer = await ask(method, path, { ...asking, env: { ...(asking.env ?? testEnv), SESSIONS, DIRECTORY } });
@@ -86,7 +89,7 @@ const dialStream = (session: string, query: string, headers: Record<string, stri
   dial(`/v1/sessions/${session}/stream${query}`, { 'sec-websocket-protocol': STREAM_SUBPROTOCOL, ...headers }, env);
 
 describe('HTTP2: the API key', () => {
-  test('the routes are all here', () => {
+  test('the list has all routes', () => {
     expect(ROUTES.length).toBeGreaterThanOrEqual(10);
     expect(ROUTES).toContainEqual(['POST', '/v1/sessions/s/executions/e/interrupt']);
   });
@@ -117,12 +120,12 @@ describe('HTTP2: the API key', () => {
     }
   });
 
-  test('[HTTP2] an unknown path says nothing to a stranger, and neither does a path with a bad id', async () => {
+  test('[HTTP2] an unknown path reveals nothing without a credential, and neither does a path with a bad id', async () => {
     for (const path of ['/v1/nothing', '/v1/sessions/a%2Fb'])
       expectProblem(await refused('GET', path, { key: null }), 'unauthorized');
   });
 
-  test('[HTTP2] what a refused request would have made is not there', async () => {
+  test('[HTTP2] a refused request created nothing', async () => {
     const session = newSession();
     const before = await objectCount();
     const path = `/v1/sessions/${session}/executions`;
@@ -132,7 +135,7 @@ describe('HTTP2: the API key', () => {
     expect(await objectCount()).toBe(before + 1);
   });
 
-  test('the scheme is taken in any case, and each of several keys of a tenant opens it', async () => {
+  test('the scheme is case-insensitive, and each of several keys of a tenant opens it', async () => {
     const run = await start(newSession());
     const env = deployment({ HOLDFAST_API_KEYS: `acme=${ACME_KEY}, acme=second-key-0123456789 ,other=third-key-0123456789` });
     const asWith = (authorization: string) =>
@@ -164,7 +167,7 @@ describe('another tenant', () => {
     ['delete it', 'DELETE', ''],
   ];
   test.each(OPERATIONS)(
-    '[HTTP11] can not %s, and is told what it is told about a session that never was',
+    '[HTTP11] cannot %s, and gets the response for a session that never existed',
     async (_, method, path, body) => {
       const before = [await get(run), await readLog(run.session)];
       const answer = await ask(method, `/v1/sessions/${run.session}${path}`, { key: GLOBEX_KEY, body });
@@ -178,7 +181,7 @@ describe('another tenant', () => {
     },
   );
 
-  test('[STR17] can not follow it, by key or by ticket', async () => {
+  test('[STR17] cannot follow it, by key or by ticket', async () => {
     const ticket = String((await ask('POST', `/v1/sessions/${run.session}/tickets`, { key: GLOBEX_KEY })).body.ticket);
     for (const dialled of [
       await dialStream(run.session, '', { authorization: `Bearer ${GLOBEX_KEY}` }),
@@ -190,7 +193,7 @@ describe('another tenant', () => {
     }
   });
 
-  test('has sessions and executions of the same names, and they are others', async () => {
+  test('has separate sessions and executions of the same names', async () => {
     const path = `/v1/sessions/${run.session}/executions`;
     const theirs = await ask('POST', path, { key: GLOBEX_KEY, body: { id: 'e1', command: ['theirs'] } });
     expect(theirs.status).toBe(201);
@@ -199,7 +202,7 @@ describe('another tenant', () => {
     expect(dialled.status).toBe(101);
     expect((await ask('POST', `${path}/e1/fail`, { key: GLOBEX_KEY, body: { code: 'x', message: 'x' } })).body.settled).toBe(true);
     expect(await get(run)).toMatchObject({ status: 'running', command: ['job'] });
-    // The token of theirs, at the path that both share, led to theirs.
+    // The other tenant's token, at the path that both share, led to the other tenant.
     expect(await dialled.closed).toEqual({ code: CLOSE.settled, reason: '{"status":"failed"}' });
   });
 });
@@ -283,7 +286,7 @@ describe('ING11: the ingest token', () => {
   const payloadOf = (token: string): Record<string, unknown> =>
     JSON.parse(atob(String(parts(token)[1]).replaceAll('-', '+').replaceAll('_', '/')));
 
-  test('[ING11] what the table leaves as it is, is accepted: so each row is refused for what it names', async () => {
+  test('[ING11] the unchanged values of the table are accepted: so each row is refused for what it names', async () => {
     expect((await dialIngest(run, await signed())).status).toBe(101);
     expect((await dialIngest(run, run.ingest.token)).status).toBe(101);
     const path = `/v1/sessions/${run.session}/executions/e1/ingest`;
@@ -320,7 +323,7 @@ describe('ING11: the ingest token', () => {
     }
   });
 
-  test('an ingest token opens nothing else: it is no API key and no ticket', async () => {
+  test('an ingest token opens nothing else: it is neither an API key nor a ticket', async () => {
     for (const [method, path] of ROUTES.filter(([, route]) => !hasOwnCredential(route))) {
       expectProblem(await refused(method, path, { key: run.ingest.token }), 'unauthorized');
     }
@@ -440,7 +443,7 @@ describe('STR15: tickets and readers', () => {
     expect(touched).toEqual([]);
   });
 
-  test('a page of an allowed origin, of this deployment or of none is let in, and no other', async () => {
+  test('a page of an allowed origin, of this deployment or without an origin is accepted, and no other', async () => {
     const { session } = await start(newSession());
     const env = deployment({
       HOLDFAST_ALLOWED_ORIGINS: 'https://app.example, http://localhost:3000',
@@ -476,7 +479,7 @@ describe('HTTP21: what a ticket shows of a session', () => {
     await start(run.session, { id: 'e2', onBusy: 'queue' });
   });
 
-  test('[HTTP21] one that is bound to no execution: the session, and all of its executions, as an API key is shown them', async () => {
+  test('[HTTP21] one that is bound to no execution: the session, and all of its executions, as with an API key', async () => {
     const key = await sign();
     for (const path of ['', '/executions', '/executions?status=queued&limit=1', '/executions/e1', '/executions/e2?wait=0']) {
       const shown = await read(path, key);
@@ -618,7 +621,7 @@ describe('HTTP3: a deployment that is not configured', () => {
     ['the runner without its address', 'HOLDFAST_RUNNER_URL', { HOLDFAST_LAUNCHER: 'runner', HOLDFAST_RUNNER_URL: undefined }],
     ['the runner without its token', 'HOLDFAST_RUNNER_TOKEN', { HOLDFAST_LAUNCHER: 'runner', HOLDFAST_RUNNER_TOKEN: undefined }],
   ];
-  test.each(LACKS)('[HTTP3] %s: every route but /healthz is answered 503, to anyone', async (_, names, settings) => {
+  test.each(LACKS)('[HTTP3] %s: every route but /healthz is answered 503, with any credential', async (_, names, settings) => {
     const env = deployment(settings);
     for (const [method, path] of [
       ...ROUTES,
@@ -643,7 +646,7 @@ describe('HTTP3: a deployment that is not configured', () => {
   });
 });
 
-test('a wrapper with a good token works to the end, so that the refusals above are not all there is', async () => {
+test('a wrapper with a good token works to the end, so the refusals above have other causes', async () => {
   const run = await start(newSession());
   const peer = await WrapperPeer.welcomed(run);
   await peer.deliver(1, [exit(0)]);

@@ -1,9 +1,11 @@
 /**
- * What every route answers to bad input, as a table: the documented code, the name of the field, and nothing created or changed. Limits of
- * protocol/limits.ts are taken at the edge and refused one past it.
+ * The response of every route to bad input, as a table: the documented code, the name of the field,
+ * and nothing created or changed. Limits of protocol/limits.ts are tested at the edge and one past
+ * it.
  *
- * Method: "nothing created" is shown in two ways. What is refused by its form alone is asked of a deployment whose sessions must not be touched at all;
- * what concerns an execution that exists is asked of one that does, whose rows are compared.
+ * Method: "nothing created" is shown in two ways. Input of an invalid form goes to a deployment
+ * whose sessions must not be touched. Input about an existing execution goes to a real one, whose
+ * rows are compared.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -30,7 +32,9 @@ import {
 import { type Asking, ask, deployment, expectProblem, untouchable } from './http.ts';
 import { newSession, type Run, start, stubOf, WrapperPeer } from './support.ts';
 
-/** Asks a deployment without sessions, so that a request which gets that far fails the test. */
+/**
+ * Requests to a deployment without sessions, so that a request that gets that far fails the test.
+ */
 async function refused(method: string, path: string, asking: Asking = {}) {
   const { SESSIONS, touched } = untouchable();
   const answer = await ask(method, path, { ...asking, env: deployment({ SESSIONS }) });
@@ -40,7 +44,7 @@ async function refused(method: string, path: string, asking: Asking = {}) {
 
 const EXECUTION = '/v1/sessions/s/executions/e';
 
-describe('HTTP5: an id in the path that is none', () => {
+describe('HTTP5: an invalid id in the path', () => {
   const ROUTES: [method: string, path: string, body?: unknown][] = [
     ['POST', '/v1/sessions/:session/executions', { command: ['job'] }],
     ['GET', '/v1/sessions/:session/executions'],
@@ -85,7 +89,7 @@ describe('HTTP5: an id in the path that is none', () => {
     },
   );
 
-  test('[HTTP5] an id of 128 characters, with every character that is allowed, is one', async () => {
+  test('[HTTP5] an id of 128 characters, with every allowed character, is valid', async () => {
     const id = 'A9._:-z'.padEnd(128, 'x');
     expectProblem(await ask('GET', `/v1/sessions/${id}`), 'session_not_found');
     const session = newSession();
@@ -103,7 +107,7 @@ const BODIES: [route: string, path: string, good: unknown][] = [
   ['tickets', '/v1/sessions/s/tickets', {}],
 ];
 
-describe('HTTP6: a body that is none', () => {
+describe('HTTP6: an invalid body', () => {
   const utf8 = new TextEncoder();
   const BAD: [what: string, body: (good: string) => string | Uint8Array][] = [
     ['cut off', (good) => good.slice(0, -1)],
@@ -130,13 +134,13 @@ describe('HTTP6: a body that is none', () => {
     expectProblem(await refused('POST', path, { body }), 'bad_request');
   });
 
-  test.each(['start', 'fail', 'input'])('[HTTP6] %s: no body at all', async (wanted) => {
+  test.each(['start', 'fail', 'input'])('[HTTP6] %s: without a body', async (wanted) => {
     const [, path] = BODIES.find(([route]) => route === wanted) ?? [];
     expectProblem(await refused('POST', String(path)), 'bad_request');
     expectProblem(await refused('POST', String(path), { body: '' }), 'bad_request');
   });
 
-  test('a byte order mark and spaces around the JSON text do no harm', async () => {
+  test('a byte order mark and spaces around the JSON text are accepted', async () => {
     const path = `/v1/sessions/${newSession()}/executions`;
     const body = new Uint8Array([0xef, 0xbb, 0xbf, ...utf8.encode(' {"command":["job"]}\r\n')]);
     expect((await ask('POST', path, { body })).status).toBe(201);
@@ -173,7 +177,7 @@ describe('HTTP7: a body over START_BODY_BYTES_MAX', () => {
   });
 });
 
-// ── start ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── start ─────────────────────────────────────────────────────────────────────────────────────
 
 /** A command whose JSON text has this many bytes. */
 const commandOf = (bytes: number): string[] => ['job', 'x'.repeat(bytes - utf8Bytes('["job",""]'))];
@@ -182,7 +186,7 @@ const entries = (count: number, prefix = 'K'): Record<string, string> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`${prefix}${index}`, 'v']));
 const TRACE = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
-describe('start: a field of a wrong shape, or past its limit', () => {
+describe('start: a field of a wrong type, or past its limit', () => {
   const BAD: [what: string, field: string, body: Record<string, unknown>][] = [
     ['no command', 'command', { command: undefined }],
     ['command null', 'command', { command: null }],
@@ -256,7 +260,7 @@ describe('start: a field of a wrong shape, or past its limit', () => {
     expect(expectProblem(await refused('POST', '/v1/sessions/s/executions', { body }), 'bad_request').field).toBe(field);
   });
 
-  test('[HTTP20] a key that is no valid name is not repeated: it may hold what was meant for the value', async () => {
+  test('[HTTP20] an invalid env name is not repeated: it may contain a misplaced value', async () => {
     for (const body of [{ env: { 'TOKEN=secret-1f3a': '' } }, { labels: { 'secret-1f3a=': '' } }]) {
       const answer = await refused('POST', '/v1/sessions/s/executions', { body: { command: ['job'], ...body } });
       expectProblem(answer, 'bad_request');
@@ -338,7 +342,7 @@ describe('HTTP16: policy', () => {
   });
 });
 
-// ── interrupt, fail, input ────────────────────────────────────────────────────────────────────────────────────────
+// ── interrupt, fail, input ────────────────────────────────────────────────────────────────────
 
 describe('an execution that runs is not changed by bad input', () => {
   let run: Run;
@@ -379,7 +383,7 @@ describe('an execution that runs is not changed by bad input', () => {
     expect(await rows()).toEqual(before);
   });
 
-  test('[LIM12] the edges are taken, and arrive whole', async () => {
+  test('[LIM12] the edges are accepted, and arrive whole', async () => {
     const path = `/v1/sessions/${run.session}/executions/${run.execution.id}`;
     const data = 'é'.repeat(INPUT_BYTES_MAX / 2);
     expect((await ask('POST', `${path}/input`, { body: { data } })).status).toBe(202);
@@ -393,7 +397,7 @@ describe('an execution that runs is not changed by bad input', () => {
   });
 });
 
-// ── tickets ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── tickets ───────────────────────────────────────────────────────────────────────────────────
 
 describe('tickets', () => {
   const types = (count: number) => Array.from({ length: count }, (_, index) => `type${index}`);

@@ -1,6 +1,8 @@
 /**
- * From the queue to the receiver: one signed request for each attempt, and what the queue is told after it. Method: the Worker's own handler with a batch as the
- * platform makes one; `fetch` is a receiver that checks what it gets with the library that receivers use.
+ * From the queue to the receiver: one signed request for each attempt, and the queue's instruction
+ * after it.
+ * Method: the Worker's own handler with a batch as the platform makes one; `fetch` is a receiver
+ * that verifies requests with the library that receivers use.
  */
 
 import { createExecutionContext, createMessageBatch, getQueueResult } from 'cloudflare:test';
@@ -28,7 +30,7 @@ interface Received {
   init: RequestInit;
 }
 const received: Received[] = [];
-/** What the receiver answers; the last is repeated. */
+/** Responses of the receiver; the last is repeated. */
 let answers: (Response | Error | (() => Response))[] = [];
 
 const spoken: string[] = [];
@@ -71,13 +73,13 @@ const execution = (id: string): Execution => ({
 const messageOf = (id = 'cb_1', { tenant = 'acme', url = ADDRESS } = {}): CallbackMessage =>
   callbackMessage({ id, url }, tenant, execution(`e of ${id}`));
 
-/** What becomes of each message, by its place: `ack`, or the seconds until it comes again. */
+/** The outcome of each message, by its position: `ack`, or the seconds until its retry. */
 async function deliver(bodies: unknown[], attempts = 1, env: Env = testEnv): Promise<('ack' | number)[]> {
   const batch = createMessageBatch<CallbackMessage>(
     'holdfast-callbacks',
     bodies.map((body, index) => ({ id: String(index), timestamp: Date.now(), attempts, body: body as CallbackMessage })),
   );
-  // The result below leaves the delays out.
+  // The result below leaves out the delays.
   const delays = batch.messages.map((message) => vi.spyOn(message, 'retry'));
   const ctx = createExecutionContext();
   await worker.queue(batch, env);
@@ -115,7 +117,7 @@ describe('[CB2] [CB3] the request', () => {
     expect(() => verify({ ...got, body: `${got.body} ` })).toThrow();
   });
 
-  test('while a key is replaced every key of the tenant signs, newest first, and no other tenant’s', async () => {
+  test('during a key rotation every key of the tenant signs, newest first, and no other tenant’s', async () => {
     const [fresh, foreign] = [keyOf(32), keyOf(24)];
     const env = deployment({ HOLDFAST_CALLBACK_KEYS: `acme=${fresh}, globex=${foreign},acme=${KEY}` });
     await deliver([messageOf('cb_1'), messageOf('cb_2', { tenant: 'globex' })], 1, env);
@@ -131,7 +133,7 @@ describe('[CB2] [CB3] the request', () => {
 });
 
 describe('[CB5] retries', () => {
-  test('a receiver that is down for an hour gets it then: one id, one body, and each attempt signed anew', async () => {
+  test('a receiver that is down for an hour gets it then: one id, one body, and a new signature for each attempt', async () => {
     const message = messageOf();
     const begun = Date.now();
     let now = begun;
@@ -142,7 +144,7 @@ describe('[CB5] retries', () => {
       vi.useFakeTimers({ now, toFake: ['Date'] });
       if (now - begun >= 3_600_000) answers = [() => new Response(null, { status: 204 })];
       [outcome] = (await deliver([message], attempts)) as ['ack' | number];
-      // The library compares the time that was signed with the clock.
+      // The library compares the signed time with the clock.
       expect(verify(received.at(-1) as Received)).toBeTruthy();
       if (outcome !== 'ack') now += outcome * 1000;
     }
@@ -154,7 +156,7 @@ describe('[CB5] retries', () => {
     expect(new Set(received.map(({ headers }) => headers['webhook-timestamp'])).size).toBe(attempts);
   });
 
-  test('410 is the end, and is logged as lost', async () => {
+  test('410 is final, and is logged as lost', async () => {
     answers = [new Response(null, { status: 410 })];
     expect(await deliver([messageOf()])).toEqual(['ack']);
     expect(spoken.join('\n')).toContain('callback_given_up');
@@ -167,12 +169,12 @@ describe('[CB5] retries', () => {
     expect(received[0]?.init.redirect).toBe('manual');
   });
 
-  test('Retry-After is heeded', async () => {
+  test('Retry-After is respected', async () => {
     answers = [new Response(null, { status: 429, headers: { 'retry-after': '120' } })];
     expect(await deliver([messageOf()])).toEqual([120]);
   });
 
-  test('silence and a connection that fails are tried again; each attempt has a limit of time', async () => {
+  test('a timeout and a failed connection are retried; each attempt has a timeout', async () => {
     answers = [new DOMException('The operation timed out', 'TimeoutError'), new TypeError(`could not fetch ${ADDRESS}`)];
     expect(await deliver([messageOf()], 3)).toEqual([20]);
     expect(await deliver([messageOf()], 4)).toEqual([40]);
@@ -180,7 +182,7 @@ describe('[CB5] retries', () => {
     expect(received[0]?.init.signal).toBeInstanceOf(AbortSignal);
   });
 
-  test('an answer whose body can not be put away is an answer all the same', async () => {
+  test('a response whose body cannot be discarded is still a response', async () => {
     const broken = new ReadableStream({
       pull: () => new Promise(() => {}),
       cancel: () => Promise.reject(new Error('no')),
@@ -189,7 +191,7 @@ describe('[CB5] retries', () => {
     expect(await deliver([messageOf()])).toEqual(['ack']);
   });
 
-  test('each message of a batch is answered for on its own, and none waits for another', async () => {
+  test('each message of a batch is acknowledged on its own, and no message waits for another', async () => {
     let release = (): void => {};
     const slow = new Promise<void>((resolve) => {
       release = resolve;
@@ -207,7 +209,7 @@ describe('[CB5] retries', () => {
   });
 });
 
-describe('what can not be sent is not sent, and comes again until it ends in the dead-letter queue', () => {
+describe('an undeliverable message is not sent, and is retried until it ends in the dead-letter queue', () => {
   test.each<[what: string, body: unknown, settings: Parameters<typeof deployment>[0]]>([
     ['[CB3] a tenant whose key was taken away', messageOf(), { HOLDFAST_CALLBACK_KEYS: `globex=${keyOf(32)}` }],
     ['[CB3] a deployment without keys for callbacks', messageOf(), { HOLDFAST_CALLBACK_KEYS: undefined }],
@@ -255,7 +257,7 @@ describe('[CB3] the keys in the configuration', () => {
   const read = (keys: string | undefined, allow?: string) =>
     readConfig(deployment({ HOLDFAST_CALLBACK_KEYS: keys, HOLDFAST_CALLBACK_ALLOW_PRIVATE: allow }));
 
-  test('none, one, several for one tenant in their order; base64 with its signs', () => {
+  test('absent, one, several for one tenant in their order; all base64 characters', () => {
     expect(read(undefined)).toMatchObject({ ok: true, config: { callbacks: { keys: [], allowPrivate: false } } });
     expect(read(' ', '0')).toMatchObject({ ok: true, config: { callbacks: { keys: [], allowPrivate: false } } });
     const [one, two] = [keyOf(CALLBACK_KEY_BYTES_MIN, 0xff), keyOf(CALLBACK_KEY_BYTES_MAX, 0xfb)];
@@ -289,7 +291,7 @@ describe('[CB3] the keys in the configuration', () => {
     expect(JSON.stringify(answer)).not.toContain(keys.slice(-API_KEY_CHARS_MIN));
   });
 
-  test('private addresses are allowed by 1 and nothing else', () => {
+  test('only the value 1 allows private addresses', () => {
     expect(read(undefined, 'true')).toMatchObject({
       ok: false,
       message: expect.stringContaining('HOLDFAST_CALLBACK_ALLOW_PRIVATE'),

@@ -1,6 +1,8 @@
 /**
- * From a verdict to the queue of callbacks: one id for each, whatever fails in between, and nothing for anyone who did not ask. Method: the queue's binding is
- * watched, and made to fail; the storage is looked at; alarms are run by hand with the clock moved.
+ * From a verdict to the queue of callbacks: one id for each, whatever fails in between, and no
+ * callback for a run that did not request one.
+ * Method: the queue's binding is watched, and made to fail; the storage is inspected; alarms are
+ * run by hand with the clock moved.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -30,7 +32,7 @@ import {
 
 const URL_OF = (session: string): string => `https://caller.test/done/${session}?token=secret-in-the-address`;
 
-/** What the queue got, and what it does with the next message; the last is repeated. */
+/** Messages that the queue received, and its reaction to the next one; the last is repeated. */
 const queued: CallbackMessage[] = [];
 type Take = 'take' | 'refuse' | 'take, but lose the answer' | 'never answer';
 let takes: Take[] = ['take'];
@@ -79,7 +81,7 @@ const alarmOf = (session: string) => runInDurableObject(stubOf(session), (_, { s
 const nothingWaits = (session: string) => vi.waitFor(async () => expect(await rowsOf(session)).toEqual([]));
 const tablesOf = (session: string) =>
   runInDurableObject(stubOf(session), (_, { storage }) => storage.sql.exec('SELECT name FROM sqlite_master').toArray());
-/** Moves the clock to the first callback that is due, and runs the alarm. */
+/** Moves the clock to the first due callback, and runs the alarm. */
 async function nextAlarm(session: string): Promise<void> {
   const [row] = await rowsOf(session);
   if (!row) throw new Error('nothing waits');
@@ -121,7 +123,7 @@ describe('[CB1] one message for each verdict', () => {
     expect(await rowsOf(session)).toEqual([]);
   });
 
-  test('of every kind of end, also of those that never ran', async () => {
+  test('of every kind of end, also of runs that never started', async () => {
     const session = newSession();
     const failed = await asking(session);
     const [waiting, next] = [await asking(session, { onBusy: 'queue' }), await asking(session, { onBusy: 'queue' })];
@@ -134,7 +136,7 @@ describe('[CB1] one message for each verdict', () => {
     expect(new Set(sentFor(session).map(({ id }) => id)).size).toBe(3);
   });
 
-  test('the row names the verdict, also where its turn promoted the next', async () => {
+  test('the row refers to the verdict, also where its turn promoted the next', async () => {
     takes = ['refuse'];
     const run = await asking(newSession());
     await start(run.session, { onBusy: 'queue' });
@@ -143,7 +145,7 @@ describe('[CB1] one message for each verdict', () => {
     expect(await rowsOf(run.session)).toMatchObject([{ execution: run.execution.id, verdict_offset: lastOffset }]);
   });
 
-  test('a verdict that is undone leaves no callback and tells nobody', async () => {
+  test('a verdict that is undone leaves no callback and sends nothing', async () => {
     const run = await asking(newSession());
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
       storage.sql.exec(`CREATE TRIGGER broken BEFORE INSERT ON callbacks BEGIN SELECT RAISE(ABORT, 'broken'); END`);
@@ -157,7 +159,7 @@ describe('[CB1] one message for each verdict', () => {
     expect(sentFor(run.session)).toHaveLength(1);
   });
 
-  test('a run without callback writes as many rows as ever; one that goes well costs its row twice, and the alarm that guards it', async () => {
+  test('a run without callback writes no extra row; a delivered one costs its row twice, and the alarm that guards it', async () => {
     const rowsFor = async (begin: (session: string) => Promise<Run>) => {
       const session = newSession();
       await runInDurableObject(stubOf(session), (_, { storage }) => watchAll(storage, session));
@@ -176,7 +178,7 @@ describe('[CB1] one message for each verdict', () => {
 });
 
 describe('[CB6] until the queue has it', () => {
-  test('a queue that is away is asked again by the alarm, later and later, under the same id and with the same words', async () => {
+  test('the alarm retries a queue that is down with growing delays, under the same id and with the same body', async () => {
     const session = newSession();
     takes = ['refuse'];
     const run = await asking(session);
@@ -202,7 +204,7 @@ describe('[CB6] until the queue has it', () => {
     expect(sentFor(session)).toHaveLength(1);
   });
 
-  test('[CB4] an answer that was lost: the queue gets the very same message again', async () => {
+  test('[CB4] after a lost response the queue gets the identical message again', async () => {
     const session = newSession();
     takes = ['take, but lose the answer', 'take'];
     await fail(await asking(session));
@@ -213,7 +215,7 @@ describe('[CB6] until the queue has it', () => {
     expect([two, more]).toEqual([one, []]);
   });
 
-  test('an object that dies between its verdict and the queue', async () => {
+  test('an object that dies between its verdict and the queue still delivers it', async () => {
     const session = newSession();
     takes = ['never answer', 'take'];
     const run = await asking(session);
@@ -226,7 +228,7 @@ describe('[CB6] until the queue has it', () => {
     expect(sentFor(session)).toMatchObject([{ id: row?.id, execution: run.execution.id }]);
   });
 
-  test('one that the queue does not take holds up no other', async () => {
+  test('a refused one does not delay others', async () => {
     const session = newSession();
     takes = ['refuse', 'take'];
     const [stuck, fine] = [await asking(session), await asking(session, { onBusy: 'queue' })];
@@ -236,7 +238,7 @@ describe('[CB6] until the queue has it', () => {
     expect(sentFor(session)).toMatchObject([{ execution: fine.execution.id }]);
   });
 
-  test('many that waited leave ten at an alarm, all in the end, each once', async () => {
+  test('many pending ones leave ten at an alarm, all in the end, each once', async () => {
     const session = newSession();
     takes = ['refuse'];
     const runs: Run[] = [];
@@ -256,7 +258,7 @@ describe('[CB6] until the queue has it', () => {
     expect(sentFor(session)).toHaveLength(23);
   });
 
-  test('a row from before callbacks were delivered is delivered as the execution is', async () => {
+  test('a row from before callbacks were delivered is delivered with the current execution', async () => {
     const session = newSession();
     takes = ['refuse'];
     const run = await asking(session);
@@ -271,7 +273,7 @@ describe('[CB6] until the queue has it', () => {
     expect((JSON.parse(sentFor(session)[0]?.body ?? '') as CallbackPayload).data.execution).toEqual(await get(run));
   });
 
-  test('after 90 days without a queue it is given up, and said so', async () => {
+  test('after 90 days without a queue it is given up and logged', async () => {
     const session = newSession();
     const said = vi.spyOn(console, 'error').mockImplementation(() => {});
     takes = ['refuse'];
@@ -287,7 +289,7 @@ describe('[CB6] until the queue has it', () => {
     expect(queued).toEqual([]);
   });
 
-  test('the binding: what it says when there is no queue, when it fails, and when it never answers', async () => {
+  test('the binding: the results without a queue, after a failure, and after a timeout', async () => {
     const said = [vi.spyOn(console, 'error'), vi.spyOn(console, 'warn')].map((spy) => spy.mockImplementation(() => {}));
     const run = await start(newSession());
     await fail(run);
@@ -309,7 +311,7 @@ describe('[CB6] until the queue has it', () => {
 });
 
 describe('[CB7] a session that is deleted', () => {
-  test('long ago, with a callback that no queue ever took: it is given up, and nothing is left', async () => {
+  test('whose callback no queue ever accepted: it is given up after its time, and nothing is left', async () => {
     vi.spyOn(console, 'error').mockImplementation(() => {});
     const session = newSession();
     takes = ['refuse'];
@@ -327,7 +329,7 @@ describe('[CB7] a session that is deleted', () => {
     expect((await start(session)).execution.status).toBe('pending');
   });
 
-  test('after its verdict, which the queue does not have yet: it is gone for everyone, its callback is sent, then nothing is left', async () => {
+  test('after its verdict, which the queue does not have yet: readers get 404, its callback is sent, then nothing is left', async () => {
     const session = newSession();
     takes = ['refuse'];
     const run = await asking(session);
@@ -346,7 +348,7 @@ describe('[CB7] a session that is deleted', () => {
     expect(sentFor(session).map(({ body }) => (JSON.parse(body) as CallbackPayload).data.execution)).toEqual([ended]);
   });
 
-  test('while neither the directory nor the queue can be reached: whichever comes last, nothing is left then', async () => {
+  test('while neither the directory nor the queue can be reached: nothing is left after both are, in any order', async () => {
     const directory = testEnv.DIRECTORY.getByName('acme');
     const rename = (from: string, to: string) =>
       runInDurableObject(directory, (_, { storage }) => storage.sql.exec(`ALTER TABLE ${from} RENAME TO ${to}`));
@@ -367,7 +369,7 @@ describe('[CB7] a session that is deleted', () => {
     expect(sentFor(session)).toHaveLength(1);
   });
 
-  test('and begun anew under its name: the old callback is sent, and the new session stays', async () => {
+  test('and started again under its name: the old callback is sent, and the new session stays', async () => {
     const session = newSession();
     takes = ['refuse'];
     const old = await asking(session, { id: 'old' });
@@ -384,12 +386,13 @@ describe('[CB7] a session that is deleted', () => {
     expect(sentFor(session)).toMatchObject([{ execution: 'old' }, { execution: 'new' }]);
   });
 
-  test('before there is a verdict: there is none to tell of', async () => {
+  test('before there is a verdict: no callback exists', async () => {
     const run = await asking(newSession());
     await WrapperPeer.welcomed(run);
     expect((await remove(run.session)).status).toBe(204);
     await nothingWaits(run.session);
-    // The tombstone tells the wrapper of what ran that it is deleted (CLS17). It goes last.
+    // The tombstone tells the wrapper of the deleted run that it is deleted (CLS17). It is removed
+    // last.
     at(Date.now() + TOMBSTONE_MS + 1);
     await runDurableObjectAlarm(stubOf(run.session));
     await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
@@ -397,7 +400,7 @@ describe('[CB7] a session that is deleted', () => {
   });
 });
 
-describe('[CB8] [CB9] a start that asks for what can not be delivered is refused, and changes nothing', () => {
+describe('[CB8] [CB9] a start whose callback cannot be delivered is refused, and changes nothing', () => {
   const refused = async (url: string, settings: Parameters<typeof deployment>[0], key?: string) => {
     const { SESSIONS, touched } = untouchable();
     const body = { command: ['job'], callback: { url } };
@@ -437,7 +440,7 @@ describe('[CB8] [CB9] a start that asks for what can not be delivered is refused
     });
   });
 
-  test('[LIF28] [HTTP12] what was started before is found again, whatever has gone since; another request or a new id is not taken', async () => {
+  test('[LIF28] [HTTP12] an earlier start is found again, whatever was removed since; another request or a new id is refused', async () => {
     const session = newSession();
     const path = `/v1/sessions/${session}/executions`;
     const body = { id: 'e1', command: ['job'], callback: { url: 'https://example.com/hook' } };
@@ -445,7 +448,7 @@ describe('[CB8] [CB9] a start that asks for what can not be delivered is refused
       'no key': deployment({ HOLDFAST_CALLBACK_KEYS: undefined }),
       'no queue': deployment({ CALLBACKS: undefined }),
     };
-    // A session that is not there is not made by being asked.
+    // A read does not create the session.
     for (const env of Object.values(later)) expectProblem(await ask('POST', path, { body, env }), 'bad_request');
     expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
 
@@ -464,7 +467,7 @@ describe('[CB8] [CB9] a start that asks for what can not be delivered is refused
     expect((await ask('GET', path)).body.data).toHaveLength(1);
   });
 
-  test('what is allowed is taken; who asks for no callback needs neither key nor queue', async () => {
+  test('an allowed callback is accepted; a start without callback needs neither key nor queue', async () => {
     const body = { command: ['job'], callback: { url: 'https://example.com/hook' } };
     expect((await ask('POST', `/v1/sessions/${newSession()}/executions`, { body, env: deployment(strict) })).status).toBe(201);
     const bare = deployment({ HOLDFAST_CALLBACK_KEYS: undefined, CALLBACKS: undefined, ...strict });

@@ -1,6 +1,7 @@
 /**
- * How the stateless part calls a session: what is tried again, how often, with what. Method: a namespace of stubs that fail as the platform's do (by the
- * flags on the error, never by its message), each stub good for one attempt.
+ * How the stateless part calls a session: what it retries, how often, with what delays.
+ * Method: a namespace of stubs that fail as the platform's do (by the flags on the error, never by
+ * its message). Each stub is valid for one attempt.
  */
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -26,7 +27,10 @@ const BUG: Flags = { remote: true };
 
 const failing = (flags: Flags): Error => Object.assign(new Error('told by the platform'), flags);
 
-/** Sessions whose stubs answer in turn: the first call fails with the first flags, and so on; then all is well. */
+/**
+ * Sessions whose stubs answer in turn: the first call fails with the first flags, and so on; later
+ * calls succeed.
+ */
 function sessions(...failures: Flags[]) {
   const names: string[] = [];
   const calls: { stub: number; method: string }[] = [];
@@ -61,7 +65,7 @@ beforeEach(() => {
 afterEach(() => void vi.restoreAllMocks());
 
 describe('callSession', () => {
-  test('asks the object of tenant and session, once, when all is well', async () => {
+  test('calls the object of tenant and session once, without a failure', async () => {
     const fake = sessions();
     expect(await call(fake)).toMatchObject({ ok: true });
     expect(fake.names).toEqual(['acme/s']);
@@ -89,7 +93,7 @@ describe('callSession', () => {
     expect(waits).toHaveLength(3);
   });
 
-  test('waits longer each time, at most a second, and never in step with others', async () => {
+  test('waits longer each time, at most a second, with jitter', async () => {
     const highest = vi.spyOn(Math, 'random').mockReturnValue(0.999_999);
     await call(sessions(...Array<Flags>(3).fill(RETRYABLE)));
     expect(waits.map(Math.round)).toEqual([100, 200, 400]);
@@ -109,13 +113,13 @@ describe('callSession', () => {
     expect(fake.calls).toHaveLength(1);
   });
 
-  test('stops asking when it becomes overloaded on the way', async () => {
+  test('stops retrying when the object becomes overloaded', async () => {
     const fake = sessions(RETRYABLE, OVERLOADED);
     expect(await call(fake)).toMatchObject({ ok: false, code: 'overloaded' });
     expect(fake.calls).toHaveLength(2);
   });
 
-  test('does not ask again after a bug, and does not tell the caller what it was', async () => {
+  test('does not retry after a bug, and does not reveal its message to the caller', async () => {
     const fake = sessions(BUG);
     const failed = await call(fake);
     expect(failed).toMatchObject({ ok: false, code: 'internal' });
@@ -124,7 +128,7 @@ describe('callSession', () => {
     expect(fake.calls).toHaveLength(1);
   });
 
-  test('asks only once when asking twice would do it twice', async () => {
+  test('calls only once when a second call would have a second effect', async () => {
     for (const flags of [RETRYABLE, RESET]) {
       const fake = sessions(flags);
       expect(await call(fake, { idempotent: false })).toMatchObject({ ok: false, code: 'unavailable' });
@@ -132,7 +136,7 @@ describe('callSession', () => {
     }
   });
 
-  test('a result that says no is a result: it is handed on, not tried again', async () => {
+  test('a refusal is a result: it is returned, not retried', async () => {
     let asked = 0;
     const refusal = { ok: false, code: 'execution_not_found', message: 'x' } as const;
     const getByName = () => ({
@@ -166,7 +170,7 @@ describe('through the operations', () => {
     ['readEvents', (caller) => service.readEvents(caller, 's', {})],
     ['getSession', (caller) => service.getSession(caller, 's')],
   ];
-  test.each(IDEMPOTENT)('%s is asked again', async (name, operation) => {
+  test.each(IDEMPOTENT)('%s is retried', async (name, operation) => {
     const fake = sessions(RESET);
     await operation(callerOf(fake));
     expect(fake.calls).toEqual([
@@ -181,7 +185,7 @@ describe('through the operations', () => {
     expect(fake.calls).toEqual([{ stub: 1, method: 'sendInput' }]);
   });
 
-  test('[LIF28] a start whose answer was lost is asked again under the same made-up id', async () => {
+  test('[LIF28] a start whose response was lost is retried under the same generated id', async () => {
     const ids: unknown[] = [];
     const getByName = () => ({
       startExecution: async ({ id }: { id: string }) => {
@@ -196,7 +200,7 @@ describe('through the operations', () => {
     expect(ids[0]).toBe(ids[1]);
   });
 
-  test('[HTTP1] HTTP says whether and when to try again', async () => {
+  test('[HTTP1] HTTP reports whether and when to retry', async () => {
     const answer = async (...failures: Flags[]) =>
       ask('GET', '/v1/sessions/s', { env: deployment({ SESSIONS: sessions(...failures).SESSIONS }) });
     expect(expectProblem(await answer(OVERLOADED), 'overloaded').retryable).toBe(true);
@@ -204,7 +208,7 @@ describe('through the operations', () => {
     expect(expectProblem(await answer(BUG), 'internal').detail).not.toContain('told by the platform');
   });
 
-  test('the log says which session and attempt, and nothing of the input', async () => {
+  test('the log has the session and the attempt, and nothing of the input', async () => {
     const fake = sessions(RESET);
     await service.sendInput(callerOf(fake), 's', 'e', { data: 'secret-44ce' });
     expect(lines.map((line) => JSON.parse(line))).toMatchObject([
@@ -220,7 +224,7 @@ describe('the directory', () => {
     return { env: deployment({ DIRECTORY: SESSIONS as unknown as Env['DIRECTORY'] }), names, calls };
   };
 
-  test('is called by the name of the tenant, and again as a session would be', async () => {
+  test('is called by the name of the tenant, with the retries of a session', async () => {
     const fake = directory(RETRYABLE, RESET);
     expect(await callDirectory(fake.env, 'acme', (stub) => stub.list({ limit: 1 }))).toMatchObject({ ok: true });
     expect(fake.names).toEqual(['acme', 'acme', 'acme']);
@@ -240,7 +244,7 @@ describe('the directory', () => {
     }
   });
 
-  test('[DIR4] one that fails, or does not answer in time, is one attempt: the outbox makes the next', async () => {
+  test('[DIR4] a failure or a timeout is one attempt: the outbox makes the next', async () => {
     const announcement = { session: 's', version: 1, entry: null };
     const failing = directory(RETRYABLE);
     expect(await outsideOf(failing.env).announce(announcement)).toBeNull();

@@ -1,8 +1,11 @@
 /**
- * The Worker with a stand-in for `ctx.container`, for test/e2e/containers.long.test.ts: what the platform would do, an engine of the test's does over HTTP
- * (test/support/container-engine.ts). Nothing else differs, but that the object looks at its container more often than every WATCH_MS, so that a test need not wait.
+ * The Worker with a stand-in for `ctx.container`, for test/e2e/containers.long.test.ts: an engine
+ * of the test performs the platform's part over HTTP (test/support/container-engine.ts). The only
+ * other difference: the object observes its container more often than every WATCH_MS, so that a
+ * test does not wait.
  *
- * What the stand-in can not be: `running` of the platform is always as it is; here it is as it was when the event began, or a request was last made.
+ * One difference to the platform remains: `running` on the platform is always current. Here it is
+ * the state at the start of the event, or at the last request.
  */
 
 import type { LaunchRequest } from '../../protocol/launch.ts';

@@ -1,7 +1,9 @@
 /**
- * The object of a session's container: starts it, launches in it, notices its end, and tells the session (docs/containers.md). Method: the keeper runs in the
- * object's own place, over its real storage, against a container that the test holds; time passes only where the test or a wait says so. A restart of the object
- * is a new keeper over the same storage. What needs no container is asked of the real object.
+ * The object of a session's container: starts it, launches in it, detects its end, and informs the
+ * session (docs/containers.md).
+ * Method: the keeper runs in the object's own place, over its real storage, against a fake
+ * container. Time advances only in waits and where the test moves it. A restart of the object is a
+ * new keeper over the same storage. Tests without a container use the real object.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -24,16 +26,16 @@ import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../../src/core/launching.
 import { ask, deployment, expectProblem } from './http.ts';
 import { api, exit, get, newSession, outsideOf, putToSleep, readLog, start, testEnv, WrapperPeer } from './support.ts';
 
-/** Far ahead, so that no alarm comes by itself. */
+/** Far in the future, so that no alarm fires by itself. */
 const T0 = 4_000_000_000_000;
 const UNTIL = T0 + 86_400_000;
 
-/** A container with a runner in it, as far as its object sees of both. */
+/** A container with a runner in it, as its object sees both. */
 class TestContainer implements ContainerPort {
   running = false;
   /** Whether the port is open. */
   ready = true;
-  /** What the platform says on the port of a container that does not listen. */
+  /** The platform's response on the port of a container that does not listen. */
   portError = 'the container is not listening';
   token: string | null = null;
   inFlight = 0;
@@ -89,7 +91,7 @@ class Scene {
   sessionSince = T0 - 1000;
   now = T0;
   boots = 0;
-  /** What happens in each wait of the object. */
+  /** Called in each wait of the object. */
   meanwhile: () => void = () => {};
 
   get #stub() {
@@ -124,12 +126,12 @@ class Scene {
     return this.on((keeper) => keeper.launch(this.request(id), { until: UNTIL, sessionSince: this.sessionSince }), container);
   }
 
-  /** The alarm at its time; false when there is none. */
+  /** The alarm at its time; false when there is no alarm. */
   async alarm(): Promise<boolean> {
     const at = await this.alarmAt();
     if (at === null) return false;
     this.now = Math.max(this.now, at);
-    // Fired alarms are used up.
+    // Fired alarms are removed.
     await runInDurableObject(this.#stub, (_, { storage }) => storage.deleteAlarm());
     await this.on((keeper) => keeper.onAlarm());
     return true;
@@ -153,7 +155,7 @@ class Scene {
 }
 
 describe('a launch', () => {
-  test('starts the container with a secret of its own, and gives the request to the runner in it', async () => {
+  test('starts the container with a secret of its own, and passes the request to the runner in it', async () => {
     const scene = new Scene();
     expect(await scene.launch('e1')).toEqual({ kind: 'launched' });
     expect(scene.container.starts).toEqual([
@@ -176,12 +178,12 @@ describe('a launch', () => {
     expect(await scene.launch('e2')).toEqual({ kind: 'launched' });
     expect(scene.container.starts).toHaveLength(1);
     expect(scene.container.launched.map(({ id }) => id)).toEqual(['e1', 'e2']);
-    // Each restart sets the timeout that the platform forgot; a launch does too.
+    // Each restart sets the timeout that the platform lost; a launch does too.
     expect(scene.container.timeouts.length).toBeGreaterThanOrEqual(3);
     expect(await scene.alarmAt()).toBe(T0 + WATCH_MS);
   });
 
-  test('waits for a container that starts late', async () => {
+  test('waits for a container that starts slowly', async () => {
     const scene = new Scene();
     scene.container.ready = false;
     scene.meanwhile = () => {
@@ -191,7 +193,7 @@ describe('a launch', () => {
     expect(scene.now - T0).toBeGreaterThanOrEqual(3000);
   });
 
-  test('gives up on one whose port never opens, in time; the next attempt goes on with it', async () => {
+  test('times out on one whose port never opens; the next attempt continues with it', async () => {
     const scene = new Scene();
     scene.container.ready = false;
     const outcome = await scene.launch('e1');
@@ -203,7 +205,7 @@ describe('a launch', () => {
     expect(scene.container.starts).toHaveLength(1);
   });
 
-  test('of one that stops at once says what to look at, and starts another next time', async () => {
+  test('of one that stops at once reports what to check, and starts another next time', async () => {
     const scene = new Scene();
     scene.container.ready = false;
     scene.meanwhile = () => {
@@ -215,11 +217,11 @@ describe('a launch', () => {
     scene.meanwhile = () => {};
     expect(await scene.launch('e1')).toEqual({ kind: 'launched' });
     expect(scene.container.starts.map(({ HOLDFAST_RUNNER_TOKEN }) => HOLDFAST_RUNNER_TOKEN)).toEqual(['secret-1', 'secret-2']);
-    // CT3: what was launched again is not lost with the first.
+    // CT3: a second launch is not lost with the first.
     expect((await scene.record())?.lost).toEqual([]);
   });
 
-  test('is asked again later where the platform has no instance left', async () => {
+  test('is retried later where the platform has no instance left', async () => {
     const scene = new Scene();
     scene.container.ready = false;
     scene.container.portError = 'there is no container instance that can be provided to this Durable Object, try again later';
@@ -227,12 +229,13 @@ describe('a launch', () => {
       scene.container.running = false;
     };
     expect(await scene.launch('e1')).toEqual({ kind: 'saturated', retryAfterMs: null });
-    // CT3: the session waits for its next attempt, and nobody tells it that the container stopped under its execution.
+    // CT3: the session waits for its next attempt, and does not learn that the container stopped
+    // under its execution.
     expect([await scene.rows(), await scene.alarmAt()]).toEqual([0, null]);
     expect(scene.told).toEqual([]);
   });
 
-  test('of one that never gets ready leaves nothing behind but its idle time', async () => {
+  test('of one that never becomes ready leaves only its idle time', async () => {
     const scene = new Scene();
     scene.container.ready = false;
     expect((await scene.launch('e1')).kind).toBe('failed');
@@ -243,10 +246,10 @@ describe('a launch', () => {
     expect(await scene.rows()).toBe(0);
   });
 
-  test('where start() says that it runs already keeps what is known of it', async () => {
+  test('keeps the stored state where start() reports that it already runs', async () => {
     const scene = new Scene();
     await scene.launch('e1');
-    // The platform is behind: it says that nothing runs, and then refuses to start.
+    // The platform lags behind: it reports that nothing runs, and then refuses to start.
     const { container } = scene;
     const behind: ContainerPort = {
       running: false,
@@ -261,7 +264,7 @@ describe('a launch', () => {
     expect(scene.told).toEqual([]);
   });
 
-  test('that can not start a container at all leaves nothing', async () => {
+  test('that cannot start a container at all leaves nothing', async () => {
     const scene = new Scene();
     scene.container.start = () => {
       throw new Error('no such image');
@@ -270,7 +273,7 @@ describe('a launch', () => {
     expect([await scene.rows(), await scene.alarmAt()]).toEqual([0, null]);
   });
 
-  test('ends a container that it knows nothing of, and one whose token is another', async () => {
+  test('ends an unknown container, and one with another token', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     await scene.forgetRecord();
@@ -284,7 +287,7 @@ describe('a launch', () => {
     expect(scene.container.starts).toHaveLength(3);
   });
 
-  test('in a container that drains is asked again when its runner says', async () => {
+  test('in a container that drains is retried at the time that its runner names', async () => {
     const scene = new Scene();
     scene.container.answer = () => Response.json({ code: 'stopping' }, { status: 503, headers: { 'retry-after': '2' } });
     expect(await scene.launch('e1')).toEqual({ kind: 'saturated', retryAfterMs: 2000 });
@@ -313,7 +316,7 @@ test('[CT4] a session of the same name gets another container, also where its pr
 });
 
 describe('the alarm', () => {
-  test('comes every WATCH_MS while something runs, and writes nothing but itself', async () => {
+  test('fires every WATCH_MS while something runs, and writes only itself', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     const before = await scene.record();
@@ -325,7 +328,7 @@ describe('the alarm', () => {
     expect(scene.told).toEqual([]);
   });
 
-  test('[LIF32] finds a container gone: the session is told of what ran in it, once, a moment later; then nothing is left', async () => {
+  test('[LIF32] detects a stopped container: the session is informed of its executions, once, a moment later; then nothing is left', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     scene.container.running = false;
@@ -338,7 +341,7 @@ describe('the alarm', () => {
     expect(await scene.rows()).toBe(0);
   });
 
-  test('[LIF32] tells a session that can not be reached again, and not of what was launched anew meanwhile', async () => {
+  test('[LIF32] retries a session that cannot be reached, without executions that were launched meanwhile', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     await scene.launch('e2');
@@ -355,7 +358,7 @@ describe('the alarm', () => {
     expect((await scene.record())?.launched.map(({ execution }) => execution)).toEqual(['e2']);
   });
 
-  test('when all has ended it waits out the idle time, ends the container, forgets it and stops', async () => {
+  test('after the last execution it waits for the idle time, ends the container, deletes its state and stops', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     scene.container.inFlight = 0;
@@ -408,7 +411,7 @@ describe('the alarm', () => {
     expect((await scene.record())?.launched.map(({ execution }) => execution)).toEqual(['e2']);
   });
 
-  test('a runner that does not answer is watched on, no longer than the session could have it open', async () => {
+  test('a runner that does not answer is watched, no longer than the session could have the execution open', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     scene.container.ready = false;
@@ -423,7 +426,7 @@ describe('the alarm', () => {
 });
 
 describe('the end of the session', () => {
-  test('ends the container at once, and leaves nothing; also where there is none', async () => {
+  test('ends the container at once, and leaves nothing; also without a container', async () => {
     const scene = new Scene();
     await scene.launch('e1');
     await scene.on((keeper) => keeper.release());
@@ -435,14 +438,14 @@ describe('the end of the session', () => {
   });
 });
 
-// ── the real object and the real session ────────────────────────────────────────────────────────────────────────────
+// ── the real object and the real session ──────────────────────────────────────────────────────
 
 const objectOf = (session: string) => {
   if (!testEnv.CONTAINERS) throw new Error('no binding');
   return testEnv.CONTAINERS.getByName(`acme/${session}`);
 };
 
-/** Leaves in the object's storage what it keeps of a container that is gone. */
+/** Leaves in the object's storage the state of a container that is gone. */
 const lose = (session: string, ...executions: string[]) =>
   runInDurableObject(objectOf(session), async (_, { storage }) => {
     const lost = executions.map((execution) => ({
@@ -457,14 +460,14 @@ const lose = (session: string, ...executions: string[]) =>
     await storage.setAlarm(Date.now() + 3_600_000);
   });
 
-/** So that the object is made anew and reads what was left. */
+/** So that a new instance of the object reads the stored state. */
 async function wakeWith(session: string): Promise<void> {
   await putToSleep(objectOf(session));
   await runDurableObjectAlarm(objectOf(session));
 }
 
 describe('with the session', () => {
-  test('[LIF32] [LIF15] an execution that is open fails as container_stopped; one that has ended, and one that is not there, change nothing', async () => {
+  test('[LIF32] [LIF15] an open execution fails as container_stopped; an ended one and an unknown one change nothing', async () => {
     const session = newSession();
     const over = await start(session, { id: 'over' });
     await (await WrapperPeer.welcomed(over)).deliver(1, [exit(0)]);
@@ -481,7 +484,7 @@ describe('with the session', () => {
     await runInDurableObject(objectOf(session), async (_, { storage }) => expect((await storage.list()).size).toBe(0));
   });
 
-  test('a session that is gone ends the matter', async () => {
+  test('a deleted session needs no further report', async () => {
     const { session } = await start(newSession());
     await lose(session, 'e1');
     expect((await api('DELETE', `/v1/sessions/${session}`)).status).toBe(204);
@@ -504,7 +507,7 @@ describe('the configuration', () => {
     }
   });
 
-  test('with HOLDFAST_CONTAINERS it is taken, by name and as the default', async () => {
+  test('with HOLDFAST_CONTAINERS it is accepted, by name and as the default', async () => {
     for (const [change, launcher] of [
       [{ HOLDFAST_CONTAINERS: '1' }, 'container'],
       [{ HOLDFAST_CONTAINERS: '1', HOLDFAST_LAUNCHER: 'container' }, undefined],
@@ -518,7 +521,7 @@ describe('the configuration', () => {
     }
   });
 
-  test('a class that has no container after all refuses the launch and says what to do', async () => {
+  test('a class without a container refuses the launch and says what to do', async () => {
     const record = { id: 'e1', launcher: 'container', command: ['job'], policy: POLICY_DEFAULTS, origin: 'https://holdfast.test' };
     const outside = outsideOf(withContainers, newSession());
     expect(await outside.launch(record as unknown as ExecutionRecord, Date.now())).toEqual({
@@ -540,7 +543,7 @@ describe('the configuration', () => {
     });
   });
 
-  test('one that can not be reached is tried again, and no deletion fails for it', async () => {
+  test('a failed release is retried, and does not fail the deletion', async () => {
     let calls = 0;
     const CONTAINERS = {
       getByName: () => ({

@@ -1,6 +1,8 @@
 /**
- * Goal: what a session costs is counted, and does not grow unnoticed. Method: the runtime's own numbers (`rowsWritten` of each statement, alarms that are set, wakes)
- * over a whole execution of 10,000 events, and over an hour in which nothing happens but heartbeats, the clock being moved and each alarm fired when it is due.
+ * Goal: the cost of a session is counted, and does not grow unnoticed.
+ * Method: the runtime's own numbers (`rowsWritten` of each statement, alarms that are set, wakes)
+ * over a whole execution of 10,000 events, and over an hour with only heartbeats. The clock is
+ * moved, and each alarm fired when it is due.
  */
 
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -31,7 +33,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Counts from here on. One test runs at a time, and the objects of those before it have nothing to do within its few seconds. */
+/**
+ * Counts from here on. One test runs at a time, and the objects of earlier tests are idle within
+ * its few seconds.
+ */
 async function counting(session: string): Promise<() => ReturnType<typeof settledCounts>> {
   await runInDurableObject(stubOf(session), (_, { storage }) => watchAll(storage, session));
   const before = settledCounts(session);
@@ -77,7 +82,8 @@ test('[G7] an idle hour with a running execution, its wrapper and three viewers:
   let now = begun;
   let beatAt = begun;
   vi.useFakeTimers({ now, toFake: ['Date'] });
-  // The platform stamps a pong with its own clock, which a test can not move: the stamp is moved by as much as the clock was.
+  // The platform stamps a pong with its own clock, which a test cannot move. The stamp is moved by
+  // as much as the clock was.
   await runInDurableObject(stubOf(session), (_, state) => {
     const platform = Object.getPrototypeOf(state) as { getWebSocketAutoResponseTimestamp(ws: WebSocket): Date | null };
     const { getWebSocketAutoResponseTimestamp: original } = platform;
@@ -105,7 +111,7 @@ test('[G7] an idle hour with a running execution, its wrapper and three viewers:
         interval: 1,
       });
     }
-    // It was not there before the heartbeats, and is not there now.
+    // The object was not in memory before the heartbeats, and is not now.
     await expect(evictDurableObject(stubOf(session)), 'a heartbeat woke the object').rejects.toThrow(/not currently running/);
     now = Math.max(now, next);
     vi.setSystemTime(now);
@@ -123,12 +129,12 @@ test('[G7] an idle hour with a running execution, its wrapper and three viewers:
   expect(alarms).toBeLessThanOrEqual(90);
   expect(set).toBeLessThanOrEqual(90);
   expect(after.rowsWritten - before.rowsWritten).toBe(0);
-  // All was well with the connection the whole time.
+  // The connection was sound the whole time.
   peer.events(2, [output('still here\n')]);
   await vi.waitFor(() => expect(peer.received.at(-1)).toEqual({ type: 'ack', seq: 2 }));
 });
 
-test('[G7] a million events gathered by 100 are at most 10,100 rows, the life of the execution included', async () => {
+test('[G7] a million events in batches of 100 are at most 10,100 rows, the life of the execution included', async () => {
   const [short, long] = [await life(10), await life(100)];
   expect(long.rows - short.rows).toBe(90);
   const rows = extrapolate({ events: short.events, count: short.rows }, { events: long.events, count: long.rows }, MILLION);
@@ -136,7 +142,7 @@ test('[G7] a million events gathered by 100 are at most 10,100 rows, the life of
   expect(rows).toBeLessThanOrEqual(10_100);
 });
 
-test('a frame is one row whatever it holds, and one that was stored already is none', async () => {
+test('a frame is one row whatever its content, and a duplicate adds no row', async () => {
   const session = newSession();
   const run = await start(session);
   const peer = await WrapperPeer.welcomed(run);
@@ -156,7 +162,7 @@ test('a frame is one row whatever it holds, and one that was stored already is n
   expect(await deliver(Array.from({ length: 500 }, () => output('many\n')))).toBe(0);
 });
 
-/** A viewer as a browser is one: it listens, and its heartbeats are answered. */
+/** A viewer like a browser: it listens, and its heartbeats are answered. */
 async function idleViewer(session: string): Promise<{ send(text: string): void; pongs(): number }> {
   const response = await upgrade(`${ORIGIN}/v1/sessions/${session}/stream`, {
     authorization: `Bearer ${ACME_KEY}`,
@@ -175,6 +181,6 @@ async function idleViewer(session: string): Promise<{ send(text: string): void; 
   return { send: (text) => ws.send(text), pongs: () => pongs };
 }
 
-test('counts begin at nothing', () => {
+test('counts begin at zero', () => {
   expect(billedRows(noCounts())).toBe(0);
 });

@@ -1,6 +1,7 @@
 /**
- * The end of a session: by DELETE (HTTP23) and by its age (LIF30). Method: sessions in every state, with everyone connected who can be; then the storage
- * itself is looked at, not only what the API says.
+ * The end of a session: by DELETE (HTTP23) and by its age (LIF30).
+ * Method: sessions in every state, with every kind of peer connected. Then the storage itself is
+ * inspected, not only the API.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -59,7 +60,7 @@ async function expectNothing(session: string): Promise<void> {
   expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
 }
 
-/** All is gone but the word that it was deleted, for wrappers that were away; and that goes too, after a day. */
+/** Only the tombstone is left, for wrappers that were away. It is deleted too, after a day. */
 async function expectTombstoneOnly(session: string): Promise<void> {
   await vi.waitFor(async () => expect(await listed(session)).toBe(false));
   const dropAt = await runInDurableObject(stubOf(session), async (_, { storage }) => {
@@ -67,7 +68,7 @@ async function expectTombstoneOnly(session: string): Promise<void> {
       expect(storage.sql.exec(`SELECT * FROM ${table}`).toArray(), table).toEqual([]);
     const [kept, ...others] = storage.sql.exec<{ key: string; value: string }>('SELECT key, value FROM meta').toArray();
     expect([kept?.key, others]).toEqual(['tombstone_until', []]);
-    // An alarm from before may come first; it sets the next.
+    // An earlier alarm may fire first; it sets the next.
     expect(await storage.getAlarm()).toBeLessThanOrEqual(Number(kept?.value));
     return Number(kept?.value);
   });
@@ -95,14 +96,14 @@ const readWith = (session: string, ticket: string) =>
   );
 async function expectUseless(session: string, ticket: string): Promise<void> {
   for (const answer of await readWith(session, ticket)) {
-    // What this ticket never opened stays that.
+    // What this ticket never opened stays closed.
     expect(['session_not_found', 'unauthorized'], answer.text).toContain(answer.body.code);
   }
   const viewer = await ViewerPeer.connect(session, `?ticket=${ticket}`, { key: '' });
   expect((await viewer.closed).code).toBe(CLOSE.notFound);
 }
 
-/** As `start` gave it, but of today: the clock has gone on for 90 days. */
+/** The token of `start`, but signed now: the clock has advanced by 90 days. */
 const tokenOf = async ({ session, execution, ingest }: Run): Promise<Pick<Run, 'ingest'>> => {
   const keys = [new TextEncoder().encode(testEnv.HOLDFAST_SIGNING_KEYS)];
   const claims = { tenant: 'acme', session, execution: execution.id };
@@ -112,7 +113,7 @@ const tokenOf = async ({ session, execution, ingest }: Run): Promise<Pick<Run, '
 const listedNow = (run: Run) => vi.waitFor(async () => expect(await listed(run.session)).toBe(true));
 
 describe('HTTP23: DELETE', () => {
-  test('[HTTP23] [STR17] everyone is told 4404, and nothing is left', async () => {
+  test('[HTTP23] [STR17] every peer is closed with 4404, and nothing is left', async () => {
     const run = await start(newSession(), { id: 'e1', callback: { url: 'https://caller.test/done' } });
     await start(run.session, { id: 'e2', onBusy: 'queue' });
     const wrapper = await WrapperPeer.welcomed(run);
@@ -135,7 +136,7 @@ describe('HTTP23: DELETE', () => {
     await expectTombstoneOnly(run.session);
   });
 
-  test('[HTTP23] the second time there is nothing to delete, as of a session that never was; a bad id reaches none', async () => {
+  test('[HTTP23] the second deletion is answered as for a session that never existed; a bad id reaches no session', async () => {
     const { session } = await start(newSession());
     expect((await remove(session)).status).toBe(204);
     expectProblem(await remove(session), 'session_not_found');
@@ -146,7 +147,7 @@ describe('HTTP23: DELETE', () => {
     expect(touched).toEqual([]);
   });
 
-  test('[HTTP23] one that is over, and one in which nothing ran yet', async () => {
+  test('[HTTP23] a finished session, and one in which nothing has run yet', async () => {
     const over = await start(newSession(), { id: 'e1' });
     await (await WrapperPeer.welcomed(over)).deliver(1, [exit(0)]);
     const pending = await start(newSession(), { launcher: 'none' });
@@ -156,7 +157,7 @@ describe('HTTP23: DELETE', () => {
     }
   });
 
-  test('[HTTP23] [ING12] a wrapper that comes later is told 4404, by socket, and by post 404', async () => {
+  test('[HTTP23] [ING12] a later wrapper is refused with 4404, by socket, and by post 404', async () => {
     const run = await start(newSession());
     expect((await remove(run.session)).status).toBe(204);
     expect((await (await WrapperPeer.hello(run)).closed).code).toBe(CLOSE.notFound);
@@ -165,7 +166,7 @@ describe('HTTP23: DELETE', () => {
     expect(await tablesOf(run.session)).toEqual([]);
   });
 
-  test('[HTTP23] [CLS17] a wrapper that was away when its session was deleted is told `deleted`, by socket and by post, also when its name is used again', async () => {
+  test('[HTTP23] [CLS17] a wrapper that was away when its session was deleted is refused as `deleted`, by socket and by post, also when its name is used again', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const wrapper = await WrapperPeer.welcomed(run);
     wrapper.close(1001, 'away');
@@ -190,7 +191,7 @@ describe('HTTP23: DELETE', () => {
     vi.useRealTimers();
   });
 
-  test('[HTTP23] [STR17] its tickets open nothing any more, and bring nothing back', async () => {
+  test('[HTTP23] [STR17] its tickets open nothing any more, and restore nothing', async () => {
     const run = await start(newSession(), { id: 'e1' });
     await (await WrapperPeer.welcomed(run)).deliver(1, [output('kept for nobody'), exit(0)]);
     const tickets = await Promise.all([ticketFor(run.session), ticketFor(run.session, { execution: 'e1' })]);
@@ -200,7 +201,7 @@ describe('HTTP23: DELETE', () => {
     await expectNothing(run.session);
   });
 
-  test('[HTTP23] [G7] one that sleeps: its sockets are told 4404 all the same, and nothing is left', async () => {
+  test('[HTTP23] [G7] one that sleeps: its sockets are closed with 4404, and nothing is left', async () => {
     const run = await start(newSession());
     const wrapper = await WrapperPeer.welcomed(run);
     const viewer = await ViewerPeer.connect(run.session);
@@ -215,7 +216,7 @@ describe('HTTP23: DELETE', () => {
     await expectNothing(run.session);
   });
 
-  test('[HTTP23] what was on its way when it was deleted makes nothing and breaks nothing', async () => {
+  test('[HTTP23] requests in flight during the deletion create nothing and break nothing', async () => {
     const run = await start(newSession());
     const wrapper = await WrapperPeer.welcomed(run);
     const viewer = await ViewerPeer.connect(run.session, '?flow=ack');
@@ -249,7 +250,7 @@ describe('HTTP23: DELETE', () => {
     expect((await get(next)).status).toBe('completed');
   });
 
-  test('[HTTP23] [DIR6] a directory that can not be reached: gone at once for everyone, out of the list later, and then nothing is left', async () => {
+  test('[HTTP23] [DIR6] with an unreachable directory: deleted at once for readers, removed from the list later, and then nothing is left', async () => {
     const run = await start(newSession());
     const wrapper = await WrapperPeer.welcomed(run);
     await listedNow(run);
@@ -277,7 +278,7 @@ describe('HTTP23: DELETE', () => {
     await expectTombstoneOnly(run.session);
   });
 
-  test('[HTTP23] [DIR6] begun anew while its removal waits to be told: it stays, and is listed', async () => {
+  test('[HTTP23] [DIR6] a session started again before its removal is announced stays, and is listed', async () => {
     const run = await start(newSession(), { id: 'e1' });
     await listedNow(run);
     await runInDurableObject(directory, (_, { storage }) => storage.sql.exec('ALTER TABLE sessions RENAME TO taken_away'));
@@ -295,7 +296,7 @@ describe('HTTP23: DELETE', () => {
 });
 
 describe('LIF30: the age of a session', () => {
-  test('[LIF30] [STR17] 90 days after its last activity all of it is deleted, not a moment before', async () => {
+  test('[LIF30] [STR17] it is deleted as a whole 90 days after its last activity, not a moment before', async () => {
     const run = await start(newSession(), { id: 'e1' });
     await (await WrapperPeer.welcomed(run)).deliver(1, [exit(0)]);
     await listedNow(run);
@@ -309,16 +310,17 @@ describe('LIF30: the age of a session', () => {
     await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
     expect(await viewer.closed).toEqual({ code: CLOSE.notFound, reason: DELETED_REASON });
     await vi.waitFor(async () => expect(await tablesOf(run.session)).toEqual([]));
-    // What was signed for it, this very moment.
+    // Credentials that were signed for it at this moment.
     await expectUseless(run.session, await ticketFor(run.session));
     expect((await (await WrapperPeer.hello(await tokenOf(run))).closed).code).toBe(CLOSE.notFound);
     await expectNothing(run.session);
   });
 
-  test('[LIF30] one with an execution that is not over is kept, however old its last activity', async () => {
+  test('[LIF30] one with an open execution is kept, however old its last activity', async () => {
     const run = await start(newSession(), { policy: { pendingTimeoutMs: 86_400_000, maxRuntimeMs: 2_592_000_000 } });
     const { createdAt } = run.execution;
-    // An alarm that comes so late renews the deadline (LIF33), and the next one fails what is still pending: its verdict is activity.
+    // An alarm that is this late renews the deadline (LIF33), and the next one fails what is still
+    // pending. Its verdict is activity.
     at(createdAt + RETENTION_MS + 1);
     await runInDurableObject(stubOf(run.session), (instance) => instance.alarm());
     expect((await get(run)).status).toBe('pending');

@@ -1,6 +1,8 @@
 /**
- * The list of a tenant's sessions (DIR rules): what sessions tell their directory, also when it can not be reached, has lost what it knew, or hears things
- * late. Method: the real objects; the directory is broken by taking its tables away, or by a namespace that fails.
+ * The list of a tenant's sessions (DIR rules): the updates from sessions to their directory, also
+ * when it is unreachable, has lost its data, or receives updates late.
+ * Method: the real objects; the directory is broken by removing its tables, or by a namespace that
+ * fails.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -67,7 +69,7 @@ const told = (session: string) =>
 const announce = (announcement: Announcement, tenant = 'acme') => directoryStub(testEnv, tenant).announce(announcement);
 const executionOf = (id: string, fields: Partial<Execution> = {}) => ({ id, status: 'completed', ...fields }) as Execution;
 
-describe('[DIR1] what is told', () => {
+describe('[DIR1] the updates', () => {
   test('a start, a connection, its loss, its return and the verdict, each as the API shows it', async () => {
     const run = await start(newSession(), {
       launcher: 'none',
@@ -75,7 +77,7 @@ describe('[DIR1] what is told', () => {
       stdin: 'whisper',
       labels: { a: 'b' },
     });
-    // These two are known when the execution itself is read, and change with no row.
+    // These two are known when the execution itself is read. They change without a row.
     const shown = async () => {
       const { lastHeardAt: _heard, logBytes: _bytes, ...execution } = await get(run);
       return execution;
@@ -103,7 +105,7 @@ describe('[DIR1] what is told', () => {
     expect(JSON.stringify(rows)).not.toMatch(/sesame|whisper|SECRET/);
   });
 
-  test('the newest execution, whichever of them changes', async () => {
+  test('the newest execution, whichever execution changes', async () => {
     const first = await start(newSession(), { id: 'e1' });
     await start(first.session, { id: 'e2', onBusy: 'queue' });
     await vi.waitFor(async () => expect((await entryOf(first.session))?.execution).toMatchObject({ id: 'e2', status: 'queued' }));
@@ -112,7 +114,7 @@ describe('[DIR1] what is told', () => {
     await vi.waitFor(async () => expect((await entryOf(first.session))?.execution).toMatchObject({ id: 'e2', status: 'pending' }));
   });
 
-  test('[HTTP22] how many are not over, so that one that runs is not hidden behind one that waits', async () => {
+  test('[HTTP22] the number of open executions, so that a running one is visible behind a waiting one', async () => {
     const { session } = await start(newSession(), { id: 'e1' });
     const open = async (counts: Record<string, number>) => {
       await vi.waitFor(async () =>
@@ -132,13 +134,13 @@ describe('[DIR1] what is told', () => {
     await open({ pending: 1 });
   });
 
-  test('[HTTP22] an entry from before there were counts is there without them', async () => {
+  test('[HTTP22] an entry from before the counts has none', async () => {
     const id = newSession();
     await announce({ session: id, version: 1, entry: { id, lastActivityAt: 1, execution: executionOf('e1') } });
     expect(await entryOf(id)).toEqual({ id, lastActivityAt: 1, execution: executionOf('e1') });
   });
 
-  test('events of a running job write no further row, and tell nobody anything', async () => {
+  test('events of a running job write no further row, and send no update', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await peer.deliver(1, [output('warm')]);
@@ -154,7 +156,7 @@ describe('[DIR1] what is told', () => {
     expect(await outboxOf(run.session)).toEqual(before);
   });
 
-  test('a change is one row more, and one when it was told; a call that changes nothing is none', async () => {
+  test('a change is one row more, and one when it was delivered; a call without a change adds no row', async () => {
     const run = await start(newSession());
     const before = await told(run.session);
     await api('POST', `/v1/sessions/${run.session}/executions/e9/fail`, { body: { code: 'x', message: 'x' } });
@@ -171,8 +173,8 @@ describe('[DIR1] what is told', () => {
   });
 });
 
-describe('[DIR4] [DIR5] when it is told', () => {
-  test('told at once, the lease is given back: the alarm is that of the session, and an idle hour has none', async () => {
+describe('[DIR4] [DIR5] the time of the updates', () => {
+  test("after immediate delivery the lease is released: the alarm is the session's, and an idle hour has no alarm", async () => {
     const run = await start(newSession(), { policy: { pendingTimeoutMs: 600_000 } });
     await told(run.session);
     const alarmAt = () => runInDurableObject(stubOf(run.session), (_, { storage }) => storage.getAlarm());
@@ -181,16 +183,17 @@ describe('[DIR4] [DIR5] when it is told', () => {
     await peer.deliver(1, [exit(0)]);
     const { dueAt } = await told(run.session);
     expect(dueAt).toBeGreaterThanOrEqual(((await get(run)).endedAt ?? 0) + REFRESH_MIN_MS);
-    // What was set for the connection before it said hello is left to fire for nothing, as ever; from then on there is none for a day.
+    // The alarm that was set for the connection before its hello still fires, without effect. After
+    // it there is no alarm for a day.
     await runDurableObjectAlarm(stubOf(run.session));
     expect(await alarmAt()).toBe(dueAt);
     expect(await outboxOf(run.session)).toMatchObject({ dueAt });
   });
 
-  test('what was told to nobody, because the object died, is told by the alarm', async () => {
+  test('after the object died before an update, the alarm sends it', async () => {
     const run = await start(newSession());
     await told(run.session);
-    // As if the object had died between its change and its word.
+    // As if the object had died between its change and its update.
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
       storage.sql.exec('UPDATE outbox SET version = version + 1, due_at = ?', Date.now() + LEASE_MS);
     });
@@ -204,7 +207,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     await told(run.session);
   });
 
-  test('a directory that can not be reached is told later; the session works on meanwhile, and the list catches up', async () => {
+  test('an unreachable directory is updated later; the session works meanwhile, and the list catches up', async () => {
     const session = newSession();
     await start(newSession());
     await runInDurableObject(stub(), (_, { storage }) => storage.sql.exec('ALTER TABLE sessions RENAME TO taken_away'));
@@ -223,7 +226,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     expect((await entryOf(session))?.execution).toEqual(await get(run));
   });
 
-  test('[DIR5] a directory that lost everything has the session again when it tells of itself, and no row is written for it elsewhere', async () => {
+  test('[DIR5] a directory that lost everything has the session after its next update, and no row is written for it elsewhere', async () => {
     const run = await start(newSession(), { id: 'e1' });
     await api('POST', `/v1/sessions/${run.session}/executions/e1/fail`, { body: { code: 'x', message: 'x' } });
     const { dueAt, version } = await told(run.session);
@@ -238,7 +241,7 @@ describe('[DIR4] [DIR5] when it is told', () => {
     expect(after.dueAt - dueAt).toBeGreaterThanOrEqual(REFRESH_MIN_MS);
   });
 
-  test('a session from before there was a directory is listed once it wakes', async () => {
+  test('a session from before the directory existed is listed once it wakes', async () => {
     const run = await start(newSession());
     await told(run.session);
     await runInDurableObject(stubOf(run.session), (_, { storage }) => storage.sql.exec('DELETE FROM outbox'));
@@ -251,14 +254,14 @@ describe('[DIR4] [DIR5] when it is told', () => {
   });
 });
 
-describe('[DIR2] late, twice, or in another order', () => {
+describe('[DIR2] late, duplicate and reordered updates', () => {
   const entry = (id: string, lastActivityAt: number, execution: Execution | null = executionOf('e1')): SessionEntry => ({
     id,
     lastActivityAt,
     execution,
   });
 
-  test('only what is newer replaces what is there; one that was removed does not come back by an old message', async () => {
+  test('only a newer version replaces an entry; an old update does not restore a removed one', async () => {
     const id = newSession();
     expect(await announce({ session: id, version: 5, entry: entry(id, 5) })).toEqual({ taken: true, held: 5 });
     expect(await announce({ session: id, version: 3, entry: entry(id, 3) })).toEqual({ taken: false, held: 5 });
@@ -271,7 +274,7 @@ describe('[DIR2] late, twice, or in another order', () => {
     expect((await entryOf(id))?.lastActivityAt).toBe(7);
   });
 
-  test('a session that finds the directory ahead of it goes above, and is believed', async () => {
+  test('a session that finds a higher version in the directory exceeds it, and is accepted', async () => {
     const run = await start(newSession());
     const { version } = await told(run.session);
     await announce({ session: run.session, version: version + 1_000_000, entry: null });
@@ -281,7 +284,7 @@ describe('[DIR2] late, twice, or in another order', () => {
     peer.close();
   });
 
-  test('[DIR6] what was removed is forgotten in the end, and what must have expired and never said so with it', async () => {
+  test('[DIR6] a removal is forgotten in the end, as is an entry that must have expired without an update', async () => {
     const [removed, ancient, other] = [newSession(), newSession(), newSession()];
     const now = Date.now();
     await announce({ session: removed, version: 1, entry: null });
@@ -305,14 +308,14 @@ describe('[HTTP22] the list', () => {
   };
   const ids = ({ data }: Page): string[] => data.map(({ id }) => id);
 
-  test('is empty for a tenant without sessions, and makes nothing by being read', async () => {
+  test('is empty for a tenant without sessions, and a read creates nothing', async () => {
     expect(await page('', GLOBEX_KEY)).toEqual({ data: [], next: null });
     await runInDurableObject(stub(TENANT), (_, { storage }) => {
       expect(storage.sql.exec('SELECT name FROM sqlite_master').toArray()).toEqual([]);
     });
   });
 
-  test('newest first, in pages, by status; a cursor goes on where the page ended', async () => {
+  test('newest first, in pages, by status; a cursor continues where the page ended', async () => {
     await fill([
       ['a', 100, 'running'],
       ['b', 300, 'failed'],
@@ -356,7 +359,7 @@ describe('[HTTP22] the list', () => {
     expect(plans[1]).toMatch(/SEARCH sessions USING INDEX sessions_by_status \(removed=\? AND status=\? AND/);
   });
 
-  test('a page ends early where its executions are large, and the next goes on', async () => {
+  test('a page ends early where its executions are large, and the next continues', async () => {
     for (let index = 0; index < 9; index += 1) {
       const execution = executionOf('e1', { error: 'x'.repeat(600_000) });
       await announce(

@@ -1,6 +1,9 @@
 /**
- * The coordinator's own downtime is not the absence of a wrapper (LIF33). Goal: a deadline that passed while nobody watched starts again, once, and every
- * other deadline is as strict as before. Method: the clock of the object jumps past a deadline before its alarm is run, or before a wrapper says hello.
+ * The coordinator's own downtime is not the absence of a wrapper (LIF33).
+ * Goal: a deadline that passed during a downtime starts again, once, and every other deadline is as
+ * strict as before.
+ * Method: the clock of the object jumps past a deadline before its alarm is run, or before a
+ * wrapper says hello.
  */
 
 import { runDurableObjectAlarm } from 'cloudflare:test';
@@ -42,7 +45,7 @@ const renewals = async (run: Run): Promise<Record<string, unknown>[]> =>
   (await readLog(run.session)).filter(({ type }) => type === 'execution_deadline_renewed').map(({ data }) => data);
 
 describe('grace', () => {
-  test('[LIF33] a wrapper that comes back after a long downtime goes on, and its job with it', async () => {
+  test('[LIF33] a wrapper that comes back after a long downtime continues, and its job with it', async () => {
     const { run, graceUntil } = await disconnected();
     await putToSleep(stubOf(run.session), { webSockets: 'close' });
     at(graceUntil + DOWNTIME_MS + 1);
@@ -62,7 +65,7 @@ describe('grace', () => {
     ]);
   });
 
-  test('[LIF33] the alarm renews it by its full length, says so, and the view has the new end', async () => {
+  test('[LIF33] the alarm renews it by its full length, writes an event, and the view has the new end', async () => {
     const { run, graceUntil } = await disconnected();
     const woke = graceUntil + 3_600_000;
     at(woke);
@@ -134,7 +137,7 @@ describe('the other deadlines', () => {
     expect(await get(run)).toMatchObject({ status: 'failed', code: 'wrapper_never_connected' });
   });
 
-  test('[LIF33] an interrupt that nobody could answer meanwhile is waited for again, once', async () => {
+  test('[LIF33] an interrupt that could not be answered meanwhile is waited for again, once', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     await api('POST', `/v1/sessions/${run.session}/executions/${run.execution.id}/interrupt`, { body: {} });
@@ -149,7 +152,7 @@ describe('the other deadlines', () => {
     expect(await get(run)).toMatchObject({ status: 'interrupted', forced: true });
   });
 
-  test('[LIF33] an interrupt that waited for a delivery is not taken for one that was renewed', async () => {
+  test('[LIF33] an interrupt that waited for a delivery does not count as renewed', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     await api('POST', `/v1/sessions/${run.session}/executions/${run.execution.id}/interrupt`, { body: {} });

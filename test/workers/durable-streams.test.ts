@@ -1,7 +1,8 @@
 /**
- * The read side of the Durable Streams protocol (PROTOCOL.md, STR22 and after). Method: the cases of the public conformance suite that concern reading JSON are
- * asked here of a real log (the suite itself creates its streams by PUT, which this deployment does not take), and the public client reads whole runs in
- * each of its modes. What it got is compared with the log.
+ * The read side of the Durable Streams protocol (PROTOCOL.md, STR22 and after).
+ * Method: the cases of the public conformance suite about reading JSON are run here on a real log
+ * (the suite itself creates its streams by PUT, which this deployment does not accept). The public
+ * client reads whole runs in each of its modes, and its result is compared with the log.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -42,7 +43,7 @@ const messages = ({ text }: Answer): Seen[] =>
     expect(at).toEqual(expect.any(Number));
     return { offset, execution, type, data };
   });
-/** The place alone: behind it stands the log that it belongs to (STR32; log-generation.test.ts). */
+/** The offset alone, without the log's generation behind it (STR32; log-generation.test.ts). */
 const digits = (answer: Pick<Answer, 'headers'>): string => next(answer).split('_')[0] ?? '';
 const next = ({ headers }: Pick<Answer, 'headers'>): string => headers.get('stream-next-offset') ?? '';
 const upToDate = ({ headers }: Pick<Answer, 'headers'>): boolean => headers.get('stream-up-to-date') === 'true';
@@ -70,7 +71,7 @@ describe('catch-up', () => {
     log = await readLog(run.session);
   });
 
-  test('[STR22] without offset and with -1: all of it, as a JSON array of events', async () => {
+  test('[STR22] without offset and with -1: the whole log, as a JSON array of events', async () => {
     for (const path of both(run)) {
       for (const query of ['', '?offset=-1']) {
         const answer = await ask('GET', path + query);
@@ -161,7 +162,7 @@ describe('catch-up', () => {
     expect([after.status, after.headers.get('etag') === before]).toEqual([200, false]);
   });
 
-  test('[STR22] a session of the same name that was begun anew has other ETags', async () => {
+  test('[STR22] a session that was created again under the same name has other ETags', async () => {
     const session = newSession();
     const fill = async (text: string): Promise<Answer> => {
       const begun = await start(session, { id: 'exec_same' });
@@ -192,7 +193,7 @@ describe('catch-up', () => {
       chunks += 1;
       offset = next(answer);
       expect(closed(answer)).toBe(upToDate(answer));
-      // Asked for again each time, and not shared between credentials.
+      // Revalidated each time, and not shared between credentials.
       expect(answer.headers.get('cache-control')).toBe('private, no-cache');
       expect(answer.headers.get('vary')).toMatch(/\bauthorization\b/i);
       if (upToDate(answer)) break;
@@ -201,7 +202,7 @@ describe('catch-up', () => {
     expect(all).toEqual(await readLog(big.session));
   });
 
-  test('[STR24] what is stored goes through as it is', async () => {
+  test('[STR24] stored events are passed on unchanged', async () => {
     const { run: exact, peer } = await running(0);
     const data = '{"n":12345678901234567890.10,"e":1e400,"text":"a\\u2028\\n"}';
     peer.send(encodeEventsFrame(1, 1, `{"type":"custom","at":1,"data":${data}}`));
@@ -211,12 +212,12 @@ describe('catch-up', () => {
 });
 
 describe('an execution that has settled is closed', () => {
-  test('[STR22] Stream-Closed beside its last event and after it, and not before', async () => {
+  test('[STR22] Stream-Closed with its last event and after it, and not before', async () => {
     const { run, peer } = await running();
     expect(closed(await ask('GET', ofExecution(run)))).toBe(false);
     await peer.deliver(4, [exit(0)]);
     const log = await readLog(run.session);
-    // The session goes on behind it.
+    // The session continues after it.
     await start(run.session);
     const tail = String(log.length).padStart(16, '0');
     for (const query of ['', '?offset=-1', `?offset=${tail}`, '?offset=now', '?offset=-1&live=long-poll']) {
@@ -241,7 +242,7 @@ describe('an execution that has settled is closed', () => {
 });
 
 describe('long-poll', () => {
-  test('[STR22] what is there is answered at once, with a cursor; a cursor is answered by a later one', async () => {
+  test('[STR22] existing events are answered at once, with a cursor; a cursor is answered by a later one', async () => {
     const { run } = await running();
     const first = await ask('GET', `${ofSession(run)}?offset=-1&live=long-poll`);
     expect(first.status).toBe(200);
@@ -283,7 +284,7 @@ describe('long-poll', () => {
     expect(messages(answer).map(({ type }) => type)).toEqual(['exit', 'execution_completed']);
   });
 
-  test('[STR22] nothing new: 204 after a while, with the offset to go on from and a cursor', async () => {
+  test('[STR22] without new events: 204 after a while, with the next offset and a cursor', async () => {
     const { run } = await running();
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const poll = app.fetch(request('GET', `${ofSession(run)}?offset=now&live=long-poll`), testEnv);
@@ -313,7 +314,7 @@ describe('sse', () => {
   const received = (sse: SseReader): Seen[] =>
     sse.events.filter(({ event }) => event === 'data').flatMap(({ data }) => data as unknown as Seen[]);
 
-  test('[STR22] data and control in turns; up to date at the tail; closed at the end, without a cursor', async () => {
+  test('[STR22] data and control alternate; up to date at the tail; closed at the end, without a cursor', async () => {
     const { run, peer } = await running();
     await peer.deliver(4, [output('a\n')]);
     const sse = await SseReader.open(`${ofExecution(run)}?offset=-1&live=sse`);
@@ -412,7 +413,7 @@ describe('the public client', () => {
     expect(response.streamClosed).toBe(true);
   });
 
-  test('[STR22] reads to the tail, and goes on later from where it was', async () => {
+  test('[STR22] reads to the tail, and later continues from there', async () => {
     const { run, peer } = await running();
     const first = await stream<Seen>({ ...options(ofSession(run)), live: false });
     const items = await first.json();

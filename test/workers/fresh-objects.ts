@@ -1,6 +1,7 @@
 /**
- * Files share one workerd. Each begins without the objects of the file before it, whose alarms would go off in its middle. The second deletion takes what a
- * message on its way between two objects made after the first.
+ * Files share one workerd. Each file begins without the objects of the previous one, whose alarms
+ * would otherwise fire in its middle. The second deletion removes objects that a message in flight
+ * created after the first.
  */
 import { reset } from 'cloudflare:test';
 import { afterAll, beforeAll } from 'vitest';

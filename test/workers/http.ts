@@ -1,4 +1,7 @@
-/** What the tests of the HTTP API have in common: to ask, of this deployment or of one configured differently, and to expect a problem document. */
+/**
+ * Helpers of the tests of the HTTP API: requests to this deployment or to one with another
+ * configuration, and assertions on problem documents.
+ */
 
 import { listDurableObjectIds } from 'cloudflare:test';
 import { expect } from 'vitest';
@@ -12,23 +15,23 @@ export interface Answer {
   status: number;
   headers: Headers;
   text: string;
-  /** The parsed text, or an empty object when there is none or when it is not JSON. */
+  /** The parsed text, or an empty object when it is empty or not JSON. */
   body: Record<string, unknown>;
 }
 
 export interface Asking {
-  /** Text and bytes go out as they are, anything else as JSON. */
+  /** Text and bytes are sent unchanged, anything else as JSON. */
   body?: unknown;
   key?: string | null;
   headers?: Record<string, string>;
   env?: Env;
 }
 
-/** The Worker's bindings with other settings: `undefined` takes one away. */
+/** The Worker's bindings with other settings: `undefined` removes one. */
 export const deployment = (settings: { [K in keyof Env]?: Env[K] | undefined }): Env =>
   Object.fromEntries(Object.entries({ ...testEnv, ...settings }).filter(([, value]) => value !== undefined)) as unknown as Env;
 
-/** Namespaces that must not be asked for anything: each call is counted, and fails. */
+/** Namespaces that must not be used: each call is counted, and fails. */
 export function untouchable(): { SESSIONS: Env['SESSIONS']; DIRECTORY: Env['DIRECTORY']; touched: string[] } {
   const touched: string[] = [];
   const namespace = <N extends object>() =>
@@ -66,17 +69,19 @@ const PATHS = OPERATIONS.map(({ path, ...operation }) => ({
   pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
 }));
 
-/** HTTP24: a problem that any test is answered stands in the description of the operation that was asked. */
+/** HTTP24: every problem that a test receives must be in the description of its operation. */
 function expectDescribed(method: string, path: string, { headers, body, text }: Answer): void {
   if (headers.get('content-type') !== 'application/problem+json') return;
   const { pathname: route } = new URL(path, ORIGIN);
   const asked = method === 'HEAD' ? 'get' : method.toLowerCase();
   const operation = PATHS.find((one) => one.method === asked && one.pattern.test(route));
-  // No route, or none of that method: what is answered there belongs to none.
+  // No route, or no such method: the response belongs to no operation.
   if (operation && body.code !== undefined) expect(operation.problems, `${operation.id} answers ${text}`).toContain(body.code);
 }
 
-/** HTTP1: the answer is the problem document of this code, whole, and names its request. */
+/**
+ * HTTP1: the response is the problem document of this code, complete, with the id of its request.
+ */
 export function expectProblem(answer: Answer, code: ProblemCode): Problem {
   expect(answer.body.code, answer.text).toBe(code);
   const { status, retryable, title } = PROBLEMS[code];

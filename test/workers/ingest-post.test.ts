@@ -1,4 +1,7 @@
-/** Ingest by HTTP POST (PROTOCOL.md, ING18 and on): the same frames, the same rules, the same codes as over a socket. */
+/**
+ * Ingest by HTTP POST (PROTOCOL.md, ING18 and on): the same frames, rules and codes as over a
+ * socket.
+ */
 
 import { runDurableObjectAlarm } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
@@ -48,7 +51,7 @@ async function post(
   };
 }
 
-test('[ING18] a whole run by POST: welcome, acks, and the good end', async () => {
+test('[ING18] a whole run by POST: welcome, acks, and a clean end', async () => {
   const run = await start(newSession());
   const first = await post(run, [hello(), events(1, [output('a\n'), output('b\n')]), events(3, [output('c\n')])]);
   expect(first.status).toBe(200);
@@ -69,7 +72,7 @@ test('[ING18] a whole run by POST: welcome, acks, and the good end', async () =>
   expect(typesOf(log).filter((type) => type.startsWith('wrapper_'))).toEqual(['wrapper_connected']);
 });
 
-test('[ING19] posts of one boot are one connection: no epoch, no event, and it outlives sleep', async () => {
+test('[ING19] posts of one boot are one connection: no epoch, no event, and it survives hibernation', async () => {
   const run = await start(newSession());
   for (let round = 0; round < 3; round += 1) {
     expect((await post(run, [hello()])).lines).toMatchObject([{ type: 'welcome', epoch: 1 }]);
@@ -150,7 +153,7 @@ test.each([
   expect(texts(await readLog(run.session))).toBe(frames.length > 2 ? 'kept\n' : '');
 });
 
-test('[ING18] what never reaches the object: no token, a body too long; and what the object does not have', async () => {
+test('[ING18] requests that never reach the object: no token, a body too long; and an unknown execution', async () => {
   const run = await start(newSession());
   expect((await post(run, [hello()], 'no.such.token')).status).toBe(401);
   const long = await post(run, [hello(), 'x'.repeat(POST_BODY_BYTES_MAX)]);

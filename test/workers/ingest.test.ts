@@ -1,5 +1,6 @@
 /**
- * The ingest protocol, rule by rule (PROTOCOL.md, ING1–ING10), with a wrapper that the test steers, against the real object.
+ * The ingest protocol, rule by rule (PROTOCOL.md, ING1–ING10), with a wrapper that the test steers,
+ * against the real object.
  * Method: after each refusal the log is read back, because "changes nothing" is half of every rule.
  */
 
@@ -53,7 +54,7 @@ describe('ING1: hello comes first, and soon', () => {
     expect(await peer.closed).toMatchObject({ code: CLOSE.helloTimeout });
   });
 
-  test('[ING1] more silent sockets than allowed push out the oldest', async () => {
+  test('[ING1] more silent sockets than allowed close the oldest', async () => {
     const run = await start(newSession());
     const peers: WrapperPeer[] = [];
     for (let count = 0; count <= UNBOUND_SOCKETS_MAX; count += 1) peers.push(await WrapperPeer.connect(run));
@@ -85,7 +86,7 @@ describe('ING2: the first hello binds the wrapper', () => {
 });
 
 describe('ING3: an accepted hello takes over', () => {
-  test('[ING3] it raises the epoch, moves pending to running, and says where to go on', async () => {
+  test('[ING3] it raises the epoch, moves pending to running, and returns the next seq', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.hello(run);
     expect(await peer.next()).toMatchObject({
@@ -140,7 +141,7 @@ describe('ING3: an accepted hello takes over', () => {
 test('[ING4] frames of a lower epoch are ignored', async () => {
   const run = await start(newSession());
   const old = await WrapperPeer.welcomed(run);
-  // The old socket is kept listening by the test's side: its close is never answered, as with a stalled network.
+  // The test keeps the old socket open: its close is never answered, as with a stalled network.
   await runInDurableObject(stubOf(run.session), async (instance, state) => {
     const [socket] = state.getWebSockets('ingest');
     if (!socket) throw new Error('no socket');
@@ -153,7 +154,7 @@ test('[ING4] frames of a lower epoch are ignored', async () => {
 });
 
 describe('ING5: what is stored, acked and refused by seq', () => {
-  test('[ING5] a duplicate is acked again and stored never', async () => {
+  test('[ING5] a duplicate is acked again and never stored', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     expect(await peer.deliver(1, [output('a\n'), output('b\n')])).toEqual({ type: 'ack', seq: 2 });
@@ -179,7 +180,7 @@ describe('ING5: what is stored, acked and refused by seq', () => {
     expect(texts(await readLog(run.session))).toBe('1\n');
   });
 
-  test('[ING5] the same after the object was evicted: what was acked is read back from the log', async () => {
+  test('[ING5] the same after the object was evicted: the acked seq is read from the log', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await peer.deliver(1, [output('1\n'), output('2\n'), output('3\n')]);
@@ -189,7 +190,7 @@ describe('ING5: what is stored, acked and refused by seq', () => {
   });
 });
 
-test('[ING6] an acked event is in the table when the ack arrives, and a viewer sees it not before', async () => {
+test('[ING6] an acked event is in the table when the ack arrives, and a viewer does not see it earlier', async () => {
   const run = await start(newSession());
   const peer = await WrapperPeer.welcomed(run);
   expect(await peer.deliver(1, [output('durable\n')])).toEqual({ type: 'ack', seq: 1 });
@@ -261,7 +262,7 @@ describe('ING8: a bad frame closes 4400 and stores nothing', () => {
     expect(await again.next()).toMatchObject({ type: 'welcome', ackedSeq: 1 });
   });
 
-  test('[ING8] the limit is exact: a frame of 512 KiB is taken, one byte more is not', async () => {
+  test('[ING8] the limit is exact: a frame of 512 KiB is accepted, one byte more is not', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const frame = (bytes: number): string => {
@@ -303,7 +304,7 @@ describe('ING9: commands are rows', () => {
     expect(await third.next()).toMatchObject({ type: 'welcome', commands: [] });
   });
 
-  test('[ING9] given while no wrapper is there, they wait in the rows', async () => {
+  test('[ING9] given while no wrapper is connected, they wait in the rows', async () => {
     const run = await start(newSession());
     const first = await WrapperPeer.welcomed(run);
     first.close();
@@ -334,7 +335,7 @@ describe('ING9: commands are rows', () => {
   });
 });
 
-describe('ING10: what is not known', () => {
+describe('ING10: unknown values', () => {
   test('[ING10] unknown event types are stored and passed on, unknown header fields ignored', async () => {
     const run = await start(newSession());
     const viewer = await ViewerPeer.connect(run.session);
@@ -355,7 +356,7 @@ describe('ING10: what is not known', () => {
 });
 
 describe('ING20: invalid UTF-8', () => {
-  test('[ING20] bytes that are no UTF-8 arrive as U+FFFD, and close 4400', async () => {
+  test('[ING20] bytes that are not UTF-8 arrive as U+FFFD, and close 4400', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     peer.send(`{"type":"events","seq":1,"count":1}\n${JSON.stringify(output('lost: \ufffd\n'))}`);
@@ -363,7 +364,7 @@ describe('ING20: invalid UTF-8', () => {
     expect(texts(await readLog(run.session))).toBe('');
   });
 
-  test('[ING20] the escape says the character itself', async () => {
+  test('[ING20] an escaped U+FFFD is the character itself', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     peer.send(`{"type":"events","seq":1,"count":1}\n${JSON.stringify(output('said: ?\n')).replace('?', '\\ufffd')}`);

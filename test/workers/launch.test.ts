@@ -1,6 +1,8 @@
 /**
- * The `runner` launcher from the coordinator's side: attempts are rows, made by the alarm, decided anew after each answer. Method: `fetch` is the test's own
- * runner; alarms are run by hand, with the clock moved to the row's `launchAt`.
+ * The `runner` launcher from the coordinator's side: attempts are rows, made by the alarm, and the
+ * next step is decided after each response.
+ * Method: `fetch` is the test's own runner; alarms are run by hand, with the clock moved to the
+ * row's `launchAt`.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -9,7 +11,7 @@ import { api, get, newSession, putToSleep, type Run, readLog, start, stubOf, Wra
 
 type Answer = Response | Error;
 
-/** What the runner was asked, and what it answers next; the last answer is repeated. */
+/** Requests to the runner, and its next responses; the last is repeated. */
 const asked: { url: string; authorization: string | null; body: Record<string, unknown> }[] = [];
 let answers: (() => Answer)[] = [];
 
@@ -52,7 +54,7 @@ async function nextAttempt(run: Run): Promise<void> {
 
 const launched = (run: Run) => vi.waitFor(async () => expect((await rowOf(run)).launch_at).toBeNull());
 
-test('[LIF1] a start asks the runner at once, with everything the job needs, and keeps env and stdin no longer', async () => {
+test('[LIF1] a start calls the runner at once, with everything the job needs, and keeps env and stdin no longer', async () => {
   const run = await runner(newSession(), { env: { SECRET: 'sesame' }, stdin: 'hi\n', cwd: '/srv', format: 'jsonl' });
   await launched(run);
   expect(asked).toHaveLength(1);
@@ -73,7 +75,7 @@ test('[LIF1] a start asks the runner at once, with everything the job needs, and
     },
   });
   expect(await rowOf(run)).toMatchObject({ env: null, stdin: null });
-  // The token in the launch is good for the ingest path.
+  // The token in the launch opens the ingest path.
   const { token } = (asked[0] as (typeof asked)[0]).body.ingest as Run['ingest'];
   await WrapperPeer.welcomed({ ingest: { url: run.ingest.url, token } });
   expect((await get(run)).status).toBe('running');
@@ -97,7 +99,7 @@ test('[LIF5] a runner that refuses fails the execution as launch_failed, and the
   await launched(next);
 });
 
-test('[LIF5] a runner that can not be reached is asked again with growing waits, then it is a failure', async () => {
+test('[LIF5] an unreachable runner is retried with growing delays, then it is a failure', async () => {
   answers = [() => new TypeError('connection refused')];
   const run = await runner(newSession(), { policy: { pendingTimeoutMs: 300_000 } });
   await vi.waitFor(async () => expect((await rowOf(run)).launch_attempts).toBe(1));
@@ -117,13 +119,13 @@ test('[LIF5] a runner that can not be reached is asked again with growing waits,
   expect(asked).toHaveLength(6);
 });
 
-test('[LIF5] a runner whose run of this execution has ended already is not waited for', async () => {
+test('[LIF5] the coordinator does not wait for a runner whose run of this execution has ended already', async () => {
   answers = [() => Response.json({ id: 'x', state: 'finished' }, { status: 200 })];
   const run = await runner(newSession());
   await vi.waitFor(async () => expect(await get(run)).toMatchObject({ status: 'failed', code: 'launch_failed' }));
 });
 
-test('a saturated runner is asked again after its Retry-After for as long as the execution may be pending', async () => {
+test('a saturated runner is retried after its Retry-After for as long as the execution may be pending', async () => {
   answers = [() => Response.json({}, { status: 429, headers: { 'retry-after': '7' } })];
   const run = await runner(newSession(), { policy: { pendingTimeoutMs: 60_000 } });
   await vi.waitFor(async () => expect((await rowOf(run)).launch_at).toBeGreaterThan((run.execution.pendingAt ?? 0) + 6_000));
@@ -138,7 +140,7 @@ test('a saturated runner is asked again after its Retry-After for as long as the
   expect(await get(run)).toMatchObject({ status: 'failed', code: 'wrapper_never_connected' });
 });
 
-test('[G5] an attempt that died with its object is made again when its lease is over', async () => {
+test('[G5] an attempt that died with its object is repeated when its lease expires', async () => {
   vi.stubGlobal('fetch', async () => {
     asked.push({ url: '', authorization: null, body: {} });
     if (asked.length === 1) await scheduler.wait(10_000);
@@ -154,12 +156,13 @@ test('[G5] an attempt that died with its object is made again when its lease is 
   expect(asked).toHaveLength(2);
 });
 
-test('[G3] an execution that ended while the runner was asked stays ended, whatever the runner says then', async () => {
+test('[G3] an execution that ended during a launch stays ended, whatever the runner answers then', async () => {
   let ended = false;
   let answered = false;
   vi.stubGlobal('fetch', async () => {
     asked.push({ url: '', authorization: null, body: {} });
-    // The answer is made where the question is asked: a promise of the test's own would not be the object's to await.
+    // The response is made where the request arrives: the object cannot await a promise of the
+    // test.
     while (!ended) await scheduler.wait(5);
     answered = true;
     return Response.json({ detail: 'broken' }, { status: 400 });

@@ -1,6 +1,7 @@
 /**
- * The life of an execution (LIF rules; guarantees G3–G6, G9; S4's server side) against the real object. Method: the clock of the object is moved, the
- * alarm is run by hand, and after each step the row and the log are read back.
+ * The life of an execution (LIF rules; guarantees G3–G6, G9) against the real object.
+ * Method: the clock of the object is moved, the alarm is run by hand, and after each step the row
+ * and the log are read back.
  */
 
 import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -46,7 +47,7 @@ async function verdictOf(run: Pick<Run, 'session' | 'execution'>): Promise<{ typ
   return { type, data };
 }
 
-describe('verdicts by the wrapper’s word', () => {
+describe('verdicts from the wrapper’s report', () => {
   test.each([
     [exit(0), 'execution_completed', { exitCode: 0 }],
     [exit(7), 'execution_failed', { code: 'exit_nonzero', error: 'the command exited with code 7', fatal: true, exitCode: 7 }],
@@ -69,7 +70,7 @@ describe('verdicts by the wrapper’s word', () => {
     expect((await verdictOf(run)).data).toEqual(data);
   });
 
-  test('[G9] an error that is not fatal ends nothing', async () => {
+  test('[G9] a non-fatal error ends nothing', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await peer.deliver(1, [{ type: 'error', at: 1, data: { error: 'a warning' } }]);
@@ -92,7 +93,7 @@ describe('deadlines', () => {
     });
   });
 
-  test('grace is a row: it survives eviction, and names how the connection ended', async () => {
+  test('grace is a row: it survives eviction, and records how the connection ended', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     peer.close(3001, 'laptop closed');
@@ -145,7 +146,7 @@ describe('deadlines', () => {
     const alarmAt = () => runInDurableObject(stub, (_, { storage }) => storage.getAlarm());
     expect(await alarmAt()).toBe((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     const peer = await WrapperPeer.welcomed(run);
-    // The silence limit is later: the earlier alarm is left to fire for nothing, which costs no row.
+    // The silence limit is later. The earlier alarm fires without effect, which costs no row.
     expect(await alarmAt()).toBe((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     peer.close();
     await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
@@ -155,15 +156,17 @@ describe('deadlines', () => {
     expect(await alarmAt()).toBe(graceUntil);
   });
 
-  test('[G5] an alarm that is late by hours settles everything that fell due, in order', async () => {
+  test('[G5] an alarm that is late by hours settles everything that is due, in order', async () => {
     const run = await start(newSession(), { policy: { ...SHORT, maxRuntimeMs: 10_000 } });
     await WrapperPeer.welcomed(run);
     const late = Date.now() + 3_600_000;
     at(late);
     await alarm(run);
-    // Interrupt first, however late: the wrapper gets its time to answer. It is silent, too, and so in its grace.
+    // Interrupt first, however late: the wrapper gets its time to respond. It is also silent, and
+    // so in its grace.
     expect(await get(run)).toMatchObject({ status: 'running', connected: false, interruptRequestedAt: late });
-    // It could not answer while the coordinator was down, so that deadline starts again (LIF33), once.
+    // It could not respond while the coordinator was down, so that deadline starts again (LIF33),
+    // once.
     at(late + 7_200_000);
     await alarm(run);
     expect(await get(run)).toMatchObject({ status: 'running' });
@@ -206,7 +209,7 @@ describe('deadlines', () => {
     expect(await get(run)).toMatchObject({ status: 'running', connected: false, graceUntil: startedAt + 25_000 });
     expect((await readLog(run.session)).at(-1)).toMatchObject({ type: 'wrapper_disconnected', data: { reason: 'silence' } });
     expect(await peer.closed).toMatchObject({ code: CLOSE.tryAgainLater });
-    // What the given-up socket still says is ignored; its close does not move the grace.
+    // Later frames of the closed socket are ignored; its close does not move the grace.
     expect(await get(run)).toMatchObject({ graceUntil: startedAt + 25_000 });
   });
 
@@ -258,7 +261,7 @@ describe('at the boundary', () => {
     expect(typesOf(await readLog(run.session))).not.toContain('wrapper_disconnected');
   });
 
-  test('resuming an expired one is final: every later hello meets 4000', async () => {
+  test('resuming an expired one is final: every later hello is closed with 4000', async () => {
     const run = await start(newSession(), { policy: SHORT });
     at((run.execution.pendingAt ?? 0) + SHORT.pendingTimeoutMs);
     await alarm(run);
@@ -271,7 +274,7 @@ describe('at the boundary', () => {
 });
 
 describe('what does not end a run', () => {
-  test('the completion of a child unit: agent events may say what they like', async () => {
+  test('agent events have no effect on the run, also those about the end of a child', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     for (const [index, data] of [
@@ -284,7 +287,7 @@ describe('what does not end a run', () => {
     expect((await get(run)).status).toBe('running');
   });
 
-  test('never having pinged: silence counts from the hello, and frames count as life', async () => {
+  test('a wrapper that never pinged: silence counts from the hello, and frames count as life', async () => {
     const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
     const peer = await WrapperPeer.welcomed(run);
     const { startedAt = 0 } = await get(run);
@@ -314,7 +317,7 @@ describe('what does not end a run', () => {
     expect(await get(run)).not.toHaveProperty('lastHeardAt');
   });
 
-  test('[LIF23] a frame counts as life for an object that slept since, too', async () => {
+  test('[LIF23] a frame counts as life for an object that hibernated since, too', async () => {
     const run = await start(newSession(), { policy: { silenceTimeoutMs: 20_000, heartbeatMs: 5_000 } });
     const peer = await WrapperPeer.welcomed(run);
     const { startedAt = 0 } = await get(run);
@@ -343,7 +346,7 @@ describe('what does not end a run', () => {
     expect((await get(behind)).status).toBe('queued');
   });
 
-  test('an old end does not answer a new wait: waiting for one execution ignores the verdicts before it', async () => {
+  test('an old end does not complete a new wait: waiting for one execution ignores earlier verdicts', async () => {
     const session = newSession();
     const first = await start(session);
     await fail(first);
@@ -379,7 +382,7 @@ describe('interrupt', () => {
     expect(await interrupt(run)).toMatchObject({ status: 200, body: { settled: false } });
   });
 
-  test('[LIF] not answered in time it is forced', async () => {
+  test('[LIF] without a response in time it is forced', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     await interrupt(run);
@@ -414,7 +417,7 @@ describe('interrupt', () => {
     expect(typesOf(await readLog(run.session)).filter((type) => type === 'output')).toHaveLength(5);
   });
 
-  test('[LIF36] a wrapper that stops delivering is waited for no longer than interruptGraceMs', async () => {
+  test('[LIF36] the wait for a wrapper that stops delivering is no longer than interruptGraceMs', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     await interrupt(run);
@@ -450,7 +453,7 @@ describe('interrupt', () => {
     expect(await verdictOf(run)).toMatchObject({ type: 'execution_interrupted', data: { forced: true } });
   });
 
-  test('[LIF36] a wrapper that is away is waited for until its grace is over, and one that comes back has its time to answer', async () => {
+  test('[LIF36] an absent wrapper has until the end of its grace, and one that comes back has its time to respond', async () => {
     const run = await start(newSession(), { policy: SHORT });
     const peer = await WrapperPeer.welcomed(run);
     peer.close();
@@ -518,7 +521,7 @@ describe('interrupt', () => {
     await verdictOf(run);
   });
 
-  test('[LIF] asked twice it is one command; force adds a SIGKILL once', async () => {
+  test('[LIF] requested twice it is one command; force adds a SIGKILL once', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await interrupt(run);
@@ -548,7 +551,7 @@ describe('interrupt', () => {
 });
 
 describe('failExecution', () => {
-  test('settles once: the second call says false and adds no event', async () => {
+  test('settles once: the second call returns false and adds no event', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     expect((await fail(run)).body).toMatchObject({ settled: true });
@@ -639,7 +642,7 @@ describe('queue and replace', () => {
     ]);
   });
 
-  test('[LIF] replace interrupts the active one and goes before those that wait', async () => {
+  test('[LIF] replace interrupts the active one and goes before queued ones', async () => {
     const session = newSession();
     const first = await start(session);
     const peer = await WrapperPeer.welcomed(first);
@@ -664,7 +667,7 @@ describe('queue and replace', () => {
     expect(await verdictOf(first)).toMatchObject({ type: 'execution_interrupted' });
   });
 
-  test('[ING2] a wrapper of a queued execution is told to come again', async () => {
+  test('[ING2] a wrapper of a queued execution is asked to come again', async () => {
     const session = newSession();
     await start(session);
     const queued = await start(session, { onBusy: 'queue' });
@@ -675,7 +678,7 @@ describe('queue and replace', () => {
 });
 
 describe('eviction and reset between any two steps of a run', () => {
-  /** A run in small steps; `between` is done before each of them. */
+  /** A run in small steps; `between` runs before each of them. */
   async function runWith(between: (run: Run, step: number) => Promise<WrapperPeer | null>): Promise<Run> {
     const run = await start(newSession());
     let peer = await WrapperPeer.connect(run);
@@ -716,7 +719,7 @@ describe('eviction and reset between any two steps of a run', () => {
     return run;
   }
 
-  test('[G5] evicted, sockets kept: nobody notices, and no event says otherwise', async () => {
+  test('[G5] evicted with its sockets kept: no peer notices, and no event shows it', async () => {
     const run = await runWith(async ({ session }) => {
       await putToSleep(stubOf(session));
       return null;
@@ -725,7 +728,7 @@ describe('eviction and reset between any two steps of a run', () => {
     expect(types.filter((type) => type.startsWith('wrapper_'))).toEqual(['wrapper_connected']);
   });
 
-  test('[G1] reset, sockets lost: the wrapper comes back and nothing is lost or doubled', async () => {
+  test('[G1] reset with its sockets lost: the wrapper reconnects, and nothing is lost or duplicated', async () => {
     const run = await runWith(async (current, step) => {
       await putToSleep(stubOf(current.session), { webSockets: 'close' });
       // Acked so far: what a wrapper learns from its welcome.
@@ -739,7 +742,7 @@ describe('eviction and reset between any two steps of a run', () => {
     expect(lost).toBeGreaterThan(10);
   });
 
-  test('a socket that was lost without a close is noticed on the wake, and the grace runs from there', async () => {
+  test('a socket that was lost without a close is detected on the wake, and the grace starts there', async () => {
     const run = await start(newSession(), { policy: SHORT });
     await WrapperPeer.welcomed(run);
     await abortAllDurableObjects();
@@ -755,7 +758,7 @@ describe('eviction and reset between any two steps of a run', () => {
   });
 });
 
-describe('[G7] nothing pins the object', () => {
+describe('[G7] nothing keeps the object in memory', () => {
   test('with an idle wrapper and idle viewers it is evicted at once, and heartbeats do not start it', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);

@@ -1,4 +1,4 @@
-/** The cases of limit-edges.test.ts that are about what a caller sends. */
+/** The cases of limit-edges.test.ts about what a caller sends. */
 
 import { tryEdges } from './limits/edges.ts';
 import { STARTS } from './limits/starts.ts';

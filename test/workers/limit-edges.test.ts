@@ -1,8 +1,11 @@
 /**
- * Goal: every limit of the protocol holds where it says: what lies at its edge is taken, what is one past it is refused as documented, and by that nothing
- * has changed. A limit without a case here fails the tests. The other cases are in limit-edges-starts.test.ts and limit-edges-sessions.test.ts.
- * Method: the table of cases is compared with what protocol/ exports. Where the edge can be asked for it is, over HTTP and over RPC; bytes are counted with
- * characters of three of them, UTF-16 units with characters of two. What is too many to be made (30,000 viewers) is asked of the function that decides.
+ * Goal: every limit of the protocol is exact: a value at its edge is accepted, and one past it is
+ * refused as documented, without a change. A limit without a case here fails the tests. The other
+ * cases are in limit-edges-starts.test.ts and limit-edges-sessions.test.ts.
+ * Method: the table of cases is compared with the exports of protocol/. Edges are tested over HTTP
+ * and over RPC where possible. Bytes are counted with three-byte characters, UTF-16 units with
+ * characters of two units. What is too many to create (30,000 viewers) is tested on the function
+ * that decides.
  */
 
 import { expect, test } from 'vitest';
@@ -21,7 +24,7 @@ const constants = (module: object): string[] =>
 /** PROTOCOL.md has them too (test/contract/protocol-doc.test.ts). */
 const isLimit = (name: string): boolean => /_(MAX|BYTES|DEFAULT|MS|PATTERN)$/.test(name);
 
-test('every limit has its case, once, and every case is of a limit', () => {
+test('every limit has exactly one case, and every case is of a limit', () => {
   expect(constants(limits).filter((name) => !isLimit(name))).toEqual([]);
   const cases = [STARTS, FRAMES, SESSIONS].flatMap((table) => Object.keys(table));
   expect(cases.sort()).toEqual(constants(protocol).filter(isLimit).sort());

@@ -1,7 +1,9 @@
 /**
- * The generation of a log (STR29 to STR32): a session that is deleted and made again under its name has another log, and a reader of the old one must not go on
- * in it. Method: the real objects; a reader takes in 10 events, the session is deleted and made again with more events than that, and the reader comes back
- * with the place it had, over every way of reading.
+ * The generation of a log (STR29 to STR32): a session that is deleted and created again under its
+ * name has another log, and a reader of the old log must not continue in the new one.
+ * Method: the real objects. A reader receives 10 events, the session is deleted and created again
+ * with more events than that, and the reader returns with its old offset, over every way of
+ * reading.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -34,7 +36,7 @@ const remove = async (session: string): Promise<void> => {
   expect((await ask('DELETE', `/v1/sessions/${session}`)).status).toBe(204);
 };
 
-/** Deleted and made again, while a reader was away that has seen 10 events. */
+/** Deleted and created again, while a reader that has 10 events was away. */
 async function replaced(): Promise<{ session: string; old: string; now: string; wrapper: WrapperPeer }> {
   const session = newSession();
   await fill(session, 'old');
@@ -45,14 +47,14 @@ async function replaced(): Promise<{ session: string; old: string; now: string; 
 }
 
 describe('the generation', () => {
-  test('[STR29] the hello names it: the time at which the session was made, in base 36', async () => {
+  test('[STR29] the hello has it: the time at which the session was created, in base 36', async () => {
     const session = newSession();
     await fill(session, 'x');
     const { body } = await ask('GET', `/v1/sessions/${session}`);
     expect(await generationOf(session)).toBe(Number(body.createdAt).toString(36));
   });
 
-  test('[STR29] a session that is deleted and made again within one millisecond has another one', async () => {
+  test('[STR29] a session that is deleted and created again within one millisecond has another one', async () => {
     vi.useFakeTimers({ now: Date.now(), toFake: ['Date'] });
     const session = newSession();
     const seen = new Set<string>();
@@ -64,12 +66,13 @@ describe('the generation', () => {
     expect(seen.size).toBe(3);
   });
 
-  test('[STR29] so it is when the object was evicted in between and its directory could not be told', async () => {
+  test('[STR29] also when the object was evicted in between and its directory could not be updated', async () => {
     vi.useFakeTimers({ now: Date.now(), toFake: ['Date'] });
     const session = newSession();
     await start(session, { id: 'e1', launcher: 'none' });
     const old = await generationOf(session);
-    // The directory has a newer version, so the session's word is not taken at once, and its outbox stays.
+    // The directory has a newer version, so it does not accept the session's update at once, and
+    // the outbox row stays.
     await runInDurableObject(stubOf(session), (_, { storage }) => {
       storage.transactionSync(() => {
         for (const table of ['executions', 'commands', 'log', 'meta']) storage.sql.exec(`DELETE FROM ${table}`);
@@ -82,8 +85,8 @@ describe('the generation', () => {
   });
 });
 
-describe('a reader that comes back after its session was made again', () => {
-  test('[STR30] WebSocket: 4410 log_replaced, whatever place it names', async () => {
+describe('a reader that comes back after its session was created again', () => {
+  test('[STR30] WebSocket: 4410 log_replaced, whatever offset it sends', async () => {
     const { session, old } = await replaced();
     for (const place of [
       'after=10',
@@ -99,7 +102,7 @@ describe('a reader that comes back after its session was made again', () => {
     }
   });
 
-  test('[STR30] with the right one it goes on, and without one nothing is checked', async () => {
+  test('[STR30] with the right one it continues, and without one nothing is checked', async () => {
     const { session, now } = await replaced();
     for (const query of [`?after=10&generation=${now}`, '?after=10']) {
       const viewer = await ViewerPeer.connect(session, query);
@@ -108,7 +111,7 @@ describe('a reader that comes back after its session was made again', () => {
     }
   });
 
-  test('[STR30] what is no generation is 4400 over WebSocket and 400 over HTTP', async () => {
+  test('[STR30] an invalid generation is 4400 over WebSocket and 400 over HTTP', async () => {
     const { session } = await replaced();
     for (const bad of ['', 'A', 'a.b', 'x'.repeat(12)]) {
       const viewer = await ViewerPeer.connect(session, `?generation=${bad}`);
@@ -121,7 +124,7 @@ describe('a reader that comes back after its session was made again', () => {
     }
   });
 
-  test('[STR30] of a session that is gone it is told that, as without a generation', async () => {
+  test('[STR30] a deleted session is reported as deleted, as without a generation', async () => {
     const session = newSession();
     await fill(session, 'x');
     const old = await generationOf(session);
@@ -131,7 +134,7 @@ describe('a reader that comes back after its session was made again', () => {
     expectProblem(await ask('GET', `/v1/sessions/${session}/events?offset=0000000000000010_${old}`), 'session_not_found');
   });
 
-  test('[STR31] SSE: ids name the generation; 410 log_replaced for one of the old log; plain ids go on', async () => {
+  test('[STR31] SSE: ids contain the generation; 410 log_replaced for one of the old log; plain ids continue', async () => {
     const { session, old, now } = await replaced();
     const path = `/v1/sessions/${session}/stream`;
     const reader = await SseReader.open(`${path}?after=10`);
@@ -157,7 +160,7 @@ describe('a reader that comes back after its session was made again', () => {
     }
   });
 
-  test('[STR25] [STR31] the last end has its id with a generation too, and a reader that comes back with it is told 204', async () => {
+  test('[STR25] [STR31] the id of the last end has a generation too, and a reader that returns with it is answered 204', async () => {
     const { session, now, wrapper } = await replaced();
     await wrapper.deliver(21, [exit(0)]);
     const path = `/v1/sessions/${session}/stream?execution=e1`;
@@ -171,7 +174,7 @@ describe('a reader that comes back after its session was made again', () => {
     }
   });
 
-  test('[STR32] Durable Streams: offsets name the generation, for catch-up, long poll and SSE; 410 log_replaced', async () => {
+  test('[STR32] Durable Streams: offsets contain the generation, for catch-up, long poll and SSE; 410 log_replaced', async () => {
     const { session, old, now, wrapper } = await replaced();
     await wrapper.deliver(21, [exit(0)]);
     for (const path of [`/v1/sessions/${session}/events`, `/v1/sessions/${session}/executions/e1/events`]) {
@@ -195,14 +198,14 @@ describe('a reader that comes back after its session was made again', () => {
     expect(live.text).toMatch(new RegExp(`"streamNextOffset":"\\d{16}_${now}"`));
   });
 
-  test('[STR32] the client of version 0.1.0, which asks for JSON alone and takes digits only, is given digits only', async () => {
+  test('[STR32] the client of version 0.1.0, which requests only JSON and accepts only digits, receives only digits', async () => {
     const { session } = await replaced();
     const answer = await read(`/v1/sessions/${session}/events?offset=-1`, { headers: { accept: 'application/json' } });
     expect(answer.headers.get('stream-next-offset')).toMatch(/^\d{16}$/);
     await answer.body?.cancel();
   });
 
-  test('[STR30] log: 410, and one that is followed is broken off when its session is made again', async () => {
+  test('[STR30] log: 410, and a followed one is cut when its session is created again', async () => {
     const { session, old, now } = await replaced();
     const path = `/v1/sessions/${session}/executions/e1/log`;
     expectProblem(await ask('GET', `${path}?generation=${old}`), 'log_replaced');
@@ -214,7 +217,7 @@ describe('a reader that comes back after its session was made again', () => {
     expect(reader.text).not.toContain('third');
   });
 
-  test('[STR30] RPC: readEvents says which log it read, and refuses another', async () => {
+  test('[STR30] RPC: readEvents returns the log that it read, and refuses another', async () => {
     const { session, old, now } = await replaced();
     const page = await callsOf(session).readEvents({ after: 10, limit: 2, generation: now });
     expect(page).toMatchObject({ ok: true, generation: now });

@@ -1,6 +1,8 @@
 /**
- * Goal: what a job may store is bounded, whoever sends it, and a session takes a start only while there is room for its log (LIF34, LIF35, HTTP32). Method: a
- * wrapper that ignores the limit, at its edge and one byte past it; and a session whose database is said to be large.
+ * Goal: what a job may store is bounded, whoever sends it, and a session accepts a start only while
+ * there is room for its log (LIF34, LIF35, HTTP32).
+ * Method: a wrapper that ignores the limit, at its edge and one byte past it; and a session that
+ * believes its database is large.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -13,13 +15,16 @@ const LIMIT = 1_048_576;
 const LIMIT_HARD = 1_153_433;
 const SMALL = { policy: { maxLogBytes: LIMIT } };
 
-/** One output event whose line has exactly so many bytes. */
+/** One output event whose line has exactly this many bytes. */
 function lineOf(bytes: number): HoldfastEvent {
   const empty = output('');
   return output('x'.repeat(bytes - utf8Bytes(JSON.stringify(empty))));
 }
 
-/** Brings the log of the execution to `total` bytes, in frames of an event each. Gives the next seq. */
+/**
+ * Brings the log of the execution to `total` bytes, in frames of one event each. Returns the next
+ * seq.
+ */
 async function fill(peer: WrapperPeer, total: number): Promise<number> {
   let seq = 1;
   for (let left = total; left > 0; seq += 1) {
@@ -33,14 +38,14 @@ async function fill(peer: WrapperPeer, total: number): Promise<number> {
 const startIn = (session: string, body: object) =>
   api('POST', `/v1/sessions/${session}/executions`, { body: { command: ['job'], ...body } });
 
-/** From here on the object believes that its database is so large, until it is evicted. */
+/** From here on the object believes that its database is this large, until it is evicted. */
 const pretend = (session: string, databaseBytes: number) =>
   runInDurableObject(stubOf(session), (_, { storage }) => {
     Object.defineProperty(storage.sql, 'databaseSize', { configurable: true, get: () => databaseBytes });
   });
 
 describe('[LIF34] an execution', () => {
-  test('may store up to 110 % of its limit, and not a byte more: then it fails, and its wrapper is told to stop', async () => {
+  test('may store up to 110 % of its limit, and not a byte more: then it fails, and its wrapper is asked to stop', async () => {
     const run = await start(newSession(), SMALL);
     const peer = await WrapperPeer.welcomed(run);
     const seq = await fill(peer, LIMIT_HARD);
@@ -61,7 +66,7 @@ describe('[LIF34] an execution', () => {
     expect(await get(run)).toMatchObject({ status: 'completed', exitCode: 0 });
   });
 
-  test('is counted across evictions, and what is sent twice counts once', async () => {
+  test('is counted across evictions, and duplicates count once', async () => {
     const run = await start(newSession(), SMALL);
     const peer = await WrapperPeer.welcomed(run);
     const seq = await fill(peer, 500_000);
@@ -73,7 +78,7 @@ describe('[LIF34] an execution', () => {
     expect(await get(run)).toMatchObject({ logBytes: 501_000 });
   });
 
-  test('tells a wrapper that comes back how much there is', async () => {
+  test('its size is sent to a wrapper that comes back', async () => {
     const run = await start(newSession(), SMALL);
     const first = await WrapperPeer.welcomed(run);
     const seq = await fill(first, 5000);
@@ -94,7 +99,7 @@ describe('[LIF34] an execution', () => {
     expect(await get(run)).toMatchObject({ code: 'log_full' });
   });
 
-  test('[VER6] that was started before there was a limit has none', async () => {
+  test('[VER6] an execution from before the limit has none', async () => {
     const run = await start(newSession(), SMALL);
     await runInDurableObject(stubOf(run.session), (_, { storage }) =>
       storage.sql.exec("UPDATE executions SET policy = json_remove(policy, '$.maxLogBytes')"),
@@ -109,7 +114,7 @@ describe('[LIF34] an execution', () => {
 describe('[LIF35] a session', () => {
   const room = SESSION_BYTES_MAX - POLICY_DEFAULTS.maxLogBytes;
 
-  test('takes a start for which there is just room, and refuses it one byte later, with the figures', async () => {
+  test('accepts a start that just fits, and refuses it one byte later, with the figures', async () => {
     for (const over of [0, 1]) {
       const session = newSession();
       await start(session, { id: 'before' });
@@ -126,13 +131,13 @@ describe('[LIF35] a session', () => {
         wantedBytes: POLICY_DEFAULTS.maxLogBytes,
         limitBytes: SESSION_BYTES_MAX,
       });
-      // A smaller log fits; the same start again is answered as before.
+      // A smaller log fits. The same start again is answered as before.
       expect((await startIn(session, { id: 'e2', policy: { maxLogBytes: LIMIT } })).status).toBe(201);
       expect((await startIn(session, { id: 'e2', policy: { maxLogBytes: LIMIT } })).status).toBe(200);
     }
   });
 
-  test('one that waits fails when it is next and there is no room any more, and the one behind it begins', async () => {
+  test('a queued execution fails when it is next and there is no room, and the one behind it begins', async () => {
     const session = newSession();
     const active = await start(session, { id: 'active' });
     await start(session, { id: 'large', onBusy: 'queue', policy: { maxLogBytes: 8_589_934_592 } });

@@ -1,6 +1,8 @@
 /**
- * Goal: what operators read. Every line the Worker writes is JSON of a fixed shape, says whose it is, and holds nothing of a job. Method: a life with everything
- * that may go wrong in it runs with markers wherever a caller or a job can put a text; then all of the console is looked at.
+ * Goal: every log line of the Worker is JSON of a fixed shape, names its session, and contains
+ * nothing of a job.
+ * Method: a life with every kind of failure runs with markers wherever a caller or a job can supply
+ * text. Then the whole console is searched.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -58,7 +60,7 @@ test('the fields were found in the source', () =>
   expect(FIELDS).toEqual(expect.arrayContaining(['tenant', 'wsCloseCode', 'stack'])));
 
 describe('the life of a session', () => {
-  test('a line for each connection that came or went, with its close code, and one for the verdict; none holds anything of the job', async () => {
+  test('a line for each connection that opened or closed, with its close code, and one for the verdict; no line contains anything of the job', async () => {
     vi.stubGlobal('fetch', async () => Response.json({ detail: MARK }, { status: 503 }));
     const run = await start(newSession(), { ...marked, launcher: 'runner' });
     await vi.waitFor(() => expect(linesOf('launch_attempt_failed')).not.toEqual([]));
@@ -102,7 +104,7 @@ describe('the life of a session', () => {
     for (const secret of [run.ingest.token, ACME_KEY]) expect(spoken.join('\n')).not.toContain(secret);
   });
 
-  test('a failure says its code, and the close code that led to it', async () => {
+  test('a failure has its code, and the close code that led to it', async () => {
     const run = await start(newSession(), marked);
     (await WrapperPeer.welcomed(run)).close(4888, MARK);
     await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
@@ -118,7 +120,7 @@ describe('a request that fails with 5xx', () => {
   const failing = (error: Error) =>
     deployment({ SESSIONS: { getByName: () => new Proxy({}, { get: () => () => Promise.reject(error) }) } as never });
 
-  test('has one line with its request id, and what it was, without its query', async () => {
+  test('has one line with its request id and its route, without its query', async () => {
     const error = Object.assign(new Error('gone'), { overloaded: true });
     const path = `/v1/sessions/s9/executions/e9?wait=0&note=${MARK}`;
     const answer = await ask('GET', path, { env: failing(error), headers: { 'x-request-id': 'req_mine' } });
@@ -134,7 +136,7 @@ describe('a request that fails with 5xx', () => {
     expect(spoken.join('\n')).not.toContain(MARK);
   });
 
-  test('also one that nobody expected, and that of a deployment without keys', async () => {
+  test('also an unexpected one, and that of a deployment without keys', async () => {
     const broken = deployment({ SESSIONS: { getByName: () => JSON.parse(`{"${MARK}": `) } as never });
     const answer = await ask('POST', '/v1/sessions/s/executions', { env: broken, body: { command: [MARK] } });
     expect(answer.status).toBe(500);
@@ -147,7 +149,7 @@ describe('a request that fails with 5xx', () => {
     expect(spoken.join('\n')).not.toContain(MARK);
   });
 
-  test('what is refused for its own mistakes has none', async () => {
+  test('a client error has no line', async () => {
     await ask('GET', '/v1/sessions/none');
     await ask('POST', '/v1/sessions/s/executions', { body: { command: MARK } });
     await ask('GET', '/v1/sessions', { key: MARK });
@@ -164,7 +166,7 @@ describe('a request that fails with 5xx', () => {
   });
 });
 
-describe('what is said of an error', () => {
+describe('log lines of errors', () => {
   test('not the text that a parser did not understand, and not the parameters of a statement', () => {
     const parser = (() => {
       try {
@@ -182,7 +184,7 @@ describe('what is said of an error', () => {
     expect([messageOf('plain'), stackOf('plain')]).toEqual(['plain', undefined]);
   });
 
-  test('the real parameters of a real statement', async () => {
+  test('not the parameters of a real statement', async () => {
     const run = await start(newSession(), marked);
     await WrapperPeer.welcomed(run);
     await runInDurableObject(stubOf(run.session), (_, { storage }) => storage.sql.exec('ALTER TABLE commands RENAME TO away'));

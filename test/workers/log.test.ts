@@ -1,6 +1,7 @@
 /**
- * The text of a run (PROTOCOL.md, STR23 and after). Method: what a job wrote is put in by a wrapper's socket, and what comes out as text must be the
- * concatenation of it, however the connection between the Worker and the session is cut.
+ * The text of a run (PROTOCOL.md, STR23 and after).
+ * Method: a wrapper's socket stores the output of a job. The text of the response must be its
+ * concatenation, however the connection between the Worker and the session is cut.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -57,7 +58,7 @@ test('[STR24] a gap is a line of its own', async () => {
   );
 });
 
-test('[STR23] [SPL33] a gap of unknown size is called that, and a placeholder has no line', async () => {
+test('[STR23] [SPL33] a gap of unknown size is marked as unknown, and a placeholder has no line', async () => {
   const run = await start(newSession());
   const peer = await WrapperPeer.welcomed(run);
   const crashed: HoldfastEvent = { type: 'gap', at: 1, data: { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' } };
@@ -68,11 +69,12 @@ test('[STR23] [SPL33] a gap of unknown size is called that, and a placeholder ha
 });
 
 describe('follow=1', () => {
-  test('[STR10] [STR23] a job that speaks rarely is followed to its end, however often the session sleeps between two lines', async () => {
+  test('[STR10] [STR23] a job with rare output is followed to its end, however often the session hibernates between two lines', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const reader = await TextReader.open(logOf(run, '?follow=1'));
-    // After each sleep a frame counts as 4 KiB of the reader's window at least: without acks in between the window is full after 256.
+    // After each hibernation a frame counts as 4 KiB of the reader's window at least: without acks
+    // in between the window is full after 256.
     const lines = VIEWER_WINDOW_BYTES / 4096 + 8;
     for (let seq = 1; seq <= lines; seq += 1) {
       await peer.deliver(seq, [output(`${seq}\n`)]);
@@ -83,7 +85,7 @@ describe('follow=1', () => {
     expect(reader.text).toBe(Array.from({ length: lines }, (_, index) => `${index + 1}\n`).join(''));
   });
 
-  test('[STR23] goes on until the execution ends, and then ends', async () => {
+  test('[STR23] continues until the execution ends, and then ends', async () => {
     const run = await start(newSession());
     const reader = await TextReader.open(logOf(run, '?follow=1'));
     const peer = await WrapperPeer.welcomed(run);
@@ -96,7 +98,7 @@ describe('follow=1', () => {
     expect(reader.text).toBe('line 1\nline 2\nline 3\nline 4\nline 5\nlast\n');
   });
 
-  test('[STR24] [G2] keeps no object awake, and goes on after every eviction', async () => {
+  test('[STR24] [G2] keeps no object awake, and continues after every eviction', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const reader = await TextReader.open(logOf(run, '?follow=1'));
@@ -109,7 +111,7 @@ describe('follow=1', () => {
     expect(reader.text).toBe('1\n2\n3\n4\n5\n');
   });
 
-  test('[STR24] [G2] when the session drops its sockets the text goes on where it was, without gap or repeat', async () => {
+  test('[STR24] [G2] when the session drops its sockets the text continues, without gap or repeat', async () => {
     const run = await start(newSession());
     let peer = await WrapperPeer.welcomed(run);
     const reader = await TextReader.open(logOf(run, '?follow=1'));
@@ -124,20 +126,20 @@ describe('follow=1', () => {
     expect(reader.text).toBe('1\n2\n3\n4\n5\n6\n');
   });
 
-  test('[STR24] a text that can not go on is broken off and not ended', async () => {
+  test('[STR24] a text that cannot continue is aborted and not ended', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     await peer.deliver(1, [output('some\n')]);
     const reader = await TextReader.open(logOf(run, '?follow=1'));
     await vi.waitFor(() => expect(reader.text).toBe('some\n'));
-    // The session is gone, as after a delete, and its sockets with it.
+    // The session is gone, as after a delete, with its sockets.
     await runInDurableObject(stubOf(run.session), (_, ctx) => ctx.storage.deleteAll());
     await putToSleep(stubOf(run.session), { webSockets: 'close' });
     expect(await reader.ended).toBe('broken');
   });
 });
 
-test('[STR24] a reader that takes nothing holds no more than the window; it gets all of it in the end', {
+test('[STR24] a reader that stops reading holds no more than the window; it gets everything in the end', {
   timeout: 60_000,
 }, async () => {
   const run = await start(newSession());
@@ -191,7 +193,7 @@ describe('refusals', () => {
     expectProblem(await withTicket({ types: ['exit'] }), 'unauthorized');
   });
 
-  test('[STR23] HEAD says what GET would, and leaves no reader behind', async () => {
+  test('[STR23] HEAD has the headers of GET, and leaves no reader behind', async () => {
     const run = await start(newSession());
     const answer = await ask('HEAD', logOf(run, '?follow=1'));
     expect(answer).toMatchObject({ status: 200, text: '' });

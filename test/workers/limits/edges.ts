@@ -1,4 +1,4 @@
-/** What the cases of the limit-edges tests are made of. */
+/** Helpers of the cases of the limit-edges tests. */
 
 import { runInDurableObject } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
@@ -8,7 +8,10 @@ import type { Holdfast } from '../../../src/rpc.ts';
 import { type Answer, type Asking, ask, deployment, expectProblem, untouchable } from '../http.ts';
 import { newSession, type Run, readLog, start, stubOf } from '../support.ts';
 
-/** `taken`: what lies at the edge is. `refused`: what is one past it is, as documented, and nothing has changed by it. */
+/**
+ * `taken`: the value at the edge is accepted. `refused`: one past it is refused as documented, and
+ * nothing has changed.
+ */
 export interface Edge {
   taken(): Promise<void>;
   refused(): Promise<void>;
@@ -27,7 +30,7 @@ export function tryEdges(edges: Record<string, Edge>): void {
 export type Untyped = Record<string, (...args: unknown[]) => Promise<{ ok: boolean } & Record<string, unknown>>>;
 export const rpc = exports.Holdfast({ props: { tenant: 'acme' } }) as unknown as Untyped & Pick<Holdfast, never>;
 
-/** Asks a deployment whose objects fail the test when they are touched. */
+/** Requests to a deployment whose objects fail the test when they are touched. */
 export async function refusedByForm(method: string, path: string, asking: Asking = {}): Promise<Answer> {
   const { SESSIONS, DIRECTORY, touched } = untouchable();
   const answer = await ask(method, path, { ...asking, env: deployment({ SESSIONS, DIRECTORY }) });
@@ -35,15 +38,18 @@ export async function refusedByForm(method: string, path: string, asking: Asking
   return answer;
 }
 
-/** Text of exactly so many bytes of UTF-8, mostly of characters that have three. */
+/** Text of exactly this many bytes of UTF-8, mostly of three-byte characters. */
 export const textOfBytes = (bytes: number): string => '漢'.repeat(Math.floor(bytes / 3)) + 'x'.repeat(bytes % 3);
 
-/** Text of exactly so many UTF-16 units, mostly of characters that have two, and four bytes. */
+/** Text of exactly this many UTF-16 units, mostly of characters with two units and four bytes. */
 export const textOfChars = (chars: number): string => '🦀'.repeat(Math.floor(chars / 2)) + 'x'.repeat(chars % 2);
 
 export const executionsOf = (session: string): string => `/v1/sessions/${session}/executions`;
 
-/** A field of a start request, over HTTP and over RPC: `make(edge)` is taken and kept, `make(edge + 1)` is answered 400 by the name of the field. */
+/**
+ * A field of a start request, over HTTP and over RPC: `make(edge)` is accepted and stored,
+ * `make(edge + 1)` is answered 400 with the name of the field.
+ */
 export function startField(field: string, edge: number, make: (size: number) => Partial<StartRequest>): Edge {
   return startEdge(field, make(edge), make(edge + 1));
 }
@@ -83,14 +89,14 @@ export const rowsOf = (session: string): Promise<unknown> =>
     ['executions', 'log', 'commands'].map((table) => storage.sql.exec(`SELECT * FROM ${table}`).toArray()),
   );
 
-/** Does what must change nothing of the session. */
+/** Runs an action that must not change the session. */
 export async function unchanged(session: string, refused: () => Promise<void>): Promise<void> {
   const before = await rowsOf(session);
   await refused();
   expect(await rowsOf(session)).toEqual(before);
 }
 
-/** A session that had so many executions, all but the first copied from it in its storage; none is active. */
+/** A session with this many executions, all but the first copied in its storage; none is active. */
 export async function sessionOf(count: number): Promise<string> {
   const { session } = await start(newSession(), { id: 'e1' });
   expect((await ask('POST', `${executionsOf(session)}/e1/fail`, { body: { code: 'x', message: 'x' } })).status).toBe(200);

@@ -1,4 +1,6 @@
-/** Limits of what goes over sockets: frames of wrappers and of the coordinator, windows, times. */
+/**
+ * Limits of what is sent over sockets: frames of wrappers and of the coordinator, windows, times.
+ */
 
 import { runDurableObjectAlarm } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
@@ -31,7 +33,10 @@ import { Sender } from '../../../wrapper/spool/sender.ts';
 import { newSession, output, type Run, start, stubOf, ViewerPeer, WrapperPeer } from '../support.ts';
 import { type Edge, textOfBytes, typesIn } from './edges.ts';
 
-/** Something sent over an ingest socket that was welcomed: `taken` is acknowledged and in the log; `refused` closes 4400 and stores nothing. */
+/**
+ * A frame on an ingest socket after the welcome: `taken` is acknowledged and in the log; `refused`
+ * closes 4400 and stores nothing.
+ */
 function eventsEdge(edge: number, frame: (size: number) => string): Edge {
   const begin = async (): Promise<{ run: Run; peer: WrapperPeer }> => {
     const run = await start(newSession());
@@ -71,14 +76,14 @@ const helloOfBytes = (bytes: number): string => hello.replace('}', `,"x":"${text
 const post = (run: Run, body: string): Promise<Response> =>
   exports.default.fetch(run.ingest.url, { method: 'POST', headers: { authorization: `Bearer ${run.ingest.token}` }, body });
 
-/** A hello and two frames, in exactly so many bytes. */
+/** A hello and two frames, in exactly this many bytes. */
 function postOfBytes(bytes: number): string {
   const head = `${hello}\n${frameOfBytes(400 * 1024)}\n`;
   const rest = bytes - utf8Bytes(head) - FRAME_BYTES_MAX - 1;
   return `${head}${frameOfBytes(FRAME_BYTES_MAX, 2)}\n${frameOfBytes(rest, 3)}`;
 }
 
-/** A connection that has said nothing for so long after the object accepted it. */
+/** A connection that has been silent for this long after the object accepted it. */
 async function silentFor(ms: number): Promise<WrapperPeer> {
   const now = Date.now();
   vi.useFakeTimers({ now, toFake: ['Date'] });
@@ -98,12 +103,15 @@ async function silentPeers(count: number): Promise<WrapperPeer[]> {
 
 const isOpen = ({ ws }: WrapperPeer): boolean => ws.readyState === WebSocket.READY_STATE_OPEN;
 
-/** Whether the second of two frames leaves, when both together have so many bytes and nothing was acknowledged. */
+/**
+ * Whether the second of two frames is sent, when both together have this many bytes and nothing was
+ * acknowledged.
+ */
 function leavesBeside(bytes: number, windowBytes: number): boolean {
   const first = windowBytes / 2;
   const sender = new Sender();
   sender.welcome(0, { frameBytes: first + 128, windowBytes, silenceMs: 60_000 }, 0);
-  // The line has shown to carry a window.
+  // The line has proved that it carries a window.
   sender.appended({ firstSeq: 1, count: 1, bytes: windowBytes, segment: 1, position: 0 });
   expect(sender.next(0)?.seq).toBe(1);
   sender.ack(1, 1);
@@ -124,7 +132,8 @@ export const FRAMES = {
   EVENT_DEPTH_MAX: eventsEdge(EVENT_DEPTH_MAX, (levels) => frameOf([nested(levels)])),
   EVENT_TYPE_PATTERN: eventsEdge(64, (chars) => frameOf([{ type: 'x'.repeat(chars), at: 1, data: {} }])),
   EVENT_BYTES_MAX: {
-    // What a sender may rely on: an event of that size fits any frame, whatever its seq. One byte more it may not send alone (SPL18).
+    // What a sender may rely on: an event of that size fits any frame, whatever its seq. It may not
+    // send an event of one byte more (SPL18).
     async taken() {
       const event = lineOfBytes(EVENT_BYTES_MAX);
       expect(utf8Bytes(event)).toBe(EVENT_BYTES_MAX);
@@ -242,7 +251,7 @@ export const FRAMES = {
     async taken() {
       const reason = textOfBytes(CLOSE_REASON_BYTES_MAX);
       expect(closeReason(reason)).toBe(reason);
-      // The runtime itself says so.
+      // The runtime's own limit.
       const { 0: client, 1: server } = new WebSocketPair();
       const closed = new Promise<string>((resolve) => client.addEventListener('close', (event) => resolve(event.reason)));
       client.accept();

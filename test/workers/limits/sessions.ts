@@ -1,4 +1,4 @@
-/** Limits of a session and of reading it: how many of what it holds, and what readers may ask for. */
+/** Limits of a session and of reading it: how much it may hold, and what readers may request. */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { expect, vi } from 'vitest';
@@ -38,9 +38,12 @@ import { ask, deployment, expectProblem } from '../http.ts';
 import { newSession, ORIGIN, type Run, start, stubOf, testEnv, ViewerPeer, WrapperPeer } from '../support.ts';
 import { type Edge, executionsOf, expectRefused, refusedByForm, rpc, sessionOf, textOfBytes, unchanged } from './edges.ts';
 
-// ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── commands ──────────────────────────────────────────────────────────────────────────────────
 
-/** A running execution whose wrapper was sent so many commands, of the same length, and acknowledged none. */
+/**
+ * A running execution whose wrapper was sent this many commands, of the same length, and
+ * acknowledged none of them.
+ */
 async function withWaiting(count: number, bytes: number): Promise<{ run: Run; peer: WrapperPeer }> {
   const run = await start(newSession(), { id: 'e1' });
   const peer = await WrapperPeer.welcomed(run);
@@ -62,11 +65,11 @@ async function fullOfCommands({ run }: { run: Run }, data: string): Promise<void
     expectProblem(await inputTo(run, data), 'input_full');
     expectRefused(await rpc.sendInput?.(session, 'e1', data), 'input_full');
   });
-  // What is full of input can still be stopped.
+  // An execution with a full input queue can still be stopped.
   expect((await ask('POST', `${executionsOf(session)}/e1/interrupt`, { body: {} })).status).toBe(202);
 }
 
-/** The welcome with all of it is a frame that every wrapper reads. */
+/** Every wrapper can read the welcome with all of it. */
 async function welcomeOf({ run }: { run: Run }): Promise<number> {
   const again = await WrapperPeer.hello(run);
   const welcome = await again.next();
@@ -79,7 +82,7 @@ async function welcomeOf({ run }: { run: Run }): Promise<number> {
 const WORST_INPUT = '\u0001'.repeat(INPUT_BYTES_MAX * 0.65);
 const WORST_BYTES = utf8Bytes(JSON.stringify({ text: WORST_INPUT }));
 
-// ── executions ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── executions ────────────────────────────────────────────────────────────────────────────────
 
 async function queueOf(count: number): Promise<string> {
   const { session } = await start(newSession(), { id: 'active' });
@@ -87,7 +90,7 @@ async function queueOf(count: number): Promise<string> {
   return session;
 }
 
-// ── viewers ───────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── viewers ───────────────────────────────────────────────────────────────────────────────────
 
 const contextWith = (viewers: number): SessionContext =>
   ({
@@ -96,7 +99,7 @@ const contextWith = (viewers: number): SessionContext =>
   }) as unknown as SessionContext;
 const fromStart = { after: 0, tail: null, executions: null, types: null, flow: false };
 
-/** Pauses that a replay of two rows makes, the first of so many bytes. */
+/** Number of pauses in a replay of two rows, the first of this many bytes. */
 function pausesAfter(bytes: number): number {
   const row = (firstOffset: number, size: number): LogRow => ({
     firstOffset,
@@ -127,13 +130,13 @@ function pausesAfter(bytes: number): number {
 
 const typeNames = (count: number): string[] => Array.from({ length: count }, (_, index) => `type${index}`);
 
-// ── credentials and addresses ─────────────────────────────────────────────────────────────────────────────────────
+// ── credentials and addresses ─────────────────────────────────────────────────────────────────
 
 const keyed = (key: string) => deployment({ HOLDFAST_API_KEYS: `acme=${key}` });
 const keyOf = (chars: number): string => 'k'.repeat(chars);
 const signingKey = new TextEncoder().encode(String(testEnv.HOLDFAST_SIGNING_KEYS));
 
-/** A path of a list with a query that makes the whole URL so long. */
+/** A path of a list with a query that makes the whole URL this long. */
 const pathOfUrl = (chars: number, path: string): string => `${path}?x=`.padEnd(chars - ORIGIN.length, 'x');
 
 /** A query parameter of a session's list of executions. */
@@ -154,7 +157,7 @@ function listParam(field: string, good: string, bad: string): Edge {
   };
 }
 
-/** `atob` takes spaces in front, so that a cursor can be as long as one likes. */
+/** `atob` accepts leading spaces, so that a cursor can have any length. */
 const cursorOfChars = (chars: number): string => encodeURIComponent(btoa('o1').replace(/=+$/, '').padStart(chars, ' '));
 
 export const SESSIONS = {
@@ -238,7 +241,8 @@ export const SESSIONS = {
       const { session } = await start(newSession(), { id: 'e1' });
       const viewer = await ViewerPeer.connect(session, `?types=${typeNames(FILTER_ITEMS_MAX)}`);
       expect(await viewer.until('caught_up')).not.toBeNull();
-      // The longest filters there are fit what the platform keeps with a socket, also while there is much to acknowledge.
+      // The longest filters fit into what the platform stores with a socket, also with many
+      // unacknowledged bytes.
       const ids = Array.from({ length: FILTER_ITEMS_MAX }, (_, index) => `${index}`.padStart(128, 'e'));
       const full = newSession();
       for (const id of ids) await start(full, { id, onBusy: 'queue' });
@@ -366,7 +370,7 @@ export const SESSIONS = {
     async taken() {
       const key = keyOf(CREDENTIAL_CHARS_MAX);
       expect((await ask('GET', '/v1/nothing', { key, env: keyed(key) })).status).toBe(404);
-      // The longest ticket that is given out is far below.
+      // The longest ticket that is issued is far shorter.
       const id = 'x'.repeat(128);
       const types = typeNames(FILTER_ITEMS_MAX).map((name) => name.padEnd(64, 'x'));
       const ticket = await signTicket([signingKey], { tenant: id, session: id, execution: id, types }, 60, Date.now());
@@ -379,13 +383,16 @@ export const SESSIONS = {
       }
       const path = `/v1/sessions/s?ticket=${key}`;
       expect(expectProblem(await refusedByForm('GET', path, { key: null }), 'unauthorized').reason).toBe('ticket_invalid');
-      // A deployment is not given one that would be refused.
+      // A deployment never receives a longer one.
       expectProblem(await ask('GET', '/v1/nothing', { key, env: keyed(key) }), 'not_configured');
     },
   },
 } satisfies Record<string, Edge>;
 
-/** A connection with a ticket made with this body is open until that many seconds have passed, and is then ended (STR33). */
+/**
+ * A connection with a ticket made with this body is open until that many seconds have passed, and
+ * then ends (STR33).
+ */
 function connectionLife(seconds: number, body: object): Edge {
   const closedAfter = async (ms: number): Promise<boolean> => {
     const { session } = await start(newSession());
@@ -408,7 +415,7 @@ function connectionLife(seconds: number, body: object): Edge {
   };
 }
 
-/** A ticket made with this body is good until its last second, and not after it. */
+/** A ticket made with this body is valid until its last second, and not after it. */
 function ticketLife(seconds: number, body: object): Edge {
   const readAfter = async (ms: number) => {
     const { session } = await start(newSession());

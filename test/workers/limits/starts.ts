@@ -1,4 +1,4 @@
-/** Limits of what a caller sends: the start request, and the calls about a run that is there. */
+/** Limits of what a caller sends: the start request, and the calls about an existing run. */
 
 import { expect } from 'vitest';
 import {
@@ -37,7 +37,7 @@ import {
 const entries = (count: number): Record<string, string> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`K${index}`, 'v']));
 
-/** Text that makes the JSON text of what it is put into exactly so many bytes long. */
+/** Text that makes the JSON text around it exactly this many bytes long. */
 const filling = (bytes: number, around: (text: string) => unknown): string =>
   textOfBytes(bytes - utf8Bytes(JSON.stringify(around(''))));
 
