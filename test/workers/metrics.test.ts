@@ -1,6 +1,8 @@
 /**
- * One data point for each verdict, on every road to one, and for each lost connection; written once, and never in the way. Method: the dataset's binding is
- * watched, and made to fail; deadlines are passed by moving the clock and running the alarm by hand.
+ * One data point for each verdict, by every path to a verdict, and for each lost connection. It is
+ * written once, and a failure of it has no effect.
+ * Method: the dataset's binding is watched, and made to fail; the clock is moved past deadlines and
+ * the alarm is run by hand.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -24,7 +26,7 @@ beforeEach(() => {
     if (fails) throw fails;
     written.push(point as DataPoint);
   });
-  // Of this test a runner is only asked, and always there.
+  // A runner that is only called by this test, and is always available.
   vi.stubGlobal('fetch', async () => Response.json({ id: 'x' }, { status: 201 }));
 });
 
@@ -49,7 +51,7 @@ const alarm = (run: Run) => runInDurableObject(stubOf(run.session), (instance) =
 const interrupt = (run: Run, body: unknown = {}) => api('POST', `${pathOf(run)}/interrupt`, { body });
 const POLICY = { pendingTimeoutMs: 5_000, disconnectGraceMs: 5_000, interruptGraceMs: 3_000, maxRuntimeMs: 60_000 };
 
-/** A session of its own with everything that must never be in a point. */
+/** A session of its own with everything that a point must never contain. */
 const begin = (request: object = {}): Promise<Run> =>
   start(newSession(), {
     ...{ command: ['MARK'], cwd: '/MARK', env: { A: 'MARK' }, stdin: 'MARK', labels: { MARK: 'MARK' }, policy: POLICY },
@@ -60,7 +62,7 @@ const running = async (): Promise<{ run: Run; peer: WrapperPeer }> => {
   return { run, peer: await WrapperPeer.welcomed(run) };
 };
 
-/** Every road to a verdict, and what its point says. */
+/** Every path to a verdict, and the values of its point. */
 const roads: [name: string, road: () => Promise<Run>, said: Partial<Point>][] = [
   [
     'exit 0',
@@ -175,7 +177,7 @@ const roads: [name: string, road: () => Promise<Run>, said: Partial<Point>][] = 
     async () => {
       const { run } = await running();
       const begun = Date.now();
-      // Its connection is heard all the while: silence is another road.
+      // Its frames keep arriving: silence is another path.
       at(begun + POLICY.maxRuntimeMs + 1);
       await runInDurableObject(stubOf(run.session), (_, { storage }) =>
         storage.sql.exec('UPDATE executions SET heard_at = ?', Date.now()),
@@ -200,15 +202,15 @@ const roads: [name: string, road: () => Promise<Run>, said: Partial<Point>][] = 
 ];
 
 describe('a verdict', () => {
-  test.each(roads)('%s: one point, which says so and nothing of the job', async (_, road, said) => {
+  test.each(roads)('%s: one point with the verdict, and nothing of the job', async (_, road, said) => {
     const run = await road();
     const { status } = await get(run);
     await vi.waitFor(() => expect(points('verdict')).toHaveLength(1));
     expect(points('verdict')[0]).toMatchObject({ tenant: 'acme', version: VERSION, ...said, status });
-    // Again, by all who may find it ended: nobody counts it a second time.
+    // Again, by every caller that may find it ended: it is not counted twice.
     await api('POST', `${pathOf(run)}/fail`, { body: { code: 'again', message: 'x' } });
     await interrupt(run);
-    // A request to a runner keeps its object for as long as it might have taken.
+    // A request to a runner keeps its object in memory for as long as the request might have taken.
     if (run.execution.launcher === 'none') await putToSleep(stubOf(run.session));
     await (await WrapperPeer.hello(run)).closed;
     await runDurableObjectAlarm(stubOf(run.session));
@@ -217,7 +219,7 @@ describe('a verdict', () => {
     expect(JSON.stringify(written)).not.toContain('MARK');
   });
 
-  test('the end of a queue: each has its own', async () => {
+  test('the end of a queue: each execution has its own', async () => {
     const run = await begin({ id: 'first' });
     await start(run.session, { id: 'second', onBusy: 'queue' });
     await start(run.session, { id: 'third', onBusy: 'replace' });
@@ -226,7 +228,7 @@ describe('a verdict', () => {
     expect(points('verdict').every(({ status }) => status === 'interrupted')).toBe(true);
   });
 
-  test('a dataset that throws changes nothing but the log', async () => {
+  test('a dataset that throws changes only the log', async () => {
     const lines: string[] = [];
     vi.spyOn(console, 'warn').mockImplementation((line) => void lines.push(String(line)));
     fails = new Error('no dataset today');
@@ -238,7 +240,7 @@ describe('a verdict', () => {
     expect(written).toEqual([]);
   });
 
-  test('a session that is deleted has no verdict, and no point', async () => {
+  test('a deleted session has no verdict, and no point', async () => {
     const { run } = await running();
     await ask('DELETE', `/v1/sessions/${run.session}`);
     await scheduler.wait(20);
@@ -247,7 +249,7 @@ describe('a verdict', () => {
 });
 
 describe('a lost connection', () => {
-  test('one point for each, and their sum in the verdict', async () => {
+  test('one point for each, and their count in the verdict', async () => {
     const { run, peer } = await running();
     await peer.deliver(1, [output('MARK')]);
     peer.close(1000, 'MARK');
@@ -267,7 +269,7 @@ describe('a lost connection', () => {
     expect(JSON.stringify(written)).not.toContain('MARK');
   });
 
-  test('a superseded connection, and the good end of one, are none', async () => {
+  test('a superseded connection, and a clean end of one, do not count', async () => {
     const { run, peer } = await running();
     const second = await WrapperPeer.welcomed(run);
     await peer.closed;
@@ -295,7 +297,7 @@ describe('SessionOutside.measure', () => {
       log: logLine,
     }).measure;
 
-  test('without a dataset there is nothing', () => {
+  test('without a dataset it writes nothing', () => {
     expect(
       measureOf(
         undefined,
@@ -304,7 +306,7 @@ describe('SessionOutside.measure', () => {
     ).toBeNull();
   });
 
-  test('it is written when the transition is durable, not before; one whose write failed is not counted', async () => {
+  test('it is written when the transition is durable, not before; a transition whose write failed is not counted', async () => {
     const writeDataPoint = vi.fn();
     vi.spyOn(console, 'warn').mockImplementation(() => {});
     let durable = (): void => {};
@@ -322,7 +324,7 @@ describe('SessionOutside.measure', () => {
     expect(writeDataPoint).toHaveBeenCalledOnce();
   });
 
-  test('the real binding takes a point', () => {
+  test('the real binding accepts a point', () => {
     vi.restoreAllMocks();
     expect(testEnv.METRICS).toBeDefined();
     expect(() => testEnv.METRICS?.writeDataPoint({ indexes: ['acme'], blobs: ['verdict'], doubles: [1] })).not.toThrow();

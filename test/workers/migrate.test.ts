@@ -1,6 +1,7 @@
 /**
- * The tables of a session: made from the migrations, changed only by appending to them. Method: the real storage of objects that were never started, with the
- * project's migrations and with made-up ones.
+ * The tables of a session: created by the migrations, changed only by appending to them.
+ * Method: the real storage of objects that were never started, with the project's migrations and
+ * with made-up ones.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -13,7 +14,7 @@ import deployed from '../../wrangler.toml?raw';
 import { api, newSession, start, stubOf } from './support.ts';
 import tested from './wrangler.toml?raw';
 
-/** Runs on the storage of a session that has no tables. */
+/** Runs on the storage of a session without tables. */
 const fresh = <T>(work: (storage: DurableObjectStorage) => T | Promise<T>): Promise<T> =>
   runInDurableObject(stubOf(newSession()), (_, { storage }) => work(storage));
 
@@ -38,7 +39,7 @@ const BROKEN = {
 };
 
 describe("the project's migrations", () => {
-  test('from nothing they make the tables that docs/storage.md names, and remember it', () =>
+  test('from an empty storage they create the tables that docs/storage.md names, and record it', () =>
     fresh((storage) => {
       expect(hasSchema(storage)).toBe(false);
       expect(migrate(storage, 1234)).toEqual(MIGRATIONS.map(({ name }) => name));
@@ -47,7 +48,7 @@ describe("the project's migrations", () => {
       expect(historyOf(storage)).toEqual(MIGRATIONS.map(({ name }, position) => ({ position, name, applied_at: 1234 })));
     }));
 
-  test('again, they change nothing', () =>
+  test('applied again, they change nothing', () =>
     fresh((storage) => {
       migrate(storage, 1);
       storage.sql.exec("INSERT INTO meta (key, value) VALUES ('created_at', '5')");
@@ -100,7 +101,7 @@ describe("the project's migrations", () => {
     });
   });
 
-  test('their names rise, so that what is appended comes last', () => {
+  test('their names are in rising order, so that an appended one comes last', () => {
     const names = MIGRATIONS.map(({ name }) => name);
     expect(names.length).toBeGreaterThan(0);
     for (const [index, name] of names.entries()) expect(name).toMatch(new RegExp(`^${String(index).padStart(4, '0')}_[a-z0-9_]+$`));
@@ -108,7 +109,7 @@ describe("the project's migrations", () => {
 });
 
 describe('migrate', () => {
-  test('applies what was appended, and only that', () =>
+  test('applies appended migrations, and only those', () =>
     fresh((storage) => {
       expect(migrate(storage, 1, [A])).toEqual(['0000_a']);
       expect(migrate(storage, 2, [A, B])).toEqual(['0001_b']);
@@ -119,7 +120,7 @@ describe('migrate', () => {
       ]);
     }));
 
-  test('one that fails leaves nothing of itself, keeps those before it, and tells the cause', () =>
+  test('a failed one leaves nothing of itself, keeps those before it, and reports the cause', () =>
     fresh((storage) => {
       expect(() => migrate(storage, 1, [A, BROKEN])).toThrow(/no such table: nowhere/);
       expect(tablesOf(storage)).toEqual(['a', 'schema_migrations']);
@@ -145,7 +146,7 @@ describe('migrate', () => {
       expect([schemaOf(storage), historyOf(storage)]).toEqual(before);
     }));
 
-  test('an older Worker leaves alone what a newer one added', () =>
+  test('an older Worker does not change what a newer one added', () =>
     fresh((storage) => {
       migrate(storage, 1, [A, B]);
       expect(migrate(storage, 2, [A])).toEqual([]);
@@ -174,9 +175,10 @@ describe('the configuration of these tests is that of the deployment', () => {
       .trim();
 
   /**
-   * What may differ: the tests have keys of their own, and nobody watches them. They run the Worker alone; the platform serves the dashboard in front of it,
-   * which test/e2e looks at. What is in the queue they take out themselves, so that nothing is sent behind their back. Rates are limited in
-   * rate-limits.test.ts alone.
+   * The allowed differences. The tests have keys of their own, and no observability. They run the
+   * Worker alone; in a deployment the platform serves the dashboard in front of it, which test/e2e
+   * covers. The tests consume the queue themselves, so that no message is sent in the background.
+   * Rates are limited in rate-limits.test.ts alone.
    */
   const OWN = ['', '[vars]', '[observability]', '[assets]', '[[queues.consumers]]'];
   const shared = (toml: string) =>
@@ -197,7 +199,7 @@ describe('the configuration of these tests is that of the deployment', () => {
     expect(settingOf(tested, 'main')).toBe('"../../src/index.ts"');
   });
 
-  test('every route of the Worker goes past the dashboard to the Worker', () => {
+  test('every route of the Worker bypasses the dashboard', () => {
     const first = sectionsOf(deployed)['[assets]']?.find((line) => line.startsWith('run_worker_first = ')) ?? '';
     const patterns = JSON.parse(first.slice(first.indexOf('['))) as string[];
     const paths = new Set(app.routes.filter(({ method }) => method !== 'ALL').map(({ path }) => path));
@@ -213,7 +215,7 @@ describe('the configuration of these tests is that of the deployment', () => {
     expect(vars).not.toMatch(/HOLDFAST_(API_KEYS|SIGNING_KEYS|RUNNER_TOKEN)/);
   });
 
-  test('and it is what serves here', async () => {
+  test('and it is the configuration that runs here', async () => {
     expect((await api('GET', '/healthz', { key: null })).status).toBe(200);
   });
 });

@@ -1,7 +1,8 @@
 /**
- * Goal: a caller of the RPC may hand in whatever the platform can carry, and a body of HTTP any JSON there is: each is answered with a documented refusal,
- * and no session is made or touched by it. Nothing is thrown.
- * Method: the real entrypoint over its loopback binding, so that arguments are serialised as those of another Worker are.
+ * Goal: a caller of the RPC may pass any value that the platform can carry, and a body of HTTP may
+ * be any JSON. Each is answered with a documented refusal, and touches no session. Nothing throws.
+ * Method: the real entrypoint over its loopback binding, so that arguments are serialised like
+ * those of another Worker.
  */
 
 import fc from 'fast-check';
@@ -46,7 +47,8 @@ describe('[HTTP29] startExecution', () => {
     ['a list', () => [{ command: ['job'] }], 'bad_request'],
     ['an object that holds itself', cyclic, 'too_large'],
     ['a command that holds itself', () => ({ command: loop }), 'too_large'],
-    // Within the limit of its field; a body of HTTP could not hold it, nor the body that a runner is sent.
+    // Within the limit of its field. An HTTP body could not hold it, nor could the body of a runner
+    // request.
     ['text that JSON makes too long', () => ({ command: ['job'], stdin: '\u0001'.repeat(STDIN_BYTES_MAX) }), 'too_large'],
     ['a command that is a function', () => ({ command: () => ['job'] }), 'bad_request'],
     ['a command with a function in it', () => ({ command: ['job', () => 'x'] }), 'bad_request'],
@@ -84,13 +86,14 @@ describe('[HTTP29] startExecution', () => {
     expect(await rpc.getSession?.(session)).toMatchObject({ code: 'session_not_found' });
   });
 
-  test('few objects that are held in very many places are counted as often, and no longer than it takes to be too many', () => {
+  test('few objects with very many references count once per reference, and counting stops at the limit', () => {
     expect(refusalOfForm(doubled(40))).toMatchObject({ code: 'too_large' });
-    // A stream that nobody reads keeps the call open; the runtime then takes the whole test run for hung, and now and then ends it.
+    // A stream that is never read keeps the call open. The runtime then takes the whole test run
+    // for hung, and sometimes ends it.
     expect(refusalOfForm(new Blob(['x']).stream())).toMatchObject({ code: 'bad_request' });
   });
 
-  test('what is plain is taken, whatever it was made by', async () => {
+  test('plain data is accepted, whatever created it', async () => {
     const shared = { a: 'b' };
     const request = { command: ['job'], labels: shared, env: shared, cwd: undefined };
     expect(await rpc.startExecution?.(newSession(), request)).toMatchObject({ ok: true });
@@ -138,7 +141,7 @@ describe('[HTTP29] every other method', () => {
     expect(await rowsOf(run.session)).toEqual(before);
   });
 
-  test('a name of a session or an execution is not read to its end when it is too long', async () => {
+  test('an overlong name of a session or an execution is not read to its end', async () => {
     for (const name of ['x'.repeat(20 * MIB), new Map(), () => 's', cyclic(), 7n, Symbol.iterator.toString()]) {
       expect(await rpc.getSession?.(name)).toMatchObject({ ok: false, code: 'bad_request', facts: { field: 'session' } });
       expect(await rpc.getExecution?.('s', name)).toMatchObject({ ok: false, code: 'bad_request', facts: { field: 'execution' } });
@@ -146,7 +149,7 @@ describe('[HTTP29] every other method', () => {
   });
 });
 
-describe('[HTTP6] JSON that is too deep for a reader', () => {
+describe('[HTTP6] JSON that is nested too deeply for a parser', () => {
   const levels = START_BODY_BYTES_MAX / 2 - 20;
   test.each([
     ['a list in a list', () => '['.repeat(levels) + ']'.repeat(levels)],
@@ -171,7 +174,7 @@ describe('[HTTP6] half a surrogate pair', () => {
     expect(await rpc.startExecution?.(newSession(), body)).toMatchObject({ ok: false, code: 'bad_request' });
   });
 
-  test('in input, too; a whole pair is taken and arrives', async () => {
+  test('in input, too; a whole pair is accepted and arrives', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const peer = await WrapperPeer.welcomed(run);
     const path = `${executionsOf(run.session)}/e1/input`;

@@ -1,4 +1,7 @@
-/** The published description against what is there: every route is in it, and what the API really answers is what it says. */
+/**
+ * Compares the published description with the API: it has every route, and the real responses match
+ * it.
+ */
 
 import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
@@ -24,7 +27,7 @@ interface Description {
 const description = async (): Promise<Description> =>
   (await ask('GET', '/openapi.json', { key: null })).body as unknown as Description;
 
-/** The published schema as a validator, made of the document alone. */
+/** The published schema as a validator, built from the document alone. */
 function validator({ components }: Description, schema: Json): z.ZodType {
   const $defs = Object.fromEntries(Object.entries(components.schemas).map(([name, inner]) => [name, local(inner)]));
   return z.fromJSONSchema({ ...(local(schema) as Json), $defs } as Parameters<typeof z.fromJSONSchema>[0]);
@@ -41,7 +44,7 @@ test('[HTTP24] every route is described, and nothing else', () => {
   expect(new Set(OPERATIONS.map(({ id }) => id)).size).toBe(OPERATIONS.length);
 });
 
-test('[HTTP24] it needs no credential, and has no reference that leads nowhere', async () => {
+test('[HTTP24] it needs no credential, and has no dangling reference', async () => {
   const answer = await ask('GET', '/openapi.json', { key: null });
   expect(answer.status).toBe(200);
   const { openapi, components } = answer.body as unknown as Description;
@@ -51,10 +54,13 @@ test('[HTTP24] it needs no credential, and has no reference that leads nowhere',
   expect(references.filter((name) => !(name in components.schemas))).toEqual([]);
 });
 
-describe('[HTTP24] what is answered is what is described', async () => {
+describe('[HTTP24] responses match their description', async () => {
   const document = await description();
 
-  /** Asks one operation, and holds the answer's status, media type and body against the description. */
+  /**
+   * Calls one operation, and compares the status, media type and body of the response with the
+   * description.
+   */
   async function exercise(id: string, params: Record<string, string>, asking: Parameters<typeof ask>[2] = {}): Promise<Json> {
     const operation = OPERATIONS.find((item) => item.id === id);
     if (!operation) throw new Error(`there is no operation ${id}`);

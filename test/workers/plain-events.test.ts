@@ -1,6 +1,7 @@
 /**
- * Goal: the feed's short cut for frames of plain output gives what the general way gives, and leaves every other frame alone. Method: frames of events that are
- * plain or nearly so, cut by both.
+ * Goal: the feed's fast path for frames of plain output gives the same result as the general path,
+ * and leaves every other frame alone.
+ * Method: frames of events that are plain or nearly so, cut by both.
  */
 
 import fc from 'fast-check';
@@ -26,7 +27,7 @@ const plain = fc
   );
 const other = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }).map((value) => `{"type":"agent","at":1,"data":{"value":${JSON.stringify(value)}}}`),
-  // An output event that somebody else wrote.
+  // An output event in another serialisation.
   text.map((said) => `{ "at":1, "type":"output", "data":{"text":${JSON.stringify(said)}, "stream":"stdout"} }`),
   plain.map((line) => line.replace('}}', ',"more":1}}')),
 );
@@ -34,7 +35,7 @@ const execution = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,20}$/);
 const offset = fc.integer({ min: 1, max: 2 ** 50 });
 
 describe('[STR24] frames of plain output', () => {
-  test('are cut as in the general way', () => {
+  test('are cut as on the general path', () => {
     fc.assert(
       fc.property(offset, execution, fc.array(plain, { minLength: 1, maxLength: 6 }), (first, id, lines) => {
         const frame = encodeStreamBatch(first, id, lines.join('\n'));
@@ -46,7 +47,7 @@ describe('[STR24] frames of plain output', () => {
     );
   });
 
-  test('no other frame is taken for one', () => {
+  test('no other frame uses the fast path', () => {
     const mixed = fc
       .tuple(fc.array(plain, { maxLength: 3 }), other, fc.array(plain, { maxLength: 3 }))
       .map(([before, odd, after]) => [...before, odd, ...after]);

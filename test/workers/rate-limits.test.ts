@@ -1,7 +1,9 @@
 /**
- * Goal: whoever asks too often is told so, by everything that can be asked, before it costs an object anything; nobody else is, and no wrapper ever.
- * Method: limiters of small limits in the place of the platform's, which count as those do (per key, and do not tell how much is left). Sessions fail the
- * test when they are touched. That the platform's own binding is reached as well is seen here once, and over the real stack in test/e2e/rate-limits.long.test.ts.
+ * Goal: a caller with too many requests is refused on every route, before the request costs an
+ * object anything. Other callers are not affected, and wrappers are never limited.
+ * Method: limiters with small limits in place of the platform's, which count in the same way (per
+ * key, without reporting the remaining number). Sessions fail the test when they are touched. One
+ * case here uses the platform's own binding, and test/e2e/rate-limits.long.test.ts the real stack.
  */
 
 import { createExecutionContext } from 'cloudflare:test';
@@ -42,7 +44,7 @@ interface Limiters {
   RATE_REFUSED_KEYS: Limiter;
 }
 
-/** Limits of a deployment, and its bindings. What is not given never limits. */
+/** Limits of a deployment, and its bindings. A missing limiter never limits. */
 function limited({ changes = 1e9, reads = 1e9, refused = 1e9 }): { limiters: Limiters; env: Env; idle: Env; touched: string[] } {
   const limiters = {
     RATE_CHANGES: new Limiter(changes),
@@ -100,7 +102,7 @@ describe('HTTP25: a tenant', () => {
     },
   );
 
-  test('[HTTP25] has as many changes as the limit says, of all kinds together, whatever it reads, and leaves those of others alone', async () => {
+  test('[HTTP25] has as many changes as the limit says, of all kinds together, independent of its reads and of other tenants', async () => {
     const { env } = limited({ changes: 3 });
     const session = newSession();
     const at = `/v1/sessions/${session}`;
@@ -121,7 +123,7 @@ describe('HTTP25: a tenant', () => {
     for (const status of [200, 429]) expect((await ask('GET', `/v1/sessions/${session}`, { env })).status).toBe(status);
   });
 
-  test('[HTTP25] what is read by ticket is read by its tenant', async () => {
+  test('[HTTP25] a read by ticket counts for its tenant', async () => {
     const { limiters, env } = limited({ reads: 1 });
     const { session } = await start(newSession());
     const query = `?ticket=${await ticketOf(session)}`;
@@ -131,7 +133,7 @@ describe('HTTP25: a tenant', () => {
     expect(limiters.RATE_READS.asked).toEqual(['acme', 'acme']);
   });
 
-  test('[STR28] a viewer that is one too many is accepted and closed 4429, which it retries', async () => {
+  test('[STR28] a viewer over the limit is accepted and closed 4429, which it retries', async () => {
     const { idle, touched } = limited({ reads: 0 });
     const headers = { authorization: `Bearer ${ACME_KEY}` };
     expect(await dial('/v1/sessions/s/stream', headers, idle)).toEqual({ code: CLOSE.tooManyConnections, reason: 'rate_limited' });
@@ -140,7 +142,7 @@ describe('HTTP25: a tenant', () => {
     expect(touched).toEqual([]);
   });
 
-  test('[HTTP25] a page of an allowed origin may see when to come again', async () => {
+  test('[HTTP25] a page of an allowed origin may read when to retry', async () => {
     const { idle } = limited({ reads: 0 });
     const env = { ...idle, HOLDFAST_ALLOWED_ORIGINS: 'https://page.test' };
     const answer = await ask('GET', '/v1/sessions/s/executions/e/log', { headers: { origin: 'https://page.test' }, env });
@@ -172,7 +174,7 @@ describe('RPC', () => {
     expect(Object.keys(CALLS).sort()).toEqual(methods.sort());
   });
 
-  test.each(Object.entries(CALLS))('[HTTP25] %s: one too many is a result like any other, and touches nothing', async (_, call) => {
+  test.each(Object.entries(CALLS))('[HTTP25] %s: one too many is an ordinary result, and touches nothing', async (_, call) => {
     const { limiters, idle, touched } = limited({ changes: 0, reads: 0 });
     expect(await call(bound(idle))).toEqual({
       ok: false,
@@ -223,7 +225,7 @@ describe('never limited', () => {
   });
 });
 
-describe('RL1: a limiter that does not work', () => {
+describe('RL1: a limiter that fails', () => {
   const broken = (limit: () => unknown): RateLimit => ({ limit: async () => limit() }) as unknown as RateLimit;
   const BROKEN: [what: string, limiter: RateLimit | undefined, logged: boolean][] = [
     ['is missing', undefined, false],
@@ -241,8 +243,8 @@ describe('RL1: a limiter that does not work', () => {
     ['answers nothing', broken(() => undefined), true],
     ['answers something else', broken(() => ({})), false],
   ];
-  test.each(BROKEN)('[HTTP25] lets all pass when it %s', async (what, limiter, logged) => {
-    // A line of one kind is said once in 10 s, and the tests before this one had theirs.
+  test.each(BROKEN)('[HTTP25] accepts everything when it %s', async (what, limiter, logged) => {
+    // Lines of one kind are logged once in 10 s, and the tests before this one logged theirs.
     vi.useFakeTimers({ now: Date.now() + BROKEN.findIndex(([name]) => name === what) * 20_000, toFake: ['Date'] });
     const error = vi.spyOn(console, 'error').mockImplementation(() => {});
     const env = deployment({ RATE_CHANGES: limiter, RATE_READS: limiter, RATE_REFUSED_KEYS: limiter });
@@ -267,17 +269,20 @@ describe('RL2: API keys that were refused', () => {
     ['GET', '/v1/nothing'],
   ] as const;
 
-  test.each(PATHS)('[HTTP26] %s %s: the one too many is told so; a right key is taken all the while', async (method, path) => {
-    const { limiters, idle } = limited({ refused: 2 });
-    const headers = { 'cf-connecting-ip': '203.0.113.1' };
-    const asking = (key: string): Asking => ({ ...bodyOf(method, path), key, headers, env: idle });
-    for (const key of ['guess-1', 'guess-2']) expectProblem(await ask(method, path, asking(key)), 'unauthorized');
-    for (const key of ['guess-3', 'guess-4']) expectLimited(await ask(method, path, asking(key)));
-    expect((await ask('GET', '/v1/nothing', { key: ACME_KEY, headers, env: idle })).status).toBe(404);
-    expect(limiters.RATE_REFUSED_KEYS.asked.length).toBe(4);
-  });
+  test.each(PATHS)(
+    '[HTTP26] %s %s: one too many is refused as such; a right key is accepted all the while',
+    async (method, path) => {
+      const { limiters, idle } = limited({ refused: 2 });
+      const headers = { 'cf-connecting-ip': '203.0.113.1' };
+      const asking = (key: string): Asking => ({ ...bodyOf(method, path), key, headers, env: idle });
+      for (const key of ['guess-1', 'guess-2']) expectProblem(await ask(method, path, asking(key)), 'unauthorized');
+      for (const key of ['guess-3', 'guess-4']) expectLimited(await ask(method, path, asking(key)));
+      expect((await ask('GET', '/v1/nothing', { key: ACME_KEY, headers, env: idle })).status).toBe(404);
+      expect(limiters.RATE_REFUSED_KEYS.asked.length).toBe(4);
+    },
+  );
 
-  test('[HTTP26] another address, and one that is not known, is not concerned', async () => {
+  test('[HTTP26] another address, and an unknown one, is not affected', async () => {
     const { idle } = limited({ refused: 0 });
     const from = (address: string | null): Asking => ({
       headers: address === null ? {} : { 'cf-connecting-ip': address },
@@ -290,7 +295,7 @@ describe('RL2: API keys that were refused', () => {
     expectProblem(await ask('GET', '/v1/nothing', { ...from(null), key: 'guess' }), 'unauthorized');
   });
 
-  test('[HTTP26] tickets of that address are taken as ever, and one that has expired is told so', async () => {
+  test('[HTTP26] tickets of that address are still accepted, and an expired one is reported as expired', async () => {
     const { limiters, env } = limited({ refused: 0 });
     const headers = { 'cf-connecting-ip': '203.0.113.30' };
     const { session } = await start(newSession());
@@ -304,7 +309,7 @@ describe('RL2: API keys that were refused', () => {
     expect(limiters.RATE_REFUSED_KEYS.asked.length).toBe(1);
   });
 
-  test('[HTTP26] what holds no guess is not counted: no credential, one that is too long, an old ticket, a refused ticket in the query', async () => {
+  test('[HTTP26] credentials that are no guess are not counted: absent, too long, an old ticket, a refused ticket in the query', async () => {
     const { limiters, idle } = limited({ refused: 0 });
     const headers = { 'cf-connecting-ip': '203.0.113.40' };
     for (const [path, key] of [
@@ -336,7 +341,7 @@ describe('RL2: API keys that were refused', () => {
     expect(addressOf(new Headers({ 'cf-connecting-ip': address }))).toBe(key);
   });
 
-  test('Workers of other zones share an address, and are told apart by their zone; nothing that a client may choose is looked at', () => {
+  test('Workers of other zones share an address and are distinguished by their zone; client-controlled headers are ignored', () => {
     const from = (headers: Record<string, string>) => addressOf(new Headers(headers));
     const shared = { 'cf-connecting-ip': '2a06:98c0:3600::103' };
     expect(from({ ...shared, 'cf-worker': 'a.test' })).not.toBe(from({ ...shared, 'cf-worker': 'b.test' }));
@@ -352,7 +357,7 @@ describe('the deployment', () => {
     ),
   ];
 
-  test('has the three limiters, each with counters of its own; tenants are counted for as long as they are asked to wait', () => {
+  test('has the three limiters, each with counters of its own; the period of the tenants equals their Retry-After', () => {
     expect(sections.map(([, name]) => name)).toEqual(['RATE_CHANGES', 'RATE_READS', 'RATE_REFUSED_KEYS']);
     expect(new Set(sections.map(([, , namespace]) => namespace)).size).toBe(3);
     expect(sections.slice(0, 2).map(([, , , , period]) => Number(period))).toEqual([RATE_RETRY_SECONDS, RATE_RETRY_SECONDS]);
@@ -369,7 +374,7 @@ describe('the deployment', () => {
     expect(PROBLEMS.rate_limited).toMatchObject({ status: 429, retryable: true });
   });
 
-  test('the binding of the platform is there, and counts', async () => {
+  test('the binding of the platform exists, and counts', async () => {
     for (const binding of ['RATE_CHANGES', 'RATE_READS', 'RATE_REFUSED_KEYS'] as const) {
       expect(await testEnv[binding]?.limit({ key: 'a tenant' }), binding).toEqual({ success: true });
     }

@@ -1,4 +1,4 @@
-/** Readers over HTTP that a test steers: whole answers, and answers that it takes piece by piece. */
+/** HTTP readers that a test steers: whole responses, and responses that it reads piece by piece. */
 
 import { exports } from 'cloudflare:workers';
 import { createParser } from 'eventsource-parser';
@@ -17,7 +17,7 @@ export function read(path: string, { key = ACME_KEY, headers = {}, signal }: Ope
   });
 }
 
-/** Takes an answer as it comes. */
+/** Reads a response as it arrives. */
 export class TextReader {
   readonly response: Response;
   readonly ended: Promise<'whole' | 'broken'>;
@@ -59,7 +59,7 @@ export interface SseEvent {
   id: string | undefined;
   event: string | undefined;
   data: Record<string, unknown>;
-  /** As it was on the wire. */
+  /** The text as it was on the wire. */
   text: string;
 }
 

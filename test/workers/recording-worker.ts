@@ -1,6 +1,7 @@
 /**
- * The Worker as it is, with classes that print what they are asked and what they answer, for scripts/record-frames.ts. A session called `callback` finds a
- * queue that takes nothing, so that what it keeps for one can be recorded.
+ * The Worker with classes that print their calls and results, for scripts/record-frames.ts. A
+ * session called `callback` has a queue that refuses every message, so that its stored callback can
+ * be recorded.
  */
 
 import worker, { TenantDirectory as Directory, SessionCoordinator as Session } from '../../src/index.ts';
@@ -8,7 +9,7 @@ import type { Env } from '../../src/platform/env.ts';
 import { callSession } from '../../src/session/call-object.ts';
 import { REQUEST_HEADER } from '../../src/session/contract.ts';
 
-/** Only another Worker calls this one operation, so the recorder has no other way to bring it about. */
+/** Only another Worker calls this operation, so the recorder has no other way to trigger it. */
 const READ_EVENTS_PATH = '/v1/record/read-events/';
 
 export default {
@@ -20,7 +21,7 @@ export default {
     return Response.json(await callSession(env, 'local', session, (stub) => stub.readEvents({ after: 0, limit: 2 })));
   },
 } satisfies ExportedHandler<Env, never>;
-/** Whatever else is bound by the configuration; the two classes below go before. */
+/** The other exports of the configuration; the two classes below take precedence. */
 export * from '../../src/index.ts';
 
 const PLATFORM = new Set(['constructor', 'alarm', 'fetch', 'webSocketMessage', 'webSocketClose', 'webSocketError']);
@@ -31,7 +32,9 @@ const tell = (call: { object: string; name: string | undefined; method: string; 
 
 type Method = (...args: unknown[]) => unknown;
 
-/** Gives the subclass a method for each that the class has, which calls it and tells of it. */
+/**
+ * Gives the subclass a method for each method of the class, which calls it and records the call.
+ */
 function tellOfCalls(object: string, base: { prototype: object }, sub: { prototype: object }): void {
   for (const method of Object.getOwnPropertyNames(base.prototype).filter((name) => !PLATFORM.has(name))) {
     const inner = (base.prototype as Record<string, Method>)[method] as Method;

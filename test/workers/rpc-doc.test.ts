@@ -1,6 +1,7 @@
 /**
- * Goal: docs/rpc.md, the type that callers are given (HoldfastRpc) and the class itself have the same methods.
- * Method: the page's tables are compared with the class's prototype and with PROBLEMS; the two types with each other, by the compiler.
+ * Goal: docs/rpc.md, the type for callers (HoldfastRpc) and the class itself have the same methods.
+ * Method: the page's tables are compared with the class's prototype and with PROBLEMS; the compiler
+ * compares the two types.
  */
 
 import type { WorkerEntrypoint } from 'cloudflare:workers';
@@ -16,12 +17,15 @@ import {
 } from '../../protocol/index.ts';
 import { Holdfast } from '../../src/rpc.ts';
 
-/** `implements` sees that the class has all of the interface; this, that the interface has all of the class. */
+/**
+ * `implements` checks that the class has the whole interface. This checks that the interface has
+ * the whole class.
+ */
 type Offered = Exclude<keyof Holdfast, keyof WorkerEntrypoint | symbol>;
 type Missing = Exclude<Offered, keyof HoldfastRpc>;
 const nothingMissing: [Missing] extends [never] ? true : Missing = true;
 
-/** What only HTTP can meet. */
+/** Problems that only HTTP can return. */
 const HTTP_ONLY = ['forbidden_origin', 'not_found', 'method_not_allowed', 'upgrade_required'];
 
 const rows = [...page.matchAll(/^\| `(\w+)\(([^|]*)\)` \| ([^|]*) \|([^|]*)\|$/gm)];
@@ -33,7 +37,7 @@ test('the page has every method of the class, once', () => {
   expect(nothingMissing).toBe(true);
 });
 
-test('each method is shown with as many arguments as it takes', () => {
+test('each method is shown with its number of arguments', () => {
   for (const [, name = '', args = ''] of rows) {
     const shown = args
       .replace(/\{.*\}/, 'options')
@@ -46,7 +50,7 @@ test('each method is shown with as many arguments as it takes', () => {
   }
 });
 
-test('its codes are all that a call can be refused with, and no others', () => {
+test('its codes are exactly those with which a call can be refused', () => {
   const common = [...page.matchAll(/^\| `([a-z_]+)` \| /gm)].map(([, code]) => code as string);
   const own = rows.flatMap(([, , , , codes = '']) => codesIn(codes));
   expect([...new Set([...common, ...own])].sort()).toEqual(

@@ -1,6 +1,7 @@
 /**
- * The Workers RPC: another Worker's way to the same operations. Its results are compared with what HTTP answers to the same request, for good input and for
- * bad, so that neither can drift from the other. Method: the real entrypoint, over a loopback binding whose props the test gives.
+ * The Workers RPC: the same operations for another Worker. Its results are compared with the HTTP
+ * response to the same request, for good input and for bad, so that the two cannot drift apart.
+ * Method: the real entrypoint, over a loopback binding whose props the test provides.
  */
 
 import { createExecutionContext, runInDurableObject } from 'cloudflare:test';
@@ -23,7 +24,10 @@ import { Holdfast, type HoldfastProps } from '../../src/rpc.ts';
 import { ask, deployment, objectCount, untouchable } from './http.ts';
 import { exit, newSession, ORIGIN, output, readLog, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 
-/** The entrypoint's methods with their own types; the platform's mapping of RPC types does not carry result unions over. */
+/**
+ * The entrypoint's methods with their own types. The platform's mapping of RPC types does not
+ * preserve result unions.
+ */
 type Calls = {
   [M in Exclude<keyof Holdfast, keyof WorkerEntrypoint | symbol>]: Holdfast[M] extends (...args: infer A) => infer R
     ? (...args: A) => R
@@ -33,7 +37,7 @@ type Calls = {
 const bound = (props: HoldfastProps): Calls => exports.Holdfast({ props }) as unknown as Calls;
 const acme = bound({ tenant: 'acme' });
 
-/** The same class in a deployment that is configured differently. */
+/** The same class in a deployment with another configuration. */
 const deployed = (settings: Parameters<typeof deployment>[0], props: HoldfastProps = { tenant: 'acme' }): Calls =>
   new Holdfast(Object.assign(createExecutionContext(), { props }) as ExecutionContext<HoldfastProps>, deployment(settings) as Env);
 
@@ -46,7 +50,7 @@ function granted<T extends object>(result: ({ ok: true } & T) | Failure): T {
 }
 
 describe('the same as HTTP', () => {
-  test('[HTTP12] startExecution makes an execution, and finds the one that HTTP made', async () => {
+  test('[HTTP12] startExecution creates an execution, and finds one that HTTP created', async () => {
     const session = newSession();
     const made = granted(await acme.startExecution(session, { id: 'e1', ...request }));
     expect(made.created).toBe(true);
@@ -66,7 +70,7 @@ describe('the same as HTTP', () => {
     expect(found).toMatchObject({ created: false, execution: first.body.execution });
   });
 
-  test('[HTTP22] listSessions gives what HTTP gives, of its own tenant', async () => {
+  test('[HTTP22] listSessions returns what HTTP returns, for its own tenant', async () => {
     const sessions = [newSession(), newSession(), newSession()];
     for (const session of sessions) await start(session, { id: 'e1' });
     await vi.waitFor(async () => {
@@ -92,14 +96,14 @@ describe('the same as HTTP', () => {
     expect((await ask('GET', `/v1/sessions/${session}`)).status).toBe(404);
   });
 
-  test('version says what is deployed, to anyone who is bound, also before there are keys', async () => {
+  test('version returns the deployed version to every caller, also without keys', async () => {
     const version = { protocol: PROTOCOL_VERSION, version: JSON.parse(packageJson).version };
     expect(await acme.version()).toEqual(version);
     expect(await deployed({ HOLDFAST_API_KEYS: undefined }, {}).version()).toEqual(version);
     expect((await ask('GET', '/healthz', { key: null })).body).toMatchObject({ version: version.version });
   });
 
-  test('getExecution, listExecutions and getSession give what HTTP gives', async () => {
+  test('getExecution, listExecutions and getSession return what HTTP returns', async () => {
     const session = newSession();
     for (const id of ['e1', 'e2', 'e3']) await start(session, { id, onBusy: 'queue' });
     expect(granted(await acme.getExecution(session, 'e2')).execution).toEqual(
@@ -112,13 +116,13 @@ describe('the same as HTTP', () => {
       const http = (await ask('GET', `${executionsOf(session)}?${search}`)).body;
       expect({ data, next }).toEqual(http);
       if (next === null) continue;
-      // A cursor of the one goes on in the other.
+      // A cursor of the one continues in the other.
       const page = granted(await acme.listExecutions(session, { ...query, cursor: String(http.next) }));
       expect(page.data).toEqual((await ask('GET', `${executionsOf(session)}?${search}&cursor=${next}`)).body.data);
     }
   });
 
-  test('[LIF12] [HTTP18] interruptExecution and failExecution settle once, and say so', async () => {
+  test('[LIF12] [HTTP18] interruptExecution and failExecution settle once, and report it', async () => {
     const session = newSession();
     for (const id of ['e1', 'e2']) await start(session, { id, onBusy: 'queue' });
     const interrupted = granted(await acme.interruptExecution(session, 'e1', { reason: 'enough' }));
@@ -140,7 +144,7 @@ describe('the same as HTTP', () => {
     expect(await peer.next()).toEqual({ type: 'command', id: commandId, command: 'input', data: { text: 'yes\n' } });
   });
 
-  test('getExecution waits for the end when it is asked to', async () => {
+  test('getExecution waits for the end on request', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const waiting = acme.getExecution(run.session, run.execution.id, { waitSeconds: 25 });
@@ -151,7 +155,7 @@ describe('the same as HTTP', () => {
     expect(unchanged.execution.status).toBe('pending');
   });
 
-  test('createTicket gives a ticket for its tenant', async () => {
+  test('createTicket returns a ticket for its tenant', async () => {
     const session = newSession();
     const { ticket, expiresAt } = granted(await acme.createTicket(session, { execution: 'e1', types: ['output'], ttlSeconds: 90 }));
     expect(expiresAt).toBeGreaterThan(Date.now() + 85_000);
@@ -162,7 +166,7 @@ describe('the same as HTTP', () => {
     expect(granted(await acme.createTicket(session))).toMatchObject({ ticket: expect.any(String) });
   });
 
-  /** One request in both ways: an RPC call, and the HTTP request that means the same. */
+  /** One request in both ways: an RPC call, and the equivalent HTTP request. */
   const REFUSED: [what: string, rpc: (session: string) => Promise<object>, http: [method: string, path: string, body?: unknown]][] =
     [
       ['an unknown execution', (s) => acme.getExecution(s, 'nobody'), ['GET', '/executions/nobody']],
@@ -222,7 +226,7 @@ describe('the same as HTTP', () => {
     expect(Object.keys(PROBLEMS)).toContain(result.code);
   });
 
-  test('[HTTP20] no result holds env or stdin', async () => {
+  test('[HTTP20] no result contains env or stdin', async () => {
     const session = newSession();
     const secret = { env: { TOKEN: 'secret-77aa' }, stdin: 'secret-77aa' };
     const results = [
@@ -281,7 +285,7 @@ describe('readEvents', () => {
     expect(next).toBe(4);
   });
 
-  test('[HTTP9] [HTTP10] an offset that the log does not reach is refused, with where it may begin', async () => {
+  test('[HTTP9] [HTTP10] an offset outside the log is refused, with the earliest one', async () => {
     const run = await start(newSession());
     await WrapperPeer.welcomed(run);
     expect(await acme.readEvents(run.session, { after: 4 })).toMatchObject({ ok: false, code: 'offset_ahead', facts: { head: 3 } });
@@ -309,7 +313,7 @@ describe('readEvents', () => {
   });
 });
 
-describe('who calls, and how', () => {
+describe('callers and calls', () => {
   const EVERY: [name: string, call: (calls: Calls, session: unknown, execution: unknown) => Promise<object>][] = [
     ['startExecution', (calls, s) => calls.startExecution(s as string, request)],
     ['getExecution', (calls, s, e) => calls.getExecution(s as string, e as string)],
@@ -340,7 +344,7 @@ describe('who calls, and how', () => {
   });
   const takesExecution = ['getExecution', 'interruptExecution', 'failExecution', 'sendInput'];
 
-  test.each(EVERY)('[HTTP2] %s without a tenant, or with one that is none, is unauthorized', async (_, call) => {
+  test.each(EVERY)('[HTTP2] %s without a tenant, or with an invalid one, is unauthorized', async (_, call) => {
     const before = await objectCount();
     for (const props of [
       {},
@@ -372,7 +376,7 @@ describe('who calls, and how', () => {
     expect(touched).toEqual([]);
   });
 
-  test.each(EVERY)('[HTTP5] %s with an id that is none is a bad request, and reaches no session', async (name, call) => {
+  test.each(EVERY)('[HTTP5] %s with an invalid id is a bad request, and reaches no session', async (name, call) => {
     const { SESSIONS, touched } = untouchable();
     for (const id of ['', '..', 'a/b', 'x'.repeat(129), 'a\n', 7, null, undefined, {}, ['s'], { toString: () => 's' }]) {
       expect(await call(deployed({ SESSIONS }), id, 'e')).toMatchObject({
@@ -401,7 +405,7 @@ describe('who calls, and how', () => {
     },
   );
 
-  test('[HTTP3] where wrappers dial in must be known: without HOLDFAST_PUBLIC_URL a start is not_configured, and the rest works', async () => {
+  test('[HTTP3] the address for wrappers is required: without HOLDFAST_PUBLIC_URL a start is not_configured, and the rest works', async () => {
     const { session } = await start(newSession(), { id: 'e1' });
     const calls = deployed({ HOLDFAST_PUBLIC_URL: undefined });
     const fresh = newSession();
@@ -415,7 +419,7 @@ describe('who calls, and how', () => {
     expect(await calls.createTicket(session)).toMatchObject({ ok: true });
   });
 
-  test('nothing that a caller sends is thrown back at it', async () => {
+  test('no input of a caller makes a method throw', async () => {
     const { session } = await start(newSession(), { id: 'e1' });
     const nothing = null as never;
     const results = [

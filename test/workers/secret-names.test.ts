@@ -1,6 +1,7 @@
 /**
- * Goal: a start names variables whose values are redacted. The names reach the wrapper before the job begins, are shown, change nothing of a start without them,
- * and a wrapper that does not know them never gets to run the command.
+ * Goal: a start can name variables whose values are redacted. The names reach the wrapper before
+ * the job begins, are shown, and change nothing about a start without them. A wrapper that does not
+ * support them never runs the command.
  */
 
 import { expect, test } from 'vitest';
@@ -12,7 +13,7 @@ const begin = (session: string, body: object) =>
   api('POST', `/v1/sessions/${session}/executions`, { body: { command: ['job'], ...body } });
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `N${index}`);
 
-test('[HTTP31] the names are shown, sorted and each once, and the values nowhere', async () => {
+test('[HTTP31] the names are shown, sorted and each once, and the values are not', async () => {
   const run = await start(newSession(), { env: { DEPLOY: 'deploy-value' }, secretNames: ['DEPLOY', 'B', 'A', 'B'] });
   expect(run.execution.secretNames).toEqual(['A', 'B', 'DEPLOY']);
   expect((await get(run)).secretNames).toEqual(['A', 'B', 'DEPLOY']);
@@ -21,7 +22,7 @@ test('[HTTP31] the names are shown, sorted and each once, and the values nowhere
   expect(JSON.stringify(await readLog(run.session))).not.toContain('deploy-value');
 });
 
-test('[ING21] the welcome has them, with what the job is told of itself', async () => {
+test("[ING21] the welcome has them, with the job's own context", async () => {
   const run = await start(newSession(), { secretNames: ['DEPLOY'] });
   const peer = await WrapperPeer.welcomed(run, { features });
   const { job } = peer.received[0] as WelcomeFrame;
@@ -33,14 +34,14 @@ test('[ING21] the welcome has them, with what the job is told of itself', async 
     deadline: startedAt + policy.maxRuntimeMs,
     secretNames: ['DEPLOY'],
   });
-  // A connection that takes over is told the same.
+  // A connection that takes over receives the same.
   const next = await WrapperPeer.welcomed(run, { features });
   expect((next.received[0] as WelcomeFrame).job).toEqual(job);
   await next.deliver(1, [exit(0)]);
   expect((await get(run)).status).toBe('completed');
 });
 
-test('[ING21] a wrapper that does not know them is refused before anything ran, and the next execution begins', async () => {
+test('[ING21] a wrapper without support for them is refused before anything runs, and the next execution begins', async () => {
   const run = await start(newSession(), { secretNames: ['DEPLOY'] });
   const next = await start(run.session, { onBusy: 'queue' });
   const old = await WrapperPeer.hello(run);
@@ -50,12 +51,12 @@ test('[ING21] a wrapper that does not know them is refused before anything ran, 
   expect(ended).toMatchObject({ status: 'failed', code: 'wrapper_too_old', error: expect.stringContaining('was not run') });
   expect(ended.startedAt).toBeUndefined();
   expect(typesOf(await readLog(run.session))).not.toContain('wrapper_connected');
-  // One without names takes any wrapper.
+  // An execution without names accepts any wrapper.
   await WrapperPeer.welcomed(next);
   expect((await get(next)).status).toBe('running');
 });
 
-test('[LIF28] without names a repeated start is what it was: absent and empty are the same; the order and repeats say nothing', async () => {
+test('[LIF28] without names a repeated start is unchanged: absent and empty are the same; order and repetition do not matter', async () => {
   const session = newSession();
   expect((await begin(session, { id: 'e1' })).status).toBe(201);
   expect((await begin(session, { id: 'e1', secretNames: [] })).status).toBe(200);

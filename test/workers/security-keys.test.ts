@@ -1,6 +1,8 @@
 /**
- * Keys over time: how each is replaced without cutting anyone off, what a key is compared with, and to the millisecond when a token is over. That old signing
- * keys verify and the first one signs is in auth.test.ts, "rotation of signing keys"; keys of callbacks are in callback-delivery.test.ts.
+ * Keys over time: how each is replaced without interruption, what a key is compared with, and the
+ * exact millisecond at which a token expires. auth.test.ts, "rotation of signing keys", covers that
+ * old signing keys verify and the first one signs; callback-delivery.test.ts covers keys of
+ * callbacks.
  */
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -38,7 +40,7 @@ describe('a signing key', () => {
     wasLetIn(await take(way('readEvents, GET'), subject, ticket, env)),
   ];
 
-  test('is replaced in three deploys: everything signed on the way is good until its key is gone, and nothing after that', async () => {
+  test('is replaced in three deploys: each token is valid until its key is removed, and not after that', async () => {
     const first = await start1(withKeys(A));
     const second = await start1(withKeys(B, A));
     for (const [keys, ofFirst, ofSecond] of [
@@ -55,14 +57,14 @@ describe('a signing key', () => {
     }
   });
 
-  test('white space and empty places in the list are no keys', async () => {
+  test('white space and empty entries in the list are no keys', async () => {
     const run = await start1(withKeys(A));
     expect(await opens(run, deployment({ HOLDFAST_SIGNING_KEYS: ` ,, ${B} ,\n${A}\t,` }))).toEqual([true, true, true]);
     const configured = readConfig(deployment({ HOLDFAST_SIGNING_KEYS: ` ,, ${B} ,\n${A}\t,` })) as { config: Config };
     expect(configured.config.signingKeys).toEqual([bytes(B), bytes(A)]);
   });
 
-  test('of a removed one not even the age of a token is told', async () => {
+  test('after its removal not even the age of a token is revealed', async () => {
     const claims = { tenant: 'acme', session: 's', execution: 'e1' };
     const expired = await signIngestToken([bytes(A)], claims, -1, Date.now());
     expect(await verifyIngestToken([bytes(C), bytes(A)], expired, Date.now())).toEqual({ ok: false, reason: 'expired' });
@@ -95,7 +97,7 @@ describe('an API key', () => {
     }
   });
 
-  test('one key is never two tenants’, in whatever order or spelling of the list', () => {
+  test('one key never belongs to two tenants, in whatever order or spelling of the list', () => {
     for (const keys of [`acme=${OLD},globex=${OLD}`, `acme=${OLD},acme=${OLD}`, `acme=${OLD}, globex=${OLD} `]) {
       expect(readConfig(withKeys(keys))).toMatchObject({ ok: false, message: expect.stringContaining('twice') });
     }
@@ -137,7 +139,7 @@ describe('the end of a token', () => {
   const AT = 1_763_650_000_000;
   const keys = [bytes(String(testEnv.HOLDFAST_SIGNING_KEYS))];
 
-  test('is its very millisecond, for both kinds; there is no tolerance', async () => {
+  test('is its exact millisecond, for both kinds; there is no tolerance', async () => {
     const ingest = await signIngestToken(keys, { tenant: 'acme', session: 's', execution: 'e1' }, 60, AT);
     const ticket = await signTicket(keys, { tenant: 'acme', session: 's' }, 60, AT);
     for (const [at, verdict] of [
@@ -152,12 +154,12 @@ describe('the end of a token', () => {
     }
   });
 
-  test('a machine whose clock is behind that of the one that signed takes it all the same', async () => {
+  test('a machine whose clock is behind that of the signer accepts it', async () => {
     const ticket = await signTicket(keys, { tenant: 'acme', session: 's' }, 60, AT);
     expect(await verifyTicket(keys, ticket, AT - 30_000)).toMatchObject({ ok: true });
   });
 
-  test('what a caller was told (`expiresAt`) is that moment, over HTTP and WebSocket', async () => {
+  test('the announced time (`expiresAt`) is that moment, over HTTP and WebSocket', async () => {
     const { session } = await start(newSession(), { id: 'e1' });
     const { body } = await ask('POST', `/v1/sessions/${session}/tickets`, { body: { ttlSeconds: 5 } });
     const [ticket, expiresAt] = [String(body.ticket), Number(body.expiresAt)];
@@ -175,7 +177,7 @@ describe('the end of a token', () => {
     }
   });
 
-  test('a ticket lasts an hour at most, whatever is asked', async () => {
+  test('a ticket lasts an hour at most, whatever is requested', async () => {
     const path = `/v1/sessions/${newSession()}/tickets`;
     for (const ttlSeconds of [3601, 10 ** 9, 0, -1, 1.5]) {
       expectProblem(await ask('POST', path, { body: { ttlSeconds } }), 'bad_request');
@@ -185,7 +187,7 @@ describe('the end of a token', () => {
     expect(Number(body.expiresAt)).toBeLessThanOrEqual(before + 3_601_000);
   });
 
-  test('an end that no clock reaches is no end that is refused: only who has the key can write one', async () => {
+  test('an expiry beyond every clock is accepted: only the holder of the key can sign one', async () => {
     const claims = { iss: 'holdfast', aud: 'holdfast.stream', sub: 'acme', sid: 's', exp: Number.MAX_SAFE_INTEGER };
     const token = await handMade({ alg: 'HS256' }, claims, String(testEnv.HOLDFAST_SIGNING_KEYS));
     expect(await verifyTicket(keys, token, AT)).toMatchObject({ ok: true });
@@ -196,7 +198,10 @@ describe('the end of a token', () => {
   });
 });
 
-/** Accepted weaknesses, which docs/security.md names: a test each, so that the page is changed with them. */
+/**
+ * Accepted weaknesses, which docs/security.md names: one test each, so that the page changes with
+ * them.
+ */
 describe('not revoked', () => {
   test('a token of a deleted session opens the same execution id when that is started again', async () => {
     const run = await start(newSession(), { id: 'e1' });
@@ -208,7 +213,7 @@ describe('not revoked', () => {
     expect((await take(way('postIngest, POST'), subject, run.ingest.token, testEnv)).text).toContain('"welcome"');
   });
 
-  test('a socket that a ticket opened outlives the ticket: it hears what happens then', async () => {
+  test('a socket that a ticket opened outlives the ticket: it receives later events', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const ticket = await signTicket(
       [bytes(String(testEnv.HOLDFAST_SIGNING_KEYS))],

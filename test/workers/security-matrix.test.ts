@@ -1,10 +1,12 @@
 /**
- * Every way into the Worker times every credential there is: what is not meant to open it does not, says so as PROTOCOL.md has it, reaches no object and
- * changes nothing; and what belongs to another tenant is not even seen.
+ * Every route of the Worker times every kind of credential. A credential that does not open a route
+ * is refused as PROTOCOL.md says, reaches no object and changes nothing. The data of another tenant
+ * is not visible.
  *
- * Method: the ways are a table with a row for each operation of the API (security-routes.ts), and a route without a row fails the first test. They are asked
- * of a session that is there, with a run in it, through bindings that work and note every object they are asked for. auth.test.ts has each credential by
- * itself; here is that no way was forgotten.
+ * Method: the routes are a table with a row for each operation of the API (security-routes.ts), and
+ * a route without a row fails the first test. The requests go to an existing session with a run in
+ * it, through real bindings that record every object they are asked for. auth.test.ts tests each
+ * credential by itself; this file tests that no route was forgotten.
  */
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -57,7 +59,7 @@ const everything = async (): Promise<unknown> => ({
   objects: await objectIds(),
 });
 
-/** Whatever is told the directory has been told. */
+/** Every pending directory update has been delivered. */
 const told = (session: string) =>
   vi.waitFor(async () => {
     const { tables } = (await keptOf(session)) as { tables: { outbox: { version: number; delivered: number }[] } };
@@ -87,7 +89,7 @@ const now = (): number => Math.floor(Date.now() / 1000);
 const AUDIENCE = { ingest: 'holdfast.ingest', ticket: 'holdfast.stream' };
 const HS256 = { alg: 'HS256', typ: 'JWT' };
 
-/** What a token of this kind says when it is good. */
+/** The claims of a valid token of this kind. */
 const claimsOf = (kind: Kind, changed: Record<string, unknown> = {}): Record<string, unknown> => {
   const bound = kind === 'ingest' ? { eid: 'e1' } : {};
   return {
@@ -104,7 +106,7 @@ const claimsOf = (kind: Kind, changed: Record<string, unknown> = {}): Record<str
 const made = (kind: Kind, changed: Record<string, unknown> = {}, key = KEY): Promise<string> =>
   handMade(HS256, claimsOf(kind, changed), key);
 
-/** What is wrong with a token, whichever kind it is of. */
+/** The fault of a token, whatever its kind. */
 const FORGERIES: [what: string, token: (kind: Kind) => string | Promise<string>, reason?: 'expired'][] = [
   ['signed by an unknown key', (kind) => made(kind, {}, OTHER_KEY)],
   ['signed by an API key', (kind) => made(kind, {}, ACME_KEY)],
@@ -213,7 +215,7 @@ interface Refusals {
   reader: string;
 }
 
-/** What opens this way at all, however it is carried. */
+/** What opens this route at all, in any position. */
 interface Opens {
   key?: true;
   reader?: true;
@@ -222,7 +224,10 @@ interface Opens {
 
 const TICKET_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 
-/** Takes every way that this credential does not open, in each of the manners in which a credential may travel. */
+/**
+ * Calls every route that this credential does not open, in each position in which a credential may
+ * be sent.
+ */
 async function expectRefusedEverywhere(credential: string | null, { ingest, reader }: Refusals, opens: Opens = {}): Promise<void> {
   const { env, reached } = watched();
   const carriers: Carrier[] = credential === null ? ['bearer'] : ['bearer', 'query', 'subprotocol'];
@@ -230,7 +235,8 @@ async function expectRefusedEverywhere(credential: string | null, { ingest, read
     for (const way of WAYS) {
       if (way.opens === 'everybody') continue;
       const asBearer = carrier === 'bearer';
-      // A ticket may come in any manner; an API key and an ingest token are taken from one place.
+      // A ticket may be sent in any position. An API key and an ingest token are accepted in one
+      // position.
       if (way.opens !== 'nobody' && opens[way.opens] && (asBearer || (way.opens === 'reader' && !opens.key))) continue;
       const answered = await take(way, subject, credential, env, carrier);
       if (way.opens === 'nobody') expect([way.name, answered.status]).toEqual([way.name, 426]);
@@ -246,20 +252,21 @@ async function expectRefusedEverywhere(credential: string | null, { ingest, read
 }
 
 describe('the table', () => {
-  test('has a row for each operation there is, and the app has no route that is outside of the groups', () => {
+  test('has a row for each operation there is, and the app has no route outside of the groups', () => {
     const ids = ALL_ROUTES.map(({ id }) => id);
     expect([...OPERATIONS_WITH_A_ROW].sort()).toEqual([...ids].sort());
     const inGroups = ALL_ROUTES.map(({ method, path }) => `${method.toUpperCase()} ${path}`);
-    // Pages ask before they read.
+    // Preflights of pages.
     const preflights = Object.values(ROUTES.reader).map(({ path }) => `OPTIONS ${path}`);
     const mounted = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`);
     expect([...new Set(mounted)].sort()).toEqual([...inGroups, ...preflights].sort());
-    // Of any method: what runs in front of every route, and the answers to methods that a path of the table does not take.
+    // For every method: the middleware in front of every route, and the responses to methods that a
+    // path of the table does not support.
     const ofAnyMethod = app.routes.filter(({ method }) => method === 'ALL').map(({ path }) => path);
     expect([...new Set(ofAnyMethod)].sort()).toEqual([...new Set(['/*', ...ALL_ROUTES.map(({ path }) => path)])].sort());
   });
 
-  test('asks what the description says, of whom the description says', () => {
+  test('accepts exactly the credentials of the description', () => {
     for (const { id, method, path, group } of OPERATIONS) {
       const ways = WAYS.filter(({ operation }) => operation === id);
       for (const way of ways) {
@@ -276,7 +283,7 @@ describe('the table', () => {
   });
 });
 
-describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every way, and no object is reached', () => {
+describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every route, and no object is reached', () => {
   test('no credential at all', () => expectRefusedEverywhere(null, { ingest: undefined, reader: 'credential_needed' }));
 
   const NO_KEYS: [what: string, credential: () => string][] = [
@@ -338,7 +345,7 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every way, and no 
     expect(reached).toEqual([]);
   });
 
-  test('methods that a path does not take, and paths that there are not, tell a stranger nothing', async () => {
+  test('unsupported methods and unknown paths reveal nothing without a credential', async () => {
     const { env, reached } = watched();
     const paths = [...new Set(WAYS.filter(({ opens }) => opens !== 'everybody').map((way) => way.path(subject)))];
     for (const path of [
@@ -365,7 +372,7 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every way, and no 
   });
 });
 
-describe('let in, so that each refusal above is for what it names', () => {
+describe('accepted credentials, so that each refusal above is for the fault that it names', () => {
   const good = async (way: Way, at: Run): Promise<string | null> => {
     switch (way.opens) {
       case 'key':
@@ -425,7 +432,7 @@ describe('[HTTP21] [STR16] a ticket of another execution', () => {
       } else {
         expect(wasLetIn(answered)).toBe(true);
       }
-      // Neither what the other run said, nor that there is one.
+      // Neither the output of the other run nor its existence.
       const said = answered.text + answered.received.join('\n');
       expect(said).not.toContain(MARKER);
       if (beyond === 'narrowed') expect(said).not.toMatch(/"e1"/);
@@ -436,7 +443,7 @@ describe('[HTTP21] [STR16] a ticket of another execution', () => {
 });
 
 describe('[HTTP11] [STR17] another tenant', () => {
-  /** The same answer, as far as it is about the session that was named. */
+  /** The same response, as far as it concerns the named session. */
   const impersonal = (text: string, session: string): string =>
     text
       .replaceAll(session, 'SESSION')
@@ -475,7 +482,7 @@ describe('[HTTP11] [STR17] another tenant', () => {
 
   const ways = WAYS.filter(({ opens }) => opens !== 'everybody' && opens !== 'nobody').map((way) => [way.name, way] as const);
   test.each(ways)(
-    '%s: reaches its own objects alone, and learns nothing: a session that is there answers as one that never was',
+    '%s: reaches its own objects alone, and learns nothing: an existing session is answered as one that never existed',
     async (_, way) => {
       const theirs = await start(newSession(), { id: 'e1', policy, labels: { only: MARKER }, openStdin: true });
       const peer = await WrapperPeer.welcomed(theirs);
@@ -492,7 +499,8 @@ describe('[HTTP11] [STR17] another tenant', () => {
       for (const [index, credential] of credentials.entries()) {
         const there = await take(way, { session: theirs.session, execution: 'e1' }, credential, env);
         const nowhere = await take(way, { session: never, execution: 'e1' }, forNever[index] ?? '', env);
-        // The third credential, a ticket that names an execution, may be refused for what it is (HTTP21); none is for whose session it is.
+        // The third credential, a ticket that names an execution, may be refused for its
+        // restriction (HTTP21). No credential is refused because of the owner of the session.
         if (index < 2) expect(wasLetIn(there), there.text).toBe(true);
         expect(summary(there, theirs.session)).toEqual(summary(nowhere, never));
         expect(there.text + there.received.join()).not.toContain(MARKER);
@@ -506,7 +514,7 @@ describe('[HTTP11] [STR17] another tenant', () => {
     },
   );
 
-  test('names of both sides that meet: neither a tenant nor a session can be spelled so that it is another’s', async () => {
+  test('names of both sides that meet: no spelling of a tenant or a session gives the name of another one', async () => {
     const { env, reached } = watched();
     for (const session of ['globex%2Fs', '..%2Facme%2Fs', '%2e%2e%2facme', 'acme%2F..', 'a%00b', 's%2f']) {
       for (const way of WAYS.filter(({ opens }) => opens === 'key' || opens === 'reader')) {

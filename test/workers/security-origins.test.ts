@@ -1,6 +1,7 @@
 /**
- * Pages of other origins. Which page may read is decided by the letter of its origin, on every way there is (the rows of security-routes.ts), before the
- * credential and before any object; what changes something is never opened to a page of another origin. auth.test.ts and sse.test.ts have the plain cases.
+ * Pages of other origins. An exact comparison of the origin decides which page may read, on every
+ * route (the rows of security-routes.ts), before the credential and before any object. A page of
+ * another origin can never change anything. auth.test.ts and sse.test.ts cover the plain cases.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -86,7 +87,7 @@ describe('[STR27] [STR26] a page that reads', () => {
     expect(reached).toEqual([]);
   });
 
-  test.each(ALLOWED)('%s is let in on every way, and its answer is for that origin alone', async (origin) => {
+  test.each(ALLOWED)('%s is accepted on every way, and its response is for that origin alone', async (origin) => {
     const subject = await subjectOf();
     const { env } = watched(SETTINGS);
     for (const way of readers) {
@@ -96,13 +97,14 @@ describe('[STR27] [STR26] a page that reads', () => {
       expect(answered.headers.get('access-control-allow-origin'), way.name).toBe(origin);
       expect(answered.headers.get('access-control-allow-credentials')).toBeNull();
       expect(answered.headers.get('vary')).toContain('Origin');
-      // The refusal of a credential, too: else a page could not tell an expired ticket from a broken network.
+      // The refusal of a credential, too. Otherwise a page could not distinguish an expired ticket
+      // from a broken network.
       const refused = await take(way, subject, 'no-such-key-at-all-here', env, 'bearer', { origin });
       expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, origin]);
     }
   });
 
-  test('a page can read why its request for the stream is refused, also when it asks neither for an upgrade nor for an event stream', async () => {
+  test('a page can read why its request for the stream is refused, also without an upgrade and without an event stream', async () => {
     const way = WAYS.find(({ name }) => name === 'followSession, neither upgrade nor event stream') as Way;
     const { env, reached } = watched(SETTINGS);
     for (const origin of ALLOWED) {
@@ -115,7 +117,7 @@ describe('[STR27] [STR26] a page that reads', () => {
     expect(reached).toEqual([]);
   });
 
-  test('no origin at all is no page: it is judged by its credential alone, and is told nothing of CORS', async () => {
+  test('a request without an origin is not from a page: only its credential counts, and the response has no CORS headers', async () => {
     const subject = await subjectOf();
     for (const way of readers) {
       const answered = await take(way, subject, ACME_KEY, watched(SETTINGS).env);
@@ -151,7 +153,7 @@ describe('[STR27] [STR26] a page that reads', () => {
   );
 });
 
-describe('[STR27] what changes something, and what a wrapper uses', () => {
+describe('[STR27] routes that change something, and those of wrappers', () => {
   test.each([...ALLOWED, 'https://evil.example', 'null'])(
     'is told nothing of CORS, so that no browser lets a page of %s use it',
     async (origin) => {
@@ -161,7 +163,7 @@ describe('[STR27] what changes something, and what a wrapper uses', () => {
         const answered = await take(way, { session, execution: 'e1' }, way.opens === 'key' ? ACME_KEY : token, env, 'bearer', {
           origin,
         });
-        // Paths that are read with GET share theirs with POST and DELETE; the method decides.
+        // Paths that are read with GET also have POST and DELETE; the method decides.
         withoutCors(answered);
       }
     },
@@ -175,14 +177,14 @@ describe('[STR27] preflights', () => {
   ];
   const readable = paths(readers);
 
-  test('every path that a page may read answers one from an allowed origin: reading, and no credential of the browser’s own', async () => {
+  test('every path that a page may read answers one from an allowed origin: read methods only, and no browser credentials', async () => {
     const { env, reached } = watched(SETTINGS);
     expect(readable.length).toBe(7);
     for (const path of readable) {
       for (const method of ['GET', 'HEAD', 'POST', 'DELETE', 'PUT']) {
         const { status, headers } = await ask('OPTIONS', path, { key: null, env, headers: asks('https://app.example', method) });
         expect([status, headers.get('access-control-allow-origin')]).toEqual([204, 'https://app.example']);
-        // Whatever method was asked for: a browser sends no other than these.
+        // Whatever method was requested: a browser sends no other than these.
         expect(headers.get('access-control-allow-methods')).toBe('GET, HEAD');
         expect(headers.get('access-control-allow-headers')?.split(', ').sort()).toEqual([
           'authorization',
@@ -217,7 +219,7 @@ describe('[STR27] preflights', () => {
     expect(reached).toEqual([]);
   });
 
-  test('an OPTIONS that is no preflight is a method that the path does not take', async () => {
+  test('an OPTIONS that is no preflight is an unsupported method', async () => {
     const { env } = watched(SETTINGS);
     for (const path of readable) {
       expectProblem(await ask('OPTIONS', path, { key: null, env, headers: { origin: 'https://app.example' } }), 'unauthorized');

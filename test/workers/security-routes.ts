@@ -1,6 +1,7 @@
 /**
- * Every way into the Worker: for each operation of the API one row, with all the forms it has (HEAD beside GET, an upgrade, an event stream, a wait). The
- * matrix of security-matrix.test.ts is these rows times every credential there is, and fails when an operation has no row.
+ * Every route of the Worker: one row for each operation of the API, with all its variants (HEAD in
+ * addition to GET, an upgrade, an event stream, a wait). The matrix of security-matrix.test.ts is
+ * these rows times every kind of credential, and fails when an operation has no row.
  */
 
 import { expect } from 'vitest';
@@ -18,7 +19,9 @@ export interface Way {
   /** Of OPERATIONS. */
   operation: string;
   name: string;
-  /** Whose credential opens it; `nobody`: it is refused before a credential is looked at. */
+  /**
+   * The kind of credential that opens it; `nobody`: it is refused before a credential is checked.
+   */
   opens: 'everybody' | 'key' | 'reader' | 'ingest' | 'nobody';
   method: string;
   path: (subject: Subject) => string;
@@ -26,9 +29,12 @@ export interface Way {
   /** An upgrade whose refusals are close codes. */
   socket?: true;
   body?: unknown;
-  /** What a ticket gets that names another execution than that of the path: a refusal, or an answer without it. */
+  /**
+   * The response to a ticket for another execution than that of the path: a refusal, or a response
+   * without that execution.
+   */
   beyond?: 'refused' | 'narrowed';
-  /** Reaches no object, however good the credential is. */
+  /** Reaches no object, whatever the credential. */
   reachesNothing?: true;
 }
 
@@ -56,7 +62,7 @@ const at =
   (subject) =>
     `${path(subject)}${rest}`;
 
-/** GET, HEAD, and what the query makes another road through the code. */
+/** GET, HEAD, and the queries that lead to another path through the code. */
 const readings = (path: Way['path'], queries: string[], beyond: Way['beyond']): Record<string, Form> => {
   const plain = get('reader', path, beyond ? { beyond } : {});
   const others = queries.map((query): [string, Form] => [query, { ...plain, path: at(path, query) }]);
@@ -116,7 +122,7 @@ export const WAYS: readonly Way[] = Object.entries(ROWS).flatMap(([operation, fo
   Object.entries(forms).map(([form, rest]) => ({ operation, name: `${operation}, ${form}`, ...rest })),
 );
 
-/** How a credential travels. */
+/** Where a credential is sent. */
 export type Carrier = 'bearer' | 'query' | 'subprotocol';
 
 export interface Answered {
@@ -128,13 +134,19 @@ export interface Answered {
   received: string[];
 }
 
-/** When nothing more is waited for: a socket or a stream that stays open and says nothing. */
+/** Time after which a socket or a stream counts as open and silent. */
 const QUIET_MS = 400;
 
-/** What a reader hears when it has all there is so far: the WebSocket, the event stream, and that of Durable Streams. */
+/**
+ * The message that shows a reader is up to date: of the WebSocket, the event stream, and that of
+ * Durable Streams.
+ */
 const HAS_ALL = /caught_up|"upToDate":true/;
 
-/** What comes in this time, or null. Leaves no timer behind: the platform allows 10,000 of them. */
+/**
+ * The next message within this time, or null. Leaves no timer behind: the platform allows 10,000 of
+ * them.
+ */
 async function within<T>(ms: number, work: Promise<T>): Promise<T | null> {
   let timer: ReturnType<typeof setTimeout> | null = null;
   const over = new Promise<null>((resolve) => {
@@ -143,7 +155,7 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T | null> {
   return Promise.race([work, over]).finally(() => timer !== null && clearTimeout(timer));
 }
 
-/** Takes a way, and all of the answer there is. */
+/** Calls a route, and reads the whole response. */
 export async function take(
   way: Way,
   subject: Subject,
@@ -199,7 +211,10 @@ async function textOf({ body }: Response): Promise<string> {
   }
 }
 
-/** The documented refusal of this way, whole: 401 with this reason, or a socket that says nothing and closes 4401 with it. */
+/**
+ * Asserts the documented refusal of this route: 401 with this reason, or a silent socket that
+ * closes 4401 with it.
+ */
 export function expectUnauthorized(way: Way, answered: Answered, reason: string | undefined): void {
   if (way.socket) {
     expect(answered, way.name).toMatchObject({ status: 101, closed: { code: CLOSE.credentialRefused, reason }, received: [] });

@@ -1,6 +1,7 @@
 /**
- * The same as security-matrix.test.ts for other Workers: every method of the entrypoint times every tenant that a binding may name. The methods are those of
- * the class, so that a new one without a row fails the first test. rpc.test.ts has what each answers to whom.
+ * The counterpart of security-matrix.test.ts for other Workers: every method of the entrypoint
+ * times every tenant that a binding may name. The methods are those of the class, so that a new one
+ * without a row fails the first test. rpc.test.ts covers the result of each method.
  */
 
 import { createExecutionContext } from 'cloudflare:test';
@@ -95,9 +96,9 @@ describe('[HTTP2] a binding without a tenant', () => {
 
 describe('[HTTP11] a binding of another tenant', () => {
   test.each(EVERY)(
-    '%s: reaches that tenant’s objects alone, and a session that is there is as one that never was',
+    '%s: reaches that tenant’s objects alone, and an existing session is answered as one that never existed',
     async (name, { call, makes, needsNoTenant }) => {
-      // Each method has tenants of its own, who have started nothing.
+      // Each method has tenants of its own, which have started nothing.
       for (const tenant of ['ACME', 'acme2', 'acme.', 'acme:s1', 'a'].map((one) => `${one}-${name}`)) {
         const kept = await keptOf(run.session);
         const listed = await directoryOf();
@@ -115,7 +116,7 @@ describe('[HTTP11] a binding of another tenant', () => {
     },
   );
 
-  test('what the tenant itself is told, so that the refusals above are for the tenant', async () => {
+  test('the results for the tenant itself, so that the refusals above are for the tenant', async () => {
     const { env, reached } = watched();
     const sessions: string[] = [];
     for (const [name, { call, needsNoTenant }] of EVERY) {

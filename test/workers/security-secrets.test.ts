@@ -1,8 +1,11 @@
 /**
- * Who is told what is secret: `env` and `stdin` of a job, what it says, and credentials. Method: each has a marker of its own; runs are taken through every
- * end they can have and through every error that can be provoked, with all that is kept, answered, sent and logged meanwhile collected, and searched.
+ * Where secrets appear: `env` and `stdin` of a job, its output, and credentials.
+ * Method: each has a marker of its own. Runs go through every kind of end and every error that can
+ * be provoked. Everything that is stored, answered, sent and logged meanwhile is collected and
+ * searched.
  *
- * api.test.ts, "what is never told", has the plain cases; that the wrapper redacts what a job prints is in test/wrapper/redaction-run.test.ts.
+ * api.test.ts, "secrets in responses", has the plain cases. test/wrapper/redaction-run.test.ts
+ * covers the redaction of a job's output in the wrapper.
  */
 
 import { createMessageBatch, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -51,7 +54,7 @@ const CREDENTIALS = {
 };
 const ADDRESS = 'https://caller.test/done?token=address-marker-0f0f';
 
-/** As it is, as a string of JSON has it, and its longest line alone. */
+/** The text itself, its JSON string, and its longest line alone. */
 const spellings = (text: string): string[] => [
   text.trim(),
   JSON.stringify(text.trim()).slice(1, -1),
@@ -66,7 +69,7 @@ function silent(where: string, text: string, ...secrets: string[]): void {
 const spoken: string[] = [];
 const queued: CallbackMessage[] = [];
 let launches: { authorization: string | null; text: string; body: { ingest: Run['ingest'] } }[] = [];
-/** The runner, or what stands in front of it. */
+/** The runner, or a proxy in front of it. */
 let runner: (request: Request, text: string) => Response | Promise<Response> = () => Response.json({ id: 'x' }, { status: 201 });
 
 beforeEach(() => {
@@ -119,8 +122,11 @@ const columnsOf = ({ session, execution }: Run) =>
   );
 const saturated = (): Response => Response.json({ code: 'runner_full' }, { status: 429, headers: { 'retry-after': '3600' } });
 
-describe('[HTTP20] env and stdin are kept until the wrapper has them, or nobody will', () => {
-  /** Takes a run that waits for its launch, or is launched, to an end; gives the session whose rows are then searched. */
+describe('[HTTP20] env and stdin are kept until the wrapper has them, or can no longer get them', () => {
+  /**
+   * Takes a run that waits for its launch, or is launched, to an end. Returns the session whose
+   * rows are then searched.
+   */
   const ENDS: [what: string, waits: 'launched' | 'pending' | 'queued', end: (run: Run) => Promise<unknown>][] = [
     ['the runner has taken them', 'launched', async () => {}],
     [
@@ -182,7 +188,7 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or nobody 
     if (waits === 'queued') await start(session, { id: 'blocker', policy: { pendingTimeoutMs: 600_000 } });
     const run = await startSecret(session, waits === 'queued' ? { onBusy: 'queue' } : {});
     if (waits === 'launched') await vi.waitFor(async () => expect((await columnsOf(run)).launch_at).toBeNull());
-    // They are there while somebody still has to hand them over; else what follows would show nothing.
+    // They are stored while a launch still needs them. Otherwise the rest would show nothing.
     else expect(await columnsOf(run)).toMatchObject({ env: expect.stringContaining('env-marker'), stdin: SECRETS.stdin });
     await end(run);
     silent('rows', await kept(session), ...Object.values(SECRETS));
@@ -192,7 +198,7 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or nobody 
     if (waits === 'launched') expect(launches[0]?.text).toContain('env-marker');
   });
 
-  /** What a runner, or a proxy in front of it, may answer with. */
+  /** Possible responses of a runner, or of a proxy in front of it. */
   const ECHOES: [what: string, answer: (request: Request, text: string) => Response][] = [
     ['its own reason', () => Response.json({ detail: 'cwd does not exist' }, { status: 400 })],
     [
@@ -222,7 +228,7 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or nobody 
         new Response(`${'x'.repeat(190)}${(JSON.parse(text) as { ingest: { token: string } }).ingest.token}`, { status: 400 }),
     ],
   ];
-  test.each(ECHOES)('a launch that is refused with %s: the reason is told, and nothing of them', async (_, answer) => {
+  test.each(ECHOES)('a launch that is refused with %s: the reason is reported, without them', async (_, answer) => {
     runner = answer;
     const session = newSession();
     const viewer = startSecret(session, { env: { TOKEN: SECRETS.env } }).then(async (run) => ({
@@ -246,12 +252,12 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or nobody 
     ].join('\n');
     const { token } = (launches[0] as (typeof launches)[0]).body.ingest;
     silent('anywhere', told, SECRETS.env, SECRETS.stdin, CREDENTIALS.runner, token);
-    // Not the beginning of one either.
+    // Not even a prefix of one.
     expect(told).not.toContain(token.slice(0, 12));
     expect(queued).toHaveLength(1);
   });
 
-  test('a runner that can not be reached: nothing of them is in the reason, and they go with the last attempt', async () => {
+  test('an unreachable runner: the reason contains nothing of them, and they are deleted with the last attempt', async () => {
     runner = () => {
       throw new TypeError('Network connection lost.');
     };
@@ -281,14 +287,14 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or nobody 
 describe('a whole run, with every error that can be provoked', () => {
   const rpc = exports.Holdfast({ props: { tenant: 'acme' } }) as unknown as HoldfastRpc;
   const event = (type: string, data: Record<string, unknown>) => ({ type, at: 1_763_650_000_000, data });
-  /** Does it, and does not mind how it ends. */
+  /** Runs it, and ignores its outcome. */
   const provoke = async (work: () => unknown): Promise<void> => {
     await Promise.resolve()
       .then(work)
       .catch(() => {});
   };
 
-  test('no log line has a word of the job, its input, its environment, or a credential; and answers have what is asked for and no more', async () => {
+  test('no log line has a word of the job, its input, its environment, or a credential; and responses contain only what is requested', async () => {
     const answers: string[] = [];
     const note = async (asked: ReturnType<typeof ask>): Promise<void> => {
       const { text, headers } = await asked;
@@ -311,7 +317,7 @@ describe('a whole run, with every error that can be provoked', () => {
     ])
       await note(ask('POST', `${path}/executions`, { body }));
 
-    // Credentials that are wrong, everywhere a credential can be.
+    // Wrong credentials, in every position of a credential.
     const ticket = String((await ask('POST', `${path}/tickets`)).body.ticket);
     for (const wrong of [CREDENTIALS.almostKey, `${given.body.ingest.token}x`, `${ticket}x`]) {
       await note(ask('GET', path, { key: wrong }));
@@ -319,7 +325,7 @@ describe('a whole run, with every error that can be provoked', () => {
       await note(ask('POST', `${path}/executions/e1/ingest`, { key: wrong, body: SAID.output }));
     }
 
-    // A wrapper that says things, right and wrong.
+    // A wrapper that sends good and bad frames.
     const wrapper = await WrapperPeer.welcomed({ ingest: { ...run.ingest, token: given.body.ingest.token } });
     await wrapper.deliver(1, [
       output(`${SAID.output}\n`),
@@ -361,7 +367,7 @@ describe('a whole run, with every error that can be provoked', () => {
     const failed = await rpc.readEvents(session, {}).catch((error: unknown) => String(error));
     answers.push(JSON.stringify(failed));
     expect(failed).toMatchObject({ ok: false, code: 'internal' });
-    // What an object throws, the platform logs.
+    // The platform logs what an object throws.
     const thrown = await callsOf(session)
       .readEvents({ after: 0, limit: 1000 })
       .catch((error: unknown) => `${error} ${(error as Error).stack}`);
@@ -374,7 +380,7 @@ describe('a whole run, with every error that can be provoked', () => {
       storage.sql.exec('UPDATE log SET body = ? WHERE body = ?', whole, `${SAID.output} is no JSON`);
     });
 
-    // The end, and everybody who is told of it.
+    // The end, and everything that is informed of it.
     const again = await WrapperPeer.welcomed({ ingest: run.ingest }, { nextSeq: 5 });
     await again.deliver(5, [exit(3)]);
     await statusIs(run, 'failed');
@@ -408,7 +414,7 @@ describe('a whole run, with every error that can be provoked', () => {
     const said = answers.join('\n');
     silent('answers', said, SECRETS.env, SECRETS.stdin, ...Object.values(CREDENTIALS), ...tokens);
     expect(said).not.toContain('address-marker');
-    // Not even the name of a variable; and what the job said is where it was asked for.
+    // Not even the name of a variable; and the output of the job only where it was requested.
     silent('answers', said, SECRETS.name);
     expect(said).toContain(SAID.output);
     silent(

@@ -1,6 +1,7 @@
 /**
- * What the tests of security have in common: bindings that note every object they are asked for, everything that is kept of a tenant, and tokens made by
- * hand, so that they can be wrong in ways in which no library makes them.
+ * Helpers of the security tests: bindings that record every object they are asked for, everything
+ * that is stored of a tenant, and tokens made by hand, so that they can be wrong in ways that no
+ * library produces.
  */
 
 import { listDurableObjectIds, runInDurableObject } from 'cloudflare:test';
@@ -10,11 +11,11 @@ import { stubOf, testEnv } from './support.ts';
 
 export interface Watched {
   env: Env;
-  /** Names of the objects that were asked for, in order: `tenant/session` and, for directories, `tenant`. */
+  /** Names of the requested objects, in order: `tenant/session` and, for directories, `tenant`. */
   reached: string[];
 }
 
-/** A deployment as ever, whose namespaces note by name what they are asked for. */
+/** A normal deployment whose namespaces record the names of the requested objects. */
 export function watched(settings: Parameters<typeof deployment>[0] = {}): Watched {
   const reached: string[] = [];
   const noting = <N extends object>(namespace: N): N =>
@@ -41,7 +42,7 @@ const tablesOf = ({ sql }: DurableObjectStorage): Record<string, unknown[]> => {
   return Object.fromEntries(names.toArray().map(({ name }) => [name, sql.exec(`SELECT * FROM "${name}"`).toArray()]));
 };
 
-/** Every row of a session, its alarm, and how many sockets it has. */
+/** Every row of a session, its alarm, and its number of sockets. */
 export const keptOf = (session: string, tenant = 'acme'): Promise<unknown> =>
   runInDurableObject(stubOf(session, tenant), async (_, state) => ({
     tables: tablesOf(state.storage),
@@ -53,7 +54,7 @@ export const keptOf = (session: string, tenant = 'acme'): Promise<unknown> =>
 export const directoryOf = (tenant = 'acme'): Promise<unknown> =>
   runInDurableObject(testEnv.DIRECTORY.getByName(tenant), (_, { storage }) => tablesOf(storage));
 
-/** Every object there is. */
+/** Every existing object. */
 export async function objectIds(): Promise<string[]> {
   const all = await Promise.all([listDurableObjectIds(testEnv.SESSIONS), listDurableObjectIds(testEnv.DIRECTORY)]);
   return all
@@ -93,7 +94,7 @@ export async function handMade(
   return `${text}.${base64url(new Uint8Array(await crypto.subtle.sign('HMAC', hmac, encoder.encode(text))))}`;
 }
 
-/** The same, signed by a key pair that nobody here knows. */
+/** The same, signed by an unknown key pair. */
 export async function signedByKeyPair(payload: unknown): Promise<{ token: string; publicKey: JsonWebKey; publicPem: string }> {
   const algorithm = { name: 'RSASSA-PKCS1-v1_5', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]), hash: 'SHA-256' };
   const pair = (await crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair;

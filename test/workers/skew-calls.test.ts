@@ -1,6 +1,8 @@
 /**
- * Goal: while a deploy is under way the Worker and the object that it calls may be of two versions, either way round. Method: the recorded calls are a contract:
- * today's object is called with what an earlier Worker sent, and today's Worker calls an object that has the recorded methods only and answers as they did.
+ * Goal: during a deploy the Worker and the object that it calls may be of two versions, in either
+ * combination.
+ * Method: the recorded calls are a contract. Today's object is called with what an earlier Worker
+ * sent. Today's Worker calls an object that has only the recorded methods and answers as recorded.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -16,7 +18,7 @@ import { api, callsOf, newSession, start, stubOf, testEnv, WrapperPeer } from '.
 
 type Shape = string | { [key: string]: Shape };
 
-/** Kinds instead of values. What is null may have any kind; of lists the first item counts. */
+/** Kinds instead of values. A null may have any kind; of lists the first item counts. */
 function shapeOf(value: unknown): Shape {
   if (value === null || value === undefined) return 'any';
   if (Array.isArray(value)) return value.length === 0 ? 'list' : { list: shapeOf(value[0]) };
@@ -24,7 +26,10 @@ function shapeOf(value: unknown): Shape {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, shapeOf(item)]));
 }
 
-/** Paths at which `now` lacks what `then` had, or has it of another kind. What `now` has beside it is an addition. */
+/**
+ * Paths at which `now` lacks what `then` had, or has another kind. Other fields of `now` are
+ * additions.
+ */
 function lacking(then: Shape, now: Shape | undefined, path = ''): string[] {
   if (then === 'any') return now === undefined ? [path] : [];
   if (now === undefined) return [path];
@@ -102,7 +107,7 @@ describe.each(VERSIONS)('a Worker of $name', (version) => {
   const ofSessions = named(calls.filter(({ object, method }) => object === 'session' && method !== 'fetch'));
 
   test.each(ofSessions)(
-    '[VER8] %s: today’s object takes its call, with and without unknown fields, and answers with all that it answered',
+    '[VER8] %s: today’s object accepts its call, with and without unknown fields, and returns every recorded field',
     async (_, call) => {
       for (const args of [call.args, withUnknown(call.args)]) {
         const session = await sessionFor(version, call);
@@ -129,7 +134,7 @@ describe.each(VERSIONS)('a Worker of $name', (version) => {
 
   const upgrades = calls.filter(({ object, method }) => object === 'session' && method === 'fetch');
 
-  test.each(named(upgrades))('[VER8] %s: today’s object takes its upgrade', async (_, { args, answer }) => {
+  test.each(named(upgrades))('[VER8] %s: today’s object accepts its upgrade', async (_, { args, answer }) => {
     for (const wanted of [args[0], ...withUnknown(args)] as Record<string, unknown>[]) {
       const session = newSession();
       await start(session, { id: 'e1' });
@@ -148,7 +153,7 @@ describe.each(VERSIONS)('a Worker of $name', (version) => {
     }
   });
 
-  test('[VER8] the directory takes its announcements and its questions', async () => {
+  test('[VER8] the directory accepts its updates and queries', async () => {
     for (const { method, args, answer } of calls.filter(({ object }) => object === 'directory')) {
       for (const given of [args, withUnknown(args)]) {
         const stub = testEnv.DIRECTORY.getByName(newSession()) as unknown as Record<
@@ -167,7 +172,7 @@ describe.each(VERSIONS)('a Worker of $name', (version) => {
   });
 });
 
-/** An object of another version: it has these methods, answers so, and notes what it was asked. */
+/** An object of another version: it has these methods and responses, and records its calls. */
 function objectOf(calls: readonly RecordedCall[], answerWith: (call: RecordedCall) => unknown = ({ answer }) => answer) {
   const asked: { method: string; args: unknown[] }[] = [];
   const stub = new Proxy(
@@ -223,7 +228,7 @@ describe.each(VERSIONS)('an object of $name', (version) => {
   };
 
   test.each(REQUESTS)(
-    '[VER8] %s: today’s Worker asks it for nothing that it has not, sends all that it was sent, and takes its answer',
+    '[VER8] %s: today’s Worker calls only methods that it has, sends every recorded field, and accepts its response',
     async (method, verb, path, body, status) => {
       for (const extra of [{}, { futureField: { a: [1] } }]) {
         const session = objectOf(ofSession, ({ answer }) => ({ ...(answer as object), ...extra }));
@@ -238,7 +243,7 @@ describe.each(VERSIONS)('an object of $name', (version) => {
     },
   );
 
-  test('[VER8] a start that is the same as an earlier Worker’s has the same digest, so it finds the execution that is there (LIF28)', async () => {
+  test('[VER8] a start that is the same as an earlier Worker’s has the same digest, so it finds the existing execution (LIF28)', async () => {
     const [first] = exchangesOf(version.fixture('http-api'));
     const session = newSession();
     await loadSession(version, 'api', session, { now: Date.now() });
@@ -249,7 +254,7 @@ describe.each(VERSIONS)('an object of $name', (version) => {
     expect((await api('POST', `/v1/sessions/${session}/executions`, { body: other })).status).toBe(409);
   });
 
-  test('[VER8] a method that it does not have is a failure for now: the answer is 500, may be tried again, and nothing was done', async () => {
+  test('[VER8] a missing method is a temporary failure: the response is 500 and retryable, and nothing was done', async () => {
     const empty = objectOf([]);
     const answer = await ask('GET', E1, { env: deploymentWith(empty, empty) });
     expect(answer.status).toBe(500);
@@ -265,7 +270,7 @@ test.each(VERSIONS)('[VER1] every route of $name is there', async (version) => {
 });
 
 describe('a Worker and an object of a later version', () => {
-  test('[VER5] [VER8] a code that the Worker does not know is answered as a failure for now', async () => {
+  test('[VER5] [VER8] a code that the Worker does not know is answered as a temporary failure', async () => {
     const calls: RecordedCall[] = [{ object: 'session', method: 'getExecution', args: [], answer: { ok: true } }];
     const session = objectOf(calls, () => ({ ok: false, code: 'moon_phase', message: 'of a later version', facts: { a: 1 } }));
     const answer = await ask('GET', E1, { env: deploymentWith(session, session) });
@@ -273,7 +278,7 @@ describe('a Worker and an object of a later version', () => {
     expect(answer.body).toMatchObject({ code: 'internal', retryable: true });
   });
 
-  test('[VER8] an upgrade of a kind that the object does not know is refused for now, and no socket is left behind', async () => {
+  test('[VER8] an upgrade of an unknown kind is refused temporarily, and no socket is left behind', async () => {
     const session = newSession();
     await start(session, { id: 'e1' });
     for (const wanted of [{ kind: 'control', execution: 'e1' }, { kind: 'tunnel' }, {}]) {

@@ -1,4 +1,7 @@
-/** What earlier versions said and left behind (test/skew/README.md), for the tests in workerd; and objects that hold what one of them had stored. */
+/**
+ * Recorded messages and storage of earlier versions (test/skew/README.md), for the tests in
+ * workerd; and objects with the storage of such a version.
+ */
 
 import { runInDurableObject } from 'cloudflare:test';
 import {
@@ -43,7 +46,7 @@ export const VERSIONS: RecordedVersion[] = [...new Set(Object.keys(files).map((p
     };
   });
 
-/** Columns that hold points in time; all are moved together, so that a recording of long ago is one of just now. */
+/** Columns with points in time. All are moved together, so that an old recording looks recent. */
 const isTime = (column: string): boolean => /_(at|until)$/.test(column);
 
 type Row = Record<string, string | number | null>;
@@ -71,7 +74,7 @@ export function loadDatabase({ sql }: DurableObjectStorage, { schema, tables }: 
   }
 }
 
-/** A session's object as the recorded version left it, before today's code has seen it. */
+/** A session's object as the recorded version left it, before today's code has read it. */
 export async function loadSession(
   version: RecordedVersion,
   name: string,

@@ -1,6 +1,8 @@
 /**
- * Goal: a Worker of today gets its wrappers started by a runner of any recorded version, and by one that says more. Method: `fetch` is a runner that answers
- * what was recorded. (The other direction is in test/skew/old-runner.test.ts.)
+ * Goal: a Worker of today starts its wrappers through a runner of any recorded version, and through
+ * one that sends more.
+ * Method: `fetch` is a runner with the recorded responses. (test/skew/old-runner.test.ts covers the
+ * other direction.)
  */
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -31,7 +33,7 @@ const answering = (status: number, body: unknown, headers: Record<string, string
 describe.each(VERSIONS)('a runner of $name', ({ fixture }) => {
   const exchanges = exchangesOf(fixture('runner-launch'));
 
-  test('[VER7] what it answered is understood', async () => {
+  test('[VER7] its responses are understood', async () => {
     const outcomes = [];
     for (const { response } of exchanges) outcomes.push(await answering(response.status, response.body, response.headers));
     expect(outcomes).toEqual([
@@ -40,7 +42,7 @@ describe.each(VERSIONS)('a runner of $name', ({ fixture }) => {
     ]);
   });
 
-  test('[VER7] today’s request has every field that it was sent then, of the same kind', async () => {
+  test('[VER7] today’s request has every recorded field, of the same kind', async () => {
     const asked: Record<string, unknown>[] = [];
     vi.stubGlobal('fetch', async (input: RequestInfo, init?: RequestInit) => {
       const request = new Request(input, init);

@@ -1,6 +1,8 @@
 /**
- * Goal: sessions and directories that an earlier version left are served by today's code: listed, replayed, resumed, settled, and their callbacks sent.
- * Method: recorded rows are written into fresh objects, which are then evicted, so that today's code finds them as after a deploy. Times are moved to now.
+ * Goal: today's code serves sessions and directories that an earlier version left: lists, replays,
+ * resumes and settles them, and sends their callbacks.
+ * Method: recorded rows are written into fresh objects, which are then evicted, so that today's
+ * code finds them as after a deploy. Times are moved to now.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -25,7 +27,10 @@ afterEach(() => {
 
 const at = (now: number): void => void vi.useFakeTimers({ now, toFake: ['Date'] });
 
-/** An ingest token for an execution that is there already: an identical start is not at hand, so the wrapper of the test is given one by the signer. */
+/**
+ * An ingest token for an existing execution. The identical start is not available here, so the
+ * signer makes one for the wrapper of the test.
+ */
 async function runOf(session: string, id: string): Promise<Run> {
   const configured = readConfig(testEnv);
   if (!configured.ok) throw new Error(configured.message);
@@ -37,11 +42,11 @@ async function runOf(session: string, id: string): Promise<Run> {
 const rowsOf = (session: string, sql: string) =>
   runInDurableObject(stubOf(session), (_, { storage }) => storage.sql.exec(sql).toArray());
 
-describe.each(VERSIONS)('what $name stored', (version) => {
+describe.each(VERSIONS)('the storage of $name', (version) => {
   const now = 1_800_000_000_000;
   const stored = version.storage();
 
-  test('[VER6] is brought up to date: migrations that came since are applied, and none twice', async () => {
+  test('[VER6] is migrated: newer migrations are applied, and each once', async () => {
     const session = newSession();
     await loadSession(version, 'cuts', session);
     const history = stored.sessions.cuts?.tables.schema_migrations?.map(({ name }) => name) ?? [];
@@ -52,7 +57,7 @@ describe.each(VERSIONS)('what $name stored', (version) => {
     expect(names.slice(0, history.length).map(({ name }) => name)).toEqual(history);
   });
 
-  test('[VER6] is listed and shown as it was: every field that its GET had is there', async () => {
+  test('[VER6] is listed and shown as before: every field that its GET had is there', async () => {
     const exchanges = exchangesOf(version.fixture('http-executions'));
     for (const name of ['cuts', 'text']) {
       await loadSession(version, name, name);
@@ -82,19 +87,20 @@ describe.each(VERSIONS)('what $name stored', (version) => {
     },
   );
 
-  test('[VER1] [VER6] is read as it was over HTTP: Server-Sent Events, Durable Streams, the plain log', async () => {
+  test('[VER1] [VER6] is read as before over HTTP: Server-Sent Events, Durable Streams, the plain log', async () => {
     await loadSession(version, 'cuts', 'cuts');
     const [sse] = exchangesOf(version.fixture('http-sse'));
     const reader = await SseReader.open(sse?.request.path ?? '');
     expect(await reader.reader.ended).toBe('whole');
     const withoutComments = (text: string): string => text.replaceAll(/^(:.*|retry: .*)\n+/gm, '');
-    // Ids name the log too by now (`1@generation`); 0.1.0 gave the offset alone, which is still taken.
+    // Ids now contain the log's generation too (`1@generation`). 0.1.0 sent the offset alone, which
+    // is still accepted.
     const withoutGeneration = (text: string): string => text.replaceAll(/^(id: \d+)@[a-z0-9]+/gm, '$1');
     expect(withoutGeneration(withoutComments(reader.reader.text))).toBe(withoutComments(sse?.response.body ?? ''));
 
     const exchanges = [...exchangesOf(version.fixture('http-durable-streams')), ...exchangesOf(version.fixture('http-log'))];
     expect(exchanges.length).toBeGreaterThan(5);
-    // What an ETag is made of may change; that it is one may not.
+    // The content of an ETag may change; its presence may not.
     let etag = '';
     for (const { request, response } of exchanges) {
       const conditional = request.headers['if-none-match'] !== undefined;
@@ -108,14 +114,14 @@ describe.each(VERSIONS)('what $name stored', (version) => {
       expect(text, what).toBe(response.body);
       for (const [header, value] of Object.entries(response.headers)) {
         if (/^(stream-(next-offset|up-to-date|closed)|content-type)$/.test(header))
-          // An offset names the log too by now.
+          // An offset now contains the log's generation too.
           expect(answer.headers.get(header)?.replace(/^(\d{16})_[a-z0-9]+$/, '$1'), what).toBe(value);
         if (header === 'etag') expect(answer.headers.get(header), what).toMatch(/^"[^"]+"$/);
       }
     }
   });
 
-  test('[VER6] a wrapper of a running execution comes back: it is told what is durable and gets its command again, sends the rest, and ends it; the next begins', async () => {
+  test('[VER6] a wrapper of a running execution reconnects: it learns what is durable and gets its command again, sends the rest, and ends it; the next begins', async () => {
     const session = newSession();
     await loadSession(version, 'left', session, { now: Date.now() });
     const run = await runOf(session, 'e1');
@@ -140,7 +146,7 @@ describe.each(VERSIONS)('what $name stored', (version) => {
       commands: [{ command: 'input', data: { text: 'unread\n' } }],
     });
     const exit = JSON.stringify({ type: 'exit', at: Date.now(), data: { exitCode: 0, signal: null } });
-    // All of it again: what is known is dropped.
+    // All of it again: known events are dropped.
     peer.send(`{"type":"events","seq":1,"count":${lines.length + 1}}\n${[...lines, exit].join('\n')}`);
     expect(await peer.next()).toEqual({ type: 'ack', seq: lines.length + 1 });
     expect(await peer.closed).toMatchObject({ code: 4000 });
@@ -154,7 +160,7 @@ describe.each(VERSIONS)('what $name stored', (version) => {
     expect((await api('GET', `/v1/sessions/${session}/executions/e2`)).body).toMatchObject({ status: 'pending' });
   });
 
-  test('[VER6] a running execution whose wrapper does not come back fails by its grace, and the one that waited begins', async () => {
+  test('[VER6] a running execution whose wrapper does not come back fails by its grace, and the queued one begins', async () => {
     at(now);
     const session = newSession();
     await loadSession(version, 'left', session, { now });
@@ -174,7 +180,7 @@ describe.each(VERSIONS)('what $name stored', (version) => {
     expect(await rowsOf(session, "SELECT * FROM commands WHERE execution = 'e1'")).toEqual([]);
   });
 
-  test('[VER6] takes new executions: ids of commands and offsets go on where they were', async () => {
+  test('[VER6] accepts new executions: ids of commands and offsets continue', async () => {
     const session = newSession();
     await loadSession(version, 'cuts', session, { now: Date.now() });
     const { head } = (await api('GET', `/v1/sessions/${session}`)).body as { head: number };
@@ -187,7 +193,7 @@ describe.each(VERSIONS)('what $name stored', (version) => {
     expect(list.data.map(({ id }) => id)).toEqual(['e2', 'e1']);
   });
 
-  test('[VER6] a callback that its queue had not got is sent by today’s alarm, under its own id', async () => {
+  test('[VER6] a callback that was not delivered to its queue is sent by today’s alarm, under its own id', async () => {
     const queued: CallbackMessage[] = [];
     const binding = Object.getPrototypeOf(testEnv.CALLBACKS) as Queue<CallbackMessage>;
     vi.spyOn(binding, 'send').mockImplementation(async (message) => {
@@ -207,7 +213,7 @@ describe.each(VERSIONS)('what $name stored', (version) => {
     await vi.waitFor(async () => expect(await rowsOf(session, 'SELECT id FROM callbacks')).toEqual([]));
   });
 
-  test('[VER6] a directory lists what it had been told', async () => {
+  test('[VER6] a directory lists its stored entries', async () => {
     await loadDirectory(version, 'globex');
     const rows = (stored.directory.tables.sessions ?? []).filter(({ removed }) => removed === 0);
     expect(rows.length).toBeGreaterThan(5);
@@ -246,13 +252,14 @@ describe('migrations', () => {
     async (kind, migrations) => {
       const now: Record<string, string> = {};
       for (const { name, sql } of migrations) now[name] = await sha256(sql);
-      // A new one: add its line to test/skew/migrations.json. A changed one: take the change back, and append another.
+      // For a new migration, add its line to test/skew/migrations.json. For a changed one, revert
+      // the change and append another migration.
       expect(now).toEqual(written[kind]);
       expect(Object.keys(now)).toEqual(Object.keys(written[kind]));
     },
   );
 
-  test.each(VERSIONS)('[VER6] $name applied the beginning of what there is now', (version) => {
+  test.each(VERSIONS)('[VER6] the migrations of $name are the beginning of today’s', (version) => {
     const { sessions, directory } = version.storage();
     for (const { tables } of Object.values(sessions)) {
       const names = (tables.schema_migrations ?? []).map(({ name }) => name);

@@ -1,7 +1,9 @@
 /**
- * Goal: the coordinator of today answers a wrapper of any recorded version as that version's coordinator did, and a wrapper of a later one as PROTOCOL.md says.
- * Method: every frame that was recorded is sent again, in order, to the real object, and each answer is held against the recorded one, in meaning. What the
- * object then tells its viewers is held against what the recorded viewers saw.
+ * Goal: the coordinator of today answers a wrapper of any recorded version as that version's
+ * coordinator did, and a wrapper of a later one as PROTOCOL.md says.
+ * Method: every recorded frame is sent again, in order, to the real object, and each response is
+ * compared with the recorded one, in meaning. What the object's viewers receive is compared with
+ * what the recorded viewers received.
  */
 
 import { describe, expect, test } from 'vitest';
@@ -10,7 +12,10 @@ import { type Entry, type Fixture, framesOf } from '../skew/support/fixtures.ts'
 import { VERSIONS } from './skew-fixtures.ts';
 import { api, get, newSession, type Run, readLog, start, texts, upgrade, ViewerPeer, WrapperPeer } from './support.ts';
 
-/** What a recorded answer says about the run: what differs from one deployment to another is left out, what may be added is allowed. */
+/**
+ * What a recorded response says about the run. Values that differ between deployments are left out,
+ * and additions are allowed.
+ */
 function expectMeaning(answer: unknown, recorded: string): void {
   const frame = JSON.parse(recorded) as Record<string, unknown> & { type: string; reason?: string };
   if (frame.type === 'close') {
@@ -32,7 +37,7 @@ const statusOf = (reason: string): unknown => {
 
 const sessionPath = (run: Run): string => `/v1/sessions/${run.session}/executions/${run.execution.id}`;
 
-/** What brought a recorded command about. */
+/** The cause of a recorded command. */
 async function askFor(run: Run, recorded: { command: string; data: Record<string, unknown> }): Promise<void> {
   const [verb, body] =
     recorded.command === 'input' ? ['input', { data: recorded.data.text }] : ['interrupt', { reason: recorded.data.reason }];
@@ -107,7 +112,7 @@ async function postTo(path: string, token: string, body: string): Promise<string
   return response.text();
 }
 
-/** Of the recorded wrapper's own events, each once, by seq, to the letter. */
+/** The recorded wrapper's own events, each once, by seq, to the letter. */
 function factsIn({ entries }: Fixture): string[] {
   const lines = new Map<number, string>();
   for (const entry of entries) {
@@ -145,7 +150,7 @@ const VERDICTS: Record<(typeof CASES)[number], Partial<Execution>> = {
 
 describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
   test.each(CASES)(
-    '[VER1] %s: every frame is answered as it was, and every event is in the log once, to the letter',
+    '[VER1] %s: every frame is answered as before, and every event is in the log once, to the letter',
     async (name) => {
       const recorded = fixture(name);
       const run = await start(newSession(), { openStdin: true });
@@ -163,7 +168,7 @@ describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
     },
   );
 
-  test('[VER1] the stored text is the text that came: a number too large for a double stays as it was', async () => {
+  test('[VER1] the stored text is the received text: a number too large for a double is unchanged', async () => {
     const run = await start(newSession());
     await replay(run, fixture('ingest-jsonl'));
     const response = await api('GET', `/v1/sessions/${run.session}/executions/${run.execution.id}`);
@@ -173,7 +178,7 @@ describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
     expect(seen.join('')).toContain('12345678901234567890');
   });
 
-  test('[VER1] its viewers see what the viewers of that version saw, event by event', async () => {
+  test('[VER1] its viewers receive what the viewers of that version received, event by event', async () => {
     const run = await start(newSession());
     await replay(run, fixture('ingest-cuts'));
     const then = framesOf(fixture('viewer-replay').entries, 'callee')
@@ -210,8 +215,8 @@ const hello = (fields: Record<string, unknown> = {}): string =>
 const line = (type: string, data: object, fields: object = {}): string =>
   JSON.stringify({ type, at: 1_763_650_000_000, data, ...fields });
 
-describe('a wrapper that knows less', () => {
-  test('[VER1] no `lost`, no `line`, no `partial`, no `signal`: it is taken as it is', async () => {
+describe('a wrapper with fewer features', () => {
+  test('[VER1] no `lost`, no `line`, no `partial`, no `signal`: it is accepted', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.connect(run);
     peer.send(hello());
@@ -225,15 +230,18 @@ describe('a wrapper that knows less', () => {
   });
 });
 
-describe('a wrapper that knows more', () => {
-  test.each([2, 7, Number.MAX_SAFE_INTEGER])('[VER3] [ING10] protocol %d is answered with 1, and spoken as 1', async (protocol) => {
-    const run = await start(newSession());
-    const peer = await WrapperPeer.connect(run);
-    peer.send(hello({ protocol }));
-    expect(await peer.next()).toMatchObject({ type: 'welcome', protocol: 1 });
-    peer.send(`{"type":"events","seq":1,"count":1}\n${line('exit', { exitCode: 0 })}`);
-    expect(await peer.next()).toEqual({ type: 'ack', seq: 1 });
-  });
+describe('a wrapper with more features', () => {
+  test.each([2, 7, Number.MAX_SAFE_INTEGER])(
+    '[VER3] [ING10] protocol %d is answered with 1, and handled as 1',
+    async (protocol) => {
+      const run = await start(newSession());
+      const peer = await WrapperPeer.connect(run);
+      peer.send(hello({ protocol }));
+      expect(await peer.next()).toMatchObject({ type: 'welcome', protocol: 1 });
+      peer.send(`{"type":"events","seq":1,"count":1}\n${line('exit', { exitCode: 0 })}`);
+      expect(await peer.next()).toEqual({ type: 'ack', seq: 1 });
+    },
+  );
 
   test('[VER2] [ING10] unknown fields of headers are ignored; unknown event types, and fields of events, are stored and passed on to the letter', async () => {
     const run = await start(newSession());

@@ -1,6 +1,8 @@
 /**
- * Reading a session as Server-Sent Events (PROTOCOL.md, STR20, STR21 and after; guarantees G2 and G7). Method: what a reader got over all its
- * connections, each resumed with the id it saw last, is compared with the log; and the object must be evictable at once while readers are connected.
+ * Reading a session as Server-Sent Events (PROTOCOL.md, STR20, STR21 and after; guarantees G2 and
+ * G7).
+ * Method: what a reader received over all its connections, each resumed with the last received id,
+ * is compared with the log. The object must be evictable at any time while readers are connected.
  */
 
 import { runInDurableObject } from 'cloudflare:test';
@@ -71,7 +73,7 @@ describe('events', () => {
     await sse.reader.leave();
   });
 
-  test('[STR24] what is stored goes through as it is: numbers, order of keys, spaces, text', async () => {
+  test('[STR24] stored events are passed on unchanged: numbers, order of keys, spaces, text', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const peer = await WrapperPeer.welcomed(run);
     const data = [
@@ -100,7 +102,7 @@ describe('events', () => {
     await sse.reader.leave();
   });
 
-  test('[STR20] the filters are those of the WebSocket; with execution= the answer is over after the end', async () => {
+  test('[STR20] the filters are those of the WebSocket; with execution= the response ends after the end', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const next = await start(run.session, { id: 'e2', onBusy: 'queue' });
     const peer = await WrapperPeer.welcomed(run);
@@ -125,7 +127,7 @@ describe('events', () => {
     expect(tail.offsets).toEqual((await readLog(run.session)).slice(-2).map(({ offset }) => offset));
   });
 
-  test('[STR25] who comes back with the id of the last end is answered 204, which tells a browser to stay away', async () => {
+  test('[STR25] a reader that returns with the id of the last end is answered 204, which stops a browser from reconnecting', async () => {
     const run = await start(newSession(), { id: 'e1' });
     await (await WrapperPeer.welcomed(run)).deliver(1, [exit(0)]);
     const sse = await SseReader.open(streamOf(run, '?execution=e1'));
@@ -138,7 +140,7 @@ describe('events', () => {
       env: deployment({ SESSIONS }),
     });
     expect(again).toMatchObject({ status: 204, text: '' });
-    // A verdict is not the end: who saw only that is told the rest.
+    // A verdict is not the end: a reader that received only the verdict gets the rest.
     const verdict = await SseReader.open(streamOf(run, '?execution=e1'), {
       headers: { 'last-event-id': last.replace('.end', '') },
     });
@@ -163,7 +165,7 @@ describe('resuming', () => {
     await sse.reader.leave();
   });
 
-  test('[G2] [G7] readers keep no object awake, hear of everything, and miss and repeat nothing through cuts', {
+  test('[G2] [G7] readers keep no object awake, and through cuts they receive every event once', {
     timeout: 60_000,
   }, async () => {
     const run = await start(newSession());
@@ -180,7 +182,8 @@ describe('resuming', () => {
       await peer.deliver(seq, [output(`${seq}\n`)]);
       if (seq % 10 !== 0) continue;
       if (seq % 20 === 0) {
-        // The object and all its sockets are gone, as at a deploy: the answer ends and the reader comes back.
+        // The object and all its sockets are gone, as at a deploy: the response ends and the reader
+        // reconnects.
         await putToSleep(stubOf(run.session), { webSockets: 'close' });
         expect(await sse.reader.ended).toBe('whole');
         peer = await WrapperPeer.welcomed(run, { nextSeq: seq + 1 });
@@ -199,7 +202,7 @@ describe('resuming', () => {
     await sse.reader.leave();
   });
 
-  test('[STR21] a comment every 15 s while nothing happens; the object sleeps through it', async () => {
+  test('[STR21] a comment every 15 s while nothing happens; the object hibernates through it', async () => {
     const run = await start(newSession());
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const response = await app.fetch(request('GET', streamOf(run), { headers: asEvents }), testEnv);
@@ -218,7 +221,7 @@ describe('resuming', () => {
     await sse.reader.leave();
   });
 
-  test('[STR21] a session that does not answer for 15 s is given up, so that the reader comes back', async () => {
+  test('[STR21] a session that does not answer for 15 s times out, so that the reader reconnects', async () => {
     const { 0: near, 1: far } = new WebSocketPair();
     far.accept();
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
@@ -238,7 +241,7 @@ describe('resuming', () => {
     expect(sse.comments).toEqual(['hello', 'ping']);
   });
 
-  test('[STR21] the answer is over after a few minutes, and its socket is closed', async () => {
+  test('[STR21] the response ends after a few minutes, and its socket is closed', async () => {
     const run = await start(newSession());
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const sse = new SseReader(await app.fetch(request('GET', streamOf(run), { headers: asEvents }), testEnv));
@@ -250,7 +253,7 @@ describe('resuming', () => {
     await vi.waitFor(async () => expect(await viewersOf(run)).toBe(0));
   });
 
-  test('[STR21] a reader that stopped taking what it is sent is cut off some time after that', async () => {
+  test('[STR21] a reader that stopped reading is cut off some time later', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     for (let seq = 1; seq <= 8; seq += 1) await peer.deliver(seq, [output('x'.repeat(300_000))]);
@@ -277,7 +280,7 @@ describe('resuming', () => {
   });
 });
 
-describe('refusals are HTTP', () => {
+describe('refusals are HTTP responses', () => {
   const sse = (path: string, asking: Parameters<typeof ask>[2] = {}) =>
     ask('GET', path, { ...asking, headers: { ...asEvents, ...asking.headers } });
 
@@ -327,7 +330,7 @@ describe('refusals are HTTP', () => {
     expectProblem(await sse(`/v1/sessions/other/stream?${ticket}`, { key: null }), 'unauthorized');
   });
 
-  test('without the header a request that is no upgrade is still told to upgrade', async () => {
+  test('without the header a request that is no upgrade still gets 426', async () => {
     const { session } = await start(newSession());
     for (const accept of ['*/*', 'text/html', 'text/event-streams']) {
       expectProblem(await ask('GET', streamOf({ session }), { headers: { accept } }), 'upgrade_required');
@@ -342,7 +345,7 @@ describe('pages of other origins', () => {
   const from = (origin: string, method = 'GET', headers: Record<string, string> = {}) =>
     ask(method, '/v1/sessions/never/stream', { headers: { ...asEvents, origin, ...headers }, env });
 
-  test('[STR27] one that is allowed sees the answer, refusals too; any other is refused and sees nothing', async () => {
+  test('[STR27] an allowed one sees the response, refusals too; any other is refused and sees nothing', async () => {
     const allowed = await from('https://app.example');
     expectProblem(allowed, 'session_not_found');
     expect(allowed.headers.get('access-control-allow-origin')).toBe('https://app.example');

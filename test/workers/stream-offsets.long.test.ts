@@ -1,4 +1,7 @@
-/** Goal: guarantee G2 without a gap: replay begins wherever a reader says. Method: as stream.test.ts, with every offset there is. */
+/**
+ * Goal: guarantee G2 completely: replay begins at the requested offset.
+ * Method: as stream.test.ts, with every existing offset.
+ */
 
 import { expect, test } from 'vitest';
 import { fill } from './fill.ts';
@@ -17,7 +20,8 @@ test('[G2] from every offset of a log of 1,000 events gives exactly what follows
     expect(viewer.offsets).toEqual(log.slice(after).map(({ offset }) => offset));
     if (after % 100 === 0) {
       expect(viewer.events).toEqual(log.slice(after));
-      console.warn(`offsets up to ${after} are done`); // Within the time in which a test run may be silent.
+      // Within the time in which a test run may be silent.
+      console.warn(`offsets up to ${after} are done`);
     }
     viewer.close();
   }

@@ -1,6 +1,7 @@
 /**
- * Reading a session over WebSocket (PROTOCOL.md, STR rules; guarantee G2). Method: a viewer collects frames, and what it got is compared with the
- * log, offset by offset.
+ * Reading a session over WebSocket (PROTOCOL.md, STR rules; guarantee G2).
+ * Method: a viewer collects frames, and what it received is compared with the log, offset by
+ * offset.
  */
 
 import { beforeAll, describe, expect, test, vi } from 'vitest';
@@ -39,7 +40,7 @@ describe('replay', () => {
 
   test('[G2] from offsets all over a log of 1,000 events gives exactly what follows it', async () => {
     expect(log.map(({ offset }) => offset)).toEqual(Array.from({ length: 1001 }, (_, index) => index + 1));
-    // Every offset is in stream-offsets.long.test.ts.
+    // stream-offsets.long.test.ts covers every offset.
     const offsets = [0, 1, 2, 3, ...Array.from({ length: 20 }, (_, index) => 40 + index * 47), log.length - 1, log.length];
     for (const after of offsets) {
       const viewer = await ViewerPeer.connect(session, `?after=${after}`);
@@ -50,7 +51,7 @@ describe('replay', () => {
     }
   });
 
-  test('[STR] the hello says what is there before anything else is sent', async () => {
+  test('[STR] the hello describes the log before anything else is sent', async () => {
     const viewer = await ViewerPeer.connect(session);
     expect(await viewer.next()).toMatchObject({
       type: 'hello',
@@ -75,7 +76,7 @@ describe('replay', () => {
     }
   });
 
-  test('[STR] types= leaves holes, and says which offsets it gives', async () => {
+  test('[STR] types= leaves holes, and the frame lists its offsets', async () => {
     const viewer = await ViewerPeer.connect(session, '?types=exit,execution_completed,wrapper_connected');
     expect(await viewer.until('caught_up')).toMatchObject({ offset: 1001 });
     expect(viewer.events.map(({ offset, type }) => [offset, type])).toEqual([
@@ -97,7 +98,7 @@ describe('replay', () => {
     }
   });
 
-  test('[STR] flow=ack keeps at most the window in flight, and goes on with the acks', async () => {
+  test('[STR] flow=ack keeps at most the window in flight, and continues with the acks', async () => {
     const big = newSession();
     const run = await start(big);
     await fill(run, 120, (n) => `${n} ${'x'.repeat(40_000)}\n`);
@@ -148,7 +149,7 @@ describe('live', () => {
     expect(typesOf(one.events)).not.toContain('execution_queued');
   });
 
-  test('[G2] after hibernation a live viewer goes on with the next event', async () => {
+  test('[G2] after hibernation a live viewer continues with the next event', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const plain = await ViewerPeer.connect(run.session);
@@ -203,7 +204,7 @@ describe('refusals are an accepted socket that closes with a code', () => {
     expect((await api('GET', '/v1/sessions/never-started')).body).toMatchObject({ code: 'session_not_found' });
   });
 
-  test('[STR] credentials: none, a wrong key, another tenant', async () => {
+  test('[STR] credentials: absent, a wrong key, another tenant', async () => {
     expect(await refused(run.session, '', { key: '' })).toMatchObject({ code: CLOSE.credentialRefused });
     expect(await refused(run.session, '', { key: 'no-such-key-at-all-here' })).toMatchObject({ code: CLOSE.credentialRefused });
     expect(await refused(run.session, '', { key: 'globex-key-0123456789abcdef' })).toMatchObject({ code: CLOSE.notFound });
@@ -264,7 +265,7 @@ describe('tickets', () => {
     expect(await late.closed).toEqual({ code: CLOSE.credentialRefused, reason: 'ticket_expired' });
   });
 
-  test('[STR] a ticket for one execution and some types gives no more', async () => {
+  test('[STR] a ticket for one execution and some types opens no more', async () => {
     const run = await start(newSession());
     const ticket = await ticketFor(run.session, { execution: run.execution.id, types: ['output'] });
     const peer = await WrapperPeer.welcomed(run);

@@ -1,4 +1,7 @@
-/** Peers that a test steers: an API caller, a wrapper and a viewer, over real sockets into the Worker. */
+/**
+ * Peers that a test steers: an API caller, a wrapper and a viewer, over real sockets into the
+ * Worker.
+ */
 
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
@@ -37,8 +40,9 @@ export function stubOf(session: string, tenant = 'acme'): DurableObjectStub<Sess
 }
 
 /**
- * The object is not in memory from here on, its sockets kept or (`close`) lost. On a slow machine it may sleep by itself already, as it does after some ten
- * idle seconds; that is as good, unless its sockets are to be lost: only one that runs can lose them.
+ * The object is not in memory from here on, with its sockets kept or (`close`) lost. On a slow
+ * machine it may have hibernated already, as it does after about ten idle seconds. That is
+ * equivalent, unless its sockets are to be lost: only a running object can lose them.
  */
 export async function putToSleep(
   stub: DurableObjectStub,
@@ -91,7 +95,7 @@ export interface Closed {
   reason: string;
 }
 
-/** Collects what a socket receives, so that a test can wait for the next thing without racing it. */
+/** Collects what a socket receives, so that a test can wait for the next message without a race. */
 class Peer<Frame> {
   readonly ws: WebSocket;
   readonly closed: Promise<Closed>;
@@ -168,7 +172,7 @@ export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
     return peer;
   }
 
-  /** Connects, says hello and takes the welcome. */
+  /** Connects, says hello and reads the welcome. */
   static async welcomed(run: Pick<Run, 'ingest'>, hello: Hello = {}): Promise<WrapperPeer> {
     const peer = await WrapperPeer.hello(run, hello);
     const welcome = await peer.next();
@@ -186,7 +190,7 @@ export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
     this.send(encodeEventsFrame(seq, events.length, events.map((event) => JSON.stringify(event)).join('\n')));
   }
 
-  /** Sends and takes the answer. */
+  /** Sends and reads the response. */
   async deliver(seq: number, events: HoldfastEvent[]): Promise<CoordinatorFrame | 'pong' | null> {
     this.events(seq, events);
     return this.next();
@@ -218,7 +222,9 @@ export class ViewerPeer extends Peer<StreamFrame> {
     });
   }
 
-  /** Reads until a frame of this type came; gives it, or null when the socket closed before. */
+  /**
+   * Reads until a frame of this type arrives; returns it, or null when the socket closed before.
+   */
   async until<T extends StreamFrame['type']>(type: T): Promise<Extract<StreamFrame, { type: T }> | null> {
     for (let frame = await this.next(); frame; frame = await this.next()) {
       if (frame.type === type) return frame as Extract<StreamFrame, { type: T }>;
@@ -253,7 +259,7 @@ export const exit = (exitCode: number | null, signal: string | null = null): Hol
 });
 
 /** The session's operations, with their own types. */
-/** A session's way to others, with the bindings of the test. */
+/** A session's outside dependencies, with the bindings of the test. */
 export const outsideOf = (env: Env, session = 's1'): SessionOutside =>
   new SessionOutside({
     env,
@@ -266,7 +272,7 @@ export const outsideOf = (env: Env, session = 's1'): SessionOutside =>
 
 export const callsOf = (session: string, tenant = 'acme'): SessionCalls => stubOf(session, tenant) as unknown as SessionCalls;
 
-/** The whole log of a session, read by the API of another Worker. */
+/** The whole log of a session, read through the API of another Worker. */
 export async function readLog(session: string): Promise<Seen[]> {
   const all: Seen[] = [];
   for (let after = 0; ; ) {

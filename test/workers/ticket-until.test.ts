@@ -1,6 +1,7 @@
 /**
- * A connection ends with the ticket that it was made with (STR33): `exp` limits connecting, `until` the connection. Method: tickets of the API, of today's signer
- * and of 0.1.0, on the real objects; the clock is set, and the alarm is run as the platform would or not at all.
+ * A connection ends with its ticket (STR33): `exp` limits connecting, `until` the connection.
+ * Method: tickets of the API, of today's signer and of 0.1.0, on the real objects; the clock is
+ * set, and the alarm is run as the platform would, or not at all.
  */
 
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
@@ -38,7 +39,7 @@ async function running(): Promise<{ run: Run; wrapper: WrapperPeer }> {
 }
 
 describe('a WebSocket', () => {
-  test('[STR33] ends 4401 at `until`, by the alarm of the object, which may have slept', async () => {
+  test('[STR33] ends 4401 at `until`, by the alarm of the object, which may have hibernated', async () => {
     const now = begin();
     const { run } = await running();
     const viewer = await watch(run.session, await ticketOf(run.session, { ttlSeconds: 1, untilSeconds: 1 }));
@@ -50,7 +51,7 @@ describe('a WebSocket', () => {
     expect(await viewer.closed).toEqual(over);
   });
 
-  test('[STR33] is sent nothing more at that moment, also when the alarm is late', async () => {
+  test('[STR33] receives nothing more after that moment, also when the alarm is late', async () => {
     const now = begin();
     const { run, wrapper } = await running();
     const viewer = await watch(run.session, await ticketOf(run.session, { ttlSeconds: 1, untilSeconds: 1 }));
@@ -81,7 +82,7 @@ describe('a WebSocket', () => {
     expect(await viewer.closed).toEqual(over);
   });
 
-  test('[STR33] [VER1] so it is with a ticket of 0.1.0, which has no such claim', async () => {
+  test('[STR33] [VER1] also with a ticket of 0.1.0, which has no such claim', async () => {
     const now = begin();
     const { run } = await running();
     const sign = (claims: Record<string, unknown>) =>
@@ -100,7 +101,7 @@ describe('a WebSocket', () => {
     expect(await viewer.closed).toEqual(over);
 
     at(now);
-    // One that can not be read is no reason to read for ever; one that is over opens nothing.
+    // An unreadable claim does not permit an endless connection; an expired one opens nothing.
     for (const [until, reason] of [
       ['soon', 'ticket_invalid'],
       [null, 'ticket_invalid'],
@@ -134,7 +135,7 @@ describe('a WebSocket', () => {
 });
 
 describe('over HTTP', () => {
-  test('[STR33] SSE and a followed log end too: the first as at any cut, the second broken off', async () => {
+  test('[STR33] SSE and a followed log end too: the first as at any cut, the second aborted', async () => {
     const now = begin();
     const { run } = await running();
     const ticket = await ticketOf(run.session, { ttlSeconds: 1, untilSeconds: 1 });
@@ -161,7 +162,7 @@ describe('over HTTP', () => {
 });
 
 describe('making one', () => {
-  test('[HTTP21] `untilSeconds` is answered as `until`; left out, the answer is as before', async () => {
+  test('[HTTP21] `untilSeconds` is answered as `until`; without it the response is as before', async () => {
     const now = begin();
     const session = newSession();
     const path = `/v1/sessions/${session}/tickets`;
@@ -179,7 +180,7 @@ describe('making one', () => {
 });
 
 describe('caches', () => {
-  test('[HTTP20] no cache keeps what was asked for with a ticket in the address', async () => {
+  test('[HTTP20] no cache stores a response to a ticket in the address', async () => {
     const { run, wrapper } = await running();
     await wrapper.deliver(2, [exit(0)]);
     const ticket = await ticketOf(run.session, {});
@@ -200,7 +201,7 @@ describe('caches', () => {
     }
   });
 
-  test('[HTTP20] an answer over https says that browsers are to keep to it', async () => {
+  test('[HTTP20] a response over https tells browsers to stay on https', async () => {
     expect((await ask('GET', '/v1/sessions')).headers.get('strict-transport-security')).toBe('max-age=31536000');
   });
 });

@@ -9,13 +9,13 @@ declare namespace Cloudflare {
   interface Env extends TestEnv {}
 }
 
-/** Files read as they are. */
+/** Files as raw text. */
 declare module '*?raw' {
   const text: string;
   export default text;
 }
 
-/** Several files at once, as Vite gives them. */
+/** Several files at once, as Vite returns them. */
 interface ImportMeta {
   glob<T>(pattern: string, options: { query: '?raw'; import: 'default'; eager: true }): Record<string, T>;
 }

@@ -1,6 +1,7 @@
 /**
- * What a viewer may leave unread (PROTOCOL.md STR10 to STR13). Method: viewers that take frames and acknowledge as the test says, on a log of several windows; what
- * each was sent is counted in bytes of frames, and compared with the log.
+ * How much a viewer may leave unread (PROTOCOL.md STR10 to STR13).
+ * Method: viewers that read frames and acknowledge as the test says, on a log of several windows.
+ * The frames sent to each are counted in bytes, and compared with the log.
  */
 
 import { beforeAll, describe, expect, test, vi } from 'vitest';
@@ -37,14 +38,14 @@ describe('a replay', () => {
     expect(viewer.received.some(({ type }) => type === 'caught_up')).toBe(false);
   });
 
-  test('[STR12] [STR11] a ping is no sign of reading', async () => {
+  test('[STR12] [STR11] a ping does not count as reading', async () => {
     const viewer = await ViewerPeer.connect(session);
     for (let pings = 0; pings < 5; pings += 1) viewer.send(PING);
     expect(await viewer.closed).toMatchObject({ code: CLOSE.tooSlow });
     expect(bytesOf(viewer)).toBeLessThan(VIEWER_WINDOW_BYTES + FRAME_BYTES_MAX);
   });
 
-  test('[STR13] one that never acknowledges reads all of a long log, a piece for each connection', async () => {
+  test('[STR13] one that never acknowledges reads all of a long log, a part on each connection', async () => {
     const seen: Seen[] = [];
     let connections = 0;
     for (let done = false; !done; ) {
@@ -80,7 +81,7 @@ describe('a replay', () => {
 });
 
 describe('live', () => {
-  /** Rows that its viewers get one by one; the object is put to sleep before each. */
+  /** Rows that its viewers get one by one; the object is evicted before each. */
   async function deliverAsleep(run: Run, peer: WrapperPeer, from: number, count: number, text: string): Promise<void> {
     for (let seq = from; seq < from + count; seq += 1) {
       await putToSleep(stubOf(run.session));
@@ -88,18 +89,18 @@ describe('live', () => {
     }
   }
 
-  test('[STR12] a viewer that stops acknowledging is closed 4413, also when the object sleeps before every event', async () => {
+  test('[STR12] a viewer that stops acknowledging is closed 4413, also when the object is evicted before every event', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const viewer = await ViewerPeer.connect(run.session);
     await viewer.until('caught_up');
-    // Less than a lump each, so that only what is written down in between can count them.
+    // Less than a lump each, so that only the stored count between them can detect it.
     await deliverAsleep(run, peer, 1, 60, 'x'.repeat(20_000));
     expect(await viewer.closed).toMatchObject({ code: CLOSE.tooSlow });
     expect(bytesOf(viewer)).toBeLessThan(VIEWER_WINDOW_BYTES + FRAME_BYTES_MAX);
   });
 
-  test('[STR10] with flow=ack it is sent no more, reads the rest from the log when it acknowledges, and is live again', async () => {
+  test('[STR10] with flow=ack it receives no more, reads the rest from the log when it acknowledges, and is live again', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const viewer = await ViewerPeer.connect(run.session, '?flow=ack');
@@ -116,7 +117,7 @@ describe('live', () => {
     );
   });
 
-  test('[STR12] a viewer without flow=ack that acknowledges what it gets stays connected, however much that is', async () => {
+  test('[STR12] a viewer without flow=ack that acknowledges stays connected, whatever the volume', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const viewer = await ViewerPeer.connect(run.session);
@@ -130,7 +131,7 @@ describe('live', () => {
     expect(viewer.events.filter(({ type }) => type === 'output')).toHaveLength(60);
   });
 
-  test('[STR12] small events cost a viewer what they weigh: 600 of them are far from the bound', async () => {
+  test('[STR12] small events count by their size: 600 of them are far from the bound', async () => {
     const run = await start(newSession());
     const peer = await WrapperPeer.welcomed(run);
     const viewer = await ViewerPeer.connect(run.session);
