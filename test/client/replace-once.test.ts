@@ -1,5 +1,6 @@
 /**
- * Goal: a shared value is made once for all callers, and neither a failure nor a late value harms it.
+ * Goal: a shared value is made once for all callers, and neither a failure nor a late value harms
+ * it.
  * Method: a `make` that the test resolves by hand, under fake timers.
  */
 

@@ -572,7 +572,7 @@ describe('rotation of signing keys', () => {
   const ticketWith = async (session: string, env: Env) =>
     String((await ask('POST', `/v1/sessions/${session}/tickets`, { env })).body.ticket);
 
-  test('all keys verify, so that nobody is cut off', async () => {
+  test('all keys verify, so that no token is cut off', async () => {
     const run = await startWith(before);
     const ticket = await ticketWith(run.session, before);
     for (const [env, status] of [

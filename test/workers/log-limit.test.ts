@@ -1,5 +1,5 @@
 /**
- * Goal: what a job may store is bounded, whoever sends it, and a session accepts a start only while
+ * Goal: what a job may store is bounded for every sender, and a session accepts a start only while
  * there is room for its log (LIF34, LIF35, HTTP32).
  * Method: a wrapper that ignores the limit, at its edge and one byte past it; and a session that
  * believes its database is large.

@@ -228,7 +228,7 @@ describe('[STR27] preflights', () => {
   });
 });
 
-test('[HTTP20] no cache keeps an answer to a ticket in the address, and none is taken for anything but what it says it is', async () => {
+test('[HTTP20] no cache keeps an answer to a ticket in the address, and no answer is sniffed as another type', async () => {
   for (const way of WAYS.filter(({ opens }) => opens === 'reader' || opens === 'key')) {
     const { session } = await subjectOf();
     const answered = await take(way, { session, execution: 'e1' }, ACME_KEY, watched().env);

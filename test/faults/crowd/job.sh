@@ -1,9 +1,11 @@
-# One job of a crowd. Whatever it prints it has written to its truth files before, so that the log can be compared with that, byte for byte.
+# One job of a crowd. It writes everything to its truth files before it prints it, so that the log can
+# be compared with them byte for byte.
 #
 #   sh job.sh SHAPE TRUTH GATE N
 #
-# TRUTH.out and TRUTH.err get what it prints, TRUTH.end the exit code just before it leaves. It goes to work once the file GATE exists. `sh` in place of Node: two hundred
-# of them at once are small. A job that nobody ends does so itself after ten minutes, with an exit code that no plan has.
+# TRUTH.out and TRUTH.err get what it prints, TRUTH.end the exit code just before it exits. It starts
+# its work when the file GATE exists. It uses `sh` instead of Node, so that two hundred jobs at once
+# stay small. A job that is not ended exits after ten minutes, with an exit code that no plan has.
 shape=$1 truth=$2 gate=$3 n=$4
 stop=0
 : >"$truth.out"
@@ -27,7 +29,7 @@ leave() {
   echo "$1" >"$truth.end"
   exit "$1"
 }
-# A shell tells of a child that a signal ended; that is not the job's own.
+# A shell reports a child that a signal ended. That message is not output of the job.
 nap() {
   { sleep "$1"; } 2>/dev/null
 }

@@ -96,7 +96,7 @@ export async function unchanged(session: string, refused: () => Promise<void>): 
   expect(await rowsOf(session)).toEqual(before);
 }
 
-/** A session with this many executions, all but the first copied in its storage; none is active. */
+/** A session with this many executions, all inactive. All but the first are copied rows. */
 export async function sessionOf(count: number): Promise<string> {
   const { session } = await start(newSession(), { id: 'e1' });
   expect((await ask('POST', `${executionsOf(session)}/e1/fail`, { body: { code: 'x', message: 'x' } })).status).toBe(200);

@@ -42,7 +42,7 @@ import { type Edge, executionsOf, expectRefused, refusedByForm, rpc, sessionOf, 
 
 /**
  * A running execution whose wrapper was sent this many commands, of the same length, and
- * acknowledged none of them.
+ * acknowledged not one of them.
  */
 async function withWaiting(count: number, bytes: number): Promise<{ run: Run; peer: WrapperPeer }> {
   const run = await start(newSession(), { id: 'e1' });
