@@ -5,6 +5,7 @@
 
 import {
   ACTIVE_STATUSES,
+  CLOSE,
   type HoldfastEvent,
   isActive,
   isTerminal,
@@ -279,8 +280,15 @@ export class Checks implements Witness {
     if (!this.#framesMayBeMissing) this.#fail('SPL5', `${label} found a fault of the protocol: ${why}`);
   }
 
+  /** Two wrappers have one history from now on, and one of them may supersede the other. */
+  spoolCopied(execution: string): void {
+    this.#copied.add(execution);
+  }
+  readonly #copied = new Set<string>();
+
   /** Only the coordinator stops a job, and not while it still waits for that job. */
   stoppedUnasked(spool: Spool, why: string, awayMs: number, graceMs: number): void {
+    if (this.#copied.has(spool.execution) && why.includes(String(CLOSE.superseded))) return;
     const record = this.#world.host.disk.executions.get(spool.execution);
     if (!record || isTerminal(record.status) || record.wrapperId !== spool.wrapperId || awayMs > graceMs) return;
     this.#fail(
@@ -473,6 +481,8 @@ export class Checks implements Witness {
    */
   #nothingDropped(id: string, fail: (rule: string, text: string) => void): void {
     if (this.#world.posters.some(({ spool }) => spool.execution === id)) return;
+    // The log may mix the lines of one copy with the replacements of lines that the other copy lost.
+    if (this.#copied.has(id) && this.#world.faults.counts.has('spool_damaged')) return;
     let next: number | null = 0;
     let counted = 0;
     for (const { type, line, execution, own, seq } of this.log) {

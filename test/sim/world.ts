@@ -317,7 +317,10 @@ export class World {
     };
     // A copy from before the start of the job could start the job again: the copy cannot be
     // recognised as one.
-    if (spool.begun && faults.strike('spool_copied')) return again(spool.copy());
+    if (spool.begun && faults.strike('spool_copied')) {
+      this.checks.spoolCopied(spool.execution);
+      return again(spool.copy());
+    }
     victim.kill();
     if (faults.strike('spool_tail_lost')) spool.loseTail(random.int(1, 5));
     if (faults.strike('spool_power_lost')) spool.losePower();
