@@ -40,10 +40,10 @@ export interface BackoffControllerOptions extends BackoffOptions {
   /** Consecutive failures after which it gives up. `Infinity` never does. */
   maxAttempts?: number;
   /**
-   * Delays are those of `retryDelayMs`: spread over the upper half of the curve. Jitter and floor
-   * do not apply then.
+   * `half`: the delays of `retryDelayMs`, over the upper half of the curve. `full`: from 0 to the
+   * curve, for callers that all failed at the same moment. Jitter and floor do not apply then.
    */
-  spread?: boolean;
+  spread?: 'half' | 'full';
 }
 
 export class BackoffController {
@@ -78,6 +78,9 @@ export class BackoffController {
   nextDelayMs(retryAfter: number | null = null): number {
     const { spread, baseMs = 1000, capMs = 30_000, random } = this.#options;
     if (!spread) return backoffDelayMs(this.attempt - 1, this.#options);
+    if (spread === 'full') {
+      return Math.max(retryAfter ?? 0, (random ?? Math.random)() * backoffDelayMs(this.attempt - 1, { baseMs, capMs }));
+    }
     return retryDelayMs(this.attempt, { baseMs, capMs, firstImmediate: false, random }, retryAfter);
   }
 

@@ -132,7 +132,7 @@ export function requester(options: RequestOptions, credential: Credential): Requ
   return async (call, signal) => {
     let startedAt = monotonicNow();
     let replaced = false;
-    const curve = { baseMs: retryBaseMs, capMs: retryCapMs, spread: true, random };
+    const curve = { baseMs: retryBaseMs, capMs: retryCapMs, spread: 'half' as const, random };
     const backoff = new BackoffController({ ...curve, maxAttempts: Number.POSITIVE_INFINITY });
     for (;;) {
       signal?.throwIfAborted();

@@ -32,16 +32,16 @@ async function deliver(message: Message<unknown>, config: Config | null, send: S
   const { body, attempts } = message;
   const outcome: AttemptOutcome = isCallbackMessage(body) ? await attempt(body, config, send) : { kind: 'unreadable' };
   const next = afterAttempt(outcome, attempts);
-  const told = { ...namesOf(body), attempt: attempts, outcome: describe(outcome) };
+  const fields = { ...namesOf(body), attempt: attempts, outcome: describe(outcome) };
   switch (next.kind) {
     case 'done':
-      logLine('info', 'callback_delivered', told);
+      logLine('info', 'callback_delivered', fields);
       return message.ack();
     case 'retry':
-      logLine('warn', 'callback_failed', { ...told, retryInSeconds: next.delaySeconds });
+      logLine('warn', 'callback_failed', { ...fields, retryInSeconds: next.delaySeconds });
       return message.retry({ delaySeconds: next.delaySeconds });
     case 'give_up':
-      logLine('error', 'callback_given_up', { ...told, reason: next.reason });
+      logLine('error', 'callback_given_up', { ...fields, reason: next.reason });
       return message.ack();
     default:
       next satisfies never;

@@ -30,7 +30,7 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
     this.#keeper = new Keeper({
       container: this.containerPort(),
       storage: ctx.storage,
-      tell: tellOf(env, tenant, session),
+      tell: createTell(env, tenant, session),
       newBoot,
       now: () => Date.now(),
       pause: (ms) => scheduler.wait(ms),
@@ -57,7 +57,7 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
 }
 
 /** A deleted session, or one that does not know the execution, needs no notification. */
-const tellOf =
+const createTell =
   (env: Env, tenant: string, session: string): KeeperPorts['tell'] =>
   async ({ execution }) => {
     const failed = { code: CONTAINER_STOPPED, message: STOPPED_MESSAGE };

@@ -22,20 +22,20 @@ import {
   CONTAINER_IDLE_MS,
   CONTAINER_PORT,
   type ContainerRecord,
-  dueLost,
+  dueReports,
   INACTIVITY_TIMEOUT_MS,
   isEmpty,
   isIdle,
-  type Lost,
-  look,
+  type LostContainer,
+  markReported,
   NO_CONTAINER,
   nextLook,
   noteGone,
   noteInFlight,
   noteNotLaunched,
-  noteNotTold,
-  noteTold,
+  observe,
   saysFull,
+  scheduleReportRetry,
 } from '../core/container.ts';
 import { alarmToSet } from '../core/deadlines.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
@@ -61,7 +61,7 @@ export interface KeeperPorts {
   container: ContainerPort | null;
   storage: Pick<DurableObjectStorage, 'kv' | 'getAlarm' | 'setAlarm' | 'deleteAll'>;
   /** Fails the session's execution if it is open. False if the session is unreachable. No throw. */
-  tell(lost: Lost): Promise<boolean>;
+  tell(lost: LostContainer): Promise<boolean>;
   /** A boot with a new random id and a new random token. */
   newBoot(now: number): Boot;
   now(): number;
@@ -114,7 +114,7 @@ export class Keeper {
       now,
     );
     switch (step.kind) {
-      case 'stranger':
+      case 'unknown_container':
         this.#write(step.record);
         return this.#endStranger(container);
       case 'start': {
@@ -151,7 +151,7 @@ export class Keeper {
     try {
       const { container } = this.#ports;
       const running = container?.running ?? false;
-      this.#see(running);
+      this.#observe(running);
       if (running && container && this.#record.launched.length > 0) await this.#ask(container);
       await this.#tellLost();
       if (container && isIdle(this.#record, this.#ports.now())) await this.#endIdle(container);
@@ -192,7 +192,7 @@ export class Keeper {
           return given;
         });
         if (answer.status === 401) {
-          this.#see(false); // CT1
+          this.#observe(false); // CT1
           return this.#endStranger(container);
         }
         if (answer.ok || answer.status === 404) return null;
@@ -207,7 +207,7 @@ export class Keeper {
 
   /** The container stopped before its runner answered: a bad image, or no free instance. */
   #stoppedAtOnce(boot: Boot, last: string): LaunchOutcome {
-    if (this.#record.boot?.id === boot.id) this.#see(false);
+    if (this.#record.boot?.id === boot.id) this.#observe(false);
     if (saysFull(last)) return { kind: 'saturated', retryAfterMs: null };
     const hint = 'its image must run `holdfast-wrapper serve`, and max_instances must leave room for one more';
     return { kind: 'failed', message: `the container stopped before its runner answered (${last}); ${hint}` };
@@ -241,9 +241,9 @@ export class Keeper {
 
   // ── end ───────────────────────────────────────────────────────────────────────────────────────
 
-  #see(running: boolean): void {
+  #observe(running: boolean): void {
     const { boot, launched } = this.#record;
-    const seen = look(this.#record, running, this.#ports.now());
+    const seen = observe(this.#record, running, this.#ports.now());
     if (boot && !seen.boot) this.#ports.log('warn', 'container_gone', { boot: boot.id, open: launched.length });
     this.#write(seen);
   }
@@ -251,11 +251,11 @@ export class Keeper {
   async #tellLost(): Promise<void> {
     // One after the other, each from the current record: an execution that is launched again
     // meanwhile is not lost (CT3). A failed notification is due later, so the loop ends.
-    for (let [lost] = dueLost(this.#record, this.#ports.now()); lost; [lost] = dueLost(this.#record, this.#ports.now())) {
-      const told = await this.#ports.tell(lost);
+    for (let [lost] = dueReports(this.#record, this.#ports.now()); lost; [lost] = dueReports(this.#record, this.#ports.now())) {
+      const reported = await this.#ports.tell(lost);
       const fields = { execution: lost.execution, boot: lost.boot, attempt: lost.attempts + 1 };
-      if (!told) this.#ports.log('warn', 'container_loss_not_told', fields);
-      this.#write(told ? noteTold(this.#record, lost) : noteNotTold(this.#record, lost, this.#ports.now()));
+      if (!reported) this.#ports.log('warn', 'container_loss_not_told', fields);
+      this.#write(reported ? markReported(this.#record, lost) : scheduleReportRetry(this.#record, lost, this.#ports.now()));
     }
   }
 

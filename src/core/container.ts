@@ -76,7 +76,7 @@ export interface Launched {
   until: number;
 }
 
-export interface Lost extends Launched {
+export interface LostContainer extends Launched {
   boot: string;
   attempts: number;
   dueAt: number;
@@ -93,7 +93,7 @@ export interface ContainerRecord {
   /** Since when nothing has run in it; null while something runs. */
   idleSince: number | null;
   /** Launched in a boot that is gone. The session has not been notified yet. */
-  lost: Lost[];
+  lost: LostContainer[];
 }
 
 export const NO_CONTAINER: Readonly<ContainerRecord> = { sessionSince: null, boot: null, launched: [], idleSince: null, lost: [] };
@@ -102,7 +102,7 @@ export type LaunchStep =
   | { kind: 'start'; record: ContainerRecord }
   | { kind: 'use'; record: ContainerRecord; boot: Boot }
   /** A container runs that is not this session's, or whose token is not known. It is unusable. */
-  | { kind: 'stranger'; record: ContainerRecord };
+  | { kind: 'unknown_container'; record: ContainerRecord };
 
 export interface ContainerJob extends Pick<Launched, 'execution' | 'until'> {
   /** Creation time of its session. */
@@ -118,7 +118,7 @@ export function beginLaunch(
   now: number,
 ): LaunchStep {
   const own = record.sessionSince === null || record.sessionSince === sessionSince ? record : NO_CONTAINER; // CT4
-  if (running && !own.boot) return { kind: 'stranger', record: own };
+  if (running && !own.boot) return { kind: 'unknown_container', record: own };
   const before = running ? own : noteGone(own, now);
   const others = <T extends Launched>(all: readonly T[]): T[] => all.filter((each) => each.execution !== execution);
   const boot = running && own.boot ? own.boot : fresh;
@@ -174,7 +174,7 @@ export function noteInFlight(
 }
 
 /** Applies what is known without querying the runner (CT5). */
-export function look(record: ContainerRecord, running: boolean, now: number): ContainerRecord {
+export function observe(record: ContainerRecord, running: boolean, now: number): ContainerRecord {
   const seen = running ? record : noteGone(record, now);
   const launched = seen.launched.filter(({ until }) => until > now);
   const lost = seen.lost.filter(({ until }) => until > now);
@@ -182,17 +182,18 @@ export function look(record: ContainerRecord, running: boolean, now: number): Co
   return { ...seen, launched, lost, idleSince: seen.boot && launched.length === 0 ? (seen.idleSince ?? now) : null };
 }
 
-export const dueLost = (record: ContainerRecord, now: number): Lost[] => record.lost.filter(({ dueAt }) => dueAt <= now);
+export const dueReports = (record: ContainerRecord, now: number): LostContainer[] =>
+  record.lost.filter(({ dueAt }) => dueAt <= now);
 
-const same = (a: Lost, b: Lost): boolean => a.execution === b.execution && a.boot === b.boot;
+const same = (a: LostContainer, b: LostContainer): boolean => a.execution === b.execution && a.boot === b.boot;
 
 /** The session was notified, or it no longer needs the notification. */
-export const noteTold = (record: ContainerRecord, told: Lost): ContainerRecord => ({
+export const markReported = (record: ContainerRecord, told: LostContainer): ContainerRecord => ({
   ...record,
   lost: record.lost.filter((each) => !same(each, told)),
 });
 
-export function noteNotTold(record: ContainerRecord, lost: Lost, now: number): ContainerRecord {
+export function scheduleReportRetry(record: ContainerRecord, lost: LostContainer, now: number): ContainerRecord {
   const dueAt = now + backoffDelayMs(lost.attempts, { baseMs: TELL_RETRY_BASE_MS, capMs: TELL_RETRY_CAP_MS });
   return {
     ...record,

@@ -22,7 +22,7 @@ export const ALARM_OVERDUE_MS = 60_000;
  */
 export const REPLAY_CHECK_MS = 5_000;
 
-export interface Horizon {
+export interface DeadlineInputs {
   /** Executions that are not terminal. */
   open: readonly ExecutionRecord[];
   /** When the running execution's connection was last heard; null if it is not connected. */
@@ -44,7 +44,7 @@ export interface Horizon {
 export const silenceDeadline = (record: ExecutionRecord, heardAt: number): number => heardAt + record.policy.silenceTimeoutMs;
 
 export function nextWake(
-  { open, heardAt, takenAt, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: Horizon,
+  { open, heardAt, takenAt, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: DeadlineInputs,
   now: number,
 ): number {
   const times = open.flatMap((record) => [

@@ -18,14 +18,14 @@ export interface AnnouncementAnswer {
  * The stored version of a session. A deleted session leaves a tombstone (`removed`) for a while, so
  * that a late message does not resurrect it.
  */
-export interface HeldVersion {
+export interface StoredVersion {
   version: number;
   removed: boolean;
 }
 
 export type Judgement = 'take' | 'known' | 'stale';
 
-export function judge(held: HeldVersion | null, { version, entry }: Pick<Announcement, 'version' | 'entry'>): Judgement {
+export function decideUpsert(held: StoredVersion | null, { version, entry }: Pick<Announcement, 'version' | 'entry'>): Judgement {
   if (!held || version > held.version) return 'take';
   return version === held.version && held.removed === (entry === null) ? 'known' : 'stale';
 }

@@ -73,7 +73,7 @@ export interface ExecutionRecord {
 export type ExecutionPatch = Partial<Omit<ExecutionRecord, 'ordinal' | 'id'>>;
 
 /** Initial values of the columns that events change later. */
-export const UNTOUCHED = {
+export const NEW_EXECUTION_FIELDS = {
   pendingAt: null,
   startedAt: null,
   endedAt: null,

@@ -5,7 +5,7 @@ import { type DrizzleSqliteDODatabase, drizzle } from 'drizzle-orm/durable-sqlit
 import bundle from '../../migrations/directory/migrations.js';
 import { type SessionEntry, type Status, TERMINAL_STATUSES, utf8Bytes } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../core/deadlines.ts';
-import { type Announcement, type AnnouncementAnswer, judge, REMOVED_KEPT_MS } from '../core/directory.ts';
+import { type Announcement, type AnnouncementAnswer, decideUpsert, REMOVED_KEPT_MS } from '../core/directory.ts';
 import { hasSchema, migrate, migrationsOf } from '../storage/migrate.ts';
 import { sessions } from './schema.ts';
 
@@ -53,7 +53,7 @@ export class Entries {
     const { session: id, version, entry } = announcement;
     const { version: of, removed } = sessions;
     const held = this.#db.select({ version: of, removed }).from(sessions).where(eq(sessions.id, id)).limit(1).get() ?? null;
-    const judgement = judge(held, announcement);
+    const judgement = decideUpsert(held, announcement);
     if (judgement === 'stale') return { taken: false, held: held?.version ?? 0 };
     if (judgement === 'take') {
       const row = {

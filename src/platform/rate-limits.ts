@@ -47,10 +47,10 @@ export const RATE_RETRY_SECONDS = 10;
 const LIMITER_TIMEOUT_MS = 1000;
 
 /** Remembered kinds of log lines per isolate, some 100 bytes each. */
-const SAYINGS_MAX = 1000;
+const LOGGED_MAX = 1000;
 
 /** A log line of one kind is written once in this time, so that refusals do not flood the log. */
-const SAID_AGAIN_MS = 10_000;
+const LOG_AGAIN_MS = 10_000;
 
 export type RateKind = 'change' | 'read' | 'ticket';
 
@@ -65,7 +65,7 @@ const LIMITERS = {
 export async function refusalByRate(env: Env, kind: RateKind, tenant: string): Promise<Failure | null> {
   const { binding, keyOf, what } = LIMITERS[kind];
   if (await passes(env[binding], keyOf(tenant), binding)) return null;
-  saidNow(`limited ${kind} ${tenant}`, Date.now(), () => logLine('warn', 'rate_limited', { tenant, reason: what }));
+  logAtMostOnce(`limited ${kind} ${tenant}`, Date.now(), () => logLine('warn', 'rate_limited', { tenant, reason: what }));
   return rateLimited(`Too many ${what} by this tenant in a few seconds.`);
 }
 
@@ -81,7 +81,7 @@ export async function guessedTooOften(request: Request, env: Env): Promise<boole
   const limiter = env.RATE_REFUSED_KEYS;
   const address = limiter && addressOf(request.headers);
   if (!address || (await passes(limiter, address, 'RATE_REFUSED_KEYS'))) return false;
-  saidNow(`guesses ${address}`, Date.now(), () => logLine('warn', 'refused_keys_limited', { address }));
+  logAtMostOnce(`guesses ${address}`, Date.now(), () => logLine('warn', 'refused_keys_limited', { address }));
   return true;
 }
 
@@ -116,18 +116,18 @@ async function passes(limiter: RateLimit | undefined, key: string, binding: stri
     const { success } = await within(LIMITER_TIMEOUT_MS, limiter.limit({ key }));
     return success !== false;
   } catch (error) {
-    saidNow(`failed ${binding}`, Date.now(), () =>
+    logAtMostOnce(`failed ${binding}`, Date.now(), () =>
       logLine('error', 'rate_limiter_failed', { reason: binding, message: messageOf(error) }),
     );
     return true;
   }
 }
 
-let sayings = new Map<string, number>();
+let loggedAt = new Map<string, number>();
 
-function saidNow(what: string, now: number, say: () => void): void {
-  if (now - (sayings.get(what) ?? Number.NEGATIVE_INFINITY) < SAID_AGAIN_MS) return;
-  if (sayings.size >= SAYINGS_MAX) sayings = new Map();
-  sayings.set(what, now);
+function logAtMostOnce(what: string, now: number, say: () => void): void {
+  if (now - (loggedAt.get(what) ?? Number.NEGATIVE_INFINITY) < LOG_AGAIN_MS) return;
+  if (loggedAt.size >= LOGGED_MAX) loggedAt = new Map();
+  loggedAt.set(what, now);
   say();
 }

@@ -3,18 +3,18 @@
  * change. It sets the alarm only when the new time is earlier than the current one.
  */
 
-import { alarmToSet, type Horizon, nextWake } from '../core/deadlines.ts';
+import { alarmToSet, type DeadlineInputs, nextWake } from '../core/deadlines.ts';
 import type { SessionRuntime } from '../core/ports.ts';
 import { messageOf, type SessionLog } from '../platform/log.ts';
 
 export class AlarmClock {
   readonly #runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>;
-  readonly #horizon: () => Horizon | null;
+  readonly #horizon: () => DeadlineInputs | null;
   readonly #log: SessionLog;
   #current: number | null = null;
 
   /** `horizon` returns null for a session that does not exist. Such a session needs no wake. */
-  constructor(runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>, horizon: () => Horizon | null, log: SessionLog) {
+  constructor(runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>, horizon: () => DeadlineInputs | null, log: SessionLog) {
     this.#runtime = runtime;
     this.#horizon = horizon;
     this.#log = log;

@@ -10,7 +10,7 @@ import { type LogFields, logLine, messageOf } from '../platform/log.ts';
 import type { SessionCalls } from './contract.ts';
 
 /** Four attempts in all. */
-const CALL_RETRY = { baseMs: 100, capMs: 1000, maxAttempts: 3 };
+const CALL_RETRY = { baseMs: 100, capMs: 1000, maxAttempts: 3, spread: 'full' } as const;
 
 /** The fields we read of an error that crossed the object boundary. */
 interface PlatformError {
@@ -68,8 +68,7 @@ async function callObject<T>(
       if (!idempotent || backoff.recordFailure() === 'give-up') {
         return { ok: false, code: 'unavailable', message: `The ${kind} could not be reached. Try again.` };
       }
-      // Full jitter: all callers of an object that was reset retry at the same moment.
-      await scheduler.wait(Math.random() * backoff.nextDelayMs());
+      await scheduler.wait(backoff.nextDelayMs());
     }
   }
 }

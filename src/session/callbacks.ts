@@ -38,7 +38,7 @@ async function handOver(context: SessionContext, record: CallbackRecord): Promis
   const execution = record.snapshot ?? lateSnapshot(context, record);
   if (!execution) return drop(context, record, 'its execution is no more');
   if (!(await context.outside.enqueue(record, execution))) {
-    context.log('warn', 'callback_not_queued', { ...told(record), attempt: record.attempts + 1 });
+    context.log('warn', 'callback_not_queued', { ...logFields(record), attempt: record.attempts + 1 });
     return;
   }
   context.store.callbacks.remove(record.id);
@@ -52,10 +52,10 @@ function lateSnapshot({ store, session }: SessionContext, { execution }: Callbac
 }
 
 function drop(context: SessionContext, record: CallbackRecord, reason: string): void {
-  context.log('error', 'callback_given_up', { ...told(record), reason });
+  context.log('error', 'callback_given_up', { ...logFields(record), reason });
   context.store.callbacks.remove(record.id);
   context.runtime.waitUntil(dropIfDone(context, context.runtime.now()));
 }
 
 /** Without the URL, which may hold a secret. */
-const told = ({ id: callback, execution }: CallbackRecord) => ({ callback, execution });
+const logFields = ({ id: callback, execution }: CallbackRecord) => ({ callback, execution });

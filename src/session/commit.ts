@@ -17,7 +17,7 @@ import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '
 import type { LogRow } from '../core/ports.ts';
 import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
-import { beginDelivery, noteForDirectory } from './outbox.ts';
+import { beginDelivery, markDirectoryStale } from './outbox.ts';
 import { report } from './report.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
 
@@ -32,7 +32,7 @@ export interface Written {
    * Whether the directory must be updated (DIR1). True only if the transition has an event of the
    * coordinator.
    */
-  news: boolean;
+  changesDirectory: boolean;
   /**
    * The callback for the queue, when this transition ended an execution that requested one (CB1).
    */
@@ -67,15 +67,15 @@ export function writeTransition(context: SessionContext, id: string, transition:
   let callback: CallbackRecord | null = null;
   let next: Written | null = null;
   if (isTerminal(record.status)) {
-    ({ record, callback, next } = closeBooks(context, record, rows, now));
+    ({ record, callback, next } = finishSettledExecution(context, record, rows, now));
   }
-  const news = transition.events.length > 0;
-  if (news) noteForDirectory(context, now);
-  return { record, rows, commands, events: transition.events, news, callback, next };
+  const changesDirectory = transition.events.length > 0;
+  if (changesDirectory) markDirectoryStale(context, now);
+  return { record, rows, commands, events: transition.events, changesDirectory, callback, next };
 }
 
 /** The other writes of an ending, in the transaction of the verdict. */
-function closeBooks(
+function finishSettledExecution(
   context: SessionContext,
   settled: ExecutionRecord,
   rows: LogRow[],
@@ -131,9 +131,9 @@ function noteCallback(
 
 /** Sends what was written, and sets the alarm from the rows. */
 export function announce(context: SessionContext, written: Written, now: number): void {
-  const { record, rows, commands, events, news, callback, next } = written;
+  const { record, rows, commands, events, changesDirectory, callback, next } = written;
   context.alarm.arm(now);
-  if (news) void beginDelivery(context);
+  if (changesDirectory) void beginDelivery(context);
   if (callback) beginCallback(context, callback);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);

@@ -7,7 +7,7 @@
 
 import { CLOSE, DELETED_REASON, type Failure } from '../../protocol/index.ts';
 import type { SessionContext } from './context.ts';
-import { noteForDirectory } from './outbox.ts';
+import { markDirectoryStale } from './outbox.ts';
 import { detachAndClose, ingestSockets } from './sockets.ts';
 
 /**
@@ -42,7 +42,7 @@ export function eraseSession(context: SessionContext, reason: 'requested' | 'exp
   const running = open.some(({ status }) => status === 'running');
   store.transact(() => {
     store.erase(running ? now + TOMBSTONE_MS : null);
-    noteForDirectory(context, now);
+    markDirectoryStale(context, now);
   });
   viewers.closeAll(CLOSE.notFound, DELETED_REASON);
   for (const socket of ingestSockets(runtime)) detachAndClose(socket, CLOSE.notFound, DELETED_REASON);

@@ -263,7 +263,7 @@ const refuseWrapper = ({ log }: SessionContext, execution: string, wsCloseCode: 
   log('warn', 'wrapper_refused', { execution, wsCloseCode });
 
 /** ING1: closes sockets that sent no hello in time. */
-export function closeSilentStrangers(context: SessionContext, now: number): void {
+export function closeSocketsWithoutHello(context: SessionContext, now: number): void {
   for (const socket of ingestSockets(context.runtime)) {
     const { ws, attachment } = socket;
     if (attachment.epoch === null && isOpen(ws) && attachment.acceptedAt + HELLO_TIMEOUT_MS <= now) {

@@ -16,7 +16,7 @@ import {
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
-import { type ExecutionRecord, UNTOUCHED } from '../core/execution.ts';
+import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../core/execution.ts';
 import { refusalOfGeneration } from '../core/generation.ts';
 import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
 import { describeShortage } from '../core/log-limit.ts';
@@ -147,7 +147,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     createdAt: now,
     firstOffset: context.store.log.head + 1,
     queueRank,
-    ...UNTOUCHED,
+    ...NEW_EXECUTION_FIELDS,
   });
 }
 

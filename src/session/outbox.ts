@@ -25,13 +25,13 @@ import type { SessionContext } from './context.ts';
 const ROUNDS_MAX = 5;
 
 /** Marks the directory's entry as stale, in the transaction of a change. */
-export function noteForDirectory({ store }: SessionContext, now: number): void {
+export function markDirectoryStale({ store }: SessionContext, now: number): void {
   store.outbox.put(noteChange(store.outbox.get('directory'), 'directory', now));
 }
 
 /** On a wake: a session from before the directory existed was never announced. */
-export function noteIfNever(context: SessionContext, now: number): void {
-  if (context.store.exists && !context.store.outbox.get('directory')) noteForDirectory(context, now);
+export function markIfNeverAnnounced(context: SessionContext, now: number): void {
+  if (context.store.exists && !context.store.outbox.get('directory')) markDirectoryStale(context, now);
 }
 
 /**

@@ -15,7 +15,7 @@
  */
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
-import { type Horizon, RETENTION_MS } from '../core/deadlines.ts';
+import { type DeadlineInputs, RETENTION_MS } from '../core/deadlines.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
 import type { ExecutionQuery, Outside, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
 import type { SessionLog } from '../platform/log.ts';
@@ -25,10 +25,10 @@ import type { SessionContext } from './context.ts';
 import { closeCodeOfRefusedViewer, type NormalStart, type ReadQuery, type Refusal, type ViewerRequest } from './contract.ts';
 import { expireDue, findSilent, heardAt, launchDue, reconcile } from './deadlines.ts';
 import { eraseSession, goneReason } from './deletion.ts';
-import { acceptIngest, closeSilentStrangers, loseIngest, onIngestMessage, refuseIngest } from './ingest.ts';
+import { acceptIngest, closeSocketsWithoutHello, loseIngest, onIngestMessage, refuseIngest } from './ingest.ts';
 import { postIngest } from './ingest-post.ts';
 import * as operations from './operations.ts';
-import { beginDelivery, beginDueDelivery, dropIfDone, lastActivityAt, noteIfNever } from './outbox.ts';
+import { beginDelivery, beginDueDelivery, dropIfDone, lastActivityAt, markIfNeverAnnounced } from './outbox.ts';
 import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { Viewers } from './viewers.ts';
 
@@ -36,7 +36,7 @@ export class Session {
   readonly #context: SessionContext;
 
   constructor(runtime: SessionRuntime, store: Store, session: string, outside: Outside, log: SessionLog = () => {}) {
-    const alarm = new AlarmClock(runtime, () => this.#horizon(), log);
+    const alarm = new AlarmClock(runtime, () => this.#deadlineInputs(), log);
     const viewers = new Viewers(runtime, store, session);
     this.#context = { runtime, store, outside, log, session, viewers, alarm, delivery: null };
   }
@@ -49,7 +49,7 @@ export class Session {
     const { alarm, store, viewers } = this.#context;
     await alarm.load();
     if (store.exists) reconcile(this.#context, now);
-    noteIfNever(this.#context, now);
+    markIfNeverAnnounced(this.#context, now);
     alarm.arm(now);
     viewers.resume();
   }
@@ -184,7 +184,7 @@ export class Session {
       if (store.exists) {
         for (const { id } of store.executions.open()) expireDue(this.#context, id, now);
         findSilent(this.#context, now);
-        closeSilentStrangers(this.#context, now);
+        closeSocketsWithoutHello(this.#context, now);
         viewers.endOver(now);
         viewers.resume();
         if (this.#expired(now)) this.#expire(now);
@@ -201,8 +201,8 @@ export class Session {
 
   /** LIF30: the session has been idle for so long that it is deleted. */
   #expired(now: number): boolean {
-    const horizon = this.#horizon();
-    return horizon?.open.length === 0 && (horizon.lastActivityAt ?? now) + RETENTION_MS <= now;
+    const inputs = this.#deadlineInputs();
+    return inputs?.open.length === 0 && (inputs.lastActivityAt ?? now) + RETENTION_MS <= now;
   }
 
   #expire(now: number): void {
@@ -210,10 +210,10 @@ export class Session {
     void beginDelivery(this.#context);
   }
 
-  #horizon(): Horizon | null {
+  #deadlineInputs(): DeadlineInputs | null {
     const { store, runtime, viewers } = this.#context;
     const outboxDueAt = earliest(dueOf(store.outbox.get('directory'), store), store.callbacks.nextDueAt);
-    if (!store.exists) return outboxDueAt === null ? null : { ...NOTHING, outboxDueAt };
+    if (!store.exists) return outboxDueAt === null ? null : { ...NO_DEADLINES, outboxDueAt };
     const open = store.executions.open();
     const running = open.find(({ status, connected }) => status === 'running' && connected);
     const unbound = ingestSockets(runtime).filter(({ ws, attachment }) => attachment.epoch === null && isOpen(ws));
@@ -235,12 +235,12 @@ const earliest = (a: number | null, b: number | null): number | null => (a === n
 
 /** A deleted session whose messages are all delivered waits for the end of its tombstone. */
 function dueOf(record: OutboxRecord | null, { exists, callbacks, tombstoneUntil }: Store): number | null {
-  const told = record && !exists && !isWaiting(record) && callbacks.nextDueAt === null;
-  return told && tombstoneUntil > 0 ? tombstoneUntil : (record?.dueAt ?? null);
+  const delivered = record && !exists && !isWaiting(record) && callbacks.nextDueAt === null;
+  return delivered && tombstoneUntil > 0 ? tombstoneUntil : (record?.dueAt ?? null);
 }
 
 /** A deleted session has no deadline except that of its outbox. */
-const NOTHING: Horizon = {
+const NO_DEADLINES: DeadlineInputs = {
   open: [],
   heardAt: null,
   takenAt: null,

@@ -226,11 +226,21 @@ describe('BackoffController', () => {
 
   it('with spread: nextDelayMs() is retryDelayMs of the attempt, at least what was asked for', () => {
     const curve = { baseMs: 250, capMs: 4000, random: () => 0.5 };
-    const backoff = new BackoffController({ ...curve, spread: true });
+    const backoff = new BackoffController({ ...curve, spread: 'half' });
     for (const attempt of [1, 2, 3, 4, 5, 6]) {
       backoff.recordFailure();
       expect(backoff.nextDelayMs()).toBe(retryDelayMs(attempt, { ...curve, firstImmediate: false }));
       expect(backoff.nextDelayMs(9000)).toBe(9125);
+    }
+  });
+
+  it('with a full spread: from 0 to the curve, at least what was asked for', () => {
+    const curve = { baseMs: 250, capMs: 1000, spread: 'full' } as const;
+    const [none, half] = [0, 0.5].map((part) => new BackoffController({ ...curve, random: () => part }));
+    for (const full of [250, 500, 1000, 1000]) {
+      none?.recordFailure();
+      half?.recordFailure();
+      expect([none?.nextDelayMs(), half?.nextDelayMs(), half?.nextDelayMs(9000)]).toEqual([0, full / 2, 9000]);
     }
   });
 

@@ -9,20 +9,20 @@ import {
   beginLaunch,
   CONTAINER_IDLE_MS,
   type ContainerRecord,
-  dueLost,
+  dueReports,
   GONE_SETTLE_MS,
   INACTIVITY_TIMEOUT_MS,
   isEmpty,
   isIdle,
-  look,
+  markReported,
   NO_CONTAINER,
   nextLook,
   noteGone,
   noteInFlight,
   noteNotLaunched,
-  noteNotTold,
-  noteTold,
+  observe,
   saysFull,
+  scheduleReportRetry,
   WATCH_MS,
 } from '../../src/core/container.ts';
 import { ALARM_OVERDUE_MS } from '../../src/core/deadlines.ts';
@@ -39,7 +39,7 @@ function running(...executions: string[]): ContainerRecord {
   let record: ContainerRecord = NO_CONTAINER;
   for (const [index, execution] of executions.entries()) {
     const step = beginLaunch(record, index > 0, job(execution), boot('b1'), T0);
-    if (step.kind === 'stranger') throw new Error('a stranger');
+    if (step.kind === 'unknown_container') throw new Error('a stranger');
     record = step.record;
   }
   return record;
@@ -75,7 +75,7 @@ describe('a launch', () => {
   });
 
   it('[CT1] an unknown container is not reused', () => {
-    expect(beginLaunch(NO_CONTAINER, true, job('e1'), boot('b1'), T0).kind).toBe('stranger');
+    expect(beginLaunch(NO_CONTAINER, true, job('e1'), boot('b1'), T0).kind).toBe('unknown_container');
   });
 
   it('where the last container is gone starts another; what ran in that is lost with its boot', () => {
@@ -101,7 +101,7 @@ describe('a launch', () => {
   it('[CT4] of a session of the same name takes nothing over from the one that was deleted', () => {
     const next = { ...job('e1'), sessionSince: T0 + 1 };
     const old = noteGone(running('e0', 'e1'), T0);
-    expect(beginLaunch(running('e0'), true, next, boot('b2'), T0 + 2)).toEqual({ kind: 'stranger', record: NO_CONTAINER });
+    expect(beginLaunch(running('e0'), true, next, boot('b2'), T0 + 2)).toEqual({ kind: 'unknown_container', record: NO_CONTAINER });
     for (const record of [running('e0'), old]) {
       const step = beginLaunch(record, false, next, boot('b2'), T0 + 2);
       expect(step).toMatchObject({ kind: 'start', record: { sessionSince: T0 + 1, launched: [{ execution: 'e1' }], lost: [] } });
@@ -128,7 +128,7 @@ describe('while it runs', () => {
   it('[CT5] is looked at every WATCH_MS for as long as something was launched in it and has not ended', () => {
     const record = running('e1');
     expect(nextLook(record, T0)).toBe(T0 + WATCH_MS);
-    expect(look(record, true, T0 + WATCH_MS)).toBe(record);
+    expect(observe(record, true, T0 + WATCH_MS)).toBe(record);
     expect(inFlight(record, 1, T0 + WATCH_MS)).toBe(record);
     expect(nextLook(record, T0 + WATCH_MS)).toBe(T0 + 2 * WATCH_MS);
   });
@@ -149,8 +149,8 @@ describe('while it runs', () => {
   });
 
   it('[CT5] an execution that the session must have ended by now is no longer watched, whatever its runner reports', () => {
-    expect(look(running('e1'), true, UNTIL - 1).launched).toHaveLength(1);
-    expect(look(running('e1'), true, UNTIL)).toMatchObject({ launched: [], idleSince: UNTIL });
+    expect(observe(running('e1'), true, UNTIL - 1).launched).toHaveLength(1);
+    expect(observe(running('e1'), true, UNTIL)).toMatchObject({ launched: [], idleSince: UNTIL });
   });
 
   test('the platform ends it only when alarms are lost, however late these are', () => {
@@ -162,20 +162,20 @@ describe('while it runs', () => {
 
 describe('when it is gone', () => {
   it('everything launched in it is lost, and reported after pending messages had time to arrive', () => {
-    const gone = look(running('e1'), false, T0 + WATCH_MS);
+    const gone = observe(running('e1'), false, T0 + WATCH_MS);
     expect(gone).toMatchObject({ boot: null, launched: [], idleSince: null, lost: [{ execution: 'e1', boot: 'b1' }] });
     expect(nextLook(gone, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + GONE_SETTLE_MS);
-    expect(dueLost(gone, T0 + WATCH_MS + GONE_SETTLE_MS - 1)).toEqual([]);
-    expect(dueLost(gone, T0 + WATCH_MS + GONE_SETTLE_MS)).toHaveLength(1);
+    expect(dueReports(gone, T0 + WATCH_MS + GONE_SETTLE_MS - 1)).toEqual([]);
+    expect(dueReports(gone, T0 + WATCH_MS + GONE_SETTLE_MS)).toHaveLength(1);
   });
 
   it('seen twice it is lost once', () => {
-    const gone = look(running('e1'), false, T0);
-    expect(look(gone, false, T0 + 1)).toBe(gone);
+    const gone = observe(running('e1'), false, T0);
+    expect(observe(gone, false, T0 + 1)).toBe(gone);
   });
 
   it('when it is empty no session is notified, and no row is left', () => {
-    const gone = look(inFlight(running('e1'), 0, T0 + WATCH_MS), false, T0 + WATCH_MS + 1);
+    const gone = observe(inFlight(running('e1'), 0, T0 + WATCH_MS), false, T0 + WATCH_MS + 1);
     expect(isEmpty(gone)).toBe(true);
     expect(nextLook(gone, T0)).toBeNull();
   });
@@ -187,8 +187,8 @@ describe('when it is gone', () => {
     const [first, second] = record.lost;
     if (!first || !second) throw new Error('nothing was lost');
     expect([first.boot, second.boot]).toEqual(['b1', 'b2']);
-    expect(isEmpty(noteTold(record, first))).toBe(false);
-    expect(isEmpty(noteTold(noteTold(record, first), second))).toBe(true);
+    expect(isEmpty(markReported(record, first))).toBe(false);
+    expect(isEmpty(markReported(markReported(record, first), second))).toBe(true);
   });
 
   it('[CT5] an unreachable session is notified again with backoff, until it must have ended the execution itself', () => {
@@ -197,12 +197,12 @@ describe('when it is gone', () => {
     for (let attempt = 0; attempt < 9; attempt += 1) {
       const [lost] = record.lost;
       if (!lost) throw new Error('it was forgotten');
-      record = noteNotTold(record, lost, T0);
+      record = scheduleReportRetry(record, lost, T0);
       waits.push((record.lost[0]?.dueAt ?? 0) - T0);
     }
     expect(waits).toEqual([5, 10, 20, 40, 80, 160, 300, 300, 300].map((seconds) => seconds * 1000));
-    expect(look(record, false, UNTIL - 1).lost).toHaveLength(1);
-    expect(isEmpty(look(record, false, UNTIL))).toBe(true);
+    expect(observe(record, false, UNTIL - 1).lost).toHaveLength(1);
+    expect(isEmpty(observe(record, false, UNTIL))).toBe(true);
   });
 });
 

@@ -5,7 +5,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { POLICY_DEFAULTS } from '../../protocol/index.ts';
-import { type ExecutionRecord, UNTOUCHED } from '../../src/core/execution.ts';
+import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../../src/core/execution.ts';
 import {
   BLOBS,
   DOUBLES,
@@ -28,7 +28,7 @@ const record = (fields: Partial<ExecutionRecord>): ExecutionRecord => ({
     firstOffset: 1,
     queueRank: 0,
   },
-  ...UNTOUCHED,
+  ...NEW_EXECUTION_FIELDS,
   ...fields,
 });
 const NOTHING = { events: 0, bytes: 0, own: '' };

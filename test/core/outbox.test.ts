@@ -6,7 +6,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
-import { type Announcement, type HeldVersion, judge } from '../../src/core/directory.ts';
+import { type Announcement, decideUpsert, type StoredVersion } from '../../src/core/directory.ts';
 import { ATTEMPT_TIMEOUT_MS, LEASE_MS, lease, RETRY_CAP_MS } from '../../src/core/leased-row.ts';
 import {
   isWaiting,
@@ -104,7 +104,7 @@ describe('[DIR2] what a directory takes', () => {
     entry: present ? { id: 's', lastActivityAt: version, execution: null } : null,
   });
 
-  test.each<[what: string, held: HeldVersion | null, said: Announcement, judgement: string]>([
+  test.each<[what: string, held: StoredVersion | null, said: Announcement, judgement: string]>([
     ['of a session it does not know', null, say(5), 'take'],
     ['a removal of one it does not know', null, say(5, false), 'take'],
     ['a newer one', { version: 4, removed: false }, say(5), 'take'],
@@ -117,18 +117,18 @@ describe('[DIR2] what a directory takes', () => {
     ['a removal of the version it has', { version: 5, removed: false }, say(5, false), 'stale'],
     ['one of the version of its removal', { version: 5, removed: true }, say(5), 'stale'],
   ])('%s', (_, held, said, judgement) => {
-    expect(judge(held, said)).toBe(judgement);
+    expect(decideUpsert(held, said)).toBe(judgement);
   });
 
   test('however ordered and repeated messages arrive, the newest stays', () => {
     const messages = fc.array(fc.record({ version: fc.integer({ min: 1, max: 6 }), again: fc.nat(2) }), { minLength: 1 });
     fc.assert(
       fc.property(messages, (sent) => {
-        let held: HeldVersion | null = null;
+        let held: StoredVersion | null = null;
         for (const { version, again } of sent) {
           for (let count = 0; count <= again; count += 1) {
             const said = say(version, version % 2 === 0);
-            if (judge(held, said) === 'take') held = { version, removed: said.entry === null };
+            if (decideUpsert(held, said) === 'take') held = { version, removed: said.entry === null };
           }
         }
         const newest = Math.max(...sent.map(({ version }) => version));

@@ -3,7 +3,7 @@
  * duplicates and delays them. The production rule decides which updates it accepts.
  */
 
-import { type Announcement, type AnnouncementAnswer, judge } from '../../src/core/directory.ts';
+import { type Announcement, type AnnouncementAnswer, decideUpsert } from '../../src/core/directory.ts';
 import { ATTEMPT_TIMEOUT_MS } from '../../src/core/leased-row.ts';
 import type { World } from './world.ts';
 
@@ -43,7 +43,7 @@ export class Directory {
 
   #take(announcement: Announcement): AnnouncementAnswer {
     const held = this.held && { version: this.held.version, removed: this.held.entry === null };
-    const judgement = judge(held, announcement);
+    const judgement = decideUpsert(held, announcement);
     this.#world.trace(() => `directory: version ${announcement.version} is ${judgement}`);
     if (judgement === 'take') this.held = announcement;
     return { taken: judgement !== 'stale', held: this.held?.version ?? 0 };

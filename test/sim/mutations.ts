@@ -205,9 +205,9 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/session/session.ts',
-        find: `    noteIfNever(this.#context, now);
+        find: `    markIfNeverAnnounced(this.#context, now);
     alarm.arm(now);`,
-        replace: '    noteIfNever(this.#context, now);',
+        replace: '    markIfNeverAnnounced(this.#context, now);',
       },
     ],
   },
@@ -402,7 +402,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a change does not mark the directory entry as stale',
-    edits: [{ file: commit, find: 'if (news) noteForDirectory(context, now);', replace: '' }],
+    edits: [{ file: commit, find: 'if (changesDirectory) markDirectoryStale(context, now);', replace: '' }],
   },
   {
     name: 'a change during a directory update is marked as delivered',

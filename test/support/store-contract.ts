@@ -7,7 +7,7 @@
 import { describe, expect, test } from 'vitest';
 import { POLICY_DEFAULTS, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
-import { type ExecutionRecord, UNTOUCHED, viewOf } from '../../src/core/execution.ts';
+import { type ExecutionRecord, NEW_EXECUTION_FIELDS, viewOf } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Store } from '../../src/core/ports.ts';
 
@@ -40,7 +40,7 @@ export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
   traceparent: null,
   origin: 'https://holdfast.test',
   createdAt: NOW,
-  ...UNTOUCHED,
+  ...NEW_EXECUTION_FIELDS,
   firstOffset: 1,
   queueRank: 0,
   ...fields,

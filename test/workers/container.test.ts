@@ -18,7 +18,7 @@ import {
   type ContainerRecord,
   GONE_SETTLE_MS,
   INACTIVITY_TIMEOUT_MS,
-  type Lost,
+  type LostContainer,
   WATCH_MS,
 } from '../../src/core/container.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
@@ -86,7 +86,7 @@ let names = 0;
 class Scene {
   readonly container = new TestContainer();
   readonly session = `c${++names}`;
-  readonly told: Lost[] = [];
+  readonly told: LostContainer[] = [];
   reachable = true;
   sessionSince = T0 - 1000;
   now = T0;

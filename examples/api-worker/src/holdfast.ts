@@ -6,7 +6,7 @@
 import { BackoffController, type Failure, type Result } from '@holdfast/client/protocol';
 
 /** Three attempts in all. */
-const RETRY = { baseMs: 400, capMs: 1000, maxAttempts: 2, spread: true };
+const RETRY = { baseMs: 400, capMs: 1000, maxAttempts: 2, spread: 'half' } as const;
 
 /**
  * Only for idempotent calls: all but `sendInput`, and a start only with an id of its own. A

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/messages.ts';
 import { streamView } from '../../../dashboard/src/execution/stream-view.ts';
 import { CONTAINER_STOPPED } from '../../../src/core/container.ts';
-import { type ExecutionRecord, UNTOUCHED } from '../../../src/core/execution.ts';
+import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../../../src/core/execution.ts';
 import { afterLaunch } from '../../../src/core/launching.ts';
 import { expire, refuseOldWrapper, settleByFact } from '../../../src/core/lifecycle.ts';
 import { ended, madeExecution, T0 } from './made.ts';
@@ -15,7 +15,7 @@ import { ended, madeExecution, T0 } from './made.ts';
 const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
   const { id, command, format, launcher, labels, policy, createdAt } = madeExecution();
   return {
-    ...UNTOUCHED,
+    ...NEW_EXECUTION_FIELDS,
     ...{ id, command, format, launcher, labels, policy, createdAt },
     ordinal: 1,
     status: 'running',
