@@ -30,7 +30,7 @@ function rows(heading: string): string[][] {
 const named = (text: string): Coverage[] =>
   [...text.matchAll(/`([^`]+\.test\.ts › [^`]+)`/g)].map(([, coverage]) => coverage as Coverage);
 
-const THREATS = rows('Threats, and what stands against them').map(([threat = '', , tests = '']): Line => {
+const THREATS = rows('Threats and measures').map(([threat = '', , tests = '']): Line => {
   const [first, ...more] = named(tests);
   if (!first) throw new Error(`no test is named against: ${threat}`);
   return [threat, first, ...more];
@@ -61,7 +61,7 @@ it('every rule it cites is a rule', () => {
 it('every secret of the deployment has a way to be replaced', () => {
   const secrets = [...read('src/platform/env.ts').matchAll(/\/\*\* Secret: [^*]*\*\/\s+(HOLDFAST_\w+)\?/g)].map(([, name]) => name);
   expect(secrets.length).toBeGreaterThanOrEqual(4);
-  const told = rows('Replacing a secret without cutting anyone off').map(([secret = '']) => secret.replaceAll('`', ''));
+  const told = rows('Replacing a secret without downtime').map(([secret = '']) => secret.replaceAll('`', ''));
   expect(told.sort()).toEqual(secrets.sort());
 });
 
