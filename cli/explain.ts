@@ -2,6 +2,7 @@
 
 import { HoldfastError, StreamFailure } from '../client/index.ts';
 import { describeConnectionFailure } from '../protocol/index.ts';
+import { isLoopbackHost } from '../protocol/ip-address.ts';
 import { formatReference, type Reference } from './settings.ts';
 
 export interface Explanation {
@@ -38,7 +39,7 @@ type About = ErrorContext['reference'];
 /** A stream failed with this because its session was deleted, or created again under its name. */
 export const isGone = (code: string): boolean => ['not_found', 'session_not_found', 'log_replaced'].includes(code);
 
-const isLoopback = (url: string): boolean => URL.canParse(url) && /^(localhost|127\..*|\[::1\])$/.test(new URL(url).hostname);
+const isOnLoopback = (url: string): boolean => URL.canParse(url) && isLoopbackHost(new URL(url).hostname);
 
 /** The reason of a close is a code for programs; here it becomes a sentence. */
 function streamMessage({ code, reason }: StreamFailure, url: string, reference: About): string {
@@ -72,7 +73,7 @@ function hintFor(
   switch (code) {
     case 'unreachable':
     case 'timeout':
-      return isLoopback(url)
+      return isOnLoopback(url)
         ? `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`holdfast dev\` starts one here`
         : `is ${url} right (HOLDFAST_URL, --url), and is there a way to it from here? HTTPS_PROXY and NO_PROXY say which (docs/network.md)`;
     case 'bad_answer':

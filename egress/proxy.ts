@@ -13,6 +13,7 @@
  */
 
 import { BlockList, isIP } from 'node:net';
+import { isLoopbackHost } from '../protocol/ip-address.ts';
 
 export interface EgressProxy {
   /** With user and password, if given. */
@@ -50,7 +51,7 @@ export function proxyFor(target: string | URL, env: Environment): EgressProxy | 
     .replace(/^\[|\]$/g, '')
     .replace(/\.$/, '')
     .toLowerCase();
-  if (isLoopback(host)) return null; // PX3
+  if (isLoopbackHost(host) || host.endsWith('.localhost')) return null; // PX3
   // PX1
   const variable = firstSet(protocol === 'https:' ? ['https_proxy', 'HTTPS_PROXY'] : ['http_proxy', 'HTTP_PROXY'], env);
   if (variable === null) return null;
@@ -81,14 +82,7 @@ function readProxy(variable: string, value: string): URL {
 const firstSet = (names: readonly string[], env: Environment): string | null =>
   names.find((name) => (env[name] ?? '').trim() !== '') ?? null;
 
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
-LOOPBACK.addAddress('::1', 'ipv6');
-
 const familyOf = (host: string): 'ipv4' | 'ipv6' => (isIP(host) === 6 ? 'ipv6' : 'ipv4');
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host.endsWith('.localhost') || (isIP(host) !== 0 && LOOPBACK.check(host, familyOf(host)));
 
 /** PX2 */
 function isExcepted(host: string, port: string, list: string): boolean {

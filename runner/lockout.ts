@@ -6,11 +6,14 @@
  *   LK2  Loopback is never locked out. Behind a tunnel or a proxy every caller comes from there,
  *        the coordinator too, and a stranger could lock it out.
  *   LK3  At most `ADDRESSES_MAX` addresses are remembered, the newest. An IPv6 address counts by
- *        its /64, because one host usually has all of it.
+ *        its /64, because one host usually has all of it. Addresses that cannot be parsed count as
+ *        one.
  *
  * Accepted weakness: a caller with many addresses has as many tries for each. The length of the
  * token protects against guessing; this bounds the noise.
  */
+
+import { clientKey, isLoopbackIp, parseIp } from '../protocol/ip-address.ts';
 
 export const WRONG_TOKENS_MAX = 10;
 export const WINDOW_MS = 60_000;
@@ -30,14 +33,15 @@ export class Lockout {
 
   /** For how many milliseconds this address is locked out; null when it is not. */
   remainingMs(address: string, now: number): number | null {
-    const wrong = this.#wrong.get(keyOf(address));
+    const wrong = this.#wrong.get(clientKey(parseIp(address)));
     if (!wrong || wrong.count < WRONG_TOKENS_MAX || now >= wrong.since + WINDOW_MS) return null;
     return wrong.since + WINDOW_MS - now;
   }
 
   noteWrong(address: string, now: number): void {
-    const key = keyOf(address);
-    if (isLoopbackAddress(key)) return; // LK2
+    const ip = parseIp(address);
+    if (ip && isLoopbackIp(ip)) return; // LK2
+    const key = clientKey(ip);
     const known = this.#wrong.get(key);
     const goesOn = known !== undefined && now < known.since + WINDOW_MS;
     this.#wrong.delete(key);
@@ -46,16 +50,3 @@ export class Lockout {
     if (this.#wrong.size > ADDRESSES_MAX && oldest !== undefined) this.#wrong.delete(oldest); // LK3
   }
 }
-
-/** The system writes an IPv4 address that came in over an IPv6 socket as `::ffff:1.2.3.4`. */
-function keyOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
-  if (!plain.includes(':') || plain === '::1') return plain;
-  const [head = '', tail] = plain.split('::');
-  const before = head === '' ? [] : head.split(':');
-  const after = tail ? tail.split(':') : [];
-  const zeros = tail === undefined ? [] : Array.from({ length: Math.max(0, 8 - before.length - after.length) }, () => '0');
-  return [...before, ...zeros, ...after].slice(0, 4).join(':');
-}
-
-const isLoopbackAddress = (address: string): boolean => address === '::1' || address.startsWith('127.');

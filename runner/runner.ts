@@ -23,10 +23,11 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, isIP } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { isLoopbackHost } from '../protocol/ip-address.ts';
 import { isRunnerHealth } from '../protocol/launch.ts';
 import { acquireLock } from './lock.ts';
 import { Runs } from './runs.ts';
@@ -144,9 +145,6 @@ function wholeNumber(text: string | undefined, otherwise: number, min: number, m
   return value >= min && value <= max ? value : null;
 }
 
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-
 const say = (message: string): void => {
   process.stderr.write(`holdfast-wrapper serve: ${message}\n`);
 };
@@ -163,11 +161,11 @@ export async function serve(argv: string[]): Promise<number> {
     return 2;
   }
   const { settings } = read;
-  if (settings.token === null && !isLoopback(settings.host)) {
+  if (settings.token === null && !isLoopbackHost(settings.host)) {
     say(`refusing to listen on ${settings.host} without a token: anyone there could run commands here. ${HOW_TO_MAKE_ONE}.`);
     return 1;
   }
-  if (settings.token !== null && settings.token.length < TOKEN_CHARS_MIN && !isLoopback(settings.host)) {
+  if (settings.token !== null && settings.token.length < TOKEN_CHARS_MIN && !isLoopbackHost(settings.host)) {
     say(
       `refusing to listen on ${settings.host} with a token of ${settings.token.length} characters, which can be guessed: ${TOKEN_CHARS_MIN} are needed. ${HOW_TO_MAKE_ONE}, to the coordinator as well.`,
     );

@@ -8,6 +8,7 @@
  */
 
 import { retryAfterMs } from '../../protocol/index.ts';
+import { isLoopbackHost } from '../../protocol/ip-address.ts';
 import { type LaunchRequest, reasonOfProblem, saysRunEnded } from '../../protocol/launch.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import { messageOf } from '../platform/log.ts';
@@ -28,10 +29,6 @@ export function refusalOfRunnerUrl(text: string): string | null {
   if (url?.protocol === 'http:' && isLoopbackHost(url.hostname)) return null;
   return 'HOLDFAST_RUNNER_URL must begin with https:// (http:// is for loopback only): a launch carries env, stdin and tokens';
 }
-
-/** `hostname` of a parsed URL, whose parser made every IPv4 spelling four decimal numbers. */
-const isLoopbackHost = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(hostname);
 
 export async function launchOnRunner(
   runner: { url: string; token: string },

@@ -33,6 +33,7 @@
  */
 
 import type { Failure } from '../../protocol/index.ts';
+import { clientKey, parseIp } from '../../protocol/ip-address.ts';
 import type { Env } from './env.ts';
 import { logLine, messageOf } from './log.ts';
 import { within } from './time-limit.ts';
@@ -79,7 +80,7 @@ export const rateLimited = (why: string): Failure => ({
 /** Counts a refused API key by its client's address. True when it is over the limit (RL2). */
 export async function guessedTooOften(request: Request, env: Env): Promise<boolean> {
   const limiter = env.RATE_REFUSED_KEYS;
-  const address = limiter && addressOf(request.headers);
+  const address = limiter && clientKeyOf(request.headers);
   if (!address || (await passes(limiter, address, 'RATE_REFUSED_KEYS'))) return false;
   logAtMostOnce(`guesses ${address}`, Date.now(), () => logLine('warn', 'refused_keys_limited', { address }));
   return true;
@@ -93,20 +94,14 @@ const WORKERS_ADDRESS = '2a06:98c0:3600::103';
 
 /**
  * The key by which a client is counted, from a header that the platform sets and a client cannot
- * choose; or null. For IPv6 the first 64 bits, because that prefix belongs to one customer, who may
- * use any address in it.
+ * choose; or null without that header.
  */
-export function addressOf(headers: Headers): string | null {
-  const address = headers.get('cf-connecting-ip');
-  if (!address) return null;
-  if (address === WORKERS_ADDRESS) return `${address} ${headers.get('cf-worker') ?? ''}`;
-  if (!address.includes(':') || address.includes('.')) return address.slice(address.lastIndexOf(':') + 1);
-  const [head = '', tail = ''] = address.split('::');
-  const groups = head === '' ? [] : head.split(':');
-  const behind = tail === '' ? [] : tail.split(':');
-  const whole = [...groups, ...Array(Math.max(0, 8 - groups.length - behind.length)).fill('0'), ...behind];
-  const prefix = whole.slice(0, 4).map((group) => group.toLowerCase().replace(/^0+(?=.)/, ''));
-  return `${prefix.join(':')}::/64`;
+export function clientKeyOf(headers: Headers): string | null {
+  const text = headers.get('cf-connecting-ip');
+  if (!text) return null;
+  const address = parseIp(text);
+  if (address?.toString() === WORKERS_ADDRESS) return `${WORKERS_ADDRESS} ${headers.get('cf-worker') ?? ''}`;
+  return clientKey(address);
 }
 
 /** RL1: true when the limiter allows the request, or does not answer. */

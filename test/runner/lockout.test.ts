@@ -36,6 +36,8 @@ describe('[LK1] an address', () => {
     ['2001:db8:1:2::1', '2001:db8:1:2:ffff::9'],
     ['2001:db8::1', '2001:db8:0:0:5::'],
     ['fe80::1%eth0', 'fe80::2'],
+    ['fe80::1%br-0', 'fe80::2'],
+    ['no address', ''],
   ])('%s is %s', (one, other) => {
     const lockout = new Lockout();
     wrongly(lockout, one, WRONG_TOKENS_MAX);

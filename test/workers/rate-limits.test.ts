@@ -12,7 +12,7 @@ import httpApi from '../../docs/http-api.md?raw';
 import { CLOSE, type Failure, INGEST_SUBPROTOCOL, PROBLEMS, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import { app } from '../../src/http/app.ts';
 import type { Env } from '../../src/platform/env.ts';
-import { addressOf, RATE_RETRY_SECONDS } from '../../src/platform/rate-limits.ts';
+import { clientKeyOf, RATE_RETRY_SECONDS } from '../../src/platform/rate-limits.ts';
 import { signTicket } from '../../src/platform/tokens.ts';
 import { Holdfast, type HoldfastProps } from '../../src/rpc.ts';
 import deployed from '../../wrangler.toml?raw';
@@ -337,13 +337,19 @@ describe('RL2: API keys that were refused', () => {
     ['2001:db8::6', '2001:db8:0:0::/64'],
     ['::1', '0:0:0:0::/64'],
     ['::ffff:198.51.100.7', '198.51.100.7'],
+    ['::ffff:c633:6407', '198.51.100.7'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['64:ff9b::198.51.100.7', '64:ff9b:0:0::/64'],
+    ['no address', 'unparseable'],
   ])('the address %s is counted as %s', (address, key) => {
-    expect(addressOf(new Headers({ 'cf-connecting-ip': address }))).toBe(key);
+    expect(clientKeyOf(new Headers({ 'cf-connecting-ip': address }))).toBe(key);
   });
 
   test('Workers of other zones share an address and are distinguished by their zone; client-controlled headers are ignored', () => {
-    const from = (headers: Record<string, string>) => addressOf(new Headers(headers));
+    const from = (headers: Record<string, string>) => clientKeyOf(new Headers(headers));
     const shared = { 'cf-connecting-ip': '2a06:98c0:3600::103' };
+    const sameAddress = { 'cf-connecting-ip': '2A06:98C0:3600:0::103', 'cf-worker': 'a.test' };
+    expect(from(sameAddress)).toBe(from({ ...shared, 'cf-worker': 'a.test' }));
     expect(from({ ...shared, 'cf-worker': 'a.test' })).not.toBe(from({ ...shared, 'cf-worker': 'b.test' }));
     expect(from({ 'cf-connecting-ip': '198.51.100.7', 'cf-worker': 'a.test' })).toBe('198.51.100.7');
     expect(from({ 'x-forwarded-for': '198.51.100.7', 'x-real-ip': '198.51.100.7' })).toBeNull();
