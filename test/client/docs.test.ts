@@ -69,7 +69,7 @@ test('its table has every state of a stream, and no other', () => {
     closed: true,
     failed: true,
   };
-  const table = text.slice(text.indexOf('## States of a stream'), text.indexOf('## A page that goes away'));
+  const table = text.slice(text.indexOf('## States of a stream'), text.indexOf('## A page that is hidden and shown again'));
   const rows = [...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, status]) => status);
   expect(rows.sort()).toEqual(Object.keys(all).sort());
 });
