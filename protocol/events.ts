@@ -148,7 +148,7 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
  * What is wrong with the data of a known fact; null when it is valid or the type is not a known
  * fact (`agent`, `status` and `progress` are not checked).
  */
-export const wrongFactData = (type: string, data: JsonObject): string | null =>
+export const factDataError = (type: string, data: JsonObject): string | null =>
   (Object.hasOwn(KNOWN, type) ? KNOWN[type]?.(data) : null) ?? null;
 
 export type EventCheck = { ok: true; event: HoldfastEvent } | { ok: false; detail: string };
@@ -166,7 +166,7 @@ export function checkFact(value: unknown): EventCheck {
   if (isCoordinatorType(type)) return { ok: false, detail: 'this event type is reserved for the coordinator' };
   if (!nestsWithin(data, EVENT_DEPTH_MAX))
     return { ok: false, detail: `event.data may nest at most ${EVENT_DEPTH_MAX} levels deep` };
-  const wrong = wrongFactData(type, data);
+  const wrong = factDataError(type, data);
   if (wrong) return { ok: false, detail: wrong };
   return { ok: true, event: value as unknown as HoldfastEvent };
 }

@@ -156,7 +156,7 @@ export interface FrameRefusal {
    */
   detail: string;
 }
-export type Parsed<Frame> = { ok: true; frame: Frame } | FrameRefusal;
+export type FrameResult<Frame> = { ok: true; frame: Frame } | FrameRefusal;
 
 const refuse = (code: FrameRefusalCode, detail: string): FrameRefusal => ({ ok: false, code, detail });
 
@@ -218,7 +218,7 @@ export function* splitFrames(text: string): Generator<string> {
 }
 
 /** Frames of a wrapper, as text of a WebSocket message or bytes of an HTTP body. */
-export function parseWrapperFrame(input: string | Uint8Array): Parsed<WrapperFrame> {
+export function parseWrapperFrame(input: string | Uint8Array): FrameResult<WrapperFrame> {
   const decoded = decodeFrameText(input);
   if (!decoded.ok) return decoded;
   const split = splitHeader(decoded.text);
@@ -238,7 +238,7 @@ export function parseWrapperFrame(input: string | Uint8Array): Parsed<WrapperFra
   }
 }
 
-function parseHello(header: JsonObject): Parsed<HelloFrame> {
+function parseHello(header: JsonObject): FrameResult<HelloFrame> {
   const { protocol, wrapperId, bootId, nextSeq } = header;
   const features = Array.isArray(header.features) ? header.features.filter((each) => typeof each === 'string') : [];
   const lost = header.lost ?? 0;
@@ -253,7 +253,7 @@ function parseHello(header: JsonObject): Parsed<HelloFrame> {
   };
 }
 
-function parseEvents(header: JsonObject, rest: string): Parsed<EventsFrame> {
+function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame> {
   const { seq, count } = header;
   if (!isPositive(seq)) return refuse('wrong_shape', 'events.seq must be a positive integer');
   if (!isPositive(count)) return refuse('wrong_shape', 'events.count must be a positive integer');
@@ -331,7 +331,7 @@ function refusalOfLine(line: string, isLast: boolean): FrameRefusal | null {
 }
 
 /** Frames of a coordinator. A welcome carries commands, so it may be as long as any frame. */
-export function parseCoordinatorFrame(input: string | Uint8Array): Parsed<CoordinatorFrame> {
+export function parseCoordinatorFrame(input: string | Uint8Array): FrameResult<CoordinatorFrame> {
   const decoded = decodeFrameText(input, COORDINATOR_FRAME_BYTES_MAX);
   if (!decoded.ok) return decoded;
   const header = parseJson(decoded.text);
@@ -382,7 +382,7 @@ function asCommand(value: unknown): Command | null {
   return null;
 }
 
-function parseWelcome(header: JsonObject): Parsed<WelcomeFrame> {
+function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {
   const { protocol, epoch, ackedSeq, logBytes, policy, limits, commands } = header;
   if (!isPositive(protocol)) return refuse('wrong_shape', 'welcome.protocol must be a positive integer');
   if (!isPositive(epoch)) return refuse('wrong_shape', 'welcome.epoch must be a positive integer');

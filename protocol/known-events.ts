@@ -6,7 +6,7 @@
  */
 
 import type { LoggedEvent } from './api.ts';
-import { type ErrorData, type GapData, type InterruptedData, type JsonObject, type OutputData, wrongFactData } from './events.ts';
+import { type ErrorData, factDataError, type GapData, type InterruptedData, type JsonObject, type OutputData } from './events.ts';
 
 export interface StartedData {
   pid?: number;
@@ -151,7 +151,7 @@ export const KNOWN_TYPES = /* @__PURE__ */ Object.keys(FIELDS) as readonly Known
 /** The same event, typed; null when its type is unknown, or its data does not match the type. */
 export function asKnown(event: LoggedEvent): KnownEvent | null {
   const { type, data } = event;
-  if (!Object.hasOwn(FIELDS, type) || wrongFactData(type, data) !== null) return null;
+  if (!Object.hasOwn(FIELDS, type) || factDataError(type, data) !== null) return null;
   for (const [name, field] of Object.entries(FIELDS[type as KnownType] as Record<string, string>)) {
     const value = data[name];
     const missing = value === undefined || value === null;

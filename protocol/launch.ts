@@ -240,7 +240,7 @@ const launchedStateSchema = z.pick(runViewSchema, { state: true });
  * then no wrapper will connect. Any other text, with a state that is not known or without one, is a
  * launch.
  */
-export function saysRunEnded(answer: string): boolean {
+export function isEndedRun(answer: string): boolean {
   const { data } = launchedStateSchema.safeParse(parseJson(answer));
   return data?.state === 'finished' || data?.state === 'abandoned';
 }
@@ -248,7 +248,7 @@ export function saysRunEnded(answer: string): boolean {
 const problemTextSchema = z.partial(z.pick(runnerProblemSchema, { detail: true, title: true }));
 
 /** The words of a refusal, for people. What answers in the runner's place may send any text. */
-export function reasonOfProblem(answer: string): string {
+export function readProblemReason(answer: string): string {
   const { success, data } = problemTextSchema.safeParse(parseJson(answer));
   if (success) return data.detail ?? data.title ?? 'no reason given';
   return answer || 'no reason given';
@@ -257,7 +257,7 @@ export function reasonOfProblem(answer: string): string {
 const inFlightSchema = z.pick(runnerHealthSchema, { inFlight: true });
 
 /** Null when the answer of /health does not say it. */
-export const inFlightOf = (health: unknown): number | null => inFlightSchema.safeParse(health).data?.inFlight ?? null;
+export const readInFlight = (health: unknown): number | null => inFlightSchema.safeParse(health).data?.inFlight ?? null;
 
 const programSchema = z.pick(runnerHealthSchema, { program: true });
 

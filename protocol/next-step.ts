@@ -15,7 +15,7 @@ import { CLAIMED_REASON, CLOSE, DELETED_REASON, QUEUED_REASON } from './close-co
 import { parseJson } from './json.ts';
 import { isStatus, isTerminal, type TerminalStatus } from './statuses.ts';
 
-export type Word =
+export type AnswerClass =
   /** Not the coordinator: nothing is known. */
   | 'network'
   /** The coordinator asks to retry later: busy, queued, too many connections. */
@@ -40,8 +40,8 @@ export type NextStep = 'retry' | 'refresh_credential' | 'stop';
  * The next step of a peer that loses nothing by stopping: a reader, or a wrapper whose job has not
  * begun.
  */
-export function nextStepAfter(word: Word): NextStep {
-  switch (word) {
+export function nextStepAfter(answer: AnswerClass): NextStep {
+  switch (answer) {
     case 'network':
     case 'later':
       return 'retry';
@@ -53,11 +53,11 @@ export function nextStepAfter(word: Word): NextStep {
     case 'refused':
       return 'stop';
     default:
-      return word satisfies never;
+      return answer satisfies never;
   }
 }
 
-const WORDS: Readonly<Record<number, Word>> = {
+const CLOSE_CLASSES: Readonly<Record<number, AnswerClass>> = {
   [CLOSE.credentialRefused]: 'unauthorized',
   [CLOSE.helloTimeout]: 'later',
   [CLOSE.tooSlow]: 'later',
@@ -76,21 +76,21 @@ export function settledStatusOf(reason: string): TerminalStatus | null {
  */
 const SETTLED = /^(settled$|\{"status":"(completed|failed|interrupted)"[,}])/;
 
-export function wordOfClose(code: number, reason = ''): Word {
+export function classifyClose(code: number, reason = ''): AnswerClass {
   if (code === CLOSE.settled) return SETTLED.test(reason) ? 'settled' : 'network';
   if (code === CLOSE.claimed) return reason === CLAIMED_REASON ? 'claimed' : 'network';
   if (code === CLOSE.notFound && reason === DELETED_REASON) return 'deleted';
   if (code === CLOSE.tryAgainLater && reason === QUEUED_REASON) return 'later';
   // A code of a later version is a refusal (VER5). Codes below 4000 come from a platform or a
   // proxy.
-  return WORDS[code] ?? (/^4\d{3}$/.test(String(code)) ? 'refused' : 'network');
+  return CLOSE_CLASSES[code] ?? (/^4\d{3}$/.test(String(code)) ? 'refused' : 'network');
 }
 
 /**
  * The meaning of an unexpected HTTP answer. `problem` is null when it is not a problem document of
  * ours.
  */
-export function wordOfStatus(status: number, problem: ProblemFacts | null): Word {
+export function classifyStatus(status: number, problem: ProblemFacts | null): AnswerClass {
   if (!problem) return 'network';
   if (problem.deleted) return 'deleted';
   // A proxy removed the `Upgrade` header from the request.
@@ -99,10 +99,10 @@ export function wordOfStatus(status: number, problem: ProblemFacts | null): Word
   return problem.retryable ? 'later' : 'refused';
 }
 
-export const nextStepAfterClose = (code: number, reason = ''): NextStep => nextStepAfter(wordOfClose(code, reason));
+export const nextStepAfterClose = (code: number, reason = ''): NextStep => nextStepAfter(classifyClose(code, reason));
 
 export const nextStepAfterStatus = (status: number, problem: ProblemFacts | null): NextStep =>
-  nextStepAfter(wordOfStatus(status, problem));
+  nextStepAfter(classifyStatus(status, problem));
 
 /**
  * The part of a problem document that decides. Its own `retryable` has priority over its status

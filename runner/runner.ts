@@ -5,7 +5,7 @@
  *   server     HTTP in and out
  *   runs       the runs: launch once, adopt, restart, stop, forget
  *     record     one run, as it is stored and as it is shown (pure)
- *     gone       what happens to a run whose wrapper is gone (pure)
+ *     wrapper-exit  what follows the exit of a wrapper (pure)
  *     folder     its files
  *     wrapper    its process: started, and found again
  *   digest     which launch requests are the same job (pure)

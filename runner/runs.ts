@@ -1,8 +1,8 @@
 /**
  * The runs of one runner: its wrappers, and what happens to each.
  *
- * Owns: the list of runs, the folder of each (folder), and its record (record). gone.ts decides
- * what follows when a wrapper is gone.
+ * Owns: the list of runs, the folder of each (folder), and its record (record). wrapper-exit.ts
+ * decides what follows when a wrapper is gone.
  * Does not own: the job, its output, the content of its spool. Those belong to the wrapper, which
  * outlives the runner.
  *
@@ -51,9 +51,9 @@ import {
   writeIngest,
   writeRecord,
 } from './folder.ts';
-import { decideAfterGone, RESTARTS_MAX, type RestartCurve } from './gone.ts';
 import { keyOf, newRunRecord, type RunKey, type RunRecord, viewOf } from './record.ts';
 import { findWrapper, startWrapper } from './wrapper.ts';
+import { decideAfterExit, RESTARTS_MAX, type RestartCurve } from './wrapper-exit.ts';
 
 /**
  * 250 ms, 2 s, 10 s. Without delays a wrapper that dies at once would use up its restarts during
@@ -179,7 +179,7 @@ export class Runs {
           adopted += 1;
         } else {
           crashed += 1;
-          this.#gone(run, null, null);
+          this.#onWrapperGone(run, null, null);
         }
       }
     }
@@ -272,7 +272,7 @@ export class Runs {
       const doomed = pid === null ? [] : processTree(pid);
       this.#options.log(`${run.record.session}/${run.record.id}: did not stop within ${patienceMs} ms, killed`);
       for (const each of doomed) signalProcess(each, 'SIGKILL');
-      if (doomed.length === 0) this.#gone(run, null, null);
+      if (doomed.length === 0) this.#onWrapperGone(run, null, null);
     }
     await settlesWithin(KILLED_WAIT_MS, this.#idle());
   }
@@ -328,7 +328,7 @@ export class Runs {
     record.start = identity.start;
     run.child = child;
     child.on('exit', (code, signal) => {
-      if (run.child === child) this.#gone(run, code, signal);
+      if (run.child === child) this.#onWrapperGone(run, code, signal);
     });
     child.unref();
     writeRecord(folder, record);
@@ -343,7 +343,7 @@ export class Runs {
   #look(run: Run): void {
     const { pid, start, end } = run.record;
     if (end !== null || run.child || run.restartTimer || pid === null || start === null) return;
-    if (!isAlive({ pid, start })) this.#gone(run, null, null);
+    if (!isAlive({ pid, start })) this.#onWrapperGone(run, null, null);
   }
 
   #poll(): void {
@@ -354,7 +354,7 @@ export class Runs {
    * The wrapper is gone. `code` and `signal` are both null when it was not our child; then only its
    * spool says how it ended.
    */
-  #gone(run: Run, code: number | null, signal: NodeJS.Signals | null): void {
+  #onWrapperGone(run: Run, code: number | null, signal: NodeJS.Signals | null): void {
     run.child = null;
     if (this.#closed) return;
     const { record, folder } = run;
@@ -363,7 +363,7 @@ export class Runs {
     record.exitCode = code;
     record.signal = signal;
     const facts = { code, signal, hasState: hasSpoolState(folder), restarts: record.restarts, ingest: readIngest(folder) };
-    const after = decideAfterGone(facts, this.#options.restartCurve);
+    const after = decideAfterExit(facts, this.#options.restartCurve);
     if (after.why !== null) log(`${name}: ${after.why}`);
     if (after.kind === 'end') return this.#end(run, after.end);
     record.restarts += 1;
@@ -380,7 +380,7 @@ export class Runs {
       this.#spawn(run, readIngest(run.folder) ?? known);
     } catch (error) {
       this.#options.log(`${run.record.session}/${run.record.id}: ${(error as Error).message}`);
-      this.#gone(run, null, null);
+      this.#onWrapperGone(run, null, null);
     }
   }
 

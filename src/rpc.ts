@@ -13,7 +13,7 @@ import * as service from './operations/service.ts';
 import { readConfig } from './platform/config.ts';
 import type { Env } from './platform/env.ts';
 import { logLine } from './platform/log.ts';
-import { type RateKind, refusalByRate } from './platform/rate-limits.ts';
+import { checkRateLimit, type RateKind } from './platform/rate-limits.ts';
 
 export interface HoldfastProps {
   tenant?: string;
@@ -68,7 +68,7 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
     if (!configured.ok) return failure('not_configured', configured.message);
     const tenant = this.ctx.props?.tenant;
     if (!isId(tenant)) return failure('unauthorized', 'The service binding has no props.tenant.');
-    const limited = await refusalByRate(this.env, RATE_KINDS[method], tenant);
+    const limited = await checkRateLimit(this.env, RATE_KINDS[method], tenant);
     if (limited) return limited;
     const result = await operation({ env: this.env, config: configured.config, tenant, origin: null });
     const code = failedWith(result);

@@ -28,16 +28,16 @@
  */
 
 import {
+  type AnswerClass,
   CLOSE,
+  classifyClose,
+  classifyStatus,
   DELETED_REASON,
   delayWithinBudget,
   nextStepAfter,
   retryAfterMs,
   retryDelayMs,
   type StreamHello,
-  type Word,
-  wordOfClose,
-  wordOfStatus,
 } from '../../protocol/index.ts';
 import type { FrameOutcome } from './buffer.ts';
 import { LOG_REPLACED, LOG_REPLACED_REASON, type StreamSettings, type StreamState } from './options.ts';
@@ -236,7 +236,7 @@ function afterLoss(
 function retry(
   history: History,
   end: SocketEnd,
-  word: Word,
+  word: AnswerClass,
   beganAt: number,
   { now, date }: Facts,
   { options, timings }: StreamSettings,
@@ -261,13 +261,13 @@ function retry(
 }
 
 /** L5: a coordinator with a wrong key or the wrong data sends these too, for a moment. */
-const mayPass = (word: Word, { code, refusal }: SocketEnd): boolean =>
+const mayPass = (word: AnswerClass, { code, refusal }: SocketEnd): boolean =>
   word === 'unauthorized' || (word === 'refused' && (refusal ? refusal.status === 404 : code === CLOSE.notFound));
 
-function wordOf({ code, reason, refusal }: SocketEnd): Word {
-  if (!refusal) return wordOfClose(code, reason);
+function wordOf({ code, reason, refusal }: SocketEnd): AnswerClass {
+  if (!refusal) return classifyClose(code, reason);
   const { status, code: problem, retryable = false, deleted = false } = refusal;
-  return wordOfStatus(status, problem === undefined ? null : { retryable, deleted });
+  return classifyStatus(status, problem === undefined ? null : { retryable, deleted });
 }
 
 const lossReason = ({ reason, refusal }: SocketEnd): string =>

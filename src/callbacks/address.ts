@@ -11,7 +11,7 @@
 import { isPublicIp, parseIp } from '../../protocol/ip-address.ts';
 
 /** Why this URL is refused, as a clause that follows "callback.url: "; null when it is allowed. */
-export function refusalOfAddress(text: string, allowPrivate: boolean): string | null {
+export function checkCallbackUrl(text: string, allowPrivate: boolean): string | null {
   let url: URL;
   try {
     url = new URL(text);

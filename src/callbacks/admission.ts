@@ -4,15 +4,15 @@ import type { Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
-import { refusalOfAddress } from './address.ts';
+import { checkCallbackUrl } from './address.ts';
 
-export function refusalOfCallback(
+export function checkCallback(
   { CALLBACKS }: Pick<Env, 'CALLBACKS'>,
   { callbacks }: Pick<Config, 'callbacks'>,
   tenant: string,
   url: string,
 ): Failure | null {
-  const refusal = refusalOfAddress(url, callbacks.allowPrivate);
+  const refusal = checkCallbackUrl(url, callbacks.allowPrivate);
   if (refusal) return failure('bad_request', `callback.url: ${refusal}`, { field: 'callback.url' });
   if (!callbacks.keys.some((key) => key.tenant === tenant)) {
     return failure('bad_request', 'callback: this tenant has no key in HOLDFAST_CALLBACK_KEYS to sign it with', {

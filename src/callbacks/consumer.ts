@@ -12,23 +12,23 @@ import type { CallbackMessage } from '../core/callback-message.ts';
 import { type Config, readConfig } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { type LogFields, logLine } from '../platform/log.ts';
-import { refusalOfAddress } from './address.ts';
+import { checkCallbackUrl } from './address.ts';
 import { type AttemptOutcome, afterAttempt, CALLBACK_TIMEOUT_MS } from './attempts.ts';
 import { isCallbackMessage, signedHeaders } from './message.ts';
 
-export type Send = (url: string, init: RequestInit) => Promise<Response>;
+export type SendCallback = (url: string, init: RequestInit) => Promise<Response>;
 
 export async function deliverCallbacks(
   batch: Pick<MessageBatch<unknown>, 'messages'>,
   env: Env,
-  send: Send = (url, init) => fetch(url, init),
+  send: SendCallback = (url, init) => fetch(url, init),
 ): Promise<void> {
   const configured = readConfig(env);
   const config = configured.ok ? configured.config : null;
   await Promise.all(batch.messages.map((message) => deliver(message, config, send)));
 }
 
-async function deliver(message: Message<unknown>, config: Config | null, send: Send): Promise<void> {
+async function deliver(message: Message<unknown>, config: Config | null, send: SendCallback): Promise<void> {
   const { body, attempts } = message;
   const outcome: AttemptOutcome = isCallbackMessage(body) ? await attempt(body, config, send) : { kind: 'unreadable' };
   const next = afterAttempt(outcome, attempts);
@@ -48,10 +48,10 @@ async function deliver(message: Message<unknown>, config: Config | null, send: S
   }
 }
 
-async function attempt(message: CallbackMessage, config: Config | null, send: Send): Promise<AttemptOutcome> {
+async function attempt(message: CallbackMessage, config: Config | null, send: SendCallback): Promise<AttemptOutcome> {
   const keys = (config?.callbacks.keys ?? []).filter(({ tenant }) => tenant === message.tenant).map(({ key }) => key);
   if (!config || keys.length === 0) return { kind: 'unsigned' };
-  const refusal = refusalOfAddress(message.url, config.callbacks.allowPrivate);
+  const refusal = checkCallbackUrl(message.url, config.callbacks.allowPrivate);
   if (refusal) return { kind: 'refused', reason: refusal };
   try {
     const response = await send(message.url, {

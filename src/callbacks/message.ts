@@ -34,7 +34,7 @@ function compose(
   cut: readonly string[],
 ): CallbackMessage {
   const { session, status } = execution;
-  if (!isTerminal(status)) throw new Error(`${execution.id} is ${status}: there is no verdict to tell of`);
+  if (!isTerminal(status)) throw new Error(`${execution.id} is ${status}: it has no verdict to report`);
   const payload: CallbackPayload = {
     type: `execution.${status}`,
     timestamp: new Date(execution.endedAt ?? execution.createdAt).toISOString(),

@@ -30,7 +30,7 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
     this.#keeper = new Keeper({
       container: this.containerPort(),
       storage: ctx.storage,
-      tell: createTell(env, tenant, session),
+      reportLoss: createLossReporter(env, tenant, session),
       newBoot,
       now: () => Date.now(),
       pause: (ms) => scheduler.wait(ms),
@@ -57,8 +57,8 @@ export class JobContainer extends DurableObject<Env> implements ContainerCalls {
 }
 
 /** A deleted session, or one that does not know the execution, needs no notification. */
-const createTell =
-  (env: Env, tenant: string, session: string): KeeperPorts['tell'] =>
+const createLossReporter =
+  (env: Env, tenant: string, session: string): KeeperPorts['reportLoss'] =>
   async ({ execution }) => {
     const failed = { code: CONTAINER_STOPPED, message: STOPPED_MESSAGE };
     const answer = await callSession(env, tenant, session, (stub) => stub.failExecution(execution, failed));

@@ -15,8 +15,10 @@
  *   deleted later leaves nothing behind. No idle time beyond CONTAINER_IDLE_MS is billed.
  */
 
-import { inFlightOf, type LaunchRequest } from '../../protocol/launch.ts';
+import { type LaunchRequest, readInFlight } from '../../protocol/launch.ts';
 import {
+  applyInFlightCount,
+  applyRunningState,
   type Boot,
   beginLaunch,
   CONTAINER_IDLE_MS,
@@ -24,24 +26,22 @@ import {
   type ContainerRecord,
   dueReports,
   INACTIVITY_TIMEOUT_MS,
+  isCapacityError,
   isEmpty,
   isIdle,
   type LostContainer,
   markReported,
   NO_CONTAINER,
-  nextLook,
-  noteGone,
-  noteInFlight,
-  noteNotLaunched,
-  observe,
-  saysFull,
+  nextCheckAt,
+  recordFailedLaunch,
+  recordLoss,
   scheduleReportRetry,
 } from '../core/container.ts';
 import { alarmToSet } from '../core/deadlines.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import type { LaunchTerms } from '../launch/container-calls.ts';
-import { launchOnRunner, type Send } from '../launch/runner.ts';
-import { messageOf, type SessionLog } from '../platform/log.ts';
+import { launchOnRunner, type SendToRunner } from '../launch/runner.ts';
+import { errorMessage, type SessionLog } from '../platform/log.ts';
 import { withTimeLimit } from '../platform/time-limit.ts';
 
 /**
@@ -61,7 +61,7 @@ export interface KeeperPorts {
   container: ContainerPort | null;
   storage: Pick<DurableObjectStorage, 'kv' | 'getAlarm' | 'setAlarm' | 'deleteAll'>;
   /** Fails the session's execution if it is open. False if the session is unreachable. No throw. */
-  tell(lost: LostContainer): Promise<boolean>;
+  reportLoss(lost: LostContainer): Promise<boolean>;
   /** A boot with a new random id and a new random token. */
   newBoot(now: number): Boot;
   now(): number;
@@ -94,7 +94,7 @@ export class Keeper {
   async launch(request: LaunchRequest, terms: LaunchTerms): Promise<LaunchOutcome> {
     const outcome = await this.#tryLaunch(request, terms);
     if (outcome.kind === 'launched') return outcome;
-    this.#write(noteNotLaunched(this.#record, request.id, this.#ports.now()));
+    this.#write(recordFailedLaunch(this.#record, request.id, this.#ports.now()));
     if (isEmpty(this.#record)) await this.#forget();
     else await this.#arm();
     return outcome;
@@ -116,7 +116,7 @@ export class Keeper {
     switch (step.kind) {
       case 'unknown_container':
         this.#write(step.record);
-        return this.#endStranger(container);
+        return this.#endUnknownContainer(container);
       case 'start': {
         this.#write(step.record); // Before the start.
         const { boot } = step.record;
@@ -124,7 +124,7 @@ export class Keeper {
           container.start({ env: environmentOf(boot?.token ?? ''), enableInternet: true });
         } catch (error) {
           this.#write(before);
-          return { kind: 'failed', message: `the container could not be started: ${messageOf(error)}` };
+          return { kind: 'failed', message: `the container could not be started: ${errorMessage(error)}` };
         }
         log('info', 'container_started', { execution: request.id, boot: boot?.id });
         break;
@@ -153,7 +153,7 @@ export class Keeper {
       const running = container?.running ?? false;
       this.#observe(running);
       if (running && container && this.#record.launched.length > 0) await this.#ask(container);
-      await this.#tellLost();
+      await this.#reportLosses();
       if (container && isIdle(this.#record, this.#ports.now())) await this.#endIdle(container);
       if (isEmpty(this.#record)) await this.#forget();
     } finally {
@@ -170,7 +170,7 @@ export class Keeper {
 
   // ── runner ────────────────────────────────────────────────────────────────────────────────────
 
-  #send(container: ContainerPort): Send {
+  #send(container: ContainerPort): SendToRunner {
     return (url, init) => container.getTcpPort(CONTAINER_PORT).fetch(url, init);
   }
 
@@ -193,12 +193,12 @@ export class Keeper {
         });
         if (answer.status === 401) {
           this.#observe(false); // CT1
-          return this.#endStranger(container);
+          return this.#endUnknownContainer(container);
         }
         if (answer.ok || answer.status === 404) return null;
         last = `its runner answered ${answer.status}`;
       } catch (error) {
-        last = messageOf(error);
+        last = errorMessage(error);
       }
       await pause(READY_POLL_MS);
     }
@@ -208,7 +208,7 @@ export class Keeper {
   /** The container stopped before its runner answered: a bad image, or no free instance. */
   #stoppedAtOnce(boot: Boot, last: string): LaunchOutcome {
     if (this.#record.boot?.id === boot.id) this.#observe(false);
-    if (saysFull(last)) return { kind: 'saturated', retryAfterMs: null };
+    if (isCapacityError(last)) return { kind: 'saturated', retryAfterMs: null };
     const hint = 'its image must run `holdfast-wrapper serve`, and max_instances must leave room for one more';
     return { kind: 'failed', message: `the container stopped before its runner answered (${last}); ${hint}` };
   }
@@ -218,7 +218,7 @@ export class Keeper {
    * this object's storage was restored or lost. At most one execution of a session is active, and
    * it is the one to launch now. So nothing is lost, and the next attempt starts a new container.
    */
-  async #endStranger(container: ContainerPort): Promise<LaunchOutcome> {
+  async #endUnknownContainer(container: ContainerPort): Promise<LaunchOutcome> {
     await container.destroy('it is not the container of this session');
     return { kind: 'failed', message: 'a container that is not of this session was ended; the next attempt starts another' };
   }
@@ -230,12 +230,12 @@ export class Keeper {
     try {
       const inFlight = await withTimeLimit(PROBE_TIMEOUT_MS, async (signal) => {
         const answer = await this.#send(container)(`${RUNNER_URL}/health`, { redirect: 'manual', signal });
-        return inFlightOf(await answer.json());
+        return readInFlight(await answer.json());
       });
       if (inFlight === null || this.#record.boot?.id !== boot) return;
-      this.#write(noteInFlight(this.#record, inFlight, askedAt, LAUNCH_TIMEOUT_MS, this.#ports.now()));
+      this.#write(applyInFlightCount(this.#record, inFlight, askedAt, LAUNCH_TIMEOUT_MS, this.#ports.now()));
     } catch (error) {
-      this.#ports.log('warn', 'container_not_answering', { boot, message: messageOf(error) });
+      this.#ports.log('warn', 'container_not_answering', { boot, message: errorMessage(error) });
     }
   }
 
@@ -243,16 +243,16 @@ export class Keeper {
 
   #observe(running: boolean): void {
     const { boot, launched } = this.#record;
-    const seen = observe(this.#record, running, this.#ports.now());
+    const seen = applyRunningState(this.#record, running, this.#ports.now());
     if (boot && !seen.boot) this.#ports.log('warn', 'container_gone', { boot: boot.id, open: launched.length });
     this.#write(seen);
   }
 
-  async #tellLost(): Promise<void> {
+  async #reportLosses(): Promise<void> {
     // One after the other, each from the current record: an execution that is launched again
     // meanwhile is not lost (CT3). A failed notification is due later, so the loop ends.
     for (let [lost] = dueReports(this.#record, this.#ports.now()); lost; [lost] = dueReports(this.#record, this.#ports.now())) {
-      const reported = await this.#ports.tell(lost);
+      const reported = await this.#ports.reportLoss(lost);
       const fields = { execution: lost.execution, boot: lost.boot, attempt: lost.attempts + 1 };
       if (!reported) this.#ports.log('warn', 'container_loss_not_told', fields);
       this.#write(reported ? markReported(this.#record, lost) : scheduleReportRetry(this.#record, lost, this.#ports.now()));
@@ -262,7 +262,7 @@ export class Keeper {
   /** A concurrent launch finds no boot in the record: it starts another container or is retried. */
   async #endIdle(container: ContainerPort): Promise<void> {
     const { boot } = this.#record;
-    this.#write(noteGone(this.#record, this.#ports.now()));
+    this.#write(recordLoss(this.#record, this.#ports.now()));
     this.#ports.log('info', 'container_ended', { boot: boot?.id, reason: `idle for ${CONTAINER_IDLE_MS} ms` });
     if (container.running) await container.destroy('nothing runs in it');
   }
@@ -286,7 +286,7 @@ export class Keeper {
   async #arm(): Promise<void> {
     const { storage, now } = this.#ports;
     const current = await storage.getAlarm();
-    const wanted = nextLook(this.#record, now());
+    const wanted = nextCheckAt(this.#record, now());
     if (wanted === null) return;
     const at = alarmToSet(current, wanted, now());
     if (at !== null) await storage.setAlarm(at);
@@ -294,7 +294,7 @@ export class Keeper {
 
   #keepRunning(container: ContainerPort): void {
     container.setInactivityTimeout(INACTIVITY_TIMEOUT_MS).catch((error: unknown) => {
-      this.#ports.log('warn', 'container_timeout_not_set', { message: messageOf(error) });
+      this.#ports.log('warn', 'container_timeout_not_set', { message: errorMessage(error) });
     });
   }
 }

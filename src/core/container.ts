@@ -38,7 +38,7 @@ export const WATCH_MS = 30_000;
  * Delay from finding a container gone to the verdict. The last frames of its wrappers may still be
  * in flight, and may hold an exit.
  */
-export const GONE_SETTLE_MS = 5_000;
+export const LOSS_SETTLE_MS = 5_000;
 
 /**
  * How long a container is kept for the next execution of its session, which then starts in
@@ -54,8 +54,8 @@ export const CONTAINER_IDLE_MS = 10 * 60_000;
 export const INACTIVITY_TIMEOUT_MS = CONTAINER_IDLE_MS + 5 * 60_000;
 
 /** Backoff between attempts to notify the session. */
-const TELL_RETRY_BASE_MS = 5_000;
-const TELL_RETRY_CAP_MS = 5 * 60_000;
+const REPORT_RETRY_BASE_MS = 5_000;
+const REPORT_RETRY_CAP_MS = 5 * 60_000;
 
 /** Failure code of an execution whose container stopped. */
 export const CONTAINER_STOPPED = 'container_stopped';
@@ -68,7 +68,7 @@ export interface Boot {
   startedAt: number;
 }
 
-export interface Launched {
+export interface LaunchedExecution {
   execution: string;
   /** When the launch was recorded. */
   at: number;
@@ -76,7 +76,7 @@ export interface Launched {
   until: number;
 }
 
-export interface LostContainer extends Launched {
+export interface LostContainer extends LaunchedExecution {
   boot: string;
   attempts: number;
   dueAt: number;
@@ -89,7 +89,7 @@ export interface ContainerRecord {
   /** The newest boot. Null if the container was never started, or if its end was requested. */
   boot: Boot | null;
   /** Launched in that boot, and not known to have ended. */
-  launched: Launched[];
+  launched: LaunchedExecution[];
   /** Since when nothing has run in it; null while something runs. */
   idleSince: number | null;
   /** Launched in a boot that is gone. The session has not been notified yet. */
@@ -104,7 +104,7 @@ export type LaunchStep =
   /** A container runs that is not this session's, or whose token is not known. It is unusable. */
   | { kind: 'unknown_container'; record: ContainerRecord };
 
-export interface ContainerJob extends Pick<Launched, 'execution' | 'until'> {
+export interface ContainerJob extends Pick<LaunchedExecution, 'execution' | 'until'> {
   /** Creation time of its session. */
   sessionSince: number;
 }
@@ -119,8 +119,8 @@ export function beginLaunch(
 ): LaunchStep {
   const own = record.sessionSince === null || record.sessionSince === sessionSince ? record : NO_CONTAINER; // CT4
   if (running && !own.boot) return { kind: 'unknown_container', record: own };
-  const before = running ? own : noteGone(own, now);
-  const others = <T extends Launched>(all: readonly T[]): T[] => all.filter((each) => each.execution !== execution);
+  const before = running ? own : recordLoss(own, now);
+  const others = <T extends LaunchedExecution>(all: readonly T[]): T[] => all.filter((each) => each.execution !== execution);
   const boot = running && own.boot ? own.boot : fresh;
   // CT2, CT3
   const next = {
@@ -134,10 +134,10 @@ export function beginLaunch(
 }
 
 /** The boot is gone, and with it every execution launched in it. */
-export function noteGone(record: ContainerRecord, now: number): ContainerRecord {
+export function recordLoss(record: ContainerRecord, now: number): ContainerRecord {
   const { boot, launched, lost } = record;
   if (!boot) return record;
-  const gone = launched.map((each) => ({ ...each, boot: boot.id, attempts: 0, dueAt: now + GONE_SETTLE_MS }));
+  const gone = launched.map((each) => ({ ...each, boot: boot.id, attempts: 0, dueAt: now + LOSS_SETTLE_MS }));
   return { ...record, boot: null, launched: [], idleSince: null, lost: [...lost, ...gone] };
 }
 
@@ -146,8 +146,8 @@ export function noteGone(record: ContainerRecord, now: number): ContainerRecord 
  * execution itself. So this execution is no longer watched, and it is not lost when the container
  * stops: a loss notification would fail an execution that waits for its next attempt.
  */
-export function noteNotLaunched(record: ContainerRecord, execution: string, now: number): ContainerRecord {
-  const others = <T extends Launched>(all: readonly T[]): T[] => all.filter((each) => each.execution !== execution);
+export function recordFailedLaunch(record: ContainerRecord, execution: string, now: number): ContainerRecord {
+  const others = <T extends LaunchedExecution>(all: readonly T[]): T[] => all.filter((each) => each.execution !== execution);
   const launched = others(record.launched);
   const lost = others(record.lost);
   if (launched.length === record.launched.length && lost.length === record.lost.length) return record;
@@ -160,7 +160,7 @@ export function noteNotLaunched(record: ContainerRecord, execution: string, now:
  * launched execution has ended, except those recorded so shortly before the query that their
  * requests may still have been in flight.
  */
-export function noteInFlight(
+export function applyInFlightCount(
   record: ContainerRecord,
   inFlight: number,
   askedAt: number,
@@ -174,8 +174,8 @@ export function noteInFlight(
 }
 
 /** Applies what is known without querying the runner (CT5). */
-export function observe(record: ContainerRecord, running: boolean, now: number): ContainerRecord {
-  const seen = running ? record : noteGone(record, now);
+export function applyRunningState(record: ContainerRecord, running: boolean, now: number): ContainerRecord {
+  const seen = running ? record : recordLoss(record, now);
   const launched = seen.launched.filter(({ until }) => until > now);
   const lost = seen.lost.filter(({ until }) => until > now);
   if (launched.length === seen.launched.length && lost.length === seen.lost.length) return seen;
@@ -185,19 +185,19 @@ export function observe(record: ContainerRecord, running: boolean, now: number):
 export const dueReports = (record: ContainerRecord, now: number): LostContainer[] =>
   record.lost.filter(({ dueAt }) => dueAt <= now);
 
-const same = (a: LostContainer, b: LostContainer): boolean => a.execution === b.execution && a.boot === b.boot;
+const isSameLoss = (a: LostContainer, b: LostContainer): boolean => a.execution === b.execution && a.boot === b.boot;
 
 /** The session was notified, or it no longer needs the notification. */
-export const markReported = (record: ContainerRecord, told: LostContainer): ContainerRecord => ({
+export const markReported = (record: ContainerRecord, reported: LostContainer): ContainerRecord => ({
   ...record,
-  lost: record.lost.filter((each) => !same(each, told)),
+  lost: record.lost.filter((each) => !isSameLoss(each, reported)),
 });
 
 export function scheduleReportRetry(record: ContainerRecord, lost: LostContainer, now: number): ContainerRecord {
-  const dueAt = now + backoffDelayMs(lost.attempts, { baseMs: TELL_RETRY_BASE_MS, capMs: TELL_RETRY_CAP_MS });
+  const dueAt = now + backoffDelayMs(lost.attempts, { baseMs: REPORT_RETRY_BASE_MS, capMs: REPORT_RETRY_CAP_MS });
   return {
     ...record,
-    lost: record.lost.map((each) => (same(each, lost) ? { ...each, attempts: each.attempts + 1, dueAt } : each)),
+    lost: record.lost.map((each) => (isSameLoss(each, lost) ? { ...each, attempts: each.attempts + 1, dueAt } : each)),
   };
 }
 
@@ -210,7 +210,7 @@ export const isEmpty = ({ boot, launched, lost }: ContainerRecord): boolean =>
   boot === null && launched.length === 0 && lost.length === 0;
 
 /** When the next check is due; null when nothing is left to check. */
-export function nextLook({ boot, launched, idleSince, lost }: ContainerRecord, now: number): number | null {
+export function nextCheckAt({ boot, launched, idleSince, lost }: ContainerRecord, now: number): number | null {
   const times = lost.map(({ dueAt }) => dueAt);
   if (boot) times.push(launched.length > 0 || idleSince === null ? now + WATCH_MS : idleSince + CONTAINER_IDLE_MS);
   return times.length > 0 ? Math.min(...times) : null;
@@ -219,4 +219,4 @@ export function nextLook({ boot, launched, idleSince, lost }: ContainerRecord, n
 /** The platform's errors for "no free instance". They have messages and no codes. */
 const FULL = /no container instance|maximum number of running container instances/i;
 
-export const saysFull = (message: string): boolean => FULL.test(message);
+export const isCapacityError = (message: string): boolean => FULL.test(message);

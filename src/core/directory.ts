@@ -23,12 +23,15 @@ export interface StoredVersion {
   removed: boolean;
 }
 
-export type Judgement = 'take' | 'known' | 'stale';
+export type UpsertDecision = 'apply' | 'duplicate' | 'stale';
 
-export function decideUpsert(held: StoredVersion | null, { version, entry }: Pick<Announcement, 'version' | 'entry'>): Judgement {
-  if (!held || version > held.version) return 'take';
-  return version === held.version && held.removed === (entry === null) ? 'known' : 'stale';
+export function decideUpsert(
+  held: StoredVersion | null,
+  { version, entry }: Pick<Announcement, 'version' | 'entry'>,
+): UpsertDecision {
+  if (!held || version > held.version) return 'apply';
+  return version === held.version && held.removed === (entry === null) ? 'duplicate' : 'stale';
 }
 
 /** How long a tombstone is kept. No message is in flight for that long. */
-export const REMOVED_KEPT_MS = 24 * 60 * 60 * 1000;
+export const DIRECTORY_TOMBSTONE_MS = 24 * 60 * 60 * 1000;

@@ -117,7 +117,7 @@ function present<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNull
 }
 
 /** The public view: no `env`, no `stdin`, no bookkeeping. */
-export function viewOf(session: string, record: ExecutionRecord): Execution {
+export function executionView(session: string, record: ExecutionRecord): Execution {
   const active = record.status === 'running';
   return {
     id: record.id,

@@ -23,7 +23,7 @@ export const createdAtAfter = (last: number, record: OutboxRecord | null, now: n
  * Refuses a reader that asks for the log `wanted` when it is not the current one. A reader without
  * a generation gets the current log.
  */
-export function refusalOfGeneration(createdAt: number, wanted: string | null | undefined): Failure | null {
+export function checkGeneration(createdAt: number, wanted: string | null | undefined): Failure | null {
   const generation = generationOf(createdAt);
   if (wanted === null || wanted === undefined || wanted === generation) return null;
   return {

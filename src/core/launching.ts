@@ -2,7 +2,7 @@
 
 import { backoffDelayMs } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
-import { fail, type Transition } from './lifecycle.ts';
+import { settleFailed, type Transition } from './lifecycle.ts';
 
 /**
  * Failed attempts before the execution fails, about 15 s in all. A saturated launcher is not a
@@ -39,10 +39,10 @@ export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now
     case 'launched':
       return { patch: { launchAt: null, launchedAt: now, env: null, stdin: null }, events: [], commands: [] };
     case 'refused':
-      return fail(record, 'launch_failed', outcome.message, now);
+      return settleFailed(record, 'launch_failed', outcome.message, now);
     case 'failed':
       return record.launchAttempts >= LAUNCH_ATTEMPTS_MAX
-        ? fail(record, 'launch_failed', outcome.message, now)
+        ? settleFailed(record, 'launch_failed', outcome.message, now)
         : retryAt(now + backoffDelayMs(record.launchAttempts - 1, { baseMs: RETRY_BASE_MS, capMs: RETRY_CAP_MS }));
     case 'saturated':
       return retryAt(now + (outcome.retryAfterMs ?? RETRY_CAP_MS));

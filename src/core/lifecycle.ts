@@ -20,8 +20,8 @@
  */
 
 import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
+import { exactDuration } from './exact-duration.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
-import { lengthWords } from './words.ts';
 
 export interface CoordinatorEvent {
   type: string;
@@ -266,7 +266,7 @@ export function settle(_record: ExecutionRecord, verdict: Verdict, now: number):
 }
 
 /** Every failure, reported by a wrapper, a launcher, a deadline or a caller. */
-export function fail(
+export function settleFailed(
   record: ExecutionRecord,
   code: string,
   error: string,
@@ -282,7 +282,7 @@ export function refuseOldWrapper(record: ExecutionRecord, features: readonly str
   if (record.status !== 'pending' || !needed || features.includes(FEATURE_SECRET_NAMES)) return null;
   const error =
     'the wrapper is of a version that does not know secretNames, and would have shown what is to be redacted. Upgrade the runner, the image or the wrapper. The command was not run';
-  return fail(record, 'wrapper_too_old', error, now);
+  return settleFailed(record, 'wrapper_too_old', error, now);
 }
 
 /** The verdict for a wrapper's terminal fact (G9: `completed` needs an exit with code 0). */
@@ -290,16 +290,16 @@ export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: 
   const exitCode = typeof fact.data.exitCode === 'number' ? fact.data.exitCode : null;
   const signal = typeof fact.data.signal === 'string' ? fact.data.signal : null;
   if (fact.type === 'error') {
-    const said = typeof fact.data.error === 'string' ? fact.data.error : 'the wrapper reported an error';
+    const error = typeof fact.data.error === 'string' ? fact.data.error : 'the wrapper reported an error';
     const reason = typeof fact.data.code === 'string' ? fact.data.code : null;
-    return fail(record, 'wrapper_error', said, now, { reason });
+    return settleFailed(record, 'wrapper_error', error, now, { reason });
   }
   const endedByItself = fact.type === 'exit' && fact.data.toldToStop === false;
   if (endedByItself) return settleByExit(record, exitCode, signal, now);
   if (record.interruptCause === 'runtime') return failRuntime(record, now, { exitCode, signal });
   if (fact.type === 'interrupted') {
-    const said = typeof fact.data.reason === 'string' ? fact.data.reason : '';
-    return settle(record, { status: 'interrupted', reason: record.interruptReason || said }, now);
+    const reason = typeof fact.data.reason === 'string' ? fact.data.reason : '';
+    return settle(record, { status: 'interrupted', reason: record.interruptReason || reason }, now);
   }
   if (record.interruptRequestedAt !== null) {
     return settle(record, { status: 'interrupted', reason: record.interruptReason, exitCode, signal }, now);
@@ -310,13 +310,13 @@ export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: 
 function settleByExit(record: ExecutionRecord, exitCode: number | null, signal: string | null, now: number): Transition {
   if (exitCode === 0 && signal === null) return settle(record, { status: 'completed', exitCode }, now);
   const how = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
-  return fail(record, 'exit_nonzero', `the command ${how}`, now, { exitCode, signal });
+  return settleFailed(record, 'exit_nonzero', `the command ${how}`, now, { exitCode, signal });
 }
 
-const limitReached = ({ policy }: ExecutionRecord): string => `ran longer than its limit of ${lengthWords(policy.maxRuntimeMs)}`;
+const limitReached = ({ policy }: ExecutionRecord): string => `ran longer than its limit of ${exactDuration(policy.maxRuntimeMs)}`;
 
 const failRuntime = (record: ExecutionRecord, now: number, facts: Omit<Verdict, 'status'> = {}): Transition =>
-  fail(record, 'runtime_exceeded', limitReached(record), now, facts);
+  settleFailed(record, 'runtime_exceeded', limitReached(record), now, facts);
 
 // ── deadlines ───────────────────────────────────────────────────────────────────────────────────
 
@@ -419,13 +419,24 @@ export function expire(record: ExecutionRecord, now: number, takenAt: number | n
   if (renewed) return renewed;
   switch (due.kind) {
     case 'pending':
-      return fail(record, 'wrapper_never_connected', `no wrapper connected within ${record.policy.pendingTimeoutMs} ms`, now);
+      return settleFailed(
+        record,
+        'wrapper_never_connected',
+        `no wrapper connected within ${record.policy.pendingTimeoutMs} ms`,
+        now,
+      );
     case 'grace':
-      return fail(record, 'wrapper_disconnected', `the wrapper was away longer than ${record.policy.disconnectGraceMs} ms`, now, {
-        reason: record.disconnectReason,
-        wsCloseCode: record.wsCloseCode,
-        wsCloseReason: record.wsCloseReason,
-      });
+      return settleFailed(
+        record,
+        'wrapper_disconnected',
+        `the wrapper was away longer than ${record.policy.disconnectGraceMs} ms`,
+        now,
+        {
+          reason: record.disconnectReason,
+          wsCloseCode: record.wsCloseCode,
+          wsCloseReason: record.wsCloseReason,
+        },
+      );
     case 'interrupt':
       return record.interruptCause === 'runtime'
         ? failRuntime(record, now, { forced: true })

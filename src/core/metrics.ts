@@ -1,6 +1,6 @@
 /**
  * Metrics: one data point per verdict, and one per lost connection of a running execution. Pure;
- * `session/outside.ts` writes them.
+ * `session/worker-services.ts` writes them.
  *
  * Columns are positional and written points stay as they are: add a new column at the end, and
  * never move or redefine one. docs/operations.md has the table

@@ -44,7 +44,7 @@ export interface SessionRuntime {
  * What a session asks of other services. No method throws. A promise that is lost with the object
  * changes nothing: the session's rows hold what is still to do.
  */
-export interface Outside {
+export interface ExternalServices {
   /** Starts a wrapper somewhere. */
   launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome>;
   /** The session was deleted: the launcher may drop what it keeps for it. */

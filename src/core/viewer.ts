@@ -124,7 +124,7 @@ const typeOf = (line: string): string => parseStored<{ type: string }>(line).typ
  * The terminal status in a batch of the coordinator, or null. A verdict is the last event of its
  * batch.
  */
-export function endAnnouncedBy(batch: Pick<StoredBatch, 'body'>): TerminalStatus | null {
+export function verdictIn(batch: Pick<StoredBatch, 'body'>): TerminalStatus | null {
   return terminalStatusOf(typeOf(batch.body.slice(batch.body.lastIndexOf('\n') + 1)));
 }
 
@@ -132,13 +132,13 @@ export const unackedBytes = ({ unacked }: Pick<ViewerState, 'unacked'>): number 
   unacked.reduce((sum, [, bytes]) => sum + bytes, 0);
 
 /** True from exactly `until` on. */
-export const isOver = ({ until }: Pick<ViewerState, 'until'>, now: number): boolean =>
+export const isTicketExpired = ({ until }: Pick<ViewerState, 'until'>, now: number): boolean =>
   until !== null && until !== undefined && until <= now;
 
-export type Room = 'send' | 'wait' | 'close';
+export type SendDecision = 'send' | 'wait' | 'close';
 
 /** V3: what happens to the next frame of events. */
-export function roomFor(state: Pick<ViewerState, 'flow' | 'unacked'>): Room {
+export function decideSend(state: Pick<ViewerState, 'flow' | 'unacked'>): SendDecision {
   if (unackedBytes(state) < VIEWER_WINDOW_BYTES) return 'send';
   return state.flow ? 'wait' : 'close';
 }

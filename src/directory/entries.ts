@@ -5,7 +5,7 @@ import { type DrizzleSqliteDODatabase, drizzle } from 'drizzle-orm/durable-sqlit
 import bundle from '../../migrations/directory/migrations.js';
 import { type SessionEntry, type Status, TERMINAL_STATUSES, utf8Bytes } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../core/deadlines.ts';
-import { type Announcement, type AnnouncementAnswer, decideUpsert, REMOVED_KEPT_MS } from '../core/directory.ts';
+import { type Announcement, type AnnouncementAnswer, DIRECTORY_TOMBSTONE_MS, decideUpsert } from '../core/directory.ts';
 import { hasSchema, migrate, migrationsOf } from '../storage/migrate.ts';
 import { sessions } from './schema.ts';
 
@@ -18,7 +18,7 @@ const MIGRATIONS = migrationsOf(bundle);
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** A position in the list: after the session of this name and time. */
-export interface Place {
+export interface ListPosition {
   lastActivityAt: number;
   id: string;
 }
@@ -26,12 +26,12 @@ export interface Place {
 export interface DirectoryQuery {
   status?: Status | undefined;
   limit: number;
-  after?: Place | undefined;
+  after?: ListPosition | undefined;
 }
 
 export interface DirectoryPage {
   data: SessionEntry[];
-  next: Place | null;
+  next: ListPosition | null;
 }
 
 export class Entries {
@@ -53,9 +53,9 @@ export class Entries {
     const { session: id, version, entry } = announcement;
     const { version: of, removed } = sessions;
     const held = this.#db.select({ version: of, removed }).from(sessions).where(eq(sessions.id, id)).limit(1).get() ?? null;
-    const judgement = decideUpsert(held, announcement);
-    if (judgement === 'stale') return { taken: false, held: held?.version ?? 0 };
-    if (judgement === 'take') {
+    const decision = decideUpsert(held, announcement);
+    if (decision === 'stale') return { taken: false, held: held?.version ?? 0 };
+    if (decision === 'apply') {
       const row = {
         version,
         removed: entry === null,
@@ -100,11 +100,11 @@ export class Entries {
    */
   #sweep(now: number): void {
     const { removed, status, lastActivityAt } = sessions;
-    const forgotten = and(eq(removed, true), lt(lastActivityAt, now - REMOVED_KEPT_MS));
+    const forgotten = and(eq(removed, true), lt(lastActivityAt, now - DIRECTORY_TOMBSTONE_MS));
     const expired = and(
       eq(removed, false),
       inArray(status, [...TERMINAL_STATUSES]),
-      lt(lastActivityAt, now - RETENTION_MS - REMOVED_KEPT_MS),
+      lt(lastActivityAt, now - RETENTION_MS - DIRECTORY_TOMBSTONE_MS),
     );
     for (const old of [forgotten, expired]) this.#db.delete(sessions).where(old).run();
   }

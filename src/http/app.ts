@@ -8,7 +8,7 @@ import { requestId } from 'hono/request-id';
 import { matchedRoutes } from 'hono/route';
 import { type Failure, isId, newRequestId, type Problem } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
-import { logLine, messageOf, stackOf } from '../platform/log.ts';
+import { errorMessage, errorStack, logLine } from '../platform/log.ts';
 import type { AppEnv } from './context.ts';
 import { MIDDLEWARE, preflightMiddleware, unroutedMiddleware } from './groups.ts';
 import { HANDLERS } from './handlers.ts';
@@ -52,7 +52,7 @@ app.route('/', unrouted());
 
 app.onError((error, c) => {
   const requestId = c.get('requestId');
-  logLine('error', 'unexpected', { requestId, message: messageOf(error), stack: stackOf(error) });
+  logLine('error', 'unexpected', { requestId, message: errorMessage(error), stack: errorStack(error) });
   return problemResponse(failure('internal', 'An unexpected error happened. It was logged under this request id.'), requestId);
 });
 

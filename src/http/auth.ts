@@ -4,32 +4,32 @@ import { CREDENTIAL_CHARS_MAX, type Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
-import { guessedTooOften, rateLimited } from '../platform/rate-limits.ts';
+import { exceedsGuessLimit, rateLimited } from '../platform/rate-limits.ts';
 
 const BEARER = /^Bearer +([^\s]+)$/i;
 
 /** Null also for a credential longer than any of ours. */
-export function bearerOf(request: Request): string | null {
+export function bearerToken(request: Request): string | null {
   const credential = BEARER.exec(request.headers.get('authorization') ?? '')?.[1] ?? null;
   return credential !== null && credential.length <= CREDENTIAL_CHARS_MAX ? credential : null;
 }
 
 /** For routes that take an API key only. Refused keys are counted (rate-limits.ts). */
 export async function authenticateKey(request: Request, env: Env, config: Config): Promise<{ ok: true; tenant: string } | Failure> {
-  const key = bearerOf(request);
-  const tenant = key === null ? null : await tenantOf(config, key);
+  const key = bearerToken(request);
+  const tenant = key === null ? null : await tenantForKey(config, key);
   if (tenant !== null) return { ok: true, tenant };
-  if (key !== null && (await guessedTooOften(request, env))) return tooManyGuesses();
+  if (key !== null && (await exceedsGuessLimit(request, env))) return guessLimitFailure();
   return failure('unauthorized', 'An API key is needed: Authorization: Bearer <api key>.');
 }
 
-export const tooManyGuesses = (): Failure => rateLimited('Too many wrong API keys from this address.');
+export const guessLimitFailure = (): Failure => rateLimited('Too many wrong API keys from this address.');
 
 /**
  * The tenant of an API key, or null. All digests are compared, each in constant time, so that the
  * time says nothing about a key.
  */
-export async function tenantOf(config: Config, key: string): Promise<string | null> {
+export async function tenantForKey(config: Config, key: string): Promise<string | null> {
   const given = await sha256(key);
   let tenant: string | null = null;
   for (const candidate of config.apiKeys) {

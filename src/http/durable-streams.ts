@@ -14,12 +14,12 @@
 
 import { type Execution, type Failure, generationOf, isTerminal } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
-import { refusalOfGeneration } from '../core/generation.ts';
+import { checkGeneration } from '../core/generation.ts';
 import { type FeedRequest, openFeed, type StoredEvent } from '../operations/feed.ts';
 import type { Env } from '../platform/env.ts';
 import { callSession } from '../session/call-object.ts';
 import { generationParam } from './params.ts';
-import { beyondTicket, narrowByTicket, type Reader, ticketOver } from './readers.ts';
+import { narrowByTicket, outsideTicketScope, type Reader, ticketExpired } from './readers.ts';
 import { eventStreamOf, type Rendered } from './sse.ts';
 
 /** The approximate size of a catch-up answer; the next request gets the rest. */
@@ -68,7 +68,7 @@ export async function readStream(request: Request, { caller, ticket }: Reader, p
     generation,
   };
   const narrowed = narrowByTicket({ ...filter, flow: true }, ticket);
-  if (!narrowed) return beyondTicket();
+  if (!narrowed) return outsideTicketScope();
 
   // With a ticket of one execution the session's stream ends with that execution.
   const only = execution ?? ticket?.execution;
@@ -87,7 +87,7 @@ export async function readStream(request: Request, { caller, ticket }: Reader, p
     const found = await callSession(env, tenant, session, (stub) => stub.getSession());
     if (!found.ok) return found;
     const { createdAt } = found.session;
-    const replaced = refusalOfGeneration(createdAt, generation);
+    const replaced = checkGeneration(createdAt, generation);
     if (replaced) return replaced;
     const tail = settled ?? found.session.head;
     return new Response(null, {
@@ -113,7 +113,7 @@ export async function readStream(request: Request, { caller, ticket }: Reader, p
     for (;;) {
       const item = await feed.next(chunk.upToDate ? (chunk.empty ? until - Date.now() : 0) : undefined);
       if (item.type === 'quiet') break;
-      if (item.type === 'closed' && item.ticketOver && !chunk.upToDate) return ticketOver();
+      if (item.type === 'closed' && item.ticketOver && !chunk.upToDate) return ticketExpired();
       if (item.type === 'closed' && !chunk.upToDate && !item.complete) {
         return failure('unavailable', 'The session could not be reached. Try again.');
       }
@@ -194,7 +194,7 @@ function cursorAfter(cursor: string | null): string {
   return String(given < now ? now : given + 1 + Math.floor(Math.random() * CURSOR_JITTER_MAX));
 }
 
-type Said = Parameters<Parameters<typeof eventStreamOf>[3]>[0];
+type FeedOutput = Parameters<Parameters<typeof eventStreamOf>[3]>[0];
 
 const messageText = ({ offset, execution, type, at, data }: StoredEvent): string =>
   `{"offset":${offset},"execution":"${execution}","type":${JSON.stringify(type)},"at":${at},"data":${data}}`;
@@ -223,7 +223,7 @@ class Chunk {
     return `[${this.#messages.join(',')}]`;
   }
 
-  take(item: Said, endIsClose: boolean): 'full' | 'more' {
+  take(item: FeedOutput, endIsClose: boolean): 'full' | 'more' {
     if (item.type === 'events') {
       for (const event of item.events) {
         const text = messageText(event);
@@ -310,7 +310,7 @@ class StreamEvents {
     this.#cursor = cursor;
   }
 
-  of(item: Said): Rendered {
+  of(item: FeedOutput): Rendered {
     switch (item.type) {
       case 'events': {
         if (this.#upToDate) return { text: this.#data(item.events) + this.#control(item.last), last: false };

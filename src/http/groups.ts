@@ -9,12 +9,12 @@ import { type Failure, isId, STREAM_SUBPROTOCOL, URL_CHARS_MAX } from '../../pro
 import { failure, urlTooLong } from '../contract/failure.ts';
 import type { Caller } from '../operations/service.ts';
 import { readConfig } from '../platform/config.ts';
-import { type RateKind, refusalByRate } from '../platform/rate-limits.ts';
+import { checkRateLimit, type RateKind } from '../platform/rate-limits.ts';
 import { authenticateKey, originAllowed } from './auth.ts';
 import type { AppEnv, ConfiguredEnv, GroupEnv } from './context.ts';
 import { preflight, withCors } from './cors.ts';
 import { problemResponse } from './problem.ts';
-import { authenticateReader, beyondTicket } from './readers.ts';
+import { authenticateReader, outsideTicketScope } from './readers.ts';
 import type { Group, ReaderRoute, RouteOf } from './routes.ts';
 import { wantsEventStream } from './sse.ts';
 import { authenticateWrapper, refuseViewer, wantsUpgrade } from './upgrades.ts';
@@ -106,7 +106,7 @@ const asReader = ({ reads, socket }: ReaderRoute, refuse: Refuse) =>
     const reader = await authenticateReader(request, c.env, config, ids.session ?? '');
     if (!reader.ok) return refuse(c, reader);
     const { tenant, ticket } = reader;
-    if (reads === 'state' && ticket?.types) return refuse(c, beyondTicket());
+    if (reads === 'state' && ticket?.types) return refuse(c, outsideTicketScope());
     c.set('reader', { caller: callerOf(c, tenant), ticket });
     return next();
   });
@@ -116,7 +116,7 @@ const asTenant = (kindOf: (request: Request) => RateKind) =>
     const authenticated = await authenticateKey(c.req.raw, c.env, c.get('config'));
     if (!authenticated.ok) return asProblem(c, authenticated);
     const { tenant } = authenticated;
-    const limited = await refusalByRate(c.env, kindOf(c.req.raw), tenant);
+    const limited = await checkRateLimit(c.env, kindOf(c.req.raw), tenant);
     if (limited) return asProblem(c, limited);
     c.set('caller', callerOf(c, tenant));
     return next();

@@ -8,10 +8,10 @@ import { failure } from '../contract/failure.ts';
 import type { Caller } from '../operations/service.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
-import { guessedTooOften, refusalByRate } from '../platform/rate-limits.ts';
-import { type TicketClaims, untilOf, verifyTicket } from '../platform/tokens.ts';
+import { checkRateLimit, exceedsGuessLimit } from '../platform/rate-limits.ts';
+import { type TicketClaims, ticketUntil, verifyTicket } from '../platform/tokens.ts';
 import { TICKET_EXPIRED, type ViewerRequest } from '../session/contract.ts';
-import { bearerOf, tenantOf, tooManyGuesses } from './auth.ts';
+import { bearerToken, guessLimitFailure, tenantForKey } from './auth.ts';
 
 export const offeredProtocols = (request: Request): string[] =>
   (request.headers.get('sec-websocket-protocol') ?? '')
@@ -42,23 +42,23 @@ export async function authenticateReader(
 ): Promise<{ ok: true; tenant: string; ticket: ReadingTicket | null } | Failure> {
   const reader = await identifyReader(request, env, config, session);
   if (!reader.ok) return reader.limited ?? credentialRefused(reader.reason);
-  return (await refusalByRate(env, 'read', reader.tenant)) ?? reader;
+  return (await checkRateLimit(env, 'read', reader.tenant)) ?? reader;
 }
 
 async function identifyReader(request: Request, env: Env, config: Config, session: string): Promise<Identified> {
   const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
   const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
   if (ticket !== undefined) return byTicket(config, session, ticket);
-  const bearer = bearerOf(request);
+  const bearer = bearerToken(request);
   if (bearer === null) return { ok: false, reason: 'credential_needed' };
-  const tenant = await tenantOf(config, bearer);
+  const tenant = await tenantForKey(config, bearer);
   if (tenant !== null) return { ok: true, tenant, ticket: null };
   const ticketed: Identified = JWT_SHAPE.test(bearer)
     ? await byTicket(config, session, bearer)
     : { ok: false, reason: 'credential_needed' };
   // An expired ticket was signed by this deployment, so it is no guess.
   if (ticketed.ok || ticketed.reason === 'ticket_expired') return ticketed;
-  return (await guessedTooOften(request, env)) ? { ok: false, reason: 'rate_limited', limited: tooManyGuesses() } : ticketed;
+  return (await exceedsGuessLimit(request, env)) ? { ok: false, reason: 'rate_limited', limited: guessLimitFailure() } : ticketed;
 }
 
 /**
@@ -73,7 +73,7 @@ async function byTicket(config: Config, session: string, ticket: string): Promis
   const verified = await verifyTicket(config.signingKeys, ticket, now);
   if (!verified.ok) return { ok: false, reason: `ticket_${verified.reason}` };
   const { claims } = verified;
-  const until = untilOf(ticket);
+  const until = ticketUntil(ticket);
   if (until === null || claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
   if (until <= now) return { ok: false, reason: TICKET_EXPIRED };
   return { ok: true, tenant: claims.tenant, ticket: { ...claims, until } };
@@ -94,12 +94,12 @@ function narrow(asked: string[] | null, allowed: string[] | null): { ok: true; v
 }
 
 /** The ticket has expired since the answer began. */
-export const ticketOver = (): Failure => credentialRefused(TICKET_EXPIRED);
+export const ticketExpired = (): Failure => credentialRefused(TICKET_EXPIRED);
 
 const credentialRefused = (reason: string): Failure =>
   failure('unauthorized', 'A ticket or an API key is needed: Authorization: Bearer <ticket or api key>, or ?ticket=<ticket>.', {
     reason,
   });
 
-export const beyondTicket = (): Failure =>
+export const outsideTicketScope = (): Failure =>
   failure('unauthorized', 'The ticket does not reach as far as what was asked for.', { reason: 'ticket_scope' });

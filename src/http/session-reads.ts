@@ -9,14 +9,14 @@ import { WAIT_SECONDS_MAX } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import * as service from '../operations/service.ts';
 import { numberParam } from './params.ts';
-import { beyondTicket, type Reader } from './readers.ts';
+import { outsideTicketScope, type Reader } from './readers.ts';
 
 const json = <T extends object>(result: Result<T>, render: (value: T) => unknown): Response | Failure =>
   result.ok ? Response.json(render(result)) : result;
 
 /** Counts and head cover every execution, so a ticket must not be bound to one. */
 export async function readSession({ caller, ticket }: Reader, session: string): Promise<Response | Failure> {
-  if (ticket?.execution !== undefined) return beyondTicket();
+  if (ticket?.execution !== undefined) return outsideTicketScope();
   return json(await service.getSession(caller, session), (result) => result.session);
 }
 
@@ -32,7 +32,7 @@ export async function readExecution(
   { caller, ticket }: Reader,
   { session, execution }: { session: string; execution: string },
 ): Promise<Response | Failure> {
-  if (ticket?.execution !== undefined && ticket.execution !== execution) return beyondTicket();
+  if (ticket?.execution !== undefined && ticket.execution !== execution) return outsideTicketScope();
   const asked = new URL(request.url).searchParams.get('wait');
   const waitSeconds = asked === null ? 0 : numberParam(asked);
   if (waitSeconds === null || waitSeconds === undefined || waitSeconds > WAIT_SECONDS_MAX) {

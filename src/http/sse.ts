@@ -10,9 +10,9 @@
 import { backoffDelayMs, type Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, openFeed, type StoredEvent } from '../operations/feed.ts';
-import { logLine, messageOf } from '../platform/log.ts';
+import { errorMessage, logLine } from '../platform/log.ts';
 import { numberParam, readerParams } from './params.ts';
-import { beyondTicket, narrowByTicket, type Reader } from './readers.ts';
+import { narrowByTicket, outsideTicketScope, type Reader } from './readers.ts';
 
 /** Below 30 s, after which some proxies and watchdogs close a connection. */
 export const SSE_PING_MS = 15_000;
@@ -53,7 +53,7 @@ export async function streamEvents(request: Request, { caller, ticket }: Reader,
   if (!params.ok) return params;
   if (params.request.flow) return failure('bad_request', 'flow: is for WebSocket', { field: 'flow' });
   const asked = narrowByTicket(params.request, ticket);
-  if (!asked) return beyondTicket();
+  if (!asked) return outsideTicketScope();
   // Browsers send an empty header when there was no id.
   const lastEventId = request.headers.get('last-event-id') || null;
   const [, offset, generation, complete] = EVENT_ID.exec(lastEventId ?? '') ?? [];
@@ -82,7 +82,7 @@ export async function streamEvents(request: Request, { caller, ticket }: Reader,
   });
 }
 
-type Said = Exclude<Awaited<ReturnType<Feed['next']>>, { type: 'quiet' } | { type: 'closed' }>;
+type FeedOutput = Exclude<Awaited<ReturnType<Feed['next']>>, { type: 'quiet' } | { type: 'closed' }>;
 
 /** The wire text of an item of the feed, and whether it was the last. */
 export interface Rendered {
@@ -98,12 +98,12 @@ export function eventStreamOf(
   feed: Feed,
   preamble: string,
   recycleMs: number,
-  render: (item: Said) => Rendered,
+  render: (item: FeedOutput) => Rendered,
   names: { tenant: string; session: string },
 ): Response {
   const { readable, writable } = new IdentityTransformStream();
   void pump(feed, writable.getWriter(), preamble, recycleMs, render).catch((error) => {
-    logLine('info', 'sse_reader_left', { ...names, message: messageOf(error) });
+    logLine('info', 'sse_reader_left', { ...names, message: errorMessage(error) });
   });
   return new Response(readable, { headers: SSE_HEADERS });
 }
@@ -113,7 +113,7 @@ async function pump(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   preamble: string,
   recycleMs: number,
-  render: (item: Said) => Rendered,
+  render: (item: FeedOutput) => Rendered,
 ): Promise<void> {
   const encoder = new TextEncoder();
   const write = (text: string): Promise<void> => (text === '' ? Promise.resolve() : writer.write(encoder.encode(text)));
@@ -159,7 +159,7 @@ class EventText {
     this.#reached = after;
   }
 
-  of(item: Said): Rendered {
+  of(item: FeedOutput): Rendered {
     switch (item.type) {
       case 'events':
         this.#reached = item.last;

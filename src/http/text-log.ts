@@ -16,9 +16,9 @@ import {
 } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, type OpenFeed, openFeed, type StoredEvent } from '../operations/feed.ts';
-import { logLine, messageOf } from '../platform/log.ts';
+import { errorMessage, logLine } from '../platform/log.ts';
 import { generationParam } from './params.ts';
-import { beyondTicket, type Reader } from './readers.ts';
+import { outsideTicketScope, type Reader } from './readers.ts';
 
 /**
  * Consecutive attempts without any event, and the delay before each: about half a minute in all,
@@ -44,8 +44,8 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
   if (follow !== '0' && follow !== '1') return failure('bad_request', 'follow: must be 0 or 1', { field: 'follow' });
   const generation = generationParam(new URL(request.url).searchParams);
   if (!generation.ok) return generation;
-  if (ticket?.execution !== undefined && ticket.execution !== execution) return beyondTicket();
-  if (ticket?.types && !ticket.types.includes('output')) return beyondTicket();
+  if (ticket?.execution !== undefined && ticket.execution !== execution) return outsideTicketScope();
+  if (ticket?.types && !ticket.types.includes('output')) return outsideTicketScope();
 
   const open = (after: number, generation: string | null): Promise<OpenFeed | Failure> =>
     openFeed(
@@ -79,7 +79,7 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
     until: ticket?.until ?? null,
     signal: request.signal,
   }).catch((error) => {
-    logLine('info', 'log_reader_left', { tenant, session, execution, message: messageOf(error) });
+    logLine('info', 'log_reader_left', { tenant, session, execution, message: errorMessage(error) });
   });
   return new Response(readable, { headers });
 }
@@ -164,8 +164,8 @@ class LogText {
   }
 
   #gap(data: GapData): string {
-    const said = gapText({ ...data });
-    return said === null ? '' : this.#remark(`${said}: ${data.reason}`);
+    const text = gapText({ ...data });
+    return text === null ? '' : this.#remark(`${text}: ${data.reason}`);
   }
 
   /** The reason for the signal that the job gets next. */

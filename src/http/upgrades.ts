@@ -21,10 +21,10 @@ import type { Env } from '../platform/env.ts';
 import { type IngestClaims, verifyIngestToken } from '../platform/tokens.ts';
 import { callSession } from '../session/call-object.ts';
 import { closeCodeOfRefusedViewer, openSocket, type Refusal, refusalIn } from '../session/contract.ts';
-import { bearerOf } from './auth.ts';
+import { bearerToken } from './auth.ts';
 import { readText } from './body.ts';
 import { readerParams } from './params.ts';
-import { beyondTicket, narrowByTicket, offeredProtocols, type Reader } from './readers.ts';
+import { narrowByTicket, offeredProtocols, outsideTicketScope, type Reader } from './readers.ts';
 
 export const wantsUpgrade = (request: Request): boolean => request.headers.get('upgrade')?.toLowerCase() === 'websocket';
 
@@ -40,7 +40,7 @@ export async function authenticateWrapper(
   path: IngestPath,
 ): Promise<{ ok: true; claims: IngestClaims } | Failure> {
   if (!isId(path.session) || !isId(path.execution)) return failure('bad_request', 'The path holds an id that is not valid.');
-  const token = bearerOf(request);
+  const token = bearerToken(request);
   if (token === null) return failure('unauthorized', 'An ingest token is needed: Authorization: Bearer <token>.');
   const verified = await verifyIngestToken(config.signingKeys, token, Date.now());
   if (!verified.ok) return failure('unauthorized', `The ingest token is ${verified.reason}.`, { reason: verified.reason });
@@ -87,7 +87,7 @@ export async function upgradeStream(request: Request, { caller, ticket }: Reader
   const params = readerParams(new URL(request.url).searchParams);
   if (!params.ok) return refuseViewer(request, params);
   const wanted = narrowByTicket(params.request, ticket);
-  if (!wanted) return refuseViewer(request, beyondTicket());
+  if (!wanted) return refuseViewer(request, outsideTicketScope());
   const protocol = streamProtocol(request);
   const answer = await callSession(caller.env, caller.tenant, session, (stub) =>
     openSocket(stub, { kind: 'stream', request: wanted }, protocol),

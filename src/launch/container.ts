@@ -4,7 +4,7 @@ import { BackoffController, type Policy } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { LAUNCH_LEASE_MS, LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import type { Env } from '../platform/env.ts';
-import { logLine, messageOf } from '../platform/log.ts';
+import { errorMessage, logLine } from '../platform/log.ts';
 import { within } from '../platform/time-limit.ts';
 import { containerStub, type LaunchTerms } from './container-calls.ts';
 
@@ -32,7 +32,7 @@ export async function launchInContainer(env: Env, request: LaunchRequest, terms:
   try {
     return await within(ANSWER_TIMEOUT_MS, stub.launch(request, terms));
   } catch (error) {
-    return { kind: 'failed', message: `the container's object could not be reached: ${messageOf(error)}` };
+    return { kind: 'failed', message: `the container's object could not be reached: ${errorMessage(error)}` };
   }
 }
 
@@ -45,7 +45,7 @@ export async function releaseContainer(env: Env, tenant: string, session: string
       return await within(RELEASE_TIMEOUT_MS, containerStub(env, tenant, session)?.release() ?? Promise.resolve());
     } catch (error) {
       const attempt = backoff.attempt + 1;
-      logLine('warn', 'container_not_released', { tenant, session, attempt, message: messageOf(error) });
+      logLine('warn', 'container_not_released', { tenant, session, attempt, message: errorMessage(error) });
       if (backoff.recordFailure() === 'give-up') return;
       await scheduler.wait(backoff.nextDelayMs());
     }

@@ -8,7 +8,7 @@ import type { Env } from '../platform/env.ts';
 import { ingestTtlSeconds, signIngestToken } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
-import { launchOnRunner, refusalOfRunnerUrl } from './runner.ts';
+import { checkRunnerUrl, launchOnRunner } from './runner.ts';
 
 export interface LaunchingSession {
   tenant: string;
@@ -31,7 +31,7 @@ export async function launchExecution(
   if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
     return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
   }
-  const unsafe = record.launcher === 'runner' && runner ? refusalOfRunnerUrl(runner.url) : null;
+  const unsafe = record.launcher === 'runner' && runner ? checkRunnerUrl(runner.url) : null;
   if (unsafe) return { kind: 'refused', message: unsafe };
   const claims = { tenant, session, execution: record.id };
   const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);

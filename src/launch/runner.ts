@@ -9,21 +9,21 @@
 
 import { retryAfterMs } from '../../protocol/index.ts';
 import { isLoopbackHost } from '../../protocol/ip-address.ts';
-import { type LaunchRequest, reasonOfProblem, saysRunEnded } from '../../protocol/launch.ts';
+import { isEndedRun, type LaunchRequest, readProblemReason } from '../../protocol/launch.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
-import { messageOf } from '../platform/log.ts';
+import { errorMessage } from '../platform/log.ts';
 import { withTimeLimit } from '../platform/time-limit.ts';
 
 /** How a runner is reached: over the network, or through the port of a container. */
-export type Send = (url: string, init: RequestInit) => Promise<Response>;
+export type SendToRunner = (url: string, init: RequestInit) => Promise<Response>;
 
-const overNetwork: Send = (url, init) => fetch(url, init);
+const overNetwork: SendToRunner = (url, init) => fetch(url, init);
 
 /**
  * Why a launch may not be sent to this address; null when it may. Not used for containers, whose
  * port is reached without a network.
  */
-export function refusalOfRunnerUrl(text: string): string | null {
+export function checkRunnerUrl(text: string): string | null {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url?.protocol === 'https:') return null;
   if (url?.protocol === 'http:' && isLoopbackHost(url.hostname)) return null;
@@ -34,7 +34,7 @@ export async function launchOnRunner(
   runner: { url: string; token: string },
   request: LaunchRequest,
   now: number,
-  { send = overNetwork, timeoutMs = LAUNCH_TIMEOUT_MS }: { send?: Send; timeoutMs?: number } = {},
+  { send = overNetwork, timeoutMs = LAUNCH_TIMEOUT_MS }: { send?: SendToRunner; timeoutMs?: number } = {},
 ): Promise<LaunchOutcome> {
   try {
     const { response, answer } = await withTimeLimit(timeoutMs, async (signal) => {
@@ -47,7 +47,7 @@ export async function launchOnRunner(
       });
       return { response: given, answer: await given.text() };
     });
-    if (response.ok && !saysRunEnded(answer)) return { kind: 'launched' };
+    if (response.ok && !isEndedRun(answer)) return { kind: 'launched' };
     if (response.ok)
       return {
         kind: 'refused',
@@ -59,7 +59,7 @@ export async function launchOnRunner(
         message: `the runner's address answered ${response.status}, a redirect, which is not followed: a launch carries env, stdin and tokens. Set HOLDFAST_RUNNER_URL to the runner itself`,
       };
     }
-    const message = `the runner answered ${response.status}: ${withoutSecrets(reasonOfProblem(answer), runner.token, request)}`;
+    const message = `the runner answered ${response.status}: ${withoutSecrets(readProblemReason(answer), runner.token, request)}`;
     const retryAfter = response.headers.get('retry-after');
     // A runner that is stopping says when to retry. Its successor at that address gets the retry.
     if (response.status === 429 || (response.status === 503 && retryAfter !== null))
@@ -68,7 +68,7 @@ export async function launchOnRunner(
       ? { kind: 'refused', message }
       : { kind: 'failed', message };
   } catch (error) {
-    return { kind: 'failed', message: `the runner could not be reached: ${messageOf(error)}` };
+    return { kind: 'failed', message: `the runner could not be reached: ${errorMessage(error)}` };
   }
 }
 

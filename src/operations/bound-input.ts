@@ -13,7 +13,7 @@ import { failure } from '../contract/failure.ts';
  * Why the input is refused, or null. The limit bounds the work: a value that is referenced twice
  * counts twice, and a cycle exceeds the limit.
  */
-export function refusalOfForm(input: unknown): Failure | null {
+export function checkInputForm(input: unknown): Failure | null {
   const waiting: unknown[] = [input];
   let bytes = 0;
   while (waiting.length > 0) {

@@ -22,7 +22,7 @@ import {
   type SessionSummary,
   TICKET_TTL_SECONDS_DEFAULT,
 } from '../../protocol/index.ts';
-import { refusalOfCallback } from '../callbacks/admission.ts';
+import { checkCallback } from '../callbacks/admission.ts';
 import { badInput, failure } from '../contract/failure.ts';
 import {
   failSchema,
@@ -42,8 +42,8 @@ import { ingestTtlSeconds, signIngestToken, signTicket } from '../platform/token
 import { ingestUrl } from '../platform/urls.ts';
 import { callDirectory, callSession } from '../session/call-object.ts';
 import type { NormalStart } from '../session/contract.ts';
-import { refusalOfForm } from './bound-input.ts';
-import { cursorOf, ordinalCursor, ordinalOf, placeOf } from './cursors.ts';
+import { checkInputForm } from './bound-input.ts';
+import { decodeOrdinalCursor, decodeSessionCursor, encodeOrdinalCursor, encodeSessionCursor } from './cursors.ts';
 import { waitForEnd } from './wait-for-end.ts';
 
 export interface Caller {
@@ -56,10 +56,10 @@ export interface Caller {
   origin: string | null;
 }
 
-export type Started = Result<{ execution: Execution; ingest: IngestAccess; created: boolean }>;
+export type StartAnswer = Result<{ execution: Execution; ingest: IngestAccess; created: boolean }>;
 
 function parse<S extends z.ZodType>(schema: S, input: unknown): { ok: true; value: z.infer<S> } | Failure {
-  const malformed = refusalOfForm(input);
+  const malformed = checkInputForm(input);
   if (malformed) return malformed;
   const parsed = schema.safeParse(input);
   return parsed.success ? { ok: true, value: parsed.data } : badInput(parsed.error);
@@ -75,7 +75,12 @@ function checkIds(session: unknown, execution?: unknown): Failure | null {
   return null;
 }
 
-export async function startExecution(caller: Caller, session: string, input: unknown, idempotencyKey?: string): Promise<Started> {
+export async function startExecution(
+  caller: Caller,
+  session: string,
+  input: unknown,
+  idempotencyKey?: string,
+): Promise<StartAnswer> {
   const { env, config, tenant } = caller;
   const bad = checkIds(session);
   if (bad) return bad;
@@ -113,8 +118,7 @@ async function normalise(
   const policy = resolvePolicy(given);
   if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
   const launcher = body.launcher ?? config.launcher;
-  const refusal =
-    refusalOfLauncher(config, launcher) ?? (body.callback ? refusalOfCallback(env, config, tenant, body.callback.url) : null);
+  const refusal = checkLauncher(config, launcher) ?? (body.callback ? checkCallback(env, config, tenant, body.callback.url) : null);
   const where = config.publicUrl ?? origin;
   if (where === null)
     return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers would not know where to dial in.');
@@ -147,7 +151,7 @@ async function normalise(
   };
 }
 
-function refusalOfLauncher({ runner, containers }: Config, launcher: LauncherName): Failure | null {
+function checkLauncher({ runner, containers }: Config, launcher: LauncherName): Failure | null {
   if (launcher === 'none' || (launcher === 'runner' && runner) || (launcher === 'container' && containers)) return null;
   return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
 }
@@ -191,10 +195,10 @@ export async function listExecutions(
   const parsed = parse(listSchema, query);
   if (!parsed.ok) return parsed;
   const { status, limit = LIST_LIMIT_DEFAULT, cursor } = parsed.value;
-  const before = cursor === undefined ? undefined : ordinalOf(cursor);
+  const before = cursor === undefined ? undefined : decodeOrdinalCursor(cursor);
   if (before === null) return failure('bad_request', 'cursor: is not a cursor of this list', { field: 'cursor' });
   const listed = await callSession(env, tenant, session, (stub) => stub.listExecutions({ status, limit, before, only }));
-  return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : ordinalCursor(listed.next) } : listed;
+  return listed.ok ? { ok: true, data: listed.data, next: listed.next === null ? null : encodeOrdinalCursor(listed.next) } : listed;
 }
 
 /**
@@ -208,11 +212,11 @@ export async function listSessions(
   const parsed = parse(listSchema, query);
   if (!parsed.ok) return parsed;
   const { status, limit = LIST_LIMIT_DEFAULT, cursor } = parsed.value;
-  const after = cursor === undefined ? undefined : placeOf(cursor);
+  const after = cursor === undefined ? undefined : decodeSessionCursor(cursor);
   if (after === null) return failure('bad_request', 'cursor: is not a cursor of this list', { field: 'cursor' });
   const page = await callDirectory(env, tenant, (stub) => stub.list({ status, limit, after }));
   if ('code' in page) return page;
-  return { ok: true, data: page.data, next: page.next === null ? null : cursorOf(page.next) };
+  return { ok: true, data: page.data, next: page.next === null ? null : encodeSessionCursor(page.next) };
 }
 
 /** A second call changes nothing but answers differently: there is no session to delete. */

@@ -106,7 +106,7 @@ export interface LogFields {
   retryable?: boolean | undefined;
   overloaded?: boolean | undefined;
   durableObjectReset?: boolean | undefined;
-  /** The platform's text of an error, through `messageOf`. */
+  /** The platform's text of an error, through `errorMessage`. */
   message?: string | undefined;
   stack?: string | undefined;
 }
@@ -125,15 +125,15 @@ const MESSAGE_CHARS_MAX = 500;
  * The message of an error without payload. JSON's parser quotes the text, and drizzle appends the
  * parameters of its statement, which are commands and variables of jobs.
  */
-export function messageOf(error: unknown): string {
+export function errorMessage(error: unknown): string {
   if (error instanceof SyntaxError) return error.name;
   const text = error instanceof Error ? error.message : String(error);
   const cut = text.indexOf('\nparams: ');
   return (cut === -1 ? text : text.slice(0, cut)).slice(0, MESSAGE_CHARS_MAX);
 }
 
-/** The stack without its first line, which is the message (see `messageOf`). */
-export const stackOf = (error: unknown): string | undefined =>
+/** The stack without its first line, which is the message (see `errorMessage`). */
+export const errorStack = (error: unknown): string | undefined =>
   error instanceof Error
     ? error.stack
         ?.split('\n')

@@ -35,7 +35,7 @@
 import type { Failure } from '../../protocol/index.ts';
 import { clientKey, parseIp } from '../../protocol/ip-address.ts';
 import type { Env } from './env.ts';
-import { logLine, messageOf } from './log.ts';
+import { errorMessage, logLine } from './log.ts';
 import { within } from './time-limit.ts';
 
 /**
@@ -63,7 +63,7 @@ const LIMITERS = {
 } as const satisfies Record<RateKind, { binding: keyof Env; keyOf: (tenant: string) => string; what: string }>;
 
 /** Counts one request of a tenant. Returns the failure to answer with when it is over the limit. */
-export async function refusalByRate(env: Env, kind: RateKind, tenant: string): Promise<Failure | null> {
+export async function checkRateLimit(env: Env, kind: RateKind, tenant: string): Promise<Failure | null> {
   const { binding, keyOf, what } = LIMITERS[kind];
   if (await passes(env[binding], keyOf(tenant), binding)) return null;
   logAtMostOnce(`limited ${kind} ${tenant}`, Date.now(), () => logLine('warn', 'rate_limited', { tenant, reason: what }));
@@ -78,7 +78,7 @@ export const rateLimited = (why: string): Failure => ({
 });
 
 /** Counts a refused API key by its client's address. True when it is over the limit (RL2). */
-export async function guessedTooOften(request: Request, env: Env): Promise<boolean> {
+export async function exceedsGuessLimit(request: Request, env: Env): Promise<boolean> {
   const limiter = env.RATE_REFUSED_KEYS;
   const address = limiter && clientKeyOf(request.headers);
   if (!address || (await passes(limiter, address, 'RATE_REFUSED_KEYS'))) return false;
@@ -112,7 +112,7 @@ async function passes(limiter: RateLimit | undefined, key: string, binding: stri
     return success !== false;
   } catch (error) {
     logAtMostOnce(`failed ${binding}`, Date.now(), () =>
-      logLine('error', 'rate_limiter_failed', { reason: binding, message: messageOf(error) }),
+      logLine('error', 'rate_limiter_failed', { reason: binding, message: errorMessage(error) }),
     );
     return true;
   }
@@ -120,9 +120,9 @@ async function passes(limiter: RateLimit | undefined, key: string, binding: stri
 
 let loggedAt = new Map<string, number>();
 
-function logAtMostOnce(what: string, now: number, say: () => void): void {
+function logAtMostOnce(what: string, now: number, write: () => void): void {
   if (now - (loggedAt.get(what) ?? Number.NEGATIVE_INFINITY) < LOG_AGAIN_MS) return;
   if (loggedAt.size >= LOGGED_MAX) loggedAt = new Map();
   loggedAt.set(what, now);
-  say();
+  write();
 }

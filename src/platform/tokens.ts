@@ -108,7 +108,7 @@ export async function verifyTicket(keys: readonly Uint8Array[], token: string, n
  * seconds like `exp`; `exp` limits connecting. Tickets of 0.1.0 have no `until`. Null for a claim
  * that cannot be parsed.
  */
-export function untilOf(ticket: string): number | null {
+export function ticketUntil(ticket: string): number | null {
   const { exp = 0, until = exp + TICKET_UNTIL_SECONDS_DEFAULT } = decodeJwt(ticket);
   return typeof until === 'number' && Number.isSafeInteger(until * 1000) ? until * 1000 : null;
 }

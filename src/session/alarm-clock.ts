@@ -5,7 +5,7 @@
 
 import { alarmToSet, type DeadlineInputs, nextWake } from '../core/deadlines.ts';
 import type { SessionRuntime } from '../core/ports.ts';
-import { messageOf, type SessionLog } from '../platform/log.ts';
+import { errorMessage, type SessionLog } from '../platform/log.ts';
 
 export class AlarmClock {
   readonly #runtime: Pick<SessionRuntime, 'getAlarm' | 'setAlarm'>;
@@ -34,7 +34,7 @@ export class AlarmClock {
   }
 
   /** The object's storage was deleted, and the alarm with it. */
-  gone(): void {
+  storageDeleted(): void {
     this.#current = null;
   }
 
@@ -57,7 +57,7 @@ export class AlarmClock {
     // object.
     this.#runtime.setAlarm(at).catch((error: unknown) => {
       this.#current = null;
-      this.#log('error', 'alarm_not_set', { message: messageOf(error) });
+      this.#log('error', 'alarm_not_set', { message: errorMessage(error) });
     });
   }
 }

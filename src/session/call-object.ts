@@ -6,7 +6,7 @@
 import { BackoffController, type Failure } from '../../protocol/index.ts';
 import { type DirectoryCalls, directoryStub } from '../directory/calls.ts';
 import type { Env } from '../platform/env.ts';
-import { type LogFields, logLine, messageOf } from '../platform/log.ts';
+import { errorMessage, type LogFields, logLine } from '../platform/log.ts';
 import type { SessionCalls } from './contract.ts';
 
 /** Four attempts in all. */
@@ -61,7 +61,7 @@ async function callObject<T>(
         retryable,
         overloaded,
         durableObjectReset,
-        message: messageOf(error),
+        message: errorMessage(error),
       });
       if (overloaded) return { ok: false, code: 'overloaded', message: `The ${kind} has too much to do. Try again later.` };
       if (!retryable && !durableObjectReset) return { ok: false, code: 'internal', message: `The ${kind} failed to answer.` };

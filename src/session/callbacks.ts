@@ -8,16 +8,16 @@
 
 import type { Execution } from '../../protocol/index.ts';
 import { type CallbackRecord, isExpired, leaseForAttempt } from '../core/callback.ts';
-import { viewOf } from '../core/execution.ts';
+import { executionView } from '../core/execution.ts';
 import type { SessionContext } from './context.ts';
-import { dropIfDone } from './outbox.ts';
+import { deleteStorageIfDone } from './outbox.ts';
 
 /** Callbacks of one alarm. When more are due, the next alarm is due at once. */
 const AT_ONCE_MAX = 10;
 
 /** After the verdict is written. The output gate holds the message until the verdict is durable. */
 export function beginCallback(context: SessionContext, record: CallbackRecord): void {
-  context.runtime.waitUntil(handOver(context, record));
+  context.runtime.waitUntil(enqueueCallback(context, record));
 }
 
 /** At the alarm: sends the callbacks that are due. */
@@ -25,7 +25,7 @@ export function beginDueCallbacks(context: SessionContext, now: number): void {
   const { callbacks } = context.store;
   for (const record of callbacks.due(now, AT_ONCE_MAX)) {
     if (isExpired(record, now)) {
-      drop(context, record, 'the queue did not take it for as long as a session is kept');
+      giveUp(context, record, 'the queue did not take it for as long as a session is kept');
     } else {
       const attempt = leaseForAttempt(record, now);
       callbacks.postpone(attempt);
@@ -34,27 +34,27 @@ export function beginDueCallbacks(context: SessionContext, now: number): void {
   }
 }
 
-async function handOver(context: SessionContext, record: CallbackRecord): Promise<void> {
-  const execution = record.snapshot ?? lateSnapshot(context, record);
-  if (!execution) return drop(context, record, 'its execution is no more');
-  if (!(await context.outside.enqueue(record, execution))) {
+async function enqueueCallback(context: SessionContext, record: CallbackRecord): Promise<void> {
+  const execution = record.snapshot ?? snapshotNow(context, record);
+  if (!execution) return giveUp(context, record, 'its execution is no more');
+  if (!(await context.services.enqueue(record, execution))) {
     context.log('warn', 'callback_not_queued', { ...logFields(record), attempt: record.attempts + 1 });
     return;
   }
   context.store.callbacks.remove(record.id);
   context.alarm.release(record.dueAt, context.runtime.now());
-  await dropIfDone(context, context.runtime.now());
+  await deleteStorageIfDone(context, context.runtime.now());
 }
 
-function lateSnapshot({ store, session }: SessionContext, { execution }: CallbackRecord): Execution | null {
+function snapshotNow({ store, session }: SessionContext, { execution }: CallbackRecord): Execution | null {
   const record = store.exists ? store.executions.get(execution) : null;
-  return record && viewOf(session, record);
+  return record && executionView(session, record);
 }
 
-function drop(context: SessionContext, record: CallbackRecord, reason: string): void {
+function giveUp(context: SessionContext, record: CallbackRecord, reason: string): void {
   context.log('error', 'callback_given_up', { ...logFields(record), reason });
   context.store.callbacks.remove(record.id);
-  context.runtime.waitUntil(dropIfDone(context, context.runtime.now()));
+  context.runtime.waitUntil(deleteStorageIfDone(context, context.runtime.now()));
 }
 
 /** Without the URL, which may hold a secret. */

@@ -11,18 +11,18 @@
 
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
 import { type CallbackRecord, newCallback } from '../core/callback.ts';
-import { type ExecutionRecord, viewOf } from '../core/execution.ts';
-import { becomePending, type CoordinatorEvent, fail, type Transition } from '../core/lifecycle.ts';
+import { type ExecutionRecord, executionView } from '../core/execution.ts';
+import { becomePending, type CoordinatorEvent, settleFailed, type Transition } from '../core/lifecycle.ts';
 import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '../core/log-limit.ts';
 import type { LogRow } from '../core/ports.ts';
 import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { beginDelivery, markDirectoryStale } from './outbox.ts';
-import { report } from './report.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
+import { recordTelemetry } from './telemetry.ts';
 
 /** What was written and is now sent to sockets. */
-export interface Written {
+export interface WrittenTransition {
   record: ExecutionRecord;
   rows: LogRow[];
   commands: Command[];
@@ -38,7 +38,7 @@ export interface Written {
    */
   callback: CallbackRecord | null;
   /** The next queued execution, when it ended instead of beginning (LIF35). */
-  next: Written | null;
+  next: WrittenTransition | null;
 }
 
 /** Appends the coordinator's own events of one moment as one row without seqs. */
@@ -57,7 +57,12 @@ export function appendEvents(
  * Inside a transaction: writes a transition of one execution, and promotes the next one when this
  * one ended. Null when the execution had already ended.
  */
-export function writeTransition(context: SessionContext, id: string, transition: Transition, now: number): Written | null {
+export function writeTransition(
+  context: SessionContext,
+  id: string,
+  transition: Transition,
+  now: number,
+): WrittenTransition | null {
   const { store } = context;
   const rows: LogRow[] = [];
   let record = store.executions.update(id, transition.patch);
@@ -65,7 +70,7 @@ export function writeTransition(context: SessionContext, id: string, transition:
   rows.push(...appendEvents(context, id, transition.events, now));
   const commands = transition.commands.map((command) => store.commands.add(id, command, now));
   let callback: CallbackRecord | null = null;
-  let next: Written | null = null;
+  let next: WrittenTransition | null = null;
   if (isTerminal(record.status)) {
     ({ record, callback, next } = finishSettledExecution(context, record, rows, now));
   }
@@ -80,7 +85,7 @@ function finishSettledExecution(
   settled: ExecutionRecord,
   rows: LogRow[],
   now: number,
-): Pick<Written, 'record' | 'callback' | 'next'> {
+): Pick<WrittenTransition, 'record' | 'callback' | 'next'> {
   const { store } = context;
   const lastOffset = store.log.head;
   // An execution that never began has no output in the log.
@@ -96,7 +101,7 @@ function finishSettledExecution(
   const shortage = shortageFor(storageLoad(context), next.policy);
   if (shortage) {
     // It ends like an execution that began, and then the one behind it is considered.
-    const ended = writeTransition(context, next.id, fail(next, 'storage_full', describeShortage(shortage), now), now);
+    const ended = writeTransition(context, next.id, settleFailed(next, 'storage_full', describeShortage(shortage), now), now);
     return { record, callback, next: ended };
   }
   const promotion = becomePending(next, now);
@@ -124,13 +129,16 @@ function noteCallback(
 ): CallbackRecord | null {
   const { id: execution, callbackUrl: url } = record;
   if (url === null) return null;
-  const callback = newCallback({ id: newCallbackId(), execution, url, verdictOffset, snapshot: viewOf(session, record) }, now);
+  const callback = newCallback(
+    { id: newCallbackId(), execution, url, verdictOffset, snapshot: executionView(session, record) },
+    now,
+  );
   store.callbacks.add(callback);
   return callback;
 }
 
 /** Sends what was written, and sets the alarm from the rows. */
-export function announce(context: SessionContext, written: Written, now: number): void {
+export function publish(context: SessionContext, written: WrittenTransition, now: number): void {
   const { record, rows, commands, events, changesDirectory, callback, next } = written;
   context.alarm.arm(now);
   if (changesDirectory) void beginDelivery(context);
@@ -138,15 +146,15 @@ export function announce(context: SessionContext, written: Written, now: number)
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record);
-  report(context, record, events);
-  if (next) announce(context, next, now);
+  recordTelemetry(context, record, events);
+  if (next) publish(context, next, now);
 }
 
 /** Writes one transition and announces it. Null when the execution had already ended. */
 export function commit(context: SessionContext, id: string, transition: Transition, now: number): ExecutionRecord | null {
   const written = context.store.transact(() => writeTransition(context, id, transition, now));
   if (!written) return null;
-  announce(context, written, now);
+  publish(context, written, now);
   return written.record;
 }
 

@@ -1,6 +1,6 @@
 /** What the parts of a session share. */
 
-import type { Outside, SessionRuntime, Store } from '../core/ports.ts';
+import type { ExternalServices, SessionRuntime, Store } from '../core/ports.ts';
 import type { SessionLog } from '../platform/log.ts';
 import type { AlarmClock } from './alarm-clock.ts';
 import type { Viewers } from './viewers.ts';
@@ -8,7 +8,7 @@ import type { Viewers } from './viewers.ts';
 export interface SessionContext {
   readonly runtime: SessionRuntime;
   readonly store: Store;
-  readonly outside: Outside;
+  readonly services: ExternalServices;
   /** Adds the tenant and the session to each line. */
   readonly log: SessionLog;
   /** The session's name, as its viewers and callers know it. */

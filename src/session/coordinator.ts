@@ -7,7 +7,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
 import type { ExecutionQuery, SessionRuntime } from '../core/ports.ts';
 import type { Env } from '../platform/env.ts';
-import { logLine, messageOf, type SessionLog } from '../platform/log.ts';
+import { errorMessage, logLine, type SessionLog } from '../platform/log.ts';
 import { splitName } from '../platform/object-name.ts';
 import { SessionStore } from '../storage/store.ts';
 import {
@@ -18,8 +18,8 @@ import {
   type SessionOperations,
   type SocketRequest,
 } from './contract.ts';
-import { SessionOutside } from './outside.ts';
 import { Session } from './session.ts';
+import { WorkerServices } from './worker-services.ts';
 
 /** Between two rounds of a replay. */
 const PAUSE_MS = 1;
@@ -32,8 +32,8 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
     const { tenant, session } = splitName(ctx.id.name);
     const store = new SessionStore(ctx.storage, Date.now());
     const log: SessionLog = (level, event, fields) => logLine(level, event, { tenant, session, ...fields });
-    const outside = new SessionOutside({ env, tenant, session, createdAt: () => store.createdAt, state: ctx, log });
-    this.#session = new Session(platformRuntime(ctx), store, session, outside, log);
+    const services = new WorkerServices({ env, tenant, session, createdAt: () => store.createdAt, state: ctx, log });
+    this.#session = new Session(platformRuntime(ctx), store, session, services, log);
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
     ctx.blockConcurrencyWhile(() => this.#session.wake(Date.now()));
   }
@@ -74,7 +74,7 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   }
 
   override webSocketError(ws: WebSocket, error: unknown): void {
-    this.#session.onError(ws, messageOf(error), Date.now());
+    this.#session.onError(ws, errorMessage(error), Date.now());
   }
 
   /** The platform's argument is not used: some runtimes omit it, and the rows say what is due. */

@@ -40,7 +40,7 @@ const LOST = { reason: 'connection_lost', wsCloseCode: 1006, wsCloseReason: '' }
  * When the wrapper of a running execution was last heard: its connection was accepted, answered a
  * ping of the platform, posted, or sent a frame. Null when there is no connection.
  */
-export function heardAt(context: SessionContext, record: ExecutionRecord): number | null {
+export function lastHeardAt(context: SessionContext, record: ExecutionRecord): number | null {
   const { runtime, store } = context;
   const socket = currentIngest(context, record);
   if (!socket && record.transport !== 'http') return null;
@@ -52,7 +52,7 @@ export function heardAt(context: SessionContext, record: ExecutionRecord): numbe
  * On a wake: disconnects running executions that are marked connected but have no socket. A closing
  * socket reports itself with its own code.
  */
-export function reconcile(context: SessionContext, now: number): void {
+export function disconnectLost(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
     if (record.status !== 'running' || !record.connected || record.transport === 'http') continue;
     const present = ingestSockets(context.runtime, record.id).some(({ attachment }) => attachment.epoch === record.epoch);
@@ -64,10 +64,10 @@ export function reconcile(context: SessionContext, now: number): void {
  * At the alarm: disconnects executions that have no open socket, or whose socket was silent for too
  * long.
  */
-export function findSilent(context: SessionContext, now: number): void {
+export function disconnectSilent(context: SessionContext, now: number): void {
   for (const record of context.store.executions.open()) {
     if (record.status !== 'running' || !record.connected) continue;
-    const heard = heardAt(context, record);
+    const heard = lastHeardAt(context, record);
     if (heard === null) {
       commit(context, record.id, loseConnection(record, LOST, now), now);
     } else if (silenceDeadline(record, heard) <= now) {
@@ -96,7 +96,7 @@ export async function launchDue(context: SessionContext, now: number, clock: () 
   const leased = commit(context, due.id, lease, now);
   if (!leased) return;
 
-  const outcome = await context.outside.launch(leased, now);
+  const outcome = await context.services.launch(leased, now);
   const record = store.exists ? executions.get(leased.id) : null;
   if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts) return;
   const later = clock();

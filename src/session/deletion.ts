@@ -22,11 +22,11 @@ export const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
  * The close reason for a wrapper whose execution is not here: `deleted` while the tombstone lasts,
  * then `no such execution`.
  */
-export const goneReason = ({ store }: SessionContext, now: number): string =>
+export const notFoundReason = ({ store }: SessionContext, now: number): string =>
   now < store.tombstoneUntil ? DELETED_REASON : 'no such execution';
 
 /** The same in the answer to a post. */
-export function goneFailure({ store }: SessionContext, unknown: Failure, now: number): Failure {
+export function notFoundFailure({ store }: SessionContext, unknown: Failure, now: number): Failure {
   if (now >= store.tombstoneUntil) return unknown;
   return { ok: false, code: 'session_not_found', message: 'This session was deleted.', facts: { deleted: true } };
 }

@@ -9,7 +9,7 @@ import { CLOSE, isTerminal, type Result, splitFrames } from '../../protocol/inde
 import type { SessionSocket } from '../core/ports.ts';
 import { settledReason } from './commit.ts';
 import type { SessionContext } from './context.ts';
-import { goneFailure } from './deletion.ts';
+import { notFoundFailure } from './deletion.ts';
 import { onIngestMessage } from './ingest.ts';
 import { findExecution } from './operations.ts';
 import { attach, attachmentOf, isOpen } from './sockets.ts';
@@ -52,7 +52,7 @@ const WEBSOCKET_CLOSED = 3;
 export function postIngest(context: SessionContext, execution: string, body: string, now: number): Result<{ lines: string[] }> {
   const { store } = context;
   const found = findExecution(context, execution);
-  if (!found.ok) return goneFailure(context, found, now);
+  if (!found.ok) return notFoundFailure(context, found, now);
   const connection = new PostedConnection();
   attach(connection, { role: 'ingest', execution, epoch: null, acceptedAt: now, posted: true });
   for (const frame of splitFrames(body)) {

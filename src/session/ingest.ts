@@ -30,20 +30,20 @@ import {
   acceptHello,
   continuesByPost,
   type Disconnect,
-  fail,
   loseConnection,
   refuseOldWrapper,
   settleByFact,
+  settleFailed,
 } from '../core/lifecycle.ts';
 import { isOverrun } from '../core/log-limit.ts';
 import type { SessionSocket } from '../core/ports.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { pageUrl } from '../platform/urls.ts';
-import { announce, closeSettled, commit, settledReason, writeTransition } from './commit.ts';
+import { closeSettled, commit, publish, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { Refusal } from './contract.ts';
 import { expireDue } from './deadlines.ts';
-import { goneReason } from './deletion.ts';
+import { notFoundReason } from './deletion.ts';
 import {
   attach,
   closeSocket,
@@ -61,7 +61,7 @@ export function refuseIngest(context: SessionContext, execution: string, now: nu
   const record = context.store.exists ? context.store.executions.get(execution) : null;
   if (!record) {
     refuseWrapper(context, execution, CLOSE.notFound);
-    return { closeCode: CLOSE.notFound, reason: goneReason(context, now) };
+    return { closeCode: CLOSE.notFound, reason: notFoundReason(context, now) };
   }
   return isTerminal(record.status) ? { closeCode: CLOSE.settled, reason: settledReason(record) } : null;
 }
@@ -95,7 +95,7 @@ export function onIngestMessage(
   // The socket of a session that does not exist was refused or closed before. A message that was
   // still in transit finds no tables.
   const record = context.store.exists ? context.store.executions.get(attachment.execution) : null;
-  if (!record) return closeSocket(ws, CLOSE.notFound, goneReason(context, now));
+  if (!record) return closeSocket(ws, CLOSE.notFound, notFoundReason(context, now));
   // ING4: messages of a fenced connection are ignored, including invalid ones.
   if (attachment.epoch !== null && attachment.epoch !== record.epoch) return;
 
@@ -109,7 +109,7 @@ export function onIngestMessage(
   if (!parsed.ok) return refuseFrame(context, ws, attachment, parsed.detail, now);
   const { frame } = parsed;
   if (frame.type === 'hello') {
-    if (attachment.epoch !== null) return refuseFrame(context, ws, attachment, 'hello was said already', now);
+    if (attachment.epoch !== null) return refuseFrame(context, ws, attachment, 'hello was sent before', now);
     // A wrapper that returns after its deadline is refused even if the alarm has not fired yet
     // (LIF).
     expireDue(context, record.id, now);
@@ -140,7 +140,7 @@ function onHello(
   const socket = { ws, attachment };
   if (isTerminal(record.status)) return detachAndClose(socket, CLOSE.settled, settledReason(record));
   const ackedSeq = store.log.ackedSeq(record.id, record.firstOffset);
-  const sayWelcome = (epoch: number): void => {
+  const sendWelcome = (epoch: number): void => {
     attach(ws, { ...attachment, epoch });
     const welcome: WelcomeFrame = {
       type: 'welcome',
@@ -161,7 +161,7 @@ function onHello(
     const ended = store.executions.get(record.id);
     return detachAndClose(socket, CLOSE.settled, ended ? settledReason(ended) : SETTLED_REASON);
   }
-  if (attachment.posted && continuesByPost(record, hello)) return sayWelcome(record.epoch);
+  if (attachment.posted && continuesByPost(record, hello)) return sendWelcome(record.epoch);
   const answer = acceptHello(record, hello, ackedSeq, attachment.posted ? 'http' : 'socket', now);
   switch (answer.kind) {
     case 'claimed':
@@ -178,8 +178,8 @@ function onHello(
         const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;
         if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
       }
-      sayWelcome(answer.epoch);
-      return announce(context, written, now);
+      sendWelcome(answer.epoch);
+      return publish(context, written, now);
     }
     default:
       return answer satisfies never;
@@ -209,7 +209,7 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
     // verdict needs it.
     if (isOverrun(record.policy, store.log.bytesOf(record.id, record.firstOffset) + batch.bytes)) {
       const error = `the wrapper sent more than 110 % of the ${record.policy.maxLogBytes} bytes that the log of this execution takes`;
-      return void commit(context, record.id, fail(record, 'log_full', error, now), now);
+      return void commit(context, record.id, settleFailed(record, 'log_full', error, now), now);
     }
     const row = store.log.append(batch, now);
     sendText(ws, ackText(receipt.ack));
@@ -222,7 +222,7 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   }));
   sendText(ws, ackText(receipt.ack));
   viewers.broadcast(row);
-  if (written) announce(context, written, now);
+  if (written) publish(context, written, now);
 }
 
 const ackText = (seq: number): string => `{"type":"ack","seq":${seq}}`;

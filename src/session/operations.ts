@@ -17,19 +17,19 @@ import {
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../core/execution.ts';
-import { refusalOfGeneration } from '../core/generation.ts';
-import { becomePending, becomeQueued, fail, requestInterrupt } from '../core/lifecycle.ts';
+import { checkGeneration } from '../core/generation.ts';
+import { becomePending, becomeQueued, requestInterrupt, settleFailed } from '../core/lifecycle.ts';
 import { describeShortage } from '../core/log-limit.ts';
 import type { ExecutionQuery, LogRow } from '../core/ports.ts';
 import { parseStored } from '../core/stored.ts';
-import { announce, commit, storageLoad, type Written, writeTransition } from './commit.ts';
+import { commit, publish, storageLoad, type WrittenTransition, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { NormalStart, ReadQuery, StartResult, ViewerRequest } from './contract.ts';
-import { heardAt } from './deadlines.ts';
+import { lastHeardAt } from './deadlines.ts';
 import { lastActivityAt } from './outbox.ts';
-import { show } from './view.ts';
+import { currentView } from './view.ts';
 
-export const noSession: Failure = {
+export const sessionNotFound: Failure = {
   ok: false,
   code: 'session_not_found',
   message: 'This session was never started, or it was deleted.',
@@ -43,7 +43,7 @@ const noExecution = (id: string): Failure => ({
 });
 
 export function findExecution({ store }: SessionContext, id: string): { ok: true; record: ExecutionRecord } | Failure {
-  if (!store.exists) return noSession;
+  if (!store.exists) return sessionNotFound;
   const record = store.executions.get(id);
   return record ? { ok: true, record } : noExecution(id);
 }
@@ -71,7 +71,7 @@ export function startExecution(context: SessionContext, request: NormalStart, re
   );
   switch (admission.kind) {
     case 'existing':
-      return { ok: true, created: false, execution: show(context, admission.record) };
+      return { ok: true, created: false, execution: currentView(context, admission.record) };
     case 'conflict':
       return {
         ok: false,
@@ -123,11 +123,11 @@ export function startExecution(context: SessionContext, request: NormalStart, re
           interrupt && admission.kind === 'queue' && admission.interrupt
             ? writeTransition(context, admission.interrupt.id, interrupt, now)
             : null;
-        return [begun, ended].filter((one): one is Written => one !== null);
+        return [begun, ended].filter((one): one is WrittenTransition => one !== null);
       });
-      for (const one of written) announce(context, one, now);
+      for (const one of written) publish(context, one, now);
       const record = store.executions.get(request.id);
-      return record ? { ok: true, created: true, execution: show(context, record) } : noExecution(request.id);
+      return record ? { ok: true, created: true, execution: currentView(context, record) } : noExecution(request.id);
     }
     default:
       return admission satisfies never;
@@ -155,29 +155,29 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
  * Adds when the wrapper was last heard, which only the platform knows. It is read on demand, so a
  * heartbeat costs no row.
  */
-function seenNow(context: SessionContext, record: ExecutionRecord): Execution {
-  const view = show(context, record);
-  const lastHeardAt = record.status === 'running' && record.connected ? heardAt(context, record) : null;
-  return lastHeardAt === null ? view : { ...view, lastHeardAt };
+function viewWithLastHeard(context: SessionContext, record: ExecutionRecord): Execution {
+  const view = currentView(context, record);
+  const heardAt = record.status === 'running' && record.connected ? lastHeardAt(context, record) : null;
+  return heardAt === null ? view : { ...view, lastHeardAt: heardAt };
 }
 
 /** `generation`: the log that the reader means, if it names one. */
 export function getExecution(context: SessionContext, id: string, generation?: string | null): Result<{ execution: Execution }> {
-  const replaced = context.store.exists ? refusalOfGeneration(context.store.createdAt, generation) : null;
+  const replaced = context.store.exists ? checkGeneration(context.store.createdAt, generation) : null;
   if (replaced) return replaced;
   const found = findExecution(context, id);
-  return found.ok ? { ok: true, execution: seenNow(context, found.record) } : found;
+  return found.ok ? { ok: true, execution: viewWithLastHeard(context, found.record) } : found;
 }
 
 export function listExecutions(context: SessionContext, query: ExecutionQuery): Result<{ data: Execution[]; next: number | null }> {
   const { store } = context;
-  if (!store.exists) return noSession;
+  if (!store.exists) return sessionNotFound;
   const limit = Math.min(query.limit, LIST_LIMIT_MAX);
   const page = store.executions.list({ ...query, limit: limit + 1 });
   const shown = page.slice(0, limit);
   return {
     ok: true,
-    data: shown.map((record) => seenNow(context, record)),
+    data: shown.map((record) => viewWithLastHeard(context, record)),
     next: page.length > limit ? (shown.at(-1)?.ordinal ?? null) : null,
   };
 }
@@ -194,10 +194,10 @@ export function interruptExecution(
   const found = findExecution(context, id);
   if (!found.ok) return found;
   const { record } = found;
-  if (isTerminal(record.status)) return { ok: true, accepted: false, settled: false, execution: show(context, record) };
+  if (isTerminal(record.status)) return { ok: true, accepted: false, settled: false, execution: currentView(context, record) };
   const transition = requestInterrupt(record, { reason, force, cause: 'request' }, now);
   const after = (transition && commit(context, id, transition, now)) ?? record;
-  return { ok: true, accepted: true, settled: isTerminal(after.status), execution: show(context, after) };
+  return { ok: true, accepted: true, settled: isTerminal(after.status), execution: currentView(context, after) };
 }
 
 /** Idempotent: a second call finds the execution settled and changes nothing. */
@@ -210,8 +210,8 @@ export function failExecution(
   const found = findExecution(context, id);
   if (!found.ok) return found;
   const { record } = found;
-  const after = isTerminal(record.status) ? null : commit(context, id, fail(record, code, message, now), now);
-  return { ok: true, settled: after !== null, execution: show(context, after ?? record) };
+  const after = isTerminal(record.status) ? null : commit(context, id, settleFailed(record, code, message, now), now);
+  return { ok: true, settled: after !== null, execution: currentView(context, after ?? record) };
 }
 
 export function sendInput(context: SessionContext, id: string, text: string, now: number): Result<{ commandId: number }> {
@@ -246,12 +246,12 @@ export function sendInput(context: SessionContext, id: string, text: string, now
   );
   const [command] = written?.commands ?? [];
   if (!written || !command) return noExecution(id);
-  announce(context, written, now);
+  publish(context, written, now);
   return { ok: true, commandId: command.id };
 }
 
 export function getSession({ store, session }: SessionContext): Result<{ session: SessionSummary }> {
-  if (!store.exists) return noSession;
+  if (!store.exists) return sessionNotFound;
   return {
     ok: true,
     session: {
@@ -273,8 +273,8 @@ export function readEvents(
   { store }: SessionContext,
   { after, limit, generation }: ReadQuery,
 ): Result<{ events: LoggedEvent[]; next: number; head: number; generation: string }> {
-  if (!store.exists) return noSession;
-  const bad = refusalOfGeneration(store.createdAt, generation) ?? checkOffset(store.log, after);
+  if (!store.exists) return sessionNotFound;
+  const bad = checkGeneration(store.createdAt, generation) ?? checkOffset(store.log, after);
   if (bad) return bad;
   const events: LoggedEvent[] = [];
   let bytes = 0;
@@ -307,8 +307,8 @@ function checkOffset(log: { head: number; earliest: number }, after: number): Fa
 /** Whether a viewer may begin at the requested offset. */
 export function admitViewer(context: SessionContext, request: ViewerRequest): { ok: true } | Failure {
   const { store, viewers } = context;
-  if (!store.exists) return noSession;
-  const replaced = refusalOfGeneration(store.createdAt, request.generation);
+  if (!store.exists) return sessionNotFound;
+  const replaced = checkGeneration(store.createdAt, request.generation);
   if (replaced) return replaced;
   const missing = request.executions?.find((id) => store.executions.get(id) === null);
   if (missing !== undefined) return noExecution(missing);

@@ -13,7 +13,7 @@
 
 import type { SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../core/directory.ts';
-import { viewOf } from '../core/execution.ts';
+import { executionView } from '../core/execution.ts';
 import { lease } from '../core/leased-row.ts';
 import { isWaiting, markDelivered, noteChange, type OutboxRecord, rebaseVersion, scheduleRetry } from '../core/outbox.ts';
 import type { SessionContext } from './context.ts';
@@ -62,7 +62,7 @@ async function deliver(context: SessionContext): Promise<void> {
   for (let round = 1; round <= ROUNDS_MAX; round += 1) {
     const before = store.outbox.get('directory');
     if (!before) return;
-    const answer = await context.outside.announce(announcementOf(context, before));
+    const answer = await context.services.announce(announcementOf(context, before));
 
     const now = runtime.now();
     const record = store.outbox.get('directory');
@@ -74,7 +74,7 @@ async function deliver(context: SessionContext): Promise<void> {
       return;
     }
     const done = answer.taken && record.version === before.version && store.callbacks.nextDueAt === null;
-    if (done && !store.exists && now >= store.tombstoneUntil) return dropAll(context);
+    if (done && !store.exists && now >= store.tombstoneUntil) return deleteStorage(context);
     const next = answer.taken
       ? markDelivered(record, before.version, idleMs(context, now), now)
       : rebaseVersion(record, answer.held, now);
@@ -91,7 +91,7 @@ function announcementOf({ store, session }: SessionContext, { version }: OutboxR
   const entry: SessionEntry = {
     id: session,
     lastActivityAt: lastActivityAt(store),
-    execution: newest ? viewOf(session, newest) : null,
+    execution: newest ? executionView(session, newest) : null,
     open: store.executions.openCounts(),
   };
   return { session, version, entry };
@@ -102,20 +102,20 @@ export const lastActivityAt = ({ createdAt, log }: SessionContext['store']): num
 const idleMs = ({ store }: SessionContext, now: number): number => (store.exists ? Math.max(0, now - lastActivityAt(store)) : 0);
 
 /** After the last callback of a deleted session, and when its tombstone has expired. */
-export async function dropIfDone(context: SessionContext, now: number): Promise<void> {
+export async function deleteStorageIfDone(context: SessionContext, now: number): Promise<void> {
   const { store } = context;
   if (store.exists || store.callbacks.nextDueAt !== null || now < store.tombstoneUntil) return;
   const record = store.outbox.get('directory');
-  if (record && !isWaiting(record)) await dropAll(context);
+  if (record && !isWaiting(record)) await deleteStorage(context);
 }
 
 /** Deletes all storage. The platform delivers no other event before this is done. */
-async function dropAll({ runtime, store, alarm }: SessionContext): Promise<void> {
+async function deleteStorage({ runtime, store, alarm }: SessionContext): Promise<void> {
   const dropped = runtime.deleteAll();
   // The tables are gone at once, so the rest of this turn must not read them.
   store.forget();
-  alarm.gone();
+  alarm.storageDeleted();
   await dropped;
   store.forget();
-  alarm.gone();
+  alarm.storageDeleted();
 }

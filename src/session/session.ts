@@ -5,9 +5,9 @@
  *   operations   what a caller can ask for         ingest, ingest-post   connections of wrappers
  *   deadlines    what the alarm does               viewers               connections of readers
  *   deletion     the end of the session            sockets               shared by both connections
- *   commit       carries out transitions           report                log lines and metrics
+ *   commit       carries out transitions           telemetry             log lines and metrics
  *   outbox, callbacks   notifications to others    alarm-clock           when the object wakes
- *   contract     what the Worker may ask           outside               calls to other services
+ *   contract     what the Worker may ask           worker-services       calls to other services
  *
  * Decisions are in core/. A session has no connection registry and no timer that it depends on, so
  * it may be evicted between any two turns. Every method is one synchronous turn, except `wake`,
@@ -17,28 +17,28 @@
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type DeadlineInputs, RETENTION_MS } from '../core/deadlines.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
-import type { ExecutionQuery, Outside, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
+import type { ExecutionQuery, ExternalServices, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
 import type { SessionLog } from '../platform/log.ts';
 import { AlarmClock } from './alarm-clock.ts';
 import { beginDueCallbacks } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { closeCodeOfRefusedViewer, type NormalStart, type ReadQuery, type Refusal, type ViewerRequest } from './contract.ts';
-import { expireDue, findSilent, heardAt, launchDue, reconcile } from './deadlines.ts';
-import { eraseSession, goneReason } from './deletion.ts';
+import { disconnectLost, disconnectSilent, expireDue, lastHeardAt, launchDue } from './deadlines.ts';
+import { eraseSession, notFoundReason } from './deletion.ts';
 import { acceptIngest, closeSocketsWithoutHello, loseIngest, onIngestMessage, refuseIngest } from './ingest.ts';
 import { postIngest } from './ingest-post.ts';
 import * as operations from './operations.ts';
-import { beginDelivery, beginDueDelivery, dropIfDone, lastActivityAt, markIfNeverAnnounced } from './outbox.ts';
+import { beginDelivery, beginDueDelivery, deleteStorageIfDone, lastActivityAt, markIfNeverAnnounced } from './outbox.ts';
 import { type Attachment, answerClose, attachmentOf, closeSocket, ingestSockets, isOpen, VIEWER_TAG } from './sockets.ts';
 import { Viewers } from './viewers.ts';
 
 export class Session {
   readonly #context: SessionContext;
 
-  constructor(runtime: SessionRuntime, store: Store, session: string, outside: Outside, log: SessionLog = () => {}) {
+  constructor(runtime: SessionRuntime, store: Store, session: string, services: ExternalServices, log: SessionLog = () => {}) {
     const alarm = new AlarmClock(runtime, () => this.#deadlineInputs(), log);
     const viewers = new Viewers(runtime, store, session);
-    this.#context = { runtime, store, outside, log, session, viewers, alarm, delivery: null };
+    this.#context = { runtime, store, services, log, session, viewers, alarm, delivery: null };
   }
 
   /**
@@ -48,7 +48,7 @@ export class Session {
   async wake(now: number): Promise<void> {
     const { alarm, store, viewers } = this.#context;
     await alarm.load();
-    if (store.exists) reconcile(this.#context, now);
+    if (store.exists) disconnectLost(this.#context, now);
     markIfNeverAnnounced(this.#context, now);
     alarm.arm(now);
     viewers.resume();
@@ -90,7 +90,7 @@ export class Session {
   onMessage(ws: SessionSocket, message: string | ArrayBuffer, now: number): void {
     const attachment = attachmentOf(ws);
     // Messages that were in transit when the session was deleted find no tables.
-    if (!this.#context.store.exists) return this.#refuseGone(ws, attachment, now);
+    if (!this.#context.store.exists) return this.#refuseDeleted(ws, attachment, now);
     if (attachment?.role === 'ingest') {
       onIngestMessage(this.#context, ws, attachment, message, now);
     } else if (attachment?.role === 'viewer') {
@@ -100,8 +100,8 @@ export class Session {
     }
   }
 
-  #refuseGone(ws: SessionSocket, attachment: Attachment | null, now: number): void {
-    closeSocket(ws, CLOSE.notFound, attachment?.role === 'ingest' ? goneReason(this.#context, now) : 'session_not_found');
+  #refuseDeleted(ws: SessionSocket, attachment: Attachment | null, now: number): void {
+    closeSocket(ws, CLOSE.notFound, attachment?.role === 'ingest' ? notFoundReason(this.#context, now) : 'session_not_found');
   }
 
   onClose(ws: SessionSocket, code: number, reason: string, now: number): void {
@@ -162,9 +162,9 @@ export class Session {
    * session that expires needs no such wait: it was idle for 90 days, so it has no container.
    */
   async deleteSession(now: number): Promise<Result<object>> {
-    const { runtime, outside } = this.#context;
-    if (!eraseSession(this.#context, 'requested', now)) return operations.noSession;
-    const released = outside.release();
+    const { runtime, services } = this.#context;
+    if (!eraseSession(this.#context, 'requested', now)) return operations.sessionNotFound;
+    const released = services.release();
     runtime.waitUntil(released);
     await beginDelivery(this.#context);
     await released;
@@ -183,15 +183,15 @@ export class Session {
     try {
       if (store.exists) {
         for (const { id } of store.executions.open()) expireDue(this.#context, id, now);
-        findSilent(this.#context, now);
+        disconnectSilent(this.#context, now);
         closeSocketsWithoutHello(this.#context, now);
-        viewers.endOver(now);
+        viewers.closeExpired(now);
         viewers.resume();
         if (this.#expired(now)) this.#expire(now);
       }
       beginDueDelivery(this.#context, now);
       beginDueCallbacks(this.#context, now);
-      if (!store.exists) this.#context.runtime.waitUntil(dropIfDone(this.#context, now));
+      if (!store.exists) this.#context.runtime.waitUntil(deleteStorageIfDone(this.#context, now));
     } finally {
       alarm.arm(now);
     }
@@ -220,7 +220,7 @@ export class Session {
     return {
       open,
       // A connection without any sign of life is overdue.
-      heardAt: running ? (heardAt(this.#context, running) ?? 0) : null,
+      heardAt: running ? (lastHeardAt(this.#context, running) ?? 0) : null,
       takenAt: store.log.lastIngestAt,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,

@@ -4,10 +4,10 @@
  */
 
 import type { Execution } from '../../protocol/index.ts';
-import { type ExecutionRecord, viewOf } from '../core/execution.ts';
+import { type ExecutionRecord, executionView } from '../core/execution.ts';
 import type { SessionContext } from './context.ts';
 
-export function show({ session, store }: Pick<SessionContext, 'session' | 'store'>, record: ExecutionRecord): Execution {
-  if (record.status !== 'running') return viewOf(session, record);
-  return viewOf(session, { ...record, logBytes: store.log.bytesOf(record.id, record.firstOffset) });
+export function currentView({ session, store }: Pick<SessionContext, 'session' | 'store'>, record: ExecutionRecord): Execution {
+  if (record.status !== 'running') return executionView(session, record);
+  return executionView(session, { ...record, logBytes: store.log.bytesOf(record.id, record.firstOffset) });
 }

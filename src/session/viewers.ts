@@ -29,17 +29,17 @@ import type { LogRow, SessionRuntime, SessionSocket, Store } from '../core/ports
 import {
   acknowledge,
   charge,
-  endAnnouncedBy,
+  decideSend,
   frameFor,
-  isOver,
-  roomFor,
+  isTicketExpired,
   type ViewerFrame,
   type ViewerState,
+  verdictIn,
 } from '../core/viewer.ts';
 import { TICKET_EXPIRED, type ViewerRequest } from './contract.ts';
 import { attach, attachmentOf, closeSocket, isOpen, sendText, VIEWER_TAG } from './sockets.ts';
 
-type Round = 'live' | 'more' | 'waiting' | 'gone';
+type Round = 'live' | 'more' | 'waiting' | 'closed';
 
 /** Executions named in the hello: enough for a page, but not the whole history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;
@@ -68,7 +68,7 @@ export class Viewers {
 
   /** True while a viewer is behind and waits only for its next round. */
   get replaying(): boolean {
-    return this.#all().some(({ state }) => !state.live && roomFor(state) === 'send');
+    return this.#all().some(({ state }) => !state.live && decideSend(state) === 'send');
   }
 
   /** When the next ticket of a connection expires; null without one. */
@@ -81,12 +81,12 @@ export class Viewers {
   }
 
   /** At the alarm: closes connections whose ticket has expired. */
-  endOver(now: number): void {
-    for (const { ws, state } of this.#all()) this.#endIfOver(ws, state, now);
+  closeExpired(now: number): void {
+    for (const { ws, state } of this.#all()) this.#closeIfExpired(ws, state, now);
   }
 
-  #endIfOver(ws: SessionSocket, state: ViewerState, now: number): boolean {
-    if (!isOver(state, now)) return false;
+  #closeIfExpired(ws: SessionSocket, state: ViewerState, now: number): boolean {
+    if (!isTicketExpired(state, now)) return false;
     closeSocket(ws, CLOSE.credentialRefused, TICKET_EXPIRED);
     return true;
   }
@@ -130,13 +130,13 @@ export class Viewers {
     let whole: ViewerFrame | null = null;
     let end: TerminalStatus | null | undefined;
     for (const { ws, state } of this.#all()) {
-      if (!state.live || this.#endIfOver(ws, state, now)) continue;
-      const room = roomFor(state);
-      if (room === 'close') {
+      if (!state.live || this.#closeIfExpired(ws, state, now)) continue;
+      const decision = decideSend(state);
+      if (decision === 'close') {
         closeUnread(ws);
         continue;
       }
-      if (room === 'wait') {
+      if (decision === 'wait') {
         // From here on this viewer reads from the log, when its acks come.
         state.live = false;
         state.sent = before;
@@ -147,8 +147,8 @@ export class Viewers {
       if (plain) whole ??= frameFor(row, before, state);
       const frame = plain ? whole : frameFor(row, before, state);
       if (frame) this.#deliver(ws, state, frame);
-      end = end === undefined ? (row.own ? endAnnouncedBy(row) : null) : end;
-      if (end) this.#tellEnd(ws, state, row.execution, end);
+      end = end === undefined ? (row.own ? verdictIn(row) : null) : end;
+      if (end) this.#sendEnd(ws, state, row.execution, end);
     }
   }
 
@@ -160,7 +160,7 @@ export class Viewers {
       closeSocket(ws, CLOSE.badFrame, 'a viewer may send {"type":"ack","offset":N} with an offset it was sent');
       return;
     }
-    if (this.#endIfOver(ws, state, this.#runtime.now())) return;
+    if (this.#closeIfExpired(ws, state, this.#runtime.now())) return;
     acknowledge(state, frame.offset);
     attach(ws, { role: 'viewer', state });
     if (!state.live) this.#pump(ws, state);
@@ -168,7 +168,7 @@ export class Viewers {
 
   /** On a wake: continues replays that were cut off. */
   resume(): void {
-    for (const { ws, state } of this.#all()) if (!state.live && roomFor(state) === 'send') this.#pump(ws, state);
+    for (const { ws, state } of this.#all()) if (!state.live && decideSend(state) === 'send') this.#pump(ws, state);
   }
 
   closeAll(code: number, reason: string): void {
@@ -200,16 +200,16 @@ export class Viewers {
   }
 
   #round(ws: SessionSocket, state: ViewerState): Round {
-    if (this.#endIfOver(ws, state, this.#runtime.now())) return 'gone';
+    if (this.#closeIfExpired(ws, state, this.#runtime.now())) return 'closed';
     let bytes = 0;
     let outcome: Round = 'live';
     for (const row of this.#store.log.rowsAfter(state.sent, state.executions)) {
-      const room = roomFor(state);
-      if (room === 'close') {
+      const decision = decideSend(state);
+      if (decision === 'close') {
         closeUnread(ws);
-        return 'gone';
+        return 'closed';
       }
-      if (room === 'wait') {
+      if (decision === 'wait') {
         outcome = 'waiting';
         break;
       }
@@ -218,11 +218,11 @@ export class Viewers {
         break;
       }
       const frame = frameFor(row, state.sent, state);
-      if (frame && !this.#deliver(ws, state, frame)) return 'gone';
+      if (frame && !this.#deliver(ws, state, frame)) return 'closed';
       bytes += row.bytes;
       state.sent = row.firstOffset + row.count - 1;
-      const end = row.own ? endAnnouncedBy(row) : null;
-      if (end && !this.#tellEnd(ws, state, row.execution, end)) return 'gone';
+      const end = row.own ? verdictIn(row) : null;
+      if (end && !this.#sendEnd(ws, state, row.execution, end)) return 'closed';
     }
     if (outcome === 'live') this.#goLive(ws, state);
     if (isOpen(ws)) attach(ws, { role: 'viewer', state });
@@ -238,7 +238,7 @@ export class Viewers {
     }
     for (const id of [...state.waitingFor]) {
       const status = executions.get(id)?.status;
-      if (status && isTerminal(status)) this.#tellEnd(ws, state, id, status);
+      if (status && isTerminal(status)) this.#sendEnd(ws, state, id, status);
     }
   }
 
@@ -252,7 +252,7 @@ export class Viewers {
    * The `end` frame follows the verdict. A viewer that asked for certain executions gets it once it
    * has caught up, and its socket closes when all of them have ended. False when it was closed.
    */
-  #tellEnd(ws: SessionSocket, state: ViewerState, execution: string, status: TerminalStatus): boolean {
+  #sendEnd(ws: SessionSocket, state: ViewerState, execution: string, status: TerminalStatus): boolean {
     if (state.executions === null) return sendText(ws, encodeStreamFrame({ type: 'end', execution, status }));
     if (!state.live || !state.waitingFor.includes(execution)) return true;
     state.waitingFor = state.waitingFor.filter((id) => id !== execution);

@@ -7,14 +7,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type AnswerClass,
+  classifyClose,
+  classifyStatus,
   nextStepAfter,
   nextStepAfterStatus,
   PROBLEMS,
   type ProblemCode,
   readProblem,
-  type Word,
-  wordOfClose,
-  wordOfStatus,
 } from '../../protocol/index.ts';
 
 const TYPE = 'application/problem+json';
@@ -36,8 +36,9 @@ describe('who speaks', () => {
     const problem = read(status, documentOf(code), `${TYPE}; charset=utf-8`);
     expect(problem).toMatchObject({ code, retryable, detail: 'some detail' });
     // A proxy that took the `Upgrade` header away is what 426 tells of.
-    const word: Word = code === 'upgrade_required' ? 'network' : status === 401 ? 'unauthorized' : retryable ? 'later' : 'refused';
-    expect(wordOfStatus(status, problem)).toBe(word);
+    const word: AnswerClass =
+      code === 'upgrade_required' ? 'network' : status === 401 ? 'unauthorized' : retryable ? 'later' : 'refused';
+    expect(classifyStatus(status, problem)).toBe(word);
   });
 
   it.each([
@@ -53,7 +54,7 @@ describe('who speaks', () => {
   ])('[CLS16] an answer with %s is the network’s', (_what, status, body, type) => {
     const problem = read(status, body, type);
     expect(problem).toBeNull();
-    expect(wordOfStatus(status, problem)).toBe('network');
+    expect(classifyStatus(status, problem)).toBe('network');
   });
 
   it('[CLS16] a page is the network’s, whatever its status', () => {
@@ -73,18 +74,18 @@ describe('who speaks', () => {
   it('[VER5] a code of a later version is judged by its `retryable`', () => {
     const later = (retryable: boolean) =>
       read(409, { type: 'https://holdfast.dev/problems/new_code', status: 409, code: 'new_code', retryable });
-    expect(wordOfStatus(409, later(true))).toBe('later');
-    expect(wordOfStatus(409, later(false))).toBe('refused');
+    expect(classifyStatus(409, later(true))).toBe('later');
+    expect(classifyStatus(409, later(false))).toBe('refused');
   });
 
   it('[CLS17] `deleted` comes from the object itself: by its document, and by the reason of 4404', () => {
-    expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: true })))).toBe('deleted');
-    expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: 'true' })))).toBe('refused');
-    expect(wordOfStatus(404, read(404, documentOf('session_not_found', { deleted: true, type: 'about:blank' })))).toBe('refused');
-    expect(wordOfClose(4404, 'deleted')).toBe('deleted');
-    expect(wordOfClose(4404, 'session_not_found')).toBe('refused');
-    expect(wordOfClose(4404)).toBe('refused');
-    expect(wordOfClose(4001, 'deleted')).toBe('refused');
+    expect(classifyStatus(404, read(404, documentOf('session_not_found', { deleted: true })))).toBe('deleted');
+    expect(classifyStatus(404, read(404, documentOf('session_not_found', { deleted: 'true' })))).toBe('refused');
+    expect(classifyStatus(404, read(404, documentOf('session_not_found', { deleted: true, type: 'about:blank' })))).toBe('refused');
+    expect(classifyClose(4404, 'deleted')).toBe('deleted');
+    expect(classifyClose(4404, 'session_not_found')).toBe('refused');
+    expect(classifyClose(4404)).toBe('refused');
+    expect(classifyClose(4001, 'deleted')).toBe('refused');
   });
 
   it.each([
@@ -105,7 +106,7 @@ describe('who speaks', () => {
     ['null', 'network'],
     ['"failed"', 'network'],
   ] as const)('[CLS16] [CLS17] 4000 with the reason %j is: %s', (reason, word) => {
-    expect(wordOfClose(4000, reason)).toBe(word);
+    expect(classifyClose(4000, reason)).toBe(word);
   });
 
   it.each([
@@ -115,21 +116,21 @@ describe('who speaks', () => {
     ['claimed', 'network'],
     ['another wrapper has this execution.', 'network'],
   ] as const)('[CLS16] [CLS17] 4409 with the reason %j is: %s', (reason, word) => {
-    expect(wordOfClose(4409, reason)).toBe(word);
+    expect(classifyClose(4409, reason)).toBe(word);
   });
 
   it('[CLS16] an unknown reason is ignored and never throws', () => {
     fc.assert(
       fc.property(fc.constantFrom(4000, 4409), fc.oneof(fc.string(), fc.json()), (code, reason) => {
-        expect(wordOfClose(code, `x${reason}`)).toBe('network');
-        wordOfClose(code, reason);
+        expect(classifyClose(code, `x${reason}`)).toBe('network');
+        classifyClose(code, reason);
       }),
     );
   });
 
   it('[CLS11] 1013 is the coordinator’s only with the reason `queued`', () => {
-    expect(wordOfClose(1013, 'queued')).toBe('later');
-    expect(wordOfClose(1013, 'service restart')).toBe('network');
+    expect(classifyClose(1013, 'queued')).toBe('later');
+    expect(classifyClose(1013, 'service restart')).toBe('network');
   });
 });
 

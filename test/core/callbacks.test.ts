@@ -16,7 +16,7 @@ import {
   type TerminalStatus,
   utf8Bytes,
 } from '../../protocol/index.ts';
-import { refusalOfAddress } from '../../src/callbacks/address.ts';
+import { checkCallbackUrl } from '../../src/callbacks/address.ts';
 import {
   type AttemptOutcome,
   afterAttempt,
@@ -109,8 +109,8 @@ describe('[CB8] addresses', () => {
     ],
   ])('%s is private', (host) => {
     for (const port of ['', ':8443']) {
-      expect(refusalOfAddress(`https://${host}${port}/hook?x=1`, false)).toBe(PRIVATE);
-      expect(refusalOfAddress(`http://${host}${port}/hook`, true)).toBeNull();
+      expect(checkCallbackUrl(`https://${host}${port}/hook?x=1`, false)).toBe(PRIVATE);
+      expect(checkCallbackUrl(`http://${host}${port}/hook`, true)).toBeNull();
     }
   });
 
@@ -159,9 +159,9 @@ describe('[CB8] addresses', () => {
     ],
     '[2002:808:808::1]',
   ])('%s is public', (host) => {
-    expect(refusalOfAddress(`https://${host}:8443/hook?x=1`, false)).toBeNull();
-    expect(refusalOfAddress(`http://${host}/hook`, false)).toBe('must begin with https://');
-    expect(refusalOfAddress(`http://${host}/hook`, true)).toBeNull();
+    expect(checkCallbackUrl(`https://${host}:8443/hook?x=1`, false)).toBeNull();
+    expect(checkCallbackUrl(`http://${host}/hook`, false)).toBe('must begin with https://');
+    expect(checkCallbackUrl(`http://${host}/hook`, true)).toBeNull();
   });
 
   test.each([
@@ -173,15 +173,15 @@ describe('[CB8] addresses', () => {
     ['https://user:secret@example.com/', 'must not hold a user name or password: it would be kept and shown'],
     ['https://token@example.com/', 'must not hold a user name or password: it would be kept and shown'],
   ])('%s is refused whatever is allowed', (text, reason) => {
-    expect(refusalOfAddress(text, false)).toBe(reason);
-    expect(refusalOfAddress(text, true)).toBe(reason);
+    expect(checkCallbackUrl(text, false)).toBe(reason);
+    expect(checkCallbackUrl(text, true)).toBe(reason);
   });
 
   test.each(['ftp://example.com/', 'file:///etc/passwd', 'javascript:alert(1)', 'ws://example.com/', 'data:text/plain,x'])(
     '%s is not a valid address of a receiver, also where private ones are allowed',
     (text) => {
-      expect(refusalOfAddress(text, false)).toMatch(/^must /);
-      expect(refusalOfAddress(text, true)).toBe('must begin with http:// or https://');
+      expect(checkCallbackUrl(text, false)).toMatch(/^must /);
+      expect(checkCallbackUrl(text, true)).toBe('must begin with http:// or https://');
     },
   );
 
@@ -245,7 +245,7 @@ describe('[CB8] addresses', () => {
           `[2002:${groups}::1]`,
         ];
         for (const host of spellings) {
-          expect(refusalOfAddress(`https://${host}/`, false), host).toBe(isSpecial(address) ? PRIVATE : null);
+          expect(checkCallbackUrl(`https://${host}/`, false), host).toBe(isSpecial(address) ? PRIVATE : null);
         }
       }),
       { numRuns: propertyRuns(2000) },
@@ -257,13 +257,13 @@ describe('[CB8] addresses', () => {
     fc.assert(
       fc.property(fc.array(group, { minLength: 8, maxLength: 8 }), (groups) => {
         const host = `[${groups.map((one) => one.toString(16)).join(':')}]`;
-        if (refusalOfAddress(`https://${host}/`, false) === null) expect((groups[0] ?? 0) >> 13).toBe(1);
+        if (checkCallbackUrl(`https://${host}/`, false) === null) expect((groups[0] ?? 0) >> 13).toBe(1);
       }),
     );
     fc.assert(
       fc.property(fc.array(group, { minLength: 7, maxLength: 7 }), fc.integer({ min: 0x2003, max: 0x3ffe }), (rest, first) => {
         const host = `[${[first, ...rest].map((one) => one.toString(16)).join(':')}]`;
-        expect(refusalOfAddress(`https://${host}/`, false), host).toBeNull();
+        expect(checkCallbackUrl(`https://${host}/`, false), host).toBeNull();
       }),
     );
   });
@@ -278,7 +278,7 @@ describe('[CB8] addresses', () => {
         ),
         fc.boolean(),
         (text, allow) => {
-          const answer = refusalOfAddress(text, allow);
+          const answer = checkCallbackUrl(text, allow);
           expect(answer === null || answer.length > 0).toBe(true);
         },
       ),

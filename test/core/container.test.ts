@@ -5,23 +5,23 @@
 
 import { describe, expect, it, test } from 'vitest';
 import {
+  applyInFlightCount,
+  applyRunningState,
   type Boot,
   beginLaunch,
   CONTAINER_IDLE_MS,
   type ContainerRecord,
   dueReports,
-  GONE_SETTLE_MS,
   INACTIVITY_TIMEOUT_MS,
+  isCapacityError,
   isEmpty,
   isIdle,
+  LOSS_SETTLE_MS,
   markReported,
   NO_CONTAINER,
-  nextLook,
-  noteGone,
-  noteInFlight,
-  noteNotLaunched,
-  observe,
-  saysFull,
+  nextCheckAt,
+  recordFailedLaunch,
+  recordLoss,
   scheduleReportRetry,
   WATCH_MS,
 } from '../../src/core/container.ts';
@@ -46,7 +46,7 @@ function running(...executions: string[]): ContainerRecord {
 }
 
 const inFlight = (record: ContainerRecord, count: number, askedAt: number): ContainerRecord =>
-  noteInFlight(record, count, askedAt, LAUNCH_TIMEOUT_MS, askedAt);
+  applyInFlightCount(record, count, askedAt, LAUNCH_TIMEOUT_MS, askedAt);
 
 describe('a launch', () => {
   it('[CT1] [CT2] starts a container where none runs, and records the execution with its boot', () => {
@@ -85,13 +85,13 @@ describe('a launch', () => {
       record: {
         boot: boot('b2'),
         launched: [{ execution: 'e2' }],
-        lost: [{ execution: 'e1', boot: 'b1', attempts: 0, dueAt: T0 + 1000 + GONE_SETTLE_MS }],
+        lost: [{ execution: 'e1', boot: 'b1', attempts: 0, dueAt: T0 + 1000 + LOSS_SETTLE_MS }],
       },
     });
   });
 
   it('[CT3] of an execution that was lost takes it back: it is pending, so it has not begun', () => {
-    const gone = noteGone(running('e1', 'e2'), T0);
+    const gone = recordLoss(running('e1', 'e2'), T0);
     const step = beginLaunch(gone, false, job('e1'), boot('b2'), T0 + 1);
     expect(step.kind === 'start' && step.record.lost.map(({ execution }) => execution)).toEqual(['e2']);
     const same = beginLaunch(running('e1'), false, job('e1'), boot('b2'), T0 + 1);
@@ -100,7 +100,7 @@ describe('a launch', () => {
 
   it('[CT4] of a session of the same name takes nothing over from the one that was deleted', () => {
     const next = { ...job('e1'), sessionSince: T0 + 1 };
-    const old = noteGone(running('e0', 'e1'), T0);
+    const old = recordLoss(running('e0', 'e1'), T0);
     expect(beginLaunch(running('e0'), true, next, boot('b2'), T0 + 2)).toEqual({ kind: 'unknown_container', record: NO_CONTAINER });
     for (const record of [running('e0'), old]) {
       const step = beginLaunch(record, false, next, boot('b2'), T0 + 2);
@@ -109,11 +109,11 @@ describe('a launch', () => {
   });
 
   it('[CT3] that was no success is not waited for and not lost: its session has the answer', () => {
-    expect(noteNotLaunched(running('e1', 'e2'), 'e2', T0)).toMatchObject({ launched: [{ execution: 'e1' }], idleSince: null });
-    expect(noteNotLaunched(running('e1'), 'e1', T0 + 5)).toMatchObject({ boot: boot('b1'), launched: [], idleSince: T0 + 5 });
-    const lost = noteGone(running('e1', 'e2'), T0);
-    expect(noteNotLaunched(lost, 'e2', T0).lost.map(({ execution }) => execution)).toEqual(['e1']);
-    expect(isEmpty(noteNotLaunched(noteGone(running('e1'), T0), 'e1', T0))).toBe(true);
+    expect(recordFailedLaunch(running('e1', 'e2'), 'e2', T0)).toMatchObject({ launched: [{ execution: 'e1' }], idleSince: null });
+    expect(recordFailedLaunch(running('e1'), 'e1', T0 + 5)).toMatchObject({ boot: boot('b1'), launched: [], idleSince: T0 + 5 });
+    const lost = recordLoss(running('e1', 'e2'), T0);
+    expect(recordFailedLaunch(lost, 'e2', T0).lost.map(({ execution }) => execution)).toEqual(['e1']);
+    expect(isEmpty(recordFailedLaunch(recordLoss(running('e1'), T0), 'e1', T0))).toBe(true);
   });
 
   it('ends the idle time', () => {
@@ -127,16 +127,16 @@ describe('a launch', () => {
 describe('while it runs', () => {
   it('[CT5] is looked at every WATCH_MS for as long as something was launched in it and has not ended', () => {
     const record = running('e1');
-    expect(nextLook(record, T0)).toBe(T0 + WATCH_MS);
-    expect(observe(record, true, T0 + WATCH_MS)).toBe(record);
+    expect(nextCheckAt(record, T0)).toBe(T0 + WATCH_MS);
+    expect(applyRunningState(record, true, T0 + WATCH_MS)).toBe(record);
     expect(inFlight(record, 1, T0 + WATCH_MS)).toBe(record);
-    expect(nextLook(record, T0 + WATCH_MS)).toBe(T0 + 2 * WATCH_MS);
+    expect(nextCheckAt(record, T0 + WATCH_MS)).toBe(T0 + 2 * WATCH_MS);
   });
 
   it('[CT5] with nothing in flight it is idle, and looked at once more', () => {
     const idle = inFlight(running('e1', 'e2'), 0, T0 + WATCH_MS);
     expect(idle).toMatchObject({ launched: [], idleSince: T0 + WATCH_MS });
-    expect(nextLook(idle, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + CONTAINER_IDLE_MS);
+    expect(nextCheckAt(idle, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + CONTAINER_IDLE_MS);
     expect(isIdle(idle, T0 + WATCH_MS + CONTAINER_IDLE_MS - 1)).toBe(false);
     expect(isIdle(idle, T0 + WATCH_MS + CONTAINER_IDLE_MS)).toBe(true);
   });
@@ -149,8 +149,8 @@ describe('while it runs', () => {
   });
 
   it('[CT5] an execution that the session must have ended by now is no longer watched, whatever its runner reports', () => {
-    expect(observe(running('e1'), true, UNTIL - 1).launched).toHaveLength(1);
-    expect(observe(running('e1'), true, UNTIL)).toMatchObject({ launched: [], idleSince: UNTIL });
+    expect(applyRunningState(running('e1'), true, UNTIL - 1).launched).toHaveLength(1);
+    expect(applyRunningState(running('e1'), true, UNTIL)).toMatchObject({ launched: [], idleSince: UNTIL });
   });
 
   test('the platform ends it only when alarms are lost, however late these are', () => {
@@ -162,28 +162,28 @@ describe('while it runs', () => {
 
 describe('when it is gone', () => {
   it('everything launched in it is lost, and reported after pending messages had time to arrive', () => {
-    const gone = observe(running('e1'), false, T0 + WATCH_MS);
+    const gone = applyRunningState(running('e1'), false, T0 + WATCH_MS);
     expect(gone).toMatchObject({ boot: null, launched: [], idleSince: null, lost: [{ execution: 'e1', boot: 'b1' }] });
-    expect(nextLook(gone, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + GONE_SETTLE_MS);
-    expect(dueReports(gone, T0 + WATCH_MS + GONE_SETTLE_MS - 1)).toEqual([]);
-    expect(dueReports(gone, T0 + WATCH_MS + GONE_SETTLE_MS)).toHaveLength(1);
+    expect(nextCheckAt(gone, T0 + WATCH_MS)).toBe(T0 + WATCH_MS + LOSS_SETTLE_MS);
+    expect(dueReports(gone, T0 + WATCH_MS + LOSS_SETTLE_MS - 1)).toEqual([]);
+    expect(dueReports(gone, T0 + WATCH_MS + LOSS_SETTLE_MS)).toHaveLength(1);
   });
 
   it('seen twice it is lost once', () => {
-    const gone = observe(running('e1'), false, T0);
-    expect(observe(gone, false, T0 + 1)).toBe(gone);
+    const gone = applyRunningState(running('e1'), false, T0);
+    expect(applyRunningState(gone, false, T0 + 1)).toBe(gone);
   });
 
   it('when it is empty no session is notified, and no row is left', () => {
-    const gone = observe(inFlight(running('e1'), 0, T0 + WATCH_MS), false, T0 + WATCH_MS + 1);
+    const gone = applyRunningState(inFlight(running('e1'), 0, T0 + WATCH_MS), false, T0 + WATCH_MS + 1);
     expect(isEmpty(gone)).toBe(true);
-    expect(nextLook(gone, T0)).toBeNull();
+    expect(nextCheckAt(gone, T0)).toBeNull();
   });
 
   it('[CT5] an execution is removed when the session was notified, each of its boots separately', () => {
-    let record = noteGone(running('e1'), T0);
+    let record = recordLoss(running('e1'), T0);
     const next = beginLaunch(record, false, job('e2'), boot('b2'), T0 + 1);
-    record = noteGone(next.kind === 'start' ? next.record : record, T0 + 2);
+    record = recordLoss(next.kind === 'start' ? next.record : record, T0 + 2);
     const [first, second] = record.lost;
     if (!first || !second) throw new Error('nothing was lost');
     expect([first.boot, second.boot]).toEqual(['b1', 'b2']);
@@ -192,7 +192,7 @@ describe('when it is gone', () => {
   });
 
   it('[CT5] an unreachable session is notified again with backoff, until it must have ended the execution itself', () => {
-    let record = noteGone(running('e1'), T0);
+    let record = recordLoss(running('e1'), T0);
     const waits: number[] = [];
     for (let attempt = 0; attempt < 9; attempt += 1) {
       const [lost] = record.lost;
@@ -201,15 +201,17 @@ describe('when it is gone', () => {
       waits.push((record.lost[0]?.dueAt ?? 0) - T0);
     }
     expect(waits).toEqual([5, 10, 20, 40, 80, 160, 300, 300, 300].map((seconds) => seconds * 1000));
-    expect(observe(record, false, UNTIL - 1).lost).toHaveLength(1);
-    expect(isEmpty(observe(record, false, UNTIL))).toBe(true);
+    expect(applyRunningState(record, false, UNTIL - 1).lost).toHaveLength(1);
+    expect(isEmpty(applyRunningState(record, false, UNTIL))).toBe(true);
   });
 });
 
 test('the platform’s error for a missing instance is distinguished from other errors', () => {
-  expect(saysFull('Error: There is no container instance that can be provided to this Durable Object, try again later')).toBe(true);
   expect(
-    saysFull('Maximum number of running container instances exceeded. Try again later, or try configuring a higher value.'),
+    isCapacityError('Error: There is no container instance that can be provided to this Durable Object, try again later'),
   ).toBe(true);
-  expect(saysFull('the container is not listening in the TCP address 10.0.0.1:8788')).toBe(false);
+  expect(
+    isCapacityError('Maximum number of running container instances exceeded. Try again later, or try configuring a higher value.'),
+  ).toBe(true);
+  expect(isCapacityError('the container is not listening in the TCP address 10.0.0.1:8788')).toBe(false);
 });

@@ -105,13 +105,13 @@ describe('[DIR2] what a directory takes', () => {
   });
 
   test.each<[what: string, held: StoredVersion | null, said: Announcement, judgement: string]>([
-    ['of a session it does not know', null, say(5), 'take'],
-    ['a removal of one it does not know', null, say(5, false), 'take'],
-    ['a newer one', { version: 4, removed: false }, say(5), 'take'],
-    ['a newer one of a session that was removed', { version: 4, removed: true }, say(5), 'take'],
-    ['a newer removal', { version: 4, removed: false }, say(5, false), 'take'],
-    ['the same again', { version: 5, removed: false }, say(5), 'known'],
-    ['the same removal again', { version: 5, removed: true }, say(5, false), 'known'],
+    ['of a session it does not know', null, say(5), 'apply'],
+    ['a removal of one it does not know', null, say(5, false), 'apply'],
+    ['a newer one', { version: 4, removed: false }, say(5), 'apply'],
+    ['a newer one of a session that was removed', { version: 4, removed: true }, say(5), 'apply'],
+    ['a newer removal', { version: 4, removed: false }, say(5, false), 'apply'],
+    ['the same again', { version: 5, removed: false }, say(5), 'duplicate'],
+    ['the same removal again', { version: 5, removed: true }, say(5, false), 'duplicate'],
     ['an older one', { version: 6, removed: false }, say(5), 'stale'],
     ['an older one of a session that was removed', { version: 6, removed: true }, say(5), 'stale'],
     ['a removal of the version it has', { version: 5, removed: false }, say(5, false), 'stale'],
@@ -128,7 +128,7 @@ describe('[DIR2] what a directory takes', () => {
         for (const { version, again } of sent) {
           for (let count = 0; count <= again; count += 1) {
             const said = say(version, version % 2 === 0);
-            if (decideUpsert(held, said) === 'take') held = { version, removed: said.entry === null };
+            if (decideUpsert(held, said) === 'apply') held = { version, removed: said.entry === null };
           }
         }
         const newest = Math.max(...sent.map(({ version }) => version));

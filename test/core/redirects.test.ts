@@ -15,7 +15,7 @@ import { connectWithWs } from '../../cli/web-socket.ts';
 import { createClient, HoldfastError } from '../../client/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { freePort } from '../../scripts/stack.ts';
-import { launchOnRunner, refusalOfRunnerUrl } from '../../src/launch/runner.ts';
+import { checkRunnerUrl, launchOnRunner } from '../../src/launch/runner.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
 import { Connection } from '../../wrapper/transport/connection.ts';
 import { fixedCredential } from '../../wrapper/transport/credential.ts';
@@ -103,7 +103,7 @@ describe('[HTTP30] a launch', () => {
     'ws://127.0.0.1',
     'no url',
   ])('is not made to %s, where it could be read on the way', (url) => {
-    expect(refusalOfRunnerUrl(url)).toContain('HOLDFAST_RUNNER_URL');
+    expect(checkRunnerUrl(url)).toContain('HOLDFAST_RUNNER_URL');
   });
 
   it.each([
@@ -114,7 +114,7 @@ describe('[HTTP30] a launch', () => {
     'http://localhost:8788',
     'http://[::1]:8788',
   ])('may be made to %s', (url) => {
-    expect(refusalOfRunnerUrl(url)).toBeNull();
+    expect(checkRunnerUrl(url)).toBeNull();
   });
 });
 

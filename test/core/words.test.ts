@@ -1,9 +1,9 @@
 /** Goal: a time limit is stated exactly, in as few words as possible. */
 
 import { expect, test } from 'vitest';
+import { exactDuration } from '../../src/core/exact-duration.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import { expire } from '../../src/core/lifecycle.ts';
-import { lengthWords } from '../../src/core/words.ts';
 
 test.each([
   [0, '0 s'],
@@ -13,7 +13,7 @@ test.each([
   [21_600_000, '6 h'],
   [2_592_000_000, '30 d'],
 ])('%i ms is %s', (ms, words) => {
-  expect(lengthWords(ms)).toBe(words);
+  expect(exactDuration(ms)).toBe(words);
 });
 
 test('[LIF11] the interrupt at the time limit names the limit', () => {

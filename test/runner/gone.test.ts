@@ -1,10 +1,10 @@
 /** Goal: a killed wrapper is restarted, a limited number of times; one that exited is not. */
 
 import { describe, expect, it } from 'vitest';
-import { decideAfterGone, type GoneFacts, RESTARTS_MAX } from '../../runner/gone.ts';
+import { decideAfterExit, type ExitFacts, RESTARTS_MAX } from '../../runner/wrapper-exit.ts';
 
 const ingest = { url: 'https://holdfast.example/ingest', token: 'token' };
-const KILLED: GoneFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest };
+const KILLED: ExitFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest };
 const CURVE = { baseMs: 250, capMs: 10_000 };
 
 describe('a wrapper that is gone', () => {
@@ -13,7 +13,7 @@ describe('a wrapper that is gone', () => {
     ['left with something undelivered', { code: 125, signal: null, hasState: true }, 'abandoned'],
     ['was not our child, and left nothing', { signal: null, hasState: false }, 'finished'],
   ] as const)('%s: no restart', (_name, facts, end) => {
-    expect(decideAfterGone({ ...KILLED, ...facts }, CURVE)).toEqual({ kind: 'end', end, why: null });
+    expect(decideAfterExit({ ...KILLED, ...facts }, CURVE)).toEqual({ kind: 'end', end, why: null });
   });
 
   it.each([
@@ -21,7 +21,7 @@ describe('a wrapper that is gone', () => {
     ['killed before it had any state, or after its last', { hasState: false }, 'SIGKILL'],
     ['not our child, with state left', { signal: null }, 'unknown cause'],
   ] as const)('%s: restarted with what there is to report with', (_name, facts, cause) => {
-    expect(decideAfterGone({ ...KILLED, ...facts }, CURVE)).toEqual({
+    expect(decideAfterExit({ ...KILLED, ...facts }, CURVE)).toEqual({
       kind: 'restart',
       delayMs: 250,
       ingest,
@@ -30,7 +30,7 @@ describe('a wrapper that is gone', () => {
   });
 
   it('is restarted with growing delays, and no more after the last one', () => {
-    const gone = (restarts: number) => decideAfterGone({ ...KILLED, restarts }, CURVE);
+    const gone = (restarts: number) => decideAfterExit({ ...KILLED, restarts }, CURVE);
     expect(gone(1)).toMatchObject({ kind: 'restart', delayMs: 2000 });
     expect(gone(RESTARTS_MAX - 1)).toMatchObject({ kind: 'restart', delayMs: 10_000 });
     expect(gone(RESTARTS_MAX)).toEqual({
@@ -41,10 +41,10 @@ describe('a wrapper that is gone', () => {
   });
 
   it('is given up without a credential to report with', () => {
-    expect(decideAfterGone({ ...KILLED, ingest: null }, CURVE)).toEqual({
+    expect(decideAfterExit({ ...KILLED, ingest: null }, CURVE)).toEqual({
       kind: 'end',
       end: 'abandoned',
-      why: 'wrapper gone (SIGKILL) and its credential too; it can not report',
+      why: 'wrapper gone (SIGKILL) and its credential too; it cannot report',
     });
   });
 });

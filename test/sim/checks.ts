@@ -13,7 +13,7 @@ import {
   terminalStatusOf,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
-import { type ExecutionRecord, viewOf } from '../../src/core/execution.ts';
+import { type ExecutionRecord, executionView } from '../../src/core/execution.ts';
 import { wantsCallback } from './caller.ts';
 import type { Cause } from './host.ts';
 import type { PlatformSocket, Witness } from './network.ts';
@@ -400,7 +400,7 @@ export class Checks implements Witness {
     const { held } = this.#world.directory;
     if (this.#directoryLags) this.#fail('DIR1', `the directory has ${held?.version}, the session is at ${JSON.stringify(outbox)}`);
     const known = JSON.stringify(held?.entry?.execution ?? null);
-    if (known !== JSON.stringify(viewOf('s1', newest)))
+    if (known !== JSON.stringify(executionView('s1', newest)))
       this.#fail('DIR1', `the directory has ${known} for ${JSON.stringify(newest)}`);
     if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the directory was told ${known}`);
   }
@@ -420,7 +420,7 @@ export class Checks implements Witness {
       if (ids.size !== wanted) this.#fail('CB1', `${record.id} was told of under ${ids.size} ids, not ${wanted}`);
       for (const { id, execution, url } of told) {
         const known = JSON.stringify(execution);
-        if (url !== record.callbackUrl || known !== JSON.stringify(viewOf('s1', record)))
+        if (url !== record.callbackUrl || known !== JSON.stringify(executionView('s1', record)))
           this.#fail('CB1', `${id} says ${known} to ${url} of ${JSON.stringify(record)}`);
         if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the queue was told ${known}`);
       }

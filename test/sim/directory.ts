@@ -43,9 +43,9 @@ export class Directory {
 
   #take(announcement: Announcement): AnnouncementAnswer {
     const held = this.held && { version: this.held.version, removed: this.held.entry === null };
-    const judgement = decideUpsert(held, announcement);
-    this.#world.trace(() => `directory: version ${announcement.version} is ${judgement}`);
-    if (judgement === 'take') this.held = announcement;
-    return { taken: judgement !== 'stale', held: this.held?.version ?? 0 };
+    const decision = decideUpsert(held, announcement);
+    this.#world.trace(() => `directory: version ${announcement.version} is ${decision}`);
+    if (decision === 'apply') this.held = announcement;
+    return { taken: decision !== 'stale', held: this.held?.version ?? 0 };
   }
 }

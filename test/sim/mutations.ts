@@ -57,7 +57,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: 'src/session/session.ts',
-        find: 'if (!this.#context.store.exists) return this.#refuseGone(ws, attachment, now);',
+        find: 'if (!this.#context.store.exists) return this.#refuseDeleted(ws, attachment, now);',
         replace: '',
       },
     ],
@@ -134,15 +134,15 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: viewers,
-        find: `      const room = roomFor(state);
-      if (room === 'close') {
+        find: `      const decision = decideSend(state);
+      if (decision === 'close') {
         closeUnread(ws);
-        return 'gone';`,
+        return 'closed';`,
         replace: `      if (row.firstOffset > 1 && row.firstOffset + row.count - 1 === this.#store.log.head) break;
-      const room = roomFor(state);
-      if (room === 'close') {
+      const decision = decideSend(state);
+      if (decision === 'close') {
         closeUnread(ws);
-        return 'gone';`,
+        return 'closed';`,
       },
     ],
   },
@@ -395,8 +395,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'src/core/directory.ts',
-        find: "if (!held || version > held.version) return 'take';",
-        replace: "if (!held || version !== held.version) return 'take';",
+        find: "if (!held || version > held.version) return 'apply';",
+        replace: "if (!held || version !== held.version) return 'apply';",
       },
     ],
   },
@@ -420,8 +420,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: callbacks,
-        find: 'if (!(await context.outside.enqueue(record, execution))) {',
-        replace: 'if ((await context.outside.enqueue(record, execution)) === null) {',
+        find: 'if (!(await context.services.enqueue(record, execution))) {',
+        replace: 'if ((await context.services.enqueue(record, execution)) === null) {',
       },
     ],
   },
@@ -434,8 +434,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: callbacks,
-        find: 'context.outside.enqueue(record, execution)',
-        replace: 'context.outside.enqueue({ ...record, id: record.id + record.attempts }, execution)',
+        find: 'context.services.enqueue(record, execution)',
+        replace: 'context.services.enqueue({ ...record, id: record.id + record.attempts }, execution)',
       },
     ],
   },

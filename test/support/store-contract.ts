@@ -7,7 +7,7 @@
 import { describe, expect, test } from 'vitest';
 import { POLICY_DEFAULTS, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
-import { type ExecutionRecord, NEW_EXECUTION_FIELDS, viewOf } from '../../src/core/execution.ts';
+import { type ExecutionRecord, executionView, NEW_EXECUTION_FIELDS } from '../../src/core/execution.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Store } from '../../src/core/ports.ts';
 
@@ -54,7 +54,7 @@ const callback = (id: string, dueAt: number): CallbackRecord => ({
   createdAt: NOW,
   attempts: 0,
   dueAt,
-  snapshot: viewOf('s1', { ...newRow('e1', { status: 'failed', error: 'wörth', lastOffset: 4 }), ordinal: 1 }),
+  snapshot: executionView('s1', { ...newRow('e1', { status: 'failed', error: 'wörth', lastOffset: 4 }), ordinal: 1 }),
 });
 
 const input = (text: string): NewCommand => ({ command: 'input', data: { text } });

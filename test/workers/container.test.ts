@@ -16,8 +16,8 @@ import {
   CONTAINER_IDLE_MS,
   CONTAINER_PORT,
   type ContainerRecord,
-  GONE_SETTLE_MS,
   INACTIVITY_TIMEOUT_MS,
+  LOSS_SETTLE_MS,
   type LostContainer,
   WATCH_MS,
 } from '../../src/core/container.ts';
@@ -106,7 +106,7 @@ class Scene {
         new Keeper({
           container,
           storage,
-          tell: async (lost) => {
+          reportLoss: async (lost) => {
             if (this.reachable) this.told.push(lost);
             return this.reachable;
           },
@@ -334,7 +334,7 @@ describe('the alarm', () => {
     scene.container.running = false;
     await scene.alarm();
     expect(scene.told).toEqual([]);
-    expect(await scene.alarmAt()).toBe(T0 + WATCH_MS + GONE_SETTLE_MS);
+    expect(await scene.alarmAt()).toBe(T0 + WATCH_MS + LOSS_SETTLE_MS);
     await scene.alarm();
     expect(scene.told).toMatchObject([{ execution: 'e1', boot: 'b1' }]);
     expect(await scene.alarm()).toBe(false);

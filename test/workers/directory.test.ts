@@ -9,7 +9,7 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { Execution, SessionEntry } from '../../protocol/index.ts';
 import type { Announcement } from '../../src/core/directory.ts';
-import { REMOVED_KEPT_MS } from '../../src/core/directory.ts';
+import { DIRECTORY_TOMBSTONE_MS } from '../../src/core/directory.ts';
 import { LEASE_MS } from '../../src/core/leased-row.ts';
 import { type OutboxRecord, REFRESH_MIN_MS } from '../../src/core/outbox.ts';
 import { directoryStub } from '../../src/directory/calls.ts';
@@ -289,7 +289,7 @@ describe('[DIR2] late, duplicate and reordered updates', () => {
     const now = Date.now();
     await announce({ session: removed, version: 1, entry: null });
     await announce({ session: ancient, version: 1, entry: entry(ancient, 1000) });
-    at(now + REMOVED_KEPT_MS + 60_000);
+    at(now + DIRECTORY_TOMBSTONE_MS + 60_000);
     await announce({ session: other, version: 1, entry: null });
     const left = await runInDurableObject(stub(), (_, { storage }) =>
       storage.sql.exec('SELECT id FROM sessions WHERE id IN (?, ?, ?)', removed, ancient, other).toArray(),

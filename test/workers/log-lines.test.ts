@@ -8,7 +8,7 @@
 import { runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { signalName } from '../../src/core/signal.ts';
-import { LOG_EVENTS, messageOf, stackOf } from '../../src/platform/log.ts';
+import { errorMessage, errorStack, LOG_EVENTS } from '../../src/platform/log.ts';
 import source from '../../src/platform/log.ts?raw';
 import { Holdfast } from '../../src/rpc.ts';
 import { ask, deployment } from './http.ts';
@@ -175,13 +175,13 @@ describe('log lines of errors', () => {
         return error;
       }
     })();
-    expect(messageOf(parser)).toBe('SyntaxError');
+    expect(errorMessage(parser)).toBe('SyntaxError');
     const query = new Error(`Failed query: insert into "executions" ("command") values (?)\nparams: ["${MARK}"]`);
-    expect(messageOf(query)).toBe('Failed query: insert into "executions" ("command") values (?)');
-    for (const error of [parser, query]) expect(stackOf(error)).not.toContain(MARK);
-    expect(stackOf(query)).toMatch(/^\s+at /);
-    expect(messageOf(new Error('x'.repeat(9999))).length).toBe(500);
-    expect([messageOf('plain'), stackOf('plain')]).toEqual(['plain', undefined]);
+    expect(errorMessage(query)).toBe('Failed query: insert into "executions" ("command") values (?)');
+    for (const error of [parser, query]) expect(errorStack(error)).not.toContain(MARK);
+    expect(errorStack(query)).toMatch(/^\s+at /);
+    expect(errorMessage(new Error('x'.repeat(9999))).length).toBe(500);
+    expect([errorMessage('plain'), errorStack('plain')]).toEqual(['plain', undefined]);
   });
 
   test('not the parameters of a real statement', async () => {

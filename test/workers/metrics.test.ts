@@ -11,7 +11,7 @@ import { VERSION } from '../../protocol/version.ts';
 import { BLOBS, type DataPoint, DOUBLES, type Observation } from '../../src/core/metrics.ts';
 import type { Env } from '../../src/platform/env.ts';
 import { logLine } from '../../src/platform/log.ts';
-import { type OutsideOptions, SessionOutside } from '../../src/session/outside.ts';
+import { WorkerServices, type WorkerServicesOptions } from '../../src/session/worker-services.ts';
 import { ask } from './http.ts';
 import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from './support.ts';
 
@@ -287,8 +287,8 @@ describe('SessionOutside.measure', () => {
     const work: Promise<void>[] = [];
     return { storage: { sync }, waitUntil: (one: Promise<void>) => void work.push(one), work };
   };
-  const measureOf = (METRICS: unknown, given: OutsideOptions['state']) =>
-    new SessionOutside({
+  const measureOf = (METRICS: unknown, given: WorkerServicesOptions['state']) =>
+    new WorkerServices({
       env: { METRICS } as Env,
       tenant: 'acme',
       session: 's1',

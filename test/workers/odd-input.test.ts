@@ -8,7 +8,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { START_BODY_BYTES_MAX, STDIN_BYTES_MAX, utf8Bytes } from '../../protocol/index.ts';
-import { refusalOfForm } from '../../src/operations/bound-input.ts';
+import { checkInputForm } from '../../src/operations/bound-input.ts';
 import { ask, expectProblem } from './http.ts';
 import { executionsOf, refusedByForm, rowsOf, rpc } from './limits/edges.ts';
 import { newSession, start, WrapperPeer } from './support.ts';
@@ -87,18 +87,18 @@ describe('[HTTP29] startExecution', () => {
   });
 
   test('few objects with very many references count once per reference, and counting stops at the limit', () => {
-    expect(refusalOfForm(doubled(40))).toMatchObject({ code: 'too_large' });
+    expect(checkInputForm(doubled(40))).toMatchObject({ code: 'too_large' });
     // A stream that is never read keeps the call open. The runtime then takes the whole test run
     // for hung, and sometimes ends it.
-    expect(refusalOfForm(new Blob(['x']).stream())).toMatchObject({ code: 'bad_request' });
+    expect(checkInputForm(new Blob(['x']).stream())).toMatchObject({ code: 'bad_request' });
   });
 
   test('plain data is accepted, whatever created it', async () => {
     const shared = { a: 'b' };
     const request = { command: ['job'], labels: shared, env: shared, cwd: undefined };
     expect(await rpc.startExecution?.(newSession(), request)).toMatchObject({ ok: true });
-    expect(refusalOfForm(Object.assign(Object.create(null), request))).toBeNull();
-    expect(refusalOfForm({ labels: shared, again: shared, list: [shared, null, 1, true, undefined] })).toBeNull();
+    expect(checkInputForm(Object.assign(Object.create(null), request))).toBeNull();
+    expect(checkInputForm({ labels: shared, again: shared, list: [shared, null, 1, true, undefined] })).toBeNull();
   });
 });
 
@@ -109,7 +109,7 @@ test('[HTTP29] the size of plain data is that of its JSON text, to the byte', ()
       const around = utf8Bytes(JSON.stringify({ value, pad: '' }));
       fc.pre(around < START_BODY_BYTES_MAX);
       const whole = { value, pad: 'x'.repeat(START_BODY_BYTES_MAX - around + past) };
-      expect(refusalOfForm(whole)?.code).toBe(past > 0 ? 'too_large' : undefined);
+      expect(checkInputForm(whole)?.code).toBe(past > 0 ? 'too_large' : undefined);
     }),
     { numRuns: 20 },
   );

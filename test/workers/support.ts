@@ -23,7 +23,7 @@ import type { Env } from '../../src/platform/env.ts';
 import { logLine } from '../../src/platform/log.ts';
 import type { SessionCalls } from '../../src/session/contract.ts';
 import type { SessionCoordinator } from '../../src/session/coordinator.ts';
-import { SessionOutside } from '../../src/session/outside.ts';
+import { WorkerServices } from '../../src/session/worker-services.ts';
 
 export const ORIGIN = 'https://holdfast.test';
 export const ACME_KEY = 'acme-key-0123456789abcdef';
@@ -260,8 +260,8 @@ export const exit = (exitCode: number | null, signal: string | null = null): Hol
 
 /** The session's operations, with their own types. */
 /** A session's outside dependencies, with the bindings of the test. */
-export const outsideOf = (env: Env, session = 's1'): SessionOutside =>
-  new SessionOutside({
+export const outsideOf = (env: Env, session = 's1'): WorkerServices =>
+  new WorkerServices({
     env,
     tenant: 'acme',
     session,

@@ -20,7 +20,10 @@
  */
 
 import {
+  type AnswerClass,
   CLOSE,
+  classifyClose,
+  classifyStatus,
   describeForeignAnswer,
   type OwnProblem,
   POLICY_DEFAULTS,
@@ -30,10 +33,7 @@ import {
   retryDelayMs,
   settledStatusOf,
   type TerminalStatus,
-  type Word,
   WRAPPER_RECONNECT,
-  wordOfClose,
-  wordOfStatus,
   wrapperReconnectCapMs,
 } from '../../protocol/index.ts';
 import { isRefusalBelieved } from '../run/budgets.ts';
@@ -88,12 +88,12 @@ export function describe(loss: ConnectionLoss): string {
   }
 }
 
-export function wordOf(loss: ConnectionLoss): Word {
+export function wordOf(loss: ConnectionLoss): AnswerClass {
   switch (loss.kind) {
     case 'closed':
-      return wordOfClose(loss.code, loss.reason);
+      return classifyClose(loss.code, loss.reason);
     case 'status':
-      return wordOfStatus(loss.status, loss.problem);
+      return classifyStatus(loss.status, loss.problem);
     case 'transport':
       return 'network';
     case 'unfit_welcome':

@@ -28,7 +28,7 @@ import {
   VIEWER_WINDOW_BYTES,
   WINDOW_BYTES,
 } from '../../../protocol/index.ts';
-import { roomFor, type ViewerState } from '../../../src/core/viewer.ts';
+import { decideSend, type ViewerState } from '../../../src/core/viewer.ts';
 import { Sender } from '../../../wrapper/spool/sender.ts';
 import { newSession, output, type Run, start, stubOf, ViewerPeer, WrapperPeer } from '../support.ts';
 import { type Edge, textOfBytes, typesIn } from './edges.ts';
@@ -217,11 +217,11 @@ export const FRAMES = {
   },
   VIEWER_WINDOW_BYTES: {
     async taken() {
-      for (const flow of [true, false]) expect(roomFor(viewerWith(flow, VIEWER_WINDOW_BYTES - 1))).toBe('send');
+      for (const flow of [true, false]) expect(decideSend(viewerWith(flow, VIEWER_WINDOW_BYTES - 1))).toBe('send');
     },
     async refused() {
-      expect(roomFor(viewerWith(true, VIEWER_WINDOW_BYTES))).toBe('wait');
-      expect(roomFor(viewerWith(false, VIEWER_WINDOW_BYTES))).toBe('close');
+      expect(decideSend(viewerWith(true, VIEWER_WINDOW_BYTES))).toBe('wait');
+      expect(decideSend(viewerWith(false, VIEWER_WINDOW_BYTES))).toBe('close');
     },
   },
   HELLO_TIMEOUT_MS: {

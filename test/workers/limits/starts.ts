@@ -18,7 +18,7 @@ import {
   STDIN_BYTES_MAX,
   utf8Bytes,
 } from '../../../protocol/index.ts';
-import { refusalOfForm } from '../../../src/operations/bound-input.ts';
+import { checkInputForm } from '../../../src/operations/bound-input.ts';
 import { ask, expectProblem } from '../http.ts';
 import { newSession, start, WrapperPeer } from '../support.ts';
 import {
@@ -88,13 +88,13 @@ export const STARTS = {
       // Over RPC it is counted as if it were JSON.
       const data = filling(START_BODY_BYTES_MAX, (text) => ({ data: text }));
       expect(utf8Bytes(JSON.stringify({ data }))).toBe(START_BODY_BYTES_MAX);
-      expect(refusalOfForm({ data })).toBeNull();
+      expect(checkInputForm({ data })).toBeNull();
     },
     async refused() {
       const body = JSON.stringify({ command: ['job'] }).padEnd(START_BODY_BYTES_MAX + 1, ' ');
       expectProblem(await refusedByForm('POST', executionsOf('s'), { body }), 'too_large');
       const data = filling(START_BODY_BYTES_MAX + 1, (text) => ({ data: text }));
-      expect(refusalOfForm({ data })).toMatchObject({ code: 'too_large' });
+      expect(checkInputForm({ data })).toMatchObject({ code: 'too_large' });
       const session = newSession();
       const more = { command: ['job'], more: textOfBytes(START_BODY_BYTES_MAX) };
       expectRefused(await rpc.startExecution?.(session, more), 'too_large');

@@ -9,20 +9,20 @@ import type { ExecutionRecord } from '../core/execution.ts';
 import type { CoordinatorEvent } from '../core/lifecycle.ts';
 import { observeDisconnect, observeVerdict } from '../core/metrics.ts';
 import { signalName } from '../core/signal.ts';
-import { messageOf } from '../platform/log.ts';
+import { errorMessage } from '../platform/log.ts';
 import type { SessionContext } from './context.ts';
 
-export function report(context: SessionContext, record: ExecutionRecord, events: readonly CoordinatorEvent[]): void {
+export function recordTelemetry(context: SessionContext, record: ExecutionRecord, events: readonly CoordinatorEvent[]): void {
   try {
     for (const event of events) reportOne(context, record, event);
   } catch (error) {
-    context.log('warn', 'metrics_failed', { execution: record.id, message: messageOf(error) });
+    context.log('warn', 'metrics_failed', { execution: record.id, message: errorMessage(error) });
   }
 }
 
 function reportOne(context: SessionContext, record: ExecutionRecord, { type, data }: CoordinatorEvent): void {
   const { log, store, runtime } = context;
-  const { measure } = context.outside;
+  const { measure } = context.services;
   const { id: execution, epoch } = record;
   switch (type) {
     case 'wrapper_connected':
@@ -69,11 +69,11 @@ function reportOne(context: SessionContext, record: ExecutionRecord, { type, dat
  * In a later turn: summing up a million rows takes most of a second, and ack, verdict and close
  * must not wait for it. A session that is deleted by then is not counted.
  */
-async function countVerdict({ log, outside, store, runtime }: SessionContext, record: ExecutionRecord): Promise<void> {
+async function countVerdict({ log, services, store, runtime }: SessionContext, record: ExecutionRecord): Promise<void> {
   try {
     await runtime.pause();
-    if (store.exists) outside.measure?.(observeVerdict(record, store.log.tally(record.id, record.firstOffset)));
+    if (store.exists) services.measure?.(observeVerdict(record, store.log.tally(record.id, record.firstOffset)));
   } catch (error) {
-    log('warn', 'metrics_failed', { execution: record.id, message: messageOf(error) });
+    log('warn', 'metrics_failed', { execution: record.id, message: errorMessage(error) });
   }
 }

@@ -9,7 +9,7 @@ const UNITS = [
 ] as const;
 
 /** Exact, in as few units as possible: `2 s`, `1 h 30 min`, `1 s 500 ms`. */
-export function lengthWords(ms: number): string {
+export function exactDuration(ms: number): string {
   const parts: string[] = [];
   let rest = ms;
   for (const [unit, length] of UNITS) {

@@ -17,7 +17,7 @@ export const RESTARTS_MAX = 3;
 
 export type RestartCurve = Required<Pick<BackoffOptions, 'baseMs' | 'capMs'>>;
 
-export interface GoneFacts {
+export interface ExitFacts {
   /** Code and signal are both null when it was not our child. */
   code: number | null;
   signal: NodeJS.Signals | null;
@@ -29,12 +29,12 @@ export interface GoneFacts {
   ingest: IngestAccess | null;
 }
 
-export type AfterGone =
+export type ExitDecision =
   | { kind: 'end'; end: 'finished' | 'abandoned'; why: string | null }
   | { kind: 'restart'; delayMs: number; ingest: IngestAccess; why: string };
 
 /** Each restart is three steps on the backoff curve. `why` is for the log, after the run's name. */
-export function decideAfterGone({ code, signal, hasState, restarts, ingest }: GoneFacts, curve: RestartCurve): AfterGone {
+export function decideAfterExit({ code, signal, hasState, restarts, ingest }: ExitFacts, curve: RestartCurve): ExitDecision {
   if (code !== null || (signal === null && !hasState)) {
     return { kind: 'end', end: hasState ? 'abandoned' : 'finished', why: null };
   }
@@ -43,7 +43,7 @@ export function decideAfterGone({ code, signal, hasState, restarts, ingest }: Go
     return { kind: 'end', end: 'abandoned', why: `wrapper gone again (${cause}), given up after ${RESTARTS_MAX} restarts` };
   }
   if (ingest === null) {
-    return { kind: 'end', end: 'abandoned', why: `wrapper gone (${cause}) and its credential too; it can not report` };
+    return { kind: 'end', end: 'abandoned', why: `wrapper gone (${cause}) and its credential too; it cannot report` };
   }
   const delayMs = backoffDelayMs(3 * restarts, curve);
   return { kind: 'restart', delayMs, ingest, why: `wrapper gone (${cause}) with its spool unfinished, restart in ${delayMs} ms` };

@@ -12,15 +12,15 @@ import type { ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
 import { ATTEMPT_TIMEOUT_MS } from '../core/leased-row.ts';
 import { type DataPoint, dataPointOf, type Observation } from '../core/metrics.ts';
-import type { Outside } from '../core/ports.ts';
+import type { ExternalServices } from '../core/ports.ts';
 import { directoryStub } from '../directory/calls.ts';
 import { releaseContainer } from '../launch/container.ts';
 import { launchExecution } from '../launch/launcher.ts';
 import type { Env } from '../platform/env.ts';
-import { messageOf, type SessionLog } from '../platform/log.ts';
+import { errorMessage, type SessionLog } from '../platform/log.ts';
 import { within } from '../platform/time-limit.ts';
 
-export interface OutsideOptions {
+export interface WorkerServicesOptions {
   /** Bindings and settings of the deployment. */
   env: Env;
   tenant: string;
@@ -32,11 +32,11 @@ export interface OutsideOptions {
   log: SessionLog;
 }
 
-export class SessionOutside implements Outside {
-  readonly measure: Outside['measure'];
-  readonly #options: OutsideOptions;
+export class WorkerServices implements ExternalServices {
+  readonly measure: ExternalServices['measure'];
+  readonly #options: WorkerServicesOptions;
 
-  constructor(options: OutsideOptions) {
+  constructor(options: WorkerServicesOptions) {
     const { env, tenant, state } = options;
     this.#options = options;
     this.measure = env.METRICS
@@ -59,7 +59,7 @@ export class SessionOutside implements Outside {
     try {
       return await within(ATTEMPT_TIMEOUT_MS, directoryStub(env, tenant).announce(announcement));
     } catch (error) {
-      log('warn', 'announcement_failed', { message: messageOf(error) });
+      log('warn', 'announcement_failed', { message: errorMessage(error) });
       return null;
     }
   }
@@ -76,7 +76,7 @@ export class SessionOutside implements Outside {
       await within(ATTEMPT_TIMEOUT_MS, sent);
       return true;
     } catch (error) {
-      log('warn', 'callback_queue_failed', { ...fields, message: messageOf(error) });
+      log('warn', 'callback_queue_failed', { ...fields, message: errorMessage(error) });
       return false;
     }
   }
@@ -92,7 +92,7 @@ export class SessionOutside implements Outside {
       await state.storage.sync();
       env.METRICS?.writeDataPoint(point);
     } catch (error) {
-      log('warn', 'metrics_failed', { message: messageOf(error) });
+      log('warn', 'metrics_failed', { message: errorMessage(error) });
     }
   }
 }
