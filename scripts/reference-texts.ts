@@ -88,7 +88,7 @@ export const CLOSE_RULES: readonly { name: CloseName; meaning: string; peer: str
   {
     name: 'settled',
     meaning: 'settled: the execution has its verdict, the reason is `{"status":"…"}` (CLS16)',
-    peer: 'stops; this is the good end and not a disconnect. A wrapper whose child still runs stops it',
+    peer: 'stops; this is the normal end, not a disconnect. A wrapper whose child still runs stops it',
   },
   { name: 'superseded', meaning: 'superseded: a newer connection of the same wrapper took over', peer: 'stops' },
   { name: 'badFrame', meaning: 'bad frame; the reason says what was wrong', peer: 'stops' },
@@ -131,7 +131,7 @@ export const CLOSE_OPERATOR: readonly { codes: readonly (CloseName | number)[]; 
     {
       codes: ['done'],
       on: 'stream, ingest',
-      meaning: "A viewer's stream is complete. On ingest: a proxy closed politely; the wrapper reconnects.",
+      meaning: "A viewer's stream is complete. On ingest: a proxy closed the connection; the wrapper reconnects.",
       operator: 'Often, at fixed intervals: an idle timeout of an intermediary.',
     },
     { codes: ['goingAway'], on: 'both', meaning: 'Going away.', operator: 'A deploy, or a page that was closed.' },
@@ -164,7 +164,7 @@ export const CLOSE_OPERATOR: readonly { codes: readonly (CloseName | number)[]; 
       codes: ['settled'],
       on: 'ingest',
       meaning:
-        'Settled: the good end. The reason is `{"status":"…"}`; with any other reason another service answered, and the wrapper reconnects.',
+        'Settled: the normal end. The reason is `{"status":"…"}`; with any other reason another service answered, and the wrapper reconnects.',
       operator: 'Nothing to do.',
     },
     {

@@ -64,11 +64,11 @@ describe('codes', () => {
   const why = section('A run failed: why?');
 
   test('every failure code that the Worker writes, and no other', () => {
-    // `fail(record, 'code', …)`, however it is broken into lines; an argument that is not a literal
-    // is the code of an API caller.
-    const written = found(worker, /\bfail\(\s*\w+,\s*'([a-z_]+)'/g);
+    // `settleFailed(record, 'code', …)`, however it is broken into lines; an argument that is not a
+    // literal is the code of an API caller.
+    const written = found(worker, /\bsettleFailed\(\s*\w+,\s*'([a-z_]+)'/g);
     expect(written.length).toBeGreaterThan(5);
-    expect(new Set(found(worker, /(?<!function )\bfail\(\s*\w+,\s*([^'\s][^,]*),/g))).toEqual(new Set(['code']));
+    expect(new Set(found(worker, /(?<!function )\bsettleFailed\(\s*\w+,\s*([^'\s][^,]*),/g))).toEqual(new Set(['code']));
     same(firsts(table(why, 'code')), [...written, CONTAINER_STOPPED]);
   });
 
