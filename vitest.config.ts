@@ -30,7 +30,11 @@ export default defineConfig({
           isolate: false,
           // Lines that are forwarded to vitest from an object that is being aborted or evicted can keep a file from ever ending.
           disableConsoleIntercept: true,
-          setupFiles: ['./test/workers/quiet.ts', './test/workers/fresh-objects.ts', './test/support/patient-waits.ts'],
+          setupFiles: [
+            './test/workers/support/quiet.ts',
+            './test/workers/support/fresh-objects.ts',
+            './test/support/patient-waits.ts',
+          ],
           include: ['test/workers/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

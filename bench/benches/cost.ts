@@ -2,7 +2,7 @@
  * What a million events and an idle hour cost, from counts of the runtime: rows written, requests,
  * messages, wakes, alarms. The counts come from a copy of the Worker with counters in it
  * (bench/counting). They do not depend on the machine; `npm test` holds the ones that are promised
- * (test/workers/cost.test.ts).
+ * (test/workers/storage/cost.test.ts).
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,5 +1,5 @@
 /**
- * One session, and its only entry point: the Durable Object, and the simulator in test/sim, call
+ * One session, and its only entry point: the Durable Object, and the simulator in tools/simulator, call
  * the methods of this class and nothing behind it.
  *
  *   operations   what a caller can ask for         ingest, ingest-post   connections of wrappers

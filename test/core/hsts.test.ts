@@ -1,6 +1,6 @@
 /**
  * Goal: browsers keep to https on a host of one's own, and on no other. Method: addresses, and one
- * answer of the API in test/workers/ticket-until.test.ts.
+ * answer of the API in test/workers/auth/ticket-until.test.ts.
  */
 
 import { expect, it } from 'vitest';

@@ -3,7 +3,7 @@
  * configured and nowhere else: no redirect is followed.
  * Method: two real HTTP servers on two ports, which are two origins. The first answers with a
  * redirect to the second; the second must never be asked.
- * Callbacks are in workers/callback-delivery.test.ts and, against a real receiver, in
+ * Callbacks are in workers/callbacks/callback-delivery.test.ts and, against a real receiver, in
  * e2e/callbacks.long.test.ts; a wrapper's POST is in wrapper/post-transport.long.test.ts.
  */
 

@@ -5,13 +5,13 @@
 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { simulate } from '../sim/batch.ts';
-import { FAULTS } from '../sim/faults.ts';
-import { runFleet, runWorker } from '../sim/fleet.ts';
-import { plant } from '../sim/mutant-tree.ts';
-import { MUTATIONS } from '../sim/mutations.ts';
+import { simulate } from '../../tools/simulator/batch.ts';
+import { FAULTS } from '../../tools/simulator/faults.ts';
+import { runFleet, runWorker } from '../../tools/simulator/fleet.ts';
+import { plant } from '../../tools/simulator/mutant-tree.ts';
+import { MUTATIONS } from '../../tools/simulator/mutations.ts';
 
-const BATCH_FILE = join(import.meta.dirname, '..', 'sim', 'batch.ts');
+const BATCH_FILE = join(import.meta.dirname, '..', '..', 'tools', 'simulator', 'batch.ts');
 const SCHEDULES = 20_000;
 /**
  * A part is short enough that a slow machine says something within the time in which a test run may

@@ -2,7 +2,7 @@
  * Goal: break G1–G4, and "no execution stays active forever", with faults in an order that no
  * hand-written test has.
  * Method: the real session and the real sender run over a simulated network, clock and disk, from a
- * seed (test/sim/world.ts says what a schedule is). That the same checks catch planted bugs is in
+ * seed (tools/simulator/world.ts says what a schedule is). That the same checks catch planted bugs is in
  * simulator.long.test.ts.
  *
  * `npm run simulate -- --seed S --trace` prints every step of a seed that fails here, and the seed
@@ -11,11 +11,11 @@
 
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { simulate } from '../sim/batch.ts';
-import { FAULTS, SLOW_UPLINK } from '../sim/faults.ts';
-import { runFleet } from '../sim/fleet.ts';
+import { simulate } from '../../tools/simulator/batch.ts';
+import { FAULTS, SLOW_UPLINK } from '../../tools/simulator/faults.ts';
+import { runFleet } from '../../tools/simulator/fleet.ts';
 
-const BATCH_FILE = join(import.meta.dirname, '..', 'sim', 'batch.ts');
+const BATCH_FILE = join(import.meta.dirname, '..', '..', 'tools', 'simulator', 'batch.ts');
 /** Many more, and the planted bugs, are in simulator.long.test.ts. */
 const SCHEDULES = 2_000;
 

@@ -4,8 +4,8 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { Disk } from '../sim/disk.ts';
-import { MemoryStore } from '../sim/memory-store.ts';
+import { Disk } from '../../tools/simulator/disk.ts';
+import { MemoryStore } from '../../tools/simulator/memory-store.ts';
 import { describeStore, newRow } from '../support/store-contract.ts';
 
 describeStore('memory, for the simulator', (body) => {

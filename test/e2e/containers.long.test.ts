@@ -37,7 +37,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 
-/** The repository's Worker, with test/workers/container-worker.ts as its entry. */
+/** The repository's Worker, with test/workers/support/container-worker.ts as its entry. */
 function rootWithStandIn(): string {
   const root = join(folder, 'root');
   mkdirSync(root);
@@ -45,7 +45,7 @@ function rootWithStandIn(): string {
   if (existsSync(join(ROOT, 'dist', 'dashboard')))
     cpSync(join(ROOT, 'dist', 'dashboard'), join(root, 'dist', 'dashboard'), { recursive: true });
   const config = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
-  const entry = join(ROOT, 'test', 'workers', 'container-worker.ts');
+  const entry = join(ROOT, 'test', 'workers', 'support', 'container-worker.ts');
   writeFileSync(join(root, 'wrangler.toml'), config.replace('main = "src/index.ts"', `main = ${JSON.stringify(entry)}`));
   return root;
 }

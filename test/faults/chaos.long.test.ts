@@ -6,12 +6,12 @@
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { auditStorage } from '../../tools/chaos/audit.ts';
+import { NO_DIFFERENCE } from '../../tools/chaos/compare.ts';
+import type { Fault, FaultKind, RunPlan } from '../../tools/chaos/plan.ts';
+import { performRun } from '../../tools/chaos/run.ts';
+import { Stage } from '../../tools/chaos/stage.ts';
 import { processesWith, until } from '../support/real-stack.ts';
-import { auditStorage } from './chaos/audit.ts';
-import { NO_DIFFERENCE } from './chaos/compare.ts';
-import type { Fault, FaultKind, RunPlan } from './chaos/plan.ts';
-import { performRun } from './chaos/run.ts';
-import { Stage } from './chaos/stage.ts';
 
 const EVENTS = 10_000;
 const DURATION_MS = 3000;

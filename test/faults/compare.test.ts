@@ -4,8 +4,8 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { checkLog, compare, compareReadings, NO_DIFFERENCE, type Seen } from './chaos/compare.ts';
-import { describePlan, FAULT_KINDS, plannedKinds, planRuns } from './chaos/plan.ts';
+import { checkLog, compare, compareReadings, NO_DIFFERENCE, type Seen } from '../../tools/chaos/compare.ts';
+import { describePlan, FAULT_KINDS, plannedKinds, planRuns } from '../../tools/chaos/plan.ts';
 
 const truth = ['a', 'b', 'c', 'd', 'e'];
 

@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Execution, POLICY_DEFAULTS } from '../../protocol/index.ts';
-import type { Seen } from './chaos/compare.ts';
-import { checkSpools, FDS_ALLOWANCE, HEAP_ALLOWANCE_MIB, notGivenBack } from './crowd/aftermath.ts';
+import type { Seen } from '../../tools/chaos/compare.ts';
+import { checkSpools, FDS_ALLOWANCE, HEAP_ALLOWANCE_MIB, notGivenBack } from '../../tools/crowd/aftermath.ts';
 import {
   type CallbackSeen,
   checkCallbacks,
@@ -22,10 +22,10 @@ import {
   FAIL_CODE,
   type SessionFacts,
   type Truth,
-} from './crowd/check.ts';
-import { judgeFlatness, secondHalf, straightLine } from './crowd/flatness.ts';
-import { CROWD_FAULTS, DEEDS, type Deed, type ExecutionPlan, planCrowd } from './crowd/plan.ts';
-import { SHAPES, type Shape } from './crowd/shapes.ts';
+} from '../../tools/crowd/check.ts';
+import { CROWD_FAULTS, DEEDS, type Deed, type ExecutionPlan, planCrowd } from '../../tools/crowd/plan.ts';
+import { SHAPES, type Shape } from '../../tools/crowd/shapes.ts';
+import { judgeFlatness, secondHalf, straightLine } from '../../tools/soak/flatness.ts';
 
 const T0 = 1_763_650_000_000;
 

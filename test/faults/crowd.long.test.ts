@@ -7,10 +7,10 @@
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { auditStorage } from './chaos/audit.ts';
-import { performCrowd } from './crowd/perform.ts';
-import { planCrowd } from './crowd/plan.ts';
-import { CrowdStage } from './crowd/stage.ts';
+import { auditStorage } from '../../tools/chaos/audit.ts';
+import { performCrowd } from '../../tools/crowd/perform.ts';
+import { planCrowd } from '../../tools/crowd/plan.ts';
+import { CrowdStage } from '../../tools/crowd/stage.ts';
 
 const SEED = 1;
 const SESSIONS = 6;

@@ -9,10 +9,10 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { LoggedEvent } from '../../protocol/index.ts';
+import { killWrapper } from '../../tools/chaos/wrapper-kill.ts';
 import { processesWith, RealStack, until } from '../support/real-stack.ts';
-import { killWrapper } from './chaos/wrapper-kill.ts';
 
-const JOB = join(import.meta.dirname, 'chaos', 'job.mjs');
+const JOB = join(import.meta.dirname, '..', '..', 'tools', 'chaos', 'job.mjs');
 
 let real: RealStack;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 /**
  * Goal: a runner of today starts what a Worker of any recorded version asks for.
  * Method: the recorded requests through the runner's own parser, and through a real runner over
- * HTTP. (test/workers/skew-launch.test.ts covers the other direction, a Worker of today and a
+ * HTTP. (test/workers/skew/launch.test.ts covers the other direction, a Worker of today and a
  * runner of another version.)
  */
 

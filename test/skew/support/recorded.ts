@@ -1,6 +1,6 @@
 /**
  * Every recorded version, from the folder of fixtures. For Node; in workerd
- * test/workers/skew-fixtures.ts does the same.
+ * test/workers/skew/fixtures.ts does the same.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';

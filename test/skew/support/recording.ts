@@ -49,7 +49,7 @@ export interface RawFixture {
   entries: Entry[];
 }
 
-/** Runs the repository's own Worker with test/workers/recording-worker.ts as its entry. */
+/** Runs the repository's own Worker with test/workers/support/recording-worker.ts as its entry. */
 function recordingRoot(folder: string): string {
   const root = join(folder, 'root');
   mkdirSync(root);
@@ -57,7 +57,7 @@ function recordingRoot(folder: string): string {
   if (existsSync(join(ROOT, 'dist', 'dashboard')))
     cpSync(join(ROOT, 'dist', 'dashboard'), join(root, 'dist', 'dashboard'), { recursive: true });
   const config = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
-  const entry = join(ROOT, 'test', 'workers', 'recording-worker.ts');
+  const entry = join(ROOT, 'test', 'workers', 'support', 'recording-worker.ts');
   writeFileSync(join(root, 'wrangler.toml'), config.replace('main = "src/index.ts"', `main = ${JSON.stringify(entry)}`));
   return root;
 }
