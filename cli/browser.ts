@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
  * is a shell command, in which `&` in an address would begin another command, so there it is the
  * handler that `start` itself would call.
  */
-export function openerOf(platform: NodeJS.Platform, url: string): [program: string, args: string[]] {
+export function browserCommand(platform: NodeJS.Platform, url: string): [program: string, args: string[]] {
   switch (platform) {
     case 'darwin':
       return ['open', [url]];
@@ -23,7 +23,7 @@ export function openerOf(platform: NodeJS.Platform, url: string): [program: stri
  * long as the browser does.
  */
 export function openInBrowser(url: string, platform: NodeJS.Platform = process.platform): Promise<string | null> {
-  const [program, args] = openerOf(platform, url);
+  const [program, args] = browserCommand(platform, url);
   return new Promise((resolve) => {
     const opener = spawn(program, args, { stdio: 'ignore', detached: true, shell: false });
     opener.on('spawn', () => {

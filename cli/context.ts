@@ -12,7 +12,7 @@ import { egressFetch } from '../egress/fetch.ts';
 import type { Io } from './io.ts';
 import type { Flags, Reference, Settings } from './settings.ts';
 import { StatusLine } from './status-line.ts';
-import { visible } from './terminal-text.ts';
+import { escapeControls } from './terminal-text.ts';
 import { connectWithWs } from './web-socket.ts';
 
 /**
@@ -37,17 +37,17 @@ export interface Context {
   status: StatusLine;
 }
 
-export type Colour = 'green' | 'red' | 'yellow' | 'cyan' | 'dim';
-export type Paint = (colour: Colour, text: string) => string;
+export type PaintColour = 'green' | 'red' | 'yellow' | 'cyan' | 'dim';
+export type Paint = (colour: PaintColour, text: string) => string;
 
-const CODES: Readonly<Record<Colour, number>> = { green: 32, red: 31, yellow: 33, cyan: 36, dim: 2 };
+const CODES: Readonly<Record<PaintColour, number>> = { green: 32, red: 31, yellow: 33, cyan: 36, dim: 2 };
 
 export function createContext(io: Io, settings: Settings, flags: Flags): Context {
   const colour = io.stdout.isTty && flags.color !== false && !io.env.NO_COLOR && io.env.TERM !== 'dumb';
   const quiet = flags.quiet === true;
   let reported = false;
   const onRetry = (error: HoldfastError) => {
-    if (!reported) void note({ io, quiet }, `${error.message}; trying again`);
+    if (!reported) void printNote({ io, quiet }, `${error.message}; trying again`);
     reported = true;
   };
   return {
@@ -68,8 +68,8 @@ export function createContext(io: Io, settings: Settings, flags: Flags): Context
 }
 
 /** For people, on stderr; not for programs. Parts of it are untrusted text. */
-export async function note({ io, quiet }: Pick<Context, 'io' | 'quiet'>, text: string): Promise<void> {
-  if (!quiet) await io.stderr.write(`holdfast: ${visible(text)}\n`);
+export async function printNote({ io, quiet }: Pick<Context, 'io' | 'quiet'>, text: string): Promise<void> {
+  if (!quiet) await io.stderr.write(`holdfast: ${escapeControls(text)}\n`);
 }
 
 export async function printJson({ io }: Pick<Context, 'io'>, value: unknown): Promise<void> {
@@ -99,11 +99,11 @@ export function openStream(
       }
       if (state.status === 'reconnecting' && state.attempt > 1 && !reported) {
         reported = true;
-        void note(context, `the connection to ${context.settings.url} is down (${state.reason}); trying again`);
+        void printNote(context, `the connection to ${context.settings.url} is down (${state.reason}); trying again`);
       }
       if (state.status === 'live' && reported) {
         reported = false;
-        void note(context, 'connected again');
+        void printNote(context, 'connected again');
       }
     },
   });

@@ -49,12 +49,12 @@ export function exitCodeOf({ status, exitCode, signal, code }: Ending): number {
 }
 
 /** An execution, or the fields of a verdict event. */
-type Described = { status: string } & {
+type DescribedEnding = { status: string } & {
   [K in 'code' | 'exitCode' | 'signal' | 'reason' | 'error' | 'forced']?: Execution[K] | undefined;
 };
 
 /** `failed (exit_nonzero, exit code 3)` */
-export function describeEnding(execution: Described): string {
+export function describeEnding(execution: DescribedEnding): string {
   const { status, code, exitCode, signal, reason, error, forced } = execution;
   const facts = [
     status === 'failed' ? code : undefined,

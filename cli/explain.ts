@@ -34,15 +34,15 @@ export function explain(error: unknown, { url, reference }: ErrorContext): Expla
   return { code: 'unexpected', message: error instanceof Error ? error.message : String(error) };
 }
 
-type About = ErrorContext['reference'];
+type Subject = ErrorContext['reference'];
 
 /** A stream failed with this because its session was deleted, or created again under its name. */
-export const isGone = (code: string): boolean => ['not_found', 'session_not_found', 'log_replaced'].includes(code);
+export const isSessionDeleted = (code: string): boolean => ['not_found', 'session_not_found', 'log_replaced'].includes(code);
 
 const isOnLoopback = (url: string): boolean => URL.canParse(url) && isLoopbackHost(new URL(url).hostname);
 
 /** The reason of a close is a code for programs; here it becomes a sentence. */
-function streamMessage({ code, reason }: StreamFailure, url: string, reference: About): string {
+function streamMessage({ code, reason }: StreamFailure, url: string, reference: Subject): string {
   switch (code) {
     case 'not_found':
     case 'session_not_found':
@@ -58,8 +58,8 @@ function streamMessage({ code, reason }: StreamFailure, url: string, reference: 
   }
 }
 
-const streamHint = (code: string, url: string, reference: About): string | undefined =>
-  isGone(code) && code !== 'log_replaced' ? 'see what there is: holdfast list' : hintFor(code, {}, url, reference);
+const streamHint = (code: string, url: string, reference: Subject): string | undefined =>
+  isSessionDeleted(code) && code !== 'log_replaced' ? 'see what there is: holdfast list' : hintFor(code, {}, url, reference);
 
 const withHint = (explanation: Explanation, hint: string | undefined): Explanation =>
   hint ? { ...explanation, hint } : explanation;

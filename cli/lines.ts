@@ -7,7 +7,7 @@
 export type StreamName = 'stdout' | 'stderr';
 
 /** A part of one line, or the whole of it with its line end. */
-export interface Piece {
+export interface LinePiece {
   stream: StreamName;
   text: string;
   at: number;
@@ -28,8 +28,8 @@ export class LineSplitter {
     return this.#open[stream] !== null;
   }
 
-  split(stream: StreamName, text: string, at: number): Piece[] {
-    const pieces: Piece[] = [];
+  split(stream: StreamName, text: string, at: number): LinePiece[] {
+    const pieces: LinePiece[] = [];
     for (let from = 0; from < text.length; ) {
       const lineEnd = text.indexOf('\n', from);
       const to = lineEnd === -1 ? text.length : lineEnd + 1;
@@ -44,7 +44,7 @@ export class LineSplitter {
   }
 
   /** A remark that is not a line of the job; it is kept or dropped with the line before it. */
-  remark(text: string, at: number, remark: 'note' | 'error'): Piece {
+  remark(text: string, at: number, remark: 'note' | 'error'): LinePiece {
     return { stream: 'stderr', text, at, line: this.lines, startsLine: true, remark };
   }
 }
@@ -73,7 +73,7 @@ export class LastLines {
   /** Some of the last lines were too long to keep. */
   overflowed = false;
   readonly #count: number;
-  #pieces: Piece[] = [];
+  #pieces: LinePiece[] = [];
   #newest = 0;
   #cleanAt = 1024;
 
@@ -81,12 +81,12 @@ export class LastLines {
     this.#count = count;
   }
 
-  push(piece: Piece): void {
+  push(piece: LinePiece): void {
     this.#newest = Math.max(this.#newest, piece.line);
     this.#pieces.push(this.#asShown(piece));
-    this.#chars += (this.#pieces.at(-1) as Piece).text.length;
+    this.#chars += (this.#pieces.at(-1) as LinePiece).text.length;
     while (this.#chars > TAIL_CHARS_MAX && this.#pieces.length > 1) {
-      const oldest = this.#pieces.shift() as Piece;
+      const oldest = this.#pieces.shift() as LinePiece;
       this.#chars -= oldest.text.length;
       if (oldest.line > this.#newest - this.#count) this.overflowed = true;
     }
@@ -97,7 +97,7 @@ export class LastLines {
     this.#cleanAt = 2 * this.#pieces.length + 1024;
   }
 
-  #asShown(piece: Piece): Piece {
+  #asShown(piece: LinePiece): LinePiece {
     if (piece.remark) return piece;
     const begin = lastState(piece.text);
     const before = this.#pieces.at(-1);
@@ -114,7 +114,7 @@ export class LastLines {
     return { ...piece, text: piece.text.slice(begin), startsLine };
   }
 
-  take(): Piece[] {
+  take(): LinePiece[] {
     const before = this.#newest - this.#count;
     return this.#pieces.filter(({ line }) => line > before);
   }

@@ -6,9 +6,9 @@
 import { gapText, type LoggedEvent } from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
-import { LineSplitter, type Piece, type StreamName } from './lines.ts';
+import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
 import { progressText, type StatusLine } from './status-line.ts';
-import { visible } from './terminal-text.ts';
+import { escapeControls } from './terminal-text.ts';
 
 /** Shown to people by default: the job's lines, and what explains a pause or an end in them. */
 export const HUMAN_TYPES = [
@@ -60,7 +60,7 @@ export class Printer {
   }
 
   /** Pieces of what an event prints; empty for an event that is not for people. */
-  pieces({ type, at, data, offset }: LoggedEvent): Piece[] {
+  pieces({ type, at, data, offset }: LoggedEvent): LinePiece[] {
     switch (type) {
       case 'output':
         return this.#splitter.split(data.stream === 'stderr' ? 'stderr' : 'stdout', String(data.text ?? ''), at);
@@ -71,9 +71,9 @@ export class Printer {
         const repeats = type === 'error' && data.fatal === true && !this.#options.types?.includes(type);
         const remark = repeats ? null : remarkOn(type, data);
         if (remark !== null)
-          return [this.#splitter.remark(`holdfast: ${visible(remark)}\n`, at, isTrouble(type, data) ? 'error' : 'note')];
+          return [this.#splitter.remark(`holdfast: ${escapeControls(remark)}\n`, at, isTrouble(type, data) ? 'error' : 'note')];
         if (repeats || !this.#options.types?.includes(type)) return [];
-        return this.#splitter.split('stdout', `${offset} ${type} ${visible(JSON.stringify(data))}\n`, at);
+        return this.#splitter.split('stdout', `${offset} ${type} ${escapeControls(JSON.stringify(data))}\n`, at);
       }
     }
   }
@@ -87,7 +87,7 @@ export class Printer {
     await this.write(pieces, first.stream);
   }
 
-  async write(pieces: readonly Piece[], stream?: StreamName): Promise<void> {
+  async write(pieces: readonly LinePiece[], stream?: StreamName): Promise<void> {
     const shown = this.#options.quiet ? pieces.filter(({ remark }) => remark !== 'note') : pieces;
     if (stream) {
       await this.#writeTo(stream, shown.map((piece) => this.#render(piece)).join(''));
@@ -96,7 +96,7 @@ export class Printer {
     for (const piece of shown) await this.#writeTo(piece.stream, this.#render(piece));
   }
 
-  #render({ text, at, startsLine }: Piece): string {
+  #render({ text, at, startsLine }: LinePiece): string {
     return this.#options.timestamps && startsLine ? `${new Date(at).toISOString()} ${text}` : text;
   }
 

@@ -5,7 +5,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../protocol/version.ts';
 import * as control from './commands/control.ts';
-import { type DeleteFlags, deleteSession } from './commands/delete.ts';
+import { type DeleteFlags, deleteCommand } from './commands/delete.ts';
 import { type DevFlags, dev } from './commands/dev.ts';
 import { type LogsFlags, logs } from './commands/logs.ts';
 import { type OpenFlags, open } from './commands/open.ts';
@@ -15,7 +15,7 @@ import { EXIT } from './exit-code.ts';
 import { explain } from './explain.ts';
 import type { Io } from './io.ts';
 import { type Flags, parseReference, readSettings, UsageError } from './settings.ts';
-import { visible } from './terminal-text.ts';
+import { escapeControls } from './terminal-text.ts';
 
 const GIVE_UP_AFTER = '10m';
 
@@ -213,7 +213,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-y, --yes', 'do not ask')
     .action(async (id: string, own: DeleteFlags, self: Command) => {
       reference = { session: id };
-      exitCode = await deleteSession(contextOf(self), id, own);
+      exitCode = await deleteCommand(contextOf(self), id, own);
     });
 
   try {
@@ -238,6 +238,8 @@ async function report(io: Io, { json }: Flags, { code, message, hint, requestId 
     await io.stderr.write(`${JSON.stringify({ error: { code, message, hint, requestId } })}\n`);
     return;
   }
-  await io.stderr.write(`holdfast: ${visible(message)}${requestId ? visible(` (${code}, request ${requestId})`) : ''}\n`);
-  if (hint) await io.stderr.write(`holdfast: ${visible(hint)}\n`);
+  await io.stderr.write(
+    `holdfast: ${escapeControls(message)}${requestId ? escapeControls(` (${code}, request ${requestId})`) : ''}\n`,
+  );
+  if (hint) await io.stderr.write(`holdfast: ${escapeControls(hint)}\n`);
 }

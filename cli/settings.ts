@@ -77,7 +77,7 @@ export function checkId(text: string, what: string): string {
   throw new UsageError(`${JSON.stringify(text)} is no ${what} id: 1 to 128 letters, digits or . _ : - and a letter or digit first`);
 }
 
-export function wholeNumber(text: string, flag: string, min = 0): number {
+export function parseWholeNumber(text: string, flag: string, min = 0): number {
   const value = Number(text);
   if (!/^(0|[1-9][0-9]*)$/.test(text) || !Number.isSafeInteger(value) || value < min) {
     throw new UsageError(`${flag} must be a whole number${min > 0 ? ` of at least ${min}` : ''}, not ${JSON.stringify(text)}`);
@@ -88,7 +88,7 @@ export function wholeNumber(text: string, flag: string, min = 0): number {
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `30m`, `1h30m`, `500ms`. A bare number would be ambiguous, so it needs a unit. */
-export function duration(text: string, flag: string): number {
+export function parseDuration(text: string, flag: string): number {
   const parts = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)];
   if (parts.length === 0 || parts.map(([whole]) => whole).join('') !== text) {
     throw new UsageError(`${flag} must be a duration such as 90s, 30m or 1h30m, not ${JSON.stringify(text)}`);
@@ -99,7 +99,7 @@ export function duration(text: string, flag: string): number {
 const UNITS_BYTES: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
 /** `500M`, `2G`, `1.5G`. Powers of 1024; a bare number would be ambiguous, so it needs a unit. */
-export function size(text: string, flag: string): number {
+export function parseSize(text: string, flag: string): number {
   const [, amount, unit] = /^(\d+(?:\.\d+)?)([KMG])$/.exec(text) ?? [];
   if (amount === undefined || unit === undefined)
     throw new UsageError(`${flag} must be a size such as 500M or 2G, not ${JSON.stringify(text)}`);
@@ -107,7 +107,7 @@ export function size(text: string, flag: string): number {
 }
 
 /** `K=V` items; `whenBare` is the meaning of an item without `=`. */
-export function pairs(
+export function parsePairs(
   items: readonly string[],
   flag: string,
   whenBare: (key: string) => string | undefined,
@@ -125,7 +125,7 @@ export function pairs(
   return found;
 }
 
-export function oneOf<T extends string>(text: string, choices: readonly T[], flag: string): T {
+export function parseChoice<T extends string>(text: string, choices: readonly T[], flag: string): T {
   const found = choices.find((choice) => choice === text);
   if (found === undefined) throw new UsageError(`${flag} must be one of ${choices.join(', ')}, not ${JSON.stringify(text)}`);
   return found;

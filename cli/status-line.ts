@@ -17,7 +17,7 @@
  */
 
 import type { Output } from './io.ts';
-import { fitting, visible } from './terminal-text.ts';
+import { escapeControls, truncateToColumns } from './terminal-text.ts';
 
 const DRAW_DELAY_MS = 50;
 const ERASE = '\r\u001b[K';
@@ -48,7 +48,7 @@ export class StatusLine {
    * unknown.
    */
   set(kind: 'progress' | 'connection', text: string): void {
-    this.#texts[kind] = visible(text);
+    this.#texts[kind] = escapeControls(text);
     this.#drawSoon();
   }
 
@@ -84,7 +84,7 @@ export class StatusLine {
 
   #draw(): void {
     // One column stays free: a terminal that is filled to its last one may wrap.
-    const text = this.#midLine ? '' : fitting(this.#texts.connection || this.#texts.progress, this.#stderr.columns - 1);
+    const text = this.#midLine ? '' : truncateToColumns(this.#texts.connection || this.#texts.progress, this.#stderr.columns - 1);
     if (text === this.#drawn) return;
     if (text === '') return this.#erase();
     this.#drawn = text;

@@ -7,13 +7,13 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-export const visible = (text: string): string => text.replace(CONTROLS, '·');
+export const escapeControls = (text: string): string => text.replace(CONTROLS, '·');
 
 /**
  * Cut to at most `columns` columns. Non-ASCII characters count as two: too short is harmless, but a
  * wrapped line could not be erased.
  */
-export function fitting(text: string, columns: number): string {
+export function truncateToColumns(text: string, columns: number): string {
   let used = 0;
   let kept = '';
   for (const character of text) {

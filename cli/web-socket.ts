@@ -8,7 +8,7 @@ import WebSocket from 'ws';
 import type { ConnectSocket, Refusal, SocketEnd } from '../client/index.ts';
 import { agentFor } from '../egress/proxy-agent.ts';
 import { readRefusalBody } from '../egress/read-body.ts';
-import { noticeUntrusted } from '../egress/system-ca.ts';
+import { trustSystemIfUntrusted } from '../egress/system-ca.ts';
 import { describeConnectionFailure, describeForeignAnswer, readProblem } from '../protocol/index.ts';
 
 /**
@@ -39,7 +39,7 @@ export const connectWithWs: ConnectSocket = ({ url, protocols, headers }, events
     if (!isBinary) events.message(String(data));
   });
   socket.on('error', (error) => {
-    noticeUntrusted(error);
+    trustSystemIfUntrusted(error);
     problem = describeConnectionFailure(error);
   });
   socket.on('close', (code, reason) => end({ code, reason: String(reason) || problem }));

@@ -12,13 +12,13 @@
 import { request as plainRequest } from 'node:http';
 import { request as secureRequest } from 'node:https';
 import { Readable } from 'node:stream';
-import { keptAgentFor, type TunnelAgent } from './proxy-agent.ts';
+import { cachedAgentFor, type TunnelAgent } from './proxy-agent.ts';
 import { isUntrusted, trustSystemAuthorities } from './system-ca.ts';
 
 type Init = Omit<RequestInit, 'body'> & { body?: string | Uint8Array | null };
 
 export async function egressFetch(input: string | URL, init: Init = {}): Promise<Response> {
-  const agent = keptAgentFor(input);
+  const agent = cachedAgentFor(input);
   const send = () => (agent ? fetchThrough(agent, new URL(input), init) : fetch(input, init as RequestInit));
   try {
     return await send();

@@ -13,7 +13,7 @@
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { HttpsProxyAgent } from 'https-proxy-agent';
-import { type EgressProxy, nameOf, ProxyError, proxyFor } from './proxy.ts';
+import { describeProxy, type EgressProxy, ProxyError, proxyFor } from './proxy.ts';
 
 /**
  * Half of the wrapper's connect timeout, so that the error names the cause and not only the
@@ -62,17 +62,17 @@ export class TunnelAgent extends HttpsProxyAgent<string> {
       this.connectOpts = { ...this.connectOpts, signal: abort.signal } as typeof this.connectOpts;
       const socket = await super.connect(request, options);
       // The cast: assigned in a listener, which the compiler does not track.
-      const said = answer as ConnectAnswer | null;
-      if (said === null || said.statusCode === 200) return socket;
+      const given = answer as ConnectAnswer | null;
+      if (given === null || given.statusCode === 200) return socket;
       socket.destroy();
-      throw this.#refused(said, target); // PA1
+      throw this.#refused(given, target); // PA1
     } catch (error) {
       if (error instanceof ProxyError) throw error;
       if (late) {
-        const text = `${nameOf(this.#proxy)} did not answer CONNECT ${target} within ${this.#timeoutMs} ms`;
+        const text = `${describeProxy(this.#proxy)} did not answer CONNECT ${target} within ${this.#timeoutMs} ms`;
         throw new ProxyError('proxy_silent', text); // PA2
       }
-      throw new ProxyError('proxy_unreachable', `${nameOf(this.#proxy)} cannot be used: ${(error as Error).message}`);
+      throw new ProxyError('proxy_unreachable', `${describeProxy(this.#proxy)} cannot be used: ${(error as Error).message}`);
     } finally {
       clearTimeout(timer);
       request.off('close', givenUp);
@@ -82,8 +82,8 @@ export class TunnelAgent extends HttpsProxyAgent<string> {
 
   #refused({ statusCode, statusText }: ConnectAnswer, target: string): ProxyError {
     const { variable } = this.#proxy;
-    const said = statusText.replace(/[^\x20-\x7e]/g, '').slice(0, 100);
-    const text = `${nameOf(this.#proxy)} answered ${statusCode} to CONNECT ${target}${said === '' ? '' : `: ${said}`}`;
+    const shown = statusText.replace(/[^\x20-\x7e]/g, '').slice(0, 100);
+    const text = `${describeProxy(this.#proxy)} answered ${statusCode} to CONNECT ${target}${shown === '' ? '' : `: ${shown}`}`;
     return new ProxyError('proxy_refused', `${text}; ${nextStep(statusCode, variable, target)}`);
   }
 }
@@ -104,7 +104,7 @@ export function agentFor(target: string | URL, env: NodeJS.ProcessEnv = process.
 /** Cached, so that consecutive requests share one connection. */
 const kept = new Map<string, TunnelAgent>();
 
-export function keptAgentFor(target: string | URL, env: NodeJS.ProcessEnv = process.env): TunnelAgent | undefined {
+export function cachedAgentFor(target: string | URL, env: NodeJS.ProcessEnv = process.env): TunnelAgent | undefined {
   const proxy = proxyFor(target, env);
   if (!proxy) return undefined;
   const secure = /^https:/.test(String(target));

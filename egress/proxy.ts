@@ -61,7 +61,7 @@ export function proxyFor(target: string | URL, env: Environment): EgressProxy | 
 }
 
 /** For people: without user, password and path. */
-export const nameOf = ({ url, variable }: EgressProxy): string => `the proxy ${url.protocol}//${url.host} (${variable})`;
+export const describeProxy = ({ url, variable }: EgressProxy): string => `the proxy ${url.protocol}//${url.host} (${variable})`;
 
 function readProxy(variable: string, value: string): URL {
   const text = value.trim();

@@ -44,6 +44,6 @@ export function trustSystemAuthorities(): boolean {
 }
 
 /** After a failed attempt: the next one trusts the system's authorities, too. */
-export function noticeUntrusted(error: unknown): void {
+export function trustSystemIfUntrusted(error: unknown): void {
   if (isUntrusted(error)) trustSystemAuthorities();
 }

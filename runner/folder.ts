@@ -40,8 +40,8 @@ const STOP_REASON_FILE = 'stop-reason';
 /** The wrapper's own folder, apart from the runner's files. */
 const SPOOL_FOLDER = 'spool';
 
-export const spoolOf = (folder: string): string => join(folder, SPOOL_FOLDER);
-export const stopReasonOf = (folder: string): string => join(folder, STOP_REASON_FILE);
+export const spoolFolder = (folder: string): string => join(folder, SPOOL_FOLDER);
+export const stopReasonFile = (folder: string): string => join(folder, STOP_REASON_FILE);
 
 /**
  * A folder name for an id: readable, and different for different ids also where a file system
@@ -67,18 +67,18 @@ export function foldersIn(parent: string): string[] {
 }
 
 /** True once a wrapper has started in this folder. */
-export const hasSpool = (folder: string): boolean => existsSync(spoolOf(folder));
+export const hasSpool = (folder: string): boolean => existsSync(spoolFolder(folder));
 
 /**
  * A wrapper removes its state when the coordinator has everything. When the state file is damaged,
  * events or the identity show that there is something to deliver.
  */
 export function hasSpoolState(folder: string): boolean {
-  const spool = spoolOf(folder);
+  const spool = spoolFolder(folder);
   return readSpoolState(spool) !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
 }
 
-function writeWhole(path: string, text: string): void {
+function writeAtomic(path: string, text: string): void {
   const beside = `${path}.tmp`;
   const file = openSync(beside, 'w', 0o600);
   try {
@@ -91,7 +91,7 @@ function writeWhole(path: string, text: string): void {
 }
 
 export const writeRecord = (folder: string, record: RunRecord): void =>
-  writeWhole(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
+  writeAtomic(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
 
 /** Null when there is no file, or it is not a runner's record. */
 export function readRecord(folder: string): RunRecord | null {
@@ -104,7 +104,7 @@ export function readRecord(folder: string): RunRecord | null {
 }
 
 export const writeIngest = (folder: string, ingest: IngestAccess): void =>
-  writeWhole(join(folder, INGEST_FILE), `${JSON.stringify(ingest)}\n`);
+  writeAtomic(join(folder, INGEST_FILE), `${JSON.stringify(ingest)}\n`);
 
 export function readIngest(folder: string): IngestAccess | null {
   try {

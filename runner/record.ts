@@ -13,7 +13,7 @@ export interface RunKey {
   tenant: string;
 }
 
-export const keyOf = ({ tenant, session, id }: RunKey): string => `${tenant}/${session}/${id}`;
+export const runKey = ({ tenant, session, id }: RunKey): string => `${tenant}/${session}/${id}`;
 
 /** The stored form of a run. */
 export interface RunRecord {
@@ -65,7 +65,7 @@ export const newRunRecord = (
  * The run as the API shows it. `restarting`: its wrapper was killed, and the next one has not been
  * started yet.
  */
-export function viewOf(record: RunRecord, restarting: boolean): RunView {
+export function runView(record: RunRecord, restarting: boolean): RunView {
   const state: RunState = record.end ?? (restarting ? 'restarting' : record.stopRequestedAt === null ? 'running' : 'stopping');
   return {
     id: record.id,

@@ -114,9 +114,9 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
   }
   if (values.help) return { help: true };
   const text = (option: string, variable: string): string | undefined => (values[option] as string | undefined) ?? env[variable];
-  const port = wholeNumber(text('port', 'HOLDFAST_RUNNER_PORT'), PORT_DEFAULT, 0, 65_535);
-  const max = wholeNumber(text('max', 'HOLDFAST_RUNNER_MAX'), MAX_DEFAULT, 1, 100_000);
-  const drainSeconds = wholeNumber(text('drain-seconds', 'HOLDFAST_RUNNER_DRAIN_SECONDS'), DRAIN_SECONDS_DEFAULT, 0, 100_000);
+  const port = parseWholeNumber(text('port', 'HOLDFAST_RUNNER_PORT'), PORT_DEFAULT, 0, 65_535);
+  const max = parseWholeNumber(text('max', 'HOLDFAST_RUNNER_MAX'), MAX_DEFAULT, 1, 100_000);
+  const drainSeconds = parseWholeNumber(text('drain-seconds', 'HOLDFAST_RUNNER_DRAIN_SECONDS'), DRAIN_SECONDS_DEFAULT, 0, 100_000);
   const drain = values['drain-on-term'] === true || env.HOLDFAST_RUNNER_DRAIN === '1';
   if (drainSeconds === null) return { wrong: '--drain-seconds must be a number of seconds' };
   if (drain && values['stop-jobs']) return { wrong: '--drain-on-term and --stop-jobs exclude each other' };
@@ -138,14 +138,14 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
   };
 }
 
-function wholeNumber(text: string | undefined, otherwise: number, min: number, max: number): number | null {
+function parseWholeNumber(text: string | undefined, otherwise: number, min: number, max: number): number | null {
   if (text === undefined || text === '') return otherwise;
   if (!/^\d{1,9}$/.test(text)) return null;
   const value = Number(text);
   return value >= min && value <= max ? value : null;
 }
 
-const say = (message: string): void => {
+const printMessage = (message: string): void => {
   process.stderr.write(`holdfast-wrapper serve: ${message}\n`);
 };
 
@@ -157,16 +157,18 @@ export async function serve(argv: string[]): Promise<number> {
     return 0;
   }
   if ('wrong' in read) {
-    say(`${read.wrong}. See holdfast-wrapper serve --help.`);
+    printMessage(`${read.wrong}. See holdfast-wrapper serve --help.`);
     return 2;
   }
   const { settings } = read;
   if (settings.token === null && !isLoopbackHost(settings.host)) {
-    say(`refusing to listen on ${settings.host} without a token: anyone there could run commands here. ${HOW_TO_MAKE_ONE}.`);
+    printMessage(
+      `refusing to listen on ${settings.host} without a token: anyone there could run commands here. ${HOW_TO_MAKE_ONE}.`,
+    );
     return 1;
   }
   if (settings.token !== null && settings.token.length < TOKEN_CHARS_MIN && !isLoopbackHost(settings.host)) {
-    say(
+    printMessage(
       `refusing to listen on ${settings.host} with a token of ${settings.token.length} characters, which can be guessed: ${TOKEN_CHARS_MIN} are needed. ${HOW_TO_MAKE_ONE}, to the coordinator as well.`,
     );
     return 1;
@@ -174,11 +176,11 @@ export async function serve(argv: string[]): Promise<number> {
 
   const lock = await acquireLock(settings.spool);
   if (lock.kind === 'held') {
-    say(`a runner already serves ${settings.spool} (pid ${lock.pid}, since ${lock.since}). Nothing to do.`);
+    printMessage(`a runner already serves ${settings.spool} (pid ${lock.pid}, since ${lock.since}). Nothing to do.`);
     return 0;
   }
   if (lock.kind === 'refused') {
-    say(lock.message);
+    printMessage(lock.message);
     return 1;
   }
 
@@ -190,7 +192,7 @@ export async function serve(argv: string[]): Promise<number> {
 }
 
 async function serveLocked(settings: Settings): Promise<number> {
-  const log = say;
+  const log = printMessage;
   const token = settings.token ?? randomBytes(24).toString('base64url');
   const runs = new Runs({
     spool: settings.spool,
@@ -211,11 +213,11 @@ async function serveLocked(settings: Settings): Promise<number> {
   const asked = firstSignal();
   const listening = await listen(server, settings);
   if (listening.kind === 'held') {
-    say(`a runner already listens on ${settings.host}:${settings.port}. Nothing to do.`);
+    printMessage(`a runner already listens on ${settings.host}:${settings.port}. Nothing to do.`);
     return 0;
   }
   if (listening.kind === 'failed') {
-    say(listening.message);
+    printMessage(listening.message);
     return 1;
   }
   // In the same turn as `listening`: no request is read before it, so a relaunch cannot overtake
@@ -270,7 +272,7 @@ async function listen(server: Server, { host, port }: Settings): Promise<Listeni
     return { kind: 'ready' };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'EADDRINUSE') return { kind: 'failed', message: `can not listen on ${host}:${port}: ${message}` };
+    if (code !== 'EADDRINUSE') return { kind: 'failed', message: `cannot listen on ${host}:${port}: ${message}` };
   }
   if (await isRunner(host, port)) return { kind: 'held' };
   return { kind: 'failed', message: `${host}:${port} is taken by another program. Choose another --port.` };

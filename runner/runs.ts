@@ -47,11 +47,11 @@ import {
   readRecord,
   removeFolder,
   removeIngest,
-  stopReasonOf,
+  stopReasonFile,
   writeIngest,
   writeRecord,
 } from './folder.ts';
-import { keyOf, newRunRecord, type RunKey, type RunRecord, viewOf } from './record.ts';
+import { newRunRecord, type RunKey, type RunRecord, runKey, runView } from './record.ts';
 import { findWrapper, startWrapper } from './wrapper.ts';
 import { decideAfterExit, RESTARTS_MAX, type RestartCurve } from './wrapper-exit.ts';
 
@@ -137,7 +137,7 @@ export class Runs {
   }
 
   get(key: RunKey): RunView | null {
-    const run = this.#runs.get(keyOf(key));
+    const run = this.#runs.get(runKey(key));
     return run ? view(run) : null;
   }
 
@@ -157,7 +157,7 @@ export class Runs {
           continue;
         }
         const run: Run = { record, folder, child: null, restartTimer: null };
-        this.#runs.set(keyOf(record), run);
+        this.#runs.set(runKey(record), run);
         if (record.end !== null) continue;
         if (record.pid === null || record.start === null) {
           // The earlier runner died before it wrote the pid. The process may exist all the same.
@@ -170,7 +170,7 @@ export class Runs {
             // The earlier runner died before it started a process (R6). With the record kept, the
             // repeated request would find a run that had ended.
             log(`${record.session}/${record.id}: was never started, forgotten until it is asked for again`);
-            this.#runs.delete(keyOf(record));
+            this.#runs.delete(runKey(record));
             removeFolder(folder);
             continue;
           }
@@ -196,7 +196,7 @@ export class Runs {
    * run (R1).
    */
   launch(request: Launch): LaunchResult {
-    const key = keyOf(request);
+    const key = runKey(request);
     const digest = requestDigest(request);
     const existing = this.#runs.get(key);
     if (existing) {
@@ -244,7 +244,7 @@ export class Runs {
    * answer changes when the exit is proven.
    */
   stop(key: RunKey): StopOutcome {
-    const run = this.#runs.get(keyOf(key));
+    const run = this.#runs.get(runKey(key));
     if (!run) return { kind: 'unknown' };
     const { record } = run;
     if (record.end === null) this.#look(run);
@@ -285,7 +285,7 @@ export class Runs {
   async drain(reason: string, patienceMs: number): Promise<void> {
     for (const run of this.#runs.values()) {
       if (run.record.end !== null) continue;
-      leaveStopReason(stopReasonOf(run.folder), reason);
+      leaveStopReason(stopReasonFile(run.folder), reason);
       this.stop(run.record);
     }
     if (!(await settlesWithin(patienceMs, this.#idle()))) this.#killJobs(patienceMs);
@@ -408,4 +408,4 @@ export class Runs {
   }
 }
 
-const view = ({ record, restartTimer }: Run): RunView => viewOf(record, restartTimer !== null);
+const view = ({ record, restartTimer }: Run): RunView => runView(record, restartTimer !== null);

@@ -13,7 +13,7 @@ import { encodeJobEnv } from '../wrapper/job/env.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
 import { identityOf, listProcesses, type ProcessIdentity } from '../wrapper/processes.ts';
 import { STOP_REASON_VARIABLE } from '../wrapper/run/stop-reason.ts';
-import { openInput, openLog, spoolOf, stopReasonOf } from './folder.ts';
+import { openInput, openLog, spoolFolder, stopReasonFile } from './folder.ts';
 import type { RunRecord } from './record.ts';
 
 /**
@@ -44,7 +44,7 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
   identity: ProcessIdentity;
 } {
   const [file, ...first] = program as [string, ...string[]];
-  const args = [...first, 'run', '--url', ingest.url, '--spool', spoolOf(folder), '--format', record.format];
+  const args = [...first, 'run', '--url', ingest.url, '--spool', spoolFolder(folder), '--format', record.format];
   if (job?.openStdin) args.push('--stdin', 'open');
   if (!job) args.push('--recover'); // R5
   args.push('--', ...record.command);
@@ -59,7 +59,7 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
       env: {
         ...environmentForJobs(env),
         HOLDFAST_INGEST_TOKEN: ingest.token,
-        [STOP_REASON_VARIABLE]: stopReasonOf(folder),
+        [STOP_REASON_VARIABLE]: stopReasonFile(folder),
         ...(job ? encodeJobEnv({ ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env }) : {}), // R7
       },
     });
@@ -76,7 +76,7 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
 
 /** Finds a wrapper whose pid was not written in time, by the spool among its arguments. */
 export function findWrapper(folder: string): ProcessIdentity | null {
-  const spool = spoolOf(folder);
+  const spool = spoolFolder(folder);
   const found = listProcesses().find(({ command }) => command.includes(` run `) && command.includes(`--spool ${spool} `));
   return found ? identityOf(found.pid) : null;
 }

@@ -12,11 +12,11 @@ import {
   type Status,
   silentForMs,
 } from '../../protocol/index.ts';
-import { type Colour, type Context, note, printJson } from '../context.ts';
+import { type Context, type PaintColour, printJson, printNote } from '../context.ts';
 import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
 import type { Io } from '../io.ts';
-import { checkId, duration, formatReference, oneOf, parseReference, UsageError, wholeNumber } from '../settings.ts';
-import { visible } from '../terminal-text.ts';
+import { checkId, formatReference, parseChoice, parseDuration, parseReference, parseWholeNumber, UsageError } from '../settings.ts';
+import { escapeControls } from '../terminal-text.ts';
 
 export interface ReferenceFlags {
   session?: string;
@@ -33,8 +33,8 @@ export interface ListFlags extends ReferenceFlags {
 export async function list(context: Context, flags: ListFlags): Promise<number> {
   const { io, client } = context;
   const query = {
-    ...(flags.status === undefined ? {} : { status: oneOf(flags.status, STATUSES, '--status') }),
-    ...(flags.limit === undefined ? {} : { limit: wholeNumber(flags.limit, '--limit', 1) }),
+    ...(flags.status === undefined ? {} : { status: parseChoice(flags.status, STATUSES, '--status') }),
+    ...(flags.limit === undefined ? {} : { limit: parseWholeNumber(flags.limit, '--limit', 1) }),
     ...(flags.cursor === undefined ? {} : { cursor: flags.cursor }),
   };
   if ((query.limit ?? 0) > LIST_LIMIT_MAX) throw new UsageError(`--limit may be at most ${LIST_LIMIT_MAX}: go on with --cursor`);
@@ -43,9 +43,9 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
     const page = await client.sessions(query);
     if (context.json) await printJson(context, page);
     else {
-      const rows = page.data.map(({ id, execution }) => (execution ? rowOf(execution) : [visible(id), '-', '-', '-', '-']));
+      const rows = page.data.map(({ id, execution }) => (execution ? rowOf(execution) : [escapeControls(id), '-', '-', '-', '-']));
       await printTable(context, rows, 'no sessions yet: start one with `holdfast run -- command`');
-      if (page.next) await note(context, `there are more: --cursor ${page.next}`);
+      if (page.next) await printNote(context, `there are more: --cursor ${page.next}`);
     }
     return EXIT.ok;
   }
@@ -53,7 +53,7 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
   if (context.json) await printJson(context, page);
   else {
     await printTable(context, page.data.map(rowOf), `nothing${query.status ? ` ${query.status}` : ''} in session ${session}`);
-    if (page.next) await note(context, `there are more: --cursor ${page.next}`);
+    if (page.next) await printNote(context, `there are more: --cursor ${page.next}`);
   }
   return EXIT.ok;
 }
@@ -63,11 +63,11 @@ const COMMAND_CHARS_MAX = 60;
 
 function rowOf(execution: Execution): string[] {
   const { session, id, status, command, createdAt } = execution;
-  const text = visible(command.join(' '));
+  const text = escapeControls(command.join(' '));
   const silence = silenceOf(execution);
   return [
-    visible(formatReference({ session, execution: id })),
-    silence === null ? visible(status) : `${visible(status)}, ${silence}`,
+    escapeControls(formatReference({ session, execution: id })),
+    silence === null ? escapeControls(status) : `${escapeControls(status)}, ${silence}`,
     timeOf(createdAt),
     tookOf(execution),
     text.length > COMMAND_CHARS_MAX ? `${text.slice(0, COMMAND_CHARS_MAX - 1)}…` : text,
@@ -76,7 +76,7 @@ function rowOf(execution: Execution): string[] {
 
 async function printTable({ io, paint, ...rest }: Context, rows: string[][], whenEmpty: string): Promise<void> {
   if (rows.length === 0) {
-    await note({ io, ...rest }, whenEmpty);
+    await printNote({ io, ...rest }, whenEmpty);
     return;
   }
   const all = [HEADINGS, ...rows];
@@ -91,7 +91,7 @@ async function printTable({ io, paint, ...rest }: Context, rows: string[][], whe
   }
 }
 
-const COLOURS: Readonly<Record<Status, Colour>> = {
+const COLOURS: Readonly<Record<Status, PaintColour>> = {
   queued: 'dim',
   pending: 'cyan',
   running: 'cyan',
@@ -99,7 +99,7 @@ const COLOURS: Readonly<Record<Status, Colour>> = {
   failed: 'red',
   interrupted: 'yellow',
 };
-const colourOf = (status: Status): Colour => COLOURS[status] ?? 'dim';
+const colourOf = (status: Status): PaintColour => COLOURS[status] ?? 'dim';
 
 // ── get, wait ────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,21 +114,21 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
   const ended = isTerminal(execution.status) ? describeEnding(execution) : execution.status;
   const rows: [string, string | undefined][] = [
     ['execution', formatReference(reference)],
-    ['status', paint(colourOf(execution.status), visible(ended))],
-    ['command', visible(execution.command.map(quoted).join(' '))],
-    ['cwd', execution.cwd === undefined ? undefined : visible(execution.cwd)],
+    ['status', paint(colourOf(execution.status), escapeControls(ended))],
+    ['command', escapeControls(execution.command.map(quoted).join(' '))],
+    ['cwd', execution.cwd === undefined ? undefined : escapeControls(execution.cwd)],
     ['launcher', execution.launcher],
-    ['connected', connectedWords(execution)],
+    ['connected', connectedText(execution)],
     ['fails at', execution.graceUntil === undefined ? undefined : `${timeOf(execution.graceUntil)} unless the job connects again`],
     ['created', timeOf(execution.createdAt)],
     ['started', execution.startedAt === undefined ? undefined : timeOf(execution.startedAt)],
     ['ended', execution.endedAt === undefined ? undefined : timeOf(execution.endedAt)],
     ['took', execution.startedAt === undefined ? undefined : tookOf(execution)],
-    ['error', execution.error === undefined ? undefined : visible(execution.error)],
+    ['error', execution.error === undefined ? undefined : escapeControls(execution.error)],
     [
       'labels',
       Object.entries(execution.labels)
-        .map(([key, value]) => visible(`${key}=${value}`))
+        .map(([key, value]) => escapeControls(`${key}=${value}`))
         .join(', ') || undefined,
     ],
     ['offsets', `${execution.firstOffset} to ${execution.lastOffset ?? '(running)'}`],
@@ -142,7 +142,7 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
  * A wrapper whose process or host is frozen stays connected until the silence limit: say how long
  * it has been silent.
  */
-function connectedWords(execution: Execution): string | undefined {
+function connectedText(execution: Execution): string | undefined {
   const { connected } = execution;
   if (connected === undefined) return undefined;
   const silent = silenceOf(execution);
@@ -162,7 +162,7 @@ export interface WaitFlags extends ReferenceFlags {
 export async function wait(context: Context, id: string, flags: WaitFlags): Promise<number> {
   const { client, settings } = context;
   const reference = parseReference(id, flags, context.io.env);
-  const retryBudgetMs = duration(flags.giveUpAfter, '--give-up-after');
+  const retryBudgetMs = parseDuration(flags.giveUpAfter, '--give-up-after');
   // The first request fails early when the coordinator is unreachable; later outages are waited
   // for.
   let execution = await client.get(reference.session, reference.execution);
@@ -171,7 +171,7 @@ export async function wait(context: Context, id: string, flags: WaitFlags): Prom
   }
   const ending = execution as Execution & Ending;
   if (context.json) await printJson(context, execution);
-  else await note(context, `${formatReference(reference)} ${describeEnding(execution)}`);
+  else await printNote(context, `${formatReference(reference)} ${describeEnding(execution)}`);
   return exitCodeOf(ending);
 }
 
@@ -190,9 +190,9 @@ export async function interrupt(context: Context, id: string, flags: InterruptFl
   });
   const name = formatReference(reference);
   if (context.json) await printJson(context, answer);
-  else if (!answer.accepted) await note(context, `${name} had ended before: ${answer.execution?.status ?? 'settled'}`);
-  else if (answer.settled) await note(context, `${name} is interrupted; it had not begun`);
-  else await note(context, `${name} is asked to stop; see it end: holdfast wait ${name}`);
+  else if (!answer.accepted) await printNote(context, `${name} had ended before: ${answer.execution?.status ?? 'settled'}`);
+  else if (answer.settled) await printNote(context, `${name} is interrupted; it had not begun`);
+  else await printNote(context, `${name} is asked to stop; see it end: holdfast wait ${name}`);
   return EXIT.ok;
 }
 
@@ -210,7 +210,10 @@ export async function fail(context: Context, id: string, flags: FailFlags): Prom
   const { settled } = await context.client.fail(reference.session, reference.execution, { code, message });
   if (context.json) await printJson(context, { settled });
   else
-    await note(context, `${formatReference(reference)} ${settled ? `failed with ${code}` : 'had ended before; nothing changed'}`);
+    await printNote(
+      context,
+      `${formatReference(reference)} ${settled ? `failed with ${code}` : 'had ended before; nothing changed'}`,
+    );
   return EXIT.ok;
 }
 
@@ -223,20 +226,20 @@ export async function send(context: Context, id: string, text: string | undefine
   const reference = parseReference(id, flags, context.io.env);
   const { session, execution } = reference;
   let sentChars = 0;
-  const say = async (part: string) => {
+  const sendPart = async (part: string) => {
     await context.client.sendInput(session, execution, part);
     sentChars += part.length;
   };
   if (text !== undefined && text !== '-') {
     const line = flags.newline && !text.endsWith('\n') ? `${text}\n` : text;
     if (line === '') throw new UsageError('there is nothing to send');
-    for (const part of inputParts(line)) await say(part);
+    for (const part of inputParts(line)) await sendPart(part);
   } else {
-    for await (const chunk of readText(context.io)) for (const part of inputParts(chunk)) await say(part);
+    for await (const chunk of readText(context.io)) for (const part of inputParts(chunk)) await sendPart(part);
     if (sentChars === 0) throw new UsageError('there is nothing to send: stdin was empty');
   }
   if (context.json) await printJson(context, { sentChars });
-  else await note(context, `sent ${sentChars} characters to ${formatReference(reference)}`);
+  else await printNote(context, `sent ${sentChars} characters to ${formatReference(reference)}`);
   return EXIT.ok;
 }
 

@@ -3,7 +3,7 @@
  * to confirm and a program must pass `--yes`.
  */
 
-import { type Context, note, printJson } from '../context.ts';
+import { type Context, printJson, printNote } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import type { Io } from '../io.ts';
 import { checkId, UsageError } from '../settings.ts';
@@ -12,7 +12,7 @@ export interface DeleteFlags {
   yes?: boolean;
 }
 
-export async function deleteSession(context: Context, id: string, flags: DeleteFlags): Promise<number> {
+export async function deleteCommand(context: Context, id: string, flags: DeleteFlags): Promise<number> {
   const { io, client } = context;
   const session = checkId(id, 'session');
   if (!flags.yes && !io.stdinIsTty) throw new UsageError(`stdin is not a terminal: pass --yes to delete session ${session}`);
@@ -25,13 +25,13 @@ export async function deleteSession(context: Context, id: string, flags: DeleteF
       `Delete session ${session} with its ${runs} run${runs === 1 ? '' : 's'} and ${head} events?${active} [y/N] `,
     );
     if (!/^y(es)?$/i.test(await readLine(io))) {
-      await note(context, 'nothing was deleted');
+      await printNote(context, 'nothing was deleted');
       return EXIT.refused;
     }
   }
   await client.deleteSession(session);
   if (context.json) await printJson(context, { deleted: session });
-  else await note(context, `session ${session} is deleted`);
+  else await printNote(context, `session ${session} is deleted`);
   return EXIT.ok;
 }
 

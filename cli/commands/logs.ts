@@ -2,11 +2,11 @@
 
 import { type SessionStream, StreamFailure } from '../../client/index.ts';
 import { EVENT_TYPE_PATTERN, type Execution, type LoggedEvent } from '../../protocol/index.ts';
-import { type Context, note, openStream } from '../context.ts';
+import { type Context, openStream, printNote } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import { LastLines, type Piece } from '../lines.ts';
+import { LastLines, type LinePiece } from '../lines.ts';
 import { HUMAN_TYPES, Printer } from '../printer.ts';
-import { duration, parseReference, type Reference, UsageError, wholeNumber } from '../settings.ts';
+import { parseDuration, parseReference, parseWholeNumber, type Reference, UsageError } from '../settings.ts';
 
 export interface LogsFlags {
   session?: string;
@@ -39,12 +39,12 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
   const reference = parseReference(id, flags, io.env);
   if (flags.tail !== undefined && flags.after !== undefined) throw new UsageError('--tail and --after exclude each other');
   if (json && flags.timestamps) throw new UsageError('--timestamps is for people: with --json every event has its `at`');
-  const tail = flags.tail === undefined ? null : wholeNumber(flags.tail, '--tail');
-  const after = flags.after === undefined ? null : wholeNumber(flags.after, '--after');
+  const tail = flags.tail === undefined ? null : parseWholeNumber(flags.tail, '--tail');
+  const after = flags.after === undefined ? null : parseWholeNumber(flags.after, '--after');
   const asked = flags.types?.split(',').map((type) => type.trim());
   const wrong = asked?.find((type) => !EVENT_TYPE_PATTERN.test(type));
   if (wrong !== undefined) throw new UsageError(`--types: ${JSON.stringify(wrong)} is no event type`);
-  const giveUpAfterMs = duration(flags.giveUpAfter, '--give-up-after');
+  const giveUpAfterMs = parseDuration(flags.giveUpAfter, '--give-up-after');
 
   const { status } = context;
   const draws = flags.follow === true && !json && asked === undefined && status.enabled;
@@ -114,7 +114,7 @@ async function read(context: Context, reading: Reading, { from, follow, exact = 
       if (!(error instanceof StreamFailure) || error.code !== 'offset_expired' || exact) throw error;
       // G8: trimmed events are reported, and the rest is shown.
       const { earliest } = await context.client.session(reference.session);
-      await note(context, `events before offset ${earliest} have expired and are no longer kept`);
+      await printNote(context, `events before offset ${earliest} have expired and are no longer kept`);
       exact = true;
       stream = open(earliest - 1);
     }
@@ -122,7 +122,7 @@ async function read(context: Context, reading: Reading, { from, follow, exact = 
 }
 
 interface Tail {
-  pieces: Piece[];
+  pieces: LinePiece[];
   texts: string[];
   from: number;
   ended: boolean;
@@ -154,7 +154,8 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
     // More than requested: the oldest line of a span may be the end of one that began before it. A
     // line that was too long to keep does not get shorter by looking further back.
     if (found > count || from <= oldest || lines.overflowed) {
-      if (lines.overflowed) await note(context, `the last ${count} lines have more than 1 MiB: what is shown begins within one`);
+      if (lines.overflowed)
+        await printNote(context, `the last ${count} lines have more than 1 MiB: what is shown begins within one`);
       printer.continueFrom(trial);
       return {
         pieces: lines.take(),

@@ -5,9 +5,9 @@
 
 import { type HoldfastClient, HoldfastError, type Ticket } from '../../client/index.ts';
 import { TICKET_TTL_SECONDS_MAX } from '../../protocol/index.ts';
-import { type Context, note, printJson } from '../context.ts';
+import { type Context, printJson, printNote } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
-import { checkId, duration, formatReference, parseReference, type Reference, UsageError } from '../settings.ts';
+import { checkId, formatReference, parseDuration, parseReference, type Reference, UsageError } from '../settings.ts';
 
 export interface OpenFlags {
   session?: string;
@@ -38,14 +38,14 @@ export async function open(context: Context, id: string | undefined, flags: Open
       throw new UsageError('--share is for one run: give session/execution');
     }
     const ttl = flags.ttl ?? SHARE_TTL;
-    const ttlSeconds = Math.floor(duration(ttl, '--ttl') / 1000);
+    const ttlSeconds = Math.floor(parseDuration(ttl, '--ttl') / 1000);
     if (ttlSeconds < 1 || ttlSeconds > TICKET_TTL_SECONDS_MAX)
       throw new UsageError(`--ttl must be from 1s to ${TICKET_TTL_SECONDS_MAX / 60}m, not ${ttl}`);
     const made = await createLinkTicket(client, target as Reference, ttlSeconds);
     // A fragment is not sent to a server, so it is in no access log.
     url += `#ticket=${made.ticket}`;
     expiresAt = made.expiresAt;
-    await note(
+    await printNote(
       context,
       `anyone with this link can read ${formatReference(target as Reference)}, and nothing else, until ${new Date(expiresAt).toISOString()}`,
     );
@@ -61,7 +61,7 @@ export async function open(context: Context, id: string | undefined, flags: Open
   // A link to share, or an address for a pipe, is not opened in this browser.
   if (flags.print || flags.share || !io.stdout.isTty) return EXIT.ok;
   const problem = await io.openInBrowser(url);
-  if (problem !== null) await note(context, `no browser was opened (${problem}): open the address yourself`);
+  if (problem !== null) await printNote(context, `no browser was opened (${problem}): open the address yourself`);
   return EXIT.ok;
 }
 

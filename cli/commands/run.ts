@@ -18,13 +18,22 @@ import {
   type StartRequest,
   terminalStatusOf,
 } from '../../protocol/index.ts';
-import { type Context, note, openStream, printJson } from '../context.ts';
+import { type Context, openStream, printJson, printNote } from '../context.ts';
 import { describeEnding, type Ending, EXIT, endedByItself, exitCodeOf } from '../exit-code.ts';
-import { explain, isGone } from '../explain.ts';
+import { explain, isSessionDeleted } from '../explain.ts';
 import type { StopSignal } from '../io.ts';
 import { Printer } from '../printer.ts';
-import { checkId, duration, formatReference, oneOf, pairs, type Reference, size, UsageError } from '../settings.ts';
-import { visible } from '../terminal-text.ts';
+import {
+  checkId,
+  formatReference,
+  parseChoice,
+  parseDuration,
+  parsePairs,
+  parseSize,
+  type Reference,
+  UsageError,
+} from '../settings.ts';
+import { escapeControls } from '../terminal-text.ts';
 import { pageUrl } from './open.ts';
 
 export interface RunFlags {
@@ -56,20 +65,20 @@ export function readRunFlags(
   const request: StartRequest = { id, command };
   if (flags.queue) request.onBusy = 'queue';
   if (flags.cwd !== undefined) request.cwd = flags.cwd;
-  if (flags.env) request.env = pairs(flags.env, '--env', (key) => env[key]);
-  if (flags.label) request.labels = pairs(flags.label, '--label', () => '');
+  if (flags.env) request.env = parsePairs(flags.env, '--env', (key) => env[key]);
+  if (flags.label) request.labels = parsePairs(flags.label, '--label', () => '');
   if (flags.openStdin) request.openStdin = true;
   if (flags.secret) request.secretNames = flags.secret;
-  if (flags.format !== undefined) request.format = oneOf(flags.format, OUTPUT_FORMATS, '--format');
-  if (flags.launcher !== undefined) request.launcher = oneOf(flags.launcher, LAUNCHERS, '--launcher');
+  if (flags.format !== undefined) request.format = parseChoice(flags.format, OUTPUT_FORMATS, '--format');
+  if (flags.launcher !== undefined) request.launcher = parseChoice(flags.launcher, LAUNCHERS, '--launcher');
   const policy: Partial<Policy> = {
-    ...(flags.timeout === undefined ? {} : { maxRuntimeMs: duration(flags.timeout, '--timeout') }),
-    ...(flags.maxLog === undefined ? {} : { maxLogBytes: size(flags.maxLog, '--max-log') }),
+    ...(flags.timeout === undefined ? {} : { maxRuntimeMs: parseDuration(flags.timeout, '--timeout') }),
+    ...(flags.maxLog === undefined ? {} : { maxLogBytes: parseSize(flags.maxLog, '--max-log') }),
   };
   const checked = resolvePolicy(policy);
   if (!checked.ok) throw new UsageError(`${checked.key === 'maxLogBytes' ? '--max-log' : '--timeout'}: ${checked.message}`);
   if (Object.keys(policy).length > 0) request.policy = policy;
-  return { reference: { session, execution: id }, request, giveUpAfterMs: duration(flags.giveUpAfter, '--give-up-after') };
+  return { reference: { session, execution: id }, request, giveUpAfterMs: parseDuration(flags.giveUpAfter, '--give-up-after') };
 }
 
 /** Within a job the variable names the job's own session, which is busy with that job. */
@@ -85,11 +94,14 @@ export async function run(context: Context, command: string[], flags: RunFlags):
       started = await context.client.start(reference.session, request, { signal: stop.starting.signal });
     } catch (error) {
       if (!stop.signal) throw error;
-      await note(context, `${formatReference(reference)} may have been started; see: holdfast get ${formatReference(reference)}`);
+      await printNote(
+        context,
+        `${formatReference(reference)} may have been started; see: holdfast get ${formatReference(reference)}`,
+      );
       return stop.exitCode;
     }
     stop.started();
-    await announce(context, reference, started, flags);
+    await printStarted(context, reference, started, flags);
     if (flags.detach) {
       if (context.json) await printJson(context, { reference: formatReference(reference), ...started });
       else await context.io.stdout.write(`${formatReference(reference)}\n`);
@@ -101,18 +113,18 @@ export async function run(context: Context, command: string[], flags: RunFlags):
   }
 }
 
-async function announce(
+async function printStarted(
   context: Context,
   reference: Reference,
   { created, execution, ingest }: Started,
   flags: RunFlags,
 ): Promise<void> {
   const name = formatReference(reference);
-  await note(context, `${created ? 'started' : 'already started'} ${name}`);
-  await note(context, `follow it from anywhere: holdfast logs -f ${name}`);
-  await note(context, `or in a browser: ${pageUrl(context.settings.url, reference)}`);
+  await printNote(context, `${created ? 'started' : 'already started'} ${name}`);
+  await printNote(context, `follow it from anywhere: holdfast logs -f ${name}`);
+  await printNote(context, `or in a browser: ${pageUrl(context.settings.url, reference)}`);
   if (execution.launcher === 'none') {
-    await note(
+    await printNote(
       context,
       flags.detach && context.json
         ? 'no launcher: start a wrapper with `ingest` (HOLDFAST_INGEST_URL, HOLDFAST_INGEST_TOKEN)'
@@ -148,9 +160,9 @@ async function follow(
     failure = error;
   }
   if (stop.detached) {
-    await note(context, `detached; ${formatReference(reference)} continues`);
-    await note(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
-    await note(context, `interrupt it: holdfast interrupt ${formatReference(reference)}`);
+    await printNote(context, `detached; ${formatReference(reference)} continues`);
+    await printNote(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
+    await printNote(context, `interrupt it: holdfast interrupt ${formatReference(reference)}`);
     return stop.exitCode;
   }
   if (io.stdout.broken && !verdict) return EXIT.brokenPipe;
@@ -162,11 +174,14 @@ async function follow(
   const ended = found && isTerminal(found.status) ? found : null;
   if (failure) {
     const { message, hint } = explain(failure, { url: context.settings.url, reference });
-    await io.stderr.write(`holdfast: the output could not be followed further: ${visible(message)}\n`);
+    await io.stderr.write(`holdfast: the output could not be followed further: ${escapeControls(message)}\n`);
     if (!ended) {
-      if (hint) await note(context, hint);
-      if (!isGone(failure.code))
-        await note(context, `the run continues: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
+      if (hint) await printNote(context, hint);
+      if (!isSessionDeleted(failure.code))
+        await printNote(
+          context,
+          `the run continues: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`,
+        );
       return EXIT.coordinator;
     }
   }
@@ -181,8 +196,8 @@ async function follow(
     const verdict: Parameters<typeof describeEnding>[0] = ended ?? ending;
     // Shown with --quiet too if the exit code alone would be ambiguous.
     if (ending.status === 'failed' && !endedByItself(verdict.code))
-      await io.stderr.write(`holdfast: ${visible(describeEnding(verdict))}\n`);
-    else await note(context, describeEnding(verdict));
+      await io.stderr.write(`holdfast: ${escapeControls(describeEnding(verdict))}\n`);
+    else await printNote(context, describeEnding(verdict));
   }
   if (context.json)
     await printJson(context, {
@@ -275,13 +290,13 @@ class Stop {
     const { session, execution } = this.#reference;
     const reason = this.signal ? `holdfast run got ${this.signal}` : 'holdfast run ended';
     this.#interrupting = (async () => {
-      await note(this.#context, `interrupting ${formatReference(this.#reference)}`);
+      await printNote(this.#context, `interrupting ${formatReference(this.#reference)}`);
       try {
         await client.interrupt(session, execution, { reason });
       } catch (error) {
         const { message } = explain(error, { url: settings.url });
         await this.#context.io.stderr.write(
-          `holdfast: ${formatReference(this.#reference)} could not be interrupted: ${visible(message)}\n`,
+          `holdfast: ${formatReference(this.#reference)} could not be interrupted: ${escapeControls(message)}\n`,
         );
         this.following.abort();
       }

@@ -4,5 +4,5 @@ export const ingestUrl = (origin: string, session: string, execution: string): s
   `${origin}/v1/sessions/${session}/executions/${execution}/ingest`;
 
 /** The run's page in the dashboard. */
-export const pageUrl = (origin: string, session: string, execution: string): string =>
+export const executionPageUrl = (origin: string, session: string, execution: string): string =>
   `${origin}/sessions/${encodeURIComponent(session)}/executions/${encodeURIComponent(execution)}`;

@@ -38,7 +38,7 @@ import {
 import { isOverrun } from '../core/log-limit.ts';
 import type { SessionSocket } from '../core/ports.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
-import { pageUrl } from '../platform/urls.ts';
+import { executionPageUrl } from '../platform/urls.ts';
 import { closeSettled, commit, publish, settledReason, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { Refusal } from './contract.ts';
@@ -189,7 +189,7 @@ function onHello(
 const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames }: ExecutionRecord): JobTerms => ({
   session,
   execution: id,
-  url: pageUrl(origin, session, id),
+  url: executionPageUrl(origin, session, id),
   ...(runtimeUntil === null ? {} : { deadline: runtimeUntil }),
   ...(secretNames === null ? {} : { secretNames }),
 });

@@ -7,7 +7,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openerOf, openInBrowser } from '../../cli/browser.ts';
+import { browserCommand, openInBrowser } from '../../cli/browser.ts';
 import { until } from '../support/fake-session.ts';
 
 const URL_WITH_TRAPS = 'https://h.example/sessions/s/executions/e?a=1&b=$(id);`id`#ticket=x y';
@@ -29,7 +29,7 @@ test.each([
   ['darwin', 'open'],
   ['win32', 'rundll32'],
 ] as const)('on %s it is %s', (platform, program) => {
-  const [name, args] = openerOf(platform, URL_WITH_TRAPS);
+  const [name, args] = browserCommand(platform, URL_WITH_TRAPS);
   expect(name).toBe(program);
   expect(args.at(-1)).toBe(URL_WITH_TRAPS);
 });

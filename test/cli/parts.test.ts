@@ -8,8 +8,8 @@ import { describe, expect, test } from 'vitest';
 import { inputParts } from '../../cli/commands/control.ts';
 import { describeEnding, type Ending, exitCodeOf } from '../../cli/exit-code.ts';
 import { Output } from '../../cli/io.ts';
-import { LastLines, LineSplitter, type Piece, TAIL_CHARS_MAX } from '../../cli/lines.ts';
-import { duration, pairs, parseReference, readSettings, size, UsageError } from '../../cli/settings.ts';
+import { LastLines, type LinePiece, LineSplitter, TAIL_CHARS_MAX } from '../../cli/lines.ts';
+import { parseDuration, parsePairs, parseReference, parseSize, readSettings, UsageError } from '../../cli/settings.ts';
 import { utf8Bytes } from '../../protocol/index.ts';
 
 describe('exit codes', () => {
@@ -47,10 +47,10 @@ describe('exit codes', () => {
 
 describe('sizes', () => {
   test('are in powers of 1024, and need a unit', () => {
-    expect(['64K', '500M', '2G', '1.5G'].map((text) => size(text, '--max-log'))).toEqual([
+    expect(['64K', '500M', '2G', '1.5G'].map((text) => parseSize(text, '--max-log'))).toEqual([
       65_536, 524_288_000, 2_147_483_648, 1_610_612_736,
     ]);
-    for (const text of ['', '1', 'G', '1T', '-1M', '1 M']) expect(() => size(text, '--max-log')).toThrow(UsageError);
+    for (const text of ['', '1', 'G', '1T', '-1M', '1 M']) expect(() => parseSize(text, '--max-log')).toThrow(UsageError);
   });
 });
 
@@ -79,17 +79,17 @@ describe('references', () => {
 });
 
 test('durations need a unit', () => {
-  expect(['500ms', '90s', '30m', '1h30m', '1.5h', '1d'].map((text) => duration(text, '--timeout'))).toEqual([
+  expect(['500ms', '90s', '30m', '1h30m', '1.5h', '1d'].map((text) => parseDuration(text, '--timeout'))).toEqual([
     500, 90_000, 1_800_000, 5_400_000, 5_400_000, 86_400_000,
   ]);
   for (const text of ['', '30', 'm', '30 m', '-1s', '1h30', '1y', '1s!'])
-    expect(() => duration(text, '--timeout')).toThrow(UsageError);
+    expect(() => parseDuration(text, '--timeout')).toThrow(UsageError);
 });
 
 test('pairs split at the first =, and each flag defines what a bare key means', () => {
-  expect(pairs(['A=1', 'B=x=y', 'C=', 'D'], '--env', (key) => `<${key}>`)).toEqual({ A: '1', B: 'x=y', C: '', D: '<D>' });
-  expect(() => pairs(['NOPE'], '--env', () => undefined)).toThrow(UsageError);
-  expect(() => pairs(['=1'], '--env', () => '')).toThrow(UsageError);
+  expect(parsePairs(['A=1', 'B=x=y', 'C=', 'D'], '--env', (key) => `<${key}>`)).toEqual({ A: '1', B: 'x=y', C: '', D: '<D>' });
+  expect(() => parsePairs(['NOPE'], '--env', () => undefined)).toThrow(UsageError);
+  expect(() => parsePairs(['=1'], '--env', () => '')).toThrow(UsageError);
 });
 
 test('settings: flags before environment, and each missing value is reported with its remedy', () => {
@@ -102,7 +102,7 @@ test('settings: flags before environment, and each missing value is reported wit
 });
 
 describe('lines', () => {
-  const texts = (pieces: Piece[]) => pieces.map(({ text }) => text);
+  const texts = (pieces: LinePiece[]) => pieces.map(({ text }) => text);
 
   test('text is printed exactly as received, however it was split', () => {
     const splitter = new LineSplitter();

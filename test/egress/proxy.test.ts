@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { nameOf, ProxyError, proxyFor } from '../../egress/proxy.ts';
+import { describeProxy, ProxyError, proxyFor } from '../../egress/proxy.ts';
 
 const P = 'http://proxy:3128';
 const through = (target: string, env: Record<string, string>) => proxyFor(target, env)?.url.origin ?? null;
@@ -83,6 +83,6 @@ describe('[PX4] what is wrong', () => {
 
   it('the name of a proxy has neither user nor password', () => {
     const proxy = proxyFor('https://a.example/', { HTTPS_PROXY: 'http://user:secret@proxy:3128/path' });
-    expect(proxy && nameOf(proxy)).toBe('the proxy http://proxy:3128 (HTTPS_PROXY)');
+    expect(proxy && describeProxy(proxy)).toBe('the proxy http://proxy:3128 (HTTPS_PROXY)');
   });
 });

@@ -37,7 +37,7 @@
 import { type RawData, WebSocket } from 'ws';
 import { agentFor } from '../../egress/proxy-agent.ts';
 import { readRefusalBody } from '../../egress/read-body.ts';
-import { noticeUntrusted } from '../../egress/system-ca.ts';
+import { trustSystemIfUntrusted } from '../../egress/system-ca.ts';
 import {
   CLOSE,
   COORDINATOR_FRAME_BYTES_MAX,
@@ -201,7 +201,7 @@ export class Connection implements Transport {
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (!current() || this.#phase.kind !== 'dialing') return;
       const cut = error.code === 'ECONNRESET' || error.code === 'EPIPE';
-      noticeUntrusted(error);
+      trustSystemIfUntrusted(error);
       this.#lost({ kind: 'transport', message: describeConnectionFailure(error), ...(cut ? { sign: 'cut' } : {}) });
     });
   }

@@ -16,7 +16,7 @@ const RETRY_BUDGET_MS = 8_000;
 export const ONE_QUICK_TRY = { retryBudgetMs: 0, attemptTimeoutMs: 8_000 };
 
 /** `ticket_scope`: the ticket is valid, but not for this. Null: the credential is not the cause. */
-export function refusalOf(status: number, problem: unknown): RefusalReason | null {
+export function refusalReason(status: number, problem: unknown): RefusalReason | null {
   if (status !== 401) return null;
   const reason = (problem as { reason?: unknown } | null)?.reason;
   if (reason === 'ticket_scope') return null;
@@ -36,7 +36,7 @@ export function createPageClient(
         .clone()
         .json()
         .catch(() => null);
-      const reason = refusalOf(response.status, problem);
+      const reason = refusalReason(response.status, problem);
       if (reason) onRefused(reason);
     }
     return response;
@@ -65,7 +65,7 @@ export async function tryKey(
 }
 
 /** Why a call failed, as the end of a sentence. */
-export function troubleWords({ code, message }: HoldfastError): string {
+export function callFailureText({ code, message }: HoldfastError): string {
   if (code === 'unreachable') return 'no connection to the deployment';
   if (code === 'timeout') return 'the deployment did not answer in time';
   return message.replace(/\.$/, '');
@@ -83,6 +83,6 @@ export function signInProblem(error: unknown): string {
     case 'timeout':
       return 'The deployment did not answer in time. Try again.';
     default:
-      return `The key could not be checked: ${troubleWords(error)}.`;
+      return `The key could not be checked: ${callFailureText(error)}.`;
   }
 }

@@ -33,15 +33,15 @@ import {
 import { KeySheet } from './key-sheet.tsx';
 import { type KeyBinding, KeyRegistry } from './keys.ts';
 import { Layout } from './layout.tsx';
-import { LocationSlot, type Place, useLocationState } from './location.ts';
-import { NothingHere } from './nothing-here.tsx';
+import { LocationSlot, type PageLocation, useLocationState } from './location.ts';
+import { NotFound } from './not-found.tsx';
 import { PageGuard } from './page-guard.tsx';
-import { parseRoute, placeOf, type Route, SESSIONS_PATH, sessionPath, titleOf } from './router.ts';
+import { type PageRoute, pageKey, parseRoute, SESSIONS_PATH, sessionPath, titleOf } from './router.ts';
 import { SessionPage } from './session-page.tsx';
 import { SessionsPage } from './sessions-page.tsx';
 import { type SignedOut, SignIn } from './sign-in.tsx';
 
-const sessionOf = (route: Route): string | null => ('session' in route ? route.session : null);
+const sessionOf = (route: PageRoute): string | null => ('session' in route ? route.session : null);
 
 /** K2: removed from the address bar before any other use. */
 function takeTicketFromAddress(storage: CredentialStorage): boolean {
@@ -79,12 +79,12 @@ export function App() {
   );
   const [registry] = useState(() => new KeyRegistry());
   const [sheet, setSheet] = useState<readonly KeyBinding[] | null>(null);
-  const place = credential ? placeOf(route) : 'signed-out';
+  const key = credential ? pageKey(route) : 'signed-out';
 
   useEffect(() => {
     document.title = credential || route.page === 'not-found' ? titleOf(route) : 'Sign in · Holdfast';
   }, [route, credential]);
-  useFocusAtNavigation(place, location);
+  useFocusAtNavigation(key, location);
 
   useEffect(() => {
     window.addEventListener('keydown', registry.handle);
@@ -132,11 +132,11 @@ export function App() {
           if (credential) signOut(credential);
         }}
       >
-        <PageGuard key={place}>
+        <PageGuard key={key}>
           {route.page === 'not-found' ? (
-            <NothingHere title="Not found">
+            <NotFound title="Not found">
               There is no page at <code>{location.pathname}</code>.
-            </NothingHere>
+            </NotFound>
           ) : app ? (
             <AppContextSlot.Provider value={app}>
               <Page route={route} />
@@ -152,7 +152,7 @@ export function App() {
   );
 }
 
-function Page({ route }: { route: Exclude<Route, { page: 'not-found' }> }) {
+function Page({ route }: { route: Exclude<PageRoute, { page: 'not-found' }> }) {
   switch (route.page) {
     case 'sessions':
       return <SessionsPage />;
@@ -170,13 +170,13 @@ interface Access {
   signOut(credential: Credential, reason?: 'expired' | 'refused'): void;
 }
 
-function useCredential(storage: CredentialStorage, location: Place, route: Route): Access {
+function useCredential(storage: CredentialStorage, location: PageLocation, route: PageRoute): Access {
   const [, setVersion] = useState(0);
   const [signedOut, setSignedOut] = useState<SignedOut>(null);
   const session = sessionOf(route);
   // A ticket may also arrive while the page is open: a link pasted over the address of the same
   // page only changes the hash.
-  const taken = useRef<Place | null>(null);
+  const taken = useRef<PageLocation | null>(null);
   if (taken.current !== location) {
     taken.current = location;
     takeTicketFromAddress(storage);
@@ -217,13 +217,13 @@ function useCredential(storage: CredentialStorage, location: Place, route: Route
  * there; on the way back it is the link that was followed. A change of filter or line is not
  * another page.
  */
-function useFocusAtNavigation(place: string, location: Place): void {
+function useFocusAtNavigation(key: string, location: PageLocation): void {
   const before = useRef<string | null>(null);
   useLayoutEffect(() => {
-    if (location.scrollY !== null || before.current !== place) window.scrollTo(0, location.scrollY ?? 0);
+    if (location.scrollY !== null || before.current !== key) window.scrollTo(0, location.scrollY ?? 0);
     const first = before.current === null;
-    const moved = before.current !== place;
-    before.current = place;
+    const moved = before.current !== key;
+    before.current = key;
     if (first || !moved) return;
     const main = document.getElementById('main');
     const link = !location.focused ? null : main?.querySelector<HTMLElement>(`a[href="${CSS.escape(location.focused)}"]`);
@@ -232,5 +232,5 @@ function useFocusAtNavigation(place: string, location: Place): void {
     const heading = main?.querySelector('h1');
     if (heading && !heading.hasAttribute('tabindex')) heading.tabIndex = -1;
     (link ?? heading ?? main)?.focus({ preventScroll: true });
-  }, [place, location]);
+  }, [key, location]);
 }

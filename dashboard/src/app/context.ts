@@ -46,7 +46,7 @@ export function useQuery(): [URLSearchParams, QueryChange] {
     const change: QueryChange = (changes, options = {}) => {
       const { pathname, search: current, hash } = window.location;
       const next = changedQuery(current, changes);
-      if (next !== current) navigate(`${pathname}${next}${hash}`, { ...options, keepPlace: true });
+      if (next !== current) navigate(`${pathname}${next}${hash}`, { ...options, keepPosition: true });
     };
     return [new URLSearchParams(search), change];
   }, [search, navigate]);

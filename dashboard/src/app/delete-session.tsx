@@ -1,8 +1,8 @@
 import { useState } from 'preact/hooks';
 import { HoldfastError } from '../../../client/index.ts';
 import type { SessionSummary } from '../../../protocol/index.ts';
-import { Button, count, Dialog, Icon } from '../ui/index.ts';
-import { troubleWords } from './access.ts';
+import { Button, Dialog, formatCount, Icon } from '../ui/index.ts';
+import { callFailureText } from './access.ts';
 import { useApp } from './context.ts';
 import { asHoldfastError } from './use-list.ts';
 
@@ -63,7 +63,7 @@ export function DeleteSession({ session, summary, open, onClose, onDeleted }: De
         <code>{session}</code>
         {total === null
           ? ' goes with all its executions and its whole log.'
-          : ` goes with ${count(total)} ${total === 1 ? 'execution' : 'executions'} and ${count(events)} ${events === 1 ? 'event' : 'events'} of its log.`}{' '}
+          : ` goes with ${formatCount(total)} ${total === 1 ? 'execution' : 'executions'} and ${formatCount(events)} ${events === 1 ? 'event' : 'events'} of its log.`}{' '}
         This cannot be undone.
       </p>
       {summary?.active ? (
@@ -78,7 +78,7 @@ export function DeleteSession({ session, summary, open, onClose, onDeleted }: De
         {problem ? (
           <p class="field-error">
             <Icon name="warning" />
-            <span>It could not be deleted: {troubleWords(problem)}.</span>
+            <span>It could not be deleted: {callFailureText(problem)}.</span>
           </p>
         ) : null}
       </div>

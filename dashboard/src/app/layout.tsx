@@ -1,12 +1,12 @@
 import type { ComponentChildren } from 'preact';
 import { readTicket } from '../../../client/index.ts';
-import { Ago, Button, Icon, Menu, useNow, wholeSeconds } from '../ui/index.ts';
+import { Ago, Button, formatWholeSeconds, Icon, Menu, useNow } from '../ui/index.ts';
 import type { Credential } from './credential.ts';
 import { type Theme, useTheme } from './preferences.ts';
-import { executionPath, type Route, SESSIONS_PATH, sessionPath } from './router.ts';
+import { executionPath, type PageRoute, SESSIONS_PATH, sessionPath } from './router.ts';
 
 export interface LayoutProps {
-  route: Route;
+  route: PageRoute;
   credential: Credential | null;
   /** An API key is in this tab, whatever credential the page uses. */
   hasKey: boolean;
@@ -59,7 +59,7 @@ export function Layout({ route, credential, hasKey, onKeys, onSignOut, children 
   );
 }
 
-function Breadcrumb({ route, readOnly }: { route: Route; readOnly: boolean }) {
+function Breadcrumb({ route, readOnly }: { route: PageRoute; readOnly: boolean }) {
   if (route.page !== 'session' && route.page !== 'execution') return <span class="crumbs" />;
   const { session } = route;
   return (
@@ -115,7 +115,7 @@ function TicketBanner({ ticket, session, hasKey, onSignOut }: BannerProps) {
           {expiresAt === null ? null : now < expiresAt ? (
             <>
               {' '}
-              It works for another <span class="num">{wholeSeconds(expiresAt - now)}</span>.
+              It works for another <span class="num">{formatWholeSeconds(expiresAt - now)}</span>.
             </>
           ) : (
             <>

@@ -6,8 +6,8 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { isStatus, STATUSES, type Status } from '../../../protocol/index.ts';
-import { Button, count, Icon, statusWord } from '../ui/index.ts';
-import { troubleWords } from './access.ts';
+import { Button, formatCount, Icon, statusLabel } from '../ui/index.ts';
+import { callFailureText } from './access.ts';
 import { type QueryChange, useApp } from './context.ts';
 import { heldCount, type ListOf } from './list-state.ts';
 import type { ListView } from './use-list.ts';
@@ -101,9 +101,9 @@ export function ListFrame<T>({
                   query({ status: choice });
                 }}
               >
-                {choice === null ? 'All' : statusWord(choice)}
+                {choice === null ? 'All' : statusLabel(choice)}
                 {counts && choice !== null && counts[choice] > 0 ? (
-                  <span class="filter-count num">{count(counts[choice])}</span>
+                  <span class="filter-count num">{formatCount(counts[choice])}</span>
                 ) : null}
               </a>
             );
@@ -119,7 +119,7 @@ export function ListFrame<T>({
       {error && list ? (
         <p class="notice" data-kind="warn" role="status">
           <Icon name="warning" />
-          <span>This list could not be refreshed: {troubleWords(error)}. What you see may be old.</span>
+          <span>This list could not be refreshed: {callFailureText(error)}. What you see may be old.</span>
           <Button size="small" onClick={view.refresh}>
             Try again
           </Button>
@@ -128,7 +128,7 @@ export function ListFrame<T>({
       {waiting > 0 ? (
         <div class="held">
           <Button size="small" kind="primary" icon="arrow-up" onClick={release}>
-            {`${count(waiting)} newer`}
+            {`${formatCount(waiting)} newer`}
           </Button>
         </div>
       ) : null}
@@ -151,7 +151,7 @@ export function ListFrame<T>({
             ) : (
               <>
                 <p>
-                  No {noun} are {statusWord(status).toLowerCase()}.
+                  No {noun} are {statusLabel(status).toLowerCase()}.
                 </p>
                 <Button onClick={() => navigate(window.location.pathname)}>Show all</Button>
               </>
@@ -161,7 +161,7 @@ export function ListFrame<T>({
               <p class="list-failed">
                 <Icon name="warning" />
                 <span>
-                  The {noun} could not be loaded: {troubleWords(error)}.
+                  The {noun} could not be loaded: {callFailureText(error)}.
                 </span>
               </p>
               <Button onClick={view.refresh} disabled={refreshing}>
@@ -178,11 +178,13 @@ export function ListFrame<T>({
           <Button onClick={view.loadOlder} disabled={older === 'loading'}>
             {older === 'loading' ? 'Loading …' : 'Load more'}
           </Button>
-          {older !== 'idle' && older !== 'loading' ? <p class="field-error">Could not load more: {troubleWords(older)}.</p> : null}
+          {older !== 'idle' && older !== 'loading' ? (
+            <p class="field-error">Could not load more: {callFailureText(older)}.</p>
+          ) : null}
         </div>
       ) : shown > 0 ? (
         <p class="list-end muted">
-          {count(shown)} {shown === 1 ? noun.replace(/s$/, '') : noun}
+          {formatCount(shown)} {shown === 1 ? noun.replace(/s$/, '') : noun}
         </p>
       ) : null}
     </div>

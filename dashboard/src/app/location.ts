@@ -10,7 +10,7 @@ import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 import { isPlainClick } from './router.ts';
 
-export interface Place {
+export interface PageLocation {
   readonly pathname: string;
   readonly search: string;
   readonly hash: string;
@@ -23,11 +23,11 @@ export interface Place {
 export interface NavigateOptions {
   replace?: boolean;
   /** Only a detail of the page changed: the scroll position stays. */
-  keepPlace?: boolean;
+  keepPosition?: boolean;
 }
 
 export interface LocationState {
-  readonly location: Place;
+  readonly location: PageLocation;
   navigate(path: string, options?: NavigateOptions): void;
 }
 
@@ -44,7 +44,7 @@ interface Entry {
   focused?: string | null;
 }
 
-const read = (scrollY: number | null, focused: string | null = null): Place => {
+const read = (scrollY: number | null, focused: string | null = null): PageLocation => {
   const { pathname, search, hash } = window.location;
   return { pathname, search, hash, scrollY, focused };
 };
@@ -62,8 +62,8 @@ function keepFocus(): void {
 /** For the root alone. */
 export function useLocationState(): LocationState {
   const [state, setState] = useState<LocationState>(() => {
-    const navigate = (path: string, { replace = false, keepPlace = false }: NavigateOptions = {}): void => {
-      const scrollY = keepPlace ? window.scrollY : 0;
+    const navigate = (path: string, { replace = false, keepPosition = false }: NavigateOptions = {}): void => {
+      const scrollY = keepPosition ? window.scrollY : 0;
       if (replace) {
         window.history.replaceState(entry(), '', path);
       } else {
@@ -71,7 +71,7 @@ export function useLocationState(): LocationState {
         keepFocus();
         window.history.pushState({ scrollY } satisfies Entry, '', path);
       }
-      setState({ location: read(keepPlace ? scrollY : null), navigate });
+      setState({ location: read(keepPosition ? scrollY : null), navigate });
     };
     return { location: read(entry().scrollY ?? null, entry().focused), navigate };
   });

@@ -20,7 +20,7 @@ export class PageGuard extends Component<{ children: ComponentChildren }, { brok
     const { broken } = this.state;
     if (broken === null) return this.props.children;
     return (
-      <div class="nothing-here">
+      <div class="not-found">
         <h1 tabIndex={-1}>This page broke</h1>
         <p>
           A mistake in the page itself, not in your data: <code>{broken}</code>

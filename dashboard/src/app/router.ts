@@ -2,16 +2,16 @@
 
 import { isId } from '../../../protocol/index.ts';
 
-export type Route =
+export type PageRoute =
   | { page: 'sessions' }
   | { page: 'session'; session: string }
   | { page: 'execution'; session: string; execution: string }
   | { page: 'not-found' };
 
-const NOT_FOUND: Route = { page: 'not-found' };
+const NOT_FOUND: PageRoute = { page: 'not-found' };
 
 /** A trailing slash is accepted. Text that is not a valid id is never requested. */
-export function parseRoute(pathname: string): Route {
+export function parseRoute(pathname: string): PageRoute {
   let parts: string[];
   try {
     parts = pathname
@@ -34,7 +34,7 @@ export const sessionPath = (session: string): string => `/sessions/${encodeURICo
 export const executionPath = (session: string, execution: string): string =>
   `${sessionPath(session)}/executions/${encodeURIComponent(execution)}`;
 
-export function titleOf(route: Route): string {
+export function titleOf(route: PageRoute): string {
   switch (route.page) {
     case 'sessions':
       return 'Sessions · Holdfast';
@@ -48,10 +48,10 @@ export function titleOf(route: Route): string {
 }
 
 /**
- * Two URLs with the same place show the same page: navigation between them moves neither focus nor
+ * Two URLs with the same key show the same page: navigation between them moves neither focus nor
  * scroll.
  */
-export const placeOf = (route: Route): string =>
+export const pageKey = (route: PageRoute): string =>
   route.page === 'session'
     ? sessionPath(route.session)
     : route.page === 'execution'

@@ -4,7 +4,7 @@
 
 import { type Execution, isActive, isTerminal, type OpenStatus } from '../../../protocol/index.ts';
 import { formatCommand } from '../execution/command-line.ts';
-import { Ago, count, Duration, StatusBadge, statusWord } from '../ui/index.ts';
+import { Ago, Duration, formatCount, StatusBadge, statusLabel } from '../ui/index.ts';
 
 export interface RunRowProps {
   /** The text of the line, and its target. */
@@ -23,7 +23,7 @@ export interface RunRowProps {
  * How an ended execution ended, in a word or two: `exit 2`, `SIGKILL`, `wrapper_disconnected`.
  * Null: the status says everything.
  */
-export function outcomeOf({ status, exitCode, signal, code, forced }: Execution): string | null {
+export function endingLabel({ status, exitCode, signal, code, forced }: Execution): string | null {
   if (!isTerminal(status)) return null;
   if (status === 'interrupted') return forced ? 'forced' : (signal ?? (exitCode === undefined ? null : `exit ${exitCode}`));
   if (status === 'failed' && code !== undefined && code !== 'exit_nonzero') return code;
@@ -36,17 +36,17 @@ export function outcomeOf({ status, exitCode, signal, code, forced }: Execution)
  * that others wait. `1 running`, or `+2 queued` next to one that is queued itself; null when it
  * shows everything. At most one is active, so that one comes first.
  */
-export function openBeside(execution: Execution, open: Readonly<Record<OpenStatus, number>>): string | null {
+export function otherOpenText(execution: Execution, open: Readonly<Record<OpenStatus, number>>): string | null {
   const { status } = execution;
   const others = (of: OpenStatus): number => open[of] - (status === of ? 1 : 0);
   const words = (['running', 'pending', 'queued'] as const)
     .filter((of) => others(of) > 0 && !(isActive(of) && isActive(status)))
-    .map((of) => `${status === of ? '+' : ''}${count(others(of))} ${statusWord(of).toLowerCase()}`);
+    .map((of) => `${status === of ? '+' : ''}${formatCount(others(of))} ${statusLabel(of).toLowerCase()}`);
   return words.length > 0 ? words.join(', ') : null;
 }
 
 export function RunRow({ name, href, execution, open, at, commandHref }: RunRowProps) {
-  const beside = execution && open ? openBeside(execution, open) : null;
+  const beside = execution && open ? otherOpenText(execution, open) : null;
   return (
     <li class="row">
       <span class="row-status">
@@ -110,7 +110,7 @@ function Labels({ labels }: { labels: Readonly<Record<string, string>> }) {
 }
 
 function Outcome({ execution }: { execution: Execution }) {
-  const outcome = outcomeOf(execution);
+  const outcome = endingLabel(execution);
   if (outcome === null) return null;
   return (
     <code class={execution.status === 'failed' ? 'outcome-bad' : 'muted'} title={execution.error ?? execution.reason}>

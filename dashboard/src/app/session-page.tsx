@@ -1,12 +1,12 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import type { HoldfastError } from '../../../client/index.ts';
 import { type Execution, isTerminal, type SessionSummary } from '../../../protocol/index.ts';
-import { Ago, Button, CopyButton, count } from '../ui/index.ts';
+import { Ago, Button, CopyButton, formatCount } from '../ui/index.ts';
 import { useApp, useQuery } from './context.ts';
 import { DeleteSession } from './delete-session.tsx';
 import { ListFrame, statusOf, useBusyReader } from './list-frame.tsx';
 import type { ListOf } from './list-state.ts';
-import { NothingHere } from './nothing-here.tsx';
+import { NotFound } from './not-found.tsx';
 import { useLive } from './preferences.ts';
 import { executionPath, SESSIONS_PATH } from './router.ts';
 import { RunRow } from './run-row.tsx';
@@ -48,9 +48,9 @@ export function SessionPage({ session }: { session: string }) {
 
   if (isMissing(view.error)) {
     return (
-      <NothingHere title="No such session">
+      <NotFound title="No such session">
         There is no session <code>{session}</code> here. It may have been deleted, or its name is misspelt.
-      </NothingHere>
+      </NotFound>
     );
   }
   return (
@@ -120,11 +120,11 @@ function Summary({ summary: { id, active, head, earliest, createdAt, lastActivit
     <dl class="facts">
       <div>
         <dt>Executions</dt>
-        <dd class="num">{count(total)}</dd>
+        <dd class="num">{formatCount(total)}</dd>
       </div>
       <div>
         <dt>Events in the log</dt>
-        <dd class="num">{count(head === 0 ? 0 : head - earliest + 1)}</dd>
+        <dd class="num">{formatCount(head === 0 ? 0 : head - earliest + 1)}</dd>
       </div>
       <div>
         <dt>Created</dt>

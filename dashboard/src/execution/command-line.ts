@@ -10,10 +10,10 @@ export function formatCommand(args: readonly string[]): string {
   return args.map((arg) => (PLAIN.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
-export type Parsed<T> = { ok: true; value: T } | { ok: false; error: string };
+export type ParseResult<T> = { ok: true; value: T } | { ok: false; error: string };
 
 /** Inverse of `formatCommand`; takes double quotes and backslashes as well. */
-export function parseCommand(text: string): Parsed<string[]> {
+export function parseCommand(text: string): ParseResult<string[]> {
   const args: string[] = [];
   let word: string | null = null;
   let quote: '"' | "'" | null = null;
@@ -58,7 +58,7 @@ export const formatPairs = (pairs: Readonly<Record<string, string>>): string =>
  * One `name=value` per line; empty lines are skipped. A repeated name is an error, because the last
  * value would silently win.
  */
-export function parsePairs(text: string): Parsed<Record<string, string>> {
+export function parsePairs(text: string): ParseResult<Record<string, string>> {
   const pairs: Record<string, string> = {};
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() === '') continue;

@@ -1,16 +1,16 @@
 /** Small components of this page. */
 
 import type { ComponentChildren } from 'preact';
-import { clock, dateTime } from '../ui/index.ts';
+import { formatClock, formatDateTime } from '../ui/index.ts';
 
 /** `14:03:07`, local. */
-export const timeOfDay = (at: number): string => clock(at).slice(0, 8);
+export const timeOfDay = (at: number): string => formatClock(at).slice(0, 8);
 
 /** An absolute time, with the whole date on hover and for machines. */
 export function Moment({ at, text }: { at: number; text: string }) {
   const date = new Date(at);
   return (
-    <time dateTime={date.toISOString()} title={dateTime(at)}>
+    <time dateTime={date.toISOString()} title={formatDateTime(at)}>
       {text}
     </time>
   );

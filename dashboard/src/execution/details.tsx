@@ -2,10 +2,10 @@
 
 import type { ComponentChildren } from 'preact';
 import { executionPath, sessionPath } from '../app/router.ts';
-import { bytes, CopyButton, dateTime, duration } from '../ui/index.ts';
+import { CopyButton, formatBytes, formatDateTime, formatDuration } from '../ui/index.ts';
 import { formatCommand } from './command-line.ts';
 import { Moment } from './components.tsx';
-import { exitWords } from './messages.ts';
+import { exitText } from './messages.ts';
 import type { Execution, Policy } from './model.ts';
 import type { Facts } from './run-facts.ts';
 
@@ -25,7 +25,7 @@ const POLICY_WORDS: Readonly<Record<keyof Policy, string>> = {
 /** A run that was started under an earlier version has no limit of its log. */
 function policyValue(key: keyof Policy, value: number | undefined): string {
   if (value === undefined) return 'none';
-  return key === 'maxLogBytes' ? bytes(value) : duration(value);
+  return key === 'maxLogBytes' ? formatBytes(value) : formatDuration(value);
 }
 
 export function Details({ facts, reruns }: { facts: Facts; reruns: readonly string[] }) {
@@ -65,8 +65,8 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
           </Row>
         ) : null}
         <Times execution={execution} />
-        {exitWords(execution.exitCode, execution.signal) ? (
-          <Row name="Result">{exitWords(execution.exitCode, execution.signal)}</Row>
+        {exitText(execution.exitCode, execution.signal) ? (
+          <Row name="Result">{exitText(execution.exitCode, execution.signal)}</Row>
         ) : null}
         <Row name="Launcher">{execution.launcher === 'none' ? 'none (started by its caller)' : execution.launcher}</Row>
         <Row name="Output">{execution.format === 'jsonl' ? 'JSON lines' : 'text'}</Row>
@@ -131,7 +131,7 @@ function Times({ execution: { createdAt, pendingAt, startedAt, endedAt } }: { ex
       {times.map(([name, at]) =>
         at === undefined ? null : (
           <Row key={name} name={name}>
-            <Moment at={at} text={dateTime(at)} />
+            <Moment at={at} text={formatDateTime(at)} />
           </Row>
         ),
       )}

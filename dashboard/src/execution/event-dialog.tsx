@@ -4,7 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { LoggedEvent } from '../../../client/index.ts';
 import { useApp } from '../app/context.ts';
 import { Button, CopyButton, Dialog } from '../ui/index.ts';
-import { errorWords } from './messages.ts';
+import { errorText } from './messages.ts';
 
 interface Props {
   session: string;
@@ -52,7 +52,7 @@ export function EventDialog({ session, execution, generation, offset, onClose }:
       {loaded.state === 'loading' ? <p>Loading…</p> : null}
       {loaded.state === 'failed' ? (
         <p class="exec-error" role="alert">
-          {errorWords(loaded.error)}
+          {errorText(loaded.error)}
         </p>
       ) : null}
       {text === '' ? null : (

@@ -2,7 +2,7 @@
  * The page of one run.
  *
  *   feed                  loads the run, follows it, loads older events; with history-loader,
- *                         log-place, log-window, line-search
+ *                         log-position, log-window, line-search
  *   run-facts, timeline   what is known of it, from the object and from events
  *   messages, stream-view, interrupting                 the same as text
  *   header, notices, waiting, unavailable, connection   its state
@@ -16,7 +16,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { readTicket } from '../../../client/index.ts';
 import { useApp, useHash } from '../app/context.ts';
 import { LogModel, LogPanel } from '../log/index.ts';
-import { Button, bytes as bytesWords } from '../ui/index.ts';
+import { Button, formatBytes as bytesWords } from '../ui/index.ts';
 import { Notice } from './components.tsx';
 import { Connection } from './connection.tsx';
 import { Details, RERUN_LABEL } from './details.tsx';
@@ -24,18 +24,18 @@ import { EventDialog } from './event-dialog.tsx';
 import { ExecutionFeed } from './feed.ts';
 import type { FeedOptions, FeedSnapshot } from './feed-types.ts';
 import { Header } from './header.tsx';
-import { useKept, useSnapshot } from './hooks.ts';
+import { useSnapshot, useStoredState } from './hooks.ts';
 import { InputBar } from './input-bar.tsx';
 import { InterruptDialog } from './interrupt-dialog.tsx';
-import { type Asked, interruptAnswer, interruptView } from './interrupting.ts';
-import { errorWords, statusWords } from './messages.ts';
+import { interruptResultText, interruptView, type PendingRequest } from './interrupting.ts';
+import { errorText, statusText } from './messages.ts';
 import { Notices } from './notices.tsx';
 import { RerunDialog } from './rerun-dialog.tsx';
 import { type Facts, isEnded } from './run-facts.ts';
 import { ShareDialog } from './share-dialog.tsx';
 import { Side, type SideTab } from './side.tsx';
 import { streamView } from './stream-view.ts';
-import { Timeline } from './timeline-list.tsx';
+import { TimelineList } from './timeline-list.tsx';
 import { Unavailable } from './unavailable.tsx';
 import { useDownload } from './use-download.ts';
 import { Waiting } from './waiting.tsx';
@@ -145,13 +145,13 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
   const over = ended || snapshot.gone;
   const [open, setOpen] = useState<Open>(null);
   const [inspected, setInspected] = useState<number | null>(null);
-  const [asked, setAsked] = useState<Asked>('nothing');
-  const [side, setSide] = useKept('holdfast.side', 'open');
+  const [pending, setPending] = useState<PendingRequest>('none');
+  const [side, setSide] = useStoredState('holdfast.side', 'open');
   const [tab, setTab] = useState<SideTab>('timeline');
   const focusInput = useRef<(() => void) | null>(null);
   const reruns = useReruns(session, id, ended && !readOnly);
   const download = useDownload();
-  const interrupt = interruptView(facts, asked);
+  const interrupt = interruptView(facts, pending);
   const takesInput = status === 'running' && !snapshot.gone && execution.openStdin === true && !readOnly;
 
   const reconnect = () => {
@@ -160,17 +160,17 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
 
   const onInterrupt = async (kind: 'interrupt' | 'force', reason: string) => {
     setOpen(null);
-    setAsked(kind);
+    setPending(kind);
     try {
       const request = { force: kind === 'force', ...(reason === '' ? {} : { reason }) };
       const answer = await client.interrupt(session, id, request);
       feed.adopt(answer.execution);
-      const said = interruptAnswer({ accepted: answer.accepted, status: answer.execution.status });
-      if (said) toast(said);
-      if (kind === 'interrupt') setAsked('nothing');
+      const result = interruptResultText({ accepted: answer.accepted, status: answer.execution.status });
+      if (result) toast(result);
+      if (kind === 'interrupt') setPending('none');
     } catch (error) {
-      setAsked('nothing');
-      toast(errorWords(error), 'error');
+      setPending('none');
+      toast(errorText(error), 'error');
     }
   };
 
@@ -198,7 +198,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
     [registerKeys],
   );
 
-  useTitle(`${snapshot.gone ? 'Deleted' : statusWords(facts)} · ${execution.command[0] ?? id}`);
+  useTitle(`${snapshot.gone ? 'Deleted' : statusText(facts)} · ${execution.command[0] ?? id}`);
 
   return (
     <div class="exec" data-side={side}>
@@ -236,7 +236,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
               title="Show or hide the timeline and the details (e)"
               onClick={() => keys.current.side()}
             >
-              Timeline
+              TimelineList
             </Button>
           </>
         }
@@ -257,7 +257,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
             download.error ? <Button onClick={download.clear}>Close</Button> : <Button onClick={download.cancel}>Cancel</Button>
           }
         >
-          {download.error ? errorWords(download.error) : `${bytesWords(download.bytes)} so far`}
+          {download.error ? errorText(download.error) : `${bytesWords(download.bytes)} so far`}
         </Notice>
       ) : null}
       <div class="exec-body">
@@ -296,7 +296,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
         {side === 'open' ? (
           <Side tab={tab} onTab={setTab}>
             {tab === 'timeline' ? (
-              <Timeline
+              <TimelineList
                 facts={facts}
                 history={snapshot.history}
                 onHistory={() => void feed.loadHistory()}
@@ -309,7 +309,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
         ) : null}
       </div>
       <Announcer
-        status={snapshot.gone ? 'Deleted' : statusWords(facts)}
+        status={snapshot.gone ? 'Deleted' : statusText(facts)}
         connection={announced(snapshot.stream, snapshot.streamSince)}
       />
       {readOnly ? null : (

@@ -87,8 +87,8 @@ export const startingSnapshot = (now: number): FeedSnapshot => ({
 
 export function loadFailure(error: unknown): Load {
   const { status, code, message } = (error ?? {}) as { status?: unknown; code?: unknown; message?: unknown };
-  const said = typeof message === 'string' ? message : String(error);
-  if (status === 404) return { state: 'not_found', message: said };
-  if (status === 401 || status === 403 || code === 'unauthorized') return { state: 'refused', message: said };
+  const text = typeof message === 'string' ? message : String(error);
+  if (status === 404) return { state: 'not_found', message: text };
+  if (status === 401 || status === 403 || code === 'unauthorized') return { state: 'refused', message: text };
   return { state: 'failed', error };
 }

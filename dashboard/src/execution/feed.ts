@@ -27,7 +27,7 @@ import {
 import { generationOf, HEARTBEATS_MISSED, silentForMs } from '../../../protocol/index.ts';
 import { type FeedOptions, type FeedSnapshot, loadFailure, type StreamLike, startingSnapshot } from './feed-types.ts';
 import { HistoryLoader } from './history-loader.ts';
-import { afterLoss, boundsOf, placeOf, type ReadLog } from './log-place.ts';
+import { boundsAfterExpiry, findStartOffset, type ReadLog, readBounds } from './log-position.ts';
 import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
 import { createFacts, type Facts, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './run-facts.ts';
@@ -89,7 +89,7 @@ export class ExecutionFeed {
       this.#change({ facts: createFacts(execution) });
       const summary = await this.#summary();
       if (signal.aborted) return;
-      await this.#open(await boundsOf(this.#source, execution, summary, signal), line);
+      await this.#open(await readBounds(this.#source, execution, summary, signal), line);
       this.#change({ summary });
     } catch (error) {
       if (!signal.aborted) this.#change({ load: loadFailure(error) });
@@ -220,7 +220,7 @@ export class ExecutionFeed {
   async #open(bounds: LogBounds, line: number | null): Promise<void> {
     const bottom = bottomOf(bounds);
     const { signal } = this.#life;
-    const after = await placeOf(this.#source, line, bounds, signal, () =>
+    const after = await findStartOffset(this.#source, line, bounds, signal, () =>
       this.#change({ load: { state: 'loading', searching: true } }),
     );
     if (this.#life.signal.aborted) return;
@@ -345,8 +345,8 @@ export class ExecutionFeed {
     if (code !== 'offset_expired' || this.#replanned || this.#newest > (this.#older?.window.floor ?? 0) || !facts) return;
     this.#replanned = true;
     const { signal } = this.#life;
-    const bounds = await boundsOf(this.#source, facts.execution, await this.#summary(), signal);
-    const now = await afterLoss(this.#source, bounds, signal);
+    const bounds = await readBounds(this.#source, facts.execution, await this.#summary(), signal);
+    const now = await boundsAfterExpiry(this.#source, bounds, signal);
     if (this.#life.signal.aborted) return;
     this.#stream = null;
     await this.#open(now, null);

@@ -3,11 +3,11 @@
 import type { ComponentChildren } from 'preact';
 import { silentForMs } from '../../../protocol/index.ts';
 import { executionPath } from '../app/router.ts';
-import { Ago, CopyButton, Duration, dateTime, StatusBadge, useNow } from '../ui/index.ts';
+import { Ago, CopyButton, Duration, formatDateTime, StatusBadge, useNow } from '../ui/index.ts';
 import { formatCommand } from './command-line.ts';
 import { Moment, timeOfDay } from './components.tsx';
 import { RERUN_LABEL } from './details.tsx';
-import { exitWords } from './messages.ts';
+import { exitText } from './messages.ts';
 import { isTerminal, type Status } from './model.ts';
 import type { Facts } from './run-facts.ts';
 
@@ -27,7 +27,7 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
   const { execution, wrapper } = facts;
   const { session, status, command } = execution;
   const text = formatCommand(command);
-  const result = exitWords(execution.exitCode, execution.signal);
+  const result = exitText(execution.exitCode, execution.signal);
   const original = execution.labels[RERUN_LABEL];
   const newest = reruns[0];
   return (
@@ -58,7 +58,7 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
         {progress ? <span class="exec-strong exec-tone-warn">{progress}</span> : null}
         {isTerminal(status) && result ? <span>{result}</span> : null}
         <span class="exec-wide">
-          created <Moment at={execution.createdAt} text={dateTime(execution.createdAt)} />
+          created <Moment at={execution.createdAt} text={formatDateTime(execution.createdAt)} />
         </span>
         {original ? (
           <span>

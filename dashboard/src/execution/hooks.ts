@@ -31,7 +31,7 @@ export function useSnapshot(feed: ExecutionFeed): FeedSnapshot {
 }
 
 /** A task that the page runs for a person: at most one at a time, cancelled with the page. */
-export interface Work {
+export interface Task {
   readonly busy: boolean;
   readonly error: unknown;
   run(work: (signal: AbortSignal) => Promise<void>): Promise<void>;
@@ -39,7 +39,7 @@ export interface Work {
   clear(): void;
 }
 
-export function useWork(): Work {
+export function useTask(): Task {
   const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: null });
   const current = useRef<AbortController | null>(null);
   useEffect(() => () => current.current?.abort(), []);
@@ -75,7 +75,7 @@ export function useWork(): Work {
 }
 
 /** Stored in the browser; without storage the default applies each time. */
-export function useKept(name: string, fallback: string): [string, (value: string) => void] {
+export function useStoredState(name: string, fallback: string): [string, (value: string) => void] {
   const [value, setValue] = useState(() => {
     try {
       return localStorage.getItem(name) ?? fallback;

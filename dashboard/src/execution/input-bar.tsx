@@ -7,7 +7,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';
 import { Button } from '../ui/index.ts';
-import { errorWords } from './messages.ts';
+import { errorText } from './messages.ts';
 
 interface Sent {
   id: number;
@@ -51,7 +51,7 @@ export function InputBar({ session, execution, onReady }: Props) {
       const refused = typeof status === 'number' && status >= 400 && status < 500;
       settle(
         refused ? 'refused' : 'unknown',
-        refused ? errorWords(error) : 'There was no answer: it may or may not have reached the job.',
+        refused ? errorText(error) : 'There was no answer: it may or may not have reached the job.',
       );
       if (refused) setText((now) => (now === '' ? text : now));
     }

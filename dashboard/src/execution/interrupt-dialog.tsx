@@ -1,7 +1,7 @@
 /** Confirms before it stops a job. */
 
 import { useState } from 'preact/hooks';
-import { Button, Dialog, duration } from '../ui/index.ts';
+import { Button, Dialog, formatDuration } from '../ui/index.ts';
 import { Field } from './components.tsx';
 import { REASON_CHARS_MAX } from './model.ts';
 import type { Facts } from './run-facts.ts';
@@ -45,7 +45,7 @@ export function InterruptDialog({ facts, kind, onClose, onConfirm }: Props) {
           {force
             ? 'The job is killed at once (SIGKILL): it cannot clean up. If the wrapper does not answer, the run is ended without its confirmation.'
             : running
-              ? `The job is asked to stop (SIGINT), then killed (SIGTERM, SIGKILL). If the wrapper delivers nothing for ${duration(policy.interruptGraceMs)}, the run is ended without its confirmation.`
+              ? `The job is asked to stop (SIGINT), then killed (SIGTERM, SIGKILL). If the wrapper delivers nothing for ${formatDuration(policy.interruptGraceMs)}, the run is ended without its confirmation.`
               : 'It has not begun; it ends at once and its command never runs.'}
         </p>
         <Field id="interrupt-reason" label="Reason (optional)" hint="It becomes part of the log.">

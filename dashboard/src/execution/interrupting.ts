@@ -4,7 +4,7 @@ import { isTerminal } from './model.ts';
 import { type Facts, isEnded } from './run-facts.ts';
 
 /** Requests of this page without an answer yet. */
-export type Asked = 'nothing' | 'interrupt' | 'force';
+export type PendingRequest = 'none' | 'interrupt' | 'force';
 
 export interface InterruptView {
   /** The button's next action; null when no action is left. */
@@ -14,11 +14,11 @@ export interface InterruptView {
   progress: string | null;
 }
 
-export function interruptView(facts: Facts, asked: Asked): InterruptView {
+export function interruptView(facts: Facts, pending: PendingRequest): InterruptView {
   if (isEnded(facts)) return { next: null, label: 'Interrupt', progress: null };
   const { interrupt, execution } = facts;
-  if (interrupt?.force || asked === 'force') return { next: null, label: 'Forcing…', progress: 'Forcing the end…' };
-  if (asked === 'interrupt') return { next: null, label: 'Interrupting…', progress: 'Interrupting…' };
+  if (interrupt?.force || pending === 'force') return { next: null, label: 'Forcing…', progress: 'Forcing the end…' };
+  if (pending === 'interrupt') return { next: null, label: 'Interrupting…', progress: 'Interrupting…' };
   if (interrupt) {
     const why = interrupt.cause === 'runtime' ? 'The time limit was reached, interrupting…' : 'Interrupting…';
     return { next: 'force', label: 'Force', progress: why };
@@ -27,7 +27,13 @@ export function interruptView(facts: Facts, asked: Asked): InterruptView {
 }
 
 /** The API's answer as text; null when events will report the result. */
-export function interruptAnswer({ accepted, status }: { accepted: boolean; status: Facts['execution']['status'] }): string | null {
+export function interruptResultText({
+  accepted,
+  status,
+}: {
+  accepted: boolean;
+  status: Facts['execution']['status'];
+}): string | null {
   if (accepted) return null;
   return isTerminal(status) ? `The run had already ended: ${status}.` : 'The run had already ended.';
 }

@@ -1,9 +1,9 @@
 /** Text for a person: failures, verdicts, refusals. Pure. */
 
-import { statusKind, statusWord } from '../ui/index.ts';
+import { statusKind, statusLabel } from '../ui/index.ts';
 import type { Execution } from './model.ts';
 
-export interface FailureWords {
+export interface FailureDescription {
   title: string;
   meaning: string;
 }
@@ -12,7 +12,7 @@ export interface FailureWords {
  * One sentence for every failure code of the coordinator. Other codes are the caller's own
  * (`fail`).
  */
-const FAILURES: Readonly<Record<string, FailureWords>> = {
+const FAILURES: Readonly<Record<string, FailureDescription>> = {
   wrapper_disconnected: {
     title: 'The wrapper was lost',
     meaning:
@@ -59,44 +59,44 @@ const FAILURES: Readonly<Record<string, FailureWords>> = {
   },
 };
 
-export function failureWords(code: string | undefined): FailureWords {
+export function describeFailure(code: string | undefined): FailureDescription {
   const known = code !== undefined && Object.hasOwn(FAILURES, code) ? FAILURES[code] : undefined;
   return known ?? { title: 'The run was failed', meaning: 'The program that started this run ended it with a code of its own.' };
 }
 
 /** `exit code 1`, `ended by SIGKILL`, with the message and the reason: one line. */
-export function verdictWords(data: Readonly<Record<string, unknown>>): string | null {
+export function verdictText(data: Readonly<Record<string, unknown>>): string | null {
   const { exitCode, signal, error, reason, forced } = data;
   const parts = [
     typeof error === 'string' && error !== '' ? error : null,
-    typeof error === 'string' && error !== '' ? null : exitWords(exitCode, signal),
+    typeof error === 'string' && error !== '' ? null : exitText(exitCode, signal),
     typeof reason === 'string' && reason !== '' ? reason.replaceAll('_', ' ') : null,
     forced === true ? 'forced: the wrapper did not answer in time' : null,
   ].filter((part) => part !== null);
   return parts.length > 0 ? parts.join(' · ') : null;
 }
 
-export function exitWords(exitCode: unknown, signal: unknown): string | null {
+export function exitText(exitCode: unknown, signal: unknown): string | null {
   if (typeof signal === 'string' && signal !== '') return `ended by ${signal}`;
   return typeof exitCode === 'number' ? `exit code ${exitCode}` : null;
 }
 
 /** How an end came about, for the box below the header; null without an explanation. */
-export function outcomeOf(
+export function endingNotice(
   execution: Execution,
 ): { tone: 'danger' | 'warn'; title: string; meaning: string; facts: string[] } | null {
   const { status, code, error, reason, exitCode, signal, forced } = execution;
-  const said = [
+  const facts = [
     error ?? null,
     // The message of this one already says it.
-    code === 'exit_nonzero' && error ? null : exitWords(exitCode, signal),
+    code === 'exit_nonzero' && error ? null : exitText(exitCode, signal),
     reason ? `reason: ${reason.replaceAll('_', ' ')}` : null,
     code ? `code: ${code}` : null,
   ];
   if (status === 'failed') {
-    const words = failureWords(code);
+    const words = describeFailure(code);
     const meaning = forced ? `${words.meaning} The wrapper did not confirm the stop in time.` : words.meaning;
-    return { tone: 'danger', ...words, meaning, facts: said.filter((fact) => fact !== null) };
+    return { tone: 'danger', ...words, meaning, facts: facts.filter((fact) => fact !== null) };
   }
   if (status === 'interrupted') {
     return {
@@ -107,14 +107,14 @@ export function outcomeOf(
         : execution.startedAt === undefined
           ? 'It was stopped before the command had begun.'
           : 'An interrupt was requested, and the job has stopped.',
-      facts: said.filter((fact) => fact !== null),
+      facts: facts.filter((fact) => fact !== null),
     };
   }
   return null;
 }
 
 /** An error of the API as text; the machine-readable code stays visible after it. */
-export function errorWords(error: unknown): string {
+export function errorText(error: unknown): string {
   const { code, message, facts } = (error ?? {}) as { code?: unknown; message?: unknown; facts?: Record<string, unknown> };
   switch (code) {
     case 'not_running':
@@ -148,10 +148,10 @@ export function errorWords(error: unknown): string {
 }
 
 /** The status in one word, as in the badge. */
-export const statusWords = ({
+export const statusText = ({
   execution: { status },
   wrapper,
 }: {
   execution: Pick<Execution, 'status'>;
   wrapper: { state: string };
-}): string => statusWord(statusKind(status, wrapper.state !== 'disconnected'));
+}): string => statusLabel(statusKind(status, wrapper.state !== 'disconnected'));

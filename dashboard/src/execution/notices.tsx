@@ -3,10 +3,10 @@
  * for.
  */
 
-import { Button, count, useNow, wholeSeconds } from '../ui/index.ts';
+import { Button, formatCount, formatWholeSeconds, useNow } from '../ui/index.ts';
 import { Moment, Notice, timeOfDay } from './components.tsx';
 import type { FeedSnapshot } from './feed-types.ts';
-import { errorWords, outcomeOf } from './messages.ts';
+import { endingNotice, errorText } from './messages.ts';
 import type { Facts } from './run-facts.ts';
 import { isEnded } from './run-facts.ts';
 import { failureReason } from './stream-view.ts';
@@ -24,12 +24,12 @@ interface Props {
 
 function lostWords({ events, unknown }: Lost): string {
   if (unknown && events === 0) return 'An unknown amount of output';
-  return `${unknown ? 'At least ' : ''}${count(events)} ${events === 1 ? 'event' : 'events'}`;
+  return `${unknown ? 'At least ' : ''}${formatCount(events)} ${events === 1 ? 'event' : 'events'}`;
 }
 
 export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoading, onRetryOlder }: Props) {
   const { stream, gone, replaced, expiredBefore, older } = snapshot;
-  const outcome = outcomeOf(facts.execution);
+  const outcome = endingNotice(facts.execution);
   const lost = lostIn(facts.timeline);
   return (
     <div class="exec-notices">
@@ -70,7 +70,7 @@ export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoadi
         </Notice>
       ) : null}
       {expiredBefore !== null ? (
-        <Notice tone="info" title={`The log begins at offset ${count(expiredBefore)}`}>
+        <Notice tone="info" title={`The log begins at offset ${formatCount(expiredBefore)}`}>
           Older events of this run have expired.
         </Notice>
       ) : null}
@@ -85,7 +85,7 @@ export function Notices({ snapshot, facts, onReconnect, onRestart, onCancelLoadi
       ) : null}
       {older.error ? (
         <Notice tone="warn" title="Older events could not be loaded" actions={<Button onClick={onRetryOlder}>Try again</Button>}>
-          {errorWords(older.error)}
+          {errorText(older.error)}
         </Notice>
       ) : null}
     </div>
@@ -110,7 +110,7 @@ function Disconnected({ facts }: { facts: Facts }) {
       )}
       The job may go on: what it prints is kept and sent when the connection is back.{' '}
       {left === null ? null : left > 0 ? (
-        <span class="exec-tick">The run fails in {wholeSeconds(left)} unless it returns.</span>
+        <span class="exec-tick">The run fails in {formatWholeSeconds(left)} unless it returns.</span>
       ) : (
         <span class="exec-tick">The grace is over; the verdict is due.</span>
       )}

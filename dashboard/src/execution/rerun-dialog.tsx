@@ -7,8 +7,8 @@ import { Button, Dialog } from '../ui/index.ts';
 import { formatCommand, formatPairs, parseCommand, parsePairs } from './command-line.ts';
 import { Field } from './components.tsx';
 import { RERUN_LABEL } from './details.tsx';
-import { useWork } from './hooks.ts';
-import { errorWords } from './messages.ts';
+import { useTask } from './hooks.ts';
+import { errorText } from './messages.ts';
 import type { Execution, OnBusy, StartRequest } from './model.ts';
 
 interface Props {
@@ -79,7 +79,7 @@ export function RerunDialog({ execution, open, onClose }: Props) {
   const [errors, setErrors] = useState<RerunErrors>({});
   const [active, setActive] = useState<string | null>(null);
   const [onBusy, setOnBusy] = useState<OnBusy>('queue');
-  const work = useWork();
+  const work = useTask();
   const { session } = execution;
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: opening the dialog resets it; a change of the run meanwhile must not undo typing.
@@ -188,7 +188,7 @@ export function RerunDialog({ execution, open, onClose }: Props) {
         )}
         {work.error ? (
           <p class="exec-error" role="alert">
-            {errorWords(work.error)}
+            {errorText(work.error)}
           </p>
         ) : null}
       </form>

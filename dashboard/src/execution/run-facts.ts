@@ -17,7 +17,7 @@ import { EMPTY_TIMELINE, type Timeline, timelineEntry, withEntries } from './tim
 
 export interface Wrapper {
   readonly state: 'none' | 'connected' | 'disconnected';
-  /** The time of its change to this state, if an event said. */
+  /** The time of its change to this state, if an event reported it. */
   readonly since: number | null;
   /** Disconnected: when the run fails without a reconnect. */
   readonly graceUntil: number | null;
@@ -187,23 +187,23 @@ function forward(facts: Facts, status: Status, times: Partial<Execution>): Facts
 
 function withVerdict(facts: Facts, { type, at, offset, data }: LoggedEvent, status: Status): Facts {
   const { execution } = facts;
-  const said: Partial<Execution> = {};
-  if (typeof data.exitCode === 'number') said.exitCode = data.exitCode;
-  if (data.forced === true) said.forced = true;
+  const verdict: Partial<Execution> = {};
+  if (typeof data.exitCode === 'number') verdict.exitCode = data.exitCode;
+  if (data.forced === true) verdict.forced = true;
   for (const key of ['signal', 'code', 'error', 'reason'] as const) {
     const value = data[key];
-    if (typeof value === 'string') said[key] = value;
+    if (typeof value === 'string') verdict[key] = value;
   }
   const { connected: _connected, graceUntil: _graceUntil, ...rest } = execution;
   return {
     ...facts,
     // The end in the object is the same verdict, read from the row; it does not overwrite a more
     // detailed one.
-    execution: { ...rest, ...said, status, endedAt: execution.endedAt ?? at, lastOffset: offset },
+    execution: { ...rest, ...verdict, status, endedAt: execution.endedAt ?? at, lastOffset: offset },
     wrapper: { ...facts.wrapper, state: 'none', graceUntil: null },
     replayed: null,
     ...(type === 'execution_interrupted' && !facts.interrupt
-      ? { interrupt: { at, reason: said.reason ?? null, force: said.forced === true, cause: null } }
+      ? { interrupt: { at, reason: verdict.reason ?? null, force: verdict.forced === true, cause: null } }
       : {}),
   };
 }

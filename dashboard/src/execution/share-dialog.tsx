@@ -5,8 +5,8 @@ import { useApp } from '../app/context.ts';
 import { executionPath } from '../app/router.ts';
 import { Button, CopyButton, Dialog } from '../ui/index.ts';
 import { Field, timeOfDay } from './components.tsx';
-import { useWork } from './hooks.ts';
-import { errorWords } from './messages.ts';
+import { useTask } from './hooks.ts';
+import { errorText } from './messages.ts';
 import { TICKET_TTL_SECONDS_MAX } from './model.ts';
 
 const TIMES: readonly [number, string][] = [
@@ -26,7 +26,7 @@ export function ShareDialog({ session, execution, open, onClose }: Props) {
   const { client } = useApp();
   const [ttlSeconds, setTtl] = useState(TICKET_TTL_SECONDS_MAX);
   const [link, setLink] = useState<{ url: string; expiresAt: number } | null>(null);
-  const work = useWork();
+  const work = useTask();
   // biome-ignore lint/correctness/useExhaustiveDependencies: a created link is forgotten when the dialog closes.
   useEffect(() => {
     setLink(null);
@@ -80,7 +80,7 @@ export function ShareDialog({ session, execution, open, onClose }: Props) {
       </Field>
       {work.error ? (
         <p class="exec-error" role="alert">
-          {errorWords(work.error)}
+          {errorText(work.error)}
         </p>
       ) : null}
       {link ? (

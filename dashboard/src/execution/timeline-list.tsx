@@ -13,7 +13,7 @@ interface Props {
   onInspect(offset: number): void;
 }
 
-export function Timeline({ facts, history, onHistory, onInspect }: Props) {
+export function TimelineList({ facts, history, onHistory, onInspect }: Props) {
   const entries = timelineOf(facts.timeline, facts.execution);
   const { dropped } = facts.timeline;
   return (
@@ -64,12 +64,12 @@ export function Timeline({ facts, history, onHistory, onInspect }: Props) {
 export function ProgressBar({ progress }: { progress: Progress }) {
   const { current, total, message } = progress;
   const share = total !== null && total > 0 ? Math.min(1, Math.max(0, current / total)) : null;
-  const said = total === null ? String(current) : `${current} of ${total}`;
+  const amount = total === null ? String(current) : `${current} of ${total}`;
   return (
     <div class="exec-progress">
       <div class="exec-progress-text">
         <span>{message ?? 'Progress'}</span>
-        <span class="exec-muted">{share === null ? said : `${said} · ${Math.floor(share * 100)} %`}</span>
+        <span class="exec-muted">{share === null ? amount : `${amount} · ${Math.floor(share * 100)} %`}</span>
       </div>
       {share === null ? null : <progress value={share} max={1} aria-label={message ?? 'Progress'} />}
     </div>

@@ -8,8 +8,8 @@
  */
 
 import { gapText, type LoggedEvent } from '../../../client/index.ts';
-import { duration } from '../ui/index.ts';
-import { verdictWords } from './messages.ts';
+import { formatDuration } from '../ui/index.ts';
+import { verdictText } from './messages.ts';
 import type { Execution } from './model.ts';
 
 export type Tone = 'info' | 'ok' | 'warn' | 'danger' | 'muted';
@@ -142,18 +142,18 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
   switch (type) {
     case 'execution_queued': {
       const position = number('position');
-      return make('lifecycle', 'muted', 'Queued', position === null ? null : `Place ${position} in the queue`);
+      return make('lifecycle', 'muted', 'Queued', position === null ? null : `Position ${position} in the queue`);
     }
     case 'execution_pending':
       return make('lifecycle', 'muted', 'Preparing', text('launcher') === 'none' ? 'Waits for a wrapper to be started' : null);
     case 'execution_running':
       return make('lifecycle', 'info', 'Running');
     case 'execution_completed':
-      return make('lifecycle', 'ok', 'Completed', verdictWords(data));
+      return make('lifecycle', 'ok', 'Completed', verdictText(data));
     case 'execution_failed':
-      return make('lifecycle', 'danger', 'Failed', verdictWords(data));
+      return make('lifecycle', 'danger', 'Failed', verdictText(data));
     case 'execution_interrupted':
-      return make('lifecycle', 'warn', 'Interrupted', verdictWords(data));
+      return make('lifecycle', 'warn', 'Interrupted', verdictText(data));
     case 'wrapper_connected':
       return make('connection', 'muted', 'Wrapper connected', text('wrapperId'));
     case 'wrapper_disconnected':
@@ -166,8 +166,13 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
     case 'wrapper_reconnected': {
       const lost = number('eventsLost') ?? 0;
       const down = number('downMs');
-      const said = [down ? `after ${duration(down)}` : null, lost > 0 ? `${lost} events were lost` : null];
-      return make('connection', lost > 0 ? 'danger' : 'ok', 'Wrapper reconnected', said.filter((part) => part).join(', ') || null);
+      const details = [down ? `after ${formatDuration(down)}` : null, lost > 0 ? `${lost} events were lost` : null];
+      return make(
+        'connection',
+        lost > 0 ? 'danger' : 'ok',
+        'Wrapper reconnected',
+        details.filter((part) => part).join(', ') || null,
+      );
     }
     case 'execution_deadline_renewed': {
       const late = number('lateMs');
@@ -175,7 +180,7 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
         'connection',
         'info',
         'Deadline renewed',
-        late === null ? null : `It passed ${duration(late)} before the coordinator was back`,
+        late === null ? null : `It passed ${formatDuration(late)} before the coordinator was back`,
       );
     }
     case 'interrupt_requested': {
@@ -191,7 +196,7 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
       return make('lifecycle', 'info', 'Job started', pid === null ? null : `process ${pid}`);
     }
     case 'exit':
-      return make('lifecycle', 'muted', 'Job ended', verdictWords(data));
+      return make('lifecycle', 'muted', 'Job ended', verdictText(data));
     case 'status': {
       const message = text('message');
       return message === null ? null : make('status', 'info', message);
@@ -214,10 +219,10 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
     case 'gap': {
       const events = number('events') ?? 0;
       const bytes = number('bytes') ?? 0;
-      const said = gapText(data);
-      if (said === null) return null;
-      const title = said.replace(/ \(\d+ bytes\)/, '');
-      const unknown = data.unknown === true || said.includes('unknown');
+      const gap = gapText(data);
+      if (gap === null) return null;
+      const title = gap.replace(/ \(\d+ bytes\)/, '');
+      const unknown = data.unknown === true || gap.includes('unknown');
       return {
         ...make('gap', 'danger', `${title[0]?.toUpperCase()}${title.slice(1)}`, text('reason')),
         lost: { events, bytes, unknown },

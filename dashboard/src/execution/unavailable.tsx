@@ -4,7 +4,7 @@ import { useApp } from '../app/context.ts';
 import { sessionPath } from '../app/router.ts';
 import { Button } from '../ui/index.ts';
 import type { Load } from './feed-types.ts';
-import { errorWords } from './messages.ts';
+import { errorText } from './messages.ts';
 
 export function Unavailable({ load, session, onRetry }: { load: Load; session: string; onRetry(): void }) {
   const { credential, signOut } = useApp();
@@ -50,7 +50,7 @@ export function Unavailable({ load, session, onRetry }: { load: Load; session: s
       return (
         <div class="exec-unavailable">
           <h1>The run could not be loaded</h1>
-          <p role="alert">{errorWords(load.error)}</p>
+          <p role="alert">{errorText(load.error)}</p>
           <Button kind="primary" onClick={onRetry}>
             Try again
           </Button>

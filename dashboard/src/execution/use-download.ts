@@ -6,7 +6,7 @@
 import { useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';
 import { type DownloadPort, downloadJsonl, downloadText } from './downloads.ts';
-import { useWork, type Work } from './hooks.ts';
+import { type Task, useTask } from './hooks.ts';
 import { bottomOf } from './log-window.ts';
 import type { Execution } from './model.ts';
 
@@ -28,7 +28,7 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(address), REVOKE_AFTER_MS);
 }
 
-export interface Download extends Work {
+export interface Download extends Task {
   readonly bytes: number;
   start(
     kind: 'text' | 'jsonl',
@@ -40,7 +40,7 @@ export interface Download extends Work {
 export function useDownload(): Download {
   const { client, credential, getTicket, toast } = useApp();
   const [bytes, setBytes] = useState(0);
-  const work = useWork();
+  const work = useTask();
   return {
     ...work,
     bytes,

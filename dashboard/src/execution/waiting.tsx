@@ -4,7 +4,7 @@
  */
 
 import { executionPath } from '../app/router.ts';
-import { useNow, wholeSeconds } from '../ui/index.ts';
+import { formatWholeSeconds, useNow } from '../ui/index.ts';
 import { Moment, Notice, timeOfDay } from './components.tsx';
 import type { FeedSnapshot } from './feed-types.ts';
 import { type Facts, isEnded } from './run-facts.ts';
@@ -64,7 +64,9 @@ function Pending({ facts: { execution } }: { facts: Facts }) {
         : `The launcher (${launcher}) was asked to start it.`}{' '}
       Since <Moment at={pendingAt} text={timeOfDay(pendingAt)} />.{' '}
       <span class="exec-tick">
-        {left > 0 ? `The run fails in ${wholeSeconds(left)} if no wrapper connects.` : 'The time is over; the verdict is due.'}
+        {left > 0
+          ? `The run fails in ${formatWholeSeconds(left)} if no wrapper connects.`
+          : 'The time is over; the verdict is due.'}
       </span>
     </Notice>
   );

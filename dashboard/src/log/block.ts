@@ -12,7 +12,7 @@
 
 import type { LoggedEvent } from '../../../client/index.ts';
 import { Chunk, type OutputKind, STDERR, STDOUT } from './chunk.ts';
-import { describe } from './describe.ts';
+import { describeEvent } from './describe.ts';
 
 interface LineRef {
   chunk: Chunk;
@@ -62,7 +62,7 @@ export class Block {
   add(event: LoggedEvent): void {
     if (event.type === 'output') this.#output(event);
     else {
-      const described = describe(event);
+      const described = describeEvent(event);
       if (described === null) return;
       const text = described.text.endsWith('\n') ? described.text.slice(0, -1) : described.text;
       for (const line of text.split('\n')) this.#tail().push(`${line}\n`, described.kind, event.offset, event.at);

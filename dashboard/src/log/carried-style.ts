@@ -9,7 +9,7 @@
 
 import { type Chunk, STDERR } from './chunk.ts';
 import { type ShownLine, shownLine, styleAfter } from './line.ts';
-import type { LogModel, Place } from './model.ts';
+import type { LinePosition, LogModel } from './model.ts';
 import { PLAIN, type Style } from './style.ts';
 
 /** 16 chunks of 64 Ki characters: some milliseconds of scanning at worst, once. */
@@ -34,7 +34,7 @@ export class ShownLines {
   }
 
   /** The line as it is shown, parsed once while it and everything before it stay the same. */
-  get({ chunk, index }: Place): ShownLine {
+  get({ chunk, index }: LinePosition): ShownLine {
     if (this.#prepends !== this.#model.prepends) {
       this.#prepends = this.#model.prepends;
       this.#after = new WeakMap();

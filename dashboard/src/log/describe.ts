@@ -9,7 +9,7 @@ import { AGENT, type Kind, STATUS } from './chunk.ts';
 
 type JsonObject = LoggedEvent['data'];
 
-export interface Described {
+export interface EventLine {
   kind: Kind;
   text: string;
 }
@@ -37,8 +37,8 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
     return `started${words ? `: ${words}` : ''}${typeof pid === 'number' ? ` (pid ${pid})` : ''}`;
   },
   gap: (data) => {
-    const said = gapText(data);
-    return said === null ? null : `${said}${also(data.reason)}`;
+    const gap = gapText(data);
+    return gap === null ? null : `${gap}${also(data.reason)}`;
   },
   interrupt_requested: ({ reason, force }) => `${force === true ? 'stop by force' : 'interrupt'} requested${also(reason)}`,
   wrapper_connected: () => 'wrapper connected',
@@ -58,12 +58,12 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
 };
 
 /** Null: the event is not a line of the log. Total: any data gives a text or null. */
-export function describe(event: LoggedEvent): Described | null {
+export function describeEvent(event: LoggedEvent): EventLine | null {
   const { type, data } = event;
   const sentence = Object.hasOwn(SENTENCES, type) ? SENTENCES[type] : undefined;
   if (sentence !== undefined) {
-    const said = sentence(data);
-    return said === null ? null : { kind: STATUS, text: said };
+    const line = sentence(data);
+    return line === null ? null : { kind: STATUS, text: line };
   }
   if (type === 'agent') return { kind: AGENT, text: text(data.text) ?? text(data.message) ?? JSON.stringify(data) };
   if (type === 'command_ack') return null;

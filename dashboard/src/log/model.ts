@@ -17,7 +17,7 @@ import type { LoggedEvent } from '../../../client/index.ts';
 import { Block } from './block.ts';
 import type { Chunk, Kind } from './chunk.ts';
 
-export interface Place {
+export interface LinePosition {
   chunk: Chunk;
   index: number;
 }
@@ -92,7 +92,7 @@ export class LogModel {
     this.#lines += added;
     this.#end += added;
     this.#firstOffset ??= events[0]?.offset ?? null;
-    this.#tell();
+    this.#notify();
   }
 
   /** Older than all before, ascending, ending right before the oldest one known. */
@@ -113,7 +113,7 @@ export class LogModel {
     this.#lines = this.#end - first;
     this.#firstOffset = events[0]?.offset ?? null;
     this.prepends++;
-    this.#tell();
+    this.#notify();
   }
 
   /** No older events exist: lines are counted from 1 unless an event says otherwise. */
@@ -121,7 +121,7 @@ export class LogModel {
     if (this.#fromStart) return;
     this.#fromStart = true;
     this.#block.numbersStale = true;
-    this.#tell();
+    this.#notify();
   }
 
   /** Called synchronously after every change; the renderer batches the calls. */
@@ -130,7 +130,7 @@ export class LogModel {
     return () => this.#listeners.delete(listener);
   }
 
-  place(id: number): Place | null {
+  position(id: number): LinePosition | null {
     if (id < this.first || id >= this.#end) return null;
     const { chunks } = this.#block;
     let low = 0;
@@ -145,12 +145,12 @@ export class LogModel {
   }
 
   kind(id: number): Kind | null {
-    const place = this.place(id);
-    return place === null ? null : place.chunk.kind(place.index);
+    const position = this.position(id);
+    return position === null ? null : position.chunk.kind(position.index);
   }
 
   /** Number of an output line; null for other lines, and while it is unknown. */
-  number({ chunk, index }: Place): number | null {
+  number({ chunk, index }: LinePosition): number | null {
     if (chunk.kind(index) > 1) return null;
     this.#count();
     if (chunk.firstNumber === null) return null;
@@ -199,7 +199,7 @@ export class LogModel {
     }
   }
 
-  #tell(): void {
+  #notify(): void {
     this.version++;
     for (const listener of [...this.#listeners]) listener();
   }
@@ -209,10 +209,10 @@ export class LogModel {
 function numberAt(chunk: Chunk, firstNumber: number, rank: number): number {
   let from = 0;
   let number = firstNumber;
-  for (const [at, said] of chunk.numberAt) {
+  for (const [at, numbered] of chunk.numberAt) {
     if (at > rank || at < from) continue;
     from = at;
-    number = said;
+    number = numbered;
   }
   return number + rank - from;
 }

@@ -2,7 +2,7 @@
 
 import type { OpenWorker } from './regex-port.ts';
 
-export interface KeyBinding {
+export interface PageKeyBinding {
   keys: string[];
   label: string;
   run(): void;
@@ -14,6 +14,6 @@ export interface Page {
   setQuery(change: Record<string, string | null>, options?: { replace?: boolean }): void;
   hash: string;
   setHash(hash: string): void;
-  registerKeys(keys: KeyBinding[]): () => void;
+  registerKeys(keys: PageKeyBinding[]): () => void;
   openWorker: OpenWorker | null;
 }

@@ -18,7 +18,7 @@ export interface Mark {
   current: boolean;
 }
 
-export interface Piece extends Span {
+export interface RowPiece extends Span {
   /** Where it starts in the shown text. */
   at: number;
   mark: 'none' | 'match' | 'current';
@@ -29,8 +29,8 @@ export interface Piece extends Span {
 export const lengthOf = ({ spans }: ShownLine): number => spans.reduce((length, { text }) => length + text.length, 0);
 
 /** `marks` ascending and not overlapping, in characters of the shown text. */
-export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = SHOWN_CHARS_MAX): Piece[] {
-  const made: Piece[] = [];
+export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = SHOWN_CHARS_MAX): RowPiece[] {
+  const made: RowPiece[] = [];
   let at = 0;
   let next = 0;
   for (const span of spans) {
@@ -54,7 +54,7 @@ export function pieces({ spans }: ShownLine, marks: readonly Mark[], charsMax = 
  * A link may be split into several pieces, by styles and by matches: readers see the text of all of
  * them.
  */
-function withHosts(made: Piece[]): Piece[] {
+function withHosts(made: RowPiece[]): RowPiece[] {
   for (let first = 0; first < made.length; ) {
     const href = made[first]?.href ?? null;
     let end = first + 1;

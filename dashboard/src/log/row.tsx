@@ -6,7 +6,7 @@
 import { Component, type JSX } from 'preact';
 import { KINDS, type Kind } from './chunk.ts';
 import type { ShownLine } from './line.ts';
-import { lengthOf, type Mark, type Piece, pieces, SHOWN_CHARS_MAX } from './row-pieces.ts';
+import { lengthOf, type Mark, pieces, type RowPiece, SHOWN_CHARS_MAX } from './row-pieces.ts';
 import { toClasses } from './style-classes.ts';
 
 export interface RowActions {
@@ -29,7 +29,7 @@ export interface RowProps {
   actions: RowActions;
 }
 
-function PieceView({ text, style, href, mark, host }: Piece): JSX.Element {
+function PieceView({ text, style, href, mark, host }: RowPiece): JSX.Element {
   const look = toClasses(style);
   let inner: JSX.Element | string = text;
   if (href !== null)
@@ -110,7 +110,7 @@ const same = (a: readonly Mark[], b: readonly Mark[]): boolean =>
   a.every((mark, i) => mark.start === b[i]?.start && mark.end === b[i]?.end && mark.current === b[i]?.current);
 
 /** Rendered again only when its input changed: most of a scroll is rows that stay. */
-export class LogRow extends Component<RowProps> {
+export class LineRow extends Component<RowProps> {
   override shouldComponentUpdate(next: RowProps): boolean {
     const { marks: before, ...was } = this.props;
     const { marks, ...is } = next;

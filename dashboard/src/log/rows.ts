@@ -74,12 +74,12 @@ export class Rows {
     if (id < first) return 0;
     if (id >= end) return this.count;
     if (this.mask === ALL) return id - first;
-    const place = this.#model.place(id);
-    if (place === null) return this.count;
-    const at = this.#model.chunks.indexOf(place.chunk);
-    const lines = this.#of(place.chunk);
-    const found = lastAtMost(lines, place.index, lines.length);
-    return (this.#before[at] ?? 0) + (found >= 0 && lines[found] === place.index ? found : found + 1);
+    const position = this.#model.position(id);
+    if (position === null) return this.count;
+    const at = this.#model.chunks.indexOf(position.chunk);
+    const lines = this.#of(position.chunk);
+    const found = lastAtMost(lines, position.index, lines.length);
+    return (this.#before[at] ?? 0) + (found >= 0 && lines[found] === position.index ? found : found + 1);
   }
 
   #of(chunk: Chunk): Uint16Array {

@@ -55,7 +55,7 @@ const MAY_HIDE = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200e\u200f\u20
  * Control characters as their pictures, other invisible ones by their code point: nothing in a line
  * is invisible or changes its direction.
  */
-export function visible(text: string): string {
+export function showHiddenCharacters(text: string): string {
   if (!MAY_HIDE.test(text)) return text;
   return text.replace(HIDDEN, (character) => {
     const code = character.charCodeAt(0);
@@ -79,7 +79,7 @@ export function scan(raw: string, sink: Sink): void {
   while (at < raw.length) {
     CONTROL.lastIndex = at;
     const found = CONTROL.exec(raw)?.index ?? raw.length;
-    if (found > at) put(visible(raw.slice(at, found)));
+    if (found > at) put(showHiddenCharacters(raw.slice(at, found)));
     if (found === raw.length) return;
     const code = raw.charCodeAt(found);
     at = found + 1;
@@ -90,7 +90,7 @@ export function scan(raw: string, sink: Sink): void {
       if (letter === CSI) at = csi(at);
       else if (STRINGS.has(letter)) at = string(letter, at);
       else at = other(letter, at);
-    } else if (code !== 0x0a) put(visible(raw.charAt(found)));
+    } else if (code !== 0x0a) put(showHiddenCharacters(raw.charAt(found)));
   }
 
   function csi(from: number): number {

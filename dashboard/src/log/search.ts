@@ -12,7 +12,7 @@
 import type { Chunk } from './chunk.ts';
 import { shownText } from './line.ts';
 import { compileExpression, MATCHES_MAX, type Matches, matchLines, type Query } from './match.ts';
-import type { LogModel, Place } from './model.ts';
+import type { LinePosition, LogModel } from './model.ts';
 import type { RegexPort } from './regex-port.ts';
 import { ALL, type Mask } from './rows.ts';
 import { SPECIAL } from './scan.ts';
@@ -111,7 +111,7 @@ export class Search {
   }
 
   /** Matches in a line, for the highlights of its row. `true` marks the current one. */
-  inLine({ chunk, index }: Place): { start: number; end: number; current: boolean }[] {
+  inLine({ chunk, index }: LinePosition): { start: number; end: number; current: boolean }[] {
     const found = this.#found.get(chunk);
     if (found === undefined || found.version !== chunk.version) return [];
     const { matches } = found;
@@ -146,12 +146,12 @@ export class Search {
     let at = this.#current === null ? -1 : chunks.indexOf(this.#current.chunk);
     let nth = (this.#current?.nth ?? 0) + by;
     if (at < 0) {
-      const place = this.#model.place(Math.min(Math.max(from, this.#model.first), this.#model.end - 1));
-      if (place === null) return null;
-      at = chunks.indexOf(place.chunk);
-      const { matches } = this.#found.get(place.chunk) ?? { matches: new Int32Array(0) };
+      const position = this.#model.position(Math.min(Math.max(from, this.#model.first), this.#model.end - 1));
+      if (position === null) return null;
+      at = chunks.indexOf(position.chunk);
+      const { matches } = this.#found.get(position.chunk) ?? { matches: new Int32Array(0) };
       nth = 0;
-      while (nth < matches.length / 3 && (matches[nth * 3] ?? 0) < place.index) nth++;
+      while (nth < matches.length / 3 && (matches[nth * 3] ?? 0) < position.index) nth++;
       if (by < 0) nth--;
     }
     for (let tried = 0; tried <= chunks.length; tried++) {

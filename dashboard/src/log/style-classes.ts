@@ -3,7 +3,7 @@
  * sixteen named colours.
  */
 
-import { BOLD, type Colour, DEFAULT, DIM, INVERSE, ITALIC, RGB, STRUCK, type Style, UNDERLINE } from './style.ts';
+import { BOLD, DEFAULT, DIM, INVERSE, ITALIC, RGB, STRUCK, type Style, type TextColour, UNDERLINE } from './style.ts';
 
 export interface StyleClasses {
   class: string;
@@ -20,9 +20,9 @@ const FACES = [
 ] as const;
 
 /** Black, white, and the two greys. */
-const NEUTRAL: ReadonlySet<Colour> = new Set([0, 7, 8, 15]);
+const NEUTRAL: ReadonlySet<TextColour> = new Set([0, 7, 8, 15]);
 
-function colour(value: Colour): string {
+function colour(value: TextColour): string {
   if (value === DEFAULT) return 'var(--log-fg)';
   if (value < RGB) return `var(--ansi-${value})`;
   return `#${(value - RGB).toString(16).padStart(6, '0')}`;

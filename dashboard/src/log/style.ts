@@ -11,13 +11,13 @@ export const INVERSE = 16;
 export const STRUCK = 32;
 
 /** Default, one of the sixteen that the style sheet names (0–15), or `RGB` + 24 bits. */
-export type Colour = number;
-export const DEFAULT: Colour = -1;
+export type TextColour = number;
+export const DEFAULT: TextColour = -1;
 export const RGB = 0x1000000;
 
 export interface Style {
-  readonly fg: Colour;
-  readonly bg: Colour;
+  readonly fg: TextColour;
+  readonly bg: TextColour;
   /** Sum of BOLD … STRUCK. */
   readonly faces: number;
 }
@@ -33,7 +33,7 @@ const ON: Readonly<Record<number, number>> = { 1: BOLD, 2: DIM, 3: ITALIC, 4: UN
 const OFF: Readonly<Record<number, number>> = { 22: BOLD | DIM, 23: ITALIC, 24: UNDERLINE, 27: INVERSE, 29: STRUCK };
 
 /** xterm's table: 16–231 a cube of six levels, 232–255 greys. */
-function indexed(index: number): Colour {
+function indexed(index: number): TextColour {
   if (!(index >= 0 && index <= 255)) return DEFAULT;
   if (index < 16) return index;
   if (index >= 232) return rgb(8 + 10 * (index - 232), 8 + 10 * (index - 232), 8 + 10 * (index - 232));
@@ -42,7 +42,7 @@ function indexed(index: number): Colour {
   return rgb(level(Math.floor(cube / 36)), level(Math.floor(cube / 6) % 6), level(cube % 6));
 }
 
-function rgb(red: number, green: number, blue: number): Colour {
+function rgb(red: number, green: number, blue: number): TextColour {
   const byte = (value: number) => Math.min(Math.max(Math.floor(value) || 0, 0), 255);
   return RGB + byte(red) * 0x10000 + byte(green) * 0x100 + byte(blue);
 }
@@ -56,7 +56,7 @@ export function withSgr(style: Style, parameters: string): Style {
     const parts = item.split(':').map(Number);
     const code = parts[0] ?? 0;
     if (code === 38 || code === 48 || code === 58) {
-      let colour: Colour | null = null;
+      let colour: TextColour | null = null;
       if (parts.length > 1) {
         // 38:5:n, 38:2:r:g:b, and 38:2::r:g:b with an unused colour space
         if (parts[1] === 5) colour = indexed(parts[2] ?? -1);

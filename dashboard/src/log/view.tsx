@@ -8,8 +8,8 @@ import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } fr
 import { ShownLines } from './carried-style.ts';
 import { clicked } from './line-hash.ts';
 import type { LogModel } from './model.ts';
-import type { KeyBinding, Page } from './page.ts';
-import { LogRow, type RowActions } from './row.tsx';
+import type { Page, PageKeyBinding } from './page.ts';
+import { LineRow, type RowActions } from './row.tsx';
 import { maskOf, namesOf, Rows } from './rows.ts';
 import { TIME_MODES, timeModeOf, timeOf } from './times.ts';
 import { SearchField, Toolbar } from './toolbar.tsx';
@@ -98,8 +98,8 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
   const step = (by: number): void => {
     const from = now.current === null ? null : model.idOf(now.current[by > 0 ? 'to' : 'from']);
     for (let row = from === null ? scroller.topRow : rows.row(from) + by; row >= 0 && row < rows.count; row += by) {
-      const place = model.place(rows.id(row));
-      const number = place === null ? null : model.number(place);
+      const position = model.position(rows.id(row));
+      const number = position === null ? null : model.number(position);
       if (number === null) continue;
       select({ from: number, to: number });
       scroller.show(rows.id(row), undefined, true);
@@ -108,10 +108,10 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
   };
   const inspectSelected = (): void => {
     const id = now.current === null ? null : model.idOf(now.current.from);
-    const place = id === null ? null : model.place(id);
-    if (place !== null) onInspect(place.chunk.offset(place.index));
+    const position = id === null ? null : model.position(id);
+    if (position !== null) onInspect(position.chunk.offset(position.index));
   };
-  const keys = useRef<KeyBinding[]>([]);
+  const keys = useRef<PageKeyBinding[]>([]);
   keys.current = [
     { keys: ['/'], label: 'Search in the log', run: focus },
     { keys: ['n'], label: 'Next match', run: () => move(1) },
@@ -136,18 +136,18 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
   let widest = 1;
   for (let row = range.from; row < Math.min(range.to, rows.count); row++) {
     const id = rows.id(row);
-    const place = model.place(id);
-    if (place === null) continue;
-    const { chunk, index } = place;
-    const number = model.number(place);
+    const position = model.position(id);
+    if (position === null) continue;
+    const { chunk, index } = position;
+    const number = model.number(position);
     widest = Math.max(widest, String(number ?? '').length);
-    const marks = typed.text === '' ? NO_MARKS : search.inLine(place);
+    const marks = typed.text === '' ? NO_MARKS : search.inLine(position);
     drawn.push(
-      <LogRow
+      <LineRow
         key={id}
         id={id}
         kind={chunk.kind(index)}
-        line={shown.get(place)}
+        line={shown.get(position)}
         number={number}
         time={timeOf(times, chunk.time(index), startedAt)}
         offset={chunk.offset(index)}

@@ -19,13 +19,13 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
       () => setState('failed'),
     );
   };
-  const said = state === 'copied' ? 'Copied' : state === 'failed' ? 'Could not copy' : label;
+  const ariaLabel = state === 'copied' ? 'Copied' : state === 'failed' ? 'Could not copy' : label;
   return (
     <Button
       kind="ghost"
       size="small"
       icon={state === 'copied' ? 'check' : state === 'failed' ? 'warning' : 'copy'}
-      aria-label={said}
+      aria-label={ariaLabel}
       onClick={copy}
     />
   );

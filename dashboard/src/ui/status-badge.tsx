@@ -1,6 +1,6 @@
 import type { Status } from '../../../protocol/index.ts';
 import { useNow } from './ticker.ts';
-import { wholeSeconds } from './time.ts';
+import { formatWholeSeconds } from './time.ts';
 
 export interface StatusBadgeProps {
   status: Status;
@@ -25,7 +25,7 @@ const WORDS: Readonly<Record<StatusKind, string>> = {
 export const statusKind = (status: Status, connected?: boolean): StatusKind =>
   status === 'running' && connected === false ? 'disconnected' : status;
 
-export const statusWord = (kind: StatusKind): string => WORDS[kind];
+export const statusLabel = (kind: StatusKind): string => WORDS[kind];
 
 /** Shape and text state it, too, not the colour alone. */
 export function StatusBadge({ status, connected, graceUntil }: StatusBadgeProps) {
@@ -41,7 +41,7 @@ export function StatusBadge({ status, connected, graceUntil }: StatusBadgeProps)
     >
       <StatusMark kind={kind} />
       {WORDS[kind]}
-      {counts && left > 0 ? <span class="status-extra num"> {wholeSeconds(left)}</span> : null}
+      {counts && left > 0 ? <span class="status-extra num"> {formatWholeSeconds(left)}</span> : null}
     </span>
   );
 }

@@ -2,7 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HoldfastError, readTicket } from '../../../client/index.ts';
-import { refusalOf, signInProblem } from '../../../dashboard/src/app/access.ts';
+import { refusalReason, signInProblem } from '../../../dashboard/src/app/access.ts';
 import {
   cleanKey,
   dropCredential,
@@ -109,11 +109,11 @@ it('a pasted key is freed of what came along', () => {
 });
 
 it('only a refusal of the credential itself ends it', () => {
-  expect(refusalOf(401, { reason: 'ticket_expired' })).toBe('expired');
-  expect(refusalOf(401, { reason: 'ticket_invalid' })).toBe('refused');
-  expect(refusalOf(401, null)).toBe('refused');
-  expect(refusalOf(401, { reason: 'ticket_scope' })).toBeNull();
-  expect(refusalOf(403, { reason: 'ticket_expired' })).toBeNull();
+  expect(refusalReason(401, { reason: 'ticket_expired' })).toBe('expired');
+  expect(refusalReason(401, { reason: 'ticket_invalid' })).toBe('refused');
+  expect(refusalReason(401, null)).toBe('refused');
+  expect(refusalReason(401, { reason: 'ticket_scope' })).toBeNull();
+  expect(refusalReason(403, { reason: 'ticket_expired' })).toBeNull();
 });
 
 it('each cause of an unusable key has its own message', () => {

@@ -5,8 +5,8 @@ import {
   changedQuery,
   executionPath,
   isPlainClick,
+  pageKey,
   parseRoute,
-  placeOf,
   sessionPath,
   titleOf,
 } from '../../../dashboard/src/app/router.ts';
@@ -44,7 +44,7 @@ it('a page has a title of its own, and a place of its own', () => {
   const paths = ['/', '/sessions/a', '/sessions/a/executions/b', '/sessions/b', '/x'];
   const routes = paths.map(parseRoute);
   expect(new Set(routes.map(titleOf)).size).toBe(paths.length);
-  expect(new Set(routes.map(placeOf)).size).toBe(paths.length);
+  expect(new Set(routes.map(pageKey)).size).toBe(paths.length);
 });
 
 describe('changedQuery', () => {

@@ -1,5 +1,13 @@
 import { expect, it } from 'vitest';
-import { ago, bytes, clock, count, dateTime, duration, wholeSeconds } from '../../../dashboard/src/ui/time.ts';
+import {
+  formatAge,
+  formatBytes,
+  formatClock,
+  formatCount,
+  formatDateTime,
+  formatDuration,
+  formatWholeSeconds,
+} from '../../../dashboard/src/ui/time.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -22,11 +30,11 @@ it.each([
   [DAY - 1, '23 h 59 m'],
   [3 * DAY + 4 * HOUR, '3 d 04 h'],
 ])('duration(%d) = %s', (ms, text) => {
-  expect(duration(ms)).toBe(text);
+  expect(formatDuration(ms)).toBe(text);
 });
 
 it('a running clock has no tenths and does not run backwards', () => {
-  expect([-3, 0, 999, 1500, 61_000].map(wholeSeconds)).toEqual(['0 s', '0 s', '0 s', '1 s', '1 m 01 s']);
+  expect([-3, 0, 999, 1500, 61_000].map(formatWholeSeconds)).toEqual(['0 s', '0 s', '0 s', '1 s', '1 m 01 s']);
 });
 
 it.each([
@@ -38,19 +46,19 @@ it.each([
   [5 * HOUR, '5 h ago'],
   [2 * DAY, '2 d ago'],
 ])('ago, %d ms earlier: %s', (age, text) => {
-  expect(ago(1_000_000_000_000 - age, 1_000_000_000_000)).toBe(text);
+  expect(formatAge(1_000_000_000_000 - age, 1_000_000_000_000)).toBe(text);
 });
 
 it('what is long ago has its date', () => {
   const at = new Date(2026, 0, 5, 9, 7, 3, 42).getTime();
-  expect(ago(at, at + 31 * DAY)).toBe('2026-01-05');
-  expect(dateTime(at)).toBe('2026-01-05 09:07:03');
-  expect(clock(at)).toBe('09:07:03.042');
+  expect(formatAge(at, at + 31 * DAY)).toBe('2026-01-05');
+  expect(formatDateTime(at)).toBe('2026-01-05 09:07:03');
+  expect(formatClock(at)).toBe('09:07:03.042');
 });
 
 it('numbers', () => {
-  expect([0, 999, 1000, 1_234_567].map(count)).toEqual(['0', '999', '1,000', '1,234,567']);
-  expect([0, 999, 1000, 1449, 9_960, 999_400, 999_600, 23_000_000, 5e12, 9e15].map(bytes)).toEqual([
+  expect([0, 999, 1000, 1_234_567].map(formatCount)).toEqual(['0', '999', '1,000', '1,234,567']);
+  expect([0, 999, 1000, 1449, 9_960, 999_400, 999_600, 23_000_000, 5e12, 9e15].map(formatBytes)).toEqual([
     ...['0 B', '999 B', '1.0 kB', '1.4 kB', '10 kB', '999 kB', '1.0 MB', '23 MB', '5.0 TB', '9000 TB'],
   ]);
 });

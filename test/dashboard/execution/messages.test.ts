@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from 'vitest';
-import { errorWords, failureWords, outcomeOf, verdictWords } from '../../../dashboard/src/execution/messages.ts';
+import { describeFailure, endingNotice, errorText, verdictText } from '../../../dashboard/src/execution/messages.ts';
 import { streamView } from '../../../dashboard/src/execution/stream-view.ts';
 import { CONTAINER_STOPPED } from '../../../src/core/container.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../../../src/core/execution.ts';
@@ -55,36 +55,37 @@ describe('failures', () => {
       'launch_failed',
       'wrapper_too_old',
     ]);
-    for (const code of [...codes, CONTAINER_STOPPED]) expect(failureWords(code), code).not.toEqual(failureWords('something_else'));
+    for (const code of [...codes, CONTAINER_STOPPED])
+      expect(describeFailure(code), code).not.toEqual(describeFailure('something_else'));
   });
 
   test('the box names the code, the message and how the process ended', () => {
-    const outcome = outcomeOf(ended('failed', { code: 'exit_nonzero', error: 'the command exited with code 2', exitCode: 2 }));
+    const outcome = endingNotice(ended('failed', { code: 'exit_nonzero', error: 'the command exited with code 2', exitCode: 2 }));
     expect(outcome).toMatchObject({ tone: 'danger', title: 'The command failed' });
     expect(outcome?.facts).toEqual(['the command exited with code 2', 'code: exit_nonzero']);
   });
 
   test('a forced end states that the job may still run', () => {
-    expect(outcomeOf(ended('interrupted', { forced: true }))?.meaning).toContain('may still have been running');
-    expect(outcomeOf(ended('interrupted', { reason: 'enough' }))).toMatchObject({
+    expect(endingNotice(ended('interrupted', { forced: true }))?.meaning).toContain('may still have been running');
+    expect(endingNotice(ended('interrupted', { reason: 'enough' }))).toMatchObject({
       title: 'Interrupted',
       facts: ['reason: enough'],
     });
-    expect(outcomeOf(ended('completed', { exitCode: 0 }))).toBeNull();
+    expect(endingNotice(ended('completed', { exitCode: 0 }))).toBeNull();
   });
 
   test('a verdict in one line', () => {
-    expect(verdictWords({ exitCode: 0 })).toBe('exit code 0');
-    expect(verdictWords({ exitCode: null, signal: 'SIGKILL', reason: 'maxRuntimeMs is over', forced: true })).toBe(
+    expect(verdictText({ exitCode: 0 })).toBe('exit code 0');
+    expect(verdictText({ exitCode: null, signal: 'SIGKILL', reason: 'maxRuntimeMs is over', forced: true })).toBe(
       'ended by SIGKILL · maxRuntimeMs is over · forced: the wrapper did not answer in time',
     );
-    expect(verdictWords({})).toBeNull();
+    expect(verdictText({})).toBeNull();
   });
 
   test('refusals of the API are explained', () => {
-    expect(errorWords({ code: 'stdin_closed' })).toContain('without an open stdin');
-    expect(errorWords({ code: 'execution_in_progress', facts: { activeExecutionId: 'e7' } })).toContain('(e7)');
-    expect(errorWords(new Error('odd'))).toBe('odd');
+    expect(errorText({ code: 'stdin_closed' })).toContain('without an open stdin');
+    expect(errorText({ code: 'execution_in_progress', facts: { activeExecutionId: 'e7' } })).toContain('(e7)');
+    expect(errorText(new Error('odd'))).toBe('odd');
   });
 });
 

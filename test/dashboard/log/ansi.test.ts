@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { ShownLines } from '../../../dashboard/src/log/carried-style.ts';
 import { safeHref, shownLine, shownText, styleAfter } from '../../../dashboard/src/log/line.ts';
 import { LogModel } from '../../../dashboard/src/log/model.ts';
-import { visible } from '../../../dashboard/src/log/scan.ts';
+import { showHiddenCharacters } from '../../../dashboard/src/log/scan.ts';
 import {
   BOLD,
   DIM,
@@ -103,7 +103,7 @@ describe('text', () => {
         const text = shownText(raw);
         const line = shownLine(raw, PLAIN);
         expect(line.spans.map((span) => span.text).join('')).toBe(text);
-        expect(visible(text)).toBe(text);
+        expect(showHiddenCharacters(text)).toBe(text);
         expect(line.after).toEqual(styleAfter(raw, PLAIN));
         for (const { href } of line.spans) expect(href === null || /^https?:\/\//.test(href)).toBe(true);
       }),
@@ -171,8 +171,8 @@ describe('colours', () => {
 
   const shownOf = (model: LogModel, lines = new ShownLines(model)) =>
     Array.from({ length: model.lines }, (_, i) => {
-      const place = model.place(model.first + i);
-      return place === null ? [] : lines.get(place).spans.map(({ text, style }) => [text, style.fg]);
+      const position = model.position(model.first + i);
+      return position === null ? [] : lines.get(position).spans.map(({ text, style }) => [text, style.fg]);
     });
 
   it('continue from line to line within a stream, and not in the other', () => {
@@ -209,18 +209,18 @@ describe('colours', () => {
         );
         const styles: [Style, Style] = [PLAIN, PLAIN];
         const expected = Array.from({ length: model.lines }, (_, id) => {
-          const place = model.place(id);
-          if (place === null) return null;
-          const stream = place.chunk.kind(place.index) as 0 | 1;
-          const line = shownLine(place.chunk.line(place.index), styles[stream]);
+          const position = model.position(id);
+          if (position === null) return null;
+          const stream = position.chunk.kind(position.index) as 0 | 1;
+          const line = shownLine(position.chunk.line(position.index), styles[stream]);
           styles[stream] = line.after;
           return line;
         });
         const lines = new ShownLines(model);
         for (let i = 0; i < model.lines; i++) {
           const id = (from + i * 7) % model.lines;
-          const place = model.place(id);
-          expect(place && lines.get(place)).toEqual(expected[id]);
+          const position = model.position(id);
+          expect(position && lines.get(position)).toEqual(expected[id]);
         }
       }),
     );

@@ -5,7 +5,7 @@
 
 import type { LoggedEvent } from '../../../client/index.ts';
 import { KINDS, type KindName } from '../../../dashboard/src/log/chunk.ts';
-import { describe as describeEvent } from '../../../dashboard/src/log/describe.ts';
+import { describeEvent } from '../../../dashboard/src/log/describe.ts';
 import type { LogModel } from '../../../dashboard/src/log/model.ts';
 
 export interface Line {
@@ -60,14 +60,14 @@ export function reference(events: readonly LoggedEvent[]): Line[] {
 export function linesOf(model: LogModel): Line[] {
   const lines: Line[] = [];
   for (let id = model.first; id < model.end; id++) {
-    const place = model.place(id);
-    if (place === null) throw new Error(`no line ${id}`);
-    const { chunk, index } = place;
+    const position = model.position(id);
+    if (position === null) throw new Error(`no line ${id}`);
+    const { chunk, index } = position;
     lines.push({
       kind: KINDS[chunk.kind(index)],
       text: chunk.line(index),
       offset: chunk.offset(index),
-      number: model.number(place),
+      number: model.number(position),
     });
   }
   return lines;

@@ -82,8 +82,8 @@ describe('lines', () => {
         for (const number of numbers)
           if (number !== null) expect(linesOf(model).find((line) => line.number === number)).toBeDefined();
         for (let id = model.first; id < model.end; id++) {
-          const place = model.place(id);
-          const number = place === null ? null : model.number(place);
+          const position = model.position(id);
+          const number = position === null ? null : model.number(position);
           if (number !== null) expect(model.idOf(number)).toBe(id);
         }
       }),
@@ -102,9 +102,9 @@ describe('lines', () => {
           model.prepend(run);
           known = known.filter(({ id, removed }) => !isGone(model, id, removed));
           for (const { id, removed, offset, kind } of known) {
-            const place = model.place(model.settle(id, removed));
-            expect(place?.chunk.offset(place.index)).toBe(offset);
-            expect(['stdout', 'stderr', 'agent', 'status'][place?.chunk.kind(place.index) ?? 9]).toBe(kind);
+            const position = model.position(model.settle(id, removed));
+            expect(position?.chunk.offset(position.index)).toBe(offset);
+            expect(['stdout', 'stderr', 'agent', 'status'][position?.chunk.kind(position.index) ?? 9]).toBe(kind);
           }
           expect(model.removed.length - gone).toBeLessThanOrEqual(2);
         }
@@ -210,7 +210,7 @@ describe('memory', () => {
     expect(model.bytes).toBeGreaterThan(1_000_000 * line.length);
     expect(model.bytes).toBeLessThan(1_000_000 * (line.length + 22));
     expect(model.chunks.length).toBeLessThan(1_500);
-    expect(model.place(777_777)?.chunk.line(model.place(777_777)?.index ?? 0)).toBe(line.slice(0, -1));
+    expect(model.position(777_777)?.chunk.line(model.position(777_777)?.index ?? 0)).toBe(line.slice(0, -1));
   });
 
   it('is bounded for lines that arrive one by one, and for empty ones', () => {

@@ -9,7 +9,7 @@ import { render } from 'preact';
 import { act } from 'preact/test-utils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { LogModel } from '../../../dashboard/src/log/model.ts';
-import type { KeyBinding } from '../../../dashboard/src/log/page.ts';
+import type { PageKeyBinding } from '../../../dashboard/src/log/page.ts';
 import { type LogPanelProps, LogView } from '../../../dashboard/src/log/view.tsx';
 import { event, output } from './lines.ts';
 
@@ -17,9 +17,9 @@ let root: HTMLElement;
 let model: LogModel;
 let query: URLSearchParams;
 let hash: string;
-let keys: KeyBinding[];
+let keys: PageKeyBinding[];
 let given: Partial<LogPanelProps>;
-const registerKeys = (bindings: KeyBinding[]) => {
+const registerKeys = (bindings: PageKeyBinding[]) => {
   keys = bindings;
   return () => {};
 };

@@ -39,8 +39,8 @@ function naive(model: LogModel, mask: number, query: string): Found[] {
 function foundBy(search: Search, model: LogModel): Found[] {
   const found: Found[] = [];
   for (let id = model.first; id < model.end; id++) {
-    const place = model.place(id);
-    if (place !== null) for (const { start, end } of search.inLine(place)) found.push({ id, start, end });
+    const position = model.position(id);
+    if (position !== null) for (const { start, end } of search.inLine(position)) found.push({ id, start, end });
   }
   return found;
 }
@@ -170,8 +170,8 @@ describe('search', () => {
     const search = new Search(model, ALL, { text: 'a', regex: false }, null);
     await search.step(always);
     search.move(-1, 0);
-    const place = model.place(0);
-    const marks = place === null ? [] : search.inLine(place);
+    const position = model.position(0);
+    const marks = position === null ? [] : search.inLine(position);
     expect([search.state.total, marks.length, marks.at(-1)]).toEqual([5000, 1001, { start: 4999, end: 5000, current: true }]);
   });
 

@@ -1,9 +1,9 @@
 import type { ComponentChildren } from 'preact';
 import { SESSIONS_PATH } from './router.ts';
 
-export function NothingHere({ title, children }: { title: string; children: ComponentChildren }) {
+export function NotFound({ title, children }: { title: string; children: ComponentChildren }) {
   return (
-    <div class="nothing-here">
+    <div class="not-found">
       <h1 tabIndex={-1}>{title}</h1>
       <p>{children}</p>
       <p>

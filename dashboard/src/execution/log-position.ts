@@ -19,7 +19,7 @@ export type ReadLog = (asked: Omit<ReadEventsOptions, 'execution'>) => Promise<E
  * A credential for one run does not get the session's summary. The head is then read from the end
  * of the log, and the oldest offset is assumed to be the first until a read is refused for it.
  */
-export async function boundsOf(
+export async function readBounds(
   read: ReadLog,
   { firstOffset, lastOffset }: Execution,
   summary: SessionSummary | null,
@@ -31,7 +31,7 @@ export async function boundsOf(
 }
 
 /** The same bounds, after a read was refused because a part of the run has expired. */
-export async function afterLoss(read: ReadLog, bounds: LogBounds, signal: AbortSignal): Promise<LogBounds> {
+export async function boundsAfterExpiry(read: ReadLog, bounds: LogBounds, signal: AbortSignal): Promise<LogBounds> {
   const earliest = earliestOf(await refusalOf(read, Math.max(1, bounds.firstOffset - 1), signal));
   return { ...bounds, earliest: Math.max(earliest ?? 1, bounds.earliest) };
 }
@@ -40,7 +40,7 @@ export async function afterLoss(read: ReadLog, bounds: LogBounds, signal: AbortS
  * Near the tail, or, for a line that is far above it, near the line. `onSearch` is called when that
  * takes a search.
  */
-export async function placeOf(
+export async function findStartOffset(
   read: ReadLog,
   line: number | null,
   bounds: LogBounds,
