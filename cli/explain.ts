@@ -46,7 +46,7 @@ function streamMessage({ code, reason }: StreamFailure, url: string, reference: 
   switch (code) {
     case 'not_found':
     case 'session_not_found':
-      return `session ${reference?.session ?? ''} is not there any more: it was deleted, and its runs were stopped`;
+      return `session ${reference?.session ?? ''} was deleted, and its runs were stopped`;
     case 'log_replaced':
       return `session ${reference?.session ?? ''} was deleted and created again: its old log is gone, and it has another one now`;
     case 'unreachable':
@@ -59,7 +59,7 @@ function streamMessage({ code, reason }: StreamFailure, url: string, reference: 
 }
 
 const streamHint = (code: string, url: string, reference: Subject): string | undefined =>
-  isSessionDeleted(code) && code !== 'log_replaced' ? 'see what there is: holdfast list' : hintFor(code, {}, url, reference);
+  isSessionDeleted(code) && code !== 'log_replaced' ? 'list the sessions: holdfast list' : hintFor(code, {}, url, reference);
 
 const withHint = (explanation: Explanation, hint: string | undefined): Explanation =>
   hint ? { ...explanation, hint } : explanation;
@@ -74,8 +74,8 @@ function hintFor(
     case 'unreachable':
     case 'timeout':
       return isOnLoopback(url)
-        ? `is a coordinator running at ${url}? HOLDFAST_URL and --url say where it is; \`holdfast dev\` starts one here`
-        : `is ${url} right (HOLDFAST_URL, --url), and is there a way to it from here? HTTPS_PROXY and NO_PROXY say which (docs/network.md)`;
+        ? `is a coordinator running at ${url}? Set HOLDFAST_URL or --url, or start one here with \`holdfast dev\``
+        : `is ${url} right (HOLDFAST_URL, --url), and can this machine reach it? Check HTTPS_PROXY and NO_PROXY (docs/network.md)`;
     case 'bad_answer':
       return `${url} does not answer like a Holdfast deployment: check HOLDFAST_URL or --url`;
     case 'unauthorized':
@@ -85,7 +85,7 @@ function hintFor(
     case 'execution_in_progress': {
       const active =
         typeof facts.activeExecutionId === 'string' && reference ? `${reference.session}/${facts.activeExecutionId}` : null;
-      return `wait behind it with --queue${active ? `, or see what it does: holdfast logs -f ${active}` : ''}`;
+      return `queue behind it with --queue${active ? `, or follow it: holdfast logs -f ${active}` : ''}`;
     }
     case 'execution_id_conflict':
       return 'give another --id, or leave it out';
@@ -96,20 +96,20 @@ function hintFor(
     case 'storage_full':
       return 'the session has no space for another log: use another --session, a smaller --max-log, or delete this one';
     case 'input_full':
-      return 'the wrapper has not taken what was sent before: send the rest when it has, or see whether it is connected: holdfast get';
+      return 'the wrapper has not read the earlier input: send the rest later, or check that it is connected: holdfast get';
     case 'rate_limited':
       return 'too many requests in a few seconds, by all who use the same deployment and tenant: try again later';
     case 'session_not_found':
-      return 'see which sessions there are: holdfast list';
+      return 'list the sessions: holdfast list';
     case 'not_found':
     case 'execution_not_found':
       return reference && 'execution' in reference
-        ? `see what there is: holdfast list --session ${reference.session}`
+        ? `list its runs: holdfast list --session ${reference.session}`
         : 'give a session: --session or HOLDFAST_SESSION';
     case 'stdin_closed':
       return 'a job takes input only when it was started for it: holdfast run --open-stdin';
     case 'not_running':
-      return 'a job takes input only while it runs: one that is queued or pending will in a while; holdfast get says its status';
+      return 'a job takes input only while it runs: see its status with holdfast get';
     case 'offset_ahead':
       return 'the log does not go that far: leave --after out, or use --tail';
     case 'log_replaced':

@@ -72,7 +72,7 @@ Starts a wrapper for each execution that a coordinator asks for.
   --spool DIR     where runs are kept (~/.holdfast/runner)          HOLDFAST_RUNNER_SPOOL
   --max N         wrappers at the same time (64)                    HOLDFAST_RUNNER_MAX
   --stop-jobs     at SIGTERM stop all jobs too; else they go on
-  --drain-on-term for a container: at SIGTERM tells every wrapper   HOLDFAST_RUNNER_DRAIN=1
+  --drain-on-term for a container: at SIGTERM asks every wrapper    HOLDFAST_RUNNER_DRAIN=1
                   to stop its job and report, and waits for them
   --drain-seconds N  then: how long jobs may take until they are    HOLDFAST_RUNNER_DRAIN_SECONDS
                   killed; their wrappers still report (600)
@@ -223,7 +223,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   // In the same turn as `listening`: no request is read before it, so a relaunch cannot overtake
   // the adoption of its own run.
   const { adopted, crashed } = runs.recover();
-  if (adopted + crashed > 0) log(`${adopted} running wrappers adopted, ${crashed} found dead`);
+  if (adopted + crashed > 0) log(`${adopted} running wrappers adopted, ${crashed} had ended`);
 
   const { port } = server.address() as AddressInfo;
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`;
@@ -238,7 +238,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   stopping = true;
   if (settings.drainMs !== null) {
     // The port stays open meanwhile: a launch gets "try again", and readers see what still runs.
-    log(`${signal}: ${runs.inFlight} jobs are told to stop`);
+    log(`${signal}: asking ${runs.inFlight} jobs to stop`);
     await runs.drain(DRAIN_REASON, settings.drainMs);
   }
   server.close();
@@ -246,7 +246,7 @@ async function serveLocked(settings: Settings): Promise<number> {
     log(`${signal}: stopping ${runs.inFlight} jobs`);
     await runs.stopAll(STOP_PATIENCE_MS);
   } else if (runs.inFlight > 0) {
-    log(`${signal}: ${runs.inFlight} jobs go on without this runner`);
+    log(`${signal}: ${runs.inFlight} jobs continue without this runner`);
   }
   runs.close();
   server.closeAllConnections();

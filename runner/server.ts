@@ -57,7 +57,7 @@ export function runnerListener({
   return (request, response) => {
     handle(request, response).catch((error: Error) => {
       log(`${request.method} ${request.url}: ${error.message}`);
-      if (!response.headersSent) problem(response, 'internal', 'The runner could not carry this out; its log says more.');
+      if (!response.headersSent) problem(response, 'internal', 'The runner failed to do this. Its log has the cause.');
       else response.destroy();
     });
   };
@@ -79,7 +79,7 @@ export function runnerListener({
     if (lockedMs !== null) {
       response.setHeader('Connection', 'close');
       response.setHeader('Retry-After', String(Math.ceil(lockedMs / 1000)));
-      return problem(response, 'too_many_wrong_tokens', 'No token from this address is looked at until that time is over.');
+      return problem(response, 'too_many_wrong_tokens', 'Too many wrong tokens came from this address. Try again after the time in Retry-After.');
     }
     if (!authorized(request)) {
       lockout.noteWrong(address, now());
@@ -103,7 +103,7 @@ export function runnerListener({
     // the session.
     const matches = runs.matching({ id, session: url.searchParams.get('session'), tenant: url.searchParams.get('tenant') });
     if (matches.length > 1) {
-      return problem(response, 'bad_request', 'Several sessions have this id: say ?session= and ?tenant=.', { field: 'session' });
+      return problem(response, 'bad_request', 'Several sessions have this id. Add ?session= and ?tenant=.', { field: 'session' });
     }
     const [known] = matches;
     if (!known) return problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
@@ -154,7 +154,7 @@ export function runnerListener({
       case 'full': {
         const { inFlight, max } = outcome;
         response.setHeader('Retry-After', String(RETRY_AFTER_SECONDS));
-        return problem(response, 'runner_full', `${inFlight} of ${max} slots are taken; one comes free when a job ends.`, {
+        return problem(response, 'runner_full', `${inFlight} of ${max} slots are taken; retry when a job has ended.`, {
           inFlight,
           max,
         });

@@ -37,7 +37,7 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
     ...(flags.limit === undefined ? {} : { limit: parseWholeNumber(flags.limit, '--limit', 1) }),
     ...(flags.cursor === undefined ? {} : { cursor: flags.cursor }),
   };
-  if ((query.limit ?? 0) > LIST_LIMIT_MAX) throw new UsageError(`--limit may be at most ${LIST_LIMIT_MAX}: go on with --cursor`);
+  if ((query.limit ?? 0) > LIST_LIMIT_MAX) throw new UsageError(`--limit may be at most ${LIST_LIMIT_MAX}: get more with --cursor`);
   const session = flags.session ?? (io.env.HOLDFAST_SESSION || undefined);
   if (session === undefined) {
     const page = await client.sessions(query);

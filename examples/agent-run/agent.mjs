@@ -86,7 +86,7 @@ async function ask(text) {
 await say('thinking', `I have to find out what is in ${folder}. First I look which files there are.`);
 const { files, error } = await call('list_files', { path: folder }, listFiles);
 if (!files) {
-  await say('message', `I can not go on: ${error}`);
+  await say('message', `I cannot go on: ${error}`);
   process.exit(1);
 }
 const kinds = [...new Set(files.map((path) => extname(path) || 'no suffix'))];

@@ -121,7 +121,7 @@ async function normalise(
   const refusal = checkLauncher(config, launcher) ?? (body.callback ? checkCallback(env, config, tenant, body.callback.url) : null);
   const where = config.publicUrl ?? origin;
   if (where === null)
-    return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers would not know where to dial in.');
+    return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers have no address to connect to. Set it.');
   const work = {
     command: body.command,
     cwd: body.cwd ?? null,

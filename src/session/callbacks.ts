@@ -36,7 +36,7 @@ export function beginDueCallbacks(context: SessionContext, now: number): void {
 
 async function enqueueCallback(context: SessionContext, record: CallbackRecord): Promise<void> {
   const execution = record.snapshot ?? snapshotNow(context, record);
-  if (!execution) return giveUp(context, record, 'its execution is no more');
+  if (!execution) return giveUp(context, record, 'its execution was deleted');
   if (!(await context.services.enqueue(record, execution))) {
     context.log('warn', 'callback_not_queued', { ...logFields(record), attempt: record.attempts + 1 });
     return;

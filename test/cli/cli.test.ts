@@ -640,7 +640,7 @@ describe('mistakes and failures', () => {
   test('a missing session is reported with the command that lists sessions', async () => {
     const { code, err } = await result(['list', '-s', 'other']);
     expect(code).toBe(125);
-    expect(err).toContain('see which sessions there are: holdfast list');
+    expect(err).toContain('list the sessions: holdfast list');
   });
 
   test('with --json an error is one object on stderr', async () => {

@@ -21,7 +21,7 @@ const result = (args: string[], options?: CallOptions) => resultOf(fake.url, arg
 
 describe('logs -f never hangs', () => {
   test.each<[string, number, string, RegExp]>([
-    ['the session is deleted', 4404, 'deleted', /session s1 is not there any more: it was deleted/],
+    ['the session is deleted', 4404, 'deleted', /session s1 was deleted, and its runs were stopped/],
     ['the key is withdrawn', 4401, 'ticket_expired', /no longer takes this API key/],
     ['the place has expired', 4410, 'offset_expired', /expired/],
     [

@@ -124,7 +124,7 @@ it('a shared link reads its run and no other, and a deleted session is gone for 
   expect(await holdfast(['delete', '--yes', 's5'])).toMatchObject({ code: 0, stdout: '' });
   const followed = await following;
   expect(followed.code).toBe(125);
-  expect(followed.stderr).toContain('session s5 is not there any more');
+  expect(followed.stderr).toContain('session s5 was deleted');
   expect((await holdfast(['list', '--session', 's5', '--json'])).code).toBe(125);
 });
 

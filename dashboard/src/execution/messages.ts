@@ -88,7 +88,7 @@ export function endingNotice(
   const { status, code, error, reason, exitCode, signal, forced } = execution;
   const facts = [
     error ?? null,
-    // The message of this one already says it.
+    // The message already has the exit code.
     code === 'exit_nonzero' && error ? null : exitText(exitCode, signal),
     reason ? `reason: ${reason.replaceAll('_', ' ')}` : null,
     code ? `code: ${code}` : null,
@@ -122,7 +122,7 @@ export function errorText(error: unknown): string {
     case 'stdin_closed':
       return 'This run was started without an open stdin, so it takes no input.';
     case 'execution_in_progress':
-      return `Another run of this session is active${facts?.activeExecutionId ? ` (${facts.activeExecutionId})` : ''}. Choose whether to wait or to take its place.`;
+      return `Another run of this session is active${facts?.activeExecutionId ? ` (${facts.activeExecutionId})` : ''}. Choose whether to wait for it or to replace it.`;
     case 'queue_full':
       return 'The queue of this session is full.';
     case 'session_full':

@@ -43,7 +43,7 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'overloaded':
     case 'unavailable':
     case 'internal':
-      return { status: 503, error: 'unavailable', message: 'Builds can not be reached. Try again.' };
+      return { status: 503, error: 'unavailable', message: 'Builds cannot be reached. Try again.' };
     // The requests of this Worker are always well-formed and allowed. These codes mean a mistake in
     // this Worker or its deployment. The caller does not need the details.
     case 'bad_request':
