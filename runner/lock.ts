@@ -46,7 +46,11 @@ export async function acquireLock(directory: string, host: string = hostname()):
   const path = join(directory, LOCK_FILE);
   const self = identityOf(process.pid);
   if (self === null)
-    return { kind: 'refused', message: 'This system does not report when a process began, so the runner cannot lock its directory. Use a host with /proc or ps.' };
+    return {
+      kind: 'refused',
+      message:
+        'This system does not report when a process began, so the runner cannot lock its directory. Use a host with /proc or ps.',
+    };
   const nonce = `${process.pid}-${Date.now().toString(36)}-${newNonce()}`;
   const format = formatOf({ program: PROGRAM, host, ...self, nonce, since: new Date().toISOString() });
   const isStale = (found: Found<LockContent>) => found.kind === 'lock' && found.lock.host === host && !isAlive(found.lock);

@@ -79,7 +79,11 @@ export function runnerListener({
     if (lockedMs !== null) {
       response.setHeader('Connection', 'close');
       response.setHeader('Retry-After', String(Math.ceil(lockedMs / 1000)));
-      return problem(response, 'too_many_wrong_tokens', 'Too many wrong tokens came from this address. Try again after the time in Retry-After.');
+      return problem(
+        response,
+        'too_many_wrong_tokens',
+        'Too many wrong tokens came from this address. Try again after the time in Retry-After.',
+      );
     }
     if (!authorized(request)) {
       lockout.noteWrong(address, now());

@@ -102,4 +102,6 @@ const credentialRefused = (reason: string): Failure =>
   });
 
 export const outsideTicketScope = (): Failure =>
-  failure('unauthorized', 'The ticket does not allow this request. Ask for a ticket with a wider scope.', { reason: 'ticket_scope' });
+  failure('unauthorized', 'The ticket does not allow this request. Ask for a ticket with a wider scope.', {
+    reason: 'ticket_scope',
+  });

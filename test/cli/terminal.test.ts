@@ -58,7 +58,7 @@ describe('logs -f never hangs', () => {
     const before = Date.now();
     fake.newest.socket.close(4404, 'deleted');
     expect(await called.done).toBe(125);
-    expect(called.err()).toContain('it was deleted');
+    expect(called.err()).toContain('session s1 was deleted');
     expect(Date.now() - before).toBeLessThan(20_000);
     raw.destroy();
   }, 40_000);
@@ -70,7 +70,7 @@ describe('logs -f never hangs', () => {
     fake.deleted = true;
     for (const { socket } of fake.openViewers) socket.close(4404, 'deleted');
     expect(await called.done).toBe(125);
-    expect(called.err()).toContain('it was deleted');
+    expect(called.err()).toContain('session s1 was deleted');
     expect(called.err()).not.toContain('the run continues');
   });
 });
