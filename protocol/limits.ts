@@ -46,8 +46,8 @@ export const VIEWER_WINDOW_BYTES = 1024 * 1024;
 export const HELLO_TIMEOUT_MS = 10_000;
 
 /**
- * Accepted ingest sockets of one execution that have not said hello yet. The oldest is closed when
- * one more comes.
+ * Accepted ingest sockets of one execution that have not sent a hello yet. The oldest is closed
+ * when one more comes.
  */
 export const UNBOUND_SOCKETS_MAX = 4;
 

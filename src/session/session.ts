@@ -1,6 +1,6 @@
 /**
- * One session, and its only entry point: the Durable Object, and the simulator in tools/simulator, call
- * the methods of this class and nothing behind it.
+ * One session, and its only entry point: the Durable Object, and the simulator in tools/simulator,
+ * call the methods of this class and nothing behind it.
  *
  *   operations   what a caller can ask for         ingest, ingest-post   connections of wrappers
  *   deadlines    what the alarm does               viewers               connections of readers

@@ -89,7 +89,7 @@ export const sessionsAnswer = page(
     open: z
       .looseObject(Object.fromEntries(OPEN_STATUSES.map((status) => [status, count])))
       .optional()
-      .describe('How many of its executions are not over; absent when the session has not said so yet.'),
+      .describe('How many of its executions are not over; absent when the session has not reported it yet.'),
   }),
 ).meta({ id: 'Sessions' });
 
