@@ -187,7 +187,7 @@ function streamCredential(
   const [only] = executions;
   const request: TicketRequest = {
     ...(executions.length === 1 && only !== undefined ? { execution: only } : {}),
-    ...(types && types.length > 0 ? { types } : {}),
+    ...(types ? { types } : {}),
   };
   return { getTicket: async () => (await mint(request)).ticket };
 }

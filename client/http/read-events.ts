@@ -12,6 +12,7 @@ export interface ReadEventsOptions {
   execution?: string;
   /**
    * Only events of these types. The server sends the whole page; the client drops the other types.
+   * An empty list throws.
    */
   types?: readonly string[];
   /**
@@ -47,7 +48,8 @@ const PAGE_EXTRA_MS = 20_000;
 
 const isWholeNumber = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-export function eventsCall(path: string, { after, limit, generation }: ReadEventsOptions): Call {
+export function eventsCall(path: string, { after, limit, types, generation }: ReadEventsOptions): Call {
+  if (types?.length === 0) throw new TypeError('types is empty: leave it out to read all');
   if (after !== 'tail' && !isWholeNumber(after)) throw new TypeError('after must be a whole number or tail');
   if (limit !== undefined && !(isWholeNumber(limit) && limit > 0)) throw new TypeError('limit must be a whole number above 0');
   const offset = after === 'tail' ? 'now' : after === 0 ? '-1' : String(after).padStart(16, '0');
@@ -71,7 +73,7 @@ export function eventPageOf(
   if (!Array.isArray(value) || !value.every(isLoggedEvent) || position === undefined) {
     throw new HoldfastError({ code: 'bad_answer', message: 'the answer is not a page of events', retryable: false, status });
   }
-  const wanted = types && types.length > 0 ? value.filter(({ type }) => types.includes(type)) : value;
+  const wanted = types ? value.filter(({ type }) => types.includes(type)) : value;
   const events = wanted.slice(0, limit);
   const last = events.at(-1);
   const log = generation === undefined ? {} : { generation };

@@ -7,13 +7,13 @@
  */
 
 import {
-  BackoffController,
   delayWithinBudget,
   describeForeignAnswer,
   monotonicNow,
   type ProblemCode,
   readProblem,
   retryAfterMs,
+  retryDelayMs,
 } from '../../protocol/index.ts';
 import { isObject, parseJson } from '../../protocol/json.ts';
 import type { Credential } from './credential.ts';
@@ -86,7 +86,6 @@ export function requester(options: RequestOptions, credential: Credential): Requ
   new URL(base);
   const send = options.fetch ?? globalThis.fetch;
   const { retryBudgetMs, attemptTimeoutMs, retryBaseMs, retryCapMs } = { ...CLIENT_DEFAULTS, ...defined(options) };
-  const random = options.random ?? Math.random;
 
   async function attempt(call: Call, bearer: string, signal: AbortSignal | undefined): Promise<Answer> {
     const url = new URL(`${base}${call.path}`);
@@ -132,8 +131,7 @@ export function requester(options: RequestOptions, credential: Credential): Requ
   return async (call, signal) => {
     let startedAt = monotonicNow();
     let replaced = false;
-    const curve = { baseMs: retryBaseMs, capMs: retryCapMs, spread: 'half' as const, random };
-    const backoff = new BackoffController({ ...curve, maxAttempts: Number.POSITIVE_INFINITY });
+    let failures = 0;
     for (;;) {
       signal?.throwIfAborted();
       let bearer: string | null = null;
@@ -147,20 +145,21 @@ export function requester(options: RequestOptions, credential: Credential): Requ
           replaced = true; // Q2
           continue;
         }
-        if (backoff.attempt > 0 && error.code === call.doneBefore)
+        if (failures > 0 && error.code === call.doneBefore)
           return { status: error.status, headers: new Headers(), value: null, body: {} };
-        backoff.recordFailure();
+        failures += 1;
         if (!mayRepeat(error, call)) throw error;
         const now = monotonicNow();
         // The budget begins with the failure: a long poll may have been held for a minute before
         // it.
-        if (backoff.attempt === 1 && call.heldMs) startedAt = now;
+        if (failures === 1 && call.heldMs) startedAt = now;
         // Only the coordinator may ask for a longer wait than the cap.
         const asked = error.retryAfterMs;
         const leastMs = asked !== null && error.code === 'bad_answer' ? Math.min(asked, retryCapMs) : asked;
         const budgetMs = error.code === 'rate_limited' ? (options.rateLimitBudgetMs ?? retryBudgetMs) : retryBudgetMs;
         const budget = { startedAt, attemptBeganAt: Math.max(startedAt, attemptBeganAt), now, budgetMs };
-        const delayMs = delayWithinBudget(budget, backoff.nextDelayMs(leastMs), leastMs ?? 0);
+        const curve = { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random: options.random };
+        const delayMs = delayWithinBudget(budget, retryDelayMs(failures, curve, leastMs), leastMs ?? 0);
         if (delayMs === null) throw error; // Q1
         options.onRetry?.(error, delayMs);
         await pause(delayMs, signal);

@@ -216,6 +216,7 @@ export class StreamBuffer {
 
   #acceptCaughtUp(offset: number): FrameOutcome {
     if (this.#tailMoved(offset - this.#tail + 1)) return this.#restartTail();
+    if (this.#settings.complete && this.#received !== null && offset > this.#received) return this.#gap();
     this.#received = Math.max(this.#received ?? 0, offset);
     // Two in a row become one. Otherwise they would pile up while a consumer is away for a night.
     if (this.#items.at(-1)?.kind === 'caught_up') this.#items.pop();

@@ -9,6 +9,7 @@
  *      │  └─ 4401, once ──┤               │
  *      ├──────────────────┴── lost ───────┘
  *      └──▶ failed (refused for good, or out of budget) ── reconnect() ──▶ connecting
+ *                                                       └─ close() ──────▶ over
  *
  *  draining: the consumer has to empty the buffer first (R5).  paused: the page is hidden (P1).
  *  complete: everything is received; the consumer has yet to reach the end.
@@ -17,7 +18,8 @@
  * L1  A hello alone is no success. Connections that greet and die at once grow the delay, as
  *     failed attempts do.
  * L2  A refused credential is replaced once. The next refusal is final, unless a connection was
- *     sound in between.
+ *     sound in between. A ticket that expires during its connection was not refused. It is replaced
+ *     at once, or after the usual delay when the connection before it also lasted too short.
  * L3  The budget counts from the last sound connection. Time spent waiting for the consumer does
  *     not count.
  * L4  A hidden page makes no attempt and counts none. A final refusal is still final.
@@ -113,7 +115,8 @@ export const newConnection = (now: number, closed: boolean): Connection => ({
 export function transition(connection: Connection, event: ConnectionEvent, facts: Facts, settings: StreamSettings): Connection {
   const { phase, history } = connection;
   const { now } = facts;
-  if (phase.kind === 'over' || (phase.kind === 'failed' && event.type !== 'reconnect')) return connection; // R6
+  if (phase.kind === 'over') return connection; // R6
+  if (phase.kind === 'failed' && event.type !== 'reconnect' && event.type !== 'end') return connection; // R6
   switch (event.type) {
     case 'start':
     case 'drained':
@@ -139,7 +142,7 @@ export function transition(connection: Connection, event: ConnectionEvent, facts
       return { phase: { kind: 'draining', shown: waitingForConsumer() }, history };
     case 'lost': {
       if (phase.kind !== 'connecting' && phase.kind !== 'open') return connection;
-      const after = phase.kind === 'open' ? afterConnection(history, phase, now, settings.timings.soundMs) : history;
+      const after = phase.kind === 'open' ? afterConnection(history, phase, event.end, now, settings.timings.soundMs) : history;
       if (facts.buffer.complete) return { phase: { kind: 'complete', shown: phase.shown }, history: after };
       return afterLoss(after, phase, event.end, facts, settings);
     }
@@ -158,11 +161,12 @@ export function transition(connection: Connection, event: ConnectionEvent, facts
   }
 }
 
-/** R5, P1: an attempt, or what it has to wait for. */
+/** R5, P1: an attempt, or what it has to wait for. A complete stream needs no further attempt. */
 function begin(history: History, shown: StreamState, { now, hidden, buffer }: Facts): Connection {
-  if (!buffer.drained) {
+  if (buffer.complete || !buffer.drained) {
     const isOutdated = shown.status === 'paused' || shown.status === 'failed';
-    return { phase: { kind: 'draining', shown: isOutdated ? waitingForConsumer() : shown }, history };
+    const kind = buffer.complete ? 'complete' : 'draining';
+    return { phase: { kind, shown: isOutdated ? waitingForConsumer() : shown }, history };
   }
   if (hidden) return paused(history, PAGE_HIDDEN);
   const { attempt } = history;
@@ -197,6 +201,7 @@ const failed = (history: History, code: string, reason: string): Connection => (
 function afterConnection(
   history: History,
   { helloAt, progressed }: { helloAt: number; progressed: boolean },
+  end: SocketEnd,
   now: number,
   soundMs: number,
 ): History {
@@ -204,19 +209,19 @@ function afterConnection(
   return {
     ...history,
     ...(wasSound || progressed ? { barren: 0, downSince: now, refusedSince: null } : { barren: history.barren + 1 }), // L1, L3, L5
-    refreshed: history.refreshed && !wasSound, // L2
+    refreshed: history.refreshed && !wasSound && !isExpiry(end), // L2
   };
 }
 
 function afterLoss(
   history: History,
-  { beganAt }: { beganAt: number },
+  { kind, beganAt }: { kind: Phase['kind']; beganAt: number },
   end: SocketEnd,
   facts: Facts,
   settings: StreamSettings,
 ): Connection {
   const word = wordOf(end);
-  const step = nextStepAfter(word);
+  const step = kind === 'open' && isExpiry(end) && history.barren > 1 ? 'retry' : nextStepAfter(word); // L2
   const { now, hidden, buffer } = facts;
   if (step === 'refresh_credential' && settings.options.getTicket && !history.refreshed) {
     history = { ...history, refreshed: true };
@@ -259,6 +264,8 @@ function retry(
   const shown: StateOf<'reconnecting'> = { status: 'reconnecting', attempt: history.attempt, retryInMs: delayMs, code, reason };
   return { phase: { kind: 'retrying', shown, delayMs }, history };
 }
+
+const isExpiry = ({ code, reason }: SocketEnd): boolean => code === CLOSE.credentialRefused && reason === 'ticket_expired';
 
 /** L5: a coordinator with a wrong key or the wrong data sends these too, for a moment. */
 const mayPass = (word: AnswerClass, { code, refusal }: SocketEnd): boolean =>

@@ -146,7 +146,7 @@ export class StreamLink {
       return;
     }
     const frame = parseStreamFrame(text);
-    // Skips frames of a later protocol version. Lost events would show as a gap in the offsets.
+    if (!frame && isDamaged(text)) return this.#fail('a frame cannot be read');
     if (!frame || (frame.type === 'hello') === this.#greeted) return;
     this.#end = frame.type === 'end' ? frame : null;
     if (frame.type === 'hello') {
@@ -211,6 +211,12 @@ export class StreamLink {
     if (this.#timer) clearTimeout(this.#timer);
   }
 }
+
+/**
+ * Whether text that is no frame was one of ours. A filtered stream has holes in its offsets, so
+ * only a new connection brings what such a frame held. Types of a later version are skipped.
+ */
+const isDamaged = (text: string): boolean => /^\{"type":"(hello|events|caught_up|end)"/.test(text);
 
 /**
  * An error of `getTicket` is a refusal only with `retryable: false`. There is no other credential

@@ -90,7 +90,10 @@ export interface SessionStreamOptions {
    * with `log_replaced`.
    */
   generation?: string | undefined;
-  /** With one or more executions the stream ends when all of them have. */
+  /**
+   * With one or more executions the stream ends when all of them have. An empty list throws, and so
+   * does an empty list of types: it could mean everything or nothing.
+   */
   execution?: string | readonly string[];
   types?: readonly string[];
   signal?: AbortSignal;
@@ -162,10 +165,13 @@ export function checkOptions(options: SessionStreamOptions): StreamSettings {
   if (!getTicket && !connect && !WebSocketImpl) {
     throw new TypeError('a browser sends no API key: give getTicket, or a WebSocketImpl that takes headers');
   }
+  for (const [name, list] of Object.entries({ execution, types })) {
+    if (list?.length === 0) throw new TypeError(`${name} is empty: leave it out to read all`);
+  }
   const Impl = WebSocketImpl ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
   if (!connect && !Impl) throw new TypeError('no WebSocket here: give WebSocketImpl or connect');
   const executions = execution === undefined ? [] : [execution].flat();
-  const filtered = executions.length > 0 || (types?.length ?? 0) > 0;
+  const filtered = execution !== undefined || types !== undefined;
   return {
     options,
     timings: { ...STREAM_TIMINGS, ...options.timings },
@@ -186,7 +192,7 @@ export function addressOf({ endpoint, executions, options }: StreamSettings, pla
   const url = new URL(endpoint);
   for (const [name, value] of Object.entries(place)) url.searchParams.set(name, String(value));
   if (executions.length > 0) url.searchParams.set('execution', executions.join(','));
-  if (types && types.length > 0) url.searchParams.set('types', types.join(','));
+  if (types) url.searchParams.set('types', types.join(','));
   if (flow) url.searchParams.set('flow', 'ack');
   return url.href;
 }

@@ -15,7 +15,7 @@
  *
  * R4  No attempt while an earlier one is open: every phase but `open` releases the link first.
  * R5  A lost connection is replaced only when the buffer is empty.
- * R6  After close() nothing reconnects. From `failed` only reconnect() leads back.
+ * R6  After close() nothing reconnects. From `failed` only reconnect() leads back; close() works.
  * W1  A waiting loop looks again whenever it is woken. A wake too many does no harm.
  * W2  Leaving a loop closes the stream, but a failure leaves it open for reconnect().
  *
@@ -47,6 +47,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
   #retryTimer: ReturnType<typeof setTimeout> | null = null;
   #unwatchPage: (() => void) | null = null;
   #waiting: (() => void)[] = [];
+  readonly #onAbort = () => this.close();
 
   constructor(options: SessionStreamOptions) {
     const { signal, pageLifecycle } = options;
@@ -56,7 +57,7 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
     const closed = signal?.aborted ?? false;
     this.#connection = newConnection(monotonicNow(), closed);
     if (closed) return;
-    signal?.addEventListener('abort', () => this.close(), { once: true });
+    signal?.addEventListener('abort', this.#onAbort);
     this.#dispatch({ type: 'start' });
   }
 
@@ -125,7 +126,21 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   // ── the consumer ─────────────────────────────────────────────────────────────────────────────
 
-  async *#iterate<T>(shape: (first: LoggedEvent) => T): AsyncGenerator<T, void, undefined> {
+  /**
+   * W2: a generator's own `return()` waits for a pending `next()`, and before the first `next()` it
+   * runs no code. So the stream is closed first, which ends the wait. After a failure there is none.
+   */
+  #iterate<T>(shape: (first: LoggedEvent) => T): AsyncGenerator<T, void, undefined> {
+    const events = this.#generate(shape);
+    const leave = events.return.bind(events);
+    events.return = (value) => {
+      if (this.state.status !== 'failed') this.close();
+      return leave(value);
+    };
+    return events;
+  }
+
+  async *#generate<T>(shape: (first: LoggedEvent) => T): AsyncGenerator<T, void, undefined> {
     let wasLeft = true;
     try {
       for (let event = await this.#next(); event !== null; event = await this.#next()) yield shape(event);
@@ -204,7 +219,11 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
       this.#link = null;
       link.release(shown.status === 'closed' ? 'closed by the viewer' : shown.status === 'ended' ? 'ended' : 'lost');
     }
-    if (kind === 'over') this.#buffer.clear();
+    if (kind === 'over') {
+      this.#buffer.clear();
+      // A signal may outlive many streams.
+      this.#settings.options.signal?.removeEventListener('abort', this.#onAbort);
+    }
     if (kind === 'over' || kind === 'failed') {
       this.#unwatchPage?.();
       this.#unwatchPage = null;

@@ -126,13 +126,17 @@ describe('readEvents', () => {
     expect(await refusal(client.readEvents('s1', { after: 11 }))).toMatchObject({ code: 'offset_ahead', facts: { head: 10 } });
   });
 
-  test.each([{ after: -1 }, { after: 1.5 }, { after: Number.NaN }, { after: 0, limit: 0 }, { after: 0, limit: 0.5 }])(
-    '%o is refused before anything is sent',
-    async (options) => {
-      await expect(client.readEvents('s1', options)).rejects.toThrow(TypeError);
-      expect(fake.requests.length).toBe(0);
-    },
-  );
+  test.each([
+    { after: -1 },
+    { after: 1.5 },
+    { after: Number.NaN },
+    { after: 0, limit: 0 },
+    { after: 0, limit: 0.5 },
+    { after: 0, types: [] },
+  ])('%o is refused before anything is sent', async (options) => {
+    await expect(client.readEvents('s1', options)).rejects.toThrow(TypeError);
+    expect(fake.requests.length).toBe(0);
+  });
 
   test.each<[string, string, Record<string, string>]>([
     ['no list', '{"events":[]}', { 'stream-next-offset': '0000000000000001' }],

@@ -111,6 +111,24 @@ describe('phases', () => {
     expect([stream.kind, stream.status()]).toEqual(['complete', 'replaying']);
   });
 
+  test('[R6] a complete stream makes no further attempt, whatever asks for one', () => {
+    for (const before of [[], [lost()], ['caught_up'], ['pause'], [{ type: 'fail', code: 'gap', reason: '' }]] as const) {
+      for (const event of ['reconnect', 'comeBack'] as const) {
+        const stream = machine();
+        stream.apply('start', 'hello');
+        Object.assign(stream.buffer, { complete: true, drained: false });
+        stream.apply(...before);
+        // Only reconnect() leads out of a failure.
+        if (stream.kind === 'failed') stream.apply('reconnect');
+        stream.apply(event);
+        stream.buffer.drained = true;
+        stream.apply('drained', 'retry');
+        expect(stream.kind).toBe('complete');
+        expect(['paused', 'failed']).not.toContain(stream.status());
+      }
+    }
+  });
+
   const anyEvent = fc.constantFrom<ConnectionEvent>(
     { type: 'start' },
     { type: 'drained' },
@@ -127,7 +145,7 @@ describe('phases', () => {
     lost(4404, 'deleted'),
   );
 
-  test('[R6] nothing leads out of `over`, and only reconnect out of `failed`', () => {
+  test('[R6] nothing leads out of `over`, and only reconnect and the end out of `failed`', () => {
     fc.assert(
       fc.property(fc.array(anyEvent), fc.array(anyEvent), fc.boolean(), (before, after, hidden) => {
         const stream = machine();
@@ -139,6 +157,9 @@ describe('phases', () => {
         const over = stream.apply('reconnect', { type: 'end', shown: { status: 'closed' } });
         expect(over.phase.kind).toBe('over');
         expect(stream.apply(...after, 'reconnect')).toBe(over);
+        const other = machine();
+        other.apply(...before, { type: 'fail', code: 'gap', reason: '' }, ...after, { type: 'end', shown: { status: 'closed' } });
+        expect([other.kind, other.status()]).toEqual(['over', 'closed']);
       }),
     );
   });
@@ -183,6 +204,40 @@ describe('losses', () => {
     const other = machine();
     other.apply('start', lost(4401), lost(4401));
     expect(other.apply().phase.shown).toMatchObject({ status: 'failed', code: 'unauthorized' });
+  });
+
+  test('[L2] a ticket that expires during its connection is replaced each time, with a delay when connections keep dying young', () => {
+    const stream = machine();
+    stream.apply('start');
+    const steps = Array.from({ length: 6 }, () => {
+      stream.apply(stream.kind === 'retrying' ? 'retry' : 'start', 'hello');
+      stream.facts.now += STREAM_TIMINGS.soundMs - 1;
+      stream.apply(lost(4401, 'ticket_expired'));
+      return [stream.status(), stream.delayMs()];
+    });
+    expect(steps[0]).toEqual(['refreshing-credential', null]);
+    expect(steps.slice(1).map(([status]) => status)).toEqual(Array(5).fill('reconnecting'));
+    expect(steps[4]?.[1]).toBeGreaterThan(steps[2]?.[1] as number);
+    // A connection that lasted is followed by the next without a delay.
+    stream.apply('retry', 'hello');
+    stream.facts.now += STREAM_TIMINGS.soundMs;
+    stream.apply(lost(4401, 'ticket_expired'));
+    expect(stream.status()).toBe('refreshing-credential');
+    // The new ticket is refused before a hello.
+    stream.apply(lost(4401, 'ticket_expired'));
+    expect(stream.kind).not.toBe('connecting');
+  });
+
+  test('[L2] nor does the expiry use up the one replacement of a refused credential', () => {
+    const stream = machine();
+    stream.apply('start', lost(4401), 'hello', 'progress', lost(4401, 'ticket_expired'));
+    expect([stream.kind, stream.status()]).toEqual(['connecting', 'refreshing-credential']);
+    const refused = machine();
+    refused.apply('start', lost(4401), 'hello', lost(4401, 'refused'));
+    expect(refused.kind).toBe('retrying');
+    refused.facts.now = STREAM_TIMINGS.refusedMs + 1;
+    refused.apply('retry', lost(4401));
+    expect(refused.apply().phase.shown).toMatchObject({ status: 'failed', code: 'unauthorized' });
   });
 
   test('[L3] the budget ends an outage, and the wait for the consumer is not part of it', () => {

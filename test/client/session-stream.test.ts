@@ -183,6 +183,44 @@ describe('exactly once, in order', () => {
     expect(offsets(await take(stream, 2))).toEqual([3, 4]);
   });
 
+  test('[G2] nor are events that a caught_up counts and that never came', async () => {
+    fake.lines('e1', 2);
+    const stream = follow();
+    await take(stream, 2);
+    await until('live', () => fake.newest.live);
+    const claim = () => fake.newest.socket.send(JSON.stringify({ type: 'caught_up', offset: 4 }));
+    claim();
+    await until('a second viewer', () => fake.viewers.length === 2 && fake.newest.live);
+    expect(fake.newest.query.get('after')).toBe('2');
+    claim();
+    await expect(take(stream, 1)).rejects.toMatchObject({ code: 'gap' });
+    expect(stream.lastOffset).toBe(2);
+  });
+
+  test.each(['hello', 'events', 'caught_up', 'end'])(
+    '[STR2] an unreadable %s frame costs a connection and no event, with a filter too',
+    async (type) => {
+      fake.lines('e1', 2);
+      const stream = follow({ types: ['output'] });
+      await take(stream, 2);
+      await until('live', () => fake.newest.live);
+      fake.newest.socket.send(`{"type":"${type}","offsets":[3],"execution":"e1","events":[{"type":"output`);
+      await until('a second viewer', () => fake.viewers.length === 2 && fake.newest.live);
+      expect(fake.newest.query.get('after')).toBe('2');
+      fake.lines('e1', 1, 3);
+      expect(offsets(await take(stream, 1))).toEqual([3]);
+    },
+  );
+
+  test('[STR2] frames of other types and text that is no frame are skipped', async () => {
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    for (const text of ['{"type":"events2"}', '{"type":"later","offset":1}', '{}', 'null', 'text']) fake.newest.socket.send(text);
+    fake.lines('e1', 1);
+    expect(offsets(await take(stream, 1))).toEqual([1]);
+    expect(fake.viewers.length).toBe(1);
+  });
+
   test('a filter may leave holes, and the cursor advances over filtered events', async () => {
     fake.lines('e1', 3);
     fake.append('e1', [{ type: 'status', data: { message: 'x' } }]);
@@ -743,6 +781,63 @@ describe('reconnecting', () => {
     ).toBe('closed');
   });
 
+  test.each(['events', 'batches'] as const)(
+    'return() of %s closes at once, while next() waits and before the first next()',
+    async (kind) => {
+      const iteratorOf = (stream: SessionStream) => (kind === 'events' ? stream[Symbol.asyncIterator]() : stream.batches());
+      const stream = follow();
+      const iterator = iteratorOf(stream);
+      const waiting = iterator.next();
+      await until('live', () => stream.state.status === 'live');
+      const left = iterator.return();
+      expect(stream.state.status).toBe('closed');
+      expect(await waiting).toEqual({ done: true, value: undefined });
+      expect(await left).toEqual({ done: true, value: undefined });
+      const unread = follow();
+      expect(await iteratorOf(unread).return()).toEqual({ done: true, value: undefined });
+      expect(unread.state.status).toBe('closed');
+      await until('no viewer', () => fake.openViewers.length === 0);
+    },
+  );
+
+  test('return() after a failure leaves the way back open, and close() takes it', async () => {
+    fake.behaviours.push({ close: 4404 });
+    const stream = follow();
+    const iterator = stream[Symbol.asyncIterator]();
+    await expect(iterator.next()).rejects.toMatchObject({ code: 'not_found' });
+    await iterator.return();
+    expect(stream.state.status).toBe('failed');
+    stream.close();
+    expect(stream.state.status).toBe('closed');
+    expect(statuses().slice(-2)).toEqual(['failed', 'closed']);
+    stream.reconnect();
+    expect(stream.state.status).toBe('closed');
+    expect(await takeAll(stream)).toEqual([]);
+  });
+
+  test('a signal keeps no listener of a stream that is over', async () => {
+    const { signal } = new AbortController();
+    const listeners: unknown[] = [];
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (type: string, listener: EventListener) => {
+      listeners.push(listener);
+      add(type, listener);
+    };
+    signal.removeEventListener = (type: string, listener: EventListener) => {
+      if (listeners.includes(listener)) listeners.splice(listeners.indexOf(listener), 1);
+      remove(type, listener);
+    };
+    fake.settle('e1', 'completed');
+    const ended = follow({ execution: 'e1', signal });
+    const closed = follow({ signal });
+    expect(listeners.length).toBe(2);
+    await takeAll(ended);
+    expect(listeners.length).toBe(1);
+    closed.close();
+    expect(listeners).toEqual([]);
+  });
+
   test('probe() keeps a sound connection and replaces a dead one', async () => {
     const timings = { ...QUICK, pingMs: 60_000 };
     const stream = follow({ timings });
@@ -849,6 +944,21 @@ describe('credentials', () => {
     await until('live', () => fake.viewers.length === 4 && stream.state.status === 'live');
   });
 
+  test('a ticket that expires soon after each hello is replaced again and again, with growing delays', async () => {
+    let made = 0;
+    for (let index = 0; index < 40; index += 1) fake.behaviours.push({ close: 4401, reason: 'ticket_expired', afterHello: true });
+    const stream = follow({
+      getTicket: () => {
+        made += 1;
+        return `t${made}`;
+      },
+    });
+    await until('live', () => stream.state.status === 'live');
+    expect(made).toBe(41);
+    expect(statuses().filter((status) => status === 'refreshing-credential')).toHaveLength(1);
+    expect(statuses()).not.toContain('failed');
+  });
+
   test('a ticket service that is down is retried; one that refuses is final', async () => {
     let calls = 0;
     const stream = follow({
@@ -952,6 +1062,28 @@ describe('[G6] the end', () => {
     expect(stream.state.status).toBe('ended');
   });
 
+  test('nor does reconnect() request it again', async () => {
+    fake.lines('e1', 2);
+    fake.settle('e1', 'completed');
+    let sockets = 0;
+    const stream = follow({
+      execution: 'e1',
+      WebSocketImpl: class extends WebSocket {
+        constructor(...args: ConstructorParameters<typeof WebSocket>) {
+          super(...args);
+          sockets += 1;
+        }
+      } as unknown as WebSocketConstructor,
+    });
+    await until('all was sent', () => fake.viewers.length === 1 && fake.openViewers.length === 0);
+    expect(offsets(await take(stream, 1))).toEqual([1]);
+    stream.reconnect();
+    expect(offsets(await takeAll(stream))).toEqual([2, 3]);
+    expect(stream.state.status).toBe('ended');
+    expect(sockets).toBe(1);
+    expect(statuses()).not.toContain('reconnecting');
+  });
+
   test.each([1006, 4404])('nor is one whose verdict has arrived when the connection is lost with %i', async (code) => {
     fake.tellsEnds = false;
     fake.lines('e1', 2);
@@ -987,6 +1119,8 @@ describe('options', () => {
     [{ after: -1 }, /after/],
     [{ tail: 1.5 }, /tail/],
     [{ url: 'not a url' }, /URL/],
+    [{ execution: [] }, /execution is empty: leave it out/],
+    [{ types: [] }, /types is empty: leave it out/],
   ])('%o is refused at once', (options, message) => {
     expect(() => follow(options as Partial<SessionStreamOptions>)).toThrow(message);
   });
