@@ -15,6 +15,9 @@ export function isId(value: unknown): value is string {
   return typeof value === 'string' && ID_PATTERN.test(value);
 }
 
+/** A bearer credential travels in a header, which carries only visible ASCII (RFC 6750). */
+export const isVisibleAscii = (text: string): boolean => /^[\x21-\x7e]+$/.test(text);
+
 /** Generated ids sort by creation time (ULID), which keeps listings and folders in order. */
 export const newExecutionId = (): string => `exec_${ulid()}`;
 export const newWrapperId = (): string => `w_${ulid()}`;

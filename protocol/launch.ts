@@ -18,7 +18,7 @@
 
 import * as z from 'zod/mini';
 import { OUTPUT_FORMATS } from './api.ts';
-import { isId } from './ids.ts';
+import { isId, isVisibleAscii } from './ids.ts';
 import {
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
@@ -46,19 +46,19 @@ export const TRACEPARENT_CHARS_MAX = 256;
 
 // ── the request ─────────────────────────────────────────────────────────────────────────────────
 
-/**
- * The system ends a string at NUL, and half a surrogate pair becomes another character. Either
- * would run something else than was asked for.
- */
-const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0') && value.isWellFormed();
+/** Half a surrogate pair has no UTF-8 form, so the job would silently get another character. */
+const isWhole = (value: unknown): value is string => typeof value === 'string' && value.isWellFormed();
+
+/** The system ends a string at NUL, and would run something else than was asked for. */
+const isText = (value: unknown): value is string => isWhole(value) && !value.includes('\0');
 
 const isIngestUrl = (url: string): boolean =>
-  URL.canParse(url) && ['http:', 'https:', 'ws:', 'wss:'].includes(new URL(url).protocol);
+  isWhole(url) && URL.canParse(url) && ['http:', 'https:', 'ws:', 'wss:'].includes(new URL(url).protocol);
 
 const command = z
   .custom<string[]>(
     (items) => Array.isArray(items) && items.length > 0 && items.every(isText),
-    'command must be a list of strings: the program and its arguments.',
+    'command must be a list of strings, the program and its arguments, without NUL or half a surrogate pair.',
   )
   .check(
     z.refine(([program]) => program !== '', 'command must begin with the name of a program.'),
@@ -77,7 +77,7 @@ function problemOfEnv(variables: Record<string, unknown>): string | null {
   for (const [name, value] of entries) {
     if (name === '' || name.includes('=') || !isText(name)) return 'env has a name that no variable can have.';
     if (name.startsWith('HOLDFAST_')) return `env.${name}: names that begin with HOLDFAST_ are the wrapper's own.`;
-    if (!isText(value)) return `env.${name} must be a string.`;
+    if (!isText(value)) return `env.${name} must be a string without NUL or half a surrogate pair.`;
     bytes += utf8Bytes(name) + utf8Bytes(value) + 2;
   }
   return bytes > ENV_BYTES_MAX ? `env may have at most ${ENV_BYTES_MAX} bytes.` : null;
@@ -106,7 +106,7 @@ const ingest = z.object(
       z.refine(isIngestUrl, 'ingest.url must be an absolute http(s) or ws(s) URL.'),
     ),
     token: z.string(INGEST_SHAPE).check(
-      z.refine((token) => isText(token) && token !== '', 'ingest.token must not be empty.'),
+      z.refine(isVisibleAscii, 'ingest.token must be one or more visible ASCII characters.'),
       z.refine(({ length }) => length <= CREDENTIAL_CHARS_MAX, `ingest.token may have at most ${CREDENTIAL_CHARS_MAX} characters.`),
     ),
   },
@@ -129,14 +129,14 @@ export const launchRequestSchema = z.object(
     cwd: orNull(
       z.custom<string>(
         (path) => isText(path) && path !== '' && !exceedsUtf8Bytes(path, CWD_BYTES_MAX),
-        `cwd must be a path of at most ${CWD_BYTES_MAX} bytes.`,
+        `cwd must be a path of at most ${CWD_BYTES_MAX} bytes, without NUL or half a surrogate pair.`,
       ),
     ),
     env: z._default(env, {}),
     stdin: orNull(
       z.custom<string>(
-        (text) => typeof text === 'string' && !exceedsUtf8Bytes(text, STDIN_BYTES_MAX),
-        `stdin must be text of at most ${STDIN_BYTES_MAX} bytes.`,
+        (text) => isWhole(text) && !exceedsUtf8Bytes(text, STDIN_BYTES_MAX),
+        `stdin must be Unicode text of at most ${STDIN_BYTES_MAX} bytes, without half a surrogate pair.`,
       ),
     ),
     /**
@@ -146,7 +146,10 @@ export const launchRequestSchema = z.object(
     openStdin: z._default(z.boolean('openStdin must be true or false.'), false),
     format: z._default(z.enum(OUTPUT_FORMATS, 'format must be text or jsonl.'), 'text'),
     traceparent: orNull(
-      z.custom<string>((value) => isText(value) && value.length <= TRACEPARENT_CHARS_MAX, 'traceparent must be a short string.'),
+      z.custom<string>(
+        (value) => isText(value) && value.length <= TRACEPARENT_CHARS_MAX,
+        `traceparent must be text of at most ${TRACEPARENT_CHARS_MAX} characters, without NUL or half a surrogate pair.`,
+      ),
     ),
     ingest,
   },

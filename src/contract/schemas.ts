@@ -47,11 +47,15 @@ const bytesMax = (limit: number) =>
 /**
  * UTF-16 units, as everywhere (PROTOCOL.md, Limits). zod counts whole characters, as JSON Schema
  * does, and would accept up to twice as much. Its own limit stays in the published description.
+ *
+ * For text that people read. Half a surrogate pair, which a cut text may end with, becomes U+FFFD:
+ * to refuse a verdict for it would be worse.
  */
 const charsMax = (limit: number) =>
   z
     .string()
     .max(limit)
+    .overwrite((text) => text.toWellFormed())
     .refine((text) => text.length <= limit, { message: `must have at most ${limit} UTF-16 units` });
 
 /**

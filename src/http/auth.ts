@@ -5,6 +5,7 @@ import { failure } from '../contract/failure.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { exceedsGuessLimit, rateLimited } from '../platform/rate-limits.ts';
+import { isSigned } from '../platform/tokens.ts';
 
 const BEARER = /^Bearer +([^\s]+)$/i;
 
@@ -14,16 +15,23 @@ export function bearerToken(request: Request): string | null {
   return credential !== null && credential.length <= CREDENTIAL_CHARS_MAX ? credential : null;
 }
 
-/** For routes that take an API key only. Refused keys are counted (rate-limits.ts). */
+/** For routes that take an API key only. Possible guesses are counted (rate-limits.ts). */
 export async function authenticateKey(request: Request, env: Env, config: Config): Promise<{ ok: true; tenant: string } | Failure> {
   const key = bearerToken(request);
   const tenant = key === null ? null : await tenantForKey(config, key);
   if (tenant !== null) return { ok: true, tenant };
-  if (key !== null && (await exceedsGuessLimit(request, env))) return guessLimitFailure();
-  return failure('unauthorized', 'An API key is needed: Authorization: Bearer <api key>.');
+  const limited = key === null ? null : await countGuess(request, env, config, key);
+  return limited ?? failure('unauthorized', 'An API key is needed: Authorization: Bearer <api key>.');
 }
 
-export const guessLimitFailure = (): Failure => rateLimited('Too many wrong API keys from this address.');
+/**
+ * Counts a refused credential, unless this deployment signed it: an expired ticket, or an ingest
+ * token on another route, cannot be a guess. The refusal when the address is over the limit.
+ */
+export async function countGuess(request: Request, env: Env, config: Config, credential: string): Promise<Failure | null> {
+  if ((await isSigned(config.signingKeys, credential)) || !(await exceedsGuessLimit(request, env))) return null;
+  return rateLimited('Too many wrong API keys from this address.');
+}
 
 /**
  * The tenant of an API key, or null. All digests are compared, each in constant time, so that the

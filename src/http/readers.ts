@@ -8,10 +8,10 @@ import { failure } from '../contract/failure.ts';
 import type { Caller } from '../operations/service.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
-import { checkRateLimit, exceedsGuessLimit } from '../platform/rate-limits.ts';
+import { checkRateLimit } from '../platform/rate-limits.ts';
 import { type TicketClaims, ticketUntil, verifyTicket } from '../platform/tokens.ts';
 import { TICKET_EXPIRED, type ViewerRequest } from '../session/contract.ts';
-import { bearerToken, guessLimitFailure, tenantForKey } from './auth.ts';
+import { bearerToken, countGuess, tenantForKey } from './auth.ts';
 
 export const offeredProtocols = (request: Request): string[] =>
   (request.headers.get('sec-websocket-protocol') ?? '')
@@ -56,9 +56,9 @@ async function identifyReader(request: Request, env: Env, config: Config, sessio
   const ticketed: Identified = JWT_SHAPE.test(bearer)
     ? await byTicket(config, session, bearer)
     : { ok: false, reason: 'credential_needed' };
-  // An expired ticket was signed by this deployment, so it is no guess.
-  if (ticketed.ok || ticketed.reason === 'ticket_expired') return ticketed;
-  return (await exceedsGuessLimit(request, env)) ? { ok: false, reason: 'rate_limited', limited: guessLimitFailure() } : ticketed;
+  if (ticketed.ok) return ticketed;
+  const limited = await countGuess(request, env, config, bearer);
+  return limited ? { ok: false, reason: 'rate_limited', limited } : ticketed;
 }
 
 /**

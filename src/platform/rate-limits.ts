@@ -18,8 +18,8 @@
  *                                                      page needs one: after a deploy all pages of
  *                                                      a tenant ask at once. That must not delay
  *                                                      its starts, and starts must not delay them.
- *   refused API keys                  client address   They could be guesses. Signed tokens and
- *                                                      tickets cannot be guessed.
+ *   refused API keys                  client address   They could be guesses. Tokens and tickets
+ *                                                      that this deployment signed cannot.
  *
  * Ingest is never counted, because a job must not fail by a limit. A wrapper's own backoff bounds
  * its attempts, and its token comes from a start, which is counted. /healthz and /openapi.json are

@@ -4,7 +4,7 @@
  * verify, so keys can be rotated while old credentials stay valid.
  */
 
-import { decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
+import { compactVerify, decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
 import { type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../../protocol/index.ts';
 
 const ISSUER = 'holdfast';
@@ -111,6 +111,19 @@ export async function verifyTicket(keys: readonly Uint8Array[], token: string, n
 export function ticketUntil(ticket: string): number | null {
   const { exp = 0, until = exp + TICKET_UNTIL_SECONDS_DEFAULT } = decodeJwt(ticket);
   return typeof until === 'number' && Number.isSafeInteger(until * 1000) ? until * 1000 : null;
+}
+
+/** Whether this deployment signed the credential, of whatever kind, and expired or not. */
+export async function isSigned(keys: readonly Uint8Array[], credential: string): Promise<boolean> {
+  for (const key of keys) {
+    try {
+      await compactVerify(credential, key, { algorithms: ['HS256'] });
+      return true;
+    } catch {
+      // Another key may have signed it.
+    }
+  }
+  return false;
 }
 
 const isTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every((item) => typeof item === 'string');

@@ -66,6 +66,20 @@ describe('the API', () => {
     }
   });
 
+  it.each(['/v2/nothing', '/v1', '/healthz/more', '/sessions/s1'])(
+    '[HTTP33] %s is not of the API: the platform answers, with and without a key, for a program too',
+    async (path) => {
+      for (const headers of [{}, { authorization: `Bearer ${real.stack.apiKey}` }]) {
+        const page = await go(path, { headers });
+        expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+        for (const method of ['POST', 'PUT', 'DELETE']) {
+          const answer = await go(path, { method, headers });
+          expect([answer.status, await answer.text()]).toEqual([405, '']);
+        }
+      }
+    },
+  );
+
   it('it works: a session is started, read and deleted', async () => {
     const headers = { authorization: `Bearer ${real.stack.apiKey}` };
     const body = JSON.stringify({ command: ['true'], launcher: 'none' });

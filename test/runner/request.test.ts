@@ -101,9 +101,32 @@ describe('readLaunchRequest', () => {
     ['command', { command: ['a', '\ud83e'] }],
     ['cwd', { cwd: '/\ud83e' }],
     ['env', { env: { A: '\ud83e' } }],
+    ['env', { env: { 'A\ud83e': '' } }],
+    ['stdin', { stdin: 'a\ud83e' }],
+    ['stdin', { stdin: '\udd80a' }],
+    ['ingest.url', { ingest: { ...good.ingest, url: 'http://example.com/\ud83e' } }],
+    ['ingest.token', { ingest: { ...good.ingest, token: '\ud83e' } }],
+    ['traceparent', { traceparent: '\ud83e' }],
   ])('half a surrogate pair in %s would reach the job as another character', (field, more) => {
     expect(readLaunchRequest({ ...good, ...more })).toMatchObject({ ok: false, field });
   });
+
+  it('a NUL and a whole pair reach the job through stdin', () => {
+    const stdin = 'a\0b\u{1f980}';
+    expect(readLaunchRequest({ ...good, stdin })).toMatchObject({ ok: true, launch: { stdin } });
+  });
+
+  it.each(['a b', 'a\n', 'a\r\nX-Other: 1', '\ta', 'a\0', 'a\x7f', 'é', '漢', '\u00a0'])(
+    'refuses the token %j, which no header can carry, and does not repeat it',
+    (token) => {
+      const reading = readLaunchRequest({ ...good, ingest: { ...good.ingest, token } });
+      expect(reading).toEqual({
+        ok: false,
+        field: 'ingest.token',
+        message: 'ingest.token must be one or more visible ASCII characters.',
+      });
+    },
+  );
 });
 
 describe('requestDigest', () => {

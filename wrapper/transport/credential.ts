@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { CREDENTIAL_CHARS_MAX } from '../../protocol/index.ts';
+import { CREDENTIAL_CHARS_MAX, isVisibleAscii } from '../../protocol/index.ts';
 
 export interface Credential {
   current(): string;
@@ -12,11 +12,8 @@ export interface Credential {
   refresh(): boolean;
 }
 
-/**
- * One line of visible ASCII: what a header can carry. A file that is being written may briefly hold
- * anything.
- */
-const canBeToken = (text: string): boolean => text.length <= CREDENTIAL_CHARS_MAX && /^[\x21-\x7e]+$/.test(text);
+/** A file that is being written may briefly hold anything. */
+const canBeToken = (text: string): boolean => text.length <= CREDENTIAL_CHARS_MAX && isVisibleAscii(text);
 
 export const fixedCredential = (token: string): Credential => ({ current: () => token, refresh: () => false });
 

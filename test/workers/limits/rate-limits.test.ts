@@ -13,7 +13,7 @@ import { CLOSE, type Failure, INGEST_SUBPROTOCOL, PROBLEMS, STREAM_SUBPROTOCOL }
 import { app } from '../../../src/http/app.ts';
 import type { Env } from '../../../src/platform/env.ts';
 import { clientKeyOf, RATE_RETRY_SECONDS } from '../../../src/platform/rate-limits.ts';
-import { signTicket } from '../../../src/platform/tokens.ts';
+import { signIngestToken, signTicket } from '../../../src/platform/tokens.ts';
 import { Holdfast, type HoldfastProps } from '../../../src/rpc.ts';
 import deployed from '../../../wrangler.toml?raw';
 import { type Asking, ask, deployment, expectProblem, request, untouchable } from '../support/http.ts';
@@ -81,13 +81,10 @@ const dial = async (path: string, headers: Record<string, string>, env: Env) => 
   });
 };
 
+const SIGNING_KEY = new TextEncoder().encode(String(testEnv.HOLDFAST_SIGNING_KEYS));
+
 const ticketOf = (session: string, ttlSeconds = 60): Promise<string> =>
-  signTicket(
-    [new TextEncoder().encode(String(testEnv.HOLDFAST_SIGNING_KEYS))],
-    { tenant: 'acme', session },
-    ttlSeconds,
-    Date.now() - (ttlSeconds < 0 ? 120_000 : 0),
-  );
+  signTicket([SIGNING_KEY], { tenant: 'acme', session }, ttlSeconds, Date.now() - (ttlSeconds < 0 ? 120_000 : 0));
 
 describe('HTTP25: a tenant', () => {
   test.each(ROUTES.filter(([, path]) => !UNLIMITED.includes(path)))(
@@ -320,6 +317,32 @@ describe('RL2: API keys that were refused', () => {
     ] as const)
       expectProblem(await ask('GET', path, { key, headers, env: idle }), 'unauthorized');
     expect(limiters.RATE_REFUSED_KEYS.asked).toEqual([]);
+  });
+
+  test('[HTTP26] what this deployment signed is no guess on any route, and the same with another signature is one', async () => {
+    const { limiters, env } = limited({ refused: 0 });
+    const headers = { 'cf-connecting-ip': '203.0.113.41' };
+    const run = await start(newSession());
+    const claims = { tenant: 'acme', session: run.session, execution: run.execution.id };
+    const signed = [
+      run.ingest.token,
+      await signIngestToken([SIGNING_KEY], claims, -1, Date.now()),
+      await ticketOf(run.session),
+      await ticketOf(run.session, -1),
+      await ticketOf('another', 60),
+    ];
+    for (const [method, path] of PATHS) {
+      for (const key of signed) {
+        expectProblem(await ask(method, path, { ...bodyOf(method, path), key, headers, env }), 'unauthorized');
+      }
+    }
+    expect(limiters.RATE_REFUSED_KEYS.asked).toEqual([]);
+    const forged = signed.map((key) => `${key.slice(0, -6)}AAAAAA`);
+    forged.push(await signTicket([new TextEncoder().encode('another key of the same length..')], claims, -1, Date.now()));
+    for (const [method, path] of PATHS) {
+      for (const key of forged) expectLimited(await ask(method, path, { ...bodyOf(method, path), key, headers, env }));
+    }
+    expect(limiters.RATE_REFUSED_KEYS.asked.length).toBe(forged.length * PATHS.length);
   });
 
   test('[STR28] [HTTP26] a viewer with a wrong key is closed 4401, and 4429 after too many', async () => {

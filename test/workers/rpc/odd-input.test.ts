@@ -174,6 +174,23 @@ describe('[HTTP6] half a surrogate pair', () => {
     expect(await rpc.startExecution?.(newSession(), body)).toMatchObject({ ok: false, code: 'bad_request' });
   });
 
+  test('in text that people read it becomes U+FFFD, over HTTP and RPC', async () => {
+    const session = newSession();
+    const labels = { note: `a${half}` };
+    const run = await start(session, { id: 'e1', labels });
+    expect(run.execution.labels).toEqual({ note: 'a\ufffd' });
+    expect((await start(session, { id: 'e1', labels })).execution.id).toBe('e1');
+    const peer = await WrapperPeer.welcomed(run);
+    const path = `${executionsOf(session)}/e1`;
+    expect((await ask('POST', `${path}/interrupt`, { body: { reason: `b${half}` } })).status).toBe(202);
+    expect(await peer.next()).toMatchObject({ command: 'interrupt', data: { reason: 'b\ufffd' } });
+    const other = await start(newSession(), { id: 'e1' });
+    const failed = { code: 'gone', message: `c${half}` };
+    expect(await rpc.failExecution?.(other.session, 'e1', failed)).toMatchObject({ ok: true });
+    const { body } = await ask('GET', `${executionsOf(other.session)}/e1`);
+    expect(body).toMatchObject({ status: 'failed', error: 'c\ufffd' });
+  });
+
   test('in input, too; a whole pair is accepted and arrives', async () => {
     const run = await start(newSession(), { id: 'e1' });
     const peer = await WrapperPeer.welcomed(run);
