@@ -8,23 +8,15 @@
  * be read, or that no runner of this host wrote, is never removed: an operator must decide.
  */
 
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isObject, parseJson } from '../protocol/json.ts';
 import { type Found, type LockFormat, newNonce, takeLock } from '../wrapper/lock-file.ts';
 import { identityOf, isAlive } from '../wrapper/processes.ts';
 
 export const LOCK_FILE = 'runner.lock';
 const PROGRAM = 'holdfast-runner';
-
-/**
- * The wait after a takeover. By then another process that reclaimed the same lock has put back the
- * lock that it moved.
- */
-const RECLAIM_WAIT_MS = 150;
-const RECLAIMS_MAX = 10;
 
 export interface LockContent {
   program: typeof PROGRAM;
@@ -41,7 +33,7 @@ export type LockOutcome =
   | { kind: 'refused'; message: string };
 
 /** Never throws because of another process; throws when the directory cannot be written. */
-export async function acquireLock(directory: string, host: string = hostname()): Promise<LockOutcome> {
+export function acquireLock(directory: string, host: string = hostname()): LockOutcome {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, LOCK_FILE);
   const self = identityOf(process.pid);
@@ -55,31 +47,25 @@ export async function acquireLock(directory: string, host: string = hostname()):
   const format = formatOf({ program: PROGRAM, host, ...self, nonce, since: new Date().toISOString() });
   const isStale = (found: Found<LockContent>) => found.kind === 'lock' && found.lock.host === host && !isAlive(found.lock);
 
-  for (let reclaim = 0; reclaim < RECLAIMS_MAX; reclaim += 1) {
-    const attempt = takeLock(path, nonce, format, isStale);
-    if (attempt.kind === 'contended') break;
-    if (attempt.kind === 'acquired') {
-      const { reclaimed, isHeld, release } = attempt.held;
-      if (reclaimed) await sleep(RECLAIM_WAIT_MS);
-      if (isHeld()) return { kind: 'acquired', release };
-      continue;
-    }
-    const { by } = attempt;
-    if (by.kind === 'unreadable') {
-      return {
-        kind: 'refused',
-        message: `The lock ${path} ${by.why}. Make sure that no runner uses this directory, then remove it.`,
-      };
-    }
-    if (by.lock.host !== host) {
-      return {
-        kind: 'refused',
-        message: `The lock ${path} belongs to a runner on another host (${by.lock.host}). Give each host its own --spool, or remove the lock.`,
-      };
-    }
-    return { kind: 'held', pid: by.lock.pid, since: by.lock.since };
+  const attempt = takeLock(path, nonce, format, isStale);
+  if (attempt.kind === 'acquired') return attempt;
+  if (attempt.kind === 'contended') {
+    return { kind: 'refused', message: `The lock ${path} is taken and released by other runners. Stop them, then try again.` };
   }
-  return { kind: 'refused', message: `The lock ${path} is taken and released by other runners. Stop them, then try again.` };
+  const { by } = attempt;
+  if (by.kind === 'unreadable') {
+    return {
+      kind: 'refused',
+      message: `The lock ${path} ${by.why}. Make sure that no runner uses this directory, then remove it.`,
+    };
+  }
+  if (by.lock.host !== host) {
+    return {
+      kind: 'refused',
+      message: `The lock ${path} belongs to a runner on another host (${by.lock.host}). Give each host its own --spool, or remove the lock.`,
+    };
+  }
+  return { kind: 'held', pid: by.lock.pid, since: by.lock.since };
 }
 
 const formatOf = (content: LockContent): LockFormat<LockContent> => ({
@@ -94,17 +80,28 @@ const formatOf = (content: LockContent): LockFormat<LockContent> => ({
   },
   read,
   rename: renameSync,
-  restore: linkSync,
   remove: (path) => rmSync(path, { force: true }),
 });
+
+/** Null when the path is no symbolic link. */
+function linkTarget(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
+}
 
 function read(path: string): Found<LockContent> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'none' };
-    return { kind: 'unreadable', why: 'cannot be read' };
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EISDIR') return { kind: 'unreadable', why: 'is a directory' };
+    if (code !== 'ENOENT') return { kind: 'unreadable', why: 'cannot be read' };
+    const target = linkTarget(path);
+    return target === null ? { kind: 'none' } : { kind: 'unreadable', why: `is a symbolic link to ${target}, which is not there` };
   }
   const value = parseJson(text);
   if (value === undefined) return { kind: 'unreadable', why: 'is corrupt' };

@@ -174,7 +174,7 @@ export async function serve(argv: string[]): Promise<number> {
     return 1;
   }
 
-  const lock = await acquireLock(settings.spool);
+  const lock = acquireLock(settings.spool);
   if (lock.kind === 'held') {
     printMessage(`a runner already serves ${settings.spool} (pid ${lock.pid}, since ${lock.since}). Nothing to do.`);
     return 0;

@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -49,31 +49,31 @@ describe('process identity', () => {
 });
 
 describe('acquireLock', () => {
-  it('[L1] the first gets it, the second learns the holder, release lets the next in', async () => {
-    const first = await acquireLock(directory);
+  it('[L1] the first gets it, the second learns the holder, release lets the next in', () => {
+    const first = acquireLock(directory);
     expect(first.kind).toBe('acquired');
-    expect(await acquireLock(directory)).toMatchObject({ kind: 'held', pid: process.pid });
+    expect(acquireLock(directory)).toMatchObject({ kind: 'held', pid: process.pid });
     if (first.kind === 'acquired') first.release();
     expect(readdirSync(directory)).toEqual([]);
-    expect((await acquireLock(directory)).kind).toBe('acquired');
+    expect(acquireLock(directory).kind).toBe('acquired');
   });
 
-  it('[L1] of many at once exactly one gets it', async () => {
-    const outcomes = await Promise.all(Array.from({ length: 20 }, () => acquireLock(directory)));
+  it('[L1] of many at once exactly one gets it', () => {
+    const outcomes = Array.from({ length: 20 }, () => acquireLock(directory));
     expect(outcomes.filter(({ kind }) => kind === 'acquired')).toHaveLength(1);
     expect(outcomes.filter(({ kind }) => kind === 'held')).toHaveLength(19);
   });
 
-  it('[L2] takes over from a dead holder, also when another process has its pid now', async () => {
+  it('[L2] takes over from a dead holder, also when another process has its pid now', () => {
     writeFileSync(lockPath(), stale());
-    expect((await acquireLock(directory)).kind).toBe('acquired');
+    expect(acquireLock(directory).kind).toBe('acquired');
     expect(JSON.parse(readFileSync(lockPath(), 'utf8')).pid).toBe(process.pid);
     expect(readdirSync(directory)).toEqual([LOCK_FILE]);
   });
 
-  it('[L2] of many that reclaim at once exactly one gets it', async () => {
+  it('[L2] of many that reclaim at once exactly one gets it', () => {
     writeFileSync(lockPath(), stale({ pid: 4_000_000 }));
-    const outcomes = await Promise.all(Array.from({ length: 8 }, () => acquireLock(directory)));
+    const outcomes = Array.from({ length: 8 }, () => acquireLock(directory));
     expect(outcomes.filter(({ kind }) => kind === 'acquired')).toHaveLength(1);
   });
 
@@ -83,15 +83,28 @@ describe('acquireLock', () => {
     ['foreign', '{"program":"something else","pid":1}'],
     ['incomplete', '{"program":"holdfast-runner","pid":"1"}'],
     ['of another host', stale({ host: 'elsewhere' })],
-  ])('[L3] refuses a lock that is %s and leaves it as it is', async (_, text) => {
+  ])('[L3] refuses a lock that is %s and leaves it as it is', (_, text) => {
     writeFileSync(lockPath(), text);
-    const outcome = await acquireLock(directory);
+    const outcome = acquireLock(directory);
     expect(outcome.kind).toBe('refused');
     expect(readFileSync(lockPath(), 'utf8')).toBe(text);
   });
 
-  it('[L4] release leaves a lock that belongs to another holder', async () => {
-    const mine = await acquireLock(directory);
+  it('[L3] names a lock that is a dangling symbolic link or a directory, and leaves it as it is', () => {
+    symlinkSync('/nowhere/at all', lockPath());
+    expect(acquireLock(directory)).toEqual({
+      kind: 'refused',
+      message: `The lock ${lockPath()} is a symbolic link to /nowhere/at all, which is not there. Make sure that no runner uses this directory, then remove it.`,
+    });
+    expect(readlinkSync(lockPath())).toBe('/nowhere/at all');
+    rmSync(lockPath());
+    mkdirSync(lockPath());
+    expect(acquireLock(directory)).toMatchObject({ kind: 'refused', message: expect.stringContaining('is a directory') });
+    expect(readdirSync(directory)).toEqual([LOCK_FILE]);
+  });
+
+  it('[L4] release leaves a lock that belongs to another holder', () => {
+    const mine = acquireLock(directory);
     writeFileSync(lockPath(), stale({ nonce: 'other' }));
     if (mine.kind === 'acquired') mine.release();
     expect(readdirSync(directory)).toEqual([LOCK_FILE]);

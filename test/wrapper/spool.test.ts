@@ -6,7 +6,17 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { nodeFiles, type SpoolFiles } from '../../wrapper/spool/files.ts';
@@ -323,6 +333,18 @@ describe('the lock', () => {
     const expected = existsSync('/proc/self/fd') ? { kind: 'locked', pid: holder.pid } : { kind: 'opened' };
     expect(Spool.open({ directory, execution: '/e1', bootId: 'b_1' })).toMatchObject(expected);
     holder.kill();
+  });
+
+  it('[LK2] refuses a lock that is a folder, with the next step, and leaves it as it was', () => {
+    const directory = temporaryFolder();
+    const path = join(directory, LOCK_FILE);
+    mkdirSync(path);
+    writeFileSync(join(path, 'kept'), '');
+    expect(() => Spool.open({ directory, execution: '/e1', bootId: 'b_1' })).toThrow(
+      `the lock ${path} is a folder; remove it if no wrapper uses this folder, or choose another with --spool`,
+    );
+    expect(readdirSync(directory)).toEqual([LOCK_FILE]);
+    expect(readdirSync(path)).toEqual(['kept']);
   });
 
   it('refuses the spool of another execution, and releases it', async () => {

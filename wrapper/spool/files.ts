@@ -17,7 +17,6 @@ import {
   writev as fsWritev,
   fsyncSync,
   ftruncateSync,
-  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -57,8 +56,6 @@ export interface SpoolFiles {
   remove(path: string): void;
   /** Fails with EEXIST if the path exists. */
   symlink(target: string, path: string): void;
-  /** Fails with EEXIST if `path` exists. */
-  link(existing: string, path: string): void;
   readLink(path: string): string;
 }
 
@@ -82,7 +79,6 @@ export const nodeFiles: SpoolFiles = {
   rename: renameSync,
   remove: (path) => rmSync(path, { force: true }),
   symlink: symlinkSync,
-  link: linkSync,
   readLink: (path) => readlinkSync(path),
 };
 
@@ -95,6 +91,7 @@ const PAGE_BYTES = 4096;
 const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
 export const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
+export const isFolder = (error: unknown): boolean => codeOf(error) === 'EISDIR';
 export const isDiskFull = (error: unknown): boolean => codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT';
 
 /** Best effort: some systems cannot open a folder. A folder that cannot be synced is not fatal. */

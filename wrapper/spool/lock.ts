@@ -19,9 +19,9 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { isObject, parseJson } from '../../protocol/json.ts';
-import { type Found, type LockFormat, newNonce, takeLock } from '../lock-file.ts';
+import { type Found, type FoundLock, type LockFormat, newNonce, takeLock } from '../lock-file.ts';
 import { isAlive, listProcesses, processStart } from '../processes.ts';
-import { isMissing, nodeFiles, type SpoolFiles } from './files.ts';
+import { isFolder, isMissing, nodeFiles, type SpoolFiles } from './files.ts';
 
 export const LOCK_FILE = 'wrapper.lock';
 
@@ -43,19 +43,27 @@ const TARGET = /^holdfast\.(\d+)\.([0-9a-f]{12})\.([0-9a-z]+)$/;
 
 const UNREADABLE = { kind: 'unreadable', why: 'cannot be read' } as const;
 
+/** Throws when the lock is nothing that a wrapper made, or the folder cannot be written. */
 export function lockSpool(directory: string, files: SpoolFiles = nodeFiles): SpoolLock {
+  const path = join(directory, LOCK_FILE);
   const nonce = newNonce();
   const target = `holdfast.${process.pid}.${startMark(processStart(process.pid) ?? 'unknown')}.${nonce}`;
   let user: number | null = null;
-  const attempt = takeLock(join(directory, LOCK_FILE), nonce, formatOf(files, target), (found) => {
+  const attempt = takeLock(path, nonce, formatOf(files, target), (found: FoundLock<Holder>) => {
     if (found.kind === 'lock') return !found.lock.alive;
+    if (found.foreign) return false;
     user = userOf(directory);
     return user === null;
   });
   switch (attempt.kind) {
     case 'acquired':
-      return { kind: 'acquired', release: attempt.held.release };
+      return { kind: 'acquired', release: attempt.release };
     case 'occupied':
+      if (attempt.by.kind === 'unreadable' && attempt.by.foreign) {
+        throw new Error(
+          `the lock ${path} ${attempt.by.why}; remove it if no wrapper uses this folder, or choose another with --spool`,
+        );
+      }
       return { kind: 'held', pid: attempt.by.kind === 'lock' ? attempt.by.lock.pid : user };
     case 'contended':
       return { kind: 'held', pid: null };
@@ -68,22 +76,8 @@ const formatOf = (files: SpoolFiles, target: string): LockFormat<Holder> => ({
   create: (path) => files.symlink(target, path),
   read: (path) => read(files, path),
   rename: (from, to) => files.rename(from, to),
-  restore: (aside, path) => {
-    const moved = linkTarget(files, aside);
-    if (moved === null) files.link(aside, path);
-    else files.symlink(moved, path);
-  },
   remove: (path) => files.remove(path),
 });
-
-/** Null for a file of 0.1.0. */
-function linkTarget(files: SpoolFiles, path: string): string | null {
-  try {
-    return files.readLink(path);
-  } catch {
-    return null;
-  }
-}
 
 function read(files: SpoolFiles, path: string): Found<Holder> {
   let target: string;
@@ -104,6 +98,7 @@ function readFile(files: SpoolFiles, path: string): Found<Holder> {
   try {
     text = files.readWhole(path).toString('utf8');
   } catch (error) {
+    if (isFolder(error)) return { kind: 'unreadable', why: 'is a folder', foreign: true };
     return isMissing(error) ? { kind: 'none' } : UNREADABLE;
   }
   const lock = parseJson(text);
