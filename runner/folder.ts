@@ -115,6 +115,14 @@ export function readIngest(folder: string): IngestAccess | null {
   }
 }
 
+/** The coordinator answers at another origin now. */
+export function moveIngest(folder: string, origin: string): void {
+  const ingest = readIngest(folder);
+  if (ingest === null || !URL.canParse(ingest.url)) return;
+  const { origin: known, pathname, search } = new URL(ingest.url);
+  if (known !== origin) writeIngest(folder, { ...ingest, url: `${origin}${pathname}${search}` });
+}
+
 /** R3. */
 export const removeIngest = (folder: string): void => rmSync(join(folder, INGEST_FILE), { force: true });
 

@@ -13,7 +13,9 @@
  *   lock       one runner per spool directory
  *
  * - A second runner on the same spool directory or port exits 0, says so, and changes nothing.
- * - The end of the runner does not end the jobs, unless --stop-jobs is set.
+ * - The end of the runner does not end the jobs, unless --stop-jobs is set. The runner then stops
+ *   them, and leaves no process. What was not delivered in time is delivered by the next runner on
+ *   the same folder.
  * - Without a token only /health answers.
  * - --drain-on-term is for a container whose main process is the runner, so that the end of the
  *   runner is the end of the host. The runner then refuses new launches, stops every wrapper with
@@ -30,7 +32,7 @@ import { parseArgs } from 'node:util';
 import { isLoopbackHost } from '../protocol/ip-address.ts';
 import { isRunnerHealth } from '../protocol/launch.ts';
 import { acquireLock } from './lock.ts';
-import { Runs } from './runs.ts';
+import { Runs, type StopPatience } from './runs.ts';
 import { runnerListener } from './server.ts';
 
 /**
@@ -52,8 +54,12 @@ const SERVER_LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connecti
 
 const PORT_DEFAULT = 8788;
 const MAX_DEFAULT = 64;
-/** With --stop-jobs: how long jobs may take to end after SIGTERM before they are killed. */
-const STOP_PATIENCE_MS = 10_000;
+/**
+ * With --stop-jobs. A report that the coordinator can take needs a moment; the rest is for a busy
+ * machine.
+ */
+const STOP_PATIENCE: StopPatience = { jobsMs: 10_000, reportsMs: 5_000 };
+const STOP_REASON = 'the runner was told to stop';
 /**
  * Cloudflare gives a container 15 minutes from SIGTERM to SIGKILL. A third of them is left for the
  * reports.
@@ -72,6 +78,7 @@ Starts a wrapper for each execution that a coordinator asks for.
   --spool DIR     where runs are kept (~/.holdfast/runner)          HOLDFAST_RUNNER_SPOOL
   --max N         wrappers at the same time (64)                    HOLDFAST_RUNNER_MAX
   --stop-jobs     at SIGTERM stop all jobs too; else they go on
+  --coordinator URL  runs of an earlier runner report to this address, if the coordinator has moved
   --drain-on-term for a container: at SIGTERM asks every wrapper    HOLDFAST_RUNNER_DRAIN=1
                   to stop its job and report, and waits for them
   --drain-seconds N  then: how long jobs may take until they are    HOLDFAST_RUNNER_DRAIN_SECONDS
@@ -86,6 +93,8 @@ interface Settings {
   spool: string;
   max: number;
   stopJobs: boolean;
+  /** Where the runs of an earlier runner report. Null: where they did. */
+  coordinator: string | null;
   /** How long the jobs may take in a drain. Null: the end of the runner is not a drain. */
   drainMs: number | null;
   json: boolean;
@@ -103,6 +112,7 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
         spool: { type: 'string' },
         max: { type: 'string' },
         'stop-jobs': { type: 'boolean' },
+        coordinator: { type: 'string' },
         'drain-on-term': { type: 'boolean' },
         'drain-seconds': { type: 'string' },
         json: { type: 'boolean' },
@@ -122,6 +132,8 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
   if (drain && values['stop-jobs']) return { wrong: '--drain-on-term and --stop-jobs exclude each other' };
   if (port === null) return { wrong: '--port must be a number from 0 to 65535' };
   if (max === null) return { wrong: '--max must be a number from 1' };
+  const coordinator = values.coordinator === undefined ? null : httpOrigin(String(values.coordinator));
+  if (coordinator === undefined) return { wrong: '--coordinator must be an http(s) URL' };
   const token = text('token', 'HOLDFAST_RUNNER_TOKEN') || null;
   if (token !== null && !/^\S+$/.test(token)) return { wrong: '--token must not contain spaces' };
   return {
@@ -132,6 +144,7 @@ function readSettings(argv: string[], env: NodeJS.ProcessEnv): { settings: Setti
       host: text('host', 'HOLDFAST_RUNNER_HOST') ?? '127.0.0.1',
       spool: resolve(text('spool', 'HOLDFAST_RUNNER_SPOOL') ?? join(homedir(), '.holdfast', 'runner')),
       stopJobs: values['stop-jobs'] === true,
+      coordinator,
       drainMs: drain ? drainSeconds * 1000 : null,
       json: values.json === true,
     },
@@ -143,6 +156,11 @@ function parseWholeNumber(text: string | undefined, otherwise: number, min: numb
   if (!/^\d{1,9}$/.test(text)) return null;
   const value = Number(text);
   return value >= min && value <= max ? value : null;
+}
+
+function httpOrigin(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return url?.protocol === 'http:' || url?.protocol === 'https:' ? url.origin : undefined;
 }
 
 const printMessage = (message: string): void => {
@@ -222,7 +240,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   }
   // In the same turn as `listening`: no request is read before it, so a relaunch cannot overtake
   // the adoption of its own run.
-  const { adopted, crashed } = runs.recover();
+  const { adopted, crashed } = runs.recover(settings.coordinator);
   if (adopted + crashed > 0) log(`${adopted} running wrappers adopted, ${crashed} had ended`);
 
   const { port } = server.address() as AddressInfo;
@@ -244,7 +262,7 @@ async function serveLocked(settings: Settings): Promise<number> {
   server.close();
   if (settings.stopJobs) {
     log(`${signal}: stopping ${runs.inFlight} jobs`);
-    await runs.stopAll(STOP_PATIENCE_MS);
+    await runs.stopAll(STOP_REASON, STOP_PATIENCE);
   } else if (runs.inFlight > 0) {
     log(`${signal}: ${runs.inFlight} jobs continue without this runner`);
   }

@@ -13,6 +13,9 @@
  *                       ▼  │                           │    │
  *                    stopping ──── killed by a signal ─┴─ crashed ──(3 restarts used)──► abandoned
  *
+ * `stopAll` ends the runner's part of every run. What is not delivered by then stays on disk as a
+ * run without a process, and the next `recover` restarts it.
+ *
  *   R1  One wrapper per (tenant, session, execution), for any number of requests: the record is on
  *       disk before the process exists.
  *   R2  A run holds its slot from the launch until its wrapper is proven gone for good; restarts
@@ -43,6 +46,7 @@ import {
   foldersIn,
   hasSpool,
   hasSpoolState,
+  moveIngest,
   readIngest,
   readRecord,
   removeFolder,
@@ -53,7 +57,7 @@ import {
 } from './folder.ts';
 import { newRunRecord, type RunKey, type RunRecord, runKey, runView } from './record.ts';
 import { findWrapper, startWrapper } from './wrapper.ts';
-import { decideAfterExit, RESTARTS_MAX, type RestartCurve } from './wrapper-exit.ts';
+import { decideAfterExit, type RestartCurve } from './wrapper-exit.ts';
 
 /**
  * 250 ms, 2 s, 10 s. Without delays a wrapper that dies at once would use up its restarts during
@@ -99,6 +103,16 @@ interface Run {
   folder: string;
   child: ChildProcess | null;
   restartTimer: NodeJS.Timeout | null;
+  /** `stopAll` left the rest of its report to the next runner. */
+  left: boolean;
+}
+
+/** How long `stopAll` waits. */
+export interface StopPatience {
+  /** Until the jobs are killed. */
+  jobsMs: number;
+  /** After that, until the wrappers that still report are killed. */
+  reportsMs: number;
 }
 
 export class Runs {
@@ -107,6 +121,7 @@ export class Runs {
   #pollTimer: NodeJS.Timeout | null = null;
   #sweepTimer: NodeJS.Timeout | null = null;
   #closed = false;
+  #stopping = false;
   readonly #idleWaiters: (() => void)[] = [];
 
   constructor(options: RunsOptions) {
@@ -128,7 +143,7 @@ export class Runs {
 
   get inFlight(): number {
     let count = 0;
-    for (const run of this.#runs.values()) if (run.record.end === null) count += 1;
+    for (const { record, left } of this.#runs.values()) if (record.end === null && !left) count += 1;
     return count;
   }
 
@@ -143,9 +158,10 @@ export class Runs {
 
   /**
    * Reads the records of an earlier runner, adopts wrappers that still run, and restarts or ends
-   * the runs of the others. Called once, before any launch.
+   * the runs of the others. Called once, before any launch. With `origin` all of them report to
+   * that address from their next start on: the coordinator has moved.
    */
-  recover(): { adopted: number; crashed: number } {
+  recover(origin: string | null = null): { adopted: number; crashed: number } {
     const { spool, log } = this.#options;
     let adopted = 0;
     let crashed = 0;
@@ -156,9 +172,10 @@ export class Runs {
           log(`${folder}: not a run of this runner, left alone`);
           continue;
         }
-        const run: Run = { record, folder, child: null, restartTimer: null };
+        const run: Run = { record, folder, child: null, restartTimer: null, left: false };
         this.#runs.set(runKey(record), run);
         if (record.end !== null) continue;
+        if (origin !== null) moveIngest(folder, origin);
         if (record.pid === null || record.start === null) {
           // The earlier runner died before it wrote the pid. The process may exist all the same.
           const found = findWrapper(folder);
@@ -215,7 +232,7 @@ export class Runs {
     const session = request.tenant === '' ? request.session : `${request.tenant}/${request.session}`;
     const folder = join(this.#options.spool, folderName(session), folderName(request.id));
     const record = newRunRecord(request, { digest, cwd, launchedAt: this.#options.now() });
-    const run: Run = { record, folder, child: null, restartTimer: null };
+    const run: Run = { record, folder, child: null, restartTimer: null, left: false };
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       writeIngest(folder, request.ingest);
@@ -258,19 +275,27 @@ export class Runs {
   }
 
   /**
-   * Stops all runs and waits. Wrappers that are left after `patienceMs` are killed with all their
-   * children. For a stack that ends as a whole.
+   * Stops all runs because the stack ends as a whole: the jobs first, so that their wrappers can
+   * report. Wrappers that still report after that are killed. No process is left; what was not
+   * delivered is left to the next `recover`.
    */
-  async stopAll(patienceMs: number): Promise<void> {
-    for (const { record } of this.#runs.values()) this.stop(record);
-    await settlesWithin(patienceMs, this.#idle());
+  async stopAll(reason: string, { jobsMs, reportsMs }: StopPatience): Promise<void> {
+    this.#stopping = true;
+    for (const run of this.#runs.values()) {
+      if (run.restartTimer) {
+        clearTimeout(run.restartTimer);
+        run.restartTimer = null;
+        this.#leave(run);
+      }
+    }
+    this.#askAll(reason);
+    const jobsRun = [...this.#runs.values()].some(({ record, left }) => record.end === null && !left && record.restarts === 0);
+    if (jobsRun && !(await settlesWithin(jobsMs, this.#idle()))) this.#killJobs(jobsMs);
+    if (await settlesWithin(reportsMs, this.#idle())) return;
     for (const run of this.#runs.values()) {
       const { pid, end } = run.record;
-      if (end !== null) continue;
-      if (run.restartTimer) clearTimeout(run.restartTimer);
-      run.record.restarts = RESTARTS_MAX; // A killed wrapper is not restarted.
+      if (end !== null || run.left) continue;
       const doomed = pid === null ? [] : processTree(pid);
-      this.#options.log(`${run.record.session}/${run.record.id}: did not stop within ${patienceMs} ms, killed`);
       for (const each of doomed) signalProcess(each, 'SIGKILL');
       if (doomed.length === 0) this.#onWrapperGone(run, null, null);
     }
@@ -283,19 +308,24 @@ export class Runs {
    * report. The end of the host bounds how long the reports may take.
    */
   async drain(reason: string, patienceMs: number): Promise<void> {
+    this.#askAll(reason);
+    if (!(await settlesWithin(patienceMs, this.#idle()))) this.#killJobs(patienceMs);
+    await this.#idle();
+  }
+
+  /** Asks every wrapper to stop its job, with the reason. */
+  #askAll(reason: string): void {
     for (const run of this.#runs.values()) {
-      if (run.record.end !== null) continue;
+      if (run.record.end !== null || run.left) continue;
       leaveStopReason(stopReasonFile(run.folder), reason);
       this.stop(run.record);
     }
-    if (!(await settlesWithin(patienceMs, this.#idle()))) this.#killJobs(patienceMs);
-    await this.#idle();
   }
 
   #killJobs(patienceMs: number): void {
     for (const { record } of this.#runs.values()) {
       const { pid, end } = record;
-      if (end !== null || pid === null) continue;
+      if (end !== null || pid === null || record.restarts > 0) continue;
       this.#options.log(`${record.session}/${record.id}: did not stop within ${patienceMs} ms, its job is killed`);
       for (const each of processTree(pid)) if (each.pid !== pid) signalProcess(each, 'SIGKILL');
     }
@@ -362,15 +392,31 @@ export class Runs {
     const name = `${record.session}/${record.id}`;
     record.exitCode = code;
     record.signal = signal;
-    const facts = { code, signal, hasState: hasSpoolState(folder), restarts: record.restarts, ingest: readIngest(folder) };
+    const facts = {
+      code,
+      signal,
+      hasState: hasSpoolState(folder),
+      restarts: record.restarts,
+      ingest: readIngest(folder),
+      stopping: this.#stopping,
+    };
     const after = decideAfterExit(facts, this.#options.restartCurve);
     if (after.why !== null) log(`${name}: ${after.why}`);
-    if (after.kind === 'end') return this.#end(run, after.end);
-    record.restarts += 1;
-    record.pid = null;
-    record.start = null;
-    writeRecord(folder, record);
-    run.restartTimer = setTimeout(() => this.#restart(run, after.ingest), after.delayMs);
+    switch (after.kind) {
+      case 'end':
+        return this.#end(run, after.end);
+      case 'leave':
+        return this.#leave(run);
+      case 'restart':
+        record.restarts += 1;
+        record.pid = null;
+        record.start = null;
+        writeRecord(folder, record);
+        run.restartTimer = setTimeout(() => this.#restart(run, after.ingest), after.delayMs);
+        return;
+      default:
+        after satisfies never;
+    }
   }
 
   /** With the newest credential, or the one that existed when the wrapper went. */
@@ -389,6 +435,18 @@ export class Runs {
     run.record.endedAt = this.#options.now();
     writeRecord(run.folder, run.record);
     removeIngest(run.folder); // R3
+    this.#tellIdle();
+  }
+
+  /** For the next runner: a run without a process, with all its restarts. */
+  #leave(run: Run): void {
+    run.left = true;
+    Object.assign(run.record, { pid: null, start: null, restarts: 0, stopRequestedAt: null, exitCode: null, signal: null });
+    writeRecord(run.folder, run.record);
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
     if (this.inFlight === 0) for (const done of this.#idleWaiters.splice(0)) done();
   }
 

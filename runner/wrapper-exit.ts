@@ -5,6 +5,8 @@
  *     exited, state still there   abandoned: the coordinator did not accept the rest
  *     killed                      restarted while restarts and a credential are left,
  *                                 else abandoned
+ *     not finished, and the       left to the next runner on this folder, which restarts it
+ *     runner stops all runs       with its credential, or else abandoned
  *
  * The exit code and signal are unknown when the wrapper is not this runner's child. Then its state
  * decides: it exists as long as something is left to report.
@@ -27,17 +29,24 @@ export interface ExitFacts {
   restarts: number;
   /** The credential for the reports of a restart. Null: it is missing or cannot be read. */
   ingest: IngestAccess | null;
+  /** The runner is stopping all its runs (`--stop-jobs`). */
+  stopping: boolean;
 }
 
 export type ExitDecision =
   | { kind: 'end'; end: 'finished' | 'abandoned'; why: string | null }
+  | { kind: 'leave'; why: string }
   | { kind: 'restart'; delayMs: number; ingest: IngestAccess; why: string };
 
 /** Each restart is three steps on the backoff curve. `why` is for the log, after the run's name. */
-export function decideAfterExit({ code, signal, hasState, restarts, ingest }: ExitFacts, curve: RestartCurve): ExitDecision {
-  if (code !== null || (signal === null && !hasState)) {
-    return { kind: 'end', end: hasState ? 'abandoned' : 'finished', why: null };
-  }
+export function decideAfterExit(
+  { code, signal, hasState, restarts, ingest, stopping }: ExitFacts,
+  curve: RestartCurve,
+): ExitDecision {
+  const killed = code === null && (signal !== null || hasState);
+  if (!killed && !hasState) return { kind: 'end', end: 'finished', why: null };
+  if (stopping && ingest !== null) return { kind: 'leave', why: 'the rest of its report is delivered by the next runner' };
+  if (!killed) return { kind: 'end', end: 'abandoned', why: null };
   const cause = signal ?? 'unknown cause';
   if (restarts >= RESTARTS_MAX) {
     return { kind: 'end', end: 'abandoned', why: `wrapper gone again (${cause}), given up after ${RESTARTS_MAX} restarts` };

@@ -1,6 +1,7 @@
 /**
- * Goal: a runner that ends with its host lets its jobs finish properly: it stops each job, each
- * reports the reason, and the runner waits for each report.
+ * Goal: a runner that ends with its host, or with its stack, lets its jobs finish properly: it
+ * stops each job, each reports the reason, and the runner waits for each report. A stack's runner
+ * waits for a limited time, and its next start delivers the rest.
  * Method: the real runner and real wrappers as processes, one fake coordinator for each execution,
  * and signals.
  */
@@ -128,6 +129,38 @@ it('without the mode the jobs outlive the runner, and no reason is reported', as
   expect(coordinator.events.map(({ type }) => type)).toEqual(['started', 'output']);
   process.kill(Number.parseInt(coordinator.text(), 10), 'SIGTERM');
   await coordinator.until(() => coordinator.events.at(-1)?.type === 'exit', 'the end of the job');
+});
+
+it('with --stop-jobs a job that does not stop in time is killed, and its wrapper reports all of it', async () => {
+  await serve(['--stop-jobs']);
+  const stubborn = await launch('stubborn', 'trap "echo asked" TERM; echo $$; while :; do sleep 0.1; done');
+  runner?.kill('SIGTERM');
+  expect(await exit).toBe(0);
+  expect(stubborn.text()).toMatch(/^\d+\nasked\n$/);
+  expect(stubborn.events.at(-1)).toMatchObject({
+    type: 'interrupted',
+    data: { reason: 'the runner was told to stop', signal: 'SIGKILL' },
+  });
+  expect(listProcesses().filter(({ command }) => command.includes(spool))).toEqual([]);
+});
+
+it('with --stop-jobs what a coordinator that is away did not get is delivered by the next runner', async () => {
+  await serve(['--stop-jobs']);
+  const coordinator = await launch('e1', 'trap "echo saved; exit 3" TERM; echo $$; while :; do sleep 0.1; done');
+  const pid = Number.parseInt(coordinator.text(), 10);
+  await coordinator.crash();
+  runner?.kill('SIGTERM');
+  expect(await exit).toBe(0);
+  expect(isRunning(pid)).toBe(false);
+  expect(listProcesses().filter(({ command }) => command.includes(spool))).toEqual([]);
+
+  await coordinator.start();
+  await serve(['--stop-jobs']);
+  await coordinator.until(() => coordinator.events.at(-1)?.type === 'interrupted', 'the end of the job');
+  expect(coordinator.text()).toBe(`${pid}\nsaved\n`);
+  expect(coordinator.events.at(-1)).toMatchObject({ data: { reason: 'the runner was told to stop', exitCode: 3 } });
+  runner?.kill('SIGTERM');
+  expect(await exit).toBe(0);
 });
 
 it('its settings are checked and exclude each other', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { decideAfterExit, type ExitFacts, RESTARTS_MAX } from '../../runner/wrapper-exit.ts';
 
 const ingest = { url: 'https://holdfast.example/ingest', token: 'token' };
-const KILLED: ExitFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest };
+const KILLED: ExitFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest, stopping: false };
 const CURVE = { baseMs: 250, capMs: 10_000 };
 
 describe('a wrapper that is gone', () => {
@@ -38,6 +38,23 @@ describe('a wrapper that is gone', () => {
       end: 'abandoned',
       why: `wrapper gone again (SIGKILL), given up after ${RESTARTS_MAX} restarts`,
     });
+  });
+
+  it.each([
+    ['killed', {}],
+    ['killed as often as it may be restarted', { restarts: RESTARTS_MAX }],
+    ['ended with something undelivered', { code: 125, signal: null }],
+    ['not our child, with state left', { signal: null }],
+  ] as const)('while the runner stops all runs: %s, and left to the next runner', (_name, facts) => {
+    expect(decideAfterExit({ ...KILLED, ...facts, stopping: true }, CURVE)).toMatchObject({ kind: 'leave' });
+  });
+
+  it.each([
+    ['all was delivered', { code: 0, signal: null, hasState: false }, 'finished'],
+    ['there is no credential', { code: 125, signal: null, ingest: null }, 'abandoned'],
+    ['it was killed, and there is no credential', { ingest: null }, 'abandoned'],
+  ] as const)('while the runner stops all runs, a run ends when %s', (_name, facts, end) => {
+    expect(decideAfterExit({ ...KILLED, ...facts, stopping: true }, CURVE)).toMatchObject({ kind: 'end', end });
   });
 
   it('is given up without a credential to report with', () => {

@@ -628,12 +628,12 @@ describe('crashes', () => {
     late.recover();
     expect(late.list().map(({ id }) => id)).toEqual(['e1']);
     expect(readdirSync(join(spool, readdirSync(spool)[0] ?? ''))).toHaveLength(1);
-    await late.stopAll(3000);
+    await late.stopAll('the test ends', { jobsMs: 3000, reportsMs: 3000 });
     expect(late.inFlight).toBe(0);
     late.close();
   });
 
-  it('stopAll kills what does not stop in time', async () => {
+  it('stopAll kills what does not stop in time, and leaves its report to the next runner, at its own address', async () => {
     const runs = new Runs({ spool, max: 1, program: [process.execPath, PUPPET] });
     runs.recover();
     const outcome = runs.launch({
@@ -648,9 +648,24 @@ describe('crashes', () => {
     });
     if (outcome.kind !== 'launched') throw new Error(outcome.kind);
     await until(() => traces().length);
-    await runs.stopAll(300);
-    expect(runs.list()[0]?.state).toBe('abandoned');
+    await runs.stopAll('the test ends', { jobsMs: 300, reportsMs: 300 });
     expect(identityOf(outcome.run.pid ?? 0)).toBeNull();
+    expect(runs.list()).toMatchObject([{ pid: null, restarts: 0, state: 'running' }]);
+    expect(runs.inFlight).toBe(0);
     runs.close();
+
+    const next = new Runs({ spool, max: 1, program: [process.execPath, PUPPET] });
+    expect(next.recover('http://127.0.0.1:10')).toEqual({ adopted: 0, crashed: 1 });
+    await until(() => next.list()[0]?.state === 'finished');
+    const recovery = traces().find(({ recover }) => recover);
+    expect(recovery?.args).toContain('http://127.0.0.1:10/ingest');
+    expect(recovery?.env?.HOLDFAST_INGEST_TOKEN).toBe('ingest-secret-1');
+    next.close();
+  });
+
+  it('--coordinator must be an address', async () => {
+    const wrong = spawnServe(['--port', '0', '--spool', spool, '--coordinator', 'elsewhere']);
+    expect(await wrong.exit).toBe(2);
+    expect(wrong.stderr()).toContain('--coordinator must be an http(s) URL');
   });
 });
