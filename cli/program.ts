@@ -36,6 +36,7 @@ Exit codes
               125 when it failed without a code
   run         130 after Ctrl-C and 143 after SIGTERM, which detach; 141 when the reader of its output left
   all         0 done; 2 a mistake in the call, nothing was done; 125 the coordinator refused, failed or could not be reached
+  dev         0 when it was stopped; 1 when it could not start, or its coordinator or runner ended
   delete      1 when the answer was no`;
 
 export async function runCli(args: string[], io: Io): Promise<number> {

@@ -3,7 +3,7 @@
  * environment, and the environment overrides a running local stack.
  */
 
-import { readRunningStack } from '../dev/running.ts';
+import { findRunningStack } from '../dev/running.ts';
 import { isId } from '../protocol/index.ts';
 
 /** A mistake in the call: exit code 2, nothing was done. */
@@ -30,8 +30,13 @@ export function readSettings(flags: Flags, env: Environment): Settings {
   const url = flags.url ?? (env.HOLDFAST_URL || undefined);
   const apiKey = flags.apiKey ?? (env.HOLDFAST_API_KEY || undefined);
   if (!url && !apiKey) {
-    const running = readRunningStack(env);
-    if (running) return { url: running.url, apiKey: running.apiKey };
+    const found = findRunningStack(env);
+    if (found.kind === 'running') return { url: found.stack.url, apiKey: found.stack.apiKey };
+    if (found.kind === 'gone') {
+      throw new UsageError(
+        `no coordinator: the local stack (process ${found.pid}) has ended. Start it again with \`holdfast dev\`, or set HOLDFAST_URL or give --url`,
+      );
+    }
   }
   if (!url) {
     throw new UsageError('no coordinator: set HOLDFAST_URL or give --url, or start a local one with `holdfast dev`');

@@ -15,13 +15,16 @@ import { listProcesses } from '../wrapper/processes.ts';
 
 /** Next to this file, and next to the bundle that this file becomes a part of. */
 const KEEPER = fileURLToPath(new URL('./keeper.mjs', import.meta.url));
-const STOP_TIMEOUT_MS = 15_000;
+/** From the keeper's SIGKILL to the end of the group. */
+const KILL_TIMEOUT_MS = 5_000;
 
 export interface KeptProcessOptions {
   cwd: string;
   logFile: string;
   env: Record<string, string>;
   readStdout?: boolean;
+  /** How long the program may take to end after SIGTERM. */
+  patienceMs?: number;
 }
 
 export class KeptProcess {
@@ -31,17 +34,19 @@ export class KeptProcess {
   /** Its stop was requested. */
   asked = false;
   readonly #child: ChildProcess;
+  readonly #patienceMs: number;
   /** Bytes that earlier starts wrote to the log. */
   readonly #logBefore: number;
 
-  constructor(command: string[], { cwd, logFile, env, readStdout = false }: KeptProcessOptions) {
+  constructor(command: string[], { cwd, logFile, env, readStdout = false, patienceMs = 12_000 }: KeptProcessOptions) {
     this.logFile = logFile;
+    this.#patienceMs = patienceMs;
     // A proxy setting for the outside world must not affect traffic between two processes of this
     // machine.
     const { HOLDFAST_URL: _url, HOLDFAST_API_KEY: _key, NODE_OPTIONS: _options, ...inherited } = process.env;
     const log = openSync(logFile, 'a', 0o600);
     this.#logBefore = fstatSync(log).size;
-    this.#child = spawn(process.execPath, [KEEPER, ...command], {
+    this.#child = spawn(process.execPath, [KEEPER, `--patience=${patienceMs}`, ...command], {
       cwd,
       detached: true,
       stdio: ['pipe', readStdout ? 'pipe' : log, log],
@@ -59,6 +64,11 @@ export class KeptProcess {
 
   get pid(): number {
     return this.#child.pid ?? 0;
+  }
+
+  /** When this process dies, the program ends after that one. */
+  outlive({ pid }: KeptProcess): void {
+    this.#child.stdin?.write(`${pid}\n`);
   }
 
   async firstLine(timeoutMs: number): Promise<string | null> {
@@ -83,14 +93,14 @@ export class KeptProcess {
   async stop(): Promise<void> {
     this.asked = true;
     if (!this.hasEnded) this.#child.kill('SIGTERM');
-    const late = sleep(STOP_TIMEOUT_MS, undefined, { ref: false });
+    const late = sleep(this.#patienceMs + KILL_TIMEOUT_MS, undefined, { ref: false });
     await Promise.race([this.ended, late]);
     await this.kill();
   }
 
   async kill(): Promise<void> {
     this.asked = true;
-    const end = Date.now() + STOP_TIMEOUT_MS;
+    const end = Date.now() + KILL_TIMEOUT_MS * 3;
     while (this.pid > 0 && listProcesses().some(({ group }) => group === this.pid)) {
       if (Date.now() > end) throw new Error(`process group ${this.pid} does not end`);
       try {

@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface Keys {
@@ -33,11 +33,11 @@ export function keepForOwner(path: string, log: (message: string) => void): void
   }
 }
 
+/** In a data folder of a stack (data-folder). Throws when there are keys that cannot be read. */
 export function readKeys(data: string, log: (message: string) => void): Keys {
-  mkdirSync(data, { recursive: true, mode: 0o700 });
   const file = join(data, 'keys.json');
   for (const path of [data, file]) keepForOwner(path, log);
-  const known: Partial<Keys> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  const known = knownKeys(file);
   // Keys that exist stay. A folder from before callbacks existed has no key for them.
   const keys: Keys = {
     apiKey: `hf_${randomBytes(24).toString('hex')}`,
@@ -46,6 +46,35 @@ export function readKeys(data: string, log: (message: string) => void): Keys {
     callbackKey: `whsec_${randomBytes(32).toString('base64')}`,
     ...known,
   };
-  if (known.callbackKey === undefined) writeFileSync(file, `${JSON.stringify(keys, null, 2)}\n`, { mode: 0o600 });
+  if (Object.keys(keys).some((name) => !(name in known))) writeWhole(file, `${JSON.stringify(keys, null, 2)}\n`);
   return keys;
+}
+
+function knownKeys(file: string): Partial<Keys> {
+  const broken = (why: string) =>
+    new Error(
+      `${file} ${why}. Restore it, or remove it: the next start makes new keys, and the sessions of this folder stay but are read with the new API key`,
+    );
+  if (!existsSync(file)) return {};
+  let known: unknown;
+  try {
+    known = JSON.parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw broken(code === undefined ? 'is not JSON' : `cannot be read (${code})`);
+  }
+  if (typeof known !== 'object' || known === null || Object.values(known).some((key) => typeof key !== 'string' || key === ''))
+    throw broken('does not hold keys');
+  return known;
+}
+
+/** A start that is cut short leaves the whole file, or none. */
+function writeWhole(file: string, text: string): void {
+  const beside = `${file}.${process.pid}`;
+  try {
+    writeFileSync(beside, text, { mode: 0o600, flush: true });
+    renameSync(beside, file);
+  } finally {
+    rmSync(beside, { force: true });
+  }
 }

@@ -10,17 +10,33 @@ import { createServer } from 'node:net';
  */
 const PORT_RANGE = [20_000, 32_000] as const;
 
-export async function isFree(port: number): Promise<boolean> {
+/** Why no program of this user can listen there, as the system's code. Null: one can. */
+export async function listenFailure(port: number): Promise<string | null> {
   const server = createServer();
   server.listen(port, '127.0.0.1');
   try {
     await once(server, 'listening');
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? (error as Error).message;
   }
   server.close();
   await once(server, 'close');
-  return true;
+  return null;
+}
+
+export const isFree = async (port: number): Promise<boolean> => (await listenFailure(port)) === null;
+
+/** For a person who chose the port with this flag. */
+export function describeListenFailure(code: string, port: number, flag: string): string {
+  const next = `Choose another with ${flag} (0 picks a free one)`;
+  switch (code) {
+    case 'EADDRINUSE':
+      return `127.0.0.1:${port} is in use. ${next}, or stop what listens there.`;
+    case 'EACCES':
+      return `this user may not listen on port ${port} (EACCES); ports below 1024 often need more rights. ${next}.`;
+    default:
+      return `no program can listen on 127.0.0.1:${port} (${code}). ${next}.`;
+  }
 }
 
 /**

@@ -3,7 +3,9 @@
  * signal ends all that was started.
  */
 
-import { join, relative, sep } from 'node:path';
+import { join, relative } from 'node:path';
+import { identityOf, isAlive, listProcesses } from '../wrapper/processes.ts';
+import { npmAncestors } from './npm.ts';
 import { removeRunningStack, writeRunningStack } from './running.ts';
 import type { LocalStack } from './stack.ts';
 
@@ -19,10 +21,12 @@ export const passedOn = (env: NodeJS.ProcessEnv): Record<string, string> =>
   Object.fromEntries(PASSED_ON.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
 
 /** Undefined: any free port. */
-export function readPort(text: string | undefined, otherwise: number): number | undefined {
+export function readPort(text: string | undefined, otherwise: number, flag: string): number | undefined {
   if (text === undefined) return otherwise;
   const value = Number(text);
-  if (!/^\d{1,5}$/.test(text) || value > 65_535) throw new Error(`${text} is not a port`);
+  if (!/^\d{1,5}$/.test(text) || value > 65_535) {
+    throw new Error(`${flag} must be a whole number from 0 to 65535 (0 picks a free port), not ${JSON.stringify(text)}`);
+  }
   return value === 0 ? undefined : value;
 }
 
@@ -30,49 +34,28 @@ export function portsOf(options: { port?: string | undefined; runnerPort?: strin
   port?: number;
   runnerPort?: number;
 } {
-  const port = readPort(options.port, PORT_DEFAULT);
-  const runnerPort = readPort(options.runnerPort, RUNNER_PORT_DEFAULT);
+  const port = readPort(options.port, PORT_DEFAULT, '--port');
+  const runnerPort = readPort(options.runnerPort, RUNNER_PORT_DEFAULT, '--runner-port');
+  if (port !== undefined && port === runnerPort) {
+    throw new Error(`--port and --runner-port are both ${port}: choose another for one of them (0 picks a free port)`);
+  }
   return { ...(port ? { port } : {}), ...(runnerPort ? { runnerPort } : {}) };
 }
 
-/**
- * npm's marks in an environment: what it runs, and with which tools. The user's configuration of
- * npm stays.
- */
-const OF_NPM = /^(npm_(?!config_).*|npm_config_local_prefix|INIT_CWD)$/;
-/** Where npm installs the programs of a package's dependencies. */
-const TOOLS = join(sep, 'node_modules', '.bin');
+const PARENT_CHECK_MS = 1000;
 
 /**
- * Removes what npm and npx add to the environment, because the runner's environment becomes that of
- * every job. Otherwise `node` in a job would be the one of `folders`, and `npm` in a job would take
- * itself for a part of the command that started the stack.
- */
-export function leaveNpm(env: NodeJS.ProcessEnv, folders: readonly string[]): void {
-  for (const name of Object.keys(env)) if (OF_NPM.test(name)) delete env[name];
-  const above = (folder: string) =>
-    folders.some((one) => one === folder || one.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`));
-  const added = (entry: string) =>
-    entry.endsWith('node-gyp-bin') || (entry.endsWith(TOOLS) && above(entry.slice(0, -TOOLS.length) || sep));
-  env.PATH = (env.PATH ?? '')
-    .split(':')
-    .filter((entry) => !added(entry))
-    .join(':');
-}
-
-const PARENT_CHECK_MS = 500;
-
-/**
- * Resolves with the first signal to end; a later one changes nothing. npm runs programs through a
- * shell, and not every shell passes a signal on: below npm the end of the parent counts too.
+ * Resolves with the first signal to end; a later one changes nothing. Below npm the end of npm, or
+ * of the shell between, counts too: neither of them passes every signal on (npm.ts).
  */
 export function untilEnded(env: NodeJS.ProcessEnv): Promise<'signal'> {
   const parent = process.ppid;
   return new Promise((done) => {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => done('signal'));
     if (!env.npm_lifecycle_event) return;
+    const above = npmAncestors(parent, listProcesses()).flatMap((pid) => identityOf(pid) ?? []);
     setInterval(() => {
-      if (process.ppid !== parent) done('signal');
+      if (process.ppid !== parent || !above.every(isAlive)) done('signal');
     }, PARENT_CHECK_MS).unref();
   });
 }
@@ -93,7 +76,7 @@ export interface LocalServer {
 
 /** Resolves with the exit code, when everything that it started has ended. */
 export async function serveLocally({ start, ended, env, json, next, second, stdout, stderr }: LocalServer): Promise<number> {
-  const note = (text: string) => stderr(`${text}\n`);
+  const note = (text: string) => stderr(`holdfast: ${text}\n`);
   note('starting coordinator and runner …');
   let stack: LocalStack;
   try {
@@ -107,7 +90,9 @@ export async function serveLocally({ start, ended, env, json, next, second, stdo
     return 1;
   }
   const { url, apiKey, runnerUrl, data } = stack;
-  writeRunningStack(env, { url, apiKey, pid: process.pid });
+  const hidden = writeRunningStack(env, { url, apiKey, pid: process.pid });
+  if (hidden !== null)
+    note(`other commands do not find this stack by themselves and need HOLDFAST_URL and HOLDFAST_API_KEY: ${hidden}`);
   try {
     if (json) stdout(`${JSON.stringify({ url, apiKey, runnerUrl })}\n`);
     const folder = relative(process.cwd(), data);
@@ -132,7 +117,7 @@ ${next(stack)
 `);
     const reason = await Promise.race([ended, stack.crashed()]);
     if (reason !== 'signal') note(reason);
-    note('stopping …');
+    note('stopping …  (jobs get 10 s to end)');
     return reason === 'signal' ? 0 : 1;
   } finally {
     removeRunningStack(env, process.pid);

@@ -4,15 +4,21 @@
  *
  * Owns every process that it starts, ends each by its group or pid, and checks that it is gone.
  * Each runs behind a keeper, so that no process is left when this one is killed.
- * Does not own: the data folder.
+ *
+ *   ST1  The runner ends first, also when this process is killed: its jobs still report to the
+ *        coordinator.
+ *   ST2  What a run did not deliver before its stack ended is delivered at the next start on the
+ *        same folder, also on another port.
+ *   ST3  A folder that is not a stack's own is refused, and not changed (data-folder).
  */
 
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { claimDataFolder } from './data-folder.ts';
 import { KeptProcess } from './kept-process.ts';
 import { type Keys, readKeys } from './keys.ts';
-import { freePort, isFree } from './ports.ts';
+import { describeListenFailure, freePort, isFree, listenFailure } from './ports.ts';
 
 /** A cold wrangler bundles the Worker and starts workerd, which takes long on a loaded machine. */
 const READY_TIMEOUT_MS = 90_000;
@@ -21,6 +27,8 @@ const READY_TIMEOUT_MS = 90_000;
  * its sockets for a moment longer.
  */
 const PORT_FREE_TIMEOUT_MS = 5000;
+/** Longer than the runner takes with --stop-jobs: 10 s for jobs, 5 s for reports, 2 s for ends. */
+const RUNNER_PATIENCE_MS = 25_000;
 
 export interface CoordinatorPlace {
   port: number;
@@ -80,7 +88,8 @@ export class LocalStack {
     this.data = resolve(options.data);
     this.port = port;
     this.url = `http://127.0.0.1:${port}`;
-    this.#keys = readKeys(this.data, options.log ?? ((message) => process.stderr.write(`${message}\n`)));
+    claimDataFolder(this.data); // ST3
+    this.#keys = readKeys(this.data, options.log ?? ((message) => process.stderr.write(`holdfast: ${message}\n`)));
     this.apiKey = this.#keys.apiKey;
     this.runnerToken = this.#keys.runnerToken;
     this.callbackKey = this.#keys.callbackKey;
@@ -90,6 +99,7 @@ export class LocalStack {
   static async start(options: LocalStackOptions): Promise<LocalStack> {
     const stack = new LocalStack(options, options.port ?? (await freePort()));
     try {
+      await stack.#checkPorts();
       await stack.#startRunner();
       await stack.#startCoordinator();
       return stack;
@@ -145,7 +155,7 @@ export class LocalStack {
     await this.#startRunner();
   }
 
-  /** Stops the runner first, because its jobs still report to the coordinator. Idempotent. */
+  /** The runner first (ST1). Idempotent. */
   async stop(): Promise<void> {
     const runner = this.#runner;
     this.#runner = null;
@@ -159,6 +169,23 @@ export class LocalStack {
     await this.stop();
   }
 
+  /** Before anything is started. The runner would tell its own flags. */
+  async #checkPorts(): Promise<void> {
+    const { runnerPort } = this.#options;
+    for (const [port, flag] of [
+      [this.port, '--port'],
+      [runnerPort, '--runner-port'],
+    ] as const) {
+      const failure = port === undefined ? null : await listenFailure(port);
+      if (port !== undefined && failure !== null) throw new Error(describeListenFailure(failure, port, flag));
+    }
+  }
+
+  /** ST1 */
+  #tieEnds(): void {
+    if (this.#coordinator && this.#runner) this.#coordinator.outlive(this.#runner);
+  }
+
   async #startRunner(): Promise<void> {
     const { runnerPort, runnerMax, wrapper, cwd } = this.#options;
     const port = this.runnerUrl === '' ? (runnerPort ?? (await freePort())) : Number(new URL(this.runnerUrl).port);
@@ -167,17 +194,24 @@ export class LocalStack {
       [
         ...[...wrapper, 'serve', '--json', '--stop-jobs'],
         ...['--port', String(port), '--spool', join(this.data, 'runner'), ...max],
+        ...['--coordinator', this.#options.publicUrl ?? this.url], // ST2
       ],
       {
         cwd,
         logFile: join(this.data, 'runner.log'),
         env: { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken },
         readStdout: true,
+        patienceMs: RUNNER_PATIENCE_MS,
       },
     );
     this.#runner = kept;
+    this.#tieEnds();
     const line = await kept.firstLine(READY_TIMEOUT_MS);
-    if (line === null) throw new Error(`the runner did not start; its log ends so:\n${kept.logTail()}`);
+    if (line === null) {
+      const [, pid] = /a runner already serves .* \(pid (\d+)/.exec(kept.logTail()) ?? [];
+      if (pid !== undefined) throw new Error(`another stack already serves ${this.data} (its runner is process ${pid}).`);
+      throw new Error(`the runner did not start; its log ends so:\n${kept.logTail()}`);
+    }
     this.runnerUrl = (JSON.parse(line) as { url: string }).url;
   }
 
@@ -198,8 +232,8 @@ export class LocalStack {
 
   async #tryCoordinator(): Promise<void> {
     // Another program on the port would answer instead of ours.
-    if (!(await isFree(this.port)))
-      throw new Error(`127.0.0.1:${this.port} is in use. Choose another port, or stop what listens there.`);
+    const failure = await listenFailure(this.port);
+    if (failure !== null) throw new Error(describeListenFailure(failure, this.port, '--port'));
     const envFile = join(this.data, 'coordinator.env');
     const variables: Record<string, string> = {
       HOLDFAST_API_KEYS: `local=${this.#keys.apiKey}`,
@@ -233,6 +267,7 @@ export class LocalStack {
       },
     });
     this.#coordinator = kept;
+    this.#tieEnds();
     const end = Date.now() + READY_TIMEOUT_MS;
     while (!(await isHealthy(this.url))) {
       if (kept.hasEnded) throw new Error(`the coordinator did not start; its log ends so:\n${kept.logTail()}`);

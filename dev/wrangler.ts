@@ -14,6 +14,8 @@ import { dirname, isAbsolute, join } from 'node:path';
 /** The version that the tests of this version ran on. */
 export const WRANGLER_VERSION = '4.155.0';
 const SCRIPT = join('bin', 'wrangler.js');
+/** The way without a download. */
+const BESIDE = `install it beside this package: npm install wrangler@${WRANGLER_VERSION}`;
 
 export interface WranglerSearch {
   /** A file from which an installed wrangler is resolved, as an import would be. */
@@ -27,7 +29,8 @@ export interface WranglerSearch {
 export async function provideWrangler({ from, env, note, signal }: WranglerSearch): Promise<string> {
   const installed = installedWrangler(from);
   if (installed !== null) return installed;
-  const cache = env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME) ? env.XDG_CACHE_HOME : join(env.HOME ?? '/tmp', '.cache');
+  const cache = cacheFolder(env);
+  if (cache === null) throw new Error(`there is no home folder to download wrangler into: set XDG_CACHE_HOME, or ${BESIDE}`);
   const folder = join(cache, 'holdfast', `wrangler-${WRANGLER_VERSION}`);
   const script = join(folder, 'node_modules', 'wrangler', SCRIPT);
   if (existsSync(script)) return script;
@@ -36,8 +39,14 @@ export async function provideWrangler({ from, env, note, signal }: WranglerSearc
   // does not count.
   const made = `${folder}.${process.pid}`;
   try {
-    mkdirSync(made, { recursive: true });
-    writeFileSync(join(made, 'package.json'), '{"private":true}\n');
+    try {
+      mkdirSync(made, { recursive: true });
+      writeFileSync(join(made, 'package.json'), '{"private":true}\n');
+    } catch (error) {
+      throw new Error(
+        `wrangler cannot be downloaded: ${(error as Error).message}. Set XDG_CACHE_HOME to another folder, or ${BESIDE}`,
+      );
+    }
     await npmInstall(made, `wrangler@${WRANGLER_VERSION}`, env, signal);
     try {
       renameSync(made, folder);
@@ -46,9 +55,18 @@ export async function provideWrangler({ from, env, note, signal }: WranglerSearc
       if (!existsSync(script)) throw error;
     }
   } finally {
-    rmSync(made, { recursive: true, force: true });
+    try {
+      rmSync(made, { recursive: true, force: true });
+    } catch {
+      // The cause is reported already.
+    }
   }
   return script;
+}
+
+function cacheFolder({ XDG_CACHE_HOME, HOME }: NodeJS.ProcessEnv): string | null {
+  if (XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME)) return XDG_CACHE_HOME;
+  return HOME ? join(HOME, '.cache') : null;
 }
 
 /** One of the same major version that is not older. */
@@ -82,12 +100,22 @@ async function npmInstall(folder: string, what: string, env: NodeJS.ProcessEnv, 
     '--no-fund',
     '--no-update-notifier',
     '--loglevel=error',
+    // Without a network npm would try again for more than a minute, without a word.
+    '--fetch-retry-mintimeout=1000',
+    '--fetch-retry-maxtimeout=5000',
     what,
   ];
   const child = spawn(program, args, { cwd: folder, stdio: ['ignore', 2, 2], signal });
   const code = await new Promise<number | null>((done, failed) => {
-    child.on('error', failed);
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') return failed(error);
+      failed(new Error(`wrangler has to be downloaded once, and there is no npm on the PATH to do it. Install npm, or ${BESIDE}`));
+    });
     child.on('exit', done);
   });
-  if (code !== 0) throw new Error(`npm could not install ${what} (exit ${code}); its messages are above`);
+  if (code !== 0) {
+    throw new Error(
+      `npm could not download ${what} (exit ${code}; its messages are above). Only the first start needs the registry: check the network and npm's proxy, then start again, or ${BESIDE}`,
+    );
+  }
 }

@@ -6,16 +6,8 @@
 import { execFileSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  leaveNpm,
-  PASSED_ON,
-  PORT_DEFAULT,
-  passedOn,
-  portsOf,
-  RUNNER_PORT_DEFAULT,
-  serveLocally,
-  untilEnded,
-} from '../dev/serve.ts';
+import { leaveNpm } from '../dev/npm.ts';
+import { PASSED_ON, PORT_DEFAULT, passedOn, portsOf, RUNNER_PORT_DEFAULT, serveLocally, untilEnded } from '../dev/serve.ts';
 import { ROOT, Stack } from './stack.ts';
 
 const USAGE = `Usage: npm start [-- options]
@@ -41,7 +33,7 @@ const asAlias = (words: readonly string[]): string =>
   words.every((word) => /^[\w./-]+$/.test(word)) ? `'${words.join(' ')}'` : `'${words.map((word) => `"${word}"`).join(' ')}'`;
 
 const note = (text: string): void => {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`holdfast: ${text}\n`);
 };
 
 async function main(): Promise<number> {
@@ -63,7 +55,7 @@ async function main(): Promise<number> {
     return 2;
   }
   if (values.help) {
-    note(USAGE);
+    process.stderr.write(USAGE);
     return 0;
   }
 

@@ -6,8 +6,10 @@
 import { cpSync, existsSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inspectDataFolder } from '../../dev/data-folder.ts';
+import { leaveNpm } from '../../dev/npm.ts';
 import { stateFolder } from '../../dev/running.ts';
-import { leaveNpm, passedOn, portsOf, serveLocally, untilEnded } from '../../dev/serve.ts';
+import { passedOn, portsOf, serveLocally, untilEnded } from '../../dev/serve.ts';
 import { LocalStack, wranglerDev } from '../../dev/stack.ts';
 import { provideWrangler } from '../../dev/wrangler.ts';
 import { EXIT } from '../exit-code.ts';
@@ -22,6 +24,8 @@ export interface DevFlags extends Flags {
 
 /** The build puts the wrapper and the Worker beside the bundle that this file becomes a part of. */
 const DIST = dirname(fileURLToPath(import.meta.url));
+/** In the data folder. It is replaced at each start. */
+const WORKER_COPY = '.holdfast-worker';
 
 export async function dev(io: Io, flags: DevFlags): Promise<number> {
   const write = (text: string) => void io.stderr.write(text);
@@ -40,6 +44,9 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
   const state = stateFolder(io.env);
   if (flags.data === undefined && state === null) throw new UsageError('there is no home folder: give --data DIR');
   const data = flags.data === undefined ? join(state as string, 'dev') : resolve(flags.data);
+
+  const found = inspectDataFolder(data);
+  if (found.kind === 'refused') throw new UsageError(found.message);
 
   // From here on a signal is an order to end, also during the download.
   const ended = untilEnded(process.env);
@@ -61,7 +68,7 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
         coordinator: (at) => {
           // wrangler writes beside its configuration, and the package's own folder may belong to
           // another user.
-          const copy = join(data, 'worker');
+          const copy = join(data, WORKER_COPY);
           rmSync(copy, { recursive: true, force: true });
           cpSync(worker, copy, { recursive: true });
           return wranglerDev(wrangler, join(copy, 'wrangler.toml'), at);
