@@ -13,17 +13,51 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { buildDashboard } from './dashboard-build.mjs';
+import { bundledPackages, thirdPartyLicences } from './third-party.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const programsFolder = 'packages/holdfast/dist';
 const clientFolder = 'packages/client/dist';
+const licencesFile = 'THIRD_PARTY_LICENSES.txt';
 
 const only = process.argv.find((argument) => argument === '--dashboard' || argument === '--client');
+
+/** Folders of the packages whose code is in packages/holdfast. */
+const inPrograms = new Set();
 
 if (!only) await buildPrograms();
 if (only !== '--dashboard') await buildClient();
 if (only !== '--client') await buildDashboard(root);
-if (!only) await buildWorker();
+if (!only) {
+  await buildWorker();
+  await noteDashboard();
+  writeFileSync(join(root, programsFolder, licencesFile), thirdPartyLicences(root, inPrograms));
+}
+
+/**
+ * Vite skips a dashboard that is built already, so what it takes is asked of esbuild, from the same
+ * entry.
+ */
+async function noteDashboard() {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ['dashboard/src/main.tsx'],
+    outdir: 'dist',
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    loader: { '.css': 'empty', '.svg': 'empty' },
+    logLevel: 'warning',
+  });
+  note(metafile);
+}
+
+function note(metafile) {
+  for (const folder of bundledPackages(metafile)) inPrograms.add(folder);
+}
 
 async function buildPrograms() {
   const programs = [
@@ -31,9 +65,10 @@ async function buildPrograms() {
     { entryPoints: ['cli/main.ts'], outfile: 'packages/holdfast/dist/holdfast.mjs' },
   ];
   for (const program of programs) {
-    await build({
+    const { metafile } = await build({
       absWorkingDir: root,
       bundle: true,
+      metafile: true,
       platform: 'node',
       format: 'esm',
       target: 'node22',
@@ -47,6 +82,7 @@ async function buildPrograms() {
       external: ['bufferutil', 'utf-8-validate'],
       ...program,
     });
+    note(metafile);
     const file = join(root, program.outfile);
     // esbuild keeps the first line of an entry that has one. It is added here otherwise, because a
     // banner would come second.
@@ -95,15 +131,21 @@ async function buildClient() {
     const text = readFileSync(file, 'utf8');
     writeFileSync(file, text.replaceAll(/(\bfrom |\bimport\()(['"])(\.[^'"]*)\.ts\2/g, '$1$2$3.js$2'));
   }
-  const made = new Set([...Object.keys(metafile.outputs), ...declarations.map((file) => relative(root, file))]);
+  writeFileSync(join(root, clientFolder, licencesFile), thirdPartyLicences(root, bundledPackages(metafile)));
+  const made = new Set([
+    ...Object.keys(metafile.outputs),
+    ...declarations.map((file) => relative(root, file)),
+    join(clientFolder, licencesFile),
+  ]);
   removeOthers(clientFolder, made);
 }
 
 /** The Worker as `holdfast dev` runs it: `wrangler.toml` beside one script and the dashboard. */
 async function buildWorker() {
   const folder = join(programsFolder, 'worker');
-  await build({
+  const { metafile } = await build({
     absWorkingDir: root,
+    metafile: true,
     entryPoints: ['src/index.ts'],
     outfile: join(folder, 'index.js'),
     bundle: true,
@@ -115,6 +157,7 @@ async function buildWorker() {
     legalComments: 'none',
     logLevel: 'warning',
   });
+  note(metafile);
   const config = readFileSync(join(root, 'wrangler.toml'), 'utf8');
   writeFileSync(
     join(root, folder, 'wrangler.toml'),

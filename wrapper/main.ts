@@ -34,11 +34,12 @@
  */
 
 import { setFlagsFromString } from 'node:v8';
+import { VERSION } from '../protocol/version.ts';
 import { WRAPPER_FAILED } from './job/end.ts';
 
 const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
        holdfast-wrapper serve [options]              starts wrappers on request
-       holdfast-wrapper run --help | serve --help
+       holdfast-wrapper run --help | serve --help | --version
 `;
 
 async function main([verb, ...argv]: string[]): Promise<number> {
@@ -69,6 +70,10 @@ async function main([verb, ...argv]: string[]): Promise<number> {
       const { serve } = await import('../runner/runner.ts');
       return serve(argv);
     }
+    case '--version':
+    case '-V':
+      process.stdout.write(`${VERSION}\n`);
+      return 0;
     case 'help':
     case '--help':
     case '-h':

@@ -1,5 +1,5 @@
 /**
- * Goal: the code in docs/client.md can be copied, and the page lists all states.
+ * Goal: the code in docs/client.md and of both READMEs can be copied, and the page lists all states.
  * Method: its examples are compiled against the client with a user's compiler settings; its table
  * is compared with the type.
  */
@@ -14,9 +14,14 @@ import type { StreamState } from '../../client/index.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const text = readFileSync(join(ROOT, 'docs', 'client.md'), 'utf8');
 
-test('every example of docs/client.md compiles', () => {
-  const examples = [...text.matchAll(/^```(tsx?)\n(.*?)^```/gms)].map(([, kind, code]) => ({ kind, code: code ?? '' }));
-  expect(examples.map(({ kind }) => kind)).toEqual(['ts', 'tsx', 'ts']);
+test.each([
+  ['docs/client.md', ['ts', 'tsx', 'ts']],
+  ['README.md', ['ts']],
+  ['packages/client/README.md', ['ts']],
+])('every example of %s compiles', (page, kinds) => {
+  const source = readFileSync(join(ROOT, page), 'utf8');
+  const examples = [...source.matchAll(/^```(tsx?)\n(.*?)^```/gms)].map(([, kind, code]) => ({ kind, code: code ?? '' }));
+  expect(examples.map(({ kind }) => kind)).toEqual(kinds);
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-docs-'));
   try {
     const files = examples.map(({ kind, code }, index) => {

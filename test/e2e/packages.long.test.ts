@@ -8,7 +8,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -69,10 +69,34 @@ describe('the tarballs', () => {
       'dist/worker/index.js',
     ])
       expect(packed.holdfast.files).toContain(file);
-    const ofClient = /^(package\.json|README\.md|LICENSE|dist\/[\w-]+\.js|dist\/types\/(client|protocol)\/.*\.d\.ts)$/;
+    const ofClient =
+      /^(package\.json|README\.md|LICENSE|dist\/THIRD_PARTY_LICENSES\.txt|dist\/[\w-]+\.js|dist\/types\/(client|protocol)\/.*\.d\.ts)$/;
     expect(packed.client.files.filter((file) => !ofClient.test(file))).toEqual([]);
     for (const name of ['holdfast', '@holdfast/client'])
       expect(existsSync(join(project, 'node_modules', name, 'LICENSE'))).toBe(true);
+  });
+
+  it('hold the licence of every package whose code they contain', () => {
+    const licencesIn = (name: string): string => {
+      const text = readFileSync(join(project, 'node_modules', name, 'dist', 'THIRD_PARTY_LICENSES.txt'), 'utf8');
+      // Each has its whole text, of which this sentence is a part in MIT, ISC and BSD alike.
+      for (const part of text.split(/^-{80}$/m).slice(1))
+        expect(part).toMatch(/THE SOFTWARE IS PROVIDED|THIS SOFTWARE IS PROVIDED|Apache License/i);
+      return text;
+    };
+    const lines = (text: string) => [...text.matchAll(/^(\S+) \d+\.\d+\.\d+\S* \(/gm)].map(([, name]) => name);
+    const own = lines(licencesIn('holdfast'));
+    // Of the command line, the wrapper, the Worker and the dashboard.
+    for (const name of ['commander', 'ws', 'ipaddr.js', 'hono', 'zod', 'jose', 'drizzle-orm', 'preact'])
+      expect(own).toContain(name);
+    // A package with code in a bundle says so in a comment that names its path, except where it is minified.
+    for (const bundle of ['holdfast.mjs', 'holdfast-wrapper.mjs', join('worker', 'index.js')]) {
+      const code = readFileSync(join(project, 'node_modules', 'holdfast', 'dist', bundle), 'utf8');
+      const named = [...code.matchAll(/^\/\/ (?:\.\.\/)*node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//gm)].map(([, name]) => name);
+      expect(named.length).toBeGreaterThan(0);
+      expect([...new Set(named)].filter((name) => !own.includes(name))).toEqual([]);
+    }
+    expect(licencesIn('@holdfast/client')).toContain('under their own licences');
   });
 
   it('bring no other package along', () => {
@@ -86,7 +110,8 @@ describe('the programs', () => {
     expect(npx('holdfast', '--version')).toMatchObject({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
   });
 
-  it('npx holdfast-wrapper prints its usage', () => {
+  it('npx holdfast-wrapper prints its version and its usage', () => {
+    expect(npx('holdfast-wrapper', '--version')).toMatchObject({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
     expect(npx('holdfast-wrapper', '--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('holdfast-wrapper run') });
   });
 
@@ -182,7 +207,7 @@ describe('holdfast dev', () => {
       '--',
       'sh',
       '-c',
-      'echo "$PATH"; env | grep -cE "^(npm_(lifecycle|package)_|INIT_CWD)"; true',
+      'echo "$PATH"; env | grep -cE "^(npm_|INIT_CWD=|NODE=|COLOR=)"; true',
     );
     expect(said.stdout.split('\n').slice(0, 2)).toEqual([env.PATH, '0']);
   });
@@ -203,12 +228,13 @@ describe('holdfast dev', () => {
   });
 
   it('SIGTERM ends all of it, and the next `run` no longer looks for it', async () => {
-    expect(existsSync(join(folder, 'state', 'holdfast', 'dev.json'))).toBe(true);
+    const notes = () => readdirSync(join(folder, 'state', 'holdfast', 'running'));
+    expect(notes()).toHaveLength(1);
     const ended = once(stack, 'exit');
     stack.kill('SIGTERM');
     await ended;
     await until(() => processesWith(data).length === 0, 'no process is left', 60_000);
-    await until(() => !existsSync(join(folder, 'state', 'holdfast', 'dev.json')), 'the note is gone', 10_000);
+    await until(() => notes().length === 0, 'the note is gone', 10_000);
     expect(npx('holdfast', 'run', '--', 'echo', 'hi').status).toBe(2);
   });
 });
