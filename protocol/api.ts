@@ -89,6 +89,19 @@ export interface Execution {
   traceparent?: string;
   /** The names, never the values. */
   secretNames?: string[];
+  /** What its wrapper delivered after the verdict. Absent when nothing came. */
+  late?: LateResult;
+}
+
+/** What arrived after a verdict that did not come from the wrapper. The verdict stays as it is. */
+export interface LateResult {
+  /** How many events of the wrapper were stored after the verdict. */
+  events: number;
+  /** How the job had ended. Both are null while its end has not arrived, or has neither. */
+  exitCode: number | null;
+  signal: string | null;
+  /** When the newest of these events was stored. */
+  at: number;
 }
 
 export interface SessionSummary {
@@ -127,6 +140,8 @@ export interface IngestAccess {
 /** One logged event with its offset, as the plain readers (RPC, SSE, client) return it. */
 export interface LoggedEvent {
   offset: number;
+  /** It was stored after the verdict of its execution. */
+  late?: true;
   execution: string;
   type: string;
   at: number;

@@ -23,6 +23,15 @@ export const INGEST_SUBPROTOCOL = 'holdfast.ingest.v1';
  * redacted.
  */
 export const FEATURE_SECRET_NAMES = 'secretNames';
+/**
+ * In both: a wrapper that was away for longer than its grace delivers what it has after the
+ * verdict, and the coordinator stores it as late.
+ */
+export const FEATURE_LATE = 'late';
+/** In `hello.features` of this version's wrapper. */
+export const WRAPPER_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE];
+/** In `welcome.features` of this version's coordinator. */
+export const COORDINATOR_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE];
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
 /**
  * A browser cannot set headers on a WebSocket: the ticket may be sent as a second subprotocol with
@@ -49,6 +58,11 @@ export interface HelloFrame {
   lost: number;
   /** Optional features of this wrapper. Absent: none. */
   features?: readonly string[];
+  /**
+   * This wrapper has had a welcome for its job before. If the execution has its verdict by now, the
+   * wrapper can deliver the rest late (ING22).
+   */
+  late?: true;
 }
 
 export interface EventsFrame {
@@ -100,6 +114,13 @@ export interface WelcomeFrame {
   policy: Policy;
   limits: { frameBytes: number; windowBytes: number };
   commands: Command[];
+  /** Optional features of this coordinator. Absent: none. */
+  features?: readonly string[];
+  /**
+   * The execution has its verdict. The wrapper stops its job and delivers what it has, which is
+   * stored as late.
+   */
+  late?: true;
   /**
    * What the job learns about its execution, and which of its variables are secret. Absent: the
    * coordinator is older.
@@ -240,7 +261,7 @@ export function parseWrapperFrame(input: string | Uint8Array): FrameResult<Wrapp
 
 function parseHello(header: JsonObject): FrameResult<HelloFrame> {
   const { protocol, wrapperId, bootId, nextSeq } = header;
-  const features = Array.isArray(header.features) ? header.features.filter((each) => typeof each === 'string') : [];
+  const features = featuresIn(header);
   const lost = header.lost ?? 0;
   if (!isPositive(protocol)) return refuse('wrong_shape', 'hello.protocol must be a positive integer');
   if (!isId(wrapperId)) return refuse('wrong_shape', 'hello.wrapperId is not a valid id');
@@ -249,9 +270,22 @@ function parseHello(header: JsonObject): FrameResult<HelloFrame> {
   if (!isCount(lost)) return refuse('wrong_shape', 'hello.lost must be a count');
   return {
     ok: true,
-    frame: { type: 'hello', protocol, wrapperId, bootId, nextSeq, lost, ...(features.length > 0 ? { features } : {}) },
+    frame: {
+      type: 'hello',
+      protocol,
+      wrapperId,
+      bootId,
+      nextSeq,
+      lost,
+      ...(features.length > 0 ? { features } : {}),
+      ...(header.late === true ? { late: true } : {}),
+    },
   };
 }
+
+/** Anything but a list of names counts as no features. */
+const featuresIn = ({ features }: JsonObject): string[] =>
+  Array.isArray(features) ? features.filter((each) => typeof each === 'string') : [];
 
 function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame> {
   const { seq, count } = header;
@@ -400,6 +434,7 @@ function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {
   if (!Array.isArray(commands)) return refuse('wrong_shape', 'welcome.commands must be a list');
   const known = commands.map(asCommand).filter((command) => command !== null);
   const job = asJobTerms(header.job);
+  const features = featuresIn(header);
   return {
     ok: true,
     frame: {
@@ -413,6 +448,8 @@ function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {
       ) as unknown as Policy,
       limits: { frameBytes: limits.frameBytes, windowBytes: limits.windowBytes },
       commands: known,
+      ...(features.length > 0 ? { features } : {}),
+      ...(header.late === true ? { late: true } : {}),
       ...(job ? { job } : {}),
     },
   };

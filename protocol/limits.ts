@@ -88,6 +88,9 @@ export const COMMANDS_WAITING_BYTES_MAX = 4 * 1024 * 1024;
  */
 export const SESSION_BYTES_MAX = 9_000_000_000;
 
+/** How long after its verdict an execution still takes late events (LIF38). */
+export const LATE_MS_MAX = 7 * 24 * 60 * 60 * 1000;
+
 /** Event type names are labels, and are sent in comma-separated lists. */
 export const EVENT_TYPE_PATTERN = /^[A-Za-z][A-Za-z0-9_.:-]{0,63}$/;
 

@@ -40,7 +40,7 @@ const GIB = 1024 * MIB;
 
 export const POLICY_DEFAULTS: Readonly<Required<Policy>> = {
   pendingTimeoutMs: 5 * MINUTE,
-  disconnectGraceMs: MINUTE,
+  disconnectGraceMs: 5 * MINUTE,
   silenceTimeoutMs: MINUTE,
   heartbeatMs: 15 * SECOND,
   interruptGraceMs: 30 * SECOND,

@@ -25,6 +25,8 @@ export interface StreamEvents {
   execution: string;
   offset?: number;
   offsets?: number[];
+  /** These events were stored after the verdict of their execution. */
+  late?: true;
   events: HoldfastEvent[];
 }
 /** Everything up to this offset was sent or filtered out; what follows is live. */
@@ -32,7 +34,10 @@ export interface StreamCaughtUp {
   type: 'caught_up';
   offset: number;
 }
-/** The execution has its verdict, and the verdict was sent (or filtered out) before this frame. */
+/**
+ * The execution has its verdict, and the verdict was sent (or filtered out) before this frame. Only
+ * late events of the execution may follow.
+ */
 export interface StreamEnd {
   type: 'end';
   execution: string;
@@ -52,13 +57,21 @@ export interface StreamAck {
  * One stored batch as a frame: NDJSON becomes a JSON array by replacing the line ends, since a JSON
  * line contains none.
  */
-export function encodeStreamBatch(offset: number, execution: string, body: string): string {
-  return `{"type":"events","offset":${offset},"execution":${JSON.stringify(execution)},"events":[${body.replaceAll('\n', ',')}]}`;
+export function encodeStreamBatch(offset: number, execution: string, body: string, late = false): string {
+  return `{"type":"events","offset":${offset}${lateMember(late)},"execution":${JSON.stringify(execution)},"events":[${body.replaceAll('\n', ',')}]}`;
 }
 
+/** As text after the offset, in frames and messages alike. */
+export const lateMember = (late: boolean): string => (late ? ',"late":true' : '');
+
 /** A batch of which a filter kept only some lines. */
-export function encodeStreamSelection(offsets: readonly number[], execution: string, lines: readonly string[]): string {
-  return `{"type":"events","offsets":[${offsets.join(',')}],"execution":${JSON.stringify(execution)},"events":[${lines.join(',')}]}`;
+export function encodeStreamSelection(
+  offsets: readonly number[],
+  execution: string,
+  lines: readonly string[],
+  late = false,
+): string {
+  return `{"type":"events","offsets":[${offsets.join(',')}]${lateMember(late)},"execution":${JSON.stringify(execution)},"events":[${lines.join(',')}]}`;
 }
 
 export function encodeStreamFrame(frame: StreamHello | StreamCaughtUp | StreamEnd | StreamAck): string {

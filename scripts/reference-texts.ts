@@ -279,6 +279,7 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'COMMANDS_WAITING_MAX', past: 'HTTP28' },
     { constant: 'COMMANDS_WAITING_BYTES_MAX', note: 'of their data as JSON', past: 'HTTP28' },
     { constant: 'RETRY_AFTER_MS_MAX', past: 'CLS13' },
+    { constant: 'LATE_MS_MAX', note: 'after the verdict', past: 'close 4000' },
     { constant: 'FILTER_ITEMS_MAX', past: 'STR6' },
   ],
   [

@@ -1,6 +1,6 @@
 /** An execution as it is stored, and its public view. */
 
-import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
+import type { Execution, LateResult, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
 
 /**
  * Who asked for the interrupt. It decides the verdict: an execution stopped at its time limit has
@@ -68,9 +68,20 @@ export interface ExecutionRecord {
   error: string | null;
   reason: string | null;
   forced: boolean;
+  /** Set with the verdict (late.ts). Not a deadline: nothing happens at that time. */
+  lateUntil: number | null;
+  lateEvents: number | null;
+  lateAt: number | null;
+  lateExitCode: number | null;
+  lateSignal: string | null;
 }
 
 export type ExecutionPatch = Partial<Omit<ExecutionRecord, 'ordinal' | 'id'>>;
+
+/** The only columns that change after the verdict. */
+export type LatePatch = Partial<
+  Pick<ExecutionRecord, 'epoch' | 'bootId' | 'logBytes' | 'lateUntil' | 'lateEvents' | 'lateAt' | 'lateExitCode' | 'lateSignal'>
+>;
 
 /** Initial values of the columns that events change later. */
 export const NEW_EXECUTION_FIELDS = {
@@ -107,6 +118,11 @@ export const NEW_EXECUTION_FIELDS = {
   error: null,
   reason: null,
   forced: false,
+  lateUntil: null,
+  lateEvents: null,
+  lateAt: null,
+  lateExitCode: null,
+  lateSignal: null,
 } as const satisfies ExecutionPatch;
 
 /** A copy without the keys whose value is null, undefined or false: absent means the same. */
@@ -114,6 +130,11 @@ function present<T extends object>(fields: T): Partial<{ [K in keyof T]: NonNull
   return Object.fromEntries(
     Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== false),
   ) as never;
+}
+
+function lateOf({ lateEvents, lateAt, lateExitCode, lateSignal }: ExecutionRecord): LateResult | null {
+  if (lateEvents === null || lateAt === null) return null;
+  return { events: lateEvents, exitCode: lateExitCode, signal: lateSignal, at: lateAt };
 }
 
 /** The public view: no `env`, no `stdin`, no bookkeeping. */
@@ -150,6 +171,7 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       openStdin: record.openStdin,
       traceparent: record.traceparent,
       secretNames: record.secretNames,
+      late: lateOf(record),
     }),
   };
 }

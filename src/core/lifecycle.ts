@@ -22,6 +22,7 @@
 import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
 import { exactDuration } from './exact-duration.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
+import { admittingLate } from './late.ts';
 
 export interface CoordinatorEvent {
   type: string;
@@ -425,22 +426,21 @@ export function expire(record: ExecutionRecord, now: number, takenAt: number | n
         `no wrapper connected within ${record.policy.pendingTimeoutMs} ms`,
         now,
       );
-    case 'grace':
-      return settleFailed(
+    case 'grace': {
+      const { disconnectReason: reason, wsCloseCode, wsCloseReason, policy } = record;
+      const error = `the wrapper was away longer than ${policy.disconnectGraceMs} ms`;
+      return admittingLate(
         record,
-        'wrapper_disconnected',
-        `the wrapper was away longer than ${record.policy.disconnectGraceMs} ms`,
+        settleFailed(record, 'wrapper_disconnected', error, now, { reason, wsCloseCode, wsCloseReason }),
         now,
-        {
-          reason: record.disconnectReason,
-          wsCloseCode: record.wsCloseCode,
-          wsCloseReason: record.wsCloseReason,
-        },
       );
-    case 'interrupt':
-      return record.interruptCause === 'runtime'
-        ? failRuntime(record, now, { forced: true })
-        : settle(record, { status: 'interrupted', reason: record.interruptReason, forced: true }, now);
+    }
+    case 'interrupt': {
+      const forced = { status: 'interrupted', reason: record.interruptReason, forced: true } as const;
+      const verdict =
+        record.interruptCause === 'runtime' ? failRuntime(record, now, { forced: true }) : settle(record, forced, now);
+      return admittingLate(record, verdict, now);
+    }
     case 'runtime': {
       // Interrupt first. If an interrupt was requested before, its own deadline ends the run.
       const asked = requestInterrupt(record, { reason: limitReached(record), force: false, cause: 'runtime' }, now);

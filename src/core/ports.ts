@@ -7,7 +7,7 @@
 import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
 import type { CallbackRecord } from './callback.ts';
 import type { Announcement, AnnouncementAnswer } from './directory.ts';
-import type { ExecutionPatch, ExecutionRecord } from './execution.ts';
+import type { ExecutionPatch, ExecutionRecord, LatePatch } from './execution.ts';
 import type { LaunchOutcome } from './launching.ts';
 import type { NewCommand } from './lifecycle.ts';
 import type { Observation, Tally } from './metrics.ts';
@@ -72,6 +72,8 @@ export interface LogRow {
   bytes: number;
   /** Written by the coordinator: a verdict or a connection event, without seqs. */
   own: boolean;
+  /** Stored after the verdict of its execution. */
+  late: boolean;
 }
 
 export interface Batch {
@@ -81,6 +83,7 @@ export interface Batch {
   count: number;
   body: string;
   bytes: number;
+  late?: boolean;
 }
 
 export interface ExecutionQuery {
@@ -103,6 +106,8 @@ export interface ExecutionTable {
    * known only once the verdict is in the log. Part of the settling transaction.
    */
   noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void;
+  /** Changes an ended row, in the columns that are not part of its verdict. */
+  noteLate(id: string, patch: LatePatch): void;
   /** The pending or running one. Derived from the rows; no pointer must be kept in sync (G4). */
   active(): ExecutionRecord | null;
   /** All non-terminal rows, oldest first. */
@@ -163,7 +168,10 @@ export interface LogTable {
   readonly earliest: number;
   /** When the newest batch came in, or null for an empty log. */
   readonly lastReceivedAt: number | null;
-  /** When the newest wrapper batch was accepted; null before the first. A sign of life. */
+  /**
+   * When the newest wrapper batch was accepted; null before the first. A sign of life of the active
+   * execution, so late batches do not count.
+   */
   readonly lastIngestAt: number | null;
   append(batch: Batch, now: number): LogRow;
   /**

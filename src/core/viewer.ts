@@ -72,6 +72,8 @@ export interface StoredBatch {
   body: string;
   /** Of the body, in UTF-8. */
   bytes: number;
+  /** Stored after the verdict of its execution. */
+  late: boolean;
 }
 
 export interface ViewerFrame {
@@ -84,7 +86,7 @@ export interface ViewerFrame {
 
 /** The frame that moves a viewer from `after` past this batch; null if no event passes. */
 export function frameFor(batch: StoredBatch, after: number, filter: Pick<ViewerState, 'executions' | 'types'>): ViewerFrame | null {
-  const { firstOffset, count, execution, body, bytes } = batch;
+  const { firstOffset, count, execution, body, bytes, late } = batch;
   const frame = (text: string, last: number): ViewerFrame => ({
     text,
     // Most batches are ASCII, where characters are bytes.
@@ -97,7 +99,7 @@ export function frameFor(batch: StoredBatch, after: number, filter: Pick<ViewerS
   const end = firstOffset + count - 1;
   if (filter.types === null) {
     const rest = skip === 0 ? body : body.split('\n').slice(skip).join('\n');
-    return frame(encodeStreamBatch(firstOffset + skip, execution, rest), end);
+    return frame(encodeStreamBatch(firstOffset + skip, execution, rest, late), end);
   }
   const offsets: number[] = [];
   const lines: string[] = [];
@@ -111,8 +113,8 @@ export function frameFor(batch: StoredBatch, after: number, filter: Pick<ViewerS
   const complete = lines.length === count - skip;
   return frame(
     complete
-      ? encodeStreamBatch(firstOffset + skip, execution, lines.join('\n'))
-      : encodeStreamSelection(offsets, execution, lines),
+      ? encodeStreamBatch(firstOffset + skip, execution, lines.join('\n'), late)
+      : encodeStreamSelection(offsets, execution, lines, late),
     last,
   );
 }

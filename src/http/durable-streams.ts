@@ -8,11 +8,13 @@
  *   without a check of the generation: the client of 0.1.0 stores and sends those.
  * - The end of a closed stream is the offset of its verdict, for every later reader, although the
  *   session's log continues after it.
+ * - A closed stream does not change, so the stream of one execution has no late events. The stream
+ *   of the session is never closed and has them.
  * - `Stream-Closed` is sent only with the last event or after it. The status is read before the
  *   log, so an execution that had settled by then was read to its end.
  */
 
-import { type Execution, type Failure, generationOf, isTerminal } from '../../protocol/index.ts';
+import { type Execution, type Failure, generationOf, isTerminal, lateMember } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { checkGeneration } from '../core/generation.ts';
 import { type FeedRequest, openFeed, type StoredEvent } from '../operations/feed.ts';
@@ -108,7 +110,7 @@ export async function readStream(request: Request, { caller, ticket }: Reader, p
   }
   try {
     const from = typeof start === 'object' ? start.after : start === 'oldest' ? hello.earliest - 1 : hello.head;
-    const chunk = new Chunk(from);
+    const chunk = new Chunk(from, only !== undefined);
     const until = Date.now() + LONG_POLL_MS;
     for (;;) {
       const item = await feed.next(chunk.upToDate ? (chunk.empty ? until - Date.now() : 0) : undefined);
@@ -118,7 +120,7 @@ export async function readStream(request: Request, { caller, ticket }: Reader, p
         return failure('unavailable', 'The session could not be reached. Try again.');
       }
       if (item.type === 'closed') break;
-      if (chunk.take(item, only !== undefined) === 'full') break;
+      if (chunk.take(item) === 'full') break;
       if (chunk.upToDate && (live === null || settled !== null || chunk.ended)) break;
     }
     const state = {
@@ -196,10 +198,13 @@ function cursorAfter(cursor: string | null): string {
 
 type FeedOutput = Parameters<Parameters<typeof eventStreamOf>[3]>[0];
 
-const messageText = ({ offset, execution, type, at, data }: StoredEvent): string =>
-  `{"offset":${offset},"execution":"${execution}","type":${JSON.stringify(type)},"at":${at},"data":${data}}`;
+const messageText = ({ offset, late, execution, type, at, data }: StoredEvent): string =>
+  `{"offset":${offset}${lateMember(late)},"execution":"${execution}","type":${JSON.stringify(type)},"at":${at},"data":${data}}`;
 
 const messagesText = (events: readonly StoredEvent[]): string => `[${events.map(messageText).join(',')}]`;
+
+const partOf = (events: readonly StoredEvent[], isOfOne: boolean): readonly StoredEvent[] =>
+  isOfOne ? events.filter(({ late }) => !late) : events;
 
 /** The content of one answer. */
 class Chunk {
@@ -208,10 +213,13 @@ class Chunk {
   upToDate = false;
   ended = false;
   readonly #messages: string[] = [];
+  readonly #isOfOne: boolean;
   #bytes = 0;
 
-  constructor(from: number) {
+  /** `isOfOne`: the stream of one execution, which its end closes. */
+  constructor(from: number, isOfOne: boolean) {
     this.from = from;
+    this.#isOfOne = isOfOne;
     this.next = from;
   }
 
@@ -223,9 +231,9 @@ class Chunk {
     return `[${this.#messages.join(',')}]`;
   }
 
-  take(item: FeedOutput, endIsClose: boolean): 'full' | 'more' {
+  take(item: FeedOutput): 'full' | 'more' {
     if (item.type === 'events') {
-      for (const event of item.events) {
+      for (const event of partOf(item.events, this.#isOfOne)) {
         const text = messageText(event);
         this.#messages.push(text);
         this.#bytes += text.length;
@@ -234,7 +242,7 @@ class Chunk {
     } else if (item.type === 'caught_up') {
       this.next = item.offset;
       this.upToDate = true;
-    } else if (endIsClose) {
+    } else if (this.#isOfOne) {
       this.ended = true;
     }
     return this.#bytes >= CHUNK_BYTES ? 'full' : 'more';
@@ -336,7 +344,8 @@ class StreamEvents {
   }
 
   #data(events: readonly StoredEvent[]): string {
-    return `event: data\ndata: ${messagesText(events)}\n\n`;
+    const part = partOf(events, this.#endIsClose);
+    return part.length === 0 ? '' : `event: data\ndata: ${messagesText(part)}\n\n`;
   }
 
   #control(offset: number): string {

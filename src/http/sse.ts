@@ -7,7 +7,7 @@
  * served. It ends at once when the session's object drops its socket.
  */
 
-import { backoffDelayMs, type Failure } from '../../protocol/index.ts';
+import { backoffDelayMs, type Failure, lateMember } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, openFeed, type StoredEvent } from '../operations/feed.ts';
 import { errorMessage, logLine } from '../platform/log.ts';
@@ -178,5 +178,5 @@ class EventText {
 }
 
 /** Ids need no JSON encoding, so the envelope is plain text. Stored text is sent unchanged. */
-const eventText = ({ offset, execution, type, at, data }: StoredEvent, of: string): string =>
-  `id: ${offset}${of}\nevent: ${type}\ndata: {"offset":${offset},"execution":"${execution}","at":${at},"data":${data}}\n\n`;
+const eventText = ({ offset, late, execution, type, at, data }: StoredEvent, of: string): string =>
+  `id: ${offset}${of}\nevent: ${type}\ndata: {"offset":${offset}${lateMember(late)},"execution":"${execution}","at":${at},"data":${data}}\n\n`;

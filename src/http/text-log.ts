@@ -140,13 +140,16 @@ async function pump(
   }
 }
 
+const LATE_REMARK = 'what follows arrived after the verdict';
+
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Text as the job wrote it. A gap, and a request to stop, are on lines of their own. */
+/** Text as the job wrote it. A gap, a request to stop, and the verdict are on lines of their own. */
 class LogText {
   readonly #showGaps: boolean;
   readonly #showRequests: boolean;
   #lineOpen = false;
+  #isLate = false;
 
   constructor({ showGaps, showRequests }: Pick<Reading, 'showGaps' | 'showRequests'>) {
     this.#showGaps = showGaps;
@@ -155,7 +158,10 @@ class LogText {
 
   of(events: readonly StoredEvent[]): string {
     let text = '';
-    for (const { type, data } of events) {
+    for (const { type, data, late } of events) {
+      const shown = type === 'output' || (type === 'gap' && this.#showGaps);
+      if (late && shown && !this.#isLate) text += this.#remark(LATE_REMARK);
+      this.#isLate ||= late && shown;
       if (type === 'output') text += this.#add((JSON.parse(data) as OutputData).text);
       if (type === 'gap' && this.#showGaps) text += this.#gap(JSON.parse(data) as GapData);
       if (type === 'interrupt_requested' && this.#showRequests) text += this.#request(JSON.parse(data) as InterruptRequestedData);

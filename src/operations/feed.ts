@@ -44,6 +44,8 @@ const ACK_FRAMES = 32;
 /** An event of the log. `at` and `data` are JSON text as it is stored. */
 export interface StoredEvent {
   offset: number;
+  /** It was stored after the verdict of its execution. */
+  late: boolean;
   execution: string;
   type: string;
   at: string;
@@ -182,11 +184,13 @@ export function eventsOf(text: string): StoredEvent[] {
   const frame = membersOf(text);
   const execution = JSON.parse(frame.get('execution') ?? '""') as string;
   const first = Number(frame.get('offset'));
+  const late = frame.get('late') === 'true';
   const offsets = frame.has('offsets') ? (JSON.parse(frame.get('offsets') ?? '[]') as number[]) : null;
   return elementsOf(frame.get('events') ?? '[]').map((event, index): StoredEvent => {
     const members = membersOf(event);
     return {
       offset: offsets?.[index] ?? first + index,
+      late,
       execution,
       type: JSON.parse(members.get('type') ?? '""') as string,
       at: oneLine(members.get('at') ?? '0'),
@@ -216,7 +220,7 @@ export function plainEventsOf(text: string): StoredEvent[] | null {
     const match = PLAIN_EVENT.exec(text);
     if (!match) return null;
     const [, at = '', data = '', after] = match;
-    events.push({ offset, execution, type: 'output', at, data });
+    events.push({ offset, late: false, execution, type: 'output', at, data });
     if (after !== ',') return events;
   }
 }

@@ -27,6 +27,8 @@ export const LOG_EVENTS = {
   wrapper_reconnected: 'info',
   wrapper_disconnected: 'warn',
   wrapper_refused: 'warn',
+  wrapper_late: 'info',
+  late_delivered: 'info',
   deadline_renewed: 'warn',
   launched: 'info',
   launch_attempt_failed: 'warn',
@@ -95,6 +97,8 @@ export interface LogFields {
   /** How long the deadline was overdue. */
   lateMs?: number | undefined;
   eventsLost?: number | undefined;
+  /** Events that arrived after the verdict. */
+  lateEvents?: number | undefined;
   /** Executions that had not ended. */
   open?: number | undefined;
   /** Counts from 1. */

@@ -5,14 +5,17 @@
  */
 
 import { compactVerify, decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
-import { type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../../protocol/index.ts';
+import { LATE_MS_MAX, type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../../protocol/index.ts';
 
 const ISSUER = 'holdfast';
 const INGEST_AUDIENCE = 'holdfast.ingest';
 const TICKET_AUDIENCE = 'holdfast.stream';
 
-/** A wrapper may outlive its run by its grace and its backlog. A day is ample for both. */
-const INGEST_MARGIN_SECONDS = 24 * 60 * 60;
+/**
+ * A wrapper may return with late events until LATE_MS_MAX after the verdict. One more day covers its
+ * backlog and clocks that differ.
+ */
+const INGEST_MARGIN_SECONDS = LATE_MS_MAX / 1000 + 24 * 60 * 60;
 
 export interface IngestClaims {
   tenant: string;

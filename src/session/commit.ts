@@ -12,6 +12,7 @@
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
 import { type CallbackRecord, newCallback } from '../core/callback.ts';
 import { type ExecutionRecord, executionView } from '../core/execution.ts';
+import { takesLate } from '../core/late.ts';
 import { becomePending, type CoordinatorEvent, settleFailed, type Transition } from '../core/lifecycle.ts';
 import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '../core/log-limit.ts';
 import type { LogRow } from '../core/ports.ts';
@@ -145,7 +146,7 @@ export function publish(context: SessionContext, written: WrittenTransition, now
   if (callback) beginCallback(context, callback);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
-  if (isTerminal(record.status)) closeSettled(context, record);
+  if (isTerminal(record.status)) closeSettled(context, record, now);
   recordTelemetry(context, record, events);
   if (next) publish(context, next, now);
 }
@@ -170,9 +171,16 @@ function sendCommands(context: SessionContext, record: ExecutionRecord, commands
   for (const command of commands) sendText(ingest.ws, encodeFrame({ type: 'command', ...command }));
 }
 
-/** ING7: the normal close of every connection of the execution. */
-export function closeSettled({ runtime }: SessionContext, record: ExecutionRecord): void {
-  for (const socket of ingestSockets(runtime, record.id)) detachAndClose(socket, CLOSE.settled, settledReason(record));
+/**
+ * ING7: the normal close of every connection of the execution. A connection that has not sent its
+ * hello yet may deliver late; its hello decides.
+ */
+export function closeSettled({ runtime }: SessionContext, record: ExecutionRecord, now: number): void {
+  const mayDeliver = takesLate(record, now);
+  for (const socket of ingestSockets(runtime, record.id)) {
+    if (mayDeliver && socket.attachment.epoch === null) continue;
+    detachAndClose(socket, CLOSE.settled, settledReason(record));
+  }
 }
 
 export const settledReason = (record: Pick<ExecutionRecord, 'status'>): string => JSON.stringify({ status: record.status });

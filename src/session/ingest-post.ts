@@ -6,6 +6,7 @@
  */
 
 import { CLOSE, isTerminal, type Result, splitFrames } from '../../protocol/index.ts';
+import { takesLate } from '../core/late.ts';
 import type { SessionSocket } from '../core/ports.ts';
 import { settledReason } from './commit.ts';
 import type { SessionContext } from './context.ts';
@@ -61,7 +62,9 @@ export function postIngest(context: SessionContext, execution: string, body: str
     onIngestMessage(context, connection, attachment, frame, now);
   }
   const record = store.executions.get(execution);
-  if (record && isTerminal(record.status)) connection.close(CLOSE.settled, settledReason(record));
+  const after = attachmentOf(connection);
+  const delivers = record && after?.role === 'ingest' && after.late && takesLate(record, now);
+  if (record && isTerminal(record.status) && !delivers) connection.close(CLOSE.settled, settledReason(record));
   const heardLongAgo =
     record?.transport === 'http' && now - (record.heardAt ?? 0) > record.policy.silenceTimeoutMs / HEARD_FRACTION;
   if (record?.connected && heardLongAgo && isOpen(connection)) store.executions.update(execution, { heardAt: now });

@@ -8,6 +8,7 @@
 import {
   CLAIMED_REASON,
   CLOSE,
+  COORDINATOR_FEATURES,
   type EventsFrame,
   encodeFrame,
   FRAME_BYTES_MAX,
@@ -26,6 +27,7 @@ import {
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
+import { acceptLateHello, hasRoomForLate, type LateBatch, takesLate, withLateBatch } from '../core/late.ts';
 import {
   acceptHello,
   continuesByPost,
@@ -36,10 +38,11 @@ import {
   settleFailed,
 } from '../core/lifecycle.ts';
 import { isOverrun } from '../core/log-limit.ts';
-import type { SessionSocket } from '../core/ports.ts';
+import type { Batch, SessionSocket } from '../core/ports.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
+import { signalName } from '../core/signal.ts';
 import { executionPageUrl } from '../platform/urls.ts';
-import { closeSettled, commit, publish, settledReason, writeTransition } from './commit.ts';
+import { closeSettled, commit, publish, settledReason, storageLoad, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { Refusal } from './contract.ts';
 import { expireDue } from './deadlines.ts';
@@ -63,7 +66,9 @@ export function refuseIngest(context: SessionContext, execution: string, now: nu
     refuseWrapper(context, execution, CLOSE.notFound);
     return { closeCode: CLOSE.notFound, reason: notFoundReason(context, now) };
   }
-  return isTerminal(record.status) ? { closeCode: CLOSE.settled, reason: settledReason(record) } : null;
+  // Only the hello says whether the wrapper can deliver late.
+  if (!isTerminal(record.status) || takesLate(record, now)) return null;
+  return { closeCode: CLOSE.settled, reason: settledReason(record) };
 }
 
 /**
@@ -116,7 +121,7 @@ export function onIngestMessage(
     return onHello(context, ws, attachment, context.store.executions.get(record.id) ?? record, frame, now);
   }
   if (attachment.epoch === null) return refuseFrame(context, ws, attachment, 'hello must come first', now);
-  if (isTerminal(record.status)) return closeSettled(context, record);
+  if (isTerminal(record.status) && !(attachment.late && takesLate(record, now))) return closeSettled(context, record, now);
   switch (frame.type) {
     case 'events':
       return onEvents(context, ws, record, frame, now);
@@ -138,10 +143,11 @@ function onHello(
 ): void {
   const { store } = context;
   const socket = { ws, attachment };
-  if (isTerminal(record.status)) return detachAndClose(socket, CLOSE.settled, settledReason(record));
+  const late = isTerminal(record.status) ? acceptLateHello(record, hello, attachment.posted === true, now) : null;
+  if (isTerminal(record.status) && !late) return detachAndClose(socket, CLOSE.settled, settledReason(record));
   const ackedSeq = store.log.ackedSeq(record.id, record.firstOffset);
   const sendWelcome = (epoch: number): void => {
-    attach(ws, { ...attachment, epoch });
+    attach(ws, { ...attachment, epoch, ...(late ? { late: true } : {}) });
     const welcome: WelcomeFrame = {
       type: 'welcome',
       protocol: Math.min(hello.protocol, PROTOCOL_VERSION),
@@ -151,10 +157,18 @@ function onHello(
       policy: record.policy,
       limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
       commands: store.commands.waiting(record.id),
+      features: COORDINATOR_FEATURES,
+      ...(late ? { late: true } : {}),
       job: jobTermsOf(context.session, store.executions.get(record.id) ?? record),
     };
     sendText(ws, encodeFrame(welcome));
   };
+  if (late) {
+    store.executions.noteLate(record.id, late.patch);
+    supersede(context, record.id, ws, attachment);
+    sendWelcome(late.epoch);
+    return context.log('info', 'wrapper_late', { execution: record.id, epoch: late.epoch });
+  }
   const tooOld = refuseOldWrapper(record, hello.features ?? [], now);
   if (tooOld) {
     commit(context, record.id, tooOld, now);
@@ -172,17 +186,22 @@ function onHello(
     case 'accept': {
       const written = store.transact(() => writeTransition(context, record.id, answer.transition, now));
       if (!written) return detachAndClose(socket, CLOSE.settled, SETTLED_REASON);
-      for (const other of ingestSockets(context.runtime, record.id)) {
-        // A younger socket without a hello may be the next attempt of the same wrapper. It may
-        // still send its hello.
-        const older = other.attachment.epoch !== null || other.attachment.acceptedAt < attachment.acceptedAt;
-        if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
-      }
+      supersede(context, record.id, ws, attachment);
       sendWelcome(answer.epoch);
       return publish(context, written, now);
     }
     default:
       return answer satisfies never;
+  }
+}
+
+/** ING3: closes the older connections of the execution. */
+function supersede({ runtime }: SessionContext, execution: string, ws: SessionSocket, { acceptedAt }: IngestAttachment): void {
+  for (const other of ingestSockets(runtime, execution)) {
+    // A younger socket without a hello may be the next attempt of the same wrapper. It may still
+    // send its hello.
+    const older = other.attachment.epoch !== null || other.attachment.acceptedAt < acceptedAt;
+    if (other.ws !== ws && older) detachAndClose(other, CLOSE.superseded, 'superseded');
   }
 }
 
@@ -204,6 +223,9 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   const body = dropKnownPrefix(frame.body, receipt.skip);
   const batch = { execution: record.id, firstSeq: receipt.firstSeq, count: receipt.count, body, bytes: utf8Bytes(body) };
   const last = lastEventOf(frame);
+  if (isTerminal(record.status)) {
+    return storeLate(context, ws, record, { ...batch, end: isTerminalFact(last) ? last : null }, receipt.ack, now);
+  }
   if (!isTerminalFact(last)) {
     // LIF34. The frame that holds the run's end is always accepted: there is one per run, and the
     // verdict needs it.
@@ -223,6 +245,41 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   sendText(ws, ackText(receipt.ack));
   viewers.broadcast(row);
   if (written) publish(context, written, now);
+}
+
+/** LIF38: behind the verdict, in one transaction with what the row says of it. */
+function storeLate(
+  context: SessionContext,
+  ws: SessionSocket,
+  record: ExecutionRecord,
+  batch: Batch & LateBatch,
+  ack: number,
+  now: number,
+): void {
+  const { store, viewers } = context;
+  const storedBytes = store.log.bytesOf(record.id, record.firstOffset);
+  if (!hasRoomForLate(record, batch, storedBytes, storageLoad(context))) {
+    store.executions.noteLate(record.id, { lateUntil: null });
+    return closeSettled(context, { ...record, lateUntil: null }, now);
+  }
+  const patch = withLateBatch(record, batch, storedBytes + batch.bytes, now);
+  const row = store.transact(() => {
+    store.executions.noteLate(record.id, patch);
+    const { end: _, ...rest } = batch;
+    return store.log.append({ ...rest, late: true }, now);
+  });
+  sendText(ws, ackText(ack));
+  viewers.broadcast(row);
+  if (!batch.end) return;
+  store.log.forgetAcked(record.id);
+  const ended = { ...record, ...patch };
+  context.log('info', 'late_delivered', {
+    execution: record.id,
+    lateEvents: ended.lateEvents ?? undefined,
+    exitCode: ended.lateExitCode ?? undefined,
+    signal: signalName(ended.lateSignal),
+  });
+  closeSettled(context, ended, now);
 }
 
 const ackText = (seq: number): string => `{"type":"ack","seq":${seq}}`;

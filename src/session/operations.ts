@@ -284,7 +284,8 @@ export function readEvents(
     // Field by field: a wrapper may have added fields to its event that have the names of ours.
     for (const [index, { type, at, data }] of eventsOf(row).entries()) {
       const offset = row.firstOffset + index;
-      if (offset > after && events.length < limit) events.push({ offset, execution: row.execution, type, at, data });
+      if (offset <= after || events.length >= limit) continue;
+      events.push({ offset, ...(row.late ? { late: true } : {}), execution: row.execution, type, at, data });
     }
   }
   const next = events.at(-1)?.offset ?? after;

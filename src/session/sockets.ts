@@ -20,6 +20,8 @@ export interface IngestAttachment {
   acceptedAt: number;
   /** One HTTP body in the role of a socket. */
   posted?: true;
+  /** Its hello was accepted after the verdict (core/late.ts). */
+  late?: true;
   detached?: true;
 }
 

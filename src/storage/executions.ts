@@ -6,8 +6,8 @@
 
 import { and, asc, count, desc, eq, inArray, lt, max, min } from 'drizzle-orm';
 import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
-import { ACTIVE_STATUSES, OPEN_STATUSES, type OpenStatus, STATUSES, type Status } from '../../protocol/index.ts';
-import type { ExecutionPatch, ExecutionRecord } from '../core/execution.ts';
+import { ACTIVE_STATUSES, OPEN_STATUSES, type OpenStatus, STATUSES, type Status, TERMINAL_STATUSES } from '../../protocol/index.ts';
+import type { ExecutionPatch, ExecutionRecord, LatePatch } from '../core/execution.ts';
 import type { ExecutionQuery, ExecutionTable } from '../core/ports.ts';
 import { executions } from './schema.ts';
 
@@ -61,6 +61,15 @@ export class ExecutionStore implements ExecutionTable {
 
   noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void {
     this.#db.update(executions).set(verdict).where(eq(executions.id, id)).run();
+  }
+
+  noteLate(id: string, patch: LatePatch): void {
+    if (Object.keys(patch).length === 0) return;
+    this.#db
+      .update(executions)
+      .set(patch)
+      .where(and(eq(executions.id, id), inArray(executions.status, [...TERMINAL_STATUSES])))
+      .run();
   }
 
   active(): ExecutionRecord | null {

@@ -22,7 +22,7 @@ interface Standing {
   bytes: number;
 }
 
-const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL';
+const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL, late';
 
 export class EventLog implements LogTable {
   readonly #sql: Sql;
@@ -66,20 +66,22 @@ export class EventLog implements LogTable {
   get lastIngestAt(): number | null {
     if (this.#lastIngestAt === undefined) {
       const [row] = this.#sql
-        .exec<{ at: number }>('SELECT received_at AS at FROM log WHERE first_seq IS NOT NULL ORDER BY first_offset DESC LIMIT 1')
+        .exec<{ at: number }>(
+          'SELECT received_at AS at FROM log WHERE first_seq IS NOT NULL AND late IS NULL ORDER BY first_offset DESC LIMIT 1',
+        )
         .toArray();
       this.#lastIngestAt = row?.at ?? null;
     }
     return this.#lastIngestAt;
   }
 
-  append({ execution, firstSeq, count, body, bytes }: Batch, now: number): LogRow {
+  append({ execution, firstSeq, count, body, bytes, late = false }: Batch, now: number): LogRow {
     const firstOffset = this.head + 1;
     const lastSeq = firstSeq === null ? null : firstSeq + count - 1;
     const executionBytes = lastSeq === null ? null : this.bytesOf(execution, 0) + bytes;
     this.#sql.exec(
-      `INSERT INTO log (first_offset, count, execution, first_seq, last_seq, bytes, execution_bytes, received_at, body)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO log (first_offset, count, execution, first_seq, last_seq, bytes, execution_bytes, received_at, late, body)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       firstOffset,
       count,
       execution,
@@ -88,14 +90,15 @@ export class EventLog implements LogTable {
       bytes,
       executionBytes,
       now,
+      late ? 1 : null,
       body,
     );
     this.#head = firstOffset + count - 1;
     if (lastSeq !== null && executionBytes !== null) {
       this.#standings.set(execution, { ackedSeq: lastSeq, bytes: executionBytes });
-      this.#lastIngestAt = now;
+      if (!late) this.#lastIngestAt = now;
     }
-    return { firstOffset, count, execution, body, bytes, own: firstSeq === null };
+    return { firstOffset, count, execution, body, bytes, own: firstSeq === null, late };
   }
 
   ackedSeq(execution: string, since: number): number {
@@ -155,10 +158,10 @@ export class EventLog implements LogTable {
       ...(executions ?? []),
     );
     // Rows as arrays: objects with named columns would cost more than sending the rows does.
-    for (const [firstOffset, count, execution, body, bytes, own] of cursor.raw<
-      [number, number, string, string, number, number]
+    for (const [firstOffset, count, execution, body, bytes, own, late] of cursor.raw<
+      [number, number, string, string, number, number, number | null]
     >()) {
-      yield { firstOffset, count, execution, body, bytes, own: own === 1 };
+      yield { firstOffset, count, execution, body, bytes, own: own === 1, late: late === 1 };
     }
   }
 

@@ -87,6 +87,14 @@ export const executions = sqliteTable(
     error: text(),
     reason: text(),
     forced: integer({ mode: 'boolean' }).notNull().default(false),
+
+    /** Until when its wrapper may deliver late; null: nothing more is taken. */
+    lateUntil: integer('late_until'),
+    /** What has arrived late. Null: nothing. */
+    lateEvents: integer('late_events'),
+    lateAt: integer('late_at'),
+    lateExitCode: integer('late_exit_code'),
+    lateSignal: text('late_signal'),
   },
   (table) => [uniqueIndex('executions_id').on(table.id)],
 );
@@ -115,6 +123,8 @@ export const log = sqliteTable('log', {
    */
   executionBytes: integer('execution_bytes'),
   receivedAt: integer('received_at').notNull(),
+  /** 1: stored after the verdict of its execution. Null in all other rows. */
+  late: integer(),
   /** NDJSON as received, without a trailing newline. */
   body: text().notNull(),
 });

@@ -6,7 +6,7 @@
 
 import { type Command, isActive, isTerminal, type OpenStatus, STATUSES, type Status, utf8Bytes } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
-import type { ExecutionPatch, ExecutionRecord } from '../../src/core/execution.ts';
+import type { ExecutionPatch, ExecutionRecord, LatePatch } from '../../src/core/execution.ts';
 import { createdAtAfter } from '../../src/core/generation.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Tally } from '../../src/core/metrics.ts';
@@ -118,6 +118,11 @@ class MemoryExecutions implements ExecutionTable {
   noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void {
     const row = this.get(id);
     if (row) this.#disk.putExecution({ ...row, ...verdict });
+  }
+
+  noteLate(id: string, patch: LatePatch): void {
+    const row = this.get(id);
+    if (row && isTerminal(row.status) && Object.keys(patch).length > 0) this.#disk.putExecution({ ...row, ...patch });
   }
 
   active(): ExecutionRecord | null {
@@ -263,10 +268,10 @@ class MemoryLog implements LogTable {
   }
 
   get lastIngestAt(): number | null {
-    return this.#disk.log.findLast(({ own }) => !own)?.receivedAt ?? null;
+    return this.#disk.log.findLast(({ own, late }) => !own && !late)?.receivedAt ?? null;
   }
 
-  append({ execution, firstSeq, count, body, bytes }: Batch, now: number): LogRow {
+  append({ execution, firstSeq, count, body, bytes, late = false }: Batch, now: number): LogRow {
     const lastSeq = firstSeq === null ? null : firstSeq + count - 1;
     const own = firstSeq === null;
     const row: StoredRow = {
@@ -276,12 +281,13 @@ class MemoryLog implements LogTable {
       body,
       bytes,
       own,
+      late,
       firstSeq,
       lastSeq,
       receivedAt: now,
     };
     this.#disk.appendRow(row);
-    return { firstOffset: row.firstOffset, count, execution, body, bytes, own };
+    return { firstOffset: row.firstOffset, count, execution, body, bytes, own, late };
   }
 
   ackedSeq(execution: string, since: number): number {
@@ -319,8 +325,8 @@ class MemoryLog implements LogTable {
       else high = middle;
     }
     for (let index = low; index < log.length; index += 1) {
-      const { firstOffset, count, execution, body, bytes, own } = log[index] as StoredRow;
-      if (executions === null || executions.includes(execution)) yield { firstOffset, count, execution, body, bytes, own };
+      const { firstOffset, count, execution, body, bytes, own, late } = log[index] as StoredRow;
+      if (executions === null || executions.includes(execution)) yield { firstOffset, count, execution, body, bytes, own, late };
     }
   }
 

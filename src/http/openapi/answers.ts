@@ -63,6 +63,15 @@ export const executionAnswer = z
     forced: z.boolean().optional(),
     traceparent: z.string().optional(),
     secretNames: z.array(z.string()).optional().describe('Variables whose values are redacted besides those whose name says so.'),
+    late: z
+      .looseObject({
+        events: count.describe('How many events were stored after the verdict.'),
+        exitCode: z.int().nullable().describe('How the job had ended; null when that is not known.'),
+        signal: z.string().nullable(),
+        at: time.describe('When the newest of these events was stored.'),
+      })
+      .optional()
+      .describe('What the wrapper delivered after the verdict, when it had been away for longer than its grace.'),
   })
   .meta({ id: 'Execution', description: 'One run of one command. It never carries env, stdin or a credential.' });
 
@@ -121,6 +130,7 @@ export const loggedEvents = z
   .array(
     z.looseObject({
       offset: z.int().min(1),
+      late: z.literal(true).optional().describe('It was stored after the verdict of its execution.'),
       execution: idSchema,
       type: z.string(),
       at: time,

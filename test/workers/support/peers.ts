@@ -148,6 +148,8 @@ export interface Hello {
   nextSeq?: number;
   lost?: number;
   features?: readonly string[];
+  bootId?: string;
+  late?: boolean;
 }
 
 export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
@@ -182,8 +184,8 @@ export class WrapperPeer extends Peer<CoordinatorFrame | 'pong'> {
     return peer;
   }
 
-  sayHello({ wrapperId = 'w_1', nextSeq = 1, lost = 0, features }: Hello = {}): void {
-    this.send(JSON.stringify({ type: 'hello', protocol: 1, wrapperId, bootId: 'b_1', nextSeq, lost, features }));
+  sayHello({ wrapperId = 'w_1', bootId = 'b_1', nextSeq = 1, lost = 0, features, late }: Hello = {}): void {
+    this.send(JSON.stringify({ type: 'hello', protocol: 1, wrapperId, bootId, nextSeq, lost, features, late }));
   }
 
   events(seq: number, events: HoldfastEvent[]): void {

@@ -108,6 +108,7 @@ function pausesAfter(bytes: number): number {
     body: '{"type":"x","at":1,"data":{}}',
     bytes: size,
     own: false,
+    late: false,
   });
   let pauses = 0;
   const runtime = { now: () => 1, getWebSockets: () => [], pause: () => new Promise(() => (pauses += 1)), waitUntil: () => {} };
