@@ -3,6 +3,8 @@
  * welcome. Tests shorten these.
  */
 
+import { LATE_MS_MAX } from '../protocol/index.ts';
+
 export interface WrapperTimes {
   /**
    * Covers the whole handshake, upgrade and welcome together: a half-open connection would
@@ -50,7 +52,10 @@ export interface WrapperTimes {
   graceMarginMs: number;
   /** While attempts fail, the cause is reported again this often. */
   outageNoticeMs: number;
-  /** The minimum time for which a finished job's report is retried. */
+  /**
+   * The minimum time for which a finished job's report is retried. The coordinator takes late events
+   * for that long after its verdict.
+   */
   drainBudgetMinMs: number;
   /** How long a wrapper that was asked to stop before its job began tries to report that. */
   signalledBudgetMs: number;
@@ -92,7 +97,7 @@ export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
   refusedBudgetMs: 10_000,
   graceMarginMs: 15_000,
   outageNoticeMs: 60_000,
-  drainBudgetMinMs: 5 * 60_000,
+  drainBudgetMinMs: LATE_MS_MAX,
   signalledBudgetMs: 10_000,
   spoolStuckMs: 10 * 60_000,
   spoolStuckStoppingMs: 10_000,

@@ -11,7 +11,7 @@ import { HOSTILE_VALUES } from './arbitraries.ts';
 it('[LIF16] the documented defaults are pinned', () => {
   expect(POLICY_DEFAULTS).toEqual({
     pendingTimeoutMs: 300_000,
-    disconnectGraceMs: 60_000,
+    disconnectGraceMs: 300_000,
     silenceTimeoutMs: 60_000,
     heartbeatMs: 15_000,
     interruptGraceMs: 30_000,

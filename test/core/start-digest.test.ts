@@ -38,28 +38,47 @@ const WORK: WorkTerms = {
   callbackUrl: null,
 };
 
+const termsOf = (row: StoredRow): WorkTerms => ({
+  command: JSON.parse(row.command) as string[],
+  cwd: row.cwd,
+  env: null,
+  stdin: null,
+  openStdin: row.open_stdin === 1,
+  format: row.format,
+  launcher: row.launcher,
+  labels: JSON.parse(row.labels) as Record<string, string>,
+  callbackUrl: row.callback_url,
+});
+
+const DEFAULTS_0_1_0 = {
+  pendingTimeoutMs: 300_000,
+  disconnectGraceMs: 60_000,
+  silenceTimeoutMs: 60_000,
+  heartbeatMs: 15_000,
+  interruptGraceMs: 30_000,
+  maxRuntimeMs: 21_600_000,
+};
+
 describe('[LIF28] [VER7] what 0.1.0 could say', () => {
   test('has the digest that is in its rows', () => {
     expect(rows.length).toBeGreaterThan(5);
     for (const row of rows) {
-      const work: WorkTerms = {
-        command: JSON.parse(row.command) as string[],
-        cwd: row.cwd,
-        env: null,
-        stdin: null,
-        openStdin: row.open_stdin === 1,
-        format: row.format,
-        launcher: row.launcher,
-        labels: JSON.parse(row.labels) as Record<string, string>,
-        callbackUrl: row.callback_url,
-      };
-      expect(sha256(startText(work, JSON.parse(row.policy) as Policy)), row.id).toBe(row.request_digest);
+      expect(sha256(startText(termsOf(row), JSON.parse(row.policy) as Policy)), row.id).toBe(row.request_digest);
     }
   });
 
+  test('a start without a grace has the digest of 0.1.0, although the default is another one now', () => {
+    const row = rows.find(({ policy }) => (JSON.parse(policy) as Policy).disconnectGraceMs === 60_000) as StoredRow;
+    const work = termsOf(row);
+    expect(POLICY_DEFAULTS.disconnectGraceMs).not.toBe(60_000);
+    const { disconnectGraceMs: _, ...given } = JSON.parse(row.policy) as Policy;
+    expect(sha256(startText(work, given))).toBe(row.request_digest);
+    expect(sha256(startText(work, { ...given, disconnectGraceMs: 60_000 }))).toBe(row.request_digest);
+    expect(sha256(startText(work, { ...given, ...POLICY_DEFAULTS }))).not.toBe(row.request_digest);
+  });
+
   test('a policy key that is not given is the default of 0.1.0, and a heartbeat shrinks with a short silence limit as it did there', () => {
-    const { maxLogBytes: _, ...old } = POLICY_DEFAULTS;
-    expect(startText(WORK, {})).toBe(startText(WORK, old));
+    expect(startText(WORK, {})).toBe(startText(WORK, DEFAULTS_0_1_0));
     expect(startText(WORK, { silenceTimeoutMs: 20_000 })).toBe(startText(WORK, { silenceTimeoutMs: 20_000, heartbeatMs: 5000 }));
     expect(startText(WORK, { silenceTimeoutMs: 1000 })).toBe(startText(WORK, { silenceTimeoutMs: 1000, heartbeatMs: 250 }));
   });

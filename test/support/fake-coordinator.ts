@@ -146,6 +146,11 @@ export class FakeCoordinator {
   pongs = true;
   /** Close with 4000 after a terminal fact, and answer later hellos with it. */
   settles = true;
+  /**
+   * The execution got its verdict while the wrapper was away: a hello that says `late` is welcomed
+   * late, any other one is closed 4000. `refuses`: as a coordinator of 0.1.0, which knows no `late`.
+   */
+  overdue: 'takes_late' | 'refuses' | null = null;
 
   #server: Server | null = null;
   #port = 0;
@@ -343,7 +348,9 @@ export class FakeCoordinator {
 
   welcome(connection: FakeConnection): void {
     const wrapperId = connection.hello?.wrapperId ?? '';
-    if (this.ended && this.settles) return connection.socket.close(CLOSE.settled, '{"status":"completed"}');
+    if (this.ended && this.settles) return connection.socket.close(CLOSE.settled, this.#settledReason);
+    const late = this.overdue === 'takes_late' && connection.hello?.late === true;
+    if (this.overdue !== null && !late) return connection.socket.close(CLOSE.settled, this.#settledReason);
     if (this.#wrapperId !== null && this.#wrapperId !== wrapperId) return connection.socket.close(CLOSE.claimed, CLAIMED_REASON);
     this.#wrapperId = wrapperId;
     const { bootId = '' } = connection.hello ?? {};
@@ -363,6 +370,7 @@ export class FakeCoordinator {
         policy: this.policy,
         limits: this.limits,
         commands: this.commands,
+        ...(late ? { late: true } : {}),
         ...(this.job ? { job: this.job } : {}),
       }),
     );
@@ -391,6 +399,10 @@ export class FakeCoordinator {
       if (this.ackDelayMs > 0 && connection.posted === null) setTimeout(acknowledge, this.ackDelayMs);
       else acknowledge();
     }
-    if (this.ended && this.settles) connection.socket.close(CLOSE.settled, '{"status":"completed"}');
+    if (this.ended && this.settles) connection.socket.close(CLOSE.settled, this.#settledReason);
+  }
+
+  get #settledReason(): string {
+    return this.overdue === null ? '{"status":"completed"}' : '{"status":"failed"}';
   }
 }

@@ -21,6 +21,8 @@
  *        (delivery).
  *   SV6  The spool is removed only when the coordinator has everything or has settled the
  *        execution. Otherwise it stays for another boot.
+ *   SV10 When the coordinator takes late events (SPL46), the job is stopped, and the run goes on to
+ *        `draining` as after any end of the job.
  *   SV9  When the execution is settled before everything was delivered, stderr says how many events
  *        its log lacks.
  *   SV7  Nothing that may contain a secret is spooled or logged unredacted: the job's output
@@ -59,6 +61,7 @@ import { LogBudget } from './log-budget.ts';
 import { Report } from './report.ts';
 import { stopReason } from './stop-reason.ts';
 
+const SETTLED_BEFORE_IT_BEGAN = 'the execution had its verdict before the job began';
 const TICK_MS = 250;
 const GROUP_CHECK_MS = 100;
 const BEGIN_RETRY_MS = 1000;
@@ -191,6 +194,17 @@ export class Supervisor implements DeliveryHandlers {
       default:
         task satisfies never;
     }
+  }
+
+  /** SPL46. A job that has not begun must not begin; one that runs ends, and reports its end. */
+  late(): void {
+    const phase = this.#phase;
+    this.#log.fact('late', { phase: phase.kind });
+    if (phase.kind === 'connecting') this.#stopEarly(SETTLED_BEFORE_IT_BEGAN, 'SIGTERM');
+    if (phase.kind !== 'running') return;
+    const stops = phase.job.ended ? '' : 'the job is stopped, and ';
+    this.#log.problem(`the execution got its verdict while this wrapper was away: ${stops}what is left is delivered as late`);
+    phase.job.stop.unwanted();
   }
 
   carryOut(command: Command): void {

@@ -19,13 +19,13 @@
 import {
   type Command,
   encodeFrame,
-  FEATURE_SECRET_NAMES,
   type HelloFrame,
   type JobTerms,
   monotonicNow,
   POLICY_DEFAULTS,
   PROTOCOL_VERSION,
   type WelcomeFrame,
+  WRAPPER_FEATURES,
 } from '../../protocol/index.ts';
 import type { Log } from '../log.ts';
 import { isAckOverdue } from '../run/budgets.ts';
@@ -51,6 +51,11 @@ export interface DeliveryHandlers {
    * sent no terms of the job.
    */
   begin(terms: JobTerms | null): void;
+  /**
+   * Called at most once, before `begin` if that is still due: the execution has its verdict, and the
+   * coordinator still takes what is left (SPL46).
+   */
+  late(): void;
   /** Called once per command id, also across boots (SV5). */
   carryOut(command: Command): void;
   /** The coordinator has reported its ackedSeq; `complete` may have become true. */
@@ -80,6 +85,7 @@ export class Delivery implements ConnectionHandlers {
   readonly #handlers: DeliveryHandlers;
   readonly #connection: Transport;
   #welcomed = false;
+  #late = false;
   #spoolWasBehind = false;
   #graceMs = POLICY_DEFAULTS.disconnectGraceMs;
   #frameBytes = 0;
@@ -187,8 +193,17 @@ export class Delivery implements ConnectionHandlers {
       bootId,
       nextSeq: this.#spool.nextSeq,
       lost: 0,
-      features: [FEATURE_SECRET_NAMES],
+      features: WRAPPER_FEATURES,
+      ...(this.#mayBeLate ? { late: true } : {}),
     };
+  }
+
+  /**
+   * SPL46: this boot or an earlier one was welcomed, so the grace may be over by now. Only the
+   * coordinator knows whether it is.
+   */
+  get #mayBeLate(): boolean {
+    return this.#welcomed || this.#spool.state.job.begun || this.#spool.nextSeq > 1;
   }
 
   /** DL2. The first welcome is accepted as it is: `#settleLosses` and `skipTo` make it fit. */
@@ -226,6 +241,10 @@ export class Delivery implements ConnectionHandlers {
     const stored = this.#welcomed || frame.logBytes === undefined ? null : frame.logBytes + this.#spool.unackedBytes;
     this.#budget.limit(frame.policy.maxLogBytes, stored);
     this.#handlers.connected(true);
+    if (frame.late && !this.#late) {
+      this.#late = true;
+      this.#handlers.late();
+    }
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {
       this.#welcomed = true;

@@ -293,12 +293,12 @@ describe('ING11: the ingest token', () => {
     expect((await ask('POST', path, { key: await signed(), body: HELLO })).text).toContain('"welcome"');
   });
 
-  test('[ING11] a token lasts for the whole run and a day: pending, running, grace', async () => {
+  test('[ING11] a token lasts for the whole run (pending, running, grace), and 8 days for late events', async () => {
     const { session, execution, ingest } = await start(newSession(), {
       policy: { pendingTimeoutMs: 1000, maxRuntimeMs: 2000, disconnectGraceMs: 3000 },
     });
     const { iat, exp } = payloadOf(ingest.token);
-    expect(Number(exp) - Number(iat)).toBe(6 + 24 * 60 * 60);
+    expect(Number(exp) - Number(iat)).toBe(6 + 8 * 24 * 60 * 60);
     const at = Number(exp) * 1000;
     vi.useFakeTimers({ now: at - 1000, toFake: ['Date'] });
     expect((await dialIngest({ session, execution }, ingest.token)).status).toBe(101);

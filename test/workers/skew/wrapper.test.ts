@@ -126,6 +126,9 @@ function factsIn({ entries }: Fixture): string[] {
   return [...lines].sort(([a], [b]) => a - b).map(([, line]) => line);
 }
 
+/** The recorded welcomes have the default grace of 0.1.0. */
+const AS_0_1_0 = { policy: { disconnectGraceMs: 60_000 } };
+
 const CASES = [
   'ingest-text',
   'ingest-jsonl',
@@ -153,7 +156,7 @@ describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
     '[VER1] %s: every frame is answered as before, and every event is in the log once, to the letter',
     async (name) => {
       const recorded = fixture(name);
-      const run = await start(newSession(), { openStdin: true });
+      const run = await start(newSession(), { openStdin: true, ...AS_0_1_0 });
       await replay(run, recorded);
       expect(await get(run)).toMatchObject(VERDICTS[name]);
 
@@ -169,7 +172,7 @@ describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
   );
 
   test('[VER1] the stored text is the received text: a number too large for a double is unchanged', async () => {
-    const run = await start(newSession());
+    const run = await start(newSession(), AS_0_1_0);
     await replay(run, fixture('ingest-jsonl'));
     const response = await api('GET', `/v1/sessions/${run.session}/executions/${run.execution.id}`);
     expect(response.status).toBe(200);
@@ -179,7 +182,7 @@ describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
   });
 
   test('[VER1] its viewers receive what the viewers of that version received, event by event', async () => {
-    const run = await start(newSession());
+    const run = await start(newSession(), AS_0_1_0);
     await replay(run, fixture('ingest-cuts'));
     const then = framesOf(fixture('viewer-replay').entries, 'callee')
       .map((frame) => JSON.parse(frame) as { type: string; events?: { type: string; data: Record<string, unknown> }[] })
