@@ -87,7 +87,7 @@ type CloseName = keyof typeof CLOSE;
 export const CLOSE_RULES: readonly { name: CloseName; meaning: string; peer: string }[] = [
   {
     name: 'settled',
-    meaning: 'settled: the execution has its verdict, the reason is `{"status":"…"}` (CLS16)',
+    meaning: 'settled: the execution has its verdict and takes nothing more (LIF38), the reason is `{"status":"…"}` (CLS16)',
     peer: 'stops; this is the normal end, not a disconnect. A wrapper whose child still runs stops it',
   },
   { name: 'superseded', meaning: 'superseded: a newer connection of the same wrapper took over', peer: 'stops' },

@@ -13,19 +13,16 @@
 
 import { type HoldfastEvent, isTerminal, LATE_MS_MAX, SESSION_BYTES_MAX } from '../../protocol/index.ts';
 import type { ExecutionRecord, LatePatch } from './execution.ts';
-import type { HelloFacts, Transition } from './lifecycle.ts';
 import { isOverrun, type StorageLoad } from './log-limit.ts';
 
 /**
- * Adds to a verdict by a deadline that the wrapper may deliver late. The grace and the wait for an
- * interrupt end without a word of the wrapper. A wrapper that is still connected gets 4000 with the
- * verdict and does not come back, unless its connection was dead. An execution that another one
- * replaced takes nothing: its session belongs to the other one.
+ * Until when the wrapper may deliver late, for a verdict by a deadline: the grace and the wait for an
+ * interrupt end without an answer of the wrapper. A wrapper that is still connected gets 4000 with
+ * the verdict, and returns only when its connection was dead. An execution that another one replaced
+ * takes nothing, because its session belongs to the other one.
  */
-export function admittingLate(record: ExecutionRecord, verdict: Transition, now: number): Transition {
-  if (record.wrapperId === null || record.interruptCause === 'replace') return verdict;
-  return { ...verdict, patch: { ...verdict.patch, lateUntil: now + LATE_MS_MAX } };
-}
+export const lateUntilFor = ({ wrapperId, interruptCause }: ExecutionRecord, now: number): number | null =>
+  wrapperId === null || interruptCause === 'replace' ? null : now + LATE_MS_MAX;
 
 /** Whether a wrapper of this execution would be heard now. */
 export const takesLate = ({ status, lateUntil }: ExecutionRecord, now: number): boolean =>
@@ -39,7 +36,7 @@ export type LateHello = { epoch: number; patch: LatePatch };
  */
 export function acceptLateHello(
   record: ExecutionRecord,
-  hello: HelloFacts & { late?: true },
+  hello: { wrapperId: string; bootId: string; late?: true },
   posted: boolean,
   now: number,
 ): LateHello | null {

@@ -22,7 +22,7 @@
 import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
 import { exactDuration } from './exact-duration.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
-import { admittingLate } from './late.ts';
+import { lateUntilFor } from './late.ts';
 
 export interface CoordinatorEvent {
   type: string;
@@ -411,6 +411,12 @@ function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Tr
     commands: [],
   };
 }
+
+/** LIF38: the wrapper did not answer before this verdict, so it may still deliver. */
+const admittingLate = (record: ExecutionRecord, { patch, ...verdict }: Transition, now: number): Transition => ({
+  ...verdict,
+  patch: { ...patch, lateUntil: lateUntilFor(record, now) },
+});
 
 /** The transition of the earliest overdue deadline, or null when no deadline is due. */
 export function expire(record: ExecutionRecord, now: number, takenAt: number | null = null): Transition | null {
