@@ -8,7 +8,7 @@
 import { runDurableObjectAlarm } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { CLOSE, type Execution, LATE_MS_MAX } from '../../protocol/index.ts';
+import { CLOSE, type Execution, LATE_MS_MAX } from '../../../protocol/index.ts';
 import {
   ACME_KEY,
   api,
@@ -27,7 +27,7 @@ import {
   texts,
   ViewerPeer,
   WrapperPeer,
-} from './support.ts';
+} from '../support/peers.ts';
 
 afterEach(() => void vi.useRealTimers());
 
