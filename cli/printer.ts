@@ -40,10 +40,13 @@ export interface PrinterOptions {
   outputTo?: StreamName;
 }
 
+const LATE_REMARK = 'what follows arrived after the verdict: the job had been cut off for longer than its grace';
+
 export class Printer {
   readonly #io: Io;
   readonly #options: PrinterOptions;
   #splitter = new LineSplitter();
+  #saidLate = false;
 
   constructor(io: Io, options: PrinterOptions = {}) {
     this.#io = io;
@@ -53,14 +56,29 @@ export class Printer {
   /** Continues the lines that another printer has left unfinished. */
   continueFrom(other: Printer): void {
     this.#splitter = other.#splitter;
+    this.#saidLate = other.#saidLate;
   }
 
   get lines(): number {
     return this.#splitter.lines;
   }
 
-  /** Pieces of what an event prints; empty for an event that is not for people. */
-  pieces({ type, at, data, offset }: LoggedEvent): LinePiece[] {
+  /**
+   * Pieces of what an event prints; empty for an event that is not for people. Before the first late
+   * one stands a remark that says so.
+   */
+  pieces(event: LoggedEvent): LinePiece[] {
+    if (!event.late || this.#saidLate) return this.#piecesOf(event);
+    const pieces = this.#piecesOf(event);
+    const [first] = pieces;
+    if (!first) return pieces;
+    this.#saidLate = true;
+    // It is kept or dropped with the line that it announces.
+    const remark = { ...this.#splitter.remark(`holdfast: ${LATE_REMARK}\n`, event.at, 'error'), line: first.line };
+    return [remark, ...pieces];
+  }
+
+  #piecesOf({ type, at, data, offset }: LoggedEvent): LinePiece[] {
     switch (type) {
       case 'output':
         return this.#splitter.split(data.stream === 'stderr' ? 'stderr' : 'stdout', String(data.text ?? ''), at);
@@ -84,7 +102,8 @@ export class Printer {
     // The usual case is one write: pieces of one event belong to one stream.
     const [first] = pieces;
     if (!first) return;
-    await this.write(pieces, first.stream);
+    // A late event may have a remark in front, which belongs to another stream.
+    await this.write(pieces, pieces.every(({ stream }) => stream === first.stream) ? first.stream : undefined);
   }
 
   async write(pieces: readonly LinePiece[], stream?: StreamName): Promise<void> {

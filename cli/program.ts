@@ -119,6 +119,10 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
     .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); default: the deployment's own")
     .option('--timeout <duration>', 'interrupt the job after this long, such as 30m (6h when left out); the exit code is then 124')
+    .option(
+      '--grace <duration>',
+      'fail when the job has no connection for this long, such as 1h (default 5m); what it prints arrives late then',
+    )
     .option('--max-log <size>', 'keep at most this much of its output, such as 500M (default 2G); the job continues')
     .option('--interrupt-on-exit', 'Ctrl-C, and any other way out, interrupts the job instead of detaching (for CI)')
     .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)

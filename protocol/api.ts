@@ -104,6 +104,15 @@ export interface LateResult {
   at: number;
 }
 
+/** For people, below the verdict. */
+export function lateText({ events, exitCode, signal }: LateResult): string {
+  const arrived = `${events} ${events === 1 ? 'event' : 'events'} arrived after the verdict`;
+  if (signal !== null) return `${arrived}; the job had been ended by ${signal}`;
+  return exitCode === null
+    ? `${arrived}; how the job ended is not known`
+    : `${arrived}; the job had ended with exit code ${exitCode}`;
+}
+
 export interface SessionSummary {
   id: string;
   createdAt: number;

@@ -8,6 +8,7 @@ import {
   INPUT_BYTES_MAX,
   isTerminal,
   LIST_LIMIT_MAX,
+  lateText,
   STATUSES,
   type Status,
   silentForMs,
@@ -125,6 +126,7 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
     ['ended', execution.endedAt === undefined ? undefined : timeOf(execution.endedAt)],
     ['took', execution.startedAt === undefined ? undefined : tookOf(execution)],
     ['error', execution.error === undefined ? undefined : escapeControls(execution.error)],
+    ['late', execution.late === undefined ? undefined : escapeControls(lateText(execution.late))],
     [
       'labels',
       Object.entries(execution.labels)
@@ -171,7 +173,10 @@ export async function wait(context: Context, id: string, flags: WaitFlags): Prom
   }
   const ending = execution as Execution & Ending;
   if (context.json) await printJson(context, execution);
-  else await printNote(context, `${formatReference(reference)} ${describeEnding(execution)}`);
+  else {
+    await printNote(context, `${formatReference(reference)} ${describeEnding(execution)}`);
+    if (execution.late) await printNote(context, lateText(execution.late));
+  }
   return exitCodeOf(ending);
 }
 

@@ -14,6 +14,7 @@ import {
   newExecutionId,
   OUTPUT_FORMATS,
   type Policy,
+  type PolicyKey,
   resolvePolicy,
   type StartRequest,
   terminalStatusOf,
@@ -49,10 +50,17 @@ export interface RunFlags {
   format?: string;
   launcher?: string;
   timeout?: string;
+  grace?: string;
   maxLog?: string;
   interruptOnExit?: boolean;
   giveUpAfter: string;
 }
+
+const POLICY_FLAGS: Partial<Record<PolicyKey, string>> = {
+  maxRuntimeMs: '--timeout',
+  disconnectGraceMs: '--grace',
+  maxLogBytes: '--max-log',
+};
 
 export function readRunFlags(
   flags: RunFlags,
@@ -73,10 +81,11 @@ export function readRunFlags(
   if (flags.launcher !== undefined) request.launcher = parseChoice(flags.launcher, LAUNCHERS, '--launcher');
   const policy: Partial<Policy> = {
     ...(flags.timeout === undefined ? {} : { maxRuntimeMs: parseDuration(flags.timeout, '--timeout') }),
+    ...(flags.grace === undefined ? {} : { disconnectGraceMs: parseDuration(flags.grace, '--grace') }),
     ...(flags.maxLog === undefined ? {} : { maxLogBytes: parseSize(flags.maxLog, '--max-log') }),
   };
   const checked = resolvePolicy(policy);
-  if (!checked.ok) throw new UsageError(`${checked.key === 'maxLogBytes' ? '--max-log' : '--timeout'}: ${checked.message}`);
+  if (!checked.ok) throw new UsageError(`${POLICY_FLAGS[checked.key] ?? 'policy'}: ${checked.message}`);
   if (Object.keys(policy).length > 0) request.policy = policy;
   return { reference: { session, execution: id }, request, giveUpAfterMs: parseDuration(flags.giveUpAfter, '--give-up-after') };
 }

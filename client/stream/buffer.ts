@@ -142,7 +142,7 @@ export class StreamBuffer {
           for (const { execution } of item.settled) ended.add(execution);
           break;
         case 'events':
-          if (item.frame.events.some(({ type }) => terminalStatusOf(type))) ended.add(item.frame.execution);
+          if (item.frame.events.some((_, index) => this.#endAt(item.frame, index))) ended.add(item.frame.execution);
           break;
         default:
           item satisfies never;
@@ -269,9 +269,9 @@ export class StreamBuffer {
     if (!item) return null;
     switch (item.kind) {
       case 'events': {
+        const status = this.#endAt(item.frame, item.next);
         const event = this.#takeEvent(item);
-        const status = terminalStatusOf(event.type);
-        // The verdict is the last event of its execution (G3). The `end` frame may be lost.
+        // The `end` frame may be lost.
         if (!status) return { event, controls: NO_CONTROLS, last: null };
         return this.#reach([{ execution: event.execution, status }], { event });
       }
@@ -296,7 +296,18 @@ export class StreamBuffer {
     this.#chars -= item.charsPerEvent;
     this.#unackedChars += item.charsPerEvent;
     this.#taken = offset;
-    return { offset, execution: frame.execution, type, at, data };
+    return { offset, ...(frame.late === true ? { late: true } : {}), execution: frame.execution, type, at, data };
+  }
+
+  /**
+   * The verdict at this place, if it ends its execution here. Only late events may follow a verdict
+   * (G3). One that was not the newest event when the connection opened may have them behind it: a
+   * stream of executions then goes on until `end` or `caught_up`.
+   */
+  #endAt(frame: StreamEvents, index: number): TerminalStatus | null {
+    const isOfAll = this.#settings.executions.length === 0;
+    if (!isOfAll && offsetOf(frame, index) < (this.#hello?.head ?? 0)) return null;
+    return terminalStatusOf(frame.events[index]?.type ?? '');
   }
 
   /** An end may be reported by a verdict, an `end` frame and a hello. The first one counts. */

@@ -190,3 +190,47 @@ describe('words of others', () => {
     expect((await result(['logs', 's1/e1'], { tty: true })).out).toBe(`\u001b[32mgreen\u001b[0m ${EVIL}\n`);
   });
 });
+
+describe('late results', () => {
+  const late = { events: 2, exitCode: 0, signal: null, at: 1_763_650_009_000 };
+
+  test('[STR34] logs says once, in front of them, which lines arrived after the verdict, also with --quiet and --tail', async () => {
+    fake.addExecution('e1');
+    fake.lines('e1', 2);
+    fake.settle('e1', 'failed', { code: 'wrapper_disconnected', late });
+    const events = ['RESULT\n', 'done\n'].map((text) => ({ type: 'output', data: { stream: 'stdout', text } }));
+    fake.append('e1', events, { late: true });
+    const remark = /holdfast: what follows arrived after the verdict/g;
+    for (const flags of [[], ['-q'], ['-n', '2']]) {
+      const { code, out, err } = await result(['logs', ...flags, 's1/e1']);
+      expect(code).toBe(0);
+      expect(out.endsWith('RESULT\ndone\n')).toBe(true);
+      expect(err.match(remark)).toHaveLength(1);
+    }
+    const lines = (await result(['logs', '--json', 's1/e1'])).out.trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { late?: true }).late)).toEqual([undefined, undefined, undefined, true, true]);
+  });
+
+  test('[LIF38] get and wait say below the verdict what arrived', async () => {
+    fake.addExecution('e1');
+    fake.settle('e1', 'failed', { code: 'wrapper_disconnected', late });
+    const said = '2 events arrived after the verdict; the job had ended with exit code 0';
+    expect((await result(['get', 's1/e1'])).out).toContain(said);
+    const waited = await result(['wait', 's1/e1']);
+    expect(waited.err).toContain(said);
+    expect(waited.code).toBe(125);
+  });
+
+  test('run --grace sets the grace, within its bounds', async () => {
+    const graces: unknown[] = [];
+    fake.onStart = ({ id }, { policy }) => {
+      graces.push(policy);
+      fake.settle(id, 'completed', { exitCode: 0 });
+    };
+    expect((await result(['run', '--grace', '1h', '--', 'job'])).code).toBe(0);
+    expect(graces).toEqual([{ disconnectGraceMs: 3_600_000 }]);
+    const refused = await result(['run', '--grace', '2d', '--', 'job']);
+    expect(refused.code).toBe(2);
+    expect(refused.err).toMatch(/--grace: policy.disconnectGraceMs must be/);
+  });
+});

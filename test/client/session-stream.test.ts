@@ -1030,6 +1030,45 @@ describe('[G6] the end', () => {
     expect(await takeAll(follow({ execution: 'e1', tail: 0 }))).toEqual([]);
   });
 
+  const LATE = [
+    { type: 'output', data: { stream: 'stdout', text: 'RESULT\n' } },
+    { type: 'exit', data: { exitCode: 0, signal: null } },
+  ];
+
+  test('[STR34] a stream of an execution that ended before goes on behind the verdict, to its late events', async () => {
+    fake.lines('e1', 2);
+    fake.settle('e1', 'failed', { code: 'wrapper_disconnected' });
+    fake.append('e1', LATE, { late: true });
+    const events = await takeAll(follow({ execution: 'e1' }));
+    expect(events.map(({ offset, late }) => [offset, late])).toEqual([
+      [1, undefined],
+      [2, undefined],
+      [3, undefined],
+      [4, true],
+      [5, true],
+    ]);
+    expect(offsets(await takeAll(follow({ execution: 'e1', after: 3 })))).toEqual([4, 5]);
+  });
+
+  test('[STR34] so does one whose connection is lost between the verdict and the late events', async () => {
+    fake.lines('e1', 2);
+    fake.settle('e1', 'failed', { code: 'wrapper_disconnected' });
+    fake.append('e1', LATE, { late: true });
+    fake.batchEvents = 3;
+    fake.behaviours.push({ cutAfterFrames: 1 });
+    expect(offsets(await takeAll(follow({ execution: 'e1' })))).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test('[STR34] a stream of the session gets them after the end', async () => {
+    const stream = follow();
+    await until('live', () => stream.state.status === 'live');
+    fake.settle('e1', 'failed', { code: 'wrapper_disconnected' });
+    await take(stream, 1);
+    expect(stream.ends.get('e1')).toBe('failed');
+    fake.append('e1', LATE, { late: true });
+    expect((await take(stream, 2)).map(({ late }) => late)).toEqual([true, true]);
+  });
+
   test('an end frame that was lost with the connection is replaced by the verdict', async () => {
     fake.tellsEnds = false;
     const stream = follow({ execution: 'e1' });

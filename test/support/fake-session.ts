@@ -172,9 +172,10 @@ export class FakeSession {
     return execution;
   }
 
-  append(execution: string, events: readonly Omit<HoldfastEvent, 'at'>[]): void {
+  append(execution: string, events: readonly Omit<HoldfastEvent, 'at'>[], { late = false } = {}): void {
     const first = this.log.length + 1;
-    for (const event of events) this.log.push({ offset: this.log.length + 1, execution, at: 1_763_650_000_000, ...event });
+    const mark = late ? ({ late: true } as const) : {};
+    for (const event of events) this.log.push({ offset: this.log.length + 1, ...mark, execution, at: 1_763_650_000_000, ...event });
     for (const viewer of this.openViewers) {
       if (!viewer.live) continue;
       viewer.sent = first - 1;
@@ -307,7 +308,7 @@ export class FakeSession {
       const batch: LoggedEvent[] = [];
       for (let at = viewer.sent; at < this.log.length && batch.length < this.batchEvents; at += 1) {
         const event = this.log[at] as LoggedEvent;
-        if (event.execution !== first.execution) break;
+        if (event.execution !== first.execution || event.late !== first.late) break;
         batch.push(event);
       }
       viewer.sent += batch.length;
@@ -317,7 +318,8 @@ export class FakeSession {
       if (kept.length === 0) continue;
       const events = kept.map(({ type, at, data }) => ({ type, at, data }));
       const place = kept.length === batch.length ? { offset: first.offset } : { offsets: kept.map(({ offset }) => offset) };
-      const text = JSON.stringify({ type: 'events', ...place, execution: first.execution, events });
+      const mark = first.late ? { late: true } : {};
+      const text = JSON.stringify({ type: 'events', ...place, ...mark, execution: first.execution, events });
       socket.send(text);
       viewer.unacked.push({ offset: viewer.sent, bytes: text.length });
       viewer.unackedMax = Math.max(

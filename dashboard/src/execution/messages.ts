@@ -1,5 +1,6 @@
 /** Text for a person: failures, verdicts, refusals. Pure. */
 
+import { lateText } from '../../../protocol/index.ts';
 import { statusKind, statusLabel } from '../ui/index.ts';
 import type { Execution } from './model.ts';
 
@@ -85,13 +86,14 @@ export function exitText(exitCode: unknown, signal: unknown): string | null {
 export function endingNotice(
   execution: Execution,
 ): { tone: 'danger' | 'warn'; title: string; meaning: string; facts: string[] } | null {
-  const { status, code, error, reason, exitCode, signal, forced } = execution;
+  const { status, code, error, reason, exitCode, signal, forced, late } = execution;
   const facts = [
     error ?? null,
     // The message already has the exit code.
     code === 'exit_nonzero' && error ? null : exitText(exitCode, signal),
     reason ? `reason: ${reason.replaceAll('_', ' ')}` : null,
     code ? `code: ${code}` : null,
+    late ? lateText(late) : null,
   ];
   if (status === 'failed') {
     const words = describeFailure(code);

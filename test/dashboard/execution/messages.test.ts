@@ -34,6 +34,16 @@ const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
   };
 };
 
+test('[LIF38] what arrived after the verdict stands below it', () => {
+  const late = { events: 2, exitCode: 0, signal: null, at: T0 };
+  const failed = endingNotice(ended('failed', { code: 'wrapper_disconnected', late }));
+  expect(failed?.facts).toContain('2 events arrived after the verdict; the job had ended with exit code 0');
+  const interrupted = endingNotice(ended('interrupted', { forced: true, late: { ...late, events: 1, exitCode: null } }));
+  expect(interrupted?.facts).toContain('1 event arrived after the verdict; how the job ended is not known');
+  const killed = endingNotice(ended('failed', { late: { ...late, exitCode: null, signal: 'SIGKILL' } }));
+  expect(killed?.facts).toContain('2 events arrived after the verdict; the job had been ended by SIGKILL');
+});
+
 describe('failures', () => {
   test('every code that the coordinator gives has a sentence of its own', () => {
     // The decisions themselves create the codes, so that a new one cannot be forgotten here.
