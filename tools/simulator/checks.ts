@@ -6,6 +6,7 @@
 import {
   ACTIVE_STATUSES,
   CLOSE,
+  type Execution,
   type HoldfastEvent,
   isActive,
   isTerminal,
@@ -29,12 +30,29 @@ export interface Logged {
   type: string;
   line: string;
   own: boolean;
+  /** Stored after the verdict (LIF38). */
+  late: boolean;
   seq: number | null;
   receivedAt: number;
 }
 
 /** Columns of the next row that promotion to pending may change (LIF20). */
 const PROMOTION_COLUMNS: ReadonlySet<string> = new Set(['status', 'pendingAt', 'pendingUntil', 'launchAt']);
+
+/** Columns that late events change after the verdict (LIF38). */
+const LATE_COLUMNS: ReadonlySet<string> = new Set([
+  'epoch',
+  'bootId',
+  'logBytes',
+  'lateUntil',
+  'lateEvents',
+  'lateAt',
+  'lateExitCode',
+  'lateSignal',
+]);
+
+/** A view without what late events change: what the directory and a callback were told. */
+const viewAtVerdict = ({ epoch: _, logBytes: __, late: ___, ...view }: Execution): string => JSON.stringify(view);
 
 export class Checks implements Witness {
   /** The durable log, one entry per event: index = offset − 1. */
@@ -138,7 +156,10 @@ export class Checks implements Witness {
       const after = disk.executions.get(id);
       if (!before || !after || before === after) continue;
       if (isTerminal(before.status)) {
-        this.#fail('LIF15', `${id} is ${before.status}, but its row was written again`);
+        const keys = Object.keys(after) as (keyof ExecutionRecord)[];
+        const wrong = keys.filter((key) => before[key] !== after[key] && !LATE_COLUMNS.has(key));
+        if (wrong.length > 0 || !this.#mayTouch(cause, before, now))
+          this.#fail('LIF15', `${id} is ${before.status}, but ${wrong.join(', ')} of its row was written again`);
         continue;
       }
       if (before.runtimeUntil !== null && after.runtimeUntil !== null && after.runtimeUntil !== before.runtimeUntil) {
@@ -222,6 +243,7 @@ export class Checks implements Witness {
           type: typeOf(line),
           line,
           own: row.own,
+          late: row.late,
           seq,
           receivedAt: row.receivedAt,
         });
@@ -400,7 +422,8 @@ export class Checks implements Witness {
     const { held } = this.#world.directory;
     if (this.#directoryLags) this.#fail('DIR1', `the directory has ${held?.version}, the session is at ${JSON.stringify(outbox)}`);
     const known = JSON.stringify(held?.entry?.execution ?? null);
-    if (known !== JSON.stringify(executionView('s1', newest)))
+    const told = held?.entry?.execution;
+    if (!told || viewAtVerdict(told) !== viewAtVerdict(executionView('s1', newest)))
       this.#fail('DIR1', `the directory has ${known} for ${JSON.stringify(newest)}`);
     if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the directory was told ${known}`);
   }
@@ -420,7 +443,7 @@ export class Checks implements Witness {
       if (ids.size !== wanted) this.#fail('CB1', `${record.id} was told of under ${ids.size} ids, not ${wanted}`);
       for (const { id, execution, url } of told) {
         const known = JSON.stringify(execution);
-        if (url !== record.callbackUrl || known !== JSON.stringify(executionView('s1', record)))
+        if (url !== record.callbackUrl || viewAtVerdict(execution) !== viewAtVerdict(executionView('s1', record)))
           this.#fail('CB1', `${id} says ${known} to ${url} of ${JSON.stringify(record)}`);
         if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the queue was told ${known}`);
       }

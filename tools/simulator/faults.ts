@@ -50,9 +50,11 @@ export const FAULTS = [
   'spool_damaged',
   'spool_full',
 ] as const;
-export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK;
+export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK | typeof AWAY;
 /** Drawn by the world, separately from the others. */
 export const SLOW_UPLINK = 'slow_uplink';
+/** Of the same kind: a wrapper is away for longer than its grace, and then comes back. */
+export const AWAY = 'away_longer_than_grace';
 
 /**
  * Probability of each fault per occasion, if the schedule has the fault at all. Faults that are

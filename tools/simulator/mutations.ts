@@ -187,6 +187,35 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: 'the late end of a job changes the verdict',
+    edits: [
+      {
+        file: 'src/core/late.ts',
+        find: '    lateEvents: (lateEvents ?? 0) + count,',
+        replace:
+          "    ...(end?.data.exitCode === 0 ? { status: 'completed', code: null } : {}),\n    lateEvents: (lateEvents ?? 0) + count,",
+      },
+    ],
+  },
+  {
+    name: 'a late event that is sent again is stored again',
+    edits: [
+      {
+        file: ingest,
+        find: 'receive(store.log.ackedSeq(record.id, record.firstOffset), frame)',
+        replace: 'receive(isTerminal(record.status) ? frame.seq - 1 : store.log.ackedSeq(record.id, record.firstOffset), frame)',
+      },
+    ],
+  },
+  {
+    name: 'late events are not marked',
+    edits: [{ file: ingest, find: 'return store.log.append({ ...rest, late: true }, now);', replace: 'return store.log.append(rest, now);' }],
+  },
+  {
+    name: 'a wrapper is heard late after its last word',
+    edits: [{ file: 'src/core/late.ts', find: 'lateUntil: end ? null : lateUntil, // LT3', replace: 'lateUntil,' }],
+  },
+  {
     name: 'a duplicate is stored',
     edits: [
       { file: 'src/core/receiver.ts', find: "if (last <= acked) return { kind: 'duplicate', ack: acked };", replace: '' },

@@ -86,12 +86,16 @@ export class Poster {
 
   #terminal = false;
 
+  get #lateMark(): { late?: true } {
+    return this.#welcomed ? { late: true } : {};
+  }
+
   #body(): string {
     const { random } = this.#world;
     const { wrapperId } = this.spool;
     if (this.#welcomed) this.#work();
     const nextSeq = this.spool.storedSeq + 1;
-    const hello = { type: 'hello', protocol: 1, wrapperId, bootId: `b_${wrapperId}`, nextSeq, lost: 0 } as const;
+    const hello = { type: 'hello', protocol: 1, wrapperId, bootId: `b_${wrapperId}`, nextSeq, lost: 0, ...this.#lateMark } as const;
     const frames = [encodeFrame(hello), ...this.#toAck.splice(0).map((id) => encodeFrame({ type: 'command_ack', id }))];
     for (let seq = Math.max(1, this.#acked + 1 - random.int(0, 2)); this.#welcomed && seq < nextSeq; ) {
       const count = Math.min(nextSeq - seq, random.int(1, EVENTS_MAX));
@@ -123,6 +127,7 @@ export class Poster {
       case 'welcome':
         if (!this.#welcomed) checks.spawned(this.spool.execution);
         this.#welcomed = true;
+        if (frame.late && !this.#terminal) this.#left = 0;
         this.#policy = frame.policy;
         checks.welcomed(this.spool.execution, frame);
         this.#acked = Math.max(this.#acked, frame.ackedSeq);

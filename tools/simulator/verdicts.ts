@@ -19,7 +19,8 @@ type Fail = (rule: string, text: string) => void;
 const TERMINAL_FACTS = ['exit', 'interrupted', 'error'];
 
 export function checkHistory(record: ExecutionRecord, log: readonly Logged[], world: World, fail: Fail): void {
-  const logged = log.filter(({ execution }) => execution === record.id);
+  const all = log.filter(({ execution }) => execution === record.id);
+  const logged = all.filter(({ late }) => !late);
   const events = logged.map(({ line }) => JSON.parse(line) as Event);
   const own = events.filter((_, index) => logged[index]?.own);
   const facts = events.filter((_, index) => !logged[index]?.own);
@@ -40,9 +41,29 @@ export function checkHistory(record: ExecutionRecord, log: readonly Logged[], wo
     fail('G3', `${record.id} is over, but its row has deadlines or a connection`);
   if (record.env !== null || record.stdin !== null) fail('HTTP20', `${record.id} is over and still has its env or stdin`);
 
+  lateOnly(record, verdict, all, fail);
   honest(record, verdict, own, facts, world, fail);
   renewedOnce(record, verdict, logged, fail);
   inTime(record, own, logged, world, fail);
+}
+
+/** LIF38: late events stand behind a verdict that did not wait for its wrapper, and end with its end. */
+function lateOnly(record: ExecutionRecord, verdict: Event, all: readonly Logged[], fail: Fail): void {
+  const late = all.filter((row) => row.late);
+  const { code, forced } = verdict.data;
+  const admitted = (code === 'wrapper_disconnected' || forced === true) && record.interruptCause !== 'replace';
+  if ((record.lateEvents ?? 0) !== late.length) fail('LIF38', `${record.id} has ${late.length} late events, not ${record.lateEvents}`);
+  if (late.length === 0) return;
+  if (!admitted) fail('LIF38', `${record.id} took late events after ${verdict.type} ${code}`);
+  if (late.some(({ own, offset }) => own || offset <= (record.lastOffset ?? 0)))
+    fail('LIF38', `${record.id} has a late event that is the coordinator's, or before the verdict`);
+  const facts = late.map(({ line }) => JSON.parse(line) as Event);
+  const end = facts.findIndex(({ type, data }) => TERMINAL_FACTS.includes(type) && (type !== 'error' || data.fatal === true));
+  if (end !== -1 && end !== facts.length - 1) fail('LIF38', `${record.id} took events behind its late end`);
+  if ((end === -1) !== (record.lateUntil !== null)) fail('LIF38', `${record.id} takes late events until ${record.lateUntil}`);
+  const { exitCode = null, signal = null } = facts[end]?.data ?? {};
+  if (exitCode !== record.lateExitCode || signal !== record.lateSignal)
+    fail('LIF38', `${record.id} ended late with ${exitCode} ${signal}, but its row says ${record.lateExitCode} ${record.lateSignal}`);
 }
 
 /** What the verdict may be, given the known facts (LIF5–LIF14, G9). */

@@ -13,7 +13,7 @@ import { Caller } from './caller.ts';
 import { Checks } from './checks.ts';
 import { Clock } from './clock.ts';
 import { Directory } from './directory.ts';
-import { type Fault, Faults } from './faults.ts';
+import { AWAY, type Fault, Faults } from './faults.ts';
 import { Host, type SocketRequest } from './host.ts';
 import { drawBurst, drawJob, type Job } from './job.ts';
 import { Launcher } from './launcher.ts';
@@ -53,6 +53,8 @@ const OTHER_KEY = problemOf('unauthorized', 401);
 const NO_DATA = problemOf('session_not_found', 404);
 /** Part of the schedules. */
 const SLOW_UPLINKS = 0.02;
+/** The share of schedules in which a wrapper is away for longer than its grace. */
+const AWAY_SCHEDULES = 0.25;
 
 export interface Result {
   seed: number;
@@ -202,6 +204,8 @@ export class World {
       this.#limit += SUSPEND_MS;
       this.#living()?.freeze(SUSPEND_MS, 'suspend');
     });
+    const away = new Random(this.seed ^ 0x51ed270b);
+    if (away.chance(AWAY_SCHEDULES)) clock.after(away.int(0, span), () => this.#goAway(away));
     this.#often('spool_damaged', 4, sometime, () => this.#damage());
     this.#often('wrapper_signalled', 1, sometime, () => this.#living()?.signal());
     clock.after(span, () => this.#heal());
@@ -296,6 +300,23 @@ export class World {
     link.cut(mode);
   }
 
+  /** No attempt of this wrapper gets through until its grace is certainly over. */
+  #goAway(random: Random): void {
+    const { disk } = this.host;
+    const victim = this.processes.find(({ alive, link, spool }) => {
+      const record = disk.executions.get(spool.execution);
+      return alive && link?.whole && record?.status === 'running' && record.connected;
+    });
+    const policy = victim && disk.executions.get(victim.spool.execution)?.policy;
+    if (!victim || !policy) return;
+    const ms = policy.silenceTimeoutMs + policy.disconnectGraceMs + random.int(6_000, 20_000);
+    this.note(AWAY, () => `${victim.label} is away for ${ms} ms`);
+    this.#limit += ms;
+    this.#awayUntil.set(victim.spool.execution, this.now + ms);
+    victim.link?.cut('both');
+  }
+  readonly #awayUntil = new Map<string, number>();
+
   #living(): WrapperProcess | undefined {
     const living = this.processes.filter(({ alive }) => alive);
     return living.length > 0 ? this.random.pick(living) : undefined;
@@ -388,7 +409,9 @@ export class World {
     const link = new Link(label, clock, random, timing, client);
     this.#links.push(link);
     const travelMs = random.int(this.#timing.minMs, this.#timing.maxMs);
-    if (faults.strike('upgrade_lost')) {
+    if (request.kind === 'ingest' && clock.now < (this.#awayUntil.get(request.execution) ?? 0)) {
+      clock.after(travelMs, () => link.down((end) => end.refused(0)));
+    } else if (faults.strike('upgrade_lost')) {
       if (random.chance(0.5)) clock.after(travelMs, () => link.down((end) => end.refused(0)));
     } else if (faults.strike('upgrade_refused')) {
       clock.after(travelMs, () => link.down((end) => end.refused(random.pick([429, 500, 503]))));

@@ -92,6 +92,7 @@ export class WrapperProcess {
   #wallOffsetMs = 0;
   #policy: Policy = POLICY_DEFAULTS;
   #welcomed = false;
+  #late = false;
   #stopEarly = false;
   #givenUp = false;
   #signalled = false;
@@ -220,6 +221,7 @@ export class WrapperProcess {
               bootId: this.#bootId,
               nextSeq: this.#nextSeq,
               lost: 0,
+              ...(this.#welcomed || this.#crashed ? { late: true as const } : {}),
             } as const;
             link.send(encodeFrame(hello));
           }),
@@ -307,6 +309,7 @@ export class WrapperProcess {
     this.spool.release(this.#sender.ackedSeq);
     this.#waitingSince = this.#world.now;
     this.#beat(this.#generation);
+    if (frame.late) this.#deliverLate();
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {
       this.#welcomed = true;
@@ -314,6 +317,17 @@ export class WrapperProcess {
     }
     this.#pump();
     this.#checkDelivered();
+  }
+
+  /** SPL46: the execution has its verdict. The job is stopped once, and its end is delivered. */
+  #deliverLate(): void {
+    if (this.#late) return;
+    this.#late = true;
+    this.#world.trace(() => `${this.label} delivers late`);
+    if (this.phase === 'connecting') this.#stopEarly = true;
+    if (this.phase !== 'running') return;
+    this.#toldToStop = true;
+    this.#after(this.#world.random.int(0, KILL_AFTER_MS), () => this.#childExits(null, 'SIGKILL'));
   }
 
   #markHealthy(): void {
