@@ -26,7 +26,7 @@ import {
   type WelcomeFrame,
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
-import type { ExecutionRecord } from '../core/execution.ts';
+import type { ExecutionRecord, LatePatch } from '../core/execution.ts';
 import { acceptLateHello, hasRoomForLate, type LateBatch, takesLate, withLateBatch } from '../core/late.ts';
 import {
   acceptHello,
@@ -47,6 +47,7 @@ import type { SessionContext } from './context.ts';
 import type { Refusal } from './contract.ts';
 import { expireDue } from './deadlines.ts';
 import { notFoundReason } from './deletion.ts';
+import { beginDelivery, markDirectoryStale } from './outbox.ts';
 import {
   attach,
   closeSocket,
@@ -164,7 +165,8 @@ function onHello(
     sendText(ws, encodeFrame(welcome));
   };
   if (late) {
-    store.executions.noteLate(record.id, late.patch);
+    store.transact(() => noteLate(context, record.id, late.patch, now));
+    tellDirectory(context, now);
     supersede(context, record.id, ws, attachment);
     sendWelcome(late.epoch);
     return context.log('info', 'wrapper_late', { execution: record.id, epoch: late.epoch });
@@ -247,6 +249,21 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   if (written) publish(context, written, now);
 }
 
+/**
+ * DIR2: what a version of the directory's entry says does not change, so a changed view is another
+ * version.
+ */
+function noteLate(context: SessionContext, execution: string, patch: LatePatch, now: number): void {
+  if (Object.keys(patch).length === 0) return;
+  context.store.executions.noteLate(execution, patch);
+  markDirectoryStale(context, now);
+}
+
+function tellDirectory(context: SessionContext, now: number): void {
+  context.alarm.arm(now);
+  void beginDelivery(context);
+}
+
 /** LIF38: behind the verdict, in one transaction with what the row says of it. */
 function storeLate(
   context: SessionContext,
@@ -264,12 +281,13 @@ function storeLate(
   }
   const patch = withLateBatch(record, batch, storedBytes + batch.bytes, now);
   const row = store.transact(() => {
-    store.executions.noteLate(record.id, patch);
+    noteLate(context, record.id, patch, now);
     const { end: _, ...rest } = batch;
     return store.log.append({ ...rest, late: true }, now);
   });
   sendText(ws, ackText(ack));
   viewers.broadcast(row);
+  tellDirectory(context, now);
   if (!batch.end) return;
   store.log.forgetAcked(record.id);
   const ended = { ...record, ...patch };

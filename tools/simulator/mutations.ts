@@ -209,7 +209,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'late events are not marked',
-    edits: [{ file: ingest, find: 'return store.log.append({ ...rest, late: true }, now);', replace: 'return store.log.append(rest, now);' }],
+    edits: [
+      {
+        file: ingest,
+        find: 'return store.log.append({ ...rest, late: true }, now);',
+        replace: 'return store.log.append(rest, now);',
+      },
+    ],
   },
   {
     name: 'a wrapper is heard late after its last word',

@@ -52,7 +52,8 @@ function lateOnly(record: ExecutionRecord, verdict: Event, all: readonly Logged[
   const late = all.filter((row) => row.late);
   const { code, forced } = verdict.data;
   const admitted = (code === 'wrapper_disconnected' || forced === true) && record.interruptCause !== 'replace';
-  if ((record.lateEvents ?? 0) !== late.length) fail('LIF38', `${record.id} has ${late.length} late events, not ${record.lateEvents}`);
+  if ((record.lateEvents ?? 0) !== late.length)
+    fail('LIF38', `${record.id} has ${late.length} late events, not ${record.lateEvents}`);
   if (late.length === 0) return;
   if (!admitted) fail('LIF38', `${record.id} took late events after ${verdict.type} ${code}`);
   if (late.some(({ own, offset }) => own || offset <= (record.lastOffset ?? 0)))
@@ -63,7 +64,10 @@ function lateOnly(record: ExecutionRecord, verdict: Event, all: readonly Logged[
   if ((end === -1) !== (record.lateUntil !== null)) fail('LIF38', `${record.id} takes late events until ${record.lateUntil}`);
   const { exitCode = null, signal = null } = facts[end]?.data ?? {};
   if (exitCode !== record.lateExitCode || signal !== record.lateSignal)
-    fail('LIF38', `${record.id} ended late with ${exitCode} ${signal}, but its row says ${record.lateExitCode} ${record.lateSignal}`);
+    fail(
+      'LIF38',
+      `${record.id} ended late with ${exitCode} ${signal}, but its row says ${record.lateExitCode} ${record.lateSignal}`,
+    );
 }
 
 /** What the verdict may be, given the known facts (LIF5–LIF14, G9). */
