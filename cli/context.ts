@@ -31,6 +31,11 @@ export interface Context {
   io: Io;
   settings: Settings;
   client: HoldfastClient;
+  /**
+   * A client that sends stdin to a job: it waits for as long as the job does not read, and for an
+   * outage of `outageMs`.
+   */
+  inputClient(outageMs: number): HoldfastClient;
   json: boolean;
   quiet: boolean;
   paint: Paint;
@@ -50,12 +55,20 @@ export function createContext(io: Io, settings: Settings, flags: Flags): Context
     if (!reported) void printNote({ io, quiet }, `${error.message}; trying again`);
     reported = true;
   };
+  const fetchThere = egressFetch as typeof fetch;
   return {
     io,
     settings,
+    inputClient: (outageMs) =>
+      createClient({
+        ...settings,
+        fetch: fetchThere,
+        retryBudgetMs: outageMs,
+        rateLimitBudgetMs: Number.POSITIVE_INFINITY,
+      }),
     client: createClient({
       ...settings,
-      fetch: egressFetch as typeof fetch,
+      fetch: fetchThere,
       retryBudgetMs: RETRY_BUDGET_MS,
       rateLimitBudgetMs: RATE_LIMIT_BUDGET_MS,
       onRetry,

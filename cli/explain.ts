@@ -96,7 +96,7 @@ function hintFor(
     case 'storage_full':
       return 'the session has no space for another log: use another --session, a smaller --max-log, or delete this one';
     case 'input_full':
-      return 'the wrapper has not read the earlier input: send the rest later, or check that it is connected: holdfast get';
+      return 'the job has not read the earlier input: send the rest later, or check that its wrapper is connected: holdfast get';
     case 'rate_limited':
       return 'too many requests in a few seconds, by all who use the same deployment and tenant: try again later';
     case 'session_not_found':
@@ -107,7 +107,9 @@ function hintFor(
         ? `list its runs: holdfast list --session ${reference.session}`
         : 'give a session: --session or HOLDFAST_SESSION';
     case 'stdin_closed':
-      return 'a job takes input only when it was started for it: holdfast run --open-stdin';
+      return 'a job takes input only when it was started for it (holdfast run --open-stdin), and until its stdin is ended';
+    case 'wrapper_too_old':
+      return 'upgrade the runner, the image or the wrapper; until then, `holdfast send` with a text works, and `run --no-stdin` starts the job without stdin';
     case 'not_running':
       return 'a job takes input only while it runs: see its status with holdfast get';
     case 'offset_ahead':

@@ -4,6 +4,7 @@
  * an error. Everything is written before the process ends.
  */
 
+import { fstatSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { openInBrowser } from './browser.ts';
 
@@ -76,6 +77,8 @@ export interface Io {
   stdin: Readable;
   /** A person can answer questions. */
   stdinIsTty: boolean;
+  /** It is a pipe, a socket or a file, and so may hold input for a job. */
+  stdinIsPiped: boolean;
   stdout: Output;
   stderr: Output;
   /** Handles the signals until the returned function is called. */
@@ -94,6 +97,7 @@ export function processIo(): Io {
     env: process.env,
     stdin: process.stdin,
     stdinIsTty: process.stdin.isTTY === true,
+    stdinIsPiped: isPiped(0),
     stdout,
     stderr,
     onSignal(signals, listener) {
@@ -109,4 +113,14 @@ export function processIo(): Io {
       await stderr.flush();
     },
   };
+}
+
+/** Not a terminal, not /dev/null, not closed. */
+function isPiped(fd: number): boolean {
+  try {
+    const found = fstatSync(fd);
+    return found.isFIFO() || found.isSocket() || found.isFile();
+  } catch {
+    return false;
+  }
 }

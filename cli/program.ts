@@ -115,7 +115,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-e, --env <KEY=VALUE>', "variable of the job; KEY alone takes this shell's (repeatable)", collect)
     .option('--secret <NAME>', 'redact the value of this variable in what the job prints (repeatable)', collect)
     .option('-l, --label <key=value>', 'label of the run, kept with it and shown by `holdfast get` (repeatable)', collect)
-    .option('--open-stdin', "keep the job's stdin open for `holdfast send`; it is at its end otherwise")
+    .option('--open-stdin', "keep the job's stdin open for `holdfast send`, also after the end of a piped stdin")
+    .option('-n, --no-stdin', "do not send this command's stdin to the job, as for a loop that reads it itself")
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
     .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); default: the deployment's own")
     .option('--timeout <duration>', 'interrupt the job after this long, such as 30m (6h when left out); the exit code is then 124')
@@ -192,11 +193,13 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       exitCode = await control.fail(contextOf(self), id, own);
     });
 
-  add('send', [], 'write to the stdin of a job that was started with --open-stdin')
+  add('send', [], 'write to the stdin of a job that was started with --open-stdin, or end it')
     .argument('<id>', 'session/execution')
-    .argument('[text]', 'one line; - or nothing reads stdin')
+    .argument('[text]', 'one line; - or nothing sends all of stdin')
     .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
     .option('--no-newline', 'send the text without a line end')
+    .option('--eof', "end the job's stdin afterwards; without a text, only end it")
+    .option('--secret', 'keep the text out of the log')
     .action(async (id: string, text: string | undefined, own: control.SendFlags, self: Command) => {
       about(id, own);
       exitCode = await control.send(contextOf(self), id, text, own);

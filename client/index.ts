@@ -18,6 +18,7 @@ export {
   type EventOf,
   type Execution,
   gapText,
+  type InputRequest,
   isEvent,
   isTerminal,
   type JsonObject,
@@ -32,6 +33,7 @@ export {
   type StartRequest,
   type Status,
   type TerminalStatus,
+  type TicketRight,
   terminalStatusOf,
 } from '../protocol/index.ts';
 export * from './http/client.ts';

@@ -7,7 +7,7 @@
  */
 
 import { useCallback, useEffect, useRef, useSyncExternalStore } from 'react';
-import type { Status } from '../protocol/index.ts';
+import type { InputRequest, Status } from '../protocol/index.ts';
 import type { EventsOptions, HoldfastClient } from './http/types.ts';
 import { INITIAL_SNAPSHOT, type SessionSnapshot, type StreamHooks } from './react/session-store.ts';
 import { StreamRegistry } from './react/stream-registry.ts';
@@ -47,7 +47,7 @@ export interface UseExecution extends Omit<UseSession, 'statuses'> {
   /** Only with `client`, as `send`. The server refuses it to a client with a ticket. */
   interrupt?: (request?: { reason?: string; force?: boolean }) => ReturnType<HoldfastClient['interrupt']>;
   /** Text for the job's stdin. */
-  send?: (data: string) => Promise<void>;
+  send?: (input: string | InputRequest) => Promise<void>;
 }
 
 /** A number for each client, assigned on its first use. */
@@ -136,7 +136,7 @@ export function useExecution(options: UseExecutionOptions): UseExecution {
     [client, session, execution],
   );
   const send = useCallback(
-    async (data: string) => required(client).sendInput(session, execution, data),
+    async (input: string | InputRequest) => required(client).sendInput(session, execution, input),
     [client, session, execution],
   );
   return { ...rest, status: statuses.get(execution) ?? null, ...(client ? { interrupt, send } : {}) };

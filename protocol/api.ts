@@ -40,6 +40,29 @@ export interface StartRequest {
   secretNames?: string[];
 }
 
+/** What a ticket may allow. */
+export const TICKET_RIGHTS = ['read', 'input', 'interrupt'] as const;
+export type TicketRight = (typeof TICKET_RIGHTS)[number];
+
+/**
+ * Input for a job's stdin: exactly one of `text`, `data` (the same as `text`) and `base64`, or none
+ * of them with `eof: true`.
+ */
+export interface InputRequest {
+  text?: string;
+  data?: string;
+  base64?: string;
+  /** The job's stdin ends after this input. */
+  eof?: boolean;
+  /**
+   * A repeat with the same id and content is answered as the first was, and changes nothing. The
+   * same id with other content is refused.
+   */
+  inputId?: string;
+  /** Keeps text and hash out of the log. */
+  secret?: boolean;
+}
+
 /**
  * The public view of an execution. It never carries `env`, `stdin` or a credential. Times are
  * milliseconds since the epoch.
@@ -55,6 +78,8 @@ export interface Execution {
   labels: Record<string, string>;
   /** Whether it was started to accept `input`. */
   openStdin?: boolean;
+  /** Its stdin was ended by an input with `eof`. */
+  stdinEnded?: boolean;
   policy: Policy;
   createdAt: number;
   pendingAt?: number;
@@ -174,6 +199,8 @@ export const PROBLEMS = {
   session_full: { status: 409, retryable: false, title: 'The session takes no further executions' },
   storage_full: { status: 409, retryable: false, title: 'The session has no room for the log of this execution' },
   stdin_closed: { status: 409, retryable: false, title: 'The execution takes no input' },
+  input_id_conflict: { status: 409, retryable: false, title: 'This input id belongs to a different input' },
+  wrapper_too_old: { status: 409, retryable: false, title: 'The wrapper is too old for this' },
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
   offset_expired: { status: 410, retryable: false, title: 'The log no longer goes back that far' },

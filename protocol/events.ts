@@ -46,6 +46,25 @@ export interface ErrorData {
 export interface InterruptedData {
   reason: string;
 }
+/** An accepted input, as the coordinator logs it. */
+export interface InputData {
+  by: Author;
+  bytes: number;
+  /** Absent for bytes and for a secret. */
+  text?: string;
+  /** Of input that was given as bytes: their SHA-256 in hexadecimal. */
+  sha256?: string;
+  /** The job's stdin ends after it. */
+  eof?: true;
+  secret?: true;
+}
+
+/** Who made a change. `id`: of the key or the ticket, never the credential itself. */
+export interface Author {
+  kind: 'key' | 'ticket' | 'access' | 'rpc' | 'system';
+  id: string;
+  name?: string;
+}
 export interface GapData {
   events: number;
   bytes: number;
@@ -74,7 +93,7 @@ export function gapText(data: JsonObject): string | null {
  * Event types that only the coordinator writes. A wrapper that sends one is refused; otherwise it
  * could forge a verdict.
  */
-const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^interrupt_requested$/;
+const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^(interrupt_requested|input)$/;
 
 export const isCoordinatorType = (type: string): boolean => COORDINATOR_TYPE_PATTERN.test(type);
 

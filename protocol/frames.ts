@@ -28,10 +28,12 @@ export const FEATURE_SECRET_NAMES = 'secretNames';
  * verdict, and the coordinator stores it as late.
  */
 export const FEATURE_LATE = 'late';
+/** In both: input as bytes, and the end of input. */
+export const FEATURE_INPUT2 = 'input2';
 /** In `hello.features` of this version's wrapper. */
-export const WRAPPER_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE];
+export const WRAPPER_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE, FEATURE_INPUT2];
 /** In `welcome.features` of this version's coordinator. */
-export const COORDINATOR_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE];
+export const COORDINATOR_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE, FEATURE_INPUT2];
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
 /**
  * A browser cannot set headers on a WebSocket: the ticket may be sent as a second subprotocol with
@@ -94,10 +96,16 @@ export interface InterruptCommand {
   command: 'interrupt';
   data: { signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'; forceAfterMs: number; reason: string };
 }
+/** Text or bytes for the job's stdin, its end, or both. `base64` and `eof` need `input2`. */
+export interface InputCommandData {
+  text?: string;
+  base64?: string;
+  eof?: true;
+}
 export interface InputCommand {
   id: number;
   command: 'input';
-  data: { text: string };
+  data: InputCommandData;
 }
 export type Command = InterruptCommand | InputCommand;
 
@@ -410,10 +418,23 @@ function asCommand(value: unknown): Command | null {
     const reason = typeof data.reason === 'string' ? data.reason : '';
     return { id, command: 'interrupt', data: { signal: data.signal as 'SIGINT', forceAfterMs: data.forceAfterMs, reason } };
   }
-  if (value.command === 'input' && typeof data.text === 'string') {
-    return { id, command: 'input', data: { text: data.text } };
+  if (value.command === 'input') {
+    const input = asInput(data);
+    return input && { id, command: 'input', data: input };
   }
   return null;
+}
+
+/** Null for input that this version does not understand: it is skipped (VER4). */
+function asInput({ text, base64, eof }: JsonObject): InputCommandData | null {
+  if (text !== undefined && typeof text !== 'string') return null;
+  if (base64 !== undefined && typeof base64 !== 'string') return null;
+  if (text === undefined && base64 === undefined && eof !== true) return null;
+  return {
+    ...(text === undefined ? {} : { text }),
+    ...(base64 === undefined ? {} : { base64 }),
+    ...(eof === true ? { eof } : {}),
+  };
 }
 
 function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {

@@ -23,4 +23,5 @@ export const newExecutionId = (): string => `exec_${ulid()}`;
 export const newWrapperId = (): string => `w_${ulid()}`;
 export const newBootId = (): string => `b_${ulid()}`;
 export const newCallbackId = (): string => `cb_${ulid()}`;
+export const newInputId = (): string => `in_${ulid()}`;
 export const newRequestId = (): string => `req_${ulid()}`;

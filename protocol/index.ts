@@ -12,6 +12,7 @@
  *   reconnect-policy  when the next attempt is made
  *   clock             the clock of every budget
  *   connection-failure  why a connection could not be made, as text
+ *   job-env           variables of a job that its wrapper sets
  *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: the
  *                     body of a callback
  *   limits            every bound
@@ -30,6 +31,7 @@ export * from './connection-failure.ts';
 export * from './events.ts';
 export * from './frames.ts';
 export * from './ids.ts';
+export * from './job-env.ts';
 export * from './known-events.ts';
 export * from './limits.ts';
 export * from './next-step.ts';

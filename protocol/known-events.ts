@@ -6,7 +6,15 @@
  */
 
 import type { LoggedEvent } from './api.ts';
-import { type ErrorData, factDataError, type GapData, type InterruptedData, type JsonObject, type OutputData } from './events.ts';
+import {
+  type ErrorData,
+  factDataError,
+  type GapData,
+  type InputData,
+  type InterruptedData,
+  type JsonObject,
+  type OutputData,
+} from './events.ts';
 
 export interface StartedData {
   pid?: number;
@@ -100,6 +108,7 @@ export interface KnownEventData {
   wrapper_reconnected: WrapperReconnectedData;
   wrapper_disconnected: WrapperDisconnectedData;
   interrupt_requested: InterruptRequestedData;
+  input: InputData;
 }
 
 export type KnownType = keyof KnownEventData;
@@ -144,6 +153,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   },
   wrapper_disconnected: { reason: 'string', wsCloseCode: 'number', wsCloseReason: 'string', graceUntil: 'number' },
   interrupt_requested: { reason: 'string', force: 'boolean', cause: 'string' },
+  input: { bytes: 'number', text: 'string?', sha256: 'string?', eof: 'boolean?', secret: 'boolean?' },
 };
 
 export const KNOWN_TYPES = /* @__PURE__ */ Object.keys(FIELDS) as readonly KnownType[];

@@ -19,6 +19,7 @@
 import * as z from 'zod/mini';
 import { OUTPUT_FORMATS } from './api.ts';
 import { isId, isVisibleAscii } from './ids.ts';
+import { JOB_ENV_RESERVED } from './job-env.ts';
 import {
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
@@ -76,7 +77,7 @@ function problemOfEnv(variables: Record<string, unknown>): string | null {
   let bytes = 0;
   for (const [name, value] of entries) {
     if (name === '' || name.includes('=') || !isText(name)) return 'env has a name that no variable can have.';
-    if (name.startsWith('HOLDFAST_')) return `env.${name}: names that begin with HOLDFAST_ are the wrapper's own.`;
+    if (JOB_ENV_RESERVED.includes(name)) return `env.${name}: the wrapper sets this variable itself.`;
     if (!isText(value)) return `env.${name} must be a string without NUL or half a surrogate pair.`;
     bytes += utf8Bytes(name) + utf8Bytes(value) + 2;
   }

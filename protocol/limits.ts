@@ -128,7 +128,13 @@ export const COMMAND_BYTES_MAX = 64 * 1024;
 export const ENV_VARS_MAX = 256;
 export const ENV_BYTES_MAX = 64 * 1024;
 export const STDIN_BYTES_MAX = 64 * 1024;
+/**
+ * Of one input, decoded. A file is sent as many inputs; one of this size is one row, and as base64
+ * it fits a request body with room to spare.
+ */
 export const INPUT_BYTES_MAX = 64 * 1024;
+/** The text of an input of that size in base64, with padding. */
+export const INPUT_BASE64_CHARS_MAX = 4 * Math.ceil(INPUT_BYTES_MAX / 3);
 export const CWD_BYTES_MAX = 4096;
 export const LABELS_MAX = 32;
 export const LABEL_KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;

@@ -3,7 +3,17 @@
  * See docs/rpc.md.
  */
 
-import type { Execution, IngestAccess, LoggedEvent, Result, SessionEntry, SessionSummary, StartRequest } from './api.ts';
+import type {
+  Execution,
+  IngestAccess,
+  InputRequest,
+  LoggedEvent,
+  Result,
+  SessionEntry,
+  SessionSummary,
+  StartRequest,
+  TicketRight,
+} from './api.ts';
 import type { Status } from './statuses.ts';
 
 export interface ServiceVersion {
@@ -24,6 +34,8 @@ export interface ListQuery {
 export interface TicketRequest {
   execution?: string;
   types?: string[];
+  /** What it allows; `["read"]` by default. */
+  can?: TicketRight[];
   /** Default 60, at most 3600. After that no connection can be made with it. */
   ttlSeconds?: number;
   /** After that a connection made with it ends. Not below `ttlSeconds`; an hour more by default. */
@@ -32,8 +44,8 @@ export interface TicketRequest {
 
 /**
  * Expected failures are not thrown: they are `{ok: false, code, …}`. A call rejects only when the
- * call itself failed. All but `sendInput` may be retried then, and `startExecution` if its request
- * has an `id`.
+ * call itself failed. All may be retried then; `startExecution` if its request has an
+ * `id`, `sendInput` if its input has an `inputId`.
  */
 export interface HoldfastRpc {
   startExecution(
@@ -60,7 +72,8 @@ export interface HoldfastRpc {
     execution: string,
     failed: { code: string; message: string },
   ): Promise<Result<{ execution: Execution; settled: boolean }>>;
-  sendInput(session: string, execution: string, data: string): Promise<Result<{ commandId: number }>>;
+  /** A string is the same as `{data}`. */
+  sendInput(session: string, execution: string, input: string | InputRequest): Promise<Result<{ commandId: number }>>;
   /**
    * Events after the offset `after`; `next` is the `after` of the next page, which is empty when it
    * is the `head`. At most 1000. Pass `generation` of the previous page to the next call:

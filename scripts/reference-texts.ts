@@ -38,8 +38,16 @@ export const PROBLEM_TEXTS: Record<ProblemCode, { next: string; operator: string
       'A session holds at most 9 GB, including what its active run was promised (`maxLogBytes`). Its caller should use another session, or a smaller `policy.maxLogBytes`.',
   },
   stdin_closed: {
-    next: 'Input needs an execution that was started with `openStdin`.',
-    operator: 'Input to a job that was started without `openStdin`.',
+    next: 'Input needs an execution that was started with `openStdin`, and whose stdin no input has ended.',
+    operator: 'Input to a job that was started without `openStdin`, or after the end of its stdin.',
+  },
+  input_id_conflict: {
+    next: 'Use another `inputId`: this one belongs to a different input.',
+    operator: "A caller's error: one input id for two inputs.",
+  },
+  wrapper_too_old: {
+    next: 'Send text without `eof`, or upgrade the runner, the image or the wrapper.',
+    operator: 'A wrapper before 0.2.0 takes neither bytes nor the end of stdin: upgrade runners and images.',
   },
   not_running: { next: 'Input needs a running execution.', operator: 'Input to a job that does not run.' },
   offset_ahead: {
@@ -56,8 +64,8 @@ export const PROBLEM_TEXTS: Record<ProblemCode, { next: string; operator: string
   upgrade_required: { next: 'Connect with WebSocket.', operator: 'An intermediary without WebSocket, or a plain request.' },
   queue_full: { next: 'Wait until one has settled.', operator: '32 executions wait in one session.' },
   input_full: {
-    next: 'Wait until the wrapper has accepted what was sent before.',
-    operator: 'Input accumulates for a wrapper that is away.',
+    next: 'Wait until the job has read what was sent before.',
+    operator: 'Input accumulates for a job that does not read, or for a wrapper that is away.',
   },
   rate_limited: {
     next: 'Wait as long as `Retry-After` says.',
@@ -291,7 +299,8 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'ENV_NAME_PATTERN', past: 'HTTP7' },
     { constant: 'ENV_BYTES_MAX', past: 'HTTP7' },
     { constant: 'STDIN_BYTES_MAX', past: 'HTTP7' },
-    { constant: 'INPUT_BYTES_MAX', past: 'HTTP7' },
+    { constant: 'INPUT_BYTES_MAX', note: 'decoded', past: 'HTTP7' },
+    { constant: 'INPUT_BASE64_CHARS_MAX', past: 'HTTP7' },
     { constant: 'CWD_BYTES_MAX', past: 'HTTP7' },
     { constant: 'CALLBACK_URL_CHARS_MAX', past: 'HTTP7' },
     { constant: 'REASON_CHARS_MAX', past: 'HTTP7' },

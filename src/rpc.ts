@@ -5,7 +5,7 @@
  */
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
-import type { Failure, HoldfastRpc, ServiceVersion, StartRequest, TicketRequest } from '../protocol/index.ts';
+import type { Failure, HoldfastRpc, InputRequest, ServiceVersion, StartRequest, TicketRequest } from '../protocol/index.ts';
 import { isId, PROBLEMS, PROTOCOL_VERSION, type ProblemCode } from '../protocol/index.ts';
 import { VERSION } from '../protocol/version.ts';
 import { failure } from './contract/failure.ts';
@@ -37,8 +37,9 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async failExecution(session: string, execution: string, failed: { code: string; message: string }) {
     return this.#call({ method: 'failExecution', session }, (caller) => service.failExecution(caller, session, execution, failed));
   }
-  async sendInput(session: string, execution: string, data: string) {
-    return this.#call({ method: 'sendInput', session }, (caller) => service.sendInput(caller, session, execution, { data }));
+  async sendInput(session: string, execution: string, input: string | InputRequest) {
+    const request = typeof input === 'object' && input !== null ? input : { data: input };
+    return this.#call({ method: 'sendInput', session }, (caller) => service.sendInput(caller, session, execution, request));
   }
   async readEvents(session: string, query: { after?: number; limit?: number; generation?: string } = {}) {
     return this.#call({ method: 'readEvents', session }, (caller) => service.readEvents(caller, session, query));
@@ -70,7 +71,13 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
     if (!isId(tenant)) return failure('unauthorized', 'The service binding has no props.tenant.');
     const limited = await checkRateLimit(this.env, RATE_KINDS[method], tenant);
     if (limited) return limited;
-    const result = await operation({ env: this.env, config: configured.config, tenant, origin: null });
+    const result = await operation({
+      env: this.env,
+      config: configured.config,
+      tenant,
+      author: { kind: 'rpc', id: tenant },
+      origin: null,
+    });
     const code = failedWith(result);
     // A failure that HTTP would answer with 5xx.
     if (code && PROBLEMS[code].status >= 500) {
@@ -87,7 +94,7 @@ const RATE_KINDS = {
   listExecutions: 'read',
   interruptExecution: 'change',
   failExecution: 'change',
-  sendInput: 'change',
+  sendInput: 'input',
   readEvents: 'read',
   createTicket: 'ticket',
   getSession: 'read',

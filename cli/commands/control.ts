@@ -6,6 +6,7 @@ import {
   exceedsUtf8Bytes,
   FAILURE_CODE_PATTERN,
   INPUT_BYTES_MAX,
+  type InputRequest,
   isTerminal,
   LIST_LIMIT_MAX,
   lateText,
@@ -15,8 +16,17 @@ import {
 } from '../../protocol/index.ts';
 import { type Context, type PaintColour, printJson, printNote } from '../context.ts';
 import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
-import type { Io } from '../io.ts';
-import { checkId, formatReference, parseChoice, parseDuration, parseReference, parseWholeNumber, UsageError } from '../settings.ts';
+import {
+  checkId,
+  formatReference,
+  parseChoice,
+  parseDuration,
+  parseReference,
+  parseWholeNumber,
+  type Reference,
+  UsageError,
+} from '../settings.ts';
+import { StdinForwarder } from '../stdin.ts';
 import { escapeControls } from '../terminal-text.ts';
 
 export interface ReferenceFlags {
@@ -224,34 +234,56 @@ export async function fail(context: Context, id: string, flags: FailFlags): Prom
 
 export interface SendFlags extends ReferenceFlags {
   newline: boolean;
+  eof?: boolean;
+  secret?: boolean;
 }
 
-/** A given text is a line, as if typed; stdin is sent unchanged. */
+/**
+ * A given text is a line, as if typed; stdin is sent unchanged. `--eof` alone only ends the job's
+ * stdin.
+ */
 export async function send(context: Context, id: string, text: string | undefined, flags: SendFlags): Promise<number> {
   const reference = parseReference(id, flags, context.io.env);
-  const { session, execution } = reference;
-  let sentChars = 0;
-  const sendPart = async (part: string) => {
-    await context.client.sendInput(session, execution, part);
-    sentChars += part.length;
-  };
-  if (text !== undefined && text !== '-') {
-    const line = flags.newline && !text.endsWith('\n') ? `${text}\n` : text;
-    if (line === '') throw new UsageError('there is nothing to send');
-    for (const part of inputParts(line)) await sendPart(part);
-  } else {
-    for await (const chunk of readText(context.io)) for (const part of inputParts(chunk)) await sendPart(part);
-    if (sentChars === 0) throw new UsageError('there is nothing to send: stdin was empty');
-  }
-  if (context.json) await printJson(context, { sentChars });
-  else await printNote(context, `sent ${sentChars} characters to ${formatReference(reference)}`);
+  const name = formatReference(reference);
+  const eof = flags.eof === true;
+  const sentBytes =
+    text === '-' || (text === undefined && !eof)
+      ? await sendStdin(context, reference, flags)
+      : await sendText(context, reference, text ?? '', flags);
+  if (sentBytes === 0 && !eof) throw new UsageError('there is nothing to send: stdin was empty');
+  if (context.json) await printJson(context, { sentBytes, eof });
+  else if (sentBytes === 0) await printNote(context, `the stdin of ${name} is ended`);
+  else await printNote(context, `sent ${sentBytes} bytes to ${name}${eof ? ', and ended its stdin' : ''}`);
   return EXIT.ok;
 }
 
-async function* readText({ stdin }: Io): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  for await (const chunk of stdin) yield typeof chunk === 'string' ? chunk : decoder.decode(chunk as Uint8Array, { stream: true });
-  yield decoder.decode();
+/** An outage that is longer ends the command; the message says how much was sent. */
+const STDIN_OUTAGE_MS = 60_000;
+
+async function sendStdin(context: Context, reference: Reference, { eof = false, secret = false }: SendFlags): Promise<number> {
+  const client = context.inputClient(STDIN_OUTAGE_MS);
+  const forwarder = new StdinForwarder({ client, reference, stdin: context.io.stdin, eof, secret });
+  try {
+    await forwarder.run();
+  } catch (error) {
+    if (forwarder.sentBytes > 0) await printNote(context, `${forwarder.sentBytes} bytes were sent before the failure`);
+    throw error;
+  }
+  return forwarder.sentBytes;
+}
+
+async function sendText(context: Context, reference: Reference, text: string, flags: SendFlags): Promise<number> {
+  const { eof = false, secret = false, newline } = flags;
+  const line = newline && text !== '' && !text.endsWith('\n') ? `${text}\n` : text;
+  if (line === '' && !eof) throw new UsageError('there is nothing to send');
+  const parts: InputRequest[] = inputParts(line).map((part) => ({ text: part }));
+  const last = parts.at(-1);
+  if (last && eof) last.eof = true;
+  if (!last) parts.push({ eof });
+  for (const part of parts) {
+    await context.client.sendInput(reference.session, reference.execution, { ...part, ...(secret ? { secret } : {}) });
+  }
+  return Buffer.byteLength(line);
 }
 
 /** Parts that fit an input command, never split inside a character. */

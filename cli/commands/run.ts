@@ -34,6 +34,7 @@ import {
   type Reference,
   UsageError,
 } from '../settings.ts';
+import { StdinForwarder } from '../stdin.ts';
 import { escapeControls } from '../terminal-text.ts';
 import { pageUrl } from './open.ts';
 
@@ -46,6 +47,8 @@ export interface RunFlags {
   env?: string[];
   label?: string[];
   openStdin?: boolean;
+  /** False with `--no-stdin`. */
+  stdin?: boolean;
   secret?: string[];
   format?: string;
   launcher?: string;
@@ -66,6 +69,7 @@ export function readRunFlags(
   flags: RunFlags,
   command: string[],
   env: Record<string, string | undefined>,
+  forwardsStdin = false,
 ): { reference: Reference; request: StartRequest; giveUpAfterMs: number } {
   if (flags.detach && flags.interruptOnExit) throw new UsageError('--detach and --interrupt-on-exit exclude each other');
   const session = checkId(flags.session ?? (sessionOf(env) || `s_${ulid()}`), 'session');
@@ -75,7 +79,7 @@ export function readRunFlags(
   if (flags.cwd !== undefined) request.cwd = flags.cwd;
   if (flags.env) request.env = parsePairs(flags.env, '--env', (key) => env[key]);
   if (flags.label) request.labels = parsePairs(flags.label, '--label', () => '');
-  if (flags.openStdin) request.openStdin = true;
+  if (flags.openStdin || forwardsStdin) request.openStdin = true;
   if (flags.secret) request.secretNames = flags.secret;
   if (flags.format !== undefined) request.format = parseChoice(flags.format, OUTPUT_FORMATS, '--format');
   if (flags.launcher !== undefined) request.launcher = parseChoice(flags.launcher, LAUNCHERS, '--launcher');
@@ -95,7 +99,8 @@ const sessionOf = ({ HOLDFAST_EXECUTION, HOLDFAST_SESSION }: Record<string, stri
   HOLDFAST_EXECUTION ? undefined : HOLDFAST_SESSION;
 
 export async function run(context: Context, command: string[], flags: RunFlags): Promise<number> {
-  const { reference, request, giveUpAfterMs } = readRunFlags(flags, command, context.io.env);
+  const forwardsStdin = context.io.stdinIsPiped && flags.stdin !== false && flags.detach !== true;
+  const { reference, request, giveUpAfterMs } = readRunFlags(flags, command, context.io.env, forwardsStdin);
   const stop = new Stop(context, reference, flags.interruptOnExit === true);
   try {
     let started: Started;
@@ -116,7 +121,8 @@ export async function run(context: Context, command: string[], flags: RunFlags):
       else await context.io.stdout.write(`${formatReference(reference)}\n`);
       return EXIT.ok;
     }
-    return await follow(context, reference, started.execution, stop, giveUpAfterMs);
+    const stdin = forwardsStdin ? await forwarderOf(context, reference, started, flags, { stop, giveUpAfterMs }) : null;
+    return await follow(context, reference, started.execution, stop, giveUpAfterMs, stdin);
   } finally {
     await stop.release();
   }
@@ -142,12 +148,53 @@ async function printStarted(
   }
 }
 
+/** Null, with a remark, for a run that another command has started: that command feeds it. */
+async function forwarderOf(
+  context: Context,
+  reference: Reference,
+  { created }: Started,
+  flags: RunFlags,
+  { stop, giveUpAfterMs }: { stop: Stop; giveUpAfterMs: number },
+): Promise<StdinForwarder | null> {
+  if (!created && flags.id !== undefined) {
+    await printNote(
+      context,
+      `stdin is not sent: the run was started before. Send it with: holdfast send ${formatReference(reference)} - --eof`,
+    );
+    return null;
+  }
+  return new StdinForwarder({
+    client: context.inputClient(giveUpAfterMs),
+    reference,
+    stdin: context.io.stdin,
+    // With --open-stdin, `holdfast send` may continue.
+    eof: flags.openStdin !== true,
+    signal: stop.feeding.signal,
+  });
+}
+
+/** Sends stdin until its end, or until the run has ended. */
+async function feed(context: Context, reference: Reference, stdin: StdinForwarder, stop: Stop): Promise<void> {
+  try {
+    await stdin.run();
+  } catch (error) {
+    if (stop.feeding.signal.aborted) return;
+    const { code, message, hint } = explain(error, { url: context.settings.url, reference });
+    // The job ended, or closed its stdin for good, without reading all of it, as any command may.
+    if (code === 'not_running' || code === 'stdin_closed') return;
+    await context.io.stderr.write(`holdfast: stdin was not sent completely (${stdin.sentBytes} bytes were): ${escapeControls(message)}\n`);
+    if (hint) await context.io.stderr.write(`holdfast: ${escapeControls(hint)}\n`);
+    await printNote(context, `the job may wait for more; end its stdin with: holdfast send ${formatReference(reference)} --eof`);
+  }
+}
+
 async function follow(
   context: Context,
   reference: Reference,
   execution: Execution,
   stop: Stop,
   giveUpAfterMs: number,
+  stdin: StdinForwarder | null,
 ): Promise<number> {
   const { io, client } = context;
   const printer = new Printer(io, {
@@ -159,19 +206,34 @@ async function follow(
   let failure: StreamFailure | null = null;
   const stream = openStream(context, reference, { after: execution.firstOffset - 1, signal: stop.following.signal, giveUpAfterMs });
   io.stdout.onBroken = () => stream.close();
+  // Input is accepted when the execution runs.
+  let unfed = stdin;
+  const feedWhenRunning = (runs: boolean) => {
+    if (runs && unfed) void feed(context, reference, unfed, stop);
+    if (runs) unfed = null;
+  };
+  feedWhenRunning(execution.status === 'running');
   try {
     for await (const event of stream) {
+      feedWhenRunning(event.type === 'execution_running');
       verdict = endingOf(event) ?? verdict;
       if (event.type !== 'execution_failed' && event.type !== 'execution_interrupted') await printer.print(event);
     }
   } catch (error) {
     if (!(error instanceof StreamFailure)) throw error;
     failure = error;
+  } finally {
+    stop.feeding.abort();
   }
   if (stop.detached) {
     await printNote(context, `detached; ${formatReference(reference)} continues`);
     await printNote(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
     await printNote(context, `interrupt it: holdfast interrupt ${formatReference(reference)}`);
+    if (stdin)
+      await printNote(
+        context,
+        `its stdin:    ${stdin.sentBytes} bytes were sent; end it with: holdfast send ${formatReference(reference)} --eof`,
+      );
     return stop.exitCode;
   }
   if (io.stdout.broken && !verdict) return EXIT.brokenPipe;
@@ -237,6 +299,8 @@ function endingOf({ type, data }: LoggedEvent): Ending | null {
 class Stop {
   readonly starting = new AbortController();
   readonly following = new AbortController();
+  /** Of sending stdin. */
+  readonly feeding = new AbortController();
   signal: StopSignal | null = null;
   readonly #context: Context;
   readonly #reference: Reference;

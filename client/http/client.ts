@@ -2,7 +2,7 @@
  * A small client for the HTTP API. A failed call throws a `HoldfastError`, which has the problem
  * document.
  *
- * Every call is repeatable but `sendInput`, whose text would reach the job twice. `start` is
+ * Every call is repeatable but `sendInput` of a string, which would reach the job twice. `start` is
  * repeatable because the client makes the execution id before the first attempt, and a second start
  * with the same id and request returns the execution that exists.
  */
@@ -10,9 +10,11 @@
 import {
   type Execution,
   type IngestAccess,
+  type InputRequest,
   isTerminal,
   monotonicNow,
   newExecutionId,
+  newInputId,
   type SessionSummary,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
@@ -140,9 +142,10 @@ export function createClient(options: ClientOptions): HoldfastClient {
       return { settled: body.settled === true };
     },
 
-    async sendInput(session, execution, data, { signal } = {}) {
+    async sendInput(session, execution, input, { signal } = {}) {
       const path = `${executionPath(session, execution)}/input`;
-      await request({ method: 'POST', path, body: { data }, repeatable: false }, signal);
+      const body: InputRequest = typeof input === 'string' ? { data: input } : { inputId: newInputId(), ...input };
+      await request({ method: 'POST', path, body, repeatable: body.inputId !== undefined }, signal);
     },
 
     createTicket: (session, ticketRequest = {}, { signal } = {}) => mintTicket(request, session, ticketRequest, signal),

@@ -13,7 +13,7 @@ export function executionHandle(client: HoldfastClient, session: string, id: str
     wait: (options) => client.wait(session, id, options),
     interrupt: (request, options) => client.interrupt(session, id, request, options),
     fail: (request, options) => client.fail(session, id, request, options),
-    send: (data, options) => client.sendInput(session, id, data, options),
+    send: (input, options) => client.sendInput(session, id, input, options),
     events: (options) => client.events(session, { ...options, execution: id }),
     readEvents: (options) => client.readEvents(session, { ...options, execution: id }),
     ticket: (request, options) => client.createTicket(session, { ...request, execution: id }, options),

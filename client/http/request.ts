@@ -40,7 +40,8 @@ export interface RequestOptions {
    */
   refusedBudgetMs?: number;
   /**
-   * The budget while the coordinator refuses calls as too frequent (429 `rate_limited`). It may be
+   * The budget while the coordinator refuses calls as too frequent, or input because the job has
+   * not read what was sent before (429 `rate_limited`, `input_full`). It may be
    * longer than `retryBudgetMs`, because the coordinator is there and says when to retry. Default:
    * `retryBudgetMs`.
    */
@@ -156,7 +157,8 @@ export function requester(options: RequestOptions, credential: Credential): Requ
         // Only the coordinator may ask for a longer wait than the cap.
         const asked = error.retryAfterMs;
         const leastMs = asked !== null && error.code === 'bad_answer' ? Math.min(asked, retryCapMs) : asked;
-        const budgetMs = error.code === 'rate_limited' ? (options.rateLimitBudgetMs ?? retryBudgetMs) : retryBudgetMs;
+        const asksForLess = error.code === 'rate_limited' || error.code === 'input_full';
+        const budgetMs = asksForLess ? (options.rateLimitBudgetMs ?? retryBudgetMs) : retryBudgetMs;
         const budget = { startedAt, attemptBeganAt: Math.max(startedAt, attemptBeganAt), now, budgetMs };
         const curve = { baseMs: retryBaseMs, capMs: retryCapMs, firstImmediate: false, random: options.random };
         const delayMs = delayWithinBudget(budget, retryDelayMs(failures, curve, leastMs), leastMs ?? 0);

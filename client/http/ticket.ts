@@ -9,16 +9,19 @@ export interface TicketClaims {
   tenant: string | null;
   /** The only execution that it can read. Null: all of its session. */
   execution: string | null;
+  /** What it allows. */
+  can: readonly string[];
 }
 
 /** Every claim is null for text that is not a JWT. */
 export function readTicket(ticket: string): TicketClaims {
   const claims = parseJson(decoded((ticket.split('.')[1] ?? '').replaceAll('-', '+').replaceAll('_', '/')));
-  const { exp, sub, eid } = isObject(claims) ? claims : {};
+  const { exp, sub, eid, can } = isObject(claims) ? claims : {};
   return {
     expiresAt: typeof exp === 'number' ? exp * 1000 : null,
     tenant: typeof sub === 'string' ? sub : null,
     execution: typeof eid === 'string' ? eid : null,
+    can: Array.isArray(can) ? can.filter((right) => typeof right === 'string') : ['read'],
   };
 }
 

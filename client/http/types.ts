@@ -1,13 +1,22 @@
 /** The public types of the HTTP client. */
 
-import type { Execution, IngestAccess, OpenStatus, SessionSummary, StartRequest, Status } from '../../protocol/index.ts';
+import type {
+  Execution,
+  IngestAccess,
+  InputRequest,
+  OpenStatus,
+  SessionSummary,
+  StartRequest,
+  Status,
+  TicketRight,
+} from '../../protocol/index.ts';
 import type { SessionStreamOptions } from '../stream/options.ts';
 import type { SessionStream } from '../stream/session-stream.ts';
 import type { ClientCredential } from './credential.ts';
 import type { EventPage, ReadEventsOptions } from './read-events.ts';
 import type { RequestOptions } from './request.ts';
 
-/** An API key; or a ticket, or a function that returns one, for a client that only reads. */
+/** An API key; or a ticket, or a function that returns one, for a client that does what it allows. */
 export type ClientOptions = RequestOptions & ClientCredential & Pick<SessionStreamOptions, 'connect' | 'WebSocketImpl'>;
 
 export interface CallOptions {
@@ -47,6 +56,8 @@ export interface SessionItem {
 export interface TicketRequest {
   execution?: string;
   types?: readonly string[];
+  /** What it allows; `['read']` by default. */
+  can?: readonly TicketRight[];
   ttlSeconds?: number;
   /**
    * How long a connection with this ticket may last. At least `ttlSeconds`; default: an hour more.
@@ -90,7 +101,12 @@ export interface HoldfastClient {
     request: { code: string; message: string },
     options?: CallOptions,
   ): Promise<{ settled: boolean }>;
-  sendInput(session: string, execution: string, data: string, options?: CallOptions): Promise<void>;
+  /**
+   * Input for the job's stdin, its end, or both. An object gets an `inputId` unless it has one, so
+   * the call is retried and the job reads the input once. A string is not retried when the answer
+   * was lost.
+   */
+  sendInput(session: string, execution: string, input: string | InputRequest, options?: CallOptions): Promise<void>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
   /**
    * Deletes the session with its log. Refused with `session_not_found` when there is no such
@@ -126,8 +142,8 @@ export interface ExecutionHandle {
   wait(options?: CallOptions): Promise<Execution>;
   interrupt(request?: { reason?: string; force?: boolean }, options?: CallOptions): ReturnType<HoldfastClient['interrupt']>;
   fail(request: { code: string; message: string }, options?: CallOptions): Promise<{ settled: boolean }>;
-  /** Text for the job's stdin. Not retried when the answer was lost. */
-  send(data: string, options?: CallOptions): Promise<void>;
+  /** Input for the job's stdin, as `sendInput` of the client. */
+  send(input: string | InputRequest, options?: CallOptions): Promise<void>;
   events(options?: Omit<EventsOptions, 'execution'>): SessionStream;
   readEvents(options: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage>;
   /** A ticket for reading this execution only. */

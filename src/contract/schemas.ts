@@ -17,7 +17,9 @@ import {
   FILTER_ITEMS_MAX,
   GENERATION_PATTERN,
   ID_PATTERN,
+  INPUT_BASE64_CHARS_MAX,
   INPUT_BYTES_MAX,
+  JOB_ENV_RESERVED,
   LABEL_KEY_PATTERN,
   LABEL_VALUE_CHARS_MAX,
   LABELS_MAX,
@@ -32,6 +34,7 @@ import {
   SECRET_NAMES_MAX,
   STATUSES,
   STDIN_BYTES_MAX,
+  TICKET_RIGHTS,
   TICKET_TTL_SECONDS_MAX,
   TICKET_UNTIL_SECONDS_MAX,
   WAIT_SECONDS_MAX,
@@ -88,18 +91,19 @@ const record = <K extends z.core.$ZodRecordKey, V extends z.ZodType>(key: K, val
     })
     .pipe(z.record(key, value));
 
+const isReserved = (name: string): boolean => JOB_ENV_RESERVED.includes(name);
+const RESERVED_MESSAGE = `must not name a variable that the wrapper sets itself: ${JOB_ENV_RESERVED.join(', ')}`;
+
 const env = record(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable name'), processText(ENV_BYTES_MAX))
   .refine((vars) => Object.keys(vars).length <= ENV_VARS_MAX, { message: `must have at most ${ENV_VARS_MAX} variables` })
   .refine((vars) => !exceedsUtf8Bytes(sizeOf(vars), ENV_BYTES_MAX), { message: `must have at most ${ENV_BYTES_MAX} bytes in all` })
-  .refine((vars) => !Object.keys(vars).some((name) => name.startsWith('HOLDFAST_')), {
-    message: 'HOLDFAST_ variables belong to the wrapper',
-  });
+  .refine((vars) => !Object.keys(vars).some(isReserved), { message: RESERVED_MESSAGE });
 
 /** A set: order and repetition have no meaning. */
 const secretNames = z
   .array(z.string().regex(ENV_NAME_PATTERN, 'is not a valid variable name'))
   .max(SECRET_NAMES_MAX)
-  .refine((names) => !names.some((name) => name.startsWith('HOLDFAST_')), { message: 'HOLDFAST_ variables belong to the wrapper' });
+  .refine((names) => !names.some(isReserved), { message: RESERVED_MESSAGE });
 
 const labels = record(z.string().regex(LABEL_KEY_PATTERN, 'is not a valid label name'), charsMax(LABEL_VALUE_CHARS_MAX)).refine(
   (all) => Object.keys(all).length <= LABELS_MAX,
@@ -142,13 +146,34 @@ export const failSchema = z.strictObject({
   message: charsMax(ERROR_MESSAGE_CHARS_MAX),
 });
 
-export const inputSchema = z.strictObject({ data: exactText(INPUT_BYTES_MAX) });
+/** With padding. The strict form, so that a typing mistake does not lose bytes. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+const inputText = exactText(INPUT_BYTES_MAX).optional();
+
+/** `text`, `data` and `base64` exclude each other (contract/input.ts). */
+export const inputSchema = z.strictObject({
+  text: inputText,
+  data: inputText,
+  base64: z
+    .string()
+    .max(INPUT_BASE64_CHARS_MAX)
+    .refine((text) => BASE64.test(text), { message: 'must be base64 with padding' })
+    .refine((text) => base64Bytes(text) <= INPUT_BYTES_MAX, { message: `must have at most ${INPUT_BYTES_MAX} bytes, decoded` })
+    .optional(),
+  eof: z.boolean().optional(),
+  inputId: idSchema.optional(),
+  secret: z.boolean().optional(),
+});
+
+const base64Bytes = (text: string): number => (text.length / 4) * 3 - (text.match(/=*$/)?.[0].length ?? 0);
 
 export const eventTypesSchema = z.array(z.string().regex(EVENT_TYPE_PATTERN, 'is not an event type')).min(1).max(FILTER_ITEMS_MAX);
 
 export const ticketSchema = z.strictObject({
   execution: idSchema.optional(),
   types: eventTypesSchema.optional(),
+  can: z.array(z.enum(TICKET_RIGHTS)).min(1).max(TICKET_RIGHTS.length).optional(),
   ttlSeconds: z.int().min(1).max(TICKET_TTL_SECONDS_MAX).optional(),
   untilSeconds: z.int().min(1).max(TICKET_UNTIL_SECONDS_MAX).optional(),
 });

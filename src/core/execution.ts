@@ -64,6 +64,10 @@ export interface ExecutionRecord {
   interruptForced: boolean;
   exitCode: number | null;
   signal: string | null;
+  /** What the connected wrapper said it can do (ING21). Null before its first hello. */
+  features: string[] | null;
+  /** An accepted input ended the job's stdin. */
+  stdinEnded: boolean;
   code: string | null;
   error: string | null;
   reason: string | null;
@@ -114,6 +118,8 @@ export const NEW_EXECUTION_FIELDS = {
   interruptForced: false,
   exitCode: null,
   signal: null,
+  features: null,
+  stdinEnded: false,
   code: null,
   error: null,
   reason: null,
@@ -169,6 +175,7 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       reason: record.reason,
       forced: record.forced,
       openStdin: record.openStdin,
+      stdinEnded: record.stdinEnded,
       traceparent: record.traceparent,
       secretNames: record.secretNames,
       late: lateOf(record),

@@ -83,6 +83,7 @@ export interface HelloFacts {
   bootId: string;
   nextSeq: number;
   lost: number;
+  features?: readonly string[];
 }
 
 export type HelloAnswer =
@@ -120,6 +121,7 @@ export function acceptHello(
     bootId: hello.bootId,
     transport,
     heardAt: now,
+    features: [...(hello.features ?? [])],
     epoch,
     connected: true,
     connectedAt: now,

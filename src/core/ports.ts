@@ -8,6 +8,7 @@ import type { Command, Execution, OpenStatus, Status } from '../../protocol/inde
 import type { CallbackRecord } from './callback.ts';
 import type { Announcement, AnnouncementAnswer } from './directory.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from './execution.ts';
+import type { NotedInput } from './input.ts';
 import type { LaunchOutcome } from './launching.ts';
 import type { NewCommand } from './lifecycle.ts';
 import type { Observation, Tally } from './metrics.ts';
@@ -138,6 +139,12 @@ export interface CommandTable {
   drop(execution: string): void;
 }
 
+/** Accepted inputs that had an id. They stay until the session is deleted. */
+export interface InputTable {
+  find(execution: string, inputId: string): NotedInput | null;
+  note(execution: string, inputId: string, noted: NotedInput): void;
+}
+
 /**
  * Callbacks that the queue does not have yet. Each is written in the transaction of its verdict, so
  * there is exactly one per verdict. The table survives the deletion of the session. A session
@@ -201,6 +208,7 @@ export interface LogTable {
 export interface Store {
   readonly executions: ExecutionTable;
   readonly commands: CommandTable;
+  readonly inputs: InputTable;
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly outbox: OutboxTable;

@@ -75,7 +75,8 @@ function group(name: Group): Hono<AppEnv> {
 
 function preflights(): Hono<AppEnv> {
   const routes = new Hono<AppEnv>();
-  for (const { path } of Object.values(ROUTES.reader)) routes.on('OPTIONS', [path], ...preflightMiddleware());
+  for (const { path } of Object.values(ROUTES.reader)) routes.on('OPTIONS', [path], ...preflightMiddleware('GET, HEAD'));
+  for (const { path } of Object.values(ROUTES.actor)) routes.on('OPTIONS', [path], ...preflightMiddleware('POST'));
   return routes;
 }
 

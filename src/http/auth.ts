@@ -1,6 +1,6 @@
 /** Authenticates callers in the stateless Worker, before any object is called. */
 
-import { CREDENTIAL_CHARS_MAX, type Failure } from '../../protocol/index.ts';
+import { type Author, CREDENTIAL_CHARS_MAX, type Failure } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
@@ -16,10 +16,10 @@ export function bearerToken(request: Request): string | null {
 }
 
 /** For routes that take an API key only. Possible guesses are counted (rate-limits.ts). */
-export async function authenticateKey(request: Request, env: Env, config: Config): Promise<{ ok: true; tenant: string } | Failure> {
+export async function authenticateKey(request: Request, env: Env, config: Config): Promise<({ ok: true } & KeyHolder) | Failure> {
   const key = bearerToken(request);
-  const tenant = key === null ? null : await tenantForKey(config, key);
-  if (tenant !== null) return { ok: true, tenant };
+  const holder = key === null ? null : await findKeyHolder(config, key);
+  if (holder !== null) return { ok: true, ...holder };
   const limited = key === null ? null : await countGuess(request, env, config, key);
   return limited ?? failure('unauthorized', 'An API key is needed: Authorization: Bearer <api key>.');
 }
@@ -33,17 +33,32 @@ export async function countGuess(request: Request, env: Env, config: Config, cre
   return rateLimited('Too many wrong API keys from this address.');
 }
 
+/** Whose key it is, and which. */
+export interface KeyHolder {
+  tenant: string;
+  author: Author;
+}
+
 /**
- * The tenant of an API key, or null. All digests are compared, each in constant time, so that the
+ * The holder of an API key, or null. All digests are compared, each in constant time, so that the
  * time says nothing about a key.
  */
-export async function tenantForKey(config: Config, key: string): Promise<string | null> {
+export async function findKeyHolder(config: Config, key: string): Promise<KeyHolder | null> {
   const given = await sha256(key);
   let tenant: string | null = null;
   for (const candidate of config.apiKeys) {
     if (crypto.subtle.timingSafeEqual(given, await sha256(candidate.key))) tenant = candidate.tenant;
   }
-  return tenant;
+  return tenant === null ? null : { tenant, author: { kind: 'key', id: await keyId(key) } };
+}
+
+/**
+ * Identifies a key in a log, which holders of a ticket read too. 32 bits tell the keys of a tenant
+ * apart. They confirm no guess: a key of 16 characters has far more.
+ */
+async function keyId(key: string): Promise<string> {
+  const digest = new DataView(await sha256(`holdfast key id ${key}`));
+  return `key_${digest.getUint32(0).toString(16).padStart(8, '0')}`;
 }
 
 const sha256 = (text: string): Promise<ArrayBuffer> => crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));

@@ -24,6 +24,7 @@ interface GroupVariables {
   public: CommonVariables;
   ingest: ConfiguredVariables & { wrapper: IngestClaims };
   reader: ConfiguredVariables & { reader: Reader };
+  actor: ConfiguredVariables & { caller: Caller };
   key: ConfiguredVariables & { caller: Caller };
 }
 

@@ -1,5 +1,5 @@
 /**
- * CORS of the routes for readers (STR27). Not hono/cors: it answers every OPTIONS, preflight or
+ * CORS of the routes that take a ticket (STR27). Not hono/cors: it answers every OPTIONS, preflight or
  * not, and sends its exposed headers to every origin.
  */
 
@@ -24,12 +24,12 @@ export function withCors(request: Request, config: Config, response: Response): 
  * Answers a preflight, which carries no credential. Null when the request is no preflight, or comes
  * from an origin that is not allowed.
  */
-export function preflight(request: Request, config: Config): Response | null {
+export function preflight(request: Request, config: Config, methods: string): Response | null {
   const asks = request.method === 'OPTIONS' && request.headers.has('access-control-request-method');
   if (!asks || !originAllowed(request, config)) return null;
   const headers = {
-    'access-control-allow-methods': 'GET, HEAD',
-    'access-control-allow-headers': 'authorization, if-none-match, last-event-id',
+    'access-control-allow-methods': methods,
+    'access-control-allow-headers': 'authorization, content-type, if-none-match, last-event-id',
     'access-control-max-age': '600',
   };
   return withCors(request, config, new Response(null, { status: 204, headers }));

@@ -5,7 +5,7 @@
 
 import type { Context, MiddlewareHandler } from 'hono';
 import { createMiddleware } from 'hono/factory';
-import { type Failure, isId, STREAM_SUBPROTOCOL, URL_CHARS_MAX } from '../../protocol/index.ts';
+import { type Author, type Failure, isId, STREAM_SUBPROTOCOL, URL_CHARS_MAX } from '../../protocol/index.ts';
 import { failure, urlTooLong } from '../contract/failure.ts';
 import type { Caller } from '../operations/service.ts';
 import { readConfig } from '../platform/config.ts';
@@ -14,8 +14,8 @@ import { authenticateKey, originAllowed } from './auth.ts';
 import type { AppEnv, ConfiguredEnv, GroupEnv } from './context.ts';
 import { preflight, withCors } from './cors.ts';
 import { problemResponse } from './problem.ts';
-import { authenticateReader, outsideTicketScope } from './readers.ts';
-import type { Group, ReaderRoute, RouteOf } from './routes.ts';
+import { authenticateTicketHolder, outsideTicketScope } from './readers.ts';
+import type { ActorRoute, Group, ReaderRoute, RouteOf } from './routes.ts';
 import { wantsEventStream } from './sse.ts';
 import { authenticateWrapper, refuseViewer, wantsUpgrade } from './upgrades.ts';
 
@@ -23,6 +23,7 @@ export const MIDDLEWARE: { [G in Group]: (route: RouteOf<G>) => MiddlewareHandle
   public: (route) => (route.configured ? [boundedUrl(), configured] : [boundedUrl()]),
   ingest: () => [boundedUrl(), configured, asWrapper],
   reader: (route) => [boundedUrl(refusalOf(route)), configured, readableByPages, asReader(route, refusalOf(route))],
+  actor: (route) => [boundedUrl(), configured, readableByPages, asActor(route)],
   key: ({ counts }) => [boundedUrl(), configured, asTenant(() => counts)],
 };
 
@@ -37,13 +38,13 @@ export const unroutedMiddleware = (): MiddlewareHandler[] => [
 ];
 
 /**
- * For OPTIONS at the path of a reader route. It answers the preflights of allowed origins; any
+ * For OPTIONS at the path of a route that pages may use. It answers the preflights of allowed origins; any
  * other request counts as unrouted.
  */
-export const preflightMiddleware = (): MiddlewareHandler[] => [
+export const preflightMiddleware = (methods: string): MiddlewareHandler[] => [
   boundedUrl(),
   configured,
-  createMiddleware<ConfiguredEnv>(async (c, next) => preflight(c.req.raw, c.get('config')) ?? next()),
+  createMiddleware<ConfiguredEnv>(async (c, next) => preflight(c.req.raw, c.get('config'), methods) ?? next()),
 ];
 
 type Refuse = (c: Context, refusal: Failure) => Response;
@@ -103,11 +104,27 @@ const asReader = ({ reads, socket }: ReaderRoute, refuse: Refuse) =>
     if (!originAllowed(request, config)) {
       return refuse(c, failure('forbidden_origin', 'Pages of this origin may not read here.'));
     }
-    const reader = await authenticateReader(request, c.env, config, ids.session ?? '');
+    const reader = await authenticateTicketHolder(request, c.env, config, ids.session ?? '', { right: 'read', counts: 'read' });
     if (!reader.ok) return refuse(c, reader);
-    const { tenant, ticket } = reader;
+    const { ticket } = reader;
     if (reads === 'state' && ticket?.types) return refuse(c, outsideTicketScope());
-    c.set('reader', { caller: callerOf(c, tenant), ticket });
+    c.set('reader', { caller: callerOf(c, reader), ticket });
+    return next();
+  });
+
+/** An API key, or a ticket of the session that allows it and does not name another execution. */
+const asActor = ({ right, counts }: ActorRoute) =>
+  createMiddleware<GroupEnv<'actor'>, '/:session/:execution'>(async (c, next) => {
+    const request = c.req.raw;
+    const config = c.get('config');
+    if (!originAllowed(request, config)) {
+      return asProblem(c, failure('forbidden_origin', 'Pages of this origin may not do this.'));
+    }
+    const { session, execution } = c.req.param();
+    const actor = await authenticateTicketHolder(request, c.env, config, session, { right, counts });
+    if (!actor.ok) return asProblem(c, actor);
+    if (actor.ticket?.execution !== undefined && actor.ticket.execution !== execution) return asProblem(c, outsideTicketScope());
+    c.set('caller', callerOf(c, actor));
     return next();
   });
 
@@ -115,16 +132,16 @@ const asTenant = (kindOf: (request: Request) => RateKind) =>
   createMiddleware<GroupEnv<'key'>>(async (c, next) => {
     const authenticated = await authenticateKey(c.req.raw, c.env, c.get('config'));
     if (!authenticated.ok) return asProblem(c, authenticated);
-    const { tenant } = authenticated;
-    const limited = await checkRateLimit(c.env, kindOf(c.req.raw), tenant);
+    const limited = await checkRateLimit(c.env, kindOf(c.req.raw), authenticated.tenant);
     if (limited) return asProblem(c, limited);
-    c.set('caller', callerOf(c, tenant));
+    c.set('caller', callerOf(c, authenticated));
     return next();
   });
 
-const callerOf = (c: Context, tenant: string): Caller => ({
+const callerOf = (c: Context, { tenant, author }: { tenant: string; author: Author }): Caller => ({
   env: c.env,
   config: c.get('config'),
   tenant,
+  author,
   origin: new URL(c.req.url).origin,
 });

@@ -45,6 +45,25 @@ const reader: Handlers<'reader'> = {
   readLog: (c) => readTextLog(c.req.raw, c.get('reader'), c.req.param()),
 };
 
+const actor: Handlers<'actor'> = {
+  interruptExecution: async (c) => {
+    const { session, execution } = c.req.param();
+    const body = await readJson(c.req.raw, {});
+    if (!body.ok) return body;
+    const result = await service.interruptExecution(c.get('caller'), session, execution, body.value);
+    if (!result.ok) return result;
+    return c.json({ settled: result.settled, execution: result.execution }, result.accepted ? 202 : 200);
+  },
+
+  sendInput: async (c) => {
+    const { session, execution } = c.req.param();
+    const body = await readJson(c.req.raw);
+    if (!body.ok) return body;
+    const result = await service.sendInput(c.get('caller'), session, execution, body.value);
+    return result.ok ? c.json({ commandId: result.commandId }, 202) : result;
+  },
+};
+
 const key: Handlers<'key'> = {
   listSessions: async (c) => {
     const query = listParams(new URL(c.req.url).searchParams);
@@ -78,15 +97,6 @@ const key: Handlers<'key'> = {
     return c.json({ execution, ingest }, created ? 201 : 200, { location: path });
   },
 
-  interruptExecution: async (c) => {
-    const { session, execution } = c.req.param();
-    const body = await readJson(c.req.raw, {});
-    if (!body.ok) return body;
-    const result = await service.interruptExecution(c.get('caller'), session, execution, body.value);
-    if (!result.ok) return result;
-    return c.json({ settled: result.settled, execution: result.execution }, result.accepted ? 202 : 200);
-  },
-
   failExecution: async (c) => {
     const { session, execution } = c.req.param();
     const body = await readJson(c.req.raw);
@@ -94,17 +104,9 @@ const key: Handlers<'key'> = {
     const result = await service.failExecution(c.get('caller'), session, execution, body.value);
     return result.ok ? c.json({ settled: result.settled, execution: result.execution }) : result;
   },
-
-  sendInput: async (c) => {
-    const { session, execution } = c.req.param();
-    const body = await readJson(c.req.raw);
-    if (!body.ok) return body;
-    const result = await service.sendInput(c.get('caller'), session, execution, body.value);
-    return result.ok ? c.json({ commandId: result.commandId }, 202) : result;
-  },
 };
 
-export const HANDLERS: { [G in Group]: Handlers<G> } = { public: publicRoutes, ingest, reader, key };
+export const HANDLERS: { [G in Group]: Handlers<G> } = { public: publicRoutes, ingest, reader, actor, key };
 
 /**
  * Reads a JSON body of bounded size; `whenEmpty` replaces an empty one. Not hono/body-limit: it

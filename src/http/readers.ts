@@ -1,17 +1,23 @@
 /**
- * Authenticates readers and limits what they may read: an API key reads everything of its tenant, a
- * ticket what it names. The same for WebSocket and HTTP.
+ * Authenticates holders of tickets and limits what they may do: an API key may do everything in its
+ * tenant, a ticket what it names. The same for WebSocket and HTTP.
  */
 
-import { CREDENTIAL_CHARS_MAX, type Failure, TICKET_SUBPROTOCOL_PREFIX } from '../../protocol/index.ts';
+import {
+  type Author,
+  CREDENTIAL_CHARS_MAX,
+  type Failure,
+  TICKET_SUBPROTOCOL_PREFIX,
+  type TicketRight,
+} from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import type { Caller } from '../operations/service.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
-import { checkRateLimit } from '../platform/rate-limits.ts';
+import { checkRateLimit, type RateKind } from '../platform/rate-limits.ts';
 import { type TicketClaims, ticketUntil, verifyTicket } from '../platform/tokens.ts';
 import { TICKET_EXPIRED, type ViewerRequest } from '../session/contract.ts';
-import { bearerToken, countGuess, tenantForKey } from './auth.ts';
+import { bearerToken, countGuess, findKeyHolder } from './auth.ts';
 
 export const offeredProtocols = (request: Request): string[] =>
   (request.headers.get('sec-websocket-protocol') ?? '')
@@ -28,31 +34,47 @@ export interface Reader {
   ticket: ReadingTicket | null;
 }
 
+/** Who asks, by which credential. */
+export interface Identity {
+  tenant: string;
+  author: Author;
+  /** Null for an API key. */
+  ticket: ReadingTicket | null;
+}
+
 type Identified =
-  | { ok: true; tenant: string; ticket: ReadingTicket | null }
+  | ({ ok: true } & Identity)
   /** `limited`: the refusal of a rate limit, which replaces that of the credential. */
   | { ok: false; reason: string; limited?: Failure };
 
-/** Identifies the reader, and counts the read (rate-limits.ts). */
-export async function authenticateReader(
+/**
+ * Identifies the caller of a session, and counts the request (rate-limits.ts). `right`: what a
+ * ticket must allow.
+ */
+export async function authenticateTicketHolder(
   request: Request,
   env: Env,
   config: Config,
   session: string,
-): Promise<{ ok: true; tenant: string; ticket: ReadingTicket | null } | Failure> {
-  const reader = await identifyReader(request, env, config, session);
-  if (!reader.ok) return reader.limited ?? credentialRefused(reader.reason);
-  return (await checkRateLimit(env, 'read', reader.tenant)) ?? reader;
+  { right, counts }: { right: TicketRight; counts: RateKind },
+): Promise<({ ok: true } & Identity) | Failure> {
+  const caller = await identify(request, env, config, session);
+  if (!caller.ok) return caller.limited ?? credentialRefused(caller.reason);
+  if (caller.ticket && !rightsOf(caller.ticket).includes(right)) return outsideTicketScope();
+  return (await checkRateLimit(env, counts, caller.tenant)) ?? caller;
 }
 
-async function identifyReader(request: Request, env: Env, config: Config, session: string): Promise<Identified> {
+/** A ticket without the claim `can` reads. */
+const rightsOf = ({ can }: TicketClaims): readonly TicketRight[] => can ?? ['read'];
+
+async function identify(request: Request, env: Env, config: Config, session: string): Promise<Identified> {
   const subprotocol = offeredProtocols(request).find((item) => item.startsWith(TICKET_SUBPROTOCOL_PREFIX));
   const ticket = new URL(request.url).searchParams.get('ticket') ?? subprotocol?.slice(TICKET_SUBPROTOCOL_PREFIX.length);
   if (ticket !== undefined) return byTicket(config, session, ticket);
   const bearer = bearerToken(request);
   if (bearer === null) return { ok: false, reason: 'credential_needed' };
-  const tenant = await tenantForKey(config, bearer);
-  if (tenant !== null) return { ok: true, tenant, ticket: null };
+  const holder = await findKeyHolder(config, bearer);
+  if (holder !== null) return { ok: true, ...holder, ticket: null };
   const ticketed: Identified = JWT_SHAPE.test(bearer)
     ? await byTicket(config, session, bearer)
     : { ok: false, reason: 'credential_needed' };
@@ -76,7 +98,8 @@ async function byTicket(config: Config, session: string, ticket: string): Promis
   const until = ticketUntil(ticket);
   if (until === null || claims.session !== session) return { ok: false, reason: 'ticket_invalid' };
   if (until <= now) return { ok: false, reason: TICKET_EXPIRED };
-  return { ok: true, tenant: claims.tenant, ticket: { ...claims, until } };
+  const author: Author = { kind: 'ticket', id: claims.id ?? 'unnamed' };
+  return { ok: true, tenant: claims.tenant, author, ticket: { ...claims, until } };
 }
 
 /** The request, limited to what the ticket allows; null when it asks for more. */

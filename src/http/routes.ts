@@ -7,8 +7,12 @@
  *   public   no credential
  *   ingest   the ingest token of the execution that the path names
  *   reader   an API key, or a ticket of the session; pages of allowed origins may use it (CORS)
+ *   actor    an API key, or a ticket of the session with the right to it; pages of allowed origins
+ *            may use it (CORS)
  *   key      an API key
  */
+
+import type { TicketRight } from '../../protocol/index.ts';
 
 export interface Route {
   method: 'get' | 'post' | 'delete';
@@ -31,6 +35,13 @@ export interface ReaderRoute extends Route {
   socket?: true;
 }
 
+export interface ActorRoute extends Route {
+  method: 'post';
+  /** What a ticket must allow. */
+  right: Exclude<TicketRight, 'read'>;
+  counts: 'input' | 'change';
+}
+
 export interface KeyRoute extends Route {
   /** The kind by which the request is counted (HTTP25). */
   counts: 'read' | 'change' | 'ticket';
@@ -40,6 +51,7 @@ interface Groups {
   public: Record<string, PublicRoute>;
   ingest: Record<string, Route>;
   reader: Record<string, ReaderRoute>;
+  actor: Record<string, ActorRoute>;
   key: Record<string, KeyRoute>;
 }
 
@@ -70,14 +82,16 @@ export const ROUTES = {
     readExecutionEvents: { method: 'get', path: `${EXECUTION}/events`, reads: 'log' },
     readLog: { method: 'get', path: `${EXECUTION}/log`, reads: 'log' },
   },
+  actor: {
+    interruptExecution: { method: 'post', path: `${EXECUTION}/interrupt`, right: 'interrupt', counts: 'change' },
+    sendInput: { method: 'post', path: `${EXECUTION}/input`, right: 'input', counts: 'input' },
+  },
   key: {
     listSessions: { method: 'get', path: SESSIONS, counts: 'read' },
     deleteSession: { method: 'delete', path: SESSION, counts: 'change' },
     createTicket: { method: 'post', path: `${SESSION}/tickets`, counts: 'ticket' },
     startExecution: { method: 'post', path: EXECUTIONS, counts: 'change' },
-    interruptExecution: { method: 'post', path: `${EXECUTION}/interrupt`, counts: 'change' },
     failExecution: { method: 'post', path: `${EXECUTION}/fail`, counts: 'change' },
-    sendInput: { method: 'post', path: `${EXECUTION}/input`, counts: 'change' },
   },
 } as const satisfies Groups;
 

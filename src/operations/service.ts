@@ -6,6 +6,7 @@
 
 import type * as z from 'zod';
 import {
+  type Author,
   type Execution,
   type Failure,
   type IngestAccess,
@@ -24,6 +25,7 @@ import {
 } from '../../protocol/index.ts';
 import { checkCallback } from '../callbacks/admission.ts';
 import { badInput, failure } from '../contract/failure.ts';
+import { normaliseInput } from '../contract/input.ts';
 import {
   failSchema,
   inputSchema,
@@ -41,7 +43,7 @@ import type { Env } from '../platform/env.ts';
 import { ingestTtlSeconds, signIngestToken, signTicket } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { callDirectory, callSession } from '../session/call-object.ts';
-import type { NormalStart } from '../session/contract.ts';
+import type { NormalStart, SessionCalls } from '../session/contract.ts';
 import { checkInputForm } from './bound-input.ts';
 import { decodeOrdinalCursor, decodeSessionCursor, encodeOrdinalCursor, encodeSessionCursor } from './cursors.ts';
 import { waitForEnd } from './wait-for-end.ts';
@@ -50,6 +52,8 @@ export interface Caller {
   env: Env;
   config: Config;
   tenant: string;
+  /** Who makes the change, for the log. */
+  author: Author;
   /**
    * The origin of the request, which wrappers dial unless HOLDFAST_PUBLIC_URL is set; null for RPC.
    */
@@ -252,7 +256,7 @@ export async function failExecution(
 }
 
 export async function sendInput(
-  { env, tenant }: Caller,
+  { env, tenant, author }: Caller,
   session: string,
   execution: string,
   input: unknown,
@@ -261,7 +265,14 @@ export async function sendInput(
   if (bad) return bad;
   const parsed = parse(inputSchema, input);
   if (!parsed.ok) return parsed;
-  return callSession(env, tenant, session, (stub) => stub.sendInput(execution, parsed.value.data), { idempotent: false });
+  const normal = await normaliseInput(parsed.value, author);
+  if (!normal.ok) return normal;
+  const accepted = normal.input;
+  const { inputId, text } = accepted;
+  const plain = text !== null && inputId === null && !accepted.eof && !accepted.secret;
+  const call = (stub: SessionCalls) =>
+    plain ? stub.sendInput(execution, text, accepted) : stub.acceptInput(execution, accepted);
+  return callSession(env, tenant, session, call, { idempotent: inputId !== null });
 }
 
 export async function getSession({ env, tenant }: Caller, session: string): Promise<Result<{ session: SessionSummary }>> {
@@ -291,12 +302,12 @@ export async function createTicket(
   if (bad) return bad;
   const parsed = parse(ticketSchema, input);
   if (!parsed.ok) return parsed;
-  const { execution, types, ttlSeconds = TICKET_TTL_SECONDS_DEFAULT, untilSeconds } = parsed.value;
+  const { execution, types, can, ttlSeconds = TICKET_TTL_SECONDS_DEFAULT, untilSeconds } = parsed.value;
   if (untilSeconds !== undefined && untilSeconds < ttlSeconds) {
     return failure('bad_request', 'untilSeconds: must not be below ttlSeconds', { field: 'untilSeconds' });
   }
   const now = Date.now();
-  const ticket = await signTicket(config.signingKeys, { tenant, session, execution, types }, ttlSeconds, now, untilSeconds);
+  const ticket = await signTicket(config.signingKeys, { tenant, session, execution, types, can }, ttlSeconds, now, untilSeconds);
   const after = (seconds: number): number => (Math.floor(now / 1000) + seconds) * 1000;
   const until = untilSeconds === undefined ? {} : { until: after(untilSeconds) };
   return { ok: true, ticket, expiresAt: after(ttlSeconds), ...until };

@@ -8,9 +8,12 @@
  *   what is counted                   key              why
  *   ───────────────────────────────   ──────────────   ──────────────────────────────────────────
  *   changes: start, interrupt, fail,  tenant           Each is a request to an object and mostly
- *   input, delete                                      written rows, which cost the most. Per
+ *   delete                                             written rows, which cost the most. Per
  *                                                      tenant, so that a second key does not
  *                                                      double the limit.
+ *   inputs                            tenant/inputs    The same, but a file that is piped into a
+ *                                                      job is thousands of them, and must not
+ *                                                      delay a start or an interrupt.
  *   reads, upgrades of viewers        tenant           Each is a request to an object. The limit is
  *                                                      below the capacity of one object, so readers
  *                                                      of a session leave room for its wrapper.
@@ -53,12 +56,13 @@ const LOGGED_MAX = 1000;
 /** A log line of one kind is written once in this time, so that refusals do not flood the log. */
 const LOG_AGAIN_MS = 10_000;
 
-export type RateKind = 'change' | 'read' | 'ticket';
+export type RateKind = 'change' | 'input' | 'read' | 'ticket';
 
 const LIMITERS = {
   change: { binding: 'RATE_CHANGES', keyOf: (tenant: string) => tenant, what: 'changes' },
-  read: { binding: 'RATE_READS', keyOf: (tenant: string) => tenant, what: 'reads' },
   // A tenant's name has no slash.
+  input: { binding: 'RATE_CHANGES', keyOf: (tenant: string) => `${tenant}/inputs`, what: 'inputs' },
+  read: { binding: 'RATE_READS', keyOf: (tenant: string) => tenant, what: 'reads' },
   ticket: { binding: 'RATE_READS', keyOf: (tenant: string) => `${tenant}/tickets`, what: 'tickets' },
 } as const satisfies Record<RateKind, { binding: keyof Env; keyOf: (tenant: string) => string; what: string }>;
 

@@ -5,7 +5,8 @@
  */
 
 import { compactVerify, decodeJwt, errors, jwtVerify, SignJWT } from 'jose';
-import { LATE_MS_MAX, type Policy, TICKET_UNTIL_SECONDS_DEFAULT } from '../../protocol/index.ts';
+import { ulid } from 'ulid';
+import { LATE_MS_MAX, type Policy, TICKET_RIGHTS, TICKET_UNTIL_SECONDS_DEFAULT, type TicketRight } from '../../protocol/index.ts';
 
 const ISSUER = 'holdfast';
 const INGEST_AUDIENCE = 'holdfast.ingest';
@@ -30,6 +31,10 @@ export interface TicketClaims {
   execution?: string | undefined;
   /** When given, the ticket reads only these event types. */
   types?: string[] | undefined;
+  /** What it allows. Absent, as in every ticket before 0.2.0: to read. */
+  can?: TicketRight[] | undefined;
+  /** Identifies the ticket in the log. Absent from a ticket before 0.2.0. */
+  id?: string | undefined;
 }
 
 export type Verified<Claims> = { ok: true; claims: Claims } | { ok: false; reason: 'expired' | 'invalid' };
@@ -60,7 +65,7 @@ export function signTicket(
     keys,
     TICKET_AUDIENCE,
     claims.tenant,
-    { sid: claims.session, eid: claims.execution, types: claims.types, until },
+    { sid: claims.session, eid: claims.execution, types: claims.types, can: claims.can, jti: `t_${ulid()}`, until },
     ttlSeconds,
     now,
   );
@@ -98,12 +103,19 @@ export async function verifyIngestToken(keys: readonly Uint8Array[], token: stri
 export async function verifyTicket(keys: readonly Uint8Array[], token: string, now: number): Promise<Verified<TicketClaims>> {
   const verified = await verify(keys, TICKET_AUDIENCE, token, now);
   if (!verified.ok) return verified;
-  const { sub, sid, eid, types } = verified.claims;
+  const { sub, sid, eid, types, can, jti } = verified.claims;
   if (typeof sub !== 'string' || typeof sid !== 'string') return { ok: false, reason: 'invalid' };
   // A restriction that cannot be parsed must not become unrestricted access.
-  if ((eid !== undefined && typeof eid !== 'string') || (types !== undefined && !isTexts(types)))
+  if (
+    (eid !== undefined && typeof eid !== 'string') ||
+    (types !== undefined && !isTexts(types)) ||
+    (can !== undefined && !isTexts(can))
+  )
     return { ok: false, reason: 'invalid' };
-  return { ok: true, claims: { tenant: sub, session: sid, execution: eid, types } };
+  // A right of a later version is no right here.
+  const known = can && TICKET_RIGHTS.filter((right) => can.includes(right));
+  const id = typeof jti === 'string' ? jti : undefined;
+  return { ok: true, claims: { tenant: sub, session: sid, execution: eid, types, can: known, id } };
 }
 
 /**

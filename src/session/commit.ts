@@ -31,7 +31,7 @@ export interface WrittenTransition {
   events: readonly CoordinatorEvent[];
   /**
    * Whether the directory must be updated (DIR1). True only if the transition has an event of the
-   * coordinator.
+   * coordinator other than an input.
    */
   changesDirectory: boolean;
   /**
@@ -75,7 +75,7 @@ export function writeTransition(
   if (isTerminal(record.status)) {
     ({ record, callback, next } = finishSettledExecution(context, record, rows, now));
   }
-  const changesDirectory = transition.events.length > 0;
+  const changesDirectory = transition.events.some(({ type }) => type !== 'input');
   if (changesDirectory) markDirectoryStale(context, now);
   return { record, rows, commands, events: transition.events, changesDirectory, callback, next };
 }

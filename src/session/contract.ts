@@ -15,6 +15,7 @@ import {
   type SessionSummary,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
+import type { NormalInput } from '../core/input.ts';
 import type { ExecutionQuery } from '../core/ports.ts';
 
 /** A validated start request: every field is set. */
@@ -59,7 +60,13 @@ export interface SessionCalls {
     options: { reason: string; force: boolean },
   ): Promise<Result<{ execution: Execution; settled: boolean; accepted: boolean }>>;
   failExecution(id: string, failed: { code: string; message: string }): Promise<Result<{ settled: boolean; execution: Execution }>>;
-  sendInput(id: string, text: string): Promise<Result<{ commandId: number }>>;
+  /** What an object of 0.1.0 cannot do; it does not have this method. */
+  acceptInput(id: string, input: NormalInput): Promise<Result<{ commandId: number }>>;
+  /**
+   * A plain text, also by an object of 0.1.0, which reads the first two arguments. A Worker of 0.1.0
+   * does not give the third (VER8).
+   */
+  sendInput(id: string, text: string, input?: NormalInput): Promise<Result<{ commandId: number }>>;
   /** One body of a wrapper that posts. The answers are lines. */
   postIngest(execution: string, body: string): Promise<Result<{ lines: string[] }>>;
   deleteSession(): Promise<Result<object>>;

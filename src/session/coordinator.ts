@@ -5,6 +5,8 @@
 
 import { DurableObject } from 'cloudflare:workers';
 import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import { inputOfEarlierWorker } from '../contract/input.ts';
+import type { NormalInput } from '../core/input.ts';
 import type { ExecutionQuery, SessionRuntime } from '../core/ports.ts';
 import type { Env } from '../platform/env.ts';
 import { errorMessage, logLine, type SessionLog } from '../platform/log.ts';
@@ -99,8 +101,11 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   failExecution(id: string, failed: { code: string; message: string }) {
     return this.#session.failExecution(id, failed, Date.now());
   }
-  sendInput(id: string, text: string) {
-    return this.#session.sendInput(id, text, Date.now());
+  acceptInput(id: string, input: NormalInput) {
+    return this.#session.acceptInput(id, input, Date.now());
+  }
+  async sendInput(id: string, text: string, input?: NormalInput) {
+    return this.acceptInput(id, input ?? (await inputOfEarlierWorker(text)));
   }
   postIngest(execution: string, body: string) {
     return this.#session.postIngest(execution, body, Date.now());

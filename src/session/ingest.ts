@@ -27,6 +27,7 @@ import {
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord, LatePatch } from '../core/execution.ts';
+import { commandsFor } from '../core/input.ts';
 import { acceptLateHello, hasRoomForLate, type LateBatch, takesLate, withLateBatch } from '../core/late.ts';
 import {
   acceptHello,
@@ -157,7 +158,7 @@ function onHello(
       logBytes: store.log.bytesOf(record.id, record.firstOffset),
       policy: record.policy,
       limits: { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES },
-      commands: store.commands.waiting(record.id),
+      commands: commandsFor(hello.features ?? [], store.commands.waiting(record.id)),
       features: COORDINATOR_FEATURES,
       ...(late ? { late: true } : {}),
       job: jobTermsOf(context.session, store.executions.get(record.id) ?? record),

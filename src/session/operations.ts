@@ -1,8 +1,6 @@
 /** What a caller can ask of a session. Expected outcomes are tagged results, not exceptions. */
 
 import {
-  COMMANDS_WAITING_BYTES_MAX,
-  COMMANDS_WAITING_MAX,
   type Execution,
   type Failure,
   generationOf,
@@ -12,12 +10,12 @@ import {
   type Result,
   SESSION_EXECUTIONS_MAX,
   type SessionSummary,
-  utf8Bytes,
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../core/execution.ts';
 import { checkGeneration } from '../core/generation.ts';
+import { decideInput, digestOfInput, type NormalInput } from '../core/input.ts';
 import { becomePending, becomeQueued, requestInterrupt, settleFailed } from '../core/lifecycle.ts';
 import { describeShortage } from '../core/log-limit.ts';
 import type { ExecutionQuery, LogRow } from '../core/ports.ts';
@@ -214,40 +212,34 @@ export function failExecution(
   return { ok: true, settled: after !== null, execution: currentView(context, after ?? record) };
 }
 
-export function sendInput(context: SessionContext, id: string, text: string, now: number): Result<{ commandId: number }> {
+/** Idempotent when the input has an id: a repeat finds the first call's command. */
+export function acceptInput(context: SessionContext, id: string, input: NormalInput, now: number): Result<{ commandId: number }> {
   const found = findExecution(context, id);
   if (!found.ok) return found;
-  const { record } = found;
-  if (record.status !== 'running') {
-    return {
-      ok: false,
-      code: 'not_running',
-      message: `Execution ${id} is ${record.status}.`,
-      facts: { executionStatus: record.status },
-    };
+  const { store } = context;
+  const { inputId } = input;
+  const noted = inputId === null ? null : store.inputs.find(id, inputId);
+  const decision = decideInput(found.record, input, { noted, waiting: store.commands.load(id) });
+  switch (decision.kind) {
+    case 'repeat':
+      return { ok: true, commandId: decision.commandId };
+    case 'refuse':
+      return decision.failure;
+    case 'accept': {
+      const written = store.transact(() => {
+        const done = writeTransition(context, id, decision.transition, now);
+        const [command] = done?.commands ?? [];
+        if (command && inputId !== null) store.inputs.note(id, inputId, { digest: digestOfInput(input), commandId: command.id });
+        return done;
+      });
+      const [command] = written?.commands ?? [];
+      if (!written || !command) return noExecution(id);
+      publish(context, written, now);
+      return { ok: true, commandId: command.id };
+    }
+    default:
+      return decision satisfies never;
   }
-  // A wrapper that a launcher started has the stdin that was requested. Only the wrapper itself
-  // knows the stdin of one that the caller started.
-  if (record.launcher !== 'none' && !record.openStdin) {
-    return { ok: false, code: 'stdin_closed', message: `Execution ${id} was started without openStdin.`, facts: { execution: id } };
-  }
-  const data = { text };
-  const waiting = context.store.commands.load(id);
-  if (waiting.count >= COMMANDS_WAITING_MAX || waiting.bytes + utf8Bytes(JSON.stringify(data)) > COMMANDS_WAITING_BYTES_MAX) {
-    return {
-      ok: false,
-      code: 'input_full',
-      message: `${waiting.count} commands wait for the wrapper of execution ${id} already.`,
-      facts: { execution: id, waiting: waiting.count },
-    };
-  }
-  const written = context.store.transact(() =>
-    writeTransition(context, id, { patch: {}, events: [], commands: [{ command: 'input', data }] }, now),
-  );
-  const [command] = written?.commands ?? [];
-  if (!written || !command) return noExecution(id);
-  publish(context, written, now);
-  return { ok: true, commandId: command.id };
 }
 
 export function getSession({ store, session }: SessionContext): Result<{ session: SessionSummary }> {

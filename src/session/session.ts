@@ -16,6 +16,7 @@
 
 import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
 import { type DeadlineInputs, RETENTION_MS } from '../core/deadlines.ts';
+import type { NormalInput } from '../core/input.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
 import type { ExecutionQuery, ExternalServices, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
 import type { SessionLog } from '../platform/log.ts';
@@ -145,8 +146,8 @@ export class Session {
     return operations.failExecution(this.#context, id, failed, now);
   }
 
-  sendInput(id: string, text: string, now: number) {
-    return operations.sendInput(this.#context, id, text, now);
+  acceptInput(id: string, input: NormalInput, now: number) {
+    return operations.acceptInput(this.#context, id, input, now);
   }
 
   getSession() {

@@ -5,6 +5,7 @@
  * executions  one row per run. Everything that decides its future is a column (G4), also deadlines
  *             (G5)
  * commands    commands that the wrapper has not acknowledged yet (ING9)
+ * inputs      ids of accepted inputs, so that a repeated call finds what the first one did
  * log         one row per batch; log.ts uses plain SQL for it, because it is the hot path
  * callbacks   verdicts that the callback queue does not have yet, written with the verdict
  * outbox      pending reports of the session's state: one row per receiver
@@ -14,6 +15,7 @@
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
 import type { IngestTransport, InterruptCause } from '../core/execution.ts';
+import type { NewCommand } from '../core/lifecycle.ts';
 import type { Topic } from '../core/outbox.ts';
 
 export const executions = sqliteTable(
@@ -81,6 +83,10 @@ export const executions = sqliteTable(
     interruptReason: text('interrupt_reason'),
     interruptForced: integer('interrupt_forced', { mode: 'boolean' }).notNull().default(false),
 
+    /** What the wrapper said in its last hello. Null before it, and in rows written before 0.2.0. */
+    features: text({ mode: 'json' }).$type<string[]>(),
+    stdinEnded: integer('stdin_ended', { mode: 'boolean' }).notNull().default(false),
+
     exitCode: integer('exit_code'),
     signal: text(),
     code: text(),
@@ -104,8 +110,16 @@ export const commands = sqliteTable('commands', {
   id: integer().primaryKey({ autoIncrement: true }),
   execution: text().notNull(),
   command: text().$type<'interrupt' | 'input'>().notNull(),
-  data: text({ mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+  data: text({ mode: 'json' }).$type<NewCommand['data']>().notNull(),
   createdAt: integer('created_at').notNull(),
+});
+
+export const inputs = sqliteTable('inputs', {
+  /** Execution and input id, with a slash between them, which no id has. */
+  key: text().primaryKey(),
+  /** Same id and same digest is the same input. */
+  digest: text().notNull(),
+  commandId: integer('command_id').notNull(),
 });
 
 export const log = sqliteTable('log', {

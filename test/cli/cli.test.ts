@@ -518,10 +518,132 @@ describe('interrupt, fail, send', () => {
     await result(['send', 's1/e1', '-'], { stdin: 'a\nb' });
     await result(['send', 's1/e1'], { stdin: 'é' });
     expect(fake.inputs).toEqual(['yes\n', 'y', 'a\nb', 'é']);
+    expect(fake.inputRequests.map(({ text, base64 }) => [text === undefined, base64 === undefined])).toEqual([
+      [false, true],
+      [false, true],
+      [true, false],
+      [true, false],
+    ]);
+    expect(new Set(fake.inputRequests.map(({ inputId }) => inputId)).size).toBe(4);
     expect((await result(['send', 's1/e1', '-'])).code).toBe(2);
     const ended = await result(['send', 's1/e9', 'x']);
     expect(ended.code).toBe(125);
     expect(ended.err).toContain('holdfast list --session s1');
+  });
+
+  test('send --eof ends the stdin of the job: alone, after a text, and after stdin', async () => {
+    for (const [id, args, options, inputs] of [
+      ['e1', ['--eof'], { stdin: 'not read' }, []],
+      ['e2', ['last', '--eof'], {}, ['last\n']],
+      ['e3', ['-', '--eof'], { stdin: 'a\nb\n' }, ['a\nb\n']],
+      ['e4', ['-', '--eof'], {}, []],
+    ] as const) {
+      fake.addExecution(id);
+      fake.inputs.length = 0;
+      const sent = await result(['send', `s1/${id}`, ...args], options);
+      expect([sent.code, fake.inputs, fake.endedStdins.has(id)]).toEqual([0, inputs, true]);
+      expect(sent.err).toMatch(/ended/);
+    }
+    expect((await result(['send', 's1/e1', 'late'])).err).toMatch(/stdin/);
+  });
+
+  test('send --secret asks to keep the text out of the log', async () => {
+    fake.addExecution('e1');
+    await result(['send', '--secret', 's1/e1', 'password']);
+    await result(['send', '--secret', 's1/e1', '-'], { stdin: 'password' });
+    expect(fake.inputRequests).toMatchObject([
+      { text: 'password\n', secret: true },
+      { base64: btoa('password'), secret: true },
+    ]);
+  });
+
+  test('a part whose answer was lost is sent again, and read once', async () => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /input/, override: 'cut-after' });
+    expect((await result(['send', 's1/e1', '-'], { stdin: 'x'.repeat(100_000) })).code).toBe(0);
+    expect(fake.inputs.map(({ length }) => length)).toEqual([65_536, 34_464]);
+    expect(fake.requests.length).toBeGreaterThan(2);
+  });
+});
+
+describe('stdin of run', () => {
+  const begin = () => {
+    fake.onStart = ({ id }) => {
+      fake.append(id, [{ type: 'execution_running', data: {} }]);
+    };
+  };
+  const ends = (id: string) => fake.settle(id, 'completed', { exitCode: 0 });
+  const started = () => fake.requests.find(({ method }) => method === 'POST')?.body as Record<string, unknown> | undefined;
+
+  test('a pipe is sent to its end as bytes, and its end too', async () => {
+    begin();
+    const running = call(['run', '--id', 'e1', '-s', 's1', '--', 'cat'], { stdin: 'a\nb\n' });
+    await until('stdin is at its end', () => fake.endedStdins.has('e1'));
+    ends('e1');
+    expect(await running.done).toBe(0);
+    expect(started()).toMatchObject({ openStdin: true });
+    expect(fake.inputs).toEqual(['a\nb\n']);
+    expect(fake.inputRequests.map(({ base64, eof }) => [base64, eof])).toEqual([
+      [btoa('a\nb\n'), undefined],
+      [undefined, true],
+    ]);
+  });
+
+  test('an empty pipe is at its end', async () => {
+    begin();
+    const running = call(['run', '--id', 'e1', '-s', 's1', '--', 'cat'], { piped: true });
+    await until('stdin is at its end', () => fake.endedStdins.has('e1'));
+    ends('e1');
+    expect(await running.done).toBe(0);
+    expect(fake.inputs).toEqual([]);
+  });
+
+  test('with --open-stdin it is sent, and the stdin of the job stays open', async () => {
+    begin();
+    const running = call(['run', '--open-stdin', '--id', 'e1', '-s', 's1', '--', 'cat'], { stdin: 'a\n' });
+    await until('it is sent', () => fake.inputs.length === 1);
+    ends('e1');
+    expect(await running.done).toBe(0);
+    expect(fake.endedStdins.has('e1')).toBe(false);
+  });
+
+  test.each([
+    ['--no-stdin', ['--no-stdin'], { stdin: 'a\n' }],
+    ['-n', ['-n'], { stdin: 'a\n' }],
+    ['a terminal or /dev/null', [], { piped: false }],
+  ])('%s: nothing is sent, and the job has no open stdin', async (_, flags, options) => {
+    fake.onStart = ({ id }) => {
+      fake.append(id, [{ type: 'execution_running', data: {} }]);
+      ends(id);
+    };
+    expect((await result(['run', ...flags, '--id', 'e1', '-s', 's1', '--', 'cat'], options)).code).toBe(0);
+    expect(started()?.openStdin).toBeUndefined();
+    expect(fake.inputRequests).toEqual([]);
+  });
+
+  test('run --detach leaves stdin alone', async () => {
+    expect((await result(['run', '-d', '--id', 'e1', '-s', 's1', '--', 'cat'], { stdin: 'a\n' })).code).toBe(0);
+    expect(started()?.openStdin).toBeUndefined();
+    expect(fake.inputRequests).toEqual([]);
+  });
+
+  test('a wrapper that is too old is an error with the next step, and the run is followed to its end', async () => {
+    begin();
+    fake.overrides.push({ match: /input/, override: { problem: 'wrapper_too_old' } });
+    const running = call(['run', '-q', '--id', 'e1', '-s', 's1', '--', 'cat'], { stdin: 'a\n' });
+    await until('it is said', () => running.err().includes('stdin was not sent completely'));
+    ends('e1');
+    expect(await running.done).toBe(0);
+    expect(running.err()).toContain('run --no-stdin');
+  });
+
+  test('a job that ends without reading all of it ends the command', async () => {
+    fake.onStart = ({ id }) => {
+      fake.append(id, [{ type: 'execution_running', data: {} }]);
+      ends(id);
+    };
+    const { code, err } = await result(['run', '-q', '--id', 'e1', '-s', 's1', '--', 'true'], { stdin: 'x'.repeat(1_000_000) });
+    expect([code, err]).toEqual([0, '']);
   });
 });
 

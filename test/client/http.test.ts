@@ -139,6 +139,17 @@ describe('retries', () => {
     },
   );
 
+  test('[HTTP33] input that is an object, also when its answer was lost: it has an id, and the job reads it once', async () => {
+    fake.addExecution('e1');
+    fake.overrides.push({ match: /input/, override: 'cut-after' });
+    await client.sendInput('s1', 'e1', { text: 'yes\n', eof: true });
+    expect(fake.inputs).toEqual(['yes\n']);
+    const ids = fake.requests.map(({ body }) => (body as { inputId?: string }).inputId);
+    expect(ids).toEqual([expect.stringMatching(/^in_/), ids[0]]);
+    await client.sendInput('s1', 'e1', { base64: 'AP8=', inputId: 'mine' }).catch(() => {});
+    expect(fake.requests.at(-1)?.body).toMatchObject({ inputId: 'mine' });
+  });
+
   test('[CLS16] not input that an intermediary answered: the job may have read it', async () => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /input/, override: { status: 403, body: '<html>' } });

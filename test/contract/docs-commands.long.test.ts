@@ -146,6 +146,7 @@ async function helpOf(...args: string[]): Promise<string> {
     env: {},
     stdin: Readable.from([]),
     stdinIsTty: false,
+    stdinIsPiped: false,
     stdout: new Output(stdout),
     stderr: new Output(new PassThrough()),
     onSignal: () => () => {},

@@ -42,6 +42,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   wrapper_reconnected: { epoch: 2, ackedSeq: 9, downMs: 100, bufferedEvents: 3, eventsLost: 0 },
   wrapper_disconnected: { reason: 'silence', wsCloseCode: 1006, wsCloseReason: '', graceUntil: 1_763_650_060_000 },
   interrupt_requested: { reason: 'enough', force: false, cause: 'caller' },
+  input: { by: { kind: 'key', id: 'key_01234567' }, bytes: 4, text: 'yes\n', eof: true },
 };
 
 describe('known events', () => {
@@ -64,6 +65,7 @@ describe('known events', () => {
       ['execution_failed', 'code'],
       ['wrapper_disconnected', 'graceUntil'],
       ['interrupt_requested', 'force'],
+      ['input', 'bytes'],
     ];
     for (const [type, field] of required) {
       for (const value of [undefined, null, {}, []]) {

@@ -20,13 +20,19 @@ export interface Called {
 export interface CallOptions {
   env?: Record<string, string>;
   stdin?: string;
+  /** Stdin is a pipe or a file. By default if there is a `stdin`. */
+  piped?: boolean;
   /** True: stdin, stdout and stderr are all terminals; otherwise the named ones are. */
   tty?: boolean | readonly ('stdin' | 'stdout' | 'stderr')[];
   /** Why no browser can be opened. */
   browser?: string | null;
 }
 
-export function call(url: string, args: string[], { env = {}, stdin = '', tty = false, browser = null }: CallOptions = {}): Called {
+export function call(
+  url: string,
+  args: string[],
+  { env = {}, stdin = '', piped = stdin !== '', tty = false, browser = null }: CallOptions = {},
+): Called {
   const text = { out: '', err: '' };
   const isTty = (name: 'stdin' | 'stdout' | 'stderr') => (typeof tty === 'boolean' ? tty : tty.includes(name));
   const sink = (name: 'out' | 'err') => {
@@ -43,6 +49,7 @@ export function call(url: string, args: string[], { env = {}, stdin = '', tty = 
     env: { HOLDFAST_URL: url, HOLDFAST_API_KEY: 'key', ...env },
     stdin: Readable.from([Buffer.from(stdin)]),
     stdinIsTty: isTty('stdin'),
+    stdinIsPiped: piped,
     openInBrowser: async (url) => {
       opened.push(url);
       return browser;

@@ -106,7 +106,12 @@ export class FakeSession {
   /** Called with every execution that was started. */
   onStart: (execution: Execution, request: Record<string, unknown>) => void = () => {};
   onInterrupt: (execution: Execution) => void = () => {};
+  /** What jobs could read, each input once. */
   readonly inputs: string[] = [];
+  /** The accepted requests for it, as they came. */
+  readonly inputRequests: Record<string, unknown>[] = [];
+  readonly endedStdins = new Set<string>();
+  readonly #inputIds = new Map<string, number>();
   readonly #http: Server;
   readonly #ws = new WebSocketServer({
     noServer: true,
@@ -427,11 +432,25 @@ export class FakeSession {
       }
       case 'input':
         if (execution.status !== 'running') return problemOf('not_running');
-        this.inputs.push(String(body.data));
-        return { status: 202, body: { commandId: this.inputs.length } };
+        return this.#input(execution.id, body);
       default:
         return problemOf('not_found');
     }
+  }
+
+  /** HTTP33 */
+  #input(execution: string, body: Record<string, unknown>): Answer {
+    const key = `${execution}/${body.inputId}`;
+    const known = this.#inputIds.get(key);
+    if (known !== undefined) return { status: 202, body: { commandId: known } };
+    if (this.endedStdins.has(execution)) return problemOf('stdin_closed');
+    this.inputRequests.push(body);
+    const text = body.text ?? body.data;
+    if (text !== undefined) this.inputs.push(String(text));
+    if (typeof body.base64 === 'string') this.inputs.push(Buffer.from(body.base64, 'base64').toString());
+    if (body.eof === true) this.endedStdins.add(execution);
+    if (body.inputId !== undefined) this.#inputIds.set(key, this.inputRequests.length);
+    return { status: 202, body: { commandId: this.inputRequests.length } };
   }
 
   /** One page of the Durable Streams route (STR22), without its live modes. */

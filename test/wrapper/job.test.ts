@@ -27,7 +27,9 @@ it('[SV2] a job whose start cannot be recorded is not begun, and no later record
   // Where the state would be written there is a folder now.
   mkdirSync(join(directory, 'state.json.tmp'));
   const run = { command: ['true'], log } as unknown as RunOptions;
-  expect(Job.begin({ run, times: WRAPPER_TIMES, redaction: null, terms: null, spool, report, exited: () => {} })).toBeNull();
+  expect(
+    Job.begin({ run, times: WRAPPER_TIMES, redaction: null, terms: null, spool, report, inputHasRoom: () => {}, exited: () => {} }),
+  ).toBeNull();
   expect(log.problems).toEqual([expect.stringMatching(/cannot be written: EISDIR.* open /)]);
   rmdirSync(join(directory, 'state.json.tmp'));
   expect(report.save()).toBe(true);

@@ -4,6 +4,7 @@
  * the disk can be made to fail.
  */
 
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -459,6 +460,62 @@ describe('input', () => {
     expect(await exitCode).toBe(0);
     expect(coordinator.events.find(({ type }) => type === 'status')?.data.message).toContain('stdin of the job is closed');
     expect(coordinator.ackedCommands).toEqual([1]);
+  });
+
+  it('[IN1] bytes reach the job to the letter, and the end ends its stdin', async () => {
+    const bytes = Buffer.from(Array.from({ length: 512 }, (_, index) => index & 255));
+    const { exitCode } = runInProcess(coordinator, node("process.stdin.on('data', d => process.stdout.write(d.toString('hex') + '\\n'))"), {
+      stdin: { file: null, open: true },
+    });
+    await coordinator.until(() => types().includes('started'), 'started');
+    coordinator.sendCommand({ id: 1, command: 'input', data: { base64: bytes.toString('base64') } });
+    coordinator.sendCommand({ id: 2, command: 'input', data: { text: 'last', eof: true } });
+    expect(await exitCode).toBe(0);
+    expect(coordinator.text().replaceAll('\n', '')).toBe(Buffer.concat([bytes, Buffer.from('last')]).toString('hex'));
+    expect(coordinator.ackedCommands).toEqual([1, 2]);
+  });
+
+  it('what follows the end is not delivered, and the log says so once', async () => {
+    const { wait, open } = gate();
+    const { exitCode } = runInProcess(coordinator, sh(`cat; echo ended; ${wait}`), { stdin: { file: null, open: true } });
+    await coordinator.until(() => types().includes('started'), 'started');
+    coordinator.sendCommand({ id: 1, command: 'input', data: { eof: true } });
+    await coordinator.until(() => coordinator.text() === 'ended\n', 'the end');
+    coordinator.sendCommand(input(2, 'late\n'));
+    coordinator.sendCommand(input(3, 'later\n'));
+    await coordinator.until(() => coordinator.ackedCommands.length === 3, 'acks');
+    open();
+    expect(await exitCode).toBe(0);
+    expect(coordinator.events.filter(({ type }) => type === 'status').map(({ data }) => data.message)).toEqual([
+      'input was not delivered: the stdin of the job is closed',
+    ]);
+  });
+
+  it('[IN1] [IN2] input waits while the job does not read: taken up to the buffer, each once and in order when it reads again', async () => {
+    const { wait, open } = gate();
+    const part = (id: number): string => String(id).padStart(4, '0').repeat(16 * 1024);
+    const ids = Array.from({ length: 40 }, (_, index) => index + 1);
+    const { exitCode } = runInProcess(coordinator, sh(`trap 'echo asked' INT; ${wait}; cat | sha256sum`), {
+      stdin: { file: null, open: true },
+    });
+    await coordinator.until(() => types().includes('started'), 'started');
+    const data = (id: number) => ({ base64: Buffer.from(part(id)).toString('base64') });
+    coordinator.commands = ids.map((id) => ({ id, command: 'input', data: data(id) }));
+    for (const command of coordinator.commands) coordinator.sendCommand(command);
+    await coordinator.until(() => coordinator.ackedCommands.length > 0, 'the first acks');
+    // The same commands again, with a welcome.
+    coordinator.commands.push(interrupt(100));
+    coordinator.connections.at(-1)?.cut();
+    await coordinator.until(() => coordinator.ackedCommands.includes(100), 'the interrupt');
+    // A pipe holds 64 KiB, the buffer 1 MiB and one part.
+    const taken = new Set(coordinator.ackedCommands.filter((id) => id !== 100));
+    expect(taken.size).toBeGreaterThanOrEqual(16);
+    expect(taken.size).toBeLessThanOrEqual(20);
+    coordinator.sendCommand({ id: 101, command: 'input', data: { eof: true } });
+    open();
+    await exitCode;
+    expect(coordinator.text()).toContain(createHash('sha256').update(ids.map(part).join('')).digest('hex'));
+    expect([...new Set(coordinator.ackedCommands)].sort((a, b) => a - b)).toEqual([...ids, 100, 101]);
   });
 
   it('a stdin file is read to its end', async () => {

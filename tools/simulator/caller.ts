@@ -4,11 +4,23 @@
  */
 
 import type { OnBusy, Policy } from '../../protocol/index.ts';
+import type { NormalInput } from '../../src/core/input.ts';
 import type { NormalStart } from '../../src/session/contract.ts';
 import type { Session } from '../../src/session/session.ts';
 import type { World } from './world.ts';
 
 const ATTEMPTS_MAX = 4;
+
+const INPUT: NormalInput = {
+  text: 'yes\n',
+  base64: null,
+  bytes: 4,
+  sha256: 'of yes',
+  eof: false,
+  inputId: null,
+  secret: false,
+  by: { kind: 'key', id: 'key_1' },
+};
 
 /** Half of the executions request a callback. */
 export const wantsCallback = (id: string): boolean => id.charCodeAt(id.length - 1) % 2 === 0;
@@ -67,7 +79,7 @@ export class Caller {
     this.#call(
       `input to ${id}`,
       () => [id],
-      (session) => session.sendInput(id, 'yes\n', this.#world.now),
+      (session) => session.acceptInput(id, INPUT, this.#world.now),
       { idempotent: false },
     );
   }

@@ -10,6 +10,7 @@
 import type { Command } from '../../protocol/index.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
+import type { NotedInput } from '../../src/core/input.ts';
 import type { OutboxRecord } from '../../src/core/outbox.ts';
 import type { LogRow } from '../../src/core/ports.ts';
 
@@ -38,6 +39,8 @@ interface Commit {
 export class Disk {
   readonly executions = new Map<string, ExecutionRecord>();
   commands: StoredCommand[] = [];
+  /** By execution and input id. */
+  inputs: ReadonlyMap<string, NotedInput> = new Map();
   callbacks: CallbackRecord[] = [];
   readonly log: StoredRow[] = [];
   lastCommandId = 0;
@@ -89,6 +92,14 @@ export class Disk {
     this.commands = commands;
   }
 
+  noteInput(key: string, noted: NotedInput): void {
+    const before = this.inputs;
+    this.write(() => {
+      this.inputs = before;
+    });
+    this.inputs = new Map([...before, [key, noted]]);
+  }
+
   setCallbacks(callbacks: CallbackRecord[]): void {
     const before = this.callbacks;
     this.write(() => {
@@ -112,17 +123,17 @@ export class Disk {
 
   /** All rows except those of the outbox and the callbacks. */
   erase(tombstoneUntil: number | null): void {
-    const { commands, createdAt, tombstoneUntil: before } = this;
+    const { commands, inputs, createdAt, tombstoneUntil: before } = this;
     const executions = [...this.executions];
     const log = this.log.slice();
     this.write(() => {
       for (const [id, record] of executions) this.executions.set(id, record);
       this.log.push(...log);
-      Object.assign(this, { commands, createdAt, tombstoneUntil: before });
+      Object.assign(this, { commands, inputs, createdAt, tombstoneUntil: before });
     });
     this.executions.clear();
     this.log.length = 0;
-    Object.assign(this, { commands: [], createdAt: null, tombstoneUntil: tombstoneUntil ?? 0 });
+    Object.assign(this, { commands: [], inputs: new Map(), createdAt: null, tombstoneUntil: tombstoneUntil ?? 0 });
   }
 
   /** All that the platform stores for the object. */

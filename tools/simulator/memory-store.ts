@@ -8,6 +8,7 @@ import { type Command, isActive, isTerminal, type OpenStatus, STATUSES, type Sta
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from '../../src/core/execution.ts';
 import { createdAtAfter } from '../../src/core/generation.ts';
+import type { NotedInput } from '../../src/core/input.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Tally } from '../../src/core/metrics.ts';
 import type {
@@ -16,6 +17,7 @@ import type {
   CommandTable,
   ExecutionQuery,
   ExecutionTable,
+  InputTable,
   LogRow,
   LogTable,
   OutboxTable,
@@ -26,6 +28,7 @@ import type { Disk, StoredRow } from './disk.ts';
 export class MemoryStore implements Store {
   readonly executions: ExecutionTable;
   readonly commands: CommandTable;
+  readonly inputs: InputTable;
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly outbox: OutboxTable;
@@ -37,6 +40,7 @@ export class MemoryStore implements Store {
     this.outbox = { get: () => disk.outbox, put: (record) => disk.setOutbox(record) };
     this.executions = new MemoryExecutions(disk);
     this.commands = new MemoryCommands(disk);
+    this.inputs = new MemoryInputs(disk);
     this.callbacks = new MemoryCallbacks(disk);
     this.log = new MemoryLog(disk);
   }
@@ -173,6 +177,25 @@ class MemoryExecutions implements ExecutionTable {
   #all(): ExecutionRecord[] {
     needTables(this.#disk);
     return [...this.#disk.executions.values()].sort((a, b) => a.ordinal - b.ordinal);
+  }
+}
+
+class MemoryInputs implements InputTable {
+  readonly #disk: Disk;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  find(execution: string, inputId: string): NotedInput | null {
+    needTables(this.#disk);
+    return this.#disk.inputs.get(`${execution}/${inputId}`) ?? null;
+  }
+
+  note(execution: string, inputId: string, noted: NotedInput): void {
+    needTables(this.#disk);
+    if (this.find(execution, inputId)) throw new Error('UNIQUE constraint failed: inputs.key');
+    this.#disk.noteInput(`${execution}/${inputId}`, noted);
   }
 }
 

@@ -35,9 +35,8 @@ import { ProgressEvents } from './progress.ts';
 import { TerminalProgress } from './terminal-progress.ts';
 import { isDirectory } from './working-directory.ts';
 
-/** Text buffered for a job that does not read its stdin. Input beyond this is refused. */
-const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
-const EARLY_INPUTS_MAX = 16;
+/** Bytes buffered for a job that does not read its stdin. Input beyond this waits. */
+export const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
 const PIPES_CHECK_MS = 50;
 
 /**
@@ -70,6 +69,8 @@ export interface ChildOptions {
 
 export interface ChildHandlers {
   output(line: Buffer): void;
+  /** `inputHasRoom` may be true again. */
+  inputHasRoom(): void;
   /**
    * The process itself has ended. Its output may be pending and its grandchildren may still run.
    */
@@ -93,7 +94,7 @@ export function jobEnvironment(
   terms: JobTerms | null,
 ): NodeJS.ProcessEnv {
   const own = Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'));
-  return { ...Object.fromEntries(own), ...jobEnv, ...aboutTheJob(terms) };
+  return { PYTHONUNBUFFERED: '1', ...Object.fromEntries(own), ...jobEnv, ...aboutTheJob(terms) };
 }
 
 /** SPL28. These variables grant no access. */
@@ -110,8 +111,8 @@ export class Child {
   readonly #paused = new Set<PauseReason>();
   readonly #progress: ProgressEvents;
   #stdin: Writable | null = null;
-  /** Input that arrived before the initial file was written; null when no file is pending. */
-  #earlyInput: string[] | null = null;
+  /** The initial file is not written yet: input would land in the middle of it. */
+  #filePending = false;
   #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | null = null;
   #done = false;
   #readingMs = 0;
@@ -211,34 +212,40 @@ export class Child {
     for (const stream of this.#streams) stream.resume();
   }
 
-  /** Writes text to the job's stdin. Returns the reason if that fails. */
-  write(text: string): null | 'closed' | 'not_read' {
-    if (this.#earlyInput && this.#earlyInput.length < EARLY_INPUTS_MAX) {
-      this.#earlyInput.push(text);
-      return null;
-    }
-    if (!this.#stdin?.writable || !this.#options.stdin.open) return 'closed';
-    if (this.#stdin.writableLength > STDIN_BACKLOG_BYTES_MAX) return 'not_read';
-    this.#stdin.write(text);
-    return null;
+  /** A closed stdin has room: `write` then reports that it is closed. */
+  get inputHasRoom(): boolean {
+    return !this.#filePending && (this.#stdin?.writableLength ?? 0) < STDIN_BACKLOG_BYTES_MAX;
+  }
+
+  /** Writes to the job's stdin. False when it is closed. */
+  write(bytes: Buffer): boolean {
+    if (!this.#stdin?.writable || !this.#options.stdin.open) return false;
+    this.#stdin.write(bytes);
+    return true;
+  }
+
+  /** Ends the job's stdin, after what was written. */
+  endInput(): void {
+    if (this.#options.stdin.open) this.#stdin?.end();
   }
 
   #feedStdin(stdin: Writable): void {
     const { file, open } = this.#options.stdin;
     // The job closed its end; `write` reports it from now on.
     stdin.on('error', () => stdin.destroy());
+    stdin.on('drain', () => this.#options.handlers.inputHasRoom());
+    stdin.on('close', () => this.#options.handlers.inputHasRoom());
     if (file === null) {
       this.#stdin = stdin;
       return;
     }
     const source = typeof file === 'string' ? createReadStream(file) : createReadStream('', { fd: file });
-    this.#earlyInput = open ? [] : null;
-    // Input that arrives before the file is written would land in the middle of it.
+    this.#filePending = open;
     source.on('close', () => {
       if (!open) stdin.end();
       else this.#stdin = stdin;
-      for (const text of this.#earlyInput ?? []) this.#stdin?.write(text);
-      this.#earlyInput = null;
+      this.#filePending = false;
+      this.#options.handlers.inputHasRoom();
     });
     // A file that cannot be read is treated as empty; 'close' follows.
     source.on('error', () => {});

@@ -23,6 +23,7 @@ import type { WrapperTimes } from '../times.ts';
 import { AgentStream } from './agent-stream.ts';
 import { Child, type ChildExit, jobEnvironment } from './child.ts';
 import { openOutputPipes } from './child-pipes.ts';
+import type { JobInput } from './input.ts';
 import { JobStop } from './stop.ts';
 
 export interface JobOptions {
@@ -33,6 +34,8 @@ export interface JobOptions {
   terms: JobTerms | null;
   spool: Spool;
   report: Report;
+  /** Called when the job's stdin has room again. */
+  inputHasRoom(): void;
   /** Called once, after the last event of the job has been appended. */
   exited(job: Job, exit: ChildExit): void;
 }
@@ -42,6 +45,7 @@ export class Job {
   readonly #child: Child;
   readonly stop: JobStop;
   #agent: AgentStream | null = null;
+  #inputRefused = false;
 
   /** Starts the process. Returns null and starts nothing if the start cannot be recorded (SV2). */
   static begin(options: JobOptions): Job | null {
@@ -74,6 +78,7 @@ export class Job {
       times,
       handlers: {
         output: (line) => report.output(line),
+        inputHasRoom: () => options.inputHasRoom(),
         leaderGone: () => this.stop.leaderGone(),
         exited: (exit) => void this.#exited(exit),
       },
@@ -109,15 +114,21 @@ export class Job {
     return true;
   }
 
+  /** Whether its stdin takes more now. */
+  get inputHasRoom(): boolean {
+    return this.#child.inputHasRoom;
+  }
+
   /**
-   * Text for its stdin. A failure is reported in the log, because the sender of the input cannot
-   * see it.
+   * For its stdin. That it was not delivered is reported in the log, once, because the sender of
+   * the input cannot see it and a stdin that is closed stays closed.
    */
-  input(text: string): void {
-    const { report } = this.#options;
-    const failure = this.#child.write(text);
-    if (failure === 'closed') report.event('status', { message: 'input was not delivered: the stdin of the job is closed' });
-    if (failure === 'not_read') report.event('status', { message: 'input was not delivered: the job does not read its stdin' });
+  input({ bytes, eof }: JobInput): void {
+    if (bytes.length > 0 && !this.#child.write(bytes) && !this.#inputRefused) {
+      this.#inputRefused = true;
+      this.#options.report.event('status', { message: 'input was not delivered: the stdin of the job is closed' });
+    }
+    if (eof) this.#child.endInput();
   }
 
   /** Called when the spool is full, and again when it accepts events. */

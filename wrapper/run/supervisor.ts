@@ -42,6 +42,7 @@ import {
   type TerminalFact,
   WRAPPER_FAILED,
 } from '../job/end.ts';
+import { decodeInput } from '../job/input.ts';
 import type { StopSignal } from '../job/interrupt.ts';
 import { Job } from '../job/job.ts';
 import type { Log } from '../log.ts';
@@ -113,7 +114,6 @@ export class Supervisor implements DeliveryHandlers {
   #failureSaid = { at: Number.NEGATIVE_INFINITY, open: false };
   #folderCheckedAt = 0;
   #leftovers: string | null = null;
-  #earlyInputs: string[] = [];
   #earlyStop: EarlyStop | null = null;
   #signals = 0;
   #settling: NodeJS.Timeout | null = null;
@@ -213,11 +213,16 @@ export class Supervisor implements DeliveryHandlers {
         this.#interrupt(command.data);
         return;
       case 'input':
-        this.#input(command.data.text);
+        if (this.#phase.kind === 'running') this.#phase.job.input(decodeInput(command.data));
         return;
       default:
         command satisfies never;
     }
+  }
+
+  /** An input waits for the job, and for the job to read. */
+  takesInput(): boolean {
+    return this.#phase.kind === 'running' && this.#phase.job.inputHasRoom;
   }
 
   /**
@@ -304,6 +309,7 @@ export class Supervisor implements DeliveryHandlers {
       terms,
       spool,
       report: this.#report,
+      inputHasRoom: () => this.#delivery.inputHasRoom(),
       exited: (ended, exit) => this.#exited(ended, exit),
     });
     if (!job) {
@@ -318,7 +324,7 @@ export class Supervisor implements DeliveryHandlers {
     this.#phase = { kind: 'running', job };
     if (!job.announce()) return; // `exited` has the reason.
     if (this.#pressure !== 'none') this.#pressed(this.#pressure);
-    for (const text of this.#earlyInputs.splice(0)) job.input(text);
+    this.#delivery.inputHasRoom();
   }
 
   #exited(job: Job, exit: ChildExit): void {
@@ -369,12 +375,6 @@ export class Supervisor implements DeliveryHandlers {
     this.#log.fact('interrupt', { signal, forceAfterMs });
     if (phase.kind === 'connecting') this.#stopEarly(reason || 'interrupted before it began', 'SIGINT');
     else if (phase.kind === 'running') phase.job.stop.interrupt(signal, forceAfterMs);
-  }
-
-  #input(text: string): void {
-    const phase = this.#phase;
-    if (phase.kind === 'connecting') this.#earlyInputs.push(text);
-    else if (phase.kind === 'running') phase.job.input(text);
   }
 
   /** This process received a signal. */

@@ -8,7 +8,7 @@
  *   SV3  A boot creates no event before its first welcome, because the welcome may move the
  *        numbering forward.
  *   SV5  A command of the coordinator is recorded, carried out, and acked, in this order. One that
- *        was recorded before is only acked.
+ *        was recorded before is only acked. An input waits for room first (job/input).
  *   DL1  What the sender has released is released in the spool in the same turn, and nothing else.
  *   DL2  A welcome after the first one that does not fit is a refusal: the coordinator has lost
  *        what it acked, or has events that this boot never created. Nothing is sent, numbered or
@@ -27,6 +27,7 @@ import {
   type WelcomeFrame,
   WRAPPER_FEATURES,
 } from '../../protocol/index.ts';
+import { InputQueue } from '../job/input.ts';
 import type { Log } from '../log.ts';
 import { isAckOverdue } from '../run/budgets.ts';
 import type { LogBudget } from '../run/log-budget.ts';
@@ -58,6 +59,8 @@ export interface DeliveryHandlers {
   late(): void;
   /** Called once per command id, also across boots (SV5). */
   carryOut(command: Command): void;
+  /** Whether an input may be carried out now. If not, call `inputHasRoom` later. */
+  takesInput(): boolean;
   /** The coordinator has reported its ackedSeq; `complete` may have become true. */
   acked(): void;
   /** No further attempt is made. */
@@ -84,6 +87,7 @@ export class Delivery implements ConnectionHandlers {
   readonly #report: Report;
   readonly #handlers: DeliveryHandlers;
   readonly #connection: Transport;
+  readonly #inputs: InputQueue;
   #welcomed = false;
   #late = false;
   #spoolWasBehind = false;
@@ -106,6 +110,10 @@ export class Delivery implements ConnectionHandlers {
     this.#sender = sender;
     this.#report = report;
     this.#handlers = handlers;
+    this.#inputs = new InputQueue(
+      () => handlers.takesInput(),
+      (command) => this.#carryOut(command),
+    );
     this.#connection = makeTransport(run.transport ?? 'auto', {
       url: run.url,
       credential: run.credential,
@@ -162,6 +170,11 @@ export class Delivery implements ConnectionHandlers {
   stored(chunk: Chunk): void {
     this.#sender.appended(chunk);
     this.#pump();
+  }
+
+  /** The job's stdin may have room again. */
+  inputHasRoom(): void {
+    this.#inputs.pump();
   }
 
   /** The terminal fact is written: only the rest has to be delivered. */
@@ -330,13 +343,21 @@ export class Delivery implements ConnectionHandlers {
   // ── what follows from it ───────────────────────────────────────────────────────────────────────
 
   #command(command: Command): void {
-    const { commandsDone } = this.#spool.state;
-    if (!commandsDone.includes(command.id)) {
-      commandsDone.push(command.id);
-      this.#report.save(); // SV5
-      this.#handlers.carryOut(command);
-    }
-    this.#connection.send(encodeFrame({ type: 'command_ack', id: command.id }));
+    if (this.#spool.state.commandsDone.includes(command.id)) this.#acknowledge(command);
+    else if (command.command === 'input') this.#inputs.offer(command);
+    else this.#carryOut(command);
+  }
+
+  /** SV5 */
+  #carryOut(command: Command): void {
+    this.#spool.state.commandsDone.push(command.id);
+    this.#report.save();
+    this.#handlers.carryOut(command);
+    this.#acknowledge(command);
+  }
+
+  #acknowledge({ id }: Command): void {
+    this.#connection.send(encodeFrame({ type: 'command_ack', id }));
   }
 
   #pump(): void {

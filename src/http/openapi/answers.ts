@@ -34,6 +34,7 @@ export const executionAnswer = z
     launcher: z.enum(LAUNCHERS),
     labels: z.record(z.string(), z.string()),
     openStdin: z.boolean().optional().describe('Whether it was started to take input.'),
+    stdinEnded: z.boolean().optional().describe('Whether an input with `eof` ended its stdin.'),
     policy: z.looseObject(
       Object.fromEntries(POLICY_KEYS.map((key) => [key, key === 'maxLogBytes' ? z.int().min(0).optional() : z.int().min(0)])),
     ),

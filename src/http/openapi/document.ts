@@ -28,6 +28,7 @@ const SECURITY: Record<Group, Json[]> = {
   public: [],
   key: [{ apiKey: [] }],
   reader: [{ apiKey: [] }, { ticket: [] }, { ticketInQuery: [] }],
+  actor: [{ apiKey: [] }, { ticket: [] }],
   ingest: [{ ingestToken: [] }],
 };
 

@@ -123,13 +123,14 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
   interruptExecution: {
     tag: 'executions',
     summary: 'Ask an execution to stop',
-    description: 'The verdict follows when the job has stopped. `force` does not wait for its consent.',
+    description:
+      'The verdict follows when the job has stopped. `force` does not wait for its consent. A ticket needs the right `interrupt`.',
     body: { schema: interruptSchema, required: false },
     answers: {
       202: { description: 'It was asked.', schema: answers.interruptAnswer },
       200: { description: 'It had ended before.', schema: answers.interruptAnswer },
     },
-    problems: ['bad_request', 'unauthorized', 'session_not_found', 'execution_not_found', 'too_large'],
+    problems: ['bad_request', 'unauthorized', 'forbidden_origin', 'session_not_found', 'execution_not_found', 'too_large'],
   },
   failExecution: {
     tag: 'executions',
@@ -140,7 +141,10 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
   },
   sendInput: {
     tag: 'executions',
-    summary: "Text for the job's stdin",
+    summary: "Input for the job's stdin, and its end",
+    description:
+      'Exactly one of `text`, `data` (the same as `text`) and `base64`, or none of them with `eof: true`. With `inputId` it is idempotent: a repeat with the ' +
+      'same content is answered as the first was, and changes nothing. Bytes and `eof` need a wrapper of 0.2.0. A ticket needs the right `input`.',
     body: { schema: inputSchema, required: true },
     answers: { 202: { description: 'It is on its way.', schema: answers.inputAnswer } },
     problems: [
@@ -148,8 +152,11 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
       'unauthorized',
       'session_not_found',
       'execution_not_found',
+      'forbidden_origin',
       'not_running',
       'stdin_closed',
+      'input_id_conflict',
+      'wrapper_too_old',
       'too_large',
       'input_full',
     ],

@@ -6,7 +6,7 @@
  */
 
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { tenantForKey } from '../../../src/http/auth.ts';
+import { findKeyHolder } from '../../../src/http/auth.ts';
 import { type Config, readConfig } from '../../../src/platform/config.ts';
 import type { Env } from '../../../src/platform/env.ts';
 import { signIngestToken, signTicket, verifyIngestToken, verifyTicket } from '../../../src/platform/tokens.ts';
@@ -131,7 +131,7 @@ describe('an API key', () => {
     ['a long one', 'x'.repeat(1_000_000), null],
     ['two keys with a comma', `${ACME_KEY},${KEY}`, null],
   ])('is compared as a whole and to the letter: %s', async (_, given, tenant) => {
-    expect(await tenantForKey(config, given)).toBe(tenant);
+    expect((await findKeyHolder(config, given))?.tenant ?? null).toBe(tenant);
   });
 });
 

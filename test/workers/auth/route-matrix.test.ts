@@ -190,6 +190,8 @@ const FORGERIES: [what: string, token: (kind: Kind) => string | Promise<string>,
 const FORGED_TICKETS: [what: string, token: () => Promise<string>][] = [
   ['types that are no list', () => made('ticket', { types: 'output' })],
   ['types that are no texts', () => made('ticket', { types: ['output', 7] })],
+  ['rights that are no list', () => made('ticket', { can: 'input' })],
+  ['rights that are no texts', () => made('ticket', { can: ['read', 7] })],
   ['an execution that is a number', () => made('ticket', { eid: 1 })],
 ];
 const FORGED_INGEST: [what: string, token: () => Promise<string>][] = [
@@ -209,6 +211,8 @@ interface Refusals {
 /** What opens this route at all, in any position. */
 interface Opens {
   key?: true;
+  /** A ticket without rights to change anything opens no such route, and is refused `ticket_scope`. */
+  actor?: true;
   reader?: true;
   ingest?: true;
 }
@@ -229,12 +233,14 @@ async function expectRefusedEverywhere(credential: string | null, { ingest, read
       // A ticket may be sent in any position. An API key and an ingest token are accepted in one
       // position.
       if (way.opens !== 'nobody' && opens[way.opens] && (asBearer || (way.opens === 'reader' && !opens.key))) continue;
+      const ticketReads = opens.reader === true && opens.key !== true;
       const answered = await take(way, subject, credential, env, carrier);
       if (way.opens === 'nobody') expect([way.name, answered.status]).toEqual([way.name, 426]);
       else if (way.opens === 'key') expectUnauthorized(way, answered, undefined);
       else if (way.opens === 'ingest') expectUnauthorized(way, answered, asBearer && credential !== null ? ingest : undefined);
       else if (credential === null || (asBearer && !TICKET_SHAPE.test(credential)))
         expectUnauthorized(way, answered, 'credential_needed');
+      else if (way.opens === 'actor' && ticketReads) expectUnauthorized(way, answered, 'ticket_scope');
       else expectUnauthorized(way, answered, reader);
       expect(answered.text + JSON.stringify([...answered.headers]), way.name).not.toMatch(new RegExp(`${MARKER}|${ACME_KEY}`));
       expect(reached, way.name).toEqual([]);
@@ -248,7 +254,7 @@ describe('the table', () => {
     expect([...OPERATIONS_WITH_A_ROW].sort()).toEqual([...ids].sort());
     const inGroups = ALL_ROUTES.map(({ method, path }) => `${method.toUpperCase()} ${path}`);
     // Preflights of pages.
-    const preflights = Object.values(ROUTES.reader).map(({ path }) => `OPTIONS ${path}`);
+    const preflights = [...Object.values(ROUTES.reader), ...Object.values(ROUTES.actor)].map(({ path }) => `OPTIONS ${path}`);
     const mounted = app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`);
     expect([...new Set(mounted)].sort()).toEqual([...inGroups, ...preflights].sort());
     // For every method: the middleware in front of every route, and the responses to methods that a
@@ -293,7 +299,7 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every route, and n
   );
 
   test('an API key, where it is no credential: the ingest, and wherever a ticket belongs', () =>
-    expectRefusedEverywhere(ACME_KEY, { ingest: 'invalid', reader: 'ticket_invalid' }, { key: true, reader: true }));
+    expectRefusedEverywhere(ACME_KEY, { ingest: 'invalid', reader: 'ticket_invalid' }, { key: true, actor: true, reader: true }));
 
   test('the ingest token of this very execution, everywhere but at its ingest: it is no ticket and no API key', () =>
     expectRefusedEverywhere(run.ingest.token, { ingest: undefined, reader: 'ticket_invalid' }, { ingest: true }));
@@ -321,7 +327,7 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every route, and n
   test('a good credential in the wrong place: cookie, basic, the address itself, a header of ours', async () => {
     const { env, reached } = watched();
     for (const way of WAYS.filter(({ opens }) => opens !== 'everybody' && opens !== 'nobody')) {
-      const reason = way.opens === 'reader' ? 'credential_needed' : undefined;
+      const reason = way.opens === 'reader' || way.opens === 'actor' ? 'credential_needed' : undefined;
       for (const headers of [
         { cookie: `key=${ACME_KEY}; authorization=Bearer ${ACME_KEY}` },
         { authorization: `Basic ${btoa(`acme:${ACME_KEY}`)}` },
@@ -368,6 +374,8 @@ describe('accepted credentials, so that each refusal above is for the fault that
     switch (way.opens) {
       case 'key':
         return ACME_KEY;
+      case 'actor':
+        return signTicket(SIGNING_KEYS, { tenant: 'acme', session: at.session, can: ['input', 'interrupt'] }, 60, Date.now());
       case 'reader':
         return signTicket(SIGNING_KEYS, { tenant: 'acme', session: at.session }, 60, Date.now());
       case 'ingest':
@@ -387,7 +395,7 @@ describe('accepted credentials, so that each refusal above is for the fault that
     const name = way.operation === 'listSessions' ? 'acme' : `acme/${mine.session}`;
     const expected = way.reachesNothing || way.opens === 'nobody' ? [] : [name];
     expect([...new Set(reached)]).toEqual(expected);
-    if (way.opens === 'reader') expect(wasLetIn(await take(way, at, ACME_KEY, env))).toBe(true);
+    if (way.opens === 'reader' || way.opens === 'actor') expect(wasLetIn(await take(way, at, ACME_KEY, env))).toBe(true);
     if (way.opens === 'reader') expect(wasLetIn(await take(way, at, credential, env, 'query'))).toBe(true);
   });
 
@@ -458,6 +466,8 @@ describe('[HTTP11] [STR17] another tenant', () => {
     switch (way.opens) {
       case 'key':
         return [GLOBEX_KEY];
+      case 'actor':
+        return [GLOBEX_KEY, await signTicket(SIGNING_KEYS, { ...claims, can: ['input', 'interrupt'] }, 60, Date.now())];
       case 'reader':
         return [
           GLOBEX_KEY,

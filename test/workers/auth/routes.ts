@@ -22,7 +22,7 @@ export interface Way {
   /**
    * The kind of credential that opens it; `nobody`: it is refused before a credential is checked.
    */
-  opens: 'everybody' | 'key' | 'reader' | 'ingest' | 'nobody';
+  opens: 'everybody' | 'key' | 'actor' | 'reader' | 'ingest' | 'nobody';
   method: string;
   path: (subject: Subject) => string;
   headers?: Record<string, string>;
@@ -73,9 +73,9 @@ const ROWS: Record<string, Record<string, Form>> = {
   startExecution: { POST: post('key', EXECUTIONS, { id: 'stolen', command: ['job'], onBusy: 'queue' }) },
   listExecutions: readings(EXECUTIONS, ['?status=running', '?limit=1'], 'narrowed'),
   getExecution: readings(EXECUTION, ['?wait=1'], 'refused'),
-  interruptExecution: { POST: post('key', at(EXECUTION, '/interrupt'), { force: true }) },
+  interruptExecution: { POST: post('actor', at(EXECUTION, '/interrupt'), { force: true }) },
   failExecution: { POST: post('key', at(EXECUTION, '/fail'), { code: 'stolen', message: 'x' }) },
-  sendInput: { POST: post('key', at(EXECUTION, '/input'), { data: 'x' }) },
+  sendInput: { POST: post('actor', at(EXECUTION, '/input'), { data: 'x' }) },
   readLog: readings(at(EXECUTION, '/log'), ['?follow=1'], 'refused'),
   readExecutionEvents: readings(at(EXECUTION, '/events'), ['?offset=-1', '?offset=-1&live=sse'], 'refused'),
   readEvents: readings(at(SESSION, '/events'), ['?offset=-1', '?offset=-1&live=sse'], 'narrowed'),

@@ -718,12 +718,13 @@ describe('tickets', () => {
       iat: 1_763_650_000,
       exp: 1_763_650_000 + TICKET_TTL_SECONDS_DEFAULT,
       until: 1_763_650_000 + TICKET_TTL_SECONDS_DEFAULT + TICKET_UNTIL_SECONDS_DEFAULT,
+      jti: expect.stringMatching(/^t_[0-9A-Z]{26}$/),
     });
     const narrow = await ask('POST', `/v1/sessions/${run.session}/tickets`, {
-      body: { execution: 'e1', types: ['output'], ttlSeconds: 3600 },
+      body: { execution: 'e1', types: ['output'], can: ['read', 'input'], ttlSeconds: 3600 },
     });
     expect(narrow.body.expiresAt).toBe(1_763_653_600_000);
-    expect(claimsOf(narrow.body.ticket)).toMatchObject({ eid: 'e1', types: ['output'], exp: 1_763_653_600 });
+    expect(claimsOf(narrow.body.ticket)).toMatchObject({ eid: 'e1', types: ['output'], can: ['read', 'input'], exp: 1_763_653_600 });
   });
 });
 

@@ -159,6 +159,7 @@ describe('through the operations', () => {
     env: deployment({ SESSIONS: fake.SESSIONS }),
     config,
     tenant: 'acme',
+    author: { kind: 'rpc', id: 'acme' },
     origin: null,
   });
 
@@ -179,10 +180,19 @@ describe('through the operations', () => {
     ]);
   });
 
-  test('sendInput is not: the text might reach the job twice', async () => {
+  test('sendInput without an id is not: the text might reach the job twice', async () => {
     const fake = sessions(RESET);
     expect(await service.sendInput(callerOf(fake), 's', 'e', { data: 'yes\n' })).toMatchObject({ ok: false, code: 'unavailable' });
     expect(fake.calls).toEqual([{ stub: 1, method: 'sendInput' }]);
+  });
+
+  test('[HTTP33] sendInput with an id is: a repeat changes nothing', async () => {
+    const fake = sessions(RESET);
+    await service.sendInput(callerOf(fake), 's', 'e', { text: 'yes\n', inputId: 'i1' });
+    expect(fake.calls).toEqual([
+      { stub: 1, method: 'acceptInput' },
+      { stub: 2, method: 'acceptInput' },
+    ]);
   });
 
   test('[LIF28] a start whose response was lost is retried under the same generated id', async () => {
@@ -195,7 +205,7 @@ describe('through the operations', () => {
       },
     });
     const env = deployment({ SESSIONS: { getByName } as unknown as Env['SESSIONS'] });
-    await service.startExecution({ env, config, tenant: 'acme', origin: null }, 's', { command: ['job'] });
+    await service.startExecution({ ...callerOf(sessions()), env }, 's', { command: ['job'] });
     expect(ids).toHaveLength(2);
     expect(ids[0]).toBe(ids[1]);
   });

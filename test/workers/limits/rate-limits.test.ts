@@ -17,7 +17,7 @@ import { signIngestToken, signTicket } from '../../../src/platform/tokens.ts';
 import { Holdfast, type HoldfastProps } from '../../../src/rpc.ts';
 import deployed from '../../../wrangler.toml?raw';
 import { type Asking, ask, deployment, expectProblem, request, untouchable } from '../support/http.ts';
-import { ACME_KEY, GLOBEX_KEY, newSession, start, testEnv } from '../support/peers.ts';
+import { ACME_KEY, GLOBEX_KEY, newSession, start, testEnv, WrapperPeer } from '../support/peers.ts';
 
 afterEach(() => {
   vi.useRealTimers();
@@ -94,7 +94,7 @@ describe('HTTP25: a tenant', () => {
       expectLimited(await ask(method, path, { ...bodyOf(method, path), env: idle }));
       expect(touched).toEqual([]);
       const reads = method === 'GET' || path.endsWith('/tickets');
-      const key = path.endsWith('/tickets') ? 'acme/tickets' : 'acme';
+      const key = path.endsWith('/tickets') ? 'acme/tickets' : method === 'POST' && path.endsWith('/input') ? 'acme/inputs' : 'acme';
       expect([limiters.RATE_CHANGES.asked, limiters.RATE_READS.asked]).toEqual(reads ? [[], [key]] : [[key], []]);
     },
   );
@@ -111,6 +111,15 @@ describe('HTTP25: a tenant', () => {
     expectLimited(await ask('DELETE', at, { env }));
     expect((await ask('GET', `${at}/executions/e1`, { env })).body.status).toBe('failed');
     expect((await ask('POST', `${at}/executions`, { body: { command: ['job'] }, key: GLOBEX_KEY, env })).status).toBe(201);
+  });
+
+  test('[HTTP25] its inputs are counted apart from its other changes, so that a piped file delays no interrupt', async () => {
+    const { env } = limited({ changes: 1 });
+    const run = await start(newSession(), { openStdin: true });
+    await WrapperPeer.welcomed(run);
+    const at = `/v1/sessions/${run.session}/executions/${run.execution.id}`;
+    for (const status of [202, 429]) expect((await ask('POST', `${at}/input`, { body: { data: 'x' }, env })).status).toBe(status);
+    expect((await ask('POST', `${at}/interrupt`, { body: {}, env })).status).toBe(202);
   });
 
   test('[HTTP25] its tickets are counted apart from its reads', async () => {

@@ -161,7 +161,7 @@ describe('the same as HTTP', () => {
     expect(expiresAt).toBeGreaterThan(Date.now() + 85_000);
     expect(await verifyTicket([new TextEncoder().encode(testEnv.HOLDFAST_SIGNING_KEYS)], ticket, Date.now())).toEqual({
       ok: true,
-      claims: { tenant: 'acme', session, execution: 'e1', types: ['output'] },
+      claims: { tenant: 'acme', session, execution: 'e1', types: ['output'], id: expect.stringMatching(/^t_/) },
     });
     expect(granted(await acme.createTicket(session))).toMatchObject({ ticket: expect.any(String) });
   });

@@ -164,7 +164,7 @@ describe.each(VERSIONS)('a wrapper of $name', ({ fixture }) => {
       expect(facts.length).toBeGreaterThan(2);
       const viewer = await ViewerPeer.connect(run.session, '?after=0');
       await viewer.until('caught_up');
-      const own = viewer.events.filter(({ type }) => !/^(execution|wrapper)_|^interrupt_requested$/.test(type));
+      const own = viewer.events.filter(({ type }) => !/^(execution|wrapper)_|^(interrupt_requested|input)$/.test(type));
       expect(own.map(({ type, data }) => ({ type, data }))).toEqual(
         facts.map((line) => JSON.parse(line) as { type: string; data: object }).map(({ type, data }) => ({ type, data })),
       );

@@ -9,6 +9,8 @@ import {
   ENV_BYTES_MAX,
   ENV_VARS_MAX,
   ERROR_MESSAGE_CHARS_MAX,
+  FEATURE_INPUT2,
+  INPUT_BASE64_CHARS_MAX,
   INPUT_BYTES_MAX,
   LABEL_VALUE_CHARS_MAX,
   LABELS_MAX,
@@ -54,7 +56,7 @@ function callEdge(
     async taken() {
       for (const over of ['http', 'rpc']) {
         const run = await start(newSession(), { id: 'e1' });
-        const peer = await WrapperPeer.welcomed(run);
+        const peer = await WrapperPeer.welcomed(run, { features: [FEATURE_INPUT2] });
         const { body, arg } = make(edge);
         const path = `${executionsOf(run.session)}/e1/${route}`;
         if (over === 'http') expect((await ask('POST', path, { body })).status).toBeLessThan(300);
@@ -74,6 +76,9 @@ function callEdge(
     },
   };
 }
+
+/** Base64 of `INPUT_BYTES_MAX` bytes, or the same with more characters. */
+const base64OfChars = (chars: number): string => btoa('x'.repeat(INPUT_BYTES_MAX)).padEnd(chars, 'A');
 
 const failure = (fields: { code?: string; message?: string }) => {
   const body = { code: 'x', message: 'x', ...fields };
@@ -126,6 +131,15 @@ export const STARTS = {
     INPUT_BYTES_MAX,
     (size) => ({ body: { data: textOfBytes(size) }, arg: textOfBytes(size) }),
     ({ data }) => ({ command: 'input', data: { text: data } }),
+  ),
+  INPUT_BASE64_CHARS_MAX: callEdge(
+    'input',
+    'sendInput',
+    'base64',
+    INPUT_BASE64_CHARS_MAX,
+    // One past it is no base64 of any length.
+    (size) => ({ body: { base64: base64OfChars(size) }, arg: { base64: base64OfChars(size) } }),
+    ({ base64 }) => ({ command: 'input', data: { base64 } }),
   ),
   REASON_CHARS_MAX: callEdge(
     'interrupt',

@@ -1,0 +1,134 @@
+/**
+ * Whether an input for a job's stdin is accepted, and what follows. Pure.
+ *
+ * An input is written once: its event, its command and its id are rows of one transaction. So a
+ * repeat with the same id finds what the first call did, whichever of the two answers was lost.
+ */
+
+import {
+  type Author,
+  COMMANDS_WAITING_BYTES_MAX,
+  COMMANDS_WAITING_MAX,
+  type Command,
+  type Failure,
+  FEATURE_INPUT2,
+  type InputCommandData,
+  type InputData,
+  utf8Bytes,
+} from '../../protocol/index.ts';
+import type { ExecutionRecord } from './execution.ts';
+import type { Transition } from './lifecycle.ts';
+
+/** A validated input. At most one of `text` and `base64` is given. */
+export interface NormalInput {
+  text: string | null;
+  base64: string | null;
+  /** Of the decoded input. */
+  bytes: number;
+  /** Of the decoded input, in hexadecimal. */
+  sha256: string;
+  eof: boolean;
+  inputId: string | null;
+  secret: boolean;
+  by: Author;
+}
+
+/** What is kept of an accepted input that had an id. */
+export interface NotedInput {
+  digest: string;
+  commandId: number;
+}
+
+export interface InputFacts {
+  /** The accepted input of this id, if there is one. */
+  noted: NotedInput | null;
+  /** Commands that the wrapper has not acknowledged. */
+  waiting: { count: number; bytes: number };
+}
+
+export type InputDecision =
+  | { kind: 'accept'; transition: Transition }
+  | { kind: 'repeat'; commandId: number }
+  | { kind: 'refuse'; failure: Failure };
+
+/** When the caller of a full execution may ask again: a job that reads frees room at once. */
+const FULL_RETRY_SECONDS = 1;
+
+/** Two inputs with the same digest are the same input. */
+export const digestOfInput = ({ sha256, eof, secret }: NormalInput): string =>
+  [sha256, ...(eof ? ['eof'] : []), ...(secret ? ['secret'] : [])].join(' ');
+
+const commandOf = ({ text, base64, eof }: NormalInput): InputCommandData => ({
+  ...(text === null ? {} : { text }),
+  ...(base64 === null ? {} : { base64 }),
+  ...(eof ? { eof: true } : {}),
+});
+
+const eventOf = ({ text, base64, bytes, sha256, eof, secret, by }: NormalInput): InputData => ({
+  by,
+  bytes,
+  ...(text === null || secret ? {} : { text }),
+  ...(base64 === null || secret ? {} : { sha256 }),
+  ...(eof ? { eof: true } : {}),
+  ...(secret ? { secret: true } : {}),
+});
+
+/** A wrapper before 0.2.0 knows text only, and never ends the stdin of its job. */
+export const needsInput2 = ({ base64, eof }: { base64?: string | null | undefined; eof?: boolean | undefined }): boolean =>
+  (base64 ?? null) !== null || eof === true;
+
+export function decideInput(record: ExecutionRecord, input: NormalInput, { noted, waiting }: InputFacts): InputDecision {
+  const { id } = record;
+  const refuse = (
+    code: Failure['code'],
+    message: string,
+    facts: NonNullable<Failure['facts']> = { execution: id },
+  ): InputDecision => ({
+    kind: 'refuse',
+    failure: { ok: false, code, message, facts },
+  });
+  if (noted) {
+    if (noted.digest === digestOfInput(input)) return { kind: 'repeat', commandId: noted.commandId };
+    return refuse('input_id_conflict', `Input ${input.inputId} of execution ${id} had other content. Use another inputId.`);
+  }
+  if (record.status !== 'running') {
+    return refuse('not_running', `Execution ${id} is ${record.status}.`, { executionStatus: record.status });
+  }
+  // A wrapper that a launcher started has the stdin that was requested. Only the wrapper itself
+  // knows the stdin of one that the caller started.
+  if (record.launcher !== 'none' && !record.openStdin) {
+    return refuse('stdin_closed', `Execution ${id} was started without openStdin.`);
+  }
+  if (record.stdinEnded) return refuse('stdin_closed', `The stdin of execution ${id} was ended by an earlier input.`);
+  if (needsInput2(input) && !(record.features ?? []).includes(FEATURE_INPUT2)) {
+    const upgrade = 'Send text without eof, or upgrade the runner, the image or the wrapper.';
+    return refuse('wrapper_too_old', `The wrapper of execution ${id} takes neither bytes nor the end of stdin. ${upgrade}`);
+  }
+  const data = commandOf(input);
+  if (waiting.count >= COMMANDS_WAITING_MAX || waiting.bytes + utf8Bytes(JSON.stringify(data)) > COMMANDS_WAITING_BYTES_MAX) {
+    return refuse('input_full', `${waiting.count} commands wait for the wrapper of execution ${id} already.`, {
+      execution: id,
+      waiting: waiting.count,
+      retryAfterSeconds: FULL_RETRY_SECONDS,
+    });
+  }
+  return {
+    kind: 'accept',
+    transition: {
+      patch: input.eof ? { stdinEnded: true } : {},
+      events: [{ type: 'input', data: { ...eventOf(input) } }],
+      commands: [{ command: 'input', data }],
+    },
+  };
+}
+
+/**
+ * The waiting commands that a wrapper with these features can carry out. An input that it does not
+ * know stays, and so does every input behind it, so that their order is kept for a later wrapper
+ * (VER4).
+ */
+export function commandsFor(features: readonly string[], waiting: readonly Command[]): Command[] {
+  if (features.includes(FEATURE_INPUT2)) return [...waiting];
+  const first = waiting.findIndex((command) => command.command === 'input' && needsInput2(command.data));
+  return first === -1 ? [...waiting] : waiting.filter(({ command }, index) => index < first || command !== 'input');
+}
