@@ -139,7 +139,7 @@ describe('retries', () => {
     },
   );
 
-  test('[HTTP33] input that is an object, also when its answer was lost: it has an id, and the job reads it once', async () => {
+  test('[HTTP34] input that is an object, also when its answer was lost: it has an id, and the job reads it once', async () => {
     fake.addExecution('e1');
     fake.overrides.push({ match: /input/, override: 'cut-after' });
     await client.sendInput('s1', 'e1', { text: 'yes\n', eof: true });

@@ -438,7 +438,7 @@ export class FakeSession {
     }
   }
 
-  /** HTTP33 */
+  /** HTTP34 */
   #input(execution: string, body: Record<string, unknown>): Answer {
     const key = `${execution}/${body.inputId}`;
     const known = this.#inputIds.get(key);

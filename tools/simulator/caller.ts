@@ -11,22 +11,24 @@ import type { World } from './world.ts';
 
 const ATTEMPTS_MAX = 4;
 
-const INPUT: NormalInput = {
-  text: 'yes\n',
+/** Each input has a text of its own, so that the checks recognise it. */
+const inputOf = (inputId: string): NormalInput => ({
+  text: inputId,
   base64: null,
-  bytes: 4,
-  sha256: 'of yes',
+  bytes: inputId.length,
+  sha256: `of ${inputId}`,
   eof: false,
-  inputId: null,
+  inputId,
   secret: false,
   by: { kind: 'key', id: 'key_1' },
-};
+});
 
 /** Half of the executions request a callback. */
 export const wantsCallback = (id: string): boolean => id.charCodeAt(id.length - 1) % 2 === 0;
 
 export class Caller {
   readonly #world: World;
+  #inputs = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -39,7 +41,7 @@ export class Caller {
       cwd: null,
       env: { KEY: 'value' },
       stdin: null,
-      openStdin: false,
+      openStdin: true,
       secretNames: null,
       format: 'text',
       launcher,
@@ -76,11 +78,19 @@ export class Caller {
   }
 
   input(id: string): void {
+    this.#inputs += 1;
+    const inputId = `i${this.#inputs}`;
+    const input = inputOf(inputId);
     this.#call(
       `input to ${id}`,
       () => [id],
-      (session) => session.acceptInput(id, INPUT, this.#world.now),
-      { idempotent: false },
+      (session) => session.acceptInput(id, input, this.#world.now),
+      {
+        idempotent: true,
+        answered: (result) => {
+          if (result.ok) this.#world.checks.inputAccepted(id, inputId, result.commandId);
+        },
+      },
     );
   }
 

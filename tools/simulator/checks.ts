@@ -66,6 +66,8 @@ export class Checks implements Witness {
   readonly #durableSeq = new Map<string, number>();
   readonly #spawns = new Map<string, number>();
   readonly #commands = new Map<string, Set<number>>();
+  /** By execution and input id: the command that a caller was told. */
+  readonly #inputs = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -467,8 +469,29 @@ export class Checks implements Witness {
     return viewer.wish.executions ? viewer.done : viewer.position !== null && this.nextFor(viewer) === null;
   }
 
+  /** HTTP34: every answer to one input names the same command. */
+  inputAccepted(execution: string, inputId: string, commandId: number): void {
+    const key = `${execution}/${inputId}`;
+    const told = this.#inputs.get(key) ?? commandId;
+    if (told !== commandId) this.#fail('HTTP34', `${key} was answered with command ${told} and with ${commandId}`);
+    this.#inputs.set(key, told);
+  }
+
+  /** HTTP34: an input that was answered is in the log once, however often it was repeated. */
+  #inputsOnce(): void {
+    const logged = new Map<string, number>();
+    for (const { type, execution, line } of this.log) {
+      if (type !== 'input') continue;
+      const key = `${execution}/${(JSON.parse(line) as { data: { text: string } }).data.text}`;
+      logged.set(key, (logged.get(key) ?? 0) + 1);
+    }
+    for (const [key, count] of logged) if (count > 1) this.#fail('HTTP34', `${key} is in the log ${count} times`);
+    for (const key of this.#inputs.keys()) if (!logged.has(key)) this.#fail('G1', `${key} was accepted and is not in the log`);
+  }
+
   final(): void {
     const { executions } = this.#world.host.disk;
+    this.#inputsOnce();
     this.#callbacks();
     for (const record of executions.values()) {
       if (!isTerminal(record.status)) this.#fail('G3', `${record.id} is still ${record.status} after all its deadlines`);

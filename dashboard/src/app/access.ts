@@ -1,7 +1,14 @@
 /** The client of a credential, and the meaning of a refusal. */
 
-import { createClient, type HoldfastClient, HoldfastError } from '../../../client/index.ts';
+import { createClient, type HoldfastClient, HoldfastError, readTicket } from '../../../client/index.ts';
 import type { Credential } from './credential.ts';
+
+/** The coordinator decides; the page offers only what it would not refuse. */
+export function rightsOn(credential: Credential): { input: boolean; interrupt: boolean } {
+  if (credential.kind === 'key') return { input: true, interrupt: true };
+  const { can } = readTicket(credential.ticket);
+  return { input: can.includes('input'), interrupt: can.includes('interrupt') };
+}
 
 export type RefusalReason = 'expired' | 'refused';
 

@@ -14,7 +14,7 @@
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ExecutionPage } from '../execution/execution-page.tsx';
 import { ToastRegion, useToasts } from '../ui/toast.tsx';
-import { createPageClient, ONE_QUICK_TRY, type RefusalReason } from './access.ts';
+import { createPageClient, ONE_QUICK_TRY, type RefusalReason, rightsOn } from './access.ts';
 import { type AppContext, AppContextSlot } from './context.ts';
 import {
   type Credential,
@@ -110,6 +110,7 @@ export function App() {
       credential,
       client,
       readOnly: credential.kind === 'ticket',
+      may: rightsOn(credential),
       getTicket: async (session, execution) => {
         if (credential.kind === 'ticket') return credential.ticket;
         return (await tickets.createTicket(session, execution === undefined ? {} : { execution })).ticket;

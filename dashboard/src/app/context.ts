@@ -16,8 +16,10 @@ export interface AppContext {
   readonly credential: Credential;
   /** With this credential, at this origin. */
   readonly client: HoldfastClient;
-  /** The credential is a ticket. */
+  /** The credential is a ticket. It may still allow input or an interrupt. */
   readonly readOnly: boolean;
+  /** What the credential allows on the page of a run. */
+  readonly may: { readonly input: boolean; readonly interrupt: boolean };
   /** A ticket for the stream: created with the key, or the existing one. */
   getTicket(session: string, execution?: string): Promise<string>;
   /** With a reason: the credential is no longer valid, and the page says why. */

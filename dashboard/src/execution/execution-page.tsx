@@ -136,7 +136,7 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
 type Open = 'interrupt' | 'force' | 'rerun' | 'share' | null;
 
 function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: LogModel; facts: Facts; onRestart(): void }) {
-  const { client, readOnly, registerKeys, toast } = useApp();
+  const { client, readOnly, may, registerKeys, toast } = useApp();
   const snapshot = useSnapshot(feed);
   const { execution } = facts;
   const { id, session, status } = execution;
@@ -152,7 +152,8 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
   const reruns = useReruns(session, id, ended && !readOnly);
   const download = useDownload();
   const interrupt = interruptView(facts, pending);
-  const takesInput = status === 'running' && !snapshot.gone && execution.openStdin === true && !readOnly;
+  const stdinOpen = execution.openStdin === true && execution.stdinEnded !== true;
+  const takesInput = status === 'running' && !snapshot.gone && stdinOpen && may.input;
 
   const reconnect = () => {
     if (!feed.reconnect()) onRestart();
@@ -177,7 +178,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
   const keys = useRef<Record<'interrupt' | 'rerun' | 'input' | 'side' | 'reconnect', () => void>>(null as never);
   keys.current = {
     interrupt: () => {
-      if (!readOnly && !over && interrupt.next) setOpen(interrupt.next);
+      if (may.interrupt && !over && interrupt.next) setOpen(interrupt.next);
     },
     rerun: () => {
       if (!readOnly) setOpen('rerun');
@@ -212,7 +213,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
         }
         actions={
           <>
-            {readOnly || over ? null : (
+            {!may.interrupt || over ? null : (
               <Button
                 kind="danger"
                 disabled={interrupt.next === null}

@@ -1,7 +1,7 @@
 /**
- * Text for the job's stdin. Shown only while the run accepts input. Each text is sent once: if the
- * answer is lost, it is unknown whether the job got it, and the page says that instead of sending
- * it again.
+ * Text for the job's stdin. Shown only while the run accepts input. The client repeats a text whose
+ * answer was lost, and the job reads it once. When no answer comes at all, it is unknown whether
+ * the job got it, and the page says so.
  */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
@@ -44,7 +44,7 @@ export function InputBar({ session, execution, onReady }: Props) {
     const settle = (state: Sent['state'], detail: string | null) =>
       setSent((before) => before.map((item) => (item.id === id ? { ...item, state, detail } : item)));
     try {
-      await client.sendInput(session, execution, whole);
+      await client.sendInput(session, execution, { text: whole });
       settle('accepted', null);
     } catch (error) {
       const status = (error as { status?: unknown } | null)?.status;

@@ -20,7 +20,7 @@ export interface Lost {
   unknown: boolean;
 }
 
-export type EntryKind = 'lifecycle' | 'connection' | 'progress' | 'status' | 'error' | 'gap' | 'interrupt';
+export type EntryKind = 'lifecycle' | 'connection' | 'progress' | 'status' | 'error' | 'gap' | 'interrupt' | 'input';
 
 export interface TimelineEntry {
   /** Null for a time that only the execution object has. */
@@ -62,6 +62,7 @@ export const TIMELINE_TYPES = [
   'wrapper_reconnected',
   'execution_deadline_renewed',
   'interrupt_requested',
+  'input',
   'interrupted',
   'started',
   'exit',
@@ -188,6 +189,12 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
       const cause = text('cause');
       const why = cause === 'runtime' ? 'the time limit was reached' : cause === 'replace' ? 'another run takes its place' : null;
       return make('interrupt', 'warn', title, text('reason') ?? why);
+    }
+    case 'input': {
+      const bytes = number('bytes') ?? 0;
+      const title = data.eof === true && bytes === 0 ? 'Stdin ended' : data.eof === true ? 'Input, and the end of stdin' : 'Input';
+      const what = text('text')?.trimEnd() ?? `${bytes} bytes`;
+      return make('input', 'muted', title, bytes === 0 ? null : what);
     }
     case 'interrupted':
       return make('interrupt', 'warn', 'The job was stopped', text('reason'));

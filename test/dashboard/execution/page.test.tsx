@@ -7,6 +7,7 @@ import { type ComponentChildren, render } from 'preact';
 import { act } from 'preact/test-utils';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { HoldfastClient, SessionStreamOptions } from '../../../client/index.ts';
+import { rightsOn } from '../../../dashboard/src/app/access.ts';
 import { type AppContext, AppContextSlot, type Credential, type KeyBinding } from '../../../dashboard/src/app/context.ts';
 import { LocationSlot } from '../../../dashboard/src/app/location.ts';
 import { ExecutionPage } from '../../../dashboard/src/execution/execution-page.tsx';
@@ -61,6 +62,7 @@ function Shell({ run, credential, children }: { run: FakeRun; credential: Creden
       list: async () => ({ data: [], next: null }),
     } as unknown as HoldfastClient,
     readOnly: credential.kind === 'ticket',
+    may: rightsOn(credential),
     getTicket: async () => 't',
     signOut: (reason) => visited.push(`sign-out:${reason}`),
     navigate: (path) => visited.push(path),
@@ -343,9 +345,25 @@ describe('input', () => {
     expect(document.activeElement).toBe(area());
     type(area(), 'yes\nplease');
     await enter();
-    expect(asked).toEqual([{ call: 'sendInput', body: ['s1', 'e1', 'yes\nplease\n'] }]);
+    expect(asked).toEqual([{ call: 'sendInput', body: ['s1', 'e1', { text: 'yes\nplease\n' }] }]);
     expect(text()).toContain('accepted');
     expect(area().value).toBe('');
+  });
+
+  test('a ticket offers the input box and the interrupt exactly as far as it allows them', async () => {
+    const offered = async (can: string[] | undefined, execution = madeExecution({ openStdin: true })) => {
+      const run = await show(execution, () => {}, `h.${btoa(JSON.stringify({ sid: 's1', ...(can ? { can } : {}) }))}.s`);
+      await live(run);
+      const buttons = [...root.querySelectorAll('button')].map(({ textContent }) => textContent);
+      const seen = [root.querySelector('.exec-input') !== null, buttons.includes('Interrupt'), buttons.includes('Rerun')];
+      await act(() => render(null, root));
+      return seen;
+    };
+    expect(await offered(undefined)).toEqual([false, false, false]);
+    expect(await offered(['read'])).toEqual([false, false, false]);
+    expect(await offered(['read', 'input'])).toEqual([true, false, false]);
+    expect(await offered(['read', 'interrupt'])).toEqual([false, true, false]);
+    expect(await offered(['read', 'input'], madeExecution({ openStdin: true, stdinEnded: true }))).toEqual([false, false, false]);
   });
 
   test('a refusal is explained and gives the text back; a lost answer is not sent again', async () => {

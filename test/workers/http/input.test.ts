@@ -35,7 +35,7 @@ const ticketFor = (run: Run, claims: Partial<TicketClaims>) =>
     Date.now(),
   );
 
-test('[HTTP33] text, data, bytes and the end reach the wrapper in order, each as the caller gave it', async () => {
+test('[HTTP34] text, data, bytes and the end reach the wrapper in order, each as the caller gave it', async () => {
   const { run, peer } = await running();
   const bytes = Uint8Array.of(0, 255, 10, 128);
   const base64 = btoa(String.fromCharCode(...bytes));
@@ -59,7 +59,7 @@ test('[HTTP33] text, data, bytes and the end reach the wrapper in order, each as
   ]);
 });
 
-test('[HTTP33] the end ends it: a later input is refused, and the execution says so', async () => {
+test('[HTTP34] the end ends it: a later input is refused, and the execution says so', async () => {
   const { run, peer } = await running();
   expect((await get(run)).stdinEnded).toBeUndefined();
   expect((await send(run, { eof: true })).status).toBe(202);
@@ -70,7 +70,7 @@ test('[HTTP33] the end ends it: a later input is refused, and the execution says
   expect(await inputsIn(run)).toHaveLength(1);
 });
 
-test('[HTTP33] a repeat with the same id and content is answered as the first was, and changes nothing, also after the end', async () => {
+test('[HTTP34] a repeat with the same id and content is answered as the first was, and changes nothing, also after the end', async () => {
   const { run, peer } = await running();
   const body = { text: 'once\n', inputId: 'i1', eof: true };
   const first = await send(run, body);
@@ -91,7 +91,7 @@ test.each([
   ['another text', { text: 'two', inputId: 'i1' }],
   ['an end', { text: 'one', inputId: 'i1', eof: true }],
   ['a secret', { text: 'one', inputId: 'i1', secret: true }],
-])('[HTTP33] the same id with %s is a conflict', async (_, other) => {
+])('[HTTP34] the same id with %s is a conflict', async (_, other) => {
   const { run } = await running();
   expect((await send(run, { text: 'one', inputId: 'i1' })).status).toBe(202);
   expectProblem(await send(run, other), 'input_id_conflict');
@@ -101,7 +101,7 @@ test.each([
   expect((await send(elsewhere.run, other)).status).toBe(202);
 });
 
-test('[HTTP33] a secret is in no event, and once acknowledged in no row', async () => {
+test('[HTTP34] a secret is in no event, and once acknowledged in no row', async () => {
   const { run, peer } = await running();
   const secret = 'correct-horse-5d1f';
   const { body } = await send(run, { text: secret, secret: true, inputId: 'i1' });

@@ -186,7 +186,7 @@ describe('through the operations', () => {
     expect(fake.calls).toEqual([{ stub: 1, method: 'sendInput' }]);
   });
 
-  test('[HTTP33] sendInput with an id is: a repeat changes nothing', async () => {
+  test('[HTTP34] sendInput with an id is: a repeat changes nothing', async () => {
     const fake = sessions(RESET);
     await service.sendInput(callerOf(fake), 's', 'e', { text: 'yes\n', inputId: 'i1' });
     expect(fake.calls).toEqual([
