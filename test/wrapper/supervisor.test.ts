@@ -500,8 +500,7 @@ describe('input', () => {
     });
     await coordinator.until(() => types().includes('started'), 'started');
     const data = (id: number) => ({ base64: Buffer.from(part(id)).toString('base64') });
-    coordinator.commands = ids.map((id) => ({ id, command: 'input', data: data(id) }));
-    for (const command of coordinator.commands) coordinator.sendCommand(command);
+    for (const id of ids) coordinator.sendCommand({ id, command: 'input', data: data(id) });
     await coordinator.until(() => coordinator.ackedCommands.length > 0, 'the first acks');
     // The same commands again, with a welcome.
     coordinator.commands.push(interrupt(100));
