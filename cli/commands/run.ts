@@ -182,7 +182,9 @@ async function feed(context: Context, reference: Reference, stdin: StdinForwarde
     const { code, message, hint } = explain(error, { url: context.settings.url, reference });
     // The job ended, or closed its stdin for good, without reading all of it, as any command may.
     if (code === 'not_running' || code === 'stdin_closed') return;
-    await context.io.stderr.write(`holdfast: stdin was not sent completely (${stdin.sentBytes} bytes were): ${escapeControls(message)}\n`);
+    await context.io.stderr.write(
+      `holdfast: stdin was not sent completely (${stdin.sentBytes} bytes were): ${escapeControls(message)}\n`,
+    );
     if (hint) await context.io.stderr.write(`holdfast: ${escapeControls(hint)}\n`);
     await printNote(context, `the job may wait for more; end its stdin with: holdfast send ${formatReference(reference)} --eof`);
   }

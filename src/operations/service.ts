@@ -270,8 +270,7 @@ export async function sendInput(
   const accepted = normal.input;
   const { inputId, text } = accepted;
   const plain = text !== null && inputId === null && !accepted.eof && !accepted.secret;
-  const call = (stub: SessionCalls) =>
-    plain ? stub.sendInput(execution, text, accepted) : stub.acceptInput(execution, accepted);
+  const call = (stub: SessionCalls) => (plain ? stub.sendInput(execution, text, accepted) : stub.acceptInput(execution, accepted));
   return callSession(env, tenant, session, call, { idempotent: inputId !== null });
 }
 

@@ -464,9 +464,13 @@ describe('input', () => {
 
   it('[IN1] bytes reach the job to the letter, and the end ends its stdin', async () => {
     const bytes = Buffer.from(Array.from({ length: 512 }, (_, index) => index & 255));
-    const { exitCode } = runInProcess(coordinator, node("process.stdin.on('data', d => process.stdout.write(d.toString('hex') + '\\n'))"), {
-      stdin: { file: null, open: true },
-    });
+    const { exitCode } = runInProcess(
+      coordinator,
+      node("process.stdin.on('data', d => process.stdout.write(d.toString('hex') + '\\n'))"),
+      {
+        stdin: { file: null, open: true },
+      },
+    );
     await coordinator.until(() => types().includes('started'), 'started');
     coordinator.sendCommand({ id: 1, command: 'input', data: { base64: bytes.toString('base64') } });
     coordinator.sendCommand({ id: 2, command: 'input', data: { text: 'last', eof: true } });
@@ -493,7 +497,10 @@ describe('input', () => {
 
   it('[IN1] [IN2] input waits while the job does not read: taken up to the buffer, each once and in order when it reads again', async () => {
     const { wait, open } = gate();
-    const part = (id: number): string => String(id).padStart(4, '0').repeat(16 * 1024);
+    const part = (id: number): string =>
+      String(id)
+        .padStart(4, '0')
+        .repeat(16 * 1024);
     const ids = Array.from({ length: 40 }, (_, index) => index + 1);
     const { exitCode } = runInProcess(coordinator, sh(`trap 'echo asked' INT; ${wait}; cat | sha256sum`), {
       stdin: { file: null, open: true },

@@ -724,7 +724,12 @@ describe('tickets', () => {
       body: { execution: 'e1', types: ['output'], can: ['read', 'input'], ttlSeconds: 3600 },
     });
     expect(narrow.body.expiresAt).toBe(1_763_653_600_000);
-    expect(claimsOf(narrow.body.ticket)).toMatchObject({ eid: 'e1', types: ['output'], can: ['read', 'input'], exp: 1_763_653_600 });
+    expect(claimsOf(narrow.body.ticket)).toMatchObject({
+      eid: 'e1',
+      types: ['output'],
+      can: ['read', 'input'],
+      exp: 1_763_653_600,
+    });
   });
 });
 

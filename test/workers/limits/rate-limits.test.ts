@@ -94,7 +94,11 @@ describe('HTTP25: a tenant', () => {
       expectLimited(await ask(method, path, { ...bodyOf(method, path), env: idle }));
       expect(touched).toEqual([]);
       const reads = method === 'GET' || path.endsWith('/tickets');
-      const key = path.endsWith('/tickets') ? 'acme/tickets' : method === 'POST' && path.endsWith('/input') ? 'acme/inputs' : 'acme';
+      const key = path.endsWith('/tickets')
+        ? 'acme/tickets'
+        : method === 'POST' && path.endsWith('/input')
+          ? 'acme/inputs'
+          : 'acme';
       expect([limiters.RATE_CHANGES.asked, limiters.RATE_READS.asked]).toEqual(reads ? [[], [key]] : [[key], []]);
     },
   );

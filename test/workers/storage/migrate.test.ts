@@ -44,7 +44,16 @@ describe("the project's migrations", () => {
       expect(hasSchema(storage)).toBe(false);
       expect(migrate(storage, 1234)).toEqual(MIGRATIONS.map(({ name }) => name));
       expect(hasSchema(storage)).toBe(true);
-      expect(tablesOf(storage)).toEqual(['callbacks', 'commands', 'executions', 'inputs', 'log', 'meta', 'outbox', 'schema_migrations']);
+      expect(tablesOf(storage)).toEqual([
+        'callbacks',
+        'commands',
+        'executions',
+        'inputs',
+        'log',
+        'meta',
+        'outbox',
+        'schema_migrations',
+      ]);
       expect(historyOf(storage)).toEqual(MIGRATIONS.map(({ name }, position) => ({ position, name, applied_at: 1234 })));
     }));
 

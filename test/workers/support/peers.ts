@@ -288,4 +288,5 @@ export async function readLog(session: string): Promise<Seen[]> {
 
 export const typesOf = (events: readonly { type: string }[]): string[] => events.map(({ type }) => type);
 
-export const texts = (events: readonly Seen[]): string => events.map(({ type, data }) => (type === 'output' ? (data.text ?? '') : '')).join('');
+export const texts = (events: readonly Seen[]): string =>
+  events.map(({ type, data }) => (type === 'output' ? (data.text ?? '') : '')).join('');
