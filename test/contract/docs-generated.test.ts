@@ -14,9 +14,9 @@ test.each(GENERATED_PAGES)('the generated tables of %s are up to date', (page) =
 });
 
 test('a table that differs from the code is replaced, and an unknown one is an error', () => {
-  const page = (name: string) => `# A page\n\n<!-- generated: ${name} (npm run docs) -->\nold\n<!-- /generated -->\n`;
+  const page = (name: string) => `# A page\n\n<!-- generated: ${name} (npm run docs) -->\nan outdated table\n<!-- /generated -->\n`;
   const written = withTables(page('problem-codes'));
-  expect(written).not.toContain('old');
+  expect(written).not.toContain('an outdated table');
   expect(written).toContain('| `queue_full` | 429 | yes |');
   expect(withTables(written)).toBe(written);
   expect(() => withTables(page('of-nothing'))).toThrow('there is no table of-nothing');
