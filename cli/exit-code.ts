@@ -37,8 +37,9 @@ export function exitCodeOf({ status, exitCode, signal, code }: Ending): number {
       // Whatever the job did with its signal, a script needs the reason for the stop.
       if (code === 'runtime_exceeded') return EXIT.timedOut;
       if (signal) {
-        const number = (constants.signals as Record<string, number>)[signal];
-        if (number !== undefined) return 128 + number;
+        // A signal without a name is SIG34 and so on.
+        const number = (constants.signals as Record<string, number>)[signal] ?? Number(/^SIG(\d{1,2})$/.exec(signal)?.[1] ?? 0);
+        if (number > 0) return 128 + number;
       }
       // Shells keep eight bits; an exit code whose low bits are zero would look like success.
       return exitCode === undefined || (exitCode & 255) === 0 ? EXIT.coordinator : exitCode & 255;

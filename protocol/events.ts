@@ -37,6 +37,10 @@ export interface ExitData {
   signal: string | null;
   /** Whether the job was asked to stop before it ended. A wrapper of 0.1.0 does not report it. */
   toldToStop?: boolean;
+  /** Memory ran out, and the kernel killed a process of the job's control group. */
+  outOfMemory?: boolean;
+  /** What could not be stopped of a job that was asked to stop, in words. */
+  left?: string;
 }
 export interface ErrorData {
   error: string;
@@ -45,6 +49,8 @@ export interface ErrorData {
 }
 export interface InterruptedData {
   reason: string;
+  /** What could not be stopped, in words. */
+  left?: string;
 }
 /** An accepted input, as the coordinator logs it. */
 export interface InputData {
@@ -67,7 +73,8 @@ export interface Author {
 }
 export interface GapData {
   events: number;
-  bytes: number;
+  /** Null: unknown. */
+  bytes: number | null;
   /** `placeholder`: an event that an earlier gap counts; it only keeps its number. */
   reason: string;
   /** There may be more than the two counts state. */
@@ -81,10 +88,12 @@ export interface GapData {
 export function gapText(data: JsonObject): string | null {
   const { events, bytes, reason } = data;
   if (reason === 'placeholder') return null;
-  const none = events === 0 && bytes === 0;
-  if (none && (data.unknown === true || reason === 'wrapper_crashed')) return 'an unknown amount of output is missing here';
+  const none = events === 0 && (bytes === 0 || bytes === null);
+  if (none && (bytes === null || data.unknown === true || reason === 'wrapper_crashed'))
+    return 'an unknown amount of output is missing here';
+  if (events === 0) return `${data.unknown === true ? 'at least ' : ''}${bytes} bytes of output are missing here`;
   const verb = events === 1 ? 'event is' : 'events are';
-  return data.unknown === true
+  return data.unknown === true || bytes === null
     ? `at least ${events} ${verb} missing here`
     : `${events} ${verb.replace(' ', ` (${bytes} bytes) `)} missing here`;
 }
@@ -139,13 +148,15 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
       !(Number.isSafeInteger(line) && (line as number) > 0) &&
       'output.line must be a line number from 1 on') ||
     null,
-  exit: ({ exitCode, signal, toldToStop }) =>
+  exit: ({ exitCode, signal, toldToStop, outOfMemory, left }) =>
     (exitCode !== null &&
       exitCode !== undefined &&
       !Number.isSafeInteger(exitCode) &&
       'exit.exitCode must be an integer or null') ||
     (signal !== null && signal !== undefined && typeof signal !== 'string' && 'exit.signal must be a string or null') ||
     (toldToStop !== undefined && typeof toldToStop !== 'boolean' && 'exit.toldToStop must be a boolean') ||
+    (outOfMemory !== undefined && typeof outOfMemory !== 'boolean' && 'exit.outOfMemory must be a boolean') ||
+    (left !== undefined && typeof left !== 'string' && 'exit.left must be a string') ||
     (typeof exitCode !== 'number' && typeof signal !== 'string' && 'exit needs an exitCode or a signal') ||
     null,
   error: ({ error, code, fatal }) =>
@@ -153,11 +164,14 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
     (code !== undefined && typeof code !== 'string' && 'error.code must be a string') ||
     (fatal !== undefined && typeof fatal !== 'boolean' && 'error.fatal must be a boolean') ||
     null,
-  interrupted: ({ reason }) => (typeof reason !== 'string' && 'interrupted.reason must be a string') || null,
+  interrupted: ({ reason, left }) =>
+    (typeof reason !== 'string' && 'interrupted.reason must be a string') ||
+    (left !== undefined && typeof left !== 'string' && 'interrupted.left must be a string') ||
+    null,
   started: ({ pid }) => (pid !== undefined && !Number.isSafeInteger(pid) && 'started.pid must be an integer') || null,
   gap: ({ events, bytes, reason, unknown }) =>
     (!isCount(events) && 'gap.events must be a count') ||
-    (!isCount(bytes) && 'gap.bytes must be a count') ||
+    (bytes !== null && !isCount(bytes) && 'gap.bytes must be a count or null') ||
     (unknown !== undefined && typeof unknown !== 'boolean' && 'gap.unknown must be a boolean') ||
     (typeof reason !== 'string' && 'gap.reason must be a string') ||
     null,

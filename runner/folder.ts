@@ -29,6 +29,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { IngestAccess } from '../protocol/index.ts';
+import { findHeldJob, type HeldJob, releaseHolder } from '../wrapper/job/holder.ts';
+import { type ProcessIdentity, processTree } from '../wrapper/processes.ts';
 import { listSegments } from '../wrapper/spool/recovery.ts';
 import { readSpoolIdentity, readSpoolState } from '../wrapper/spool/state.ts';
 import type { RunRecord } from './record.ts';
@@ -73,9 +75,32 @@ export const hasSpool = (folder: string): boolean => existsSync(spoolFolder(fold
  * A wrapper removes its state when the coordinator has everything. When the state file is damaged,
  * events or the identity show that there is something to deliver.
  */
-export function hasSpoolState(folder: string): boolean {
+export function spoolFacts(folder: string): { hasState: boolean; jobHeld: boolean; welcomed: boolean } {
   const spool = spoolFolder(folder);
-  return readSpoolState(spool) !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
+  const state = readSpoolState(spool);
+  const hasState = state !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
+  return {
+    hasState,
+    jobHeld: hasState && heldJobOf(folder) !== null,
+    welcomed: state?.welcomedBoot !== undefined && state.welcomedBoot === state.bootId,
+  };
+}
+
+/** The job that a holder has, whether its wrapper is alive or not. */
+function heldJobOf(folder: string): HeldJob | null {
+  return findHeldJob(spoolFolder(folder), readSpoolState(spoolFolder(folder))?.job.holder ?? null);
+}
+
+/** The processes of the job. Its holder notes its end, so it is usually left. */
+export function jobTree(folder: string, { withHolder = false } = {}): ProcessIdentity[] {
+  const holder = heldJobOf(folder)?.holder;
+  return holder ? processTree(holder.pid).filter(({ pid }) => withHolder || pid !== holder.pid) : [];
+}
+
+/** No wrapper reports this run any more. Its job goes on, if it runs, and its output is dropped. */
+export function releaseJob(folder: string): void {
+  const held = heldJobOf(folder);
+  if (held) releaseHolder(held);
 }
 
 function writeAtomic(path: string, text: string): void {

@@ -31,6 +31,8 @@ export interface RunRecord {
   start: string | null;
   restarts: number;
   stopRequestedAt: number | null;
+  /** An earlier runner left the rest of its report to the next one. */
+  left?: boolean;
   endedAt: number | null;
   end: 'finished' | 'abandoned' | null;
   exitCode: number | null;

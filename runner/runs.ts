@@ -24,7 +24,7 @@
  *       `ingest.json` (0600) while a restart may need it, and is removed when the run ends.
  *   R4  A wrapper is signalled by identity (pid and start), so a reused pid is never hit.
  *   R5  A restart never runs the command a second time: the wrapper starts with `--recover`, which
- *       only reports what happened to the job.
+ *       adopts a job that is still held, and otherwise reports what happened to it.
  *   R6  A launch that was cut off before its wrapper made its spool is forgotten. The caller got no
  *       success, so it asks again. If that wrapper starts after all, it shares the spool with the
  *       next one, and the spool's lock admits only one of them.
@@ -45,12 +45,14 @@ import {
   folderName,
   foldersIn,
   hasSpool,
-  hasSpoolState,
+  jobTree,
   moveIngest,
   readIngest,
   readRecord,
+  releaseJob,
   removeFolder,
   removeIngest,
+  spoolFacts,
   stopReasonFile,
   writeIngest,
   writeRecord,
@@ -183,7 +185,7 @@ export class Runs {
             record.pid = found.pid;
             record.start = found.start;
             writeRecord(folder, record);
-          } else if (record.restarts === 0 && !hasSpool(folder)) {
+          } else if (record.restarts === 0 && !record.left && !hasSpool(folder)) {
             // The earlier runner died before it started a process (R6). With the record kept, the
             // repeated request would find a run that had ended.
             log(`${record.session}/${record.id}: was never started, forgotten until it is asked for again`);
@@ -289,13 +291,13 @@ export class Runs {
       }
     }
     this.#askAll(reason);
-    const jobsRun = [...this.#runs.values()].some(({ record, left }) => record.end === null && !left && record.restarts === 0);
+    const jobsRun = [...this.#runs.values()].some(({ record, left }) => record.end === null && !left);
     if (jobsRun && !(await settlesWithin(jobsMs, this.#idle()))) this.#killJobs(jobsMs);
     if (await settlesWithin(reportsMs, this.#idle())) return;
     for (const run of this.#runs.values()) {
       const { pid, end } = run.record;
       if (end !== null || run.left) continue;
-      const doomed = pid === null ? [] : processTree(pid);
+      const doomed = [...(pid === null ? [] : processTree(pid)), ...jobTree(run.folder, { withHolder: true })];
       for (const each of doomed) signalProcess(each, 'SIGKILL');
       if (doomed.length === 0) this.#onWrapperGone(run, null, null);
     }
@@ -323,11 +325,10 @@ export class Runs {
   }
 
   #killJobs(patienceMs: number): void {
-    for (const { record } of this.#runs.values()) {
-      const { pid, end } = record;
-      if (end !== null || pid === null || record.restarts > 0) continue;
+    for (const { record, folder } of this.#runs.values()) {
+      if (record.end !== null) continue;
       this.#options.log(`${record.session}/${record.id}: did not stop within ${patienceMs} ms, its job is killed`);
-      for (const each of processTree(pid)) if (each.pid !== pid) signalProcess(each, 'SIGKILL');
+      for (const each of jobTree(folder)) signalProcess(each, 'SIGKILL');
     }
   }
 
@@ -395,7 +396,7 @@ export class Runs {
     const facts = {
       code,
       signal,
-      hasState: hasSpoolState(folder),
+      ...spoolFacts(folder),
       restarts: record.restarts,
       ingest: readIngest(folder),
       stopping: this.#stopping,
@@ -408,7 +409,7 @@ export class Runs {
       case 'leave':
         return this.#leave(run);
       case 'restart':
-        record.restarts += 1;
+        record.restarts = after.restarts;
         record.pid = null;
         record.start = null;
         writeRecord(folder, record);
@@ -435,13 +436,22 @@ export class Runs {
     run.record.endedAt = this.#options.now();
     writeRecord(run.folder, run.record);
     removeIngest(run.folder); // R3
+    if (end === 'abandoned') releaseJob(run.folder);
     this.#tellIdle();
   }
 
   /** For the next runner: a run without a process, with all its restarts. */
   #leave(run: Run): void {
     run.left = true;
-    Object.assign(run.record, { pid: null, start: null, restarts: 0, stopRequestedAt: null, exitCode: null, signal: null });
+    Object.assign(run.record, {
+      left: true,
+      pid: null,
+      start: null,
+      restarts: 0,
+      stopRequestedAt: null,
+      exitCode: null,
+      signal: null,
+    });
     writeRecord(run.folder, run.record);
     this.#tellIdle();
   }

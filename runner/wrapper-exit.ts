@@ -3,6 +3,7 @@
  *
  *     exited, state removed       finished: the coordinator has everything
  *     exited, state still there   abandoned: the coordinator did not accept the rest
+ *     exited, the job is held     like killed: it did not mean to
  *     killed                      restarted while restarts and a credential are left,
  *                                 else abandoned
  *     not finished, and the       left to the next runner on this folder, which restarts it
@@ -25,6 +26,10 @@ export interface ExitFacts {
   signal: NodeJS.Signals | null;
   /** A wrapper removes its state when the coordinator has everything. */
   hasState: boolean;
+  /** A holder has the job: it runs, or its end waits to be reported. */
+  jobHeld: boolean;
+  /** The coordinator had welcomed this boot, so its restarts are counted from here. */
+  welcomed: boolean;
   /** The restarts so far. */
   restarts: number;
   /** The credential for the reports of a restart. Null: it is missing or cannot be read. */
@@ -36,18 +41,17 @@ export interface ExitFacts {
 export type ExitDecision =
   | { kind: 'end'; end: 'finished' | 'abandoned'; why: string | null }
   | { kind: 'leave'; why: string }
-  | { kind: 'restart'; delayMs: number; ingest: IngestAccess; why: string };
+  | { kind: 'restart'; restarts: number; delayMs: number; ingest: IngestAccess; why: string };
 
 /** Each restart is three steps on the backoff curve. `why` is for the log, after the run's name. */
-export function decideAfterExit(
-  { code, signal, hasState, restarts, ingest, stopping }: ExitFacts,
-  curve: RestartCurve,
-): ExitDecision {
-  const killed = code === null && (signal !== null || hasState);
+export function decideAfterExit(facts: ExitFacts, curve: RestartCurve): ExitDecision {
+  const { code, signal, hasState, jobHeld, welcomed, ingest, stopping } = facts;
+  const restarts = welcomed ? 0 : facts.restarts;
+  const killed = jobHeld || (code === null && (signal !== null || hasState));
   if (!killed && !hasState) return { kind: 'end', end: 'finished', why: null };
   if (stopping && ingest !== null) return { kind: 'leave', why: 'the rest of its report is delivered by the next runner' };
   if (!killed) return { kind: 'end', end: 'abandoned', why: null };
-  const cause = signal ?? 'unknown cause';
+  const cause = signal ?? (code === null ? 'unknown cause' : `exit code ${code}`);
   if (restarts >= RESTARTS_MAX) {
     return { kind: 'end', end: 'abandoned', why: `wrapper gone again (${cause}), given up after ${RESTARTS_MAX} restarts` };
   }
@@ -55,5 +59,11 @@ export function decideAfterExit(
     return { kind: 'end', end: 'abandoned', why: `wrapper gone (${cause}) and its credential too; it cannot report` };
   }
   const delayMs = backoffDelayMs(3 * restarts, curve);
-  return { kind: 'restart', delayMs, ingest, why: `wrapper gone (${cause}) with its spool unfinished, restart in ${delayMs} ms` };
+  return {
+    kind: 'restart',
+    restarts: restarts + 1,
+    delayMs,
+    ingest,
+    why: `wrapper gone (${cause}) with its spool unfinished, restart in ${delayMs} ms`,
+  };
 }

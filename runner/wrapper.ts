@@ -47,6 +47,8 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
   const args = [...first, 'run', '--url', ingest.url, '--spool', spoolFolder(folder), '--format', record.format];
   if (job?.openStdin) args.push('--stdin', 'open');
   if (!job) args.push('--recover'); // R5
+  // A stop that was requested while there was no wrapper.
+  if (!job && record.stopRequestedAt !== null) args.push('--stop');
   args.push('--', ...record.command);
 
   const log = openLog(folder);

@@ -49,12 +49,14 @@ interface Stat {
 }
 
 function linuxStat(pid: number): Stat | null {
-  let text: string;
   try {
-    text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return null;
   }
+}
+
+function parseStat(text: string): Stat | null {
   // The second field is the program's name in parentheses and may itself contain spaces and
   // parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
@@ -62,6 +64,12 @@ function linuxStat(pid: number): Stat | null {
   const startTicks = fields[19]; // Field 22 of the whole line.
   if (state === undefined || startTicks === undefined) return null;
   return { state, parent: Number(parent), group: Number(group), session: Number(session), startTicks };
+}
+
+/** The start of the process that this content of a /proc/<pid>/stat describes. */
+export function startOfStat(text: string): string | null {
+  const stat = parseStat(text);
+  return stat && `${linuxBootId()}:${stat.startTicks}`;
 }
 
 function ps(args: string[]): string {
@@ -125,6 +133,19 @@ export function openPipes(pid: number): Set<string> {
   return pipes;
 }
 
+/**
+ * The environment with which a process was started. Null when it cannot be read: another user's, or
+ * a system without /proc.
+ */
+export function environmentOf(pid: number): Record<string, string> | null {
+  try {
+    const entries = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').filter(Boolean);
+    return Object.fromEntries(entries.map((entry) => entry.split(/=(.*)/s, 2) as [string, string]));
+  } catch {
+    return null;
+  }
+}
+
 export function identityOf(pid: number): ProcessIdentity | null {
   const start = processStart(pid);
   return start === null ? null : { pid, start };
@@ -140,6 +161,17 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
     return true;
   } catch {
     return false;
+  }
+}
+
+/** The direct children of a process. Empty where the system does not list them cheaply. */
+export function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    );
+  } catch {
+    return []; // It ended.
   }
 }
 

@@ -39,6 +39,8 @@ export interface RunOptions {
   sse?: string | null;
   /** Only report what became of the job; never run it. */
   recoverOnly: boolean;
+  /** Begins as if this process had received SIGTERM. */
+  stopAtOnce?: boolean;
   log: Log;
   /** SIGTERM, SIGINT and SIGHUP of this process are passed to the job. */
   handleSignals: boolean;
@@ -72,7 +74,9 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
                           are called …_TOKEN, …_SECRET, …_KEY or …PASSWORD; may be given several times
   --no-redact             the output is reported as it is, whatever it contains
   --tee                   also writes the output to this stdout and stderr, as it is
-  --recover               never runs the command: reports what an earlier wrapper left in the spool
+  --recover               never runs the command: takes over the job that an earlier wrapper left in
+                          the spool, or reports what became of it
+  --stop                  stops that job
   (no option)             variables for the job alone, as JSON       HOLDFAST_JOB_ENV
   --verbose               connection facts as JSON lines on stderr   HOLDFAST_LOG=debug
 `;
@@ -104,6 +108,7 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
         'no-redact': { type: 'boolean' },
         tee: { type: 'boolean' },
         recover: { type: 'boolean' },
+        stop: { type: 'boolean' },
         verbose: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
@@ -177,6 +182,7 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
       redact: values['no-redact'] ? null : redact,
       tee: values.tee === true,
       recoverOnly: values.recover === true,
+      stopAtOnce: values.stop === true,
       log: stderrLog(values.verbose === true || env.HOLDFAST_LOG === 'debug', url),
       handleSignals: true,
       stopReasonFile: env[STOP_REASON_VARIABLE],

@@ -9,7 +9,6 @@
 
 import { rmdirSync } from 'node:fs';
 import { newBootId } from '../protocol/index.ts';
-import { removePipesFolder } from './job/child-pipes.ts';
 import { WRAPPER_FAILED } from './job/end.ts';
 import { readRedaction, tooMuchToRedact } from './output/redaction.ts';
 import { Supervisor } from './run/supervisor.ts';
@@ -38,8 +37,8 @@ export async function run(options: RunOptions): Promise<number> {
    * The start's `secretNames` are always redacted, whatever options this wrapper has: the author of
    * the start may not know its host.
    */
-  const redactionOf = (names: readonly string[]) =>
-    readRedaction([env, jobEnv], [...(redact ?? []), ...names], { usual: redact !== null });
+  const redactionOf = (names: readonly string[], more: NodeJS.ProcessEnv = {}) =>
+    readRedaction([env, jobEnv, more], [...(redact ?? []), ...names], { usual: redact !== null });
   const secrets = redactionOf([]);
   if (secrets.kind === 'too_much') {
     // Running it anyway would leak some of them.
@@ -70,7 +69,6 @@ export async function run(options: RunOptions): Promise<number> {
       return WRAPPER_FAILED;
   }
   const { spool, recovered, crashed, damage } = opening;
-  removePipesFolder(directory);
   for (const what of damage) log.problem(`the spool ${directory} is damaged: ${what}`);
   const lostEvents = recovered.lost.reduce((sum, { firstSeq, lastSeq }) => sum + lastSeq - firstSeq + 1, 0);
   if (recovered.cutBytes > 0 || lostEvents > 0) log.fact('spool_repaired', { cutBytes: recovered.cutBytes, lostEvents });
@@ -80,7 +78,8 @@ export async function run(options: RunOptions): Promise<number> {
     options.times?.slowestUplinkBytesPerSecond,
   );
   for (const chunk of recovered.chunks) sender.appended(chunk);
-  const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, recovered, crashed });
+  const undamaged = damage.length === 0 && lostEvents === 0;
+  const supervisor = new Supervisor({ run: options, redactionOf, spool, sender, recovered, crashed, undamaged });
   const onSignal = (signal: NodeJS.Signals) => {
     if (signal !== 'SIGHUP' || !startedByNohup(env)) supervisor.signalled(signal);
   };

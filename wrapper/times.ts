@@ -81,6 +81,8 @@ export interface WrapperTimes {
   killAfterMs: number;
   /** From the job's own end to SIGKILL for the rest of its group, when it was asked to stop. */
   leftoverKillMs: number;
+  /** From SIGKILL until a job that has not ended is not waited for any longer. */
+  killedWaitMs: number;
   /** After the last ack: how long to wait for the coordinator's own close (4000). */
   settledWaitMs: number;
 }
@@ -107,5 +109,6 @@ export const WRAPPER_TIMES: Readonly<WrapperTimes> = {
   pipesHoldMs: 5000,
   killAfterMs: 5000,
   leftoverKillMs: 2000,
+  killedWaitMs: 5000,
   settledWaitMs: 2000,
 };

@@ -371,7 +371,7 @@ describe('checkFact', () => {
     ['interrupted', 'reason', [undefined, null, 1]],
     ['started', 'pid', [null, '1', 0.5]],
     ['gap', 'events', [undefined, null, -1, 0.5, '1']],
-    ['gap', 'bytes', [undefined, null, -1, 0.5, '1']],
+    ['gap', 'bytes', [undefined, -1, 0.5, '1']],
     ['gap', 'reason', [undefined, null, 1]],
   ];
 

@@ -13,6 +13,7 @@ import { createClient, type HoldfastClient } from '../../client/index.ts';
 import { ROOT, Stack } from '../../scripts/stack.ts';
 import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/processes.ts';
 import { ContainerEngine } from '../support/container-engine.ts';
+import { endJobsIn } from '../support/held-jobs.ts';
 import { until } from '../support/real-stack.ts';
 
 let folder: string;
@@ -34,6 +35,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await stack?.stop();
   await engine?.close();
+  endJobsIn(folder);
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 

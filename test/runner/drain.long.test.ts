@@ -16,6 +16,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { listProcesses } from '../../wrapper/processes.ts';
 import { stopReason } from '../../wrapper/run/stop-reason.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { endJobsIn } from '../support/held-jobs.ts';
 import { isRunning, MAIN, sleep, until } from '../support/wrapper-run.ts';
 
 const TOKEN = 'runner-secret';
@@ -35,6 +36,7 @@ afterEach(async () => {
   runner?.kill('SIGKILL');
   for (const { pid, command } of listProcesses()) if (command.includes(spool)) process.kill(pid, 'SIGKILL');
   await Promise.all(coordinators.splice(0).map((coordinator) => coordinator.stop()));
+  endJobsIn(spool);
   rmSync(spool, { recursive: true, force: true, maxRetries: 5 });
 });
 
@@ -76,7 +78,7 @@ it('[SPL27] at SIGTERM it accepts no new launch, stops every job, waits for thei
   const quick = await launch('quick', 'echo $$; exec sleep 60');
   const careful = await launch('careful', 'trap "sleep 1; echo saved; exit 3" TERM; echo $$; while :; do sleep 0.1; done');
   runner?.kill('SIGTERM');
-  await until(() => stderr.includes('told to stop'), 'the drain has begun');
+  await until(() => stderr.includes('jobs to stop'), 'the drain has begun');
   const refused = await post('late', ['true'], { url: quick.url, token: quick.token });
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '2']);
   expect(await refused.json()).toMatchObject({ code: 'stopping', retryable: true });
@@ -106,7 +108,7 @@ it('[SPL27] while a coordinator is down the runner waits, and the report is stil
   const coordinator = await launch('e1', 'echo $$; exec sleep 60');
   await coordinator.crash();
   runner?.kill('SIGTERM');
-  await until(() => stderr.includes('told to stop'), 'the drain has begun');
+  await until(() => stderr.includes('jobs to stop'), 'the drain has begun');
   await sleep(1500);
   expect(runner?.exitCode).toBeNull();
   await coordinator.start();

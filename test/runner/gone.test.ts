@@ -4,7 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { decideAfterExit, type ExitFacts, RESTARTS_MAX } from '../../runner/wrapper-exit.ts';
 
 const ingest = { url: 'https://holdfast.example/ingest', token: 'token' };
-const KILLED: ExitFacts = { code: null, signal: 'SIGKILL', hasState: true, restarts: 0, ingest, stopping: false };
+const KILLED: ExitFacts = {
+  code: null,
+  signal: 'SIGKILL',
+  hasState: true,
+  jobHeld: false,
+  welcomed: false,
+  restarts: 0,
+  ingest,
+  stopping: false,
+};
 const CURVE = { baseMs: 250, capMs: 10_000 };
 
 describe('a wrapper that is gone', () => {
@@ -23,10 +32,22 @@ describe('a wrapper that is gone', () => {
   ] as const)('%s: restarted with what there is to report with', (_name, facts, cause) => {
     expect(decideAfterExit({ ...KILLED, ...facts }, CURVE)).toEqual({
       kind: 'restart',
+      restarts: 1,
       delayMs: 250,
       ingest,
       why: `wrapper gone (${cause}) with its spool unfinished, restart in 250 ms`,
     });
+  });
+
+  it('[G10] is restarted although it exited, when its job is held', () => {
+    const facts = { ...KILLED, code: 1, signal: null, jobHeld: true };
+    expect(decideAfterExit(facts, CURVE)).toMatchObject({ kind: 'restart', why: expect.stringContaining('(exit code 1)') });
+  });
+
+  it('[G10] counts its restarts again after the coordinator welcomed it', () => {
+    const facts = { ...KILLED, jobHeld: true, welcomed: true, restarts: RESTARTS_MAX };
+    expect(decideAfterExit(facts, CURVE)).toMatchObject({ kind: 'restart', restarts: 1, delayMs: 250 });
+    expect(decideAfterExit({ ...facts, welcomed: false }, CURVE)).toMatchObject({ kind: 'end', end: 'abandoned' });
   });
 
   it('is restarted with growing delays, and no more after the last one', () => {

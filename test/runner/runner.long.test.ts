@@ -21,6 +21,7 @@ import { CONNECTIONS_MAX, TOKEN_CHARS_MIN } from '../../runner/runner.ts';
 import { Runs } from '../../runner/runs.ts';
 import { decodeJobEnv } from '../../wrapper/job/env.ts';
 import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/processes.ts';
+import { endJobsIn } from '../support/held-jobs.ts';
 
 const PUPPET = new URL('../support/fake-wrapper.ts', import.meta.url).pathname;
 const TOKEN = 'runner-secret';
@@ -139,6 +140,7 @@ afterEach(async () => {
   for (const { pid, command } of listProcesses()) {
     if (command.includes(spool) && pid !== process.pid) process.kill(pid, 'SIGKILL');
   }
+  endJobsIn(base);
   rmSync(base, { recursive: true, force: true, maxRetries: 5 });
 });
 

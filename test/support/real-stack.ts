@@ -18,6 +18,7 @@ import {
 import type { LoggedEvent } from '../../protocol/index.ts';
 import { freePort, Stack, type StackOptions } from '../../scripts/stack.ts';
 import { listProcesses, type ProcessInfo } from '../../wrapper/processes.ts';
+import { endJobsIn } from './held-jobs.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 
 export class RealStack {
@@ -74,6 +75,7 @@ export class RealStack {
   async close(): Promise<void> {
     await this.stack.stop();
     await this.proxy.close();
+    endJobsIn(this.folder);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

@@ -14,6 +14,7 @@ import { run } from '../../wrapper/run.ts';
 import type { RunOptions } from '../../wrapper/run-options.ts';
 import { fixedCredential } from '../../wrapper/transport/credential.ts';
 import type { FakeCoordinator } from './fake-coordinator.ts';
+import { endJobsIn } from './held-jobs.ts';
 
 export const MAIN = fileURLToPath(new URL('../../wrapper/main.ts', import.meta.url));
 
@@ -25,8 +26,12 @@ export function temporaryFolder(): string {
   return folder;
 }
 
+/** Also ends the jobs whose spools lie there: a job outlives its wrapper. */
 export function removeTemporaryFolders(): void {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders.splice(0)) {
+    endJobsIn(folder);
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /**

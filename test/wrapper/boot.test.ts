@@ -12,6 +12,7 @@ const NEW: BootFacts = {
   displacedEnd: null,
   crashed: false,
   begun: false,
+  held: false,
   leftovers: null,
   recoverOnly: false,
   earlyStop: null,
@@ -33,6 +34,13 @@ describe('a boot', () => {
 
   it('[SV4] writes no second terminal fact', () => {
     for (const facts of every) expect(decideAtBoot(facts).kind === 'deliver').toBe(facts.terminal);
+  });
+
+  it('[SV10] adopts a job that is held, unless its end is there already', () => {
+    for (const facts of every.filter(({ begun }) => begun)) {
+      expect(decideAtBoot({ ...facts, held: true }).kind).toBe(facts.terminal ? 'deliver' : 'adopt');
+    }
+    expect(decideAtBoot({ ...NEW, held: true })).toEqual({ kind: 'run' });
   });
 
   it('delivers with the exit code that was noted, or with 125', () => {

@@ -52,6 +52,15 @@ const changeJob = (spool: string, job: Partial<SpoolState['job']>) => {
   writeSpoolState(spool, { ...state, job: { ...state.job, ...job } });
 };
 
+/** Then nothing adopts the job (adoption.long.test.ts). */
+async function killWithHolder(wrapper: WrapperProcess): Promise<void> {
+  wrapper.process.kill('SIGKILL');
+  await wrapper.ended;
+  const holder = stateOf(wrapper.spool).job.holder?.pid as number;
+  process.kill(holder, 'SIGKILL');
+  await until(() => !isRunning(holder), 'the end of the holder');
+}
+
 /**
  * A job whose background process prints its pid; both are there when this returns, and the wrapper
  * is dead.
@@ -62,8 +71,7 @@ async function killedWrapper(background: string, foreground = 'exec sleep 60') {
   const member = Number(coordinator.text());
   const { pid } = stateOf(wrapper.spool).job;
   strays.push(member, pid as number);
-  wrapper.process.kill('SIGKILL');
-  await wrapper.ended;
+  await killWithHolder(wrapper);
   return { spool: wrapper.spool, leader: pid as number, member };
 }
 async function recover(spool: string) {
@@ -89,22 +97,38 @@ const kill = async (pid: number) => {
 
 describe('[G9] killed between "begun" and the job', () => {
   it('[SV2] [ST1] the command is not run, not even by the next boot, and that is reported', async () => {
-    const folder = temporaryFolder();
-    const marker = join(folder, 'ran');
-    // The wrapper makes its pipes after it has noted that the job begins, and before it does: this
-    // mkfifo kills it right there.
-    writeFileSync(join(folder, 'mkfifo'), '#!/bin/sh\nkill -9 $PPID\n');
-    chmodSync(join(folder, 'mkfifo'), 0o755);
-    const first = start(coordinator, sh(`touch ${marker}`), { env: { PATH: `${folder}:${process.env.PATH}` } });
-    expect((await first.ended).signal).toBe('SIGKILL');
-    expect(stateOf(first.spool).job).toMatchObject({ begun: true, pid: null });
-    expect(coordinator.events).toEqual([]);
+    const marker = join(temporaryFolder(), 'ran');
+    coordinator.onHello = () => false;
+    const first = start(coordinator, sh(`touch ${marker}`));
+    await coordinator.until(() => coordinator.connections[0]?.hello != null, 'hello');
+    first.process.kill('SIGKILL');
+    await first.ended;
+    changeJob(first.spool, { begun: true });
+    coordinator.onHello = () => true;
     const second = start(coordinator, sh(`touch ${marker}`), { spool: first.spool });
     expect((await second.ended).code).toBe(125);
     expect(existsSync(marker)).toBe(false);
     expect(types()).toEqual(['gap', 'error']);
     expect(coordinator.events.at(-1)?.data).toMatchObject({ code: 'wrapper_crashed', fatal: true });
     expect(readdirSync(first.spool)).toEqual([]);
+  });
+
+  it('[G10] killed while its holder starts the job: the job runs once, and the next boot adopts it', async () => {
+    const folder = temporaryFolder();
+    const marker = join(folder, 'ran');
+    // The holder's parent is the wrapper.
+    const script = '#!/bin/sh\nkill -9 $(cut -d" " -f4 /proc/$PPID/stat)\nexec /usr/bin/setsid "$@"\n';
+    writeFileSync(join(folder, 'setsid'), script);
+    chmodSync(join(folder, 'setsid'), 0o755);
+    const first = start(coordinator, sh(`echo x >> ${marker}; echo out; exit 6`), {
+      env: { PATH: `${folder}:${process.env.PATH}` },
+    });
+    expect((await first.ended).signal).toBe('SIGKILL');
+    const second = start(coordinator, sh(`echo x >> ${marker}`), { spool: first.spool });
+    expect((await second.ended).code).toBe(6);
+    expect(readFileSync(marker, 'utf8')).toBe('x\n');
+    expect(coordinator.events.filter(({ type }) => type === 'status')).toEqual([]);
+    expect(types()).toEqual(['started', 'output', 'exit']);
   });
 
   it('[SV2] killed before "begun", nothing has run: the next boot runs it, once', async () => {
@@ -135,9 +159,10 @@ describe('[G9] killed between "begun" and the job', () => {
       coordinator.welcome(coordinator.last);
       await coordinator.until(() => coordinator.text() === 'out\n', 'output');
       strays.push(stateOf(first.spool).job.pid as number);
-      first.process.kill('SIGKILL');
-      await first.ended;
-      for (const name of readdirSync(first.spool)) if (name !== 'identity.json') rmSync(join(first.spool, name));
+      await killWithHolder(first);
+      for (const name of readdirSync(first.spool)) {
+        if (name !== 'identity.json') rmSync(join(first.spool, name), { recursive: true });
+      }
       if (keepsState) writeFileSync(join(first.spool, 'state.json'), early);
       coordinator.onHello = () => true;
       const acked = coordinator.ackedSeq;
@@ -272,8 +297,8 @@ describe('the end of the spool is torn', () => {
     async (torn) => {
       const first = start(coordinator, sh('for n in 1 2 3; do echo $n; done; exec sleep 60'));
       await coordinator.until(() => coordinator.text() === '1\n2\n3\n', 'output');
-      first.process.kill('SIGKILL');
-      await first.ended;
+      strays.push(stateOf(first.spool).job.pid as number);
+      await killWithHolder(first);
       const segment = join(first.spool, '1.ndjson');
       writeFileSync(segment, Buffer.concat([readFileSync(segment), Buffer.from(torn)]));
       await recover(first.spool);

@@ -15,8 +15,17 @@ class Group implements StopTarget {
     if (this.alive) this.got.push([Date.now() - this.#begun, signal]);
     return this.alive;
   }
-  groupAlive(): boolean {
-    return this.alive;
+  living(): readonly unknown[] {
+    return this.alive ? [this] : [];
+  }
+  /** Of the job's process; others may outlive it. */
+  leaderEnded = false;
+  get ended(): boolean {
+    return this.leaderEnded || !this.alive;
+  }
+  givenUpAt: number | null = null;
+  giveUp(): void {
+    this.givenUpAt = Date.now() - this.#begun;
   }
 }
 
@@ -26,7 +35,7 @@ let stop: JobStop;
 beforeEach(() => {
   vi.useFakeTimers();
   group = new Group();
-  stop = new JobStop(group, { killAfterMs: 5000, leftoverKillMs: 2000 });
+  stop = new JobStop(group, { killAfterMs: 5000, leftoverKillMs: 2000, killedWaitMs: 5000 });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -55,6 +64,24 @@ describe('an interrupt', () => {
       [0, 'SIGTERM'],
       [300, 'SIGKILL'],
     ]);
+  });
+
+  it('[JS4] of a job that may not be signalled climbs to its end, and then does not wait for it', () => {
+    group.signal = () => false;
+    stop.interrupt('SIGINT', 800);
+    vi.advanceTimersByTime(5799);
+    expect(group.givenUpAt).toBe(null);
+    vi.advanceTimersByTime(1);
+    expect(group.givenUpAt).toBe(5800);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('[JS4] of a job that ended in time gives nothing up', () => {
+    stop.interrupt('SIGKILL', 0);
+    vi.advanceTimersByTime(4000);
+    group.leaderEnded = true;
+    vi.advanceTimersByTime(10_000);
+    expect(group.givenUpAt).toBe(null);
   });
 
   it('ends when the group has no member', () => {

@@ -28,7 +28,17 @@ it('[SV2] a job whose start cannot be recorded is not begun, and no later record
   mkdirSync(join(directory, 'state.json.tmp'));
   const run = { command: ['true'], log } as unknown as RunOptions;
   expect(
-    Job.begin({ run, times: WRAPPER_TIMES, redaction: null, terms: null, spool, report, inputHasRoom: () => {}, exited: () => {} }),
+    Job.begin({
+      run,
+      times: WRAPPER_TIMES,
+      redaction: null,
+      terms: null,
+      mark: null,
+      spool,
+      report,
+      inputHasRoom: () => {},
+      exited: () => {},
+    }),
   ).toBeNull();
   expect(log.problems).toEqual([expect.stringMatching(/cannot be written: EISDIR.* open /)]);
   rmdirSync(join(directory, 'state.json.tmp'));

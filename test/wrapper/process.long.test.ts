@@ -6,6 +6,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readSpoolState } from '../../wrapper/spool/state.ts';
 import { FakeCoordinator, problemAnswer } from '../support/fake-coordinator.ts';
 import {
   gate,
@@ -45,7 +46,16 @@ const spooledLines = (spool: string) => segments(spool).join('').split('\n').len
 const types = () => coordinator.events.map(({ type }) => type);
 const startedPid = () => coordinator.events.find(({ type }) => type === 'started')?.data.pid as number;
 
-describe('a wrapper that is killed', () => {
+/** Then nothing adopts the job (adoption.long.test.ts). */
+async function killWithHolder(wrapper: WrapperProcess): Promise<void> {
+  wrapper.process.kill('SIGKILL');
+  await wrapper.ended;
+  const holder = readSpoolState(wrapper.spool)?.job.holder?.pid as number;
+  process.kill(holder, 'SIGKILL');
+  await until(() => !isRunning(holder), 'the end of the holder');
+}
+
+describe('a wrapper that is killed with its holder', () => {
   it('[SV2] [G1] [G8] reports the crash, sends what is left, never runs the command again, and kills what is left of it', async () => {
     const marker = join(temporaryFolder(), 'ran');
     // This job gets no signal from a broken pipe: it keeps writing without a reader.
@@ -56,8 +66,7 @@ describe('a wrapper that is killed', () => {
     coordinator.onFrame = () => false;
     const had = spooledLines(first.spool);
     await until(() => spooledLines(first.spool) > had + 20, 'a backlog');
-    first.process.kill('SIGKILL');
-    await first.ended;
+    await killWithHolder(first);
     const job = startedPid();
     expect(isRunning(job)).toBe(true);
     const acked = coordinator.ackedSeq;
@@ -131,8 +140,7 @@ describe('a wrapper that is killed', () => {
     }
     await coordinator.until(() => coordinator.text().endsWith('3\n'), 'output');
     await sleep(100);
-    first.process.kill('SIGKILL');
-    await first.ended;
+    await killWithHolder(first);
     // The last two records never reached the medium.
     const segment = join(first.spool, '1.ndjson');
     const lines = readFileSync(segment, 'utf8').trimEnd().split('\n');

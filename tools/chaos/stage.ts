@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type HoldfastClient } from '../../client/index.ts';
 import { freePort, ROOT, Stack } from '../../scripts/stack.ts';
+import { endJobsIn } from '../../test/support/held-jobs.ts';
 import { processesWith } from '../../test/support/real-stack.ts';
 import { TcpProxy } from '../../test/support/tcp-proxy.ts';
 import { identityOf, signalProcess } from '../../wrapper/processes.ts';
@@ -98,6 +99,7 @@ export class Stage {
     for (const link of [this.wrapperLink, this.viewerLink]) await link.close().catch(() => {});
     if (!keepFolder) {
       await sleep(50);
+      endJobsIn(this.folder);
       rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
     }
   }

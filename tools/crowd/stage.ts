@@ -19,6 +19,7 @@ import { buildSync } from 'esbuild';
 import { createClient, type HoldfastClient } from '../../client/index.ts';
 import { freePort, ROOT, Stack } from '../../scripts/stack.ts';
 import { CallbackReceiver } from '../../test/support/callback-receiver.ts';
+import { endJobsIn } from '../../test/support/held-jobs.ts';
 import { preparePlainWorkerd } from '../../test/support/plain-workerd.ts';
 import { processesWith } from '../../test/support/real-stack.ts';
 import { TcpProxy } from '../../test/support/tcp-proxy.ts';
@@ -204,6 +205,7 @@ export class CrowdStage {
     for (const link of [this.wrapperLink, this.viewerLink]) await link.close().catch(() => {});
     if (keepFolder) return;
     await sleep(50);
+    endJobsIn(this.folder);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

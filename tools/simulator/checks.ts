@@ -541,6 +541,9 @@ export class Checks implements Witness {
         counted = (data.events ?? 0) - 1;
         next = null;
       }
+      const lines = this.#world.jobLines(id);
+      if (type === 'exit' && (data as { toldToStop?: boolean }).toldToStop === false && next !== null && next !== lines)
+        fail('G10', `${id} ended by itself after ${next} of ${lines} lines`);
       if (type !== 'output') continue;
       const lineNumber = Number.parseInt(data.text ?? '', 10);
       if (next !== null && lineNumber !== next)

@@ -406,6 +406,38 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [{ file: wrapper, find: 'this.#ackedAt }, triedAt, budgetMs', replace: 'this.#ackedAt }, this.#now, budgetMs' }],
   },
   {
+    name: 'a wrapper that finds a held job reports a crash',
+    edits: [
+      {
+        file: 'wrapper/run/boot.ts',
+        find: "if (begun && held) return { kind: 'adopt' };",
+        replace: '',
+      },
+      { file: wrapper, find: 'if (!spool.terminal && lost.length === 0) this.#adopt();', replace: '' },
+    ],
+  },
+  {
+    name: 'a wrapper adopts a job without a gap',
+    edits: [
+      {
+        file: wrapper,
+        find: "this.#append('gap', { events: 0, bytes: null, unknown: true, reason: 'wrapper_restarted' });",
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'a wrapper reports the end of the job before it has read its output',
+    edits: [
+      { file: wrapper, find: 'const end = held.endIfDrained();', replace: 'const end = held.end;' },
+      {
+        file: wrapper,
+        find: 'text !== undefined; text = held.read()',
+        replace: 'text !== undefined; text = held.end ? undefined : held.read()',
+      },
+    ],
+  },
+  {
     name: 'the wrapper runs the command before the welcome',
     edits: [
       {

@@ -10,6 +10,7 @@
 import { encodeRecords, examine } from '../../wrapper/spool/lines.ts';
 import { LostEvents, type LostRange } from '../../wrapper/spool/lost.ts';
 import { type Chunk, lastSeqOf } from '../../wrapper/spool/sender.ts';
+import type { HeldJob } from './held-job.ts';
 import type { Random } from './random.ts';
 
 const SEGMENT_EVENTS = 8;
@@ -70,6 +71,8 @@ export class Spool {
   removed = false;
   /** Held by a live process. */
   locked = false;
+  /** The job that was begun here. Null before, and for a copy of this spool. */
+  held: HeldJob | null = null;
   boots = 0;
   commandsDone: number[] = [];
 
@@ -82,6 +85,11 @@ export class Spool {
   /** `durable`: the state is synced when this returns. */
   saveState({ durable }: { durable: boolean }): void {
     if (durable) this.#durable = { begun: this.begun, commandsDone: [...this.commandsDone] };
+  }
+
+  /** A job that a new process can take over. */
+  heldJob(): HeldJob | null {
+    return this.begun && this.held && !this.held.dead ? this.held : null;
   }
 
   /** The line is on disk. */

@@ -343,8 +343,12 @@ export class World {
       return again(spool.copy());
     }
     victim.kill();
-    if (faults.strike('spool_tail_lost')) spool.loseTail(random.int(1, 5));
-    if (faults.strike('spool_power_lost')) spool.losePower();
+    // Without power the job is gone too; sometimes only its holder is killed.
+    const tailLost = faults.strike('spool_tail_lost');
+    const powerLost = faults.strike('spool_power_lost');
+    if (tailLost) spool.loseTail(random.int(1, 5));
+    if (powerLost) spool.losePower();
+    if (tailLost || powerLost || faults.strike('holder_killed')) spool.held?.die();
     if (random.chance(0.7)) again(spool);
   }
 
@@ -354,6 +358,7 @@ export class World {
     if (victims.length === 0) return;
     const victim = this.random.pick(victims);
     victim.kill();
+    victim.spool.held?.die();
     const lines = victim.spool.damage(this.random);
     this.note('spool_damaged', () => `${lines} lines of the spool of ${victim.label} are damaged`);
     this.clock.after(this.random.int(0, 1000), () => {
@@ -362,6 +367,11 @@ export class World {
   }
 
   // ── what the parts ask of the world ───────────────────────────────────────────────────────────
+
+  /** How many lines the job prints when nothing stops it. */
+  jobLines(execution: string): number {
+    return this.#jobs.get(execution)?.pauses.length ?? 0;
+  }
 
   startWrapper(execution: string): void {
     this.#wrappers += 1;
@@ -383,6 +393,7 @@ export class World {
     this.clock.after(this.random.int(0, 60), () => {
       if (!process.alive) return;
       process.kill();
+      process.spool.held?.die();
       process.spool.losePower();
       this.clock.after(this.random.int(0, 1000), () => {
         if (!process.spool.locked) this.#startOn(process.spool);

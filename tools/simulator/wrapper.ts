@@ -5,7 +5,8 @@
  * the simulated network, disk and job.
  *
  * - The child starts after the first welcome, once per spool (SPL13). Its start is synced before it
- *   happens. A boot that finds traces of an earlier start reports a crash instead.
+ *   happens. A boot that finds traces of an earlier start adopts the job if it is still held, and
+ *   reports a crash otherwise (SV10).
  * - An event is in the spool before the sender learns of it (SPL1). The terminal fact is the last
  *   event (SPL14).
  * - A command is noted, executed and acked, in this order, once per id (SPL15).
@@ -36,6 +37,7 @@ import { WRAPPER_TIMES } from '../../wrapper/times.ts';
 import { Attempts, type ConnectionLoss, describe } from '../../wrapper/transport/connection-loss.ts';
 import { withDelay } from '../../wrapper/transport/transport.ts';
 import type { Timer } from './clock.ts';
+import { HeldJob } from './held-job.ts';
 import type { Job } from './job.ts';
 import type { Link } from './network.ts';
 import type { Spool } from './spool.ts';
@@ -100,7 +102,8 @@ export class WrapperProcess {
   #queue: { line: string; terminal: boolean }[] = [];
   #writing = false;
   #terminalQueued = false;
-  #childTimers: Timer[] = [];
+  /** The job of this process. */
+  #held: HeldJob | null = null;
   #childEnded = false;
   #toldToStop = false;
   #heartbeat: Timer | null = null;
@@ -135,6 +138,8 @@ export class WrapperProcess {
     this.#unheardSince = this.#triedAt = this.#now;
     this.#patientFrom = world.now;
     this.#tick();
+    // Nothing of an undamaged spool is missing while the host runs, so the job need not wait.
+    if (!spool.terminal && lost.length === 0) this.#adopt();
     this.#dial();
   }
 
@@ -493,12 +498,14 @@ export class WrapperProcess {
   // ── child ─────────────────────────────────────────────────────────────────────────────────────
 
   #begin(): void {
+    if (this.#held) return;
     const task = decideAtBoot({
       terminal: this.spool.terminal,
       exitCode: null,
       displacedEnd: null,
       crashed: this.#crashed || this.#spoolWasBehind,
       begun: this.spool.begun || this.#spoolWasBehind,
+      held: this.spool.heldJob() !== null,
       leftovers: null,
       recoverOnly: false,
       earlyStop: this.#stopEarly ? { reason: 'asked before it began', exitCode: 130, at: 0 } : null,
@@ -509,7 +516,10 @@ export class WrapperProcess {
         this.#drainingSince = this.#now;
         this.#patientFrom = this.#world.now;
         return;
+      case 'adopt':
+        return this.#adopt();
       case 'report_crash':
+        if (this.spool.heldJob()) this.#world.violation(`G10 ${this.label} reports the death of a job that goes on`);
         this.#append('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
         return this.#conclude(task.end.type, task.end.data);
       case 'report_end':
@@ -527,39 +537,46 @@ export class WrapperProcess {
     this.spool.saveState({ durable: true });
     this.#world.checks.spawned(this.spool.execution);
     this.#world.begun(this);
-    const { pauses, lineBytes, end } = this.#job;
+    const { end } = this.#job;
     if (end.kind === 'spawn_failed') return this.#conclude('error', { error: 'no such file', code: 'spawn_failed', fatal: true });
-    this.phase = 'running';
+    this.spool.held = new HeldJob(this.#world, this.#job);
     this.#append('started', { pid: 1, command: ['job'] });
-    let at = 0;
-    for (const [index, pause] of pauses.entries()) {
-      at += pause;
-      this.#childTimers.push(
-        this.#after(at, () => this.#append('output', { stream: 'stdout', text: `${index}${'.'.repeat(lineBytes)}\n` })),
-      );
-    }
-    switch (end.kind) {
-      case 'exit':
-        this.#childTimers.push(this.#after(at, () => this.#childExits(end.exitCode, null)));
-        return;
-      case 'signal':
-        this.#childTimers.push(this.#after(at, () => this.#childExits(null, end.signal)));
-        return;
-      case 'never':
-        return;
-      default:
-        end satisfies never;
-    }
+    this.#take(this.spool.held);
   }
 
-  #childExits(exitCode: number | null, signal: string | null): void {
-    if (this.#childEnded) return;
+  /** SV10: what the dead process had read and not stored is missing. */
+  #adopt(): void {
+    const held = this.spool.heldJob();
+    if (!held) return;
+    this.#world.trace(() => `${this.label} adopts the job`);
+    this.#append('gap', { events: 0, bytes: null, unknown: true, reason: 'wrapper_restarted' });
+    this.#take(held);
+    if (this.#stopEarly) this.#interruptChild(2000);
+  }
+
+  #take(held: HeldJob): void {
+    this.#held = held;
+    this.phase = 'running';
+    held.onChange = () => this.#live(() => this.#read());
+    this.#read();
+  }
+
+  #read(): void {
+    const held = this.#held;
+    if (!held || this.#childEnded) return;
+    for (let text = held.read(); text !== undefined; text = held.read()) this.#append('output', { stream: 'stdout', text });
+    const end = held.endIfDrained();
+    if (!end) return;
+    const { exitCode, signal } = end;
     this.#childEnded = true;
-    for (const timer of this.#childTimers) this.#world.clock.cancel(timer);
     const stopping = this.phase === 'stopping';
     if (this.#signalled && exitCode !== 0) this.#conclude('interrupted', { reason: 'wrapper received SIGTERM', exitCode, signal });
     else this.#conclude('exit', { exitCode, signal, toldToStop: this.#toldToStop });
     if (stopping) this.#finish('the child was stopped');
+  }
+
+  #childExits(exitCode: number | null, signal: string | null): void {
+    this.#held?.ends(exitCode, signal);
   }
 
   #conclude(type: string, data: Record<string, unknown>): void {
@@ -585,7 +602,8 @@ export class WrapperProcess {
   }
 
   #interruptChild(killAfterMs: number): void {
-    this.#toldToStop = true;
+    // The real one notes this at the end of the process, not when its output was read.
+    this.#toldToStop ||= this.#held?.runs ?? true;
     const { random } = this.#world;
     switch (this.#job.manners) {
       case 'obeys':
@@ -637,6 +655,6 @@ export class WrapperProcess {
     this.phase = 'ended';
     this.#generation += 1;
     this.spool.locked = false;
-    for (const timer of this.#childTimers) this.#world.clock.cancel(timer);
+    if (this.#held) this.#held.onChange = null;
   }
 }

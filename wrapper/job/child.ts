@@ -1,9 +1,10 @@
 /**
- * The job's process: started once, in its own process group, with its output turned into event
- * lines.
+ * The job's process as the wrapper sees it: started by a holder, or taken over with one, in a
+ * session and process group of its own, with its output turned into event lines.
  *
- * Owns: the process, its pipes, the unfinished line of each stream, the latest progress.
- * Does not own: the decision to signal it (stop, interrupt), where the lines go.
+ * Owns: its ends of the pipes, the unfinished line of each stream, the latest progress.
+ * Does not own: the process and its end (holder), the decision to signal it (stop, interrupt),
+ * where the lines go.
  *
  *   CH1  `exited` is called once, after all output that will be reported has been handed over.
  *   CH2  A grandchild that keeps the pipes open delays the end by at most `pipesHoldMs` of reading.
@@ -13,31 +14,32 @@
  *   CH4  No HOLDFAST_ variable of the wrapper reaches the job: with its token the job could report
  *        as the wrapper.
  *   CH5  The group is signalled by its leader's pid, which the kernel does not reuse while the
- *        group has a member.
+ *        group has a member. Then what left the group is signalled (tree). A signal that comes
+ *        before the process exists waits for it.
+ *   CH6  When the holder was killed, nobody can learn how the job ends. The job goes on, and its end
+ *        is reported as unknown when its process is gone.
  *
- * Accepted weakness: where named pipes cannot be created (child-pipes), a job that opens
- * `/dev/stdout` by name fails (ENXIO). A job of the same user can read the wrapper's token from
- * /proc; the token is bound to this one execution.
+ * Accepted weakness: a job of the same user can read the wrapper's token from /proc; the token is
+ * bound to this one execution.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { createReadStream, existsSync } from 'node:fs';
-import type { Readable, Writable } from 'node:stream';
-import type { JobTerms, OutputFormat } from '../../protocol/index.ts';
-import { encodePiece, type StreamName } from '../output/event-lines.ts';
-import type { LineNumbers } from '../output/line-numbers.ts';
-import type { Redaction } from '../output/redaction.ts';
-import { JsonLineSplitter, type Piece, type Splitter, TextSplitter } from '../output/text-splitter.ts';
-import { listProcesses } from '../processes.ts';
+import type { Writable } from 'node:stream';
+import type { JobTerms } from '../../protocol/index.ts';
+import type { StreamName } from '../output/event-lines.ts';
+import { isAlive, type ProcessIdentity } from '../processes.ts';
 import type { WrapperTimes } from '../times.ts';
-import { closeWriters, type OutputPipes, readPipe } from './child-pipes.ts';
+import { type HeldJob, Holder, type HolderHandlers, whyNotExecutable } from './holder.ts';
+import type { JobEnd } from './holder-folder.ts';
+import { type OutputOptions, OutputStream } from './output-stream.ts';
 import { ProgressEvents } from './progress.ts';
-import { TerminalProgress } from './terminal-progress.ts';
-import { isDirectory } from './working-directory.ts';
+import { type JobProcess, JobTree, type Mark } from './tree.ts';
 
 /** Bytes buffered for a job that does not read its stdin. Input beyond this waits. */
 export const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
 const PIPES_CHECK_MS = 50;
+const GONE_CHECK_MS = 250;
+/** A process that leaves its parent within this time is found by its mark alone (tree). */
+const TREE_SAMPLE_MS = 1000;
 
 /**
  * What the job reads: nothing, a file, or a pipe that stays open for `input` (after the file, if
@@ -49,26 +51,29 @@ export interface StdinSource {
   open: boolean;
 }
 
-export interface ChildOptions {
+export interface ChildStart {
   command: readonly string[];
   cwd: string | null;
   env: NodeJS.ProcessEnv;
-  format: OutputFormat;
-  /** Counts the lines of both streams. Null when the number of earlier lines is unknown. */
-  lines: LineNumbers | null;
-  /** Null: the output is not redacted. `tee` always shows the unredacted output. */
-  redaction: Redaction | null;
   stdin: StdinSource;
-  /** Ownership passes to the child, even if it cannot be started. Null: Node's own pipes. */
-  pipes: OutputPipes | null;
-  tee: boolean;
+  /** Of the holder, prepared. Null: it could not be, and `why` says so. */
+  folder: string | null;
+  why?: string;
+}
+
+export interface ChildOptions extends OutputOptions {
+  /** A job to start, or one that an earlier wrapper started. */
+  source: { kind: 'start'; start: ChildStart } | { kind: 'adopt'; held: HeldJob; openStdin: boolean };
+  /** By which its processes are recognised. */
+  mark: Mark | null;
   times: WrapperTimes;
   handlers: ChildHandlers;
-  now?: () => number;
 }
 
 export interface ChildHandlers {
   output(line: Buffer): void;
+  /** The job has a process. Before any output. */
+  started(job: ProcessIdentity): void;
   /** `inputHasRoom` may be true again. */
   inputHasRoom(): void;
   /**
@@ -79,10 +84,14 @@ export interface ChildHandlers {
 }
 
 export type ChildExit =
-  | { kind: 'exited'; exitCode: number | null; signal: NodeJS.Signals | null; pipesLeftOpen: boolean }
+  | { kind: 'exited'; exitCode: number | null; signal: string | null; pipesLeftOpen: boolean }
+  /** The holder was killed (CH6). */
+  | { kind: 'unknown'; pipesLeftOpen: boolean }
+  /** It did not end although it was killed: it may not be signalled, or hangs in the kernel. */
+  | { kind: 'not_stopped'; pipesLeftOpen: boolean }
   | { kind: 'not_started'; message: string };
 
-export type PauseReason = 'spool' | 'tee_stdout' | 'tee_stderr';
+export type PauseReason = 'spool' | 'tee_stdout' | 'tee_stderr' | 'not_started';
 
 /**
  * The environment of the job: the wrapper's without its own variables (CH4), then what was given
@@ -106,100 +115,113 @@ const aboutTheJob = (terms: JobTerms | null): Record<string, string> => ({
 
 export class Child {
   readonly #options: ChildOptions;
-  readonly #process: ChildProcess | null = null;
+  readonly #holder: Holder | null = null;
   readonly #streams: OutputStream[] = [];
-  readonly #paused = new Set<PauseReason>();
+  /** Output waits until the start was reported. */
+  readonly #paused = new Set<PauseReason>(['not_started']);
   readonly #progress: ProgressEvents;
+  #job: ProcessIdentity | null = null;
+  /** CH5 */
+  #earlySignals: NodeJS.Signals[] = [];
   #stdin: Writable | null = null;
-  /** The initial file is not written yet: input would land in the middle of it. */
-  #filePending = false;
-  #exit: { exitCode: number | null; signal: NodeJS.Signals | null } | null = null;
+  readonly takesInput: boolean;
+  /** The job has not opened its stdin yet, or the initial file is not copied: input waits. */
+  #inputWaits = false;
+  #inputEnded = false;
+  #exit: JobEnd | 'unknown' | 'not_stopped' | null = null;
+  #tree: JobTree | null = null;
+  #sampling: NodeJS.Timeout | null = null;
   #done = false;
   #readingMs = 0;
 
   constructor(options: ChildOptions) {
     this.#options = options;
-    this.#progress = new ProgressEvents((line) => options.handlers.output(line));
-    const [program = '', ...args] = options.command;
-    const { file, open } = options.stdin;
-    const { pipes } = options;
+    const { source, handlers } = options;
+    this.#progress = new ProgressEvents((line) => handlers.output(line));
+    this.takesInput = source.kind === 'adopt' ? source.openStdin : source.start.stdin.open;
     try {
-      this.#process = spawn(program, args, {
-        detached: true,
-        cwd: options.cwd ?? undefined,
-        env: options.env,
-        stdio: [
-          open || typeof file === 'string' ? 'pipe' : (file ?? 'ignore'),
-          pipes?.stdout.writer ?? 'pipe',
-          pipes?.stderr.writer ?? 'pipe',
-        ],
-      });
+      this.#holder = this.#takeHolder();
     } catch (error) {
-      if (pipes) for (const pipe of [pipes.stdout, pipes.stderr]) readPipe(pipe).destroy();
-      // Arguments that no process can take. Reported asynchronously, like every other failure to
-      // start.
-      queueMicrotask(() => this.#finish({ kind: 'not_started', message: this.#explain(error as Error) }));
+      // Reported asynchronously, like every other end.
+      queueMicrotask(() => this.#finish({ kind: 'not_started', message: (error as Error).message }));
       return;
-    } finally {
-      if (pipes) closeWriters(pipes);
     }
-    const child = this.#process;
-    child.on('error', (error) => {
-      if (child.pid === undefined) this.#finish({ kind: 'not_started', message: this.#explain(error) });
-    });
-    for (const name of ['stdout', 'stderr'] as const) {
-      const source = pipes ? readPipe(pipes[name]) : child[name];
-      if (!source) continue;
-      if (child.pid === undefined) {
-        source.destroy();
-        continue;
-      }
-      source.on('close', () => this.#concludeWhenClosed());
-      this.#streams.push(new OutputStream(name, source, this, this.#progress, options));
+    const onOutput = {
+      output: (line: Buffer) => handlers.output(line),
+      teeFull: (stream: StreamName, full: boolean) => (full ? this.pause(`tee_${stream}`) : this.resume(`tee_${stream}`)),
+    };
+    for (const [name, pipe] of [
+      ['stdout', 'out'],
+      ['stderr', 'err'],
+    ] as const) {
+      const socket = this.#holder.output(pipe);
+      if (!socket) continue;
+      socket.on('close', () => this.#concludeWhenClosed());
+      const stream = new OutputStream(name, socket, onOutput, this.#progress, options);
+      stream.pause();
+      this.#streams.push(stream);
     }
-    if (child.pid === undefined) return;
-    if (child.stdin) this.#feedStdin(child.stdin);
-    child.on('exit', (exitCode, signal) => {
-      this.#exit = { exitCode, signal };
-      // Node resumes its own pipes one tick after the process exits, even when they were paused
-      // (CH3).
-      setImmediate(() => {
-        if (this.#paused.size > 0) for (const stream of this.#streams) stream.pause();
-      });
-      options.handlers.leaderGone();
-      this.#watchPipes();
-      this.#concludeWhenClosed();
-    });
+    this.#inputWaits = this.takesInput;
+    this.#holder.watch();
   }
 
-  /** Undefined when it could not be started. */
+  #takeHolder(): Holder {
+    const { source } = this.#options;
+    const handlers: HolderHandlers = {
+      started: (job) => this.#started(job),
+      ended: (end) => this.#leaderGone(end),
+      failed: () => this.#finish({ kind: 'not_started', message: 'the command could not be executed; its stderr says why' }),
+      lost: () => this.#lost(),
+    };
+    if (source.kind === 'adopt') return Holder.adopt(source.held, handlers);
+    const { command, cwd, env, stdin, folder, why } = source.start;
+    const problem = whyNotExecutable(command, cwd, env) ?? (folder === null ? why : null);
+    if (problem || folder === null) throw new Error(problem ?? 'its holder could not be prepared');
+    return Holder.start({ folder, command, cwd, env, stdin, merge: false }, handlers);
+  }
+
+  /** Undefined before it was started. */
   get pid(): number | undefined {
-    return this.#process?.pid;
+    return this.#job?.pid;
+  }
+  /** Null when there is no holder, or none any more. */
+  get holder(): ProcessIdentity | null {
+    return this.#holder?.identity ?? null;
+  }
+  get holderFolder(): string | null {
+    return this.#holder?.folder ?? null;
+  }
+  /** Output that was read and not reported, because its secrets are unknown. */
+  get withheldBytes(): number {
+    return this.#streams.reduce((sum, { withheldBytes }) => sum + withheldBytes, 0);
   }
   /** The leader has ended; its output may still be pending. */
   get ended(): boolean {
     return this.#exit !== null || this.#done;
   }
 
-  /** Signals the whole group, grandchildren included. False when the group has no member. */
-  signal(signal: NodeJS.Signals | 0): boolean {
-    if (this.pid === undefined) return false;
-    try {
-      process.kill(-this.pid, signal); // CH5
-      // A stopped process (SIGSTOP, ^Z) handles no other signal before it continues.
-      if (signal !== 0) process.kill(-this.pid, 'SIGCONT');
+  /** Signals every process of the job. False when there is none. */
+  signal(signal: NodeJS.Signals): boolean {
+    if (!this.#job || !this.#tree) {
+      if (this.#done) return false;
+      this.#earlySignals.push(signal); // CH5
       return true;
-    } catch {
-      return false;
     }
+    this.#tree.sample();
+    const signalled = send(-this.#job.pid, signal);
+    const others = this.#tree.living().filter(({ group }) => group !== this.#job?.pid);
+    for (const { pid } of others) send(pid, signal);
+    return signalled || others.length > 0;
   }
 
-  /**
-   * Whether a process of the group still runs. Zombies do not count; in a container without an init
-   * they stay forever.
-   */
-  groupAlive(): boolean {
-    return this.signal(0) && listProcesses().some(({ group }) => group === this.pid);
+  /** The living processes of the job. Zombies do not count: without an init they stay forever. */
+  living(): JobProcess[] {
+    return this.#tree?.living() ?? [];
+  }
+
+  /** Does not wait any longer for the end of a job that was killed. */
+  giveUp(): void {
+    this.#leaderGone('not_stopped');
   }
 
   pause(reason: PauseReason): void {
@@ -214,42 +236,81 @@ export class Child {
 
   /** A closed stdin has room: `write` then reports that it is closed. */
   get inputHasRoom(): boolean {
-    return !this.#filePending && (this.#stdin?.writableLength ?? 0) < STDIN_BACKLOG_BYTES_MAX;
+    return !this.#inputWaits && (this.#stdin?.writableLength ?? 0) < STDIN_BACKLOG_BYTES_MAX;
   }
 
   /** Writes to the job's stdin. False when it is closed. */
   write(bytes: Buffer): boolean {
-    if (!this.#stdin?.writable || !this.#options.stdin.open) return false;
+    if (!this.#stdin?.writable) return false;
     this.#stdin.write(bytes);
     return true;
   }
 
   /** Ends the job's stdin, after what was written. */
   endInput(): void {
-    if (this.#options.stdin.open) this.#stdin?.end();
+    if (!this.takesInput || this.#inputEnded) return;
+    this.#inputEnded = true;
+    const end = () => this.#holder?.endInput();
+    if (!this.#stdin?.writable) return end();
+    this.#stdin.once('close', end);
+    this.#stdin.end();
   }
 
-  #feedStdin(stdin: Writable): void {
-    const { file, open } = this.#options.stdin;
-    // The job closed its end; `write` reports it from now on.
-    stdin.on('error', () => stdin.destroy());
-    stdin.on('drain', () => this.#options.handlers.inputHasRoom());
-    stdin.on('close', () => this.#options.handlers.inputHasRoom());
-    if (file === null) {
-      this.#stdin = stdin;
+  /** Lets the holder go. Only when the end is recorded. */
+  release(): void {
+    this.#holder?.release();
+  }
+
+  #started(job: ProcessIdentity): void {
+    this.#job = job;
+    this.#tree = new JobTree(job, this.holder?.pid ?? null, this.#options.mark);
+    this.#sampling = setInterval(() => this.#tree?.sample(), TREE_SAMPLE_MS);
+    this.#options.handlers.started(job);
+    this.resume('not_started');
+    for (const signal of this.#earlySignals.splice(0)) this.signal(signal);
+    if (this.takesInput) this.#openStdin();
+  }
+
+  /** Input that came before the given file was copied would land in the middle of it. */
+  #openStdin(): void {
+    if (this.ended) return this.#inputMayGoOn();
+    if (!this.#holder?.isFed) {
+      setTimeout(() => this.#openStdin(), PIPES_CHECK_MS);
       return;
     }
-    const source = typeof file === 'string' ? createReadStream(file) : createReadStream('', { fd: file });
-    this.#filePending = open;
-    source.on('close', () => {
-      if (!open) stdin.end();
-      else this.#stdin = stdin;
-      this.#filePending = false;
-      this.#options.handlers.inputHasRoom();
-    });
-    // A file that cannot be read is treated as empty; 'close' follows.
-    source.on('error', () => {});
-    source.pipe(stdin, { end: false });
+    const stdin = this.#holder.input();
+    // The job closed its end; `write` reports it from now on.
+    stdin?.on('error', () => stdin.destroy());
+    stdin?.on('drain', () => this.#options.handlers.inputHasRoom());
+    stdin?.on('close', () => this.#options.handlers.inputHasRoom());
+    this.#stdin = stdin;
+    this.#inputMayGoOn();
+  }
+
+  #inputMayGoOn(): void {
+    this.#inputWaits = false;
+    this.#options.handlers.inputHasRoom();
+  }
+
+  #leaderGone(end: JobEnd | 'unknown' | 'not_stopped'): void {
+    if (this.#exit || this.#done) return;
+    this.#exit = end;
+    if (this.#sampling) clearInterval(this.#sampling);
+    this.resume('not_started');
+    this.#options.handlers.leaderGone();
+    this.#watchPipes();
+    this.#concludeWhenClosed();
+  }
+
+  /** CH6 */
+  #lost(): void {
+    const job = this.#job;
+    if (!job) return this.#leaderGone('unknown');
+    const check = setInterval(() => {
+      if (isAlive(job)) return;
+      clearInterval(check);
+      this.#leaderGone('unknown');
+    }, GONE_CHECK_MS);
   }
 
   #watchPipes(): void {
@@ -270,120 +331,28 @@ export class Child {
     if (this.#done || !this.#exit) return;
     for (const stream of this.#streams) stream.end();
     this.#progress.end();
-    this.#finish({ kind: 'exited', ...this.#exit, pipesLeftOpen });
+    const exit = this.#exit;
+    this.#finish(typeof exit === 'string' ? { kind: exit, pipesLeftOpen } : { kind: 'exited', ...exit, pipesLeftOpen });
   }
 
   #finish(exit: ChildExit): void {
     if (this.#done) return;
     this.#done = true;
+    for (const stream of this.#streams) stream.end();
     this.#stdin?.destroy();
+    this.#inputMayGoOn();
     this.#options.handlers.exited(exit); // CH1
-  }
-
-  /** Node reports a missing folder as "spawn sh ENOENT" too. */
-  #explain(error: Error): string {
-    const { cwd } = this.#options;
-    if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
-    if (cwd !== null && !isDirectory(cwd)) return `the working directory ${cwd} is not a directory`;
-    return (error as NodeJS.ErrnoException).code === 'ENOENT'
-      ? `the command or its interpreter was not found: ${error.message}`
-      : error.message;
   }
 }
 
-/** One of the two output streams: reads, splits, and briefly holds back an unfinished line. */
-class OutputStream {
-  readonly #name: StreamName;
-  readonly #source: Readable;
-  readonly #child: Child;
-  /** Shared by both streams of the job. */
-  readonly #progress: ProgressEvents;
-  readonly #options: ChildOptions;
-  readonly #splitter: Splitter;
-  /** Null for JSON lines, which report progress in their own format. */
-  readonly #terminal: TerminalProgress | null;
-  readonly #now: () => number;
-  readonly #tee: NodeJS.WriteStream | null;
-  #late: NodeJS.Timeout | null = null;
-  #ended = false;
-
-  constructor(name: StreamName, source: Readable, child: Child, progress: ProgressEvents, options: ChildOptions) {
-    this.#name = name;
-    this.#source = source;
-    this.#child = child;
-    this.#progress = progress;
-    this.#options = options;
-    this.#now = options.now ?? Date.now;
-    const { redaction } = options;
-    const isJson = options.format === 'jsonl' && name === 'stdout';
-    this.#splitter = isJson ? new JsonLineSplitter(redaction) : new TextSplitter(redaction);
-    this.#terminal = isJson ? null : new TerminalProgress();
-    this.#tee = options.tee ? process[name] : null;
-    this.#tee?.on('error', () => this.#child.resume(`tee_${name}`));
-    source.on('data', (bytes: Buffer) => this.#read(bytes));
-    source.on('error', () => {}); // A broken pipe ends the stream; its 'close' follows.
-  }
-
-  /** Everything was read and no writer is left. */
-  get closed(): boolean {
-    return this.#source.closed;
-  }
-
-  pause(): void {
-    this.#source.pause();
-  }
-
-  resume(): void {
-    this.#source.resume();
-  }
-
-  end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    if (this.#late) clearTimeout(this.#late);
-    this.#source.removeAllListeners('data');
-    this.#source.destroy();
-    this.#emit(this.#splitter.end());
-  }
-
-  #read(bytes: Buffer): void {
-    this.#mirror(bytes);
-    const progress = this.#terminal?.read(bytes);
-    if (progress) this.#progress.offer(progress, this.#now());
-    const pieces = this.#splitter.push(bytes);
-    this.#emit(pieces);
-    if (!this.#splitter.late) {
-      if (this.#late) clearTimeout(this.#late);
-      this.#late = null;
-      return;
-    }
-    // After a line end, the pending text is a newer line and gets the full delay.
-    if (pieces.length > 0) this.#late?.refresh();
-    this.#late ??= setTimeout(() => {
-      this.#late = null;
-      this.#emit(this.#splitter.flush());
-    }, this.#options.times.partialHoldMs);
-  }
-
-  #mirror(bytes: Buffer): void {
-    const tee = this.#tee;
-    if (!tee?.writable || tee.write(bytes)) return;
-    const reason = `tee_${this.#name}` as const;
-    this.#child.pause(reason);
-    tee.once('drain', () => this.#child.resume(reason));
-  }
-
-  #emit(pieces: readonly Piece[]): void {
-    const at = this.#now();
-    const { lines, handlers } = this.#options;
-    for (const piece of pieces) {
-      if (piece.kind === 'fact' && piece.fact.type === 'progress') {
-        this.#progress.offer(piece.fact.data, at);
-        continue;
-      }
-      // JSON lines become `agent` events and are not counted as output lines.
-      const line = piece.kind === 'text' ? (lines?.take(this.#name, piece.text) ?? null) : null;
-      handlers.output(encodePiece(piece, this.#name, at, line));
-    }
+/** False when there is no such process, or it may not be signalled. */
+function send(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    process.kill(pid, signal);
+    // A stopped process (SIGSTOP, ^Z) handles no other signal before it continues.
+    process.kill(pid, 'SIGCONT');
+    return true;
+  } catch {
+    return false;
   }
 }

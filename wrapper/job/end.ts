@@ -9,7 +9,9 @@
  *       with 0                                          exit                      0
  *       otherwise                                       interrupted               own or 128 + signal
  *     its end was requested before it had begun         interrupted               128 + signal
- *     its wrapper died; a later boot reports it         error (wrapper_crashed)   125
+ *     its wrapper died before it was held               error (wrapper_crashed)   125
+ *     its holder was killed                             error (holder_killed)     125
+ *     it did not end although it was killed             interrupted               137
  *     its output could not be stored, it was stopped    error (spool_failed)      125
  *
  * An interrupt by the coordinator is an `exit` like any other; the coordinator decides what it
@@ -17,10 +19,10 @@
  * ended by itself was not interrupted, however late that is reported (LIF37).
  */
 
-import { constants } from 'node:os';
 import type { HoldfastEvent, TerminalStatus } from '../../protocol/index.ts';
 import { signalAsReason } from '../run/stop-reason.ts';
 import type { ChildExit } from './child.ts';
+import { signalNumber } from './signals.ts';
 
 /**
  * The wrapper itself failed: it was refused, could not reach the coordinator, or does not know how
@@ -43,8 +45,8 @@ export interface EarlyStop {
   at: number;
 }
 
-export const exitCodeOf = (exitCode: number | null, signal: NodeJS.Signals | null): number =>
-  exitCode ?? 128 + (signal ? constants.signals[signal] : 0);
+export const exitCodeOf = (exitCode: number | null, signal: string | null): number =>
+  exitCode ?? 128 + (signal ? signalNumber(signal) : 0);
 
 /** How the end of a running job was requested. */
 export interface StopFacts {
@@ -53,11 +55,22 @@ export interface StopFacts {
   toldToStop: boolean;
 }
 
+/** What else is known of the end. */
+export interface EndFacts {
+  /** What could not be stopped of a job that was asked to, in words. */
+  left?: string | null;
+  /** The kernel has killed a process of the control group, because memory ran out. */
+  outOfMemory?: boolean;
+}
+
+const remains = (left: string | null) => (left === null ? {} : { left });
+
 /** `reasonOf` returns why this process received the signal that it passed on. */
 export function endOfChild(
   exit: ChildExit,
   { passedSignal, toldToStop }: StopFacts,
   reasonOf: (signal: NodeJS.Signals) => string = signalAsReason,
+  { left = null, outOfMemory = false }: EndFacts = {},
 ): TerminalFact {
   switch (exit.kind) {
     case 'not_started':
@@ -66,6 +79,14 @@ export function endOfChild(
         data: { error: exit.message, code: 'spawn_failed', fatal: true },
         exitCode: COMMAND_NOT_FOUND,
       };
+    case 'unknown': {
+      const error = 'the process that waits for the job was killed, so how the job ended is not known';
+      return { type: 'error', data: { error, code: 'holder_killed', fatal: true }, exitCode: WRAPPER_FAILED };
+    }
+    case 'not_stopped': {
+      const reason = passedSignal ? reasonOf(passedSignal) : 'the job was asked to stop';
+      return { type: 'interrupted', data: { reason, ...remains(left) }, exitCode: exitCodeOf(null, 'SIGKILL') };
+    }
     case 'exited': {
       const { signal } = exit;
       const exitCode = exitCodeOf(exit.exitCode, signal);
@@ -73,9 +94,12 @@ export function endOfChild(
       // know better.
       if (passedSignal && exitCode !== 0) {
         const reason = reasonOf(passedSignal);
-        return { type: 'interrupted', data: { reason, exitCode: exit.exitCode, signal }, exitCode };
+        return { type: 'interrupted', data: { reason, exitCode: exit.exitCode, signal, ...remains(left) }, exitCode };
       }
-      return { type: 'exit', data: { exitCode: exit.exitCode, signal, toldToStop }, exitCode };
+      // A shell reports the death of its child by 137.
+      const killed = exitCode === exitCodeOf(null, 'SIGKILL') && !toldToStop && outOfMemory;
+      const data = { exitCode: exit.exitCode, signal, toldToStop, ...(killed && { outOfMemory: true }), ...remains(left) };
+      return { type: 'exit', data, exitCode };
     }
     default:
       return exit satisfies never;
@@ -119,7 +143,7 @@ export function endBySpool(why: string): TerminalFact {
 export function endOfEvent({ type, data }: HoldfastEvent): Omit<TerminalFact, 'exitCode'> & { exitCode: number | null } {
   const end = { type: type as TerminalFact['type'], data };
   if (type === 'error') return { ...end, exitCode: data.code === 'spawn_failed' ? COMMAND_NOT_FOUND : WRAPPER_FAILED };
-  const { exitCode, signal } = data as { exitCode?: number | null; signal?: NodeJS.Signals | null };
+  const { exitCode, signal } = data as { exitCode?: number | null; signal?: string | null };
   const isKnown = typeof exitCode === 'number' || typeof signal === 'string';
   return { ...end, exitCode: isKnown ? exitCodeOf(exitCode ?? null, signal ?? null) : null };
 }

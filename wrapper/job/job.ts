@@ -1,6 +1,6 @@
 /**
- * The job of a run, from its start: its process, its agent's event stream, its input, and its
- * pauses.
+ * The job of a run, from its start or its adoption: its process, its agent's event stream, its
+ * input, and its pauses.
  *
  * Owns: the child, the agent stream, how it is stopped (stop). Does not own: when it begins or
  * ends, and what follows (supervisor).
@@ -10,21 +10,34 @@
  *   SV4  The terminal fact is the last event: remaining agent events come before `exited`.
  *   SV7  Its command and the reason it could not be started may contain a secret: both are redacted
  *        before they are reported.
+ *   SV10 A job that an earlier wrapper started goes on (G10). What that wrapper had read and not
+ *        stored is missing, which a gap reports. Its output is read only when its secrets are known.
  */
 
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { JobTerms } from '../../protocol/index.ts';
 import { LineNumbers } from '../output/line-numbers.ts';
 import type { Redaction } from '../output/redaction.ts';
-import { identityOf } from '../processes.ts';
+import type { ProcessIdentity } from '../processes.ts';
 import type { Report } from '../run/report.ts';
 import type { RunOptions } from '../run-options.ts';
+import { isDiskFull } from '../spool/files.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { WrapperTimes } from '../times.ts';
 import { AgentStream } from './agent-stream.ts';
-import { Child, type ChildExit, jobEnvironment } from './child.ts';
-import { openOutputPipes } from './child-pipes.ts';
+import { Child, type ChildExit, type ChildOptions, jobEnvironment } from './child.ts';
+import type { EndFacts } from './end.ts';
+import type { HeldJob } from './holder.ts';
+import { holderFolder, makeHolderFolder, outputPipeIds } from './holder-folder.ts';
 import type { JobInput } from './input.ts';
+import { MemoryWatch } from './memory.ts';
 import { JobStop } from './stop.ts';
+import { type JobProcess, type Mark, maySignal, processNames } from './tree.ts';
+
+const LEFT_CHECK_MS = 50;
+const MEMORY_CHECK_MS = 1000;
 
 export interface JobOptions {
   run: RunOptions;
@@ -32,58 +45,90 @@ export interface JobOptions {
   redaction: Redaction | null;
   /** What the job learns about its execution from its environment. */
   terms: JobTerms | null;
+  /** By which the processes of the job are recognised. Null: its environment has no mark. */
+  mark: Mark | null;
   spool: Spool;
   report: Report;
+  /** Called once, when the job has a process. Not called for a command that cannot be executed. */
+  started?(): void;
   /** Called when the job's stdin has room again. */
   inputHasRoom(): void;
   /** Called once, after the last event of the job has been appended. */
-  exited(job: Job, exit: ChildExit): void;
+  exited(job: Job, exit: ChildExit, facts: EndFacts): void;
 }
 
 export class Job {
   readonly #options: JobOptions;
   readonly #child: Child;
   readonly stop: JobStop;
+  readonly #memory = new MemoryWatch();
+  readonly #memoryCheck: NodeJS.Timeout;
+  #outOfMemory = false;
   #agent: AgentStream | null = null;
   #inputRefused = false;
 
-  /** Starts the process. Returns null and starts nothing if the start cannot be recorded (SV2). */
+  /**
+   * Starts the process. Returns null and starts nothing when the disk cannot be written: the start
+   * must be recorded first (SV2).
+   */
   static begin(options: JobOptions): Job | null {
-    const { job } = options.spool.state;
+    const { run, terms, spool, report } = options;
+    const { job } = spool.state;
+    const prepared = prepareHolder(spool.directory);
+    if (prepared === 'disk_full') return null;
     job.begun = true;
-    if (options.report.save({ durable: true })) return new Job(options);
-    job.begun = false;
-    return null;
-  }
-
-  private constructor(options: JobOptions) {
-    this.#options = options;
-    const { run, times, redaction, terms, spool, report } = options;
-    const { command, cwd, env, jobEnv, format, stdin, tee, log } = run;
-    const pipes = openOutputPipes(spool.directory, log);
-    spool.state.job.pipes = pipes ? [pipes.stdout.id, pipes.stderr.id] : [];
-    report.save();
-    this.#child = new Child({
-      command,
-      cwd,
-      env: jobEnvironment(env, jobEnv ?? {}, terms),
-      format,
+    if (!report.save({ durable: true })) {
+      job.begun = false;
+      return null;
+    }
+    const { command, cwd, env, jobEnv, stdin } = run;
+    return new Job(options, {
+      source: {
+        kind: 'start',
+        start: { command, cwd, env: jobEnvironment(env, jobEnv ?? {}, terms), stdin, ...prepared },
+      },
       // With events before the job's first, the number of earlier lines is unknown: a host crash
       // took the spool back in time.
       lines: spool.nextSeq === 1 ? new LineNumbers() : null,
+      withholds: false,
+    });
+  }
+
+  /** Takes over a job that an earlier wrapper began (SV10). `secretsKnown`: see there. */
+  static adopt(options: JobOptions, held: HeldJob, secretsKnown: boolean): Job {
+    const { run, report, spool } = options;
+    const wasRead = spool.state.job.pid !== null;
+    // An older coordinator accepts no `null` here.
+    const bytes = spool.state.terms?.features.length ? null : 0;
+    if (wasRead) report.event('gap', { events: 0, bytes, unknown: true, reason: 'wrapper_restarted' });
+    return new Job(options, {
+      source: { kind: 'adopt', held, openStdin: spool.state.job.holder?.openStdin ?? run.stdin.open },
+      lines: wasRead ? null : new LineNumbers(),
+      withholds: !secretsKnown,
+    });
+  }
+
+  private constructor(options: JobOptions, how: Pick<ChildOptions, 'source' | 'lines' | 'withholds'>) {
+    this.#options = options;
+    const { run, times, redaction, report, mark } = options;
+    this.#memoryCheck = setInterval(() => this.#checkMemory(), MEMORY_CHECK_MS);
+    this.#child = new Child({
+      ...how,
+      mark,
+      format: run.format,
       redaction,
-      stdin,
-      pipes,
-      tee,
+      tee: run.tee,
       times,
       handlers: {
         output: (line) => report.output(line),
+        started: (job) => this.#started(job),
         inputHasRoom: () => options.inputHasRoom(),
         leaderGone: () => this.stop.leaderGone(),
         exited: (exit) => void this.#exited(exit),
       },
     });
     this.stop = new JobStop(this.#child, times);
+    this.#recordHolder();
   }
 
   /** Undefined when it could not be started. */
@@ -93,25 +138,6 @@ export class Job {
   /** The leader of its group has ended; its output may still be pending. */
   get ended(): boolean {
     return this.#child.ended;
-  }
-
-  /**
-   * Reports that the job runs, and follows its agent. False when it could not be started; `exited`
-   * has the reason.
-   */
-  announce(): boolean {
-    const { run, spool, report } = this.#options;
-    const { pid } = this.#child;
-    if (pid === undefined) return false;
-    const { job } = spool.state;
-    job.pid = pid;
-    job.start = identityOf(pid)?.start ?? null;
-    report.save();
-    run.log.fact('started', { pid });
-    // SV7
-    report.event('started', { pid, command: run.command.map((argument) => report.redacted(argument)) });
-    this.#followAgent();
-    return true;
   }
 
   /** Whether its stdin takes more now. */
@@ -148,6 +174,36 @@ export class Job {
     this.#agent?.stop();
   }
 
+  /** Lets its holder go. Only when its end is recorded. */
+  release(): void {
+    this.#child.release();
+  }
+
+  #recordHolder(): void {
+    const { holder, holderFolder: folder, takesInput: openStdin } = this.#child;
+    if (!holder || folder === null) return;
+    const { job } = this.#options.spool.state;
+    job.holder = { version: 1, folder, ...holder, openStdin };
+    job.pipes = outputPipeIds(folder);
+    this.#options.report.save();
+  }
+
+  /** Also called for a job that was adopted, which may have been reported before. */
+  #started({ pid, start }: ProcessIdentity): void {
+    const { run, spool, report } = this.#options;
+    const { job } = spool.state;
+    if (job.pid === null) {
+      job.pid = pid;
+      job.start = start;
+      report.save();
+      run.log.fact('started', { pid });
+      // SV7
+      report.event('started', { pid, command: run.command.map((argument) => report.redacted(argument)) });
+    }
+    this.#followAgent();
+    this.#options.started?.();
+  }
+
   #followAgent(): void {
     const { run, times, redaction, report } = this.#options;
     if (!run.sse) return;
@@ -161,10 +217,90 @@ export class Job {
     this.#agent.start();
   }
 
+  /** One process of several is often killed first, and the job goes on. */
+  #checkMemory(): void {
+    const kills = this.#memory.takeKills();
+    if (kills === 0) return;
+    this.#outOfMemory = true;
+    const processes = kills === 1 ? 'a process' : `${kills} processes`;
+    const message = `memory ran out: the kernel killed ${processes} of the control group of this job`;
+    this.#options.run.log.problem(message);
+    this.#options.report.event('status', { message });
+  }
+
   async #exited(exit: ChildExit): Promise<void> {
     await this.#agent?.finish(); // SV4
+    clearInterval(this.#memoryCheck);
+    if (exit.kind === 'not_started') {
+      // SV7
+      return this.#options.exited(this, { ...exit, message: this.#options.report.redacted(exit.message) }, {});
+    }
+    this.#checkMemory();
+    const left = await this.#leftRunning();
+    this.#sayLeft(left, exit);
     const { report } = this.#options;
-    // SV7
-    this.#options.exited(this, exit.kind === 'not_started' ? { ...exit, message: report.redacted(exit.message) } : exit);
+    const { withheldBytes } = this.#child;
+    if (withheldBytes > 0) report.event('gap', { events: 0, bytes: withheldBytes, reason: 'secrets_unknown' });
+    const facts = { left: this.stop.asked && left.length > 0 ? this.#stillRunning(left) : null, outOfMemory: this.#outOfMemory };
+    this.#options.exited(this, exit, facts);
   }
+
+  /** What is left of the job. After a request to stop, what is left when it had its last signal. */
+  async #leftRunning(): Promise<JobProcess[]> {
+    while (this.stop.hasPendingSignals) await new Promise((resolve) => setTimeout(resolve, LEFT_CHECK_MS));
+    if (!this.stop.asked) return this.#child.living();
+    // A killed process needs a moment to end.
+    for (let checks = 0; checks < 10 && this.#child.living().some(({ pid }) => maySignal(pid)); checks += 1) {
+      await new Promise((resolve) => setTimeout(resolve, LEFT_CHECK_MS));
+    }
+    return this.#child.living();
+  }
+
+  #sayLeft(left: readonly JobProcess[], { pipesLeftOpen }: Exclude<ChildExit, { kind: 'not_started' }>): void {
+    const { run, report } = this.#options;
+    let message: string;
+    if (left.length === 0) {
+      if (!pipesLeftOpen) return;
+      message = 'the job has ended, but something it started keeps its output open; no more of that is recorded';
+    } else if (this.stop.asked) {
+      message = this.#stillRunning(left);
+      run.log.problem(message);
+    } else {
+      const processes = left.length === 1 ? 'a process' : `${left.length} processes`;
+      message = `the job has ended and left ${processes} running: ${this.#names(left)}`;
+      if (pipesLeftOpen) message += '; what they print is not recorded any more';
+    }
+    report.event('status', { message });
+  }
+
+  #stillRunning(left: readonly JobProcess[]): string {
+    const denied = left.filter(({ pid }) => !maySignal(pid));
+    const others = left.filter(({ pid }) => maySignal(pid));
+    return [
+      ...(denied.length > 0 ? [`may not signal ${this.#names(denied)} (EPERM)`] : []),
+      ...(others.length > 0 ? [`could not stop ${this.#names(others)}`] : []),
+    ].join('; ');
+  }
+
+  /** SV7 */
+  #names = (processes: readonly JobProcess[]): string => this.#options.report.redacted(processNames(processes));
+}
+
+/**
+ * The folder of its holder: in the spool, or else among the temporary files. `disk_full`: neither
+ * has room now.
+ */
+function prepareHolder(spool: string): 'disk_full' | { folder: string } | { folder: null; why: string } {
+  const usual = holderFolder(spool);
+  const errors: unknown[] = [];
+  for (const folder of [usual, join(tmpdir(), `holdfast-${randomUUID()}`)]) {
+    try {
+      makeHolderFolder(folder);
+      return { folder };
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.some(isDiskFull)) return 'disk_full';
+  return { folder: null, why: `named pipes cannot be created in ${usual} or in ${tmpdir()}: ${(errors[0] as Error).message}` };
 }

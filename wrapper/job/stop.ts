@@ -8,7 +8,9 @@
  *   JS1  One timer at a time, for the next rung. After `forget` there is none.
  *   JS2  The ladder continues after the leader's end while its group has members, so no process of
  *        the job is left behind.
- *   JS3  It ends when the group has no member.
+ *   JS3  It ends when the job has ended and has no process.
+ *   JS4  A job that has not ended some time after SIGKILL may not be signalled, or hangs in the
+ *        kernel. It is not waited for any longer.
  */
 
 import { monotonicNow } from '../../protocol/index.ts';
@@ -17,22 +19,29 @@ import { dueRungs, interruptLadder, mergeLadders, type Rung, type StopSignal } f
 
 /** The part of a child that is used here. */
 export interface StopTarget {
-  /** Signals the whole group. False when the group has no member. */
+  /** Signals every process of the job. False when there is none. */
   signal(signal: NodeJS.Signals): boolean;
-  groupAlive(): boolean;
+  living(): readonly unknown[];
+  /** The job's process has ended. */
+  readonly ended: boolean;
+  /** Does not wait any longer for its end. */
+  giveUp(): void;
 }
+
+type StopTimes = Pick<WrapperTimes, 'killAfterMs' | 'leftoverKillMs' | 'killedWaitMs'>;
 
 export class JobStop {
   readonly #target: StopTarget;
-  readonly #times: Pick<WrapperTimes, 'killAfterMs' | 'leftoverKillMs'>;
+  readonly #times: StopTimes;
   #ladder: Rung[] = [];
   #timer: NodeJS.Timeout | null = null;
+  #givingUp: NodeJS.Timeout | null = null;
   #passed: NodeJS.Signals | null = null;
   #unwanted = false;
   #asked = false;
   #toldToStop = false;
 
-  constructor(target: StopTarget, times: Pick<WrapperTimes, 'killAfterMs' | 'leftoverKillMs'>) {
+  constructor(target: StopTarget, times: StopTimes) {
     this.#target = target;
     this.#times = times;
   }
@@ -52,9 +61,9 @@ export class JobStop {
     return this.#toldToStop;
   }
 
-  /** Signals are pending and the group still has a member. */
+  /** Signals are pending and the job still has a process. */
   get hasPendingSignals(): boolean {
-    return this.#ladder.length > 0 && this.#target.groupAlive();
+    return this.#ladder.length > 0 && this.#target.living().length > 0;
   }
 
   /** Requests the job's end, starting with this signal. */
@@ -72,7 +81,8 @@ export class JobStop {
   /** Passes on a signal that this process received. A second signal, of any kind, kills. */
   pass(signal: NodeJS.Signals): void {
     this.#asked = true;
-    this.#target.signal(this.#passed ? 'SIGKILL' : signal);
+    if (this.#passed) this.#kill();
+    else this.#target.signal(signal);
     this.#passed ??= signal;
   }
 
@@ -89,6 +99,18 @@ export class JobStop {
   /** No signal is sent after this. */
   forget(): void {
     if (this.#timer) clearTimeout(this.#timer);
+    if (this.#givingUp) clearTimeout(this.#givingUp);
+  }
+
+  /** JS4 */
+  #kill(): boolean {
+    const signalled = this.#target.signal('SIGKILL');
+    if (!this.#target.ended) {
+      this.#givingUp ??= setTimeout(() => {
+        if (!this.#target.ended) this.#target.giveUp();
+      }, this.#times.killedWaitMs);
+    }
+    return signalled;
   }
 
   /** Sends the rungs that are due, and schedules the next. */
@@ -97,8 +119,10 @@ export class JobStop {
     if (this.#timer) clearTimeout(this.#timer); // JS1
     const { due, later } = dueRungs(this.#ladder, monotonicNow());
     const reached = due.at(-1);
-    if (reached && !this.#target.signal(reached.signal)) {
-      this.#ladder = []; // JS3
+    const signalled = reached && (reached.signal === 'SIGKILL' ? this.#kill() : this.#target.signal(reached.signal));
+    // JS3. A job that may not be signalled has not ended: the ladder goes on to its last rung (JS4).
+    if (signalled === false && this.#target.ended) {
+      this.#ladder = [];
       return;
     }
     this.#ladder = later;

@@ -6,6 +6,7 @@
  *   SV2  The command runs once per spool: a boot that finds that an earlier one began it, or wrote
  *        anything, reports the crash instead. The coordinator's count is as good a proof as the
  *        spool: an earlier boot wrote what it has.
+ *   SV10 A job that is still held is adopted: it goes on, and its own end is reported.
  *
  * The order of the checks matters. An existing terminal fact stays the only one (SV4), and a signal
  * that this boot received does not turn an earlier boot's crash into an interrupt.
@@ -23,6 +24,8 @@ export interface BootFacts {
   /** An earlier boot has begun the job, or left events here or with the coordinator. */
   crashed: boolean;
   begun: boolean;
+  /** A holder still has the job, or has noted how it ended. */
+  held: boolean;
   /** A description of running processes of that job. */
   leftovers: string | null;
   /** `--recover`: never run anything. */
@@ -33,6 +36,8 @@ export interface BootFacts {
 export type BootTask =
   /** Only its delivery is left. */
   | { kind: 'deliver'; exitCode: number }
+  /** The job goes on, or has ended and its end is known (SV10). */
+  | { kind: 'adopt' }
   | { kind: 'report_crash'; error: string; end: TerminalFact }
   /** Append it again, now as the last event. */
   | { kind: 'report_end'; end: TerminalFact }
@@ -40,9 +45,10 @@ export type BootTask =
   | { kind: 'run' };
 
 export function decideAtBoot(facts: BootFacts): BootTask {
-  const { terminal, exitCode, displacedEnd, crashed, begun, leftovers, recoverOnly, earlyStop } = facts;
+  const { terminal, exitCode, displacedEnd, crashed, begun, held, leftovers, recoverOnly, earlyStop } = facts;
   if (terminal) return { kind: 'deliver', exitCode: exitCode ?? WRAPPER_FAILED }; // SV4
   if (displacedEnd) return { kind: 'report_end', end: displacedEnd };
+  if (begun && held) return { kind: 'adopt' };
   if (crashed || recoverOnly) {
     const end = endByCrash(begun, leftovers);
     return { kind: 'report_crash', error: end.data.error, end }; // SV2

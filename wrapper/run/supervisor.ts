@@ -33,6 +33,7 @@ import { type Command, type JobTerms, monotonicNow, type TerminalStatus } from '
 import type { ChildExit } from '../job/child.ts';
 import {
   type EarlyStop,
+  type EndFacts,
   endBySpool,
   endNotBegun,
   endOfChild,
@@ -42,11 +43,14 @@ import {
   type TerminalFact,
   WRAPPER_FAILED,
 } from '../job/end.ts';
+import { findHeldJob, type HeldJob, releaseHolder } from '../job/holder.ts';
 import { decodeInput } from '../job/input.ts';
 import type { StopSignal } from '../job/interrupt.ts';
-import { Job } from '../job/job.ts';
+import { Job, type JobOptions } from '../job/job.ts';
+import { type Mark, markIn } from '../job/tree.ts';
 import type { Log } from '../log.ts';
-import { type RedactionReading, tooMuchToRedact } from '../output/redaction.ts';
+import { type Redaction, type RedactionReading, tooMuchToRedact } from '../output/redaction.ts';
+import { environmentOf } from '../processes.ts';
 import type { RunOptions } from '../run-options.ts';
 import type { Recovered } from '../spool/recovery.ts';
 import type { Sender } from '../spool/sender.ts';
@@ -85,8 +89,8 @@ type Phase =
 
 export interface SupervisorOptions {
   run: RunOptions;
-  /** What is secret in the job, given these further names of variables. */
-  redactionOf(names: readonly string[]): RedactionReading;
+  /** What is secret in the job, given these further names of variables, and variables. */
+  redactionOf(names: readonly string[], more?: NodeJS.ProcessEnv): RedactionReading;
   spool: Spool;
   /** Already holds the chunks that an earlier boot left in the spool. */
   sender: Sender;
@@ -94,6 +98,8 @@ export interface SupervisorOptions {
   recovered: Pick<Recovered, 'end' | 'displacedEnd'>;
   /** An earlier boot has begun the job or left events. */
   crashed: boolean;
+  /** All that the earlier boot wrote to the spool is there. */
+  undamaged: boolean;
 }
 
 export class Supervisor implements DeliveryHandlers {
@@ -114,6 +120,8 @@ export class Supervisor implements DeliveryHandlers {
   #failureSaid = { at: Number.NEGATIVE_INFINITY, open: false };
   #folderCheckedAt = 0;
   #leftovers: string | null = null;
+  /** What an earlier wrapper's job has become. Null: no holder has it. */
+  #held: HeldJob | null = null;
   #earlyStop: EarlyStop | null = null;
   #signals = 0;
   #settling: NodeJS.Timeout | null = null;
@@ -142,12 +150,22 @@ export class Supervisor implements DeliveryHandlers {
       onWriteFailure: (message) => this.#writeFailed(message),
       onDamage: (message) => this.#log.problem(message),
     });
-    if (this.#options.crashed) {
-      this.#leftovers = killLeftovers(this.#spool.state.job);
+    const { job } = this.#spool.state;
+    if (this.#options.crashed) this.#held = this.#findHeldJob();
+    if (this.#spool.terminal) {
+      // The earlier wrapper died between the last event and the holder's release.
+      if (this.#held) releaseHolder(this.#held);
+    } else if (this.#held) {
+      // Nothing is lost of an undamaged spool while the system runs, so the welcome cannot move the
+      // numbering (SV3), and the job need not wait for it.
+      if (this.#options.undamaged) this.#adoptJob(this.#held);
+    } else if (this.#options.crashed) {
+      this.#leftovers = killLeftovers(job);
       if (this.#leftovers) this.#log.problem(`an earlier wrapper left its job running; ${this.#leftovers}`);
     }
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
     this.#delivery.open();
+    if (this.#options.run.stopAtOnce) this.signalled('SIGTERM');
     return ended;
   }
 
@@ -159,9 +177,11 @@ export class Supervisor implements DeliveryHandlers {
 
   /** After the first welcome (SV1): what this boot must do. */
   begin(terms: JobTerms | null): void {
+    if (this.#job) return; // Adopted before.
     const { run, recovered } = this.#options;
     const { spoolWasBehind } = this.#delivery;
     const { job } = this.#spool.state;
+    if (spoolWasBehind) this.#held ??= this.#findHeldJob();
     const end = recovered.end && endOfEvent(recovered.end);
     const displaced = recovered.displacedEnd && endOfEvent(recovered.displacedEnd);
     const task = decideAtBoot({
@@ -170,6 +190,7 @@ export class Supervisor implements DeliveryHandlers {
       displacedEnd: displaced && { ...displaced, exitCode: job.exitCode ?? displaced.exitCode ?? WRAPPER_FAILED },
       crashed: this.#options.crashed || spoolWasBehind,
       begun: job.begun || spoolWasBehind,
+      held: this.#held !== null,
       leftovers: this.#leftovers,
       recoverOnly: run.recoverOnly,
       earlyStop: this.#earlyStop,
@@ -177,6 +198,9 @@ export class Supervisor implements DeliveryHandlers {
     switch (task.kind) {
       case 'deliver':
         this.#drain(task.exitCode);
+        return;
+      case 'adopt':
+        if (this.#held) this.#adoptJob(this.#held);
         return;
       case 'report_crash':
         // How much output was not recorded when the wrapper died is unknown.
@@ -205,6 +229,10 @@ export class Supervisor implements DeliveryHandlers {
     const stops = phase.job.ended ? '' : 'the job is stopped, and ';
     this.#log.problem(`the execution got its verdict while this wrapper was away: ${stops}what is left is delivered as late`);
     phase.job.stop.unwanted();
+  }
+
+  hasJob(): boolean {
+    return this.#job !== null;
   }
 
   carryOut(command: Command): void {
@@ -291,7 +319,7 @@ export class Supervisor implements DeliveryHandlers {
   // ── the job ────────────────────────────────────────────────────────────────────────────────────
 
   #beginJob(terms: JobTerms | null): void {
-    const { run, spool, redactionOf } = this.#options;
+    const { redactionOf } = this.#options;
     const secrets = redactionOf(terms?.secretNames ?? []);
     if (secrets.kind === 'too_much') {
       const message = tooMuchToRedact(secrets.bytes);
@@ -302,16 +330,7 @@ export class Supervisor implements DeliveryHandlers {
     const { redaction } = secrets;
     for (const name of secrets.unused) this.#log.problem(`${name} is to be redacted, but has no value that is long enough`);
     this.#report.redactWith(redaction);
-    const job = Job.begin({
-      run,
-      times: this.#times,
-      redaction,
-      terms,
-      spool,
-      report: this.#report,
-      inputHasRoom: () => this.#delivery.inputHasRoom(),
-      exited: (ended, exit) => this.#exited(ended, exit),
-    });
+    const job = Job.begin(this.#jobOptions(redaction, terms, terms));
     if (!job) {
       // SV2: a job whose start is not recorded would run again after a crash. It begins when the
       // disk can be written.
@@ -320,22 +339,51 @@ export class Supervisor implements DeliveryHandlers {
       }, BEGIN_RETRY_MS);
       return;
     }
+    this.#take(job);
+  }
+
+  #findHeldJob(): HeldJob | null {
+    return findHeldJob(this.#spool.directory, this.#spool.state.job.holder ?? null);
+  }
+
+  /** SV10 */
+  #adoptJob(held: HeldJob): void {
+    const { run, redactionOf } = this.#options;
+    const env = held.holder && environmentOf(held.holder.pid);
+    const secrets = redactionOf(this.#spool.state.terms?.secretNames ?? [], env ?? {});
+    const redaction = secrets.kind === 'read' ? secrets.redaction : null;
+    this.#report.redactWith(redaction);
+    const secretsKnown = run.redact === null || (env !== null && secrets.kind === 'read');
+    this.#log.fact('adopted', { pid: this.#spool.state.job.pid, secretsKnown });
+    this.#take(Job.adopt(this.#jobOptions(redaction, null, env && markIn(env)), held, secretsKnown));
+  }
+
+  #jobOptions(redaction: Redaction | null, terms: JobTerms | null, mark: Mark | null): JobOptions {
+    const { run, spool } = this.#options;
+    return {
+      run,
+      times: this.#times,
+      redaction,
+      terms,
+      mark,
+      spool,
+      report: this.#report,
+      inputHasRoom: () => this.#delivery.inputHasRoom(),
+      exited: (ended, exit, facts) => this.#exited(ended, exit, facts),
+    };
+  }
+
+  #take(job: Job): void {
     this.#job = job;
     this.#phase = { kind: 'running', job };
-    if (!job.announce()) return; // `exited` has the reason.
     if (this.#pressure !== 'none') this.#pressed(this.#pressure);
     this.#delivery.inputHasRoom();
   }
 
-  #exited(job: Job, exit: ChildExit): void {
+  #exited(job: Job, exit: ChildExit, facts: EndFacts): void {
     const phase = this.#phase;
     if (exit.kind === 'not_started') this.#log.problem(`the command could not be started: ${exit.message}`);
-    else if (exit.pipesLeftOpen) {
-      this.#report.event('status', {
-        message: 'the job has ended, but something it started keeps its output open; no more of that is read',
-      });
-    }
-    const ownEnd = endOfChild(exit, job.stop, (signal) => this.#reasonOf(signal));
+    const ownEnd = endOfChild(exit, job.stop, (signal) => this.#reasonOf(signal), facts);
     const end = this.#spoolFailed === null ? ownEnd : endBySpool(this.#spoolFailed);
     this.#conclude(end);
     this.#log.fact('child_exited', { exitCode: end.exitCode, pid: job.pid ?? null });
@@ -363,6 +411,8 @@ export class Supervisor implements DeliveryHandlers {
     while (this.#job?.stop.hasPendingSignals) await new Promise((resolve) => setTimeout(resolve, GROUP_CHECK_MS));
     this.#job?.stop.forget();
     await this.#delivery.close();
+    await settlesWithin(CLOSE_WAIT_MS, this.#spool.stored());
+    this.#job?.release();
     // SV6
     await settlesWithin(CLOSE_WAIT_MS, keepSpool ? this.#spool.close() : this.#spool.destroy());
     this.#resolve(exitCode);
@@ -471,7 +521,7 @@ export class Supervisor implements DeliveryHandlers {
       const judgedAt = welcomed ? now : triedAt;
       if (!isStartOverdue({ unheardSince, stopAskedAt: this.#earlyStop?.at ?? null }, judgedAt, this.#times)) return;
       const why = welcomed ? 'the spool could not be written' : 'the coordinator could not be reached';
-      this.#log.problem(`${why}; the command was not run`);
+      this.#log.problem(`${why}; ${this.#spool.state.job.begun ? 'what the job did is kept' : 'the command was not run'}`);
       void this.#finish(this.#earlyStop?.exitCode ?? WRAPPER_FAILED, this.#options.crashed || this.#spool.nextSeq > 1);
     } else if (phase.kind === 'draining' && !this.#settling) {
       const budgetMs = drainBudgetMs(this.#delivery.graceMs, this.#times);

@@ -11,7 +11,9 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
+import { findHeldJob, releaseHolder } from '../job/holder.ts';
 import { lockSpool } from './lock.ts';
+import { readSpoolState } from './state.ts';
 
 /** Longer than any ingest token is accepted after its execution's deadline. */
 const KEPT_MS = 14 * 24 * 3_600_000;
@@ -38,7 +40,10 @@ function sweep(home: string, now: number): void {
     const folder = join(home, name);
     try {
       if (now - statSync(folder).mtimeMs < KEPT_MS) continue;
-      if (lockSpool(folder).kind === 'acquired') rmSync(folder, { recursive: true, force: true });
+      if (lockSpool(folder).kind !== 'acquired') continue;
+      const held = findHeldJob(folder, readSpoolState(folder)?.job.holder ?? null);
+      if (held) releaseHolder(held);
+      rmSync(folder, { recursive: true, force: true });
     } catch {
       // Another wrapper is removing it, or it belongs to another user.
     }

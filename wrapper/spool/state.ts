@@ -15,7 +15,7 @@
  */
 
 import { join } from 'node:path';
-import { isId, newWrapperId } from '../../protocol/index.ts';
+import { isId, newWrapperId, type Policy } from '../../protocol/index.ts';
 import { isObject, type JsonObject, parseJson } from '../../protocol/json.ts';
 import { nodeFiles, replaceFile, type SpoolFiles } from './files.ts';
 
@@ -42,8 +42,26 @@ export interface SpoolState {
     pipes?: string[];
     /** Exit code that the wrapper will return, once the terminal fact is written. */
     exitCode: number | null;
+    /** The process that holds the job. Absent before it exists, and for a job of 0.1.0. */
+    holder?: HolderRecord;
   };
+  /**
+   * What the first welcome said, for a wrapper that adopts the job before its own first welcome.
+   */
+  terms?: { policy: Policy; secretNames: string[]; features: readonly string[] };
+  /** The last boot that was welcomed while it had the job: its restarts count from there. */
+  welcomedBoot?: string;
   commandsDone: number[];
+}
+
+export interface HolderRecord {
+  version: 1;
+  /** Its folder: in the spool, or elsewhere where the spool's file system has no named pipes. */
+  folder: string;
+  pid: number;
+  start: string;
+  /** The job's stdin takes input. */
+  openStdin: boolean;
 }
 
 export type SpoolIdentity = Pick<SpoolState, 'version' | 'wrapperId' | 'execution'>;

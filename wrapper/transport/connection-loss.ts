@@ -25,6 +25,7 @@ import {
   classifyClose,
   classifyStatus,
   describeForeignAnswer,
+  monotonicNow,
   type OwnProblem,
   POLICY_DEFAULTS,
   type Policy,
@@ -160,7 +161,15 @@ export class Attempts {
   /** The first refusal since the coordinator last accepted this wrapper. */
   #refusedSince: number | null = null;
 
-  constructor(credential: Credential, times: WrapperTimes = WRAPPER_TIMES, random: () => number = Math.random) {
+  /** `known`: the policy that an earlier boot of a running job was told. */
+  constructor(
+    credential: Credential,
+    times: WrapperTimes = WRAPPER_TIMES,
+    random: () => number = Math.random,
+    known: Policy | null = null,
+  ) {
+    this.#policy = known;
+    if (known) this.#connectedAt = monotonicNow();
     this.#credential = credential;
     this.#times = times;
     this.#random = random;

@@ -36,7 +36,7 @@ import type { RunOptions } from '../run-options.ts';
 import { type Chunk, type FramePlan, lastSeqOf, type Sender } from '../spool/sender.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { WrapperTimes } from '../times.ts';
-import type { ConnectionEnd } from './connection-loss.ts';
+import { Attempts, type ConnectionEnd } from './connection-loss.ts';
 import { encodeFrames, encodeGap } from './frame-encoding.ts';
 import { TOO_SLOW_LOSSES } from './line-rate.ts';
 import { Outage } from './outage.ts';
@@ -57,6 +57,8 @@ export interface DeliveryHandlers {
    * coordinator still takes what is left (SPL46).
    */
   late(): void;
+  /** A job runs, or has run, under this boot. */
+  hasJob(): boolean;
   /** Called once per command id, also across boots (SV5). */
   carryOut(command: Command): void;
   /** Whether an input may be carried out now. If not, call `inputHasRoom` later. */
@@ -120,6 +122,7 @@ export class Delivery implements ConnectionHandlers {
       handlers: this,
       times,
       log: run.log,
+      attempts: new Attempts(run.credential, times, Math.random, spool.state.terms?.policy ?? null),
     });
   }
 
@@ -219,9 +222,14 @@ export class Delivery implements ConnectionHandlers {
     return this.#welcomed || this.#spool.state.job.begun || this.#spool.nextSeq > 1;
   }
 
-  /** DL2. The first welcome is accepted as it is: `#settleLosses` and `skipTo` make it fit. */
+  /**
+   * DL2. The first welcome is accepted as it is: `#settleLosses` and `skipTo` make it fit. Only for a
+   * job that was adopted before it, events exist that `skipTo` cannot move.
+   */
   refusalOf({ ackedSeq }: WelcomeFrame): string | null {
-    return this.#welcomed ? this.#sender.refusalOf(ackedSeq) : null;
+    if (this.#welcomed) return this.#sender.refusalOf(ackedSeq);
+    const isAhead = this.#spool.state.job.pid !== null && ackedSeq >= this.#spool.nextSeq;
+    return isAhead && this.#handlers.hasJob() ? 'the coordinator has events that this wrapper never created' : null;
   }
 
   welcome(frame: WelcomeFrame): void {
@@ -261,6 +269,7 @@ export class Delivery implements ConnectionHandlers {
     for (const command of frame.commands) this.#command(command);
     if (!this.#welcomed) {
       this.#welcomed = true;
+      this.#noteTerms(frame);
       this.#handlers.begin(frame.job ?? null);
     }
     this.#pump();
@@ -338,6 +347,14 @@ export class Delivery implements ConnectionHandlers {
     this.#spool.knownAtStart(ackedSeq);
     const { earliestSeq } = this.#sender;
     if (ackedSeq < earliestSeq - 1) this.#sender.prepended(this.#spool.lostBefore(ackedSeq + 1, earliestSeq - 1));
+  }
+
+  /** What a wrapper must know that adopts the job before its own first welcome. */
+  #noteTerms({ policy, job, features = [] }: WelcomeFrame): void {
+    const { state } = this.#spool;
+    state.terms = { policy, secretNames: job?.secretNames ?? [], features };
+    state.welcomedBoot = state.bootId;
+    this.#report.save();
   }
 
   // ── what follows from it ───────────────────────────────────────────────────────────────────────

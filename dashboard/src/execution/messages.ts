@@ -42,6 +42,10 @@ const FAILURES: Readonly<Record<string, FailureDescription>> = {
     title: 'The command failed',
     meaning: 'The command ran to its end and reported failure by its exit code, or was ended by a signal.',
   },
+  out_of_memory: {
+    title: 'Memory ran out',
+    meaning: 'The command needed more memory than its machine or its memory limit has, so the kernel ended it.',
+  },
   runtime_exceeded: {
     title: 'The time limit was reached',
     meaning: 'The run took longer than its maximum run time and was stopped.',

@@ -1,0 +1,91 @@
+/**
+ * The holder's program: a POSIX shell script between the wrapper and the job. holder.ts writes it
+ * into the holder's folder, starts it, and describes its files.
+ *
+ *   HS1  Only names that begin with `_hf_` are assigned: an assignment to a variable of the job's
+ *        environment would change it.
+ *   HS2  The job runs in the foreground. An asynchronous command would ignore SIGINT.
+ *   HS3  Signals are caught, not ignored: an ignored signal is inherited by the job, a caught one is
+ *        reset by `exec`.
+ *   HS4  The holder keeps a reading and a writing end of each output pipe. So the job gets neither
+ *        SIGPIPE nor, when the wrapper is gone, a pipe that was emptied. When the job has ended it
+ *        closes its writing ends, so that a reader sees the end of the output.
+ *   HS5  What it writes overwrites files of a fixed length: that needs no space on the disk.
+ *   HS6  All files are opened at the start. If the folder is removed, they are reached by
+ *        /proc/<holder>/fd.
+ *   HS7  A shell reports the death of a foreground command on its stderr, which here is the file
+ *        `notice`. That distinguishes a death by signal 9 from `exit 137`.
+ *
+ * File descriptors have one digit, because dash knows no others:
+ *
+ *     1  eof (stdin `open` only)     4  err, reading      7  end
+ *     2  notice                      5  events            8  out, writing
+ *     3  out, reading                6  release           9  err, writing
+ */
+
+import { constants } from 'node:os';
+
+/** The kernel's killer of processes prefers the job to the wrapper, by half of the memory. */
+const OOM_SCORE_ADJ = 500;
+
+/** `trap` fails for a number that the system does not have, so the list is that of this system. */
+function caughtSignals(): string {
+  const uncatchable = new Set([constants.signals.SIGKILL, constants.signals.SIGSTOP, constants.signals.SIGCHLD]);
+  const named = Array.from({ length: 31 }, (_, index) => index + 1).filter((number) => !uncatchable.has(number));
+  const realTime = process.platform === 'linux' ? Array.from({ length: 31 }, (_, index) => index + 34) : [];
+  return [...named, ...realTime].join(' ');
+}
+
+/**
+ * Arguments: `hold`, the folder, `open` or `given` (stdin), `8` or `9` (where stderr goes), `setsid` or
+ * `perl` (how the job gets a session of its own), then the command.
+ */
+export const holderScript = (): string => `\
+if [ "$1" = job ]; then
+  shift
+  _hf_dir=$1 _hf_stdin=$2 _hf_err=$3
+  shift 4
+  if [ "$_hf_stdin" = open ]; then exec <"$_hf_dir/in"; fi
+  # Runs only when exec fails.
+  trap 'echo x 1<>"$_hf_dir/failed"' EXIT
+  _hf_stat=
+  { read -r _hf_stat </proc/$$/stat; } 2>/dev/null
+  { read -r _hf_adj </proc/self/oom_score_adj && [ "$_hf_adj" -lt ${OOM_SCORE_ADJ} ] &&
+    echo ${OOM_SCORE_ADJ} >/proc/self/oom_score_adj; } 2>/dev/null
+  printf '%s %s\\n' "$$" "$_hf_stat" 1<>"$_hf_dir/job"
+  printf 'job %s\\n' "$$" >&5
+  exec 3<&- 4<&- 6<&- 7<&-
+  exec "$@" 5>&- 1>&8 2>&"$_hf_err" 8>&- 9>&-
+fi
+trap : ${caughtSignals()}
+shift
+printf '%s\\n' "$$" 1<>"$1/holder"
+if [ "$2" = open ]; then
+  # The keeper: it keeps the writing end of the job's stdin until it reads a line, and first copies
+  # the file that was given.
+  exec 1<>"$1/eof" 3<&0
+  (
+    exec 4<&1 >"$1/in"
+    cat <&3
+    exec 3<&-
+    echo x 1<>"$1/fed"
+    read -r _hf_line <&4
+  ) &
+fi
+# The first opening of each pipe is for both directions, because the others would block.
+exec 8<>"$1/out" 3<"$1/out" 8>"$1/out" 9<>"$1/err" 4<"$1/err" 9>"$1/err" 5<>"$1/events" 6<>"$1/release" 7<>"$1/end"
+case $4 in
+setsid) setsid /bin/sh "$0" job "$@" ;;
+*) perl -e 'use POSIX; POSIX::setsid(); exec {$ARGV[0]} @ARGV' /bin/sh "$0" job "$@" ;;
+esac
+_hf_code=$?
+printf '%s.\\n' "$_hf_code" >&7
+printf 'end %s\\n' "$_hf_code" >&5
+exec 8>&- 9>&-
+if [ "$2" = open ]; then echo; fi
+# A signal interrupts the read.
+until read -r _hf_line <&6; do :; done
+# What descendants of the job still print is read, so that it does not end them.
+cat <&3 >/dev/null &
+exec cat <&4 >/dev/null
+`;

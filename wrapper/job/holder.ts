@@ -1,0 +1,332 @@
+/**
+ * The holder: a small shell process between the wrapper and the job. It starts the job, keeps its
+ * pipes open and notes how it ended, so that the job outlives its wrapper (G10) and its end is the
+ * one that the system reported. This is the wrapper's side: it starts a holder, or takes one over
+ * that an earlier wrapper started.
+ *
+ * Owns: this process's ends of the pipes. Does not own: the bytes (child), the signals (stop).
+ *
+ *   HO1  The notes on disk are the truth; the pipe `events` only says when to read them. What an
+ *        earlier wrapper read from it is therefore not missed.
+ *   HO2  A holder is known by pid and start, or by the path of its folder among its arguments.
+ *   HO4  A spool may be moved or copied while its job runs. The holder belongs to the copy that has
+ *        its pipes.
+ *   HO3  It stays until it is released, so its exit is never mistaken for the job's.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { identityOf, isAlive, listProcesses, openPipes, type ProcessIdentity, startOfStat } from '../processes.ts';
+import type { HolderRecord } from '../spool/state.ts';
+import {
+  couldNotExecute,
+  holderFolder,
+  holderProgram,
+  isFed,
+  type JobEnd,
+  openPipe,
+  outputPipeIds,
+  type Pipe,
+  readHolderPid,
+  readJobEnd,
+  readJobNote,
+} from './holder-folder.ts';
+import { isDirectory } from './working-directory.ts';
+
+const SHELL = '/bin/sh';
+/** How soon the death of a holder that is not a child of this process is noticed. */
+const CHECK_MS = 250;
+
+export interface HolderOptions {
+  /** Made by `makeHolderFolder`. */
+  folder: string;
+  command: readonly string[];
+  cwd: string | null;
+  env: NodeJS.ProcessEnv;
+  stdin: {
+    /** A path, or the number of an open file. */
+    file: string | number | null;
+    open: boolean;
+  };
+  /** Both streams in one pipe, in the order in which they were written. */
+  merge: boolean;
+}
+
+export interface HolderHandlers {
+  /** The job has a process. Called at once for a job that was taken over. */
+  started(job: ProcessIdentity): void;
+  /** The process of the job has ended. Its output may be pending. */
+  ended(end: JobEnd): void;
+  /** The command could not be executed. Nothing ran. */
+  failed(): void;
+  /** The holder was killed. How the job ends will not be known. */
+  lost(): void;
+}
+
+/** A job that the wrapper finds when it starts. */
+export interface HeldJob {
+  folder: string;
+  holder: ProcessIdentity | null;
+  /** Noted by the holder; null while it runs. */
+  end: JobEnd | null;
+}
+
+/**
+ * The job that is held for this spool. Null: there is neither a holder nor an end that one has noted.
+ * `record`: from the spool's state; null when that is unknown.
+ */
+export function findHeldJob(spool: string, record: HolderRecord | null): HeldJob | null {
+  const own = holderFolder(spool);
+  const isElsewhere = record !== null && record.folder !== own && existsSync(own);
+  const folder = record === null || isElsewhere ? own : record.folder;
+  const known = record && isAlive(record) ? { pid: record.pid, start: record.start } : null;
+  const holder = known ? (holdsPipesOf(folder, known.pid, isElsewhere) ? known : null) : findHolder(folder);
+  const end = readJobEnd(folder, holder?.pid ?? null);
+  return holder || end ? { folder, holder, end } : null;
+}
+
+/** HO4. A holder without a folder is this spool's when its record says where the folder was. */
+function holdsPipesOf(folder: string, pid: number, isElsewhere: boolean): boolean {
+  const [pipe] = outputPipeIds(folder);
+  if (pipe === undefined) return !isElsewhere;
+  const open = openPipes(pid);
+  return open.size === 0 || open.has(pipe);
+}
+
+function findHolder(folder: string): ProcessIdentity | null {
+  const pid = readHolderPid(folder);
+  const marks = (command: string) => command.startsWith(`${SHELL} ${holderProgram(folder)} hold `);
+  const found = listProcesses().find((each) => (pid === null || each.pid === pid) && marks(each.command));
+  return found ? identityOf(found.pid) : null;
+}
+
+export class Holder {
+  readonly folder: string;
+  readonly #process: ChildProcess | null;
+  readonly #handlers: HolderHandlers;
+  #identity: ProcessIdentity | null;
+  #events: Socket | null = null;
+  #check: NodeJS.Timeout | null = null;
+  #job: ProcessIdentity | null = null;
+  #over = false;
+
+  /** Throws when no process was started. */
+  static start(options: HolderOptions, handlers: HolderHandlers): Holder {
+    const { folder, command, cwd, env, stdin, merge } = options;
+    const opened = typeof stdin.file === 'string' ? openForReading(stdin.file) : stdin.file;
+    const notice = openSync(join(folder, 'notice'), 'r+');
+    try {
+      const args = [
+        holderProgram(folder),
+        'hold',
+        folder,
+        stdin.open ? 'open' : 'given',
+        merge ? '8' : '9',
+        newSession(),
+        ...command,
+      ];
+      const child = spawn(SHELL, args, {
+        cwd: cwd ?? undefined,
+        env,
+        detached: true,
+        stdio: [opened ?? 'ignore', 'ignore', notice],
+      });
+      child.on('error', () => {});
+      if (child.pid === undefined) throw new Error(`${SHELL} could not be started`);
+      return new Holder(folder, identityOf(child.pid), child, handlers);
+    } finally {
+      closeSync(notice);
+      if (typeof stdin.file === 'string' && opened !== null) closeSync(opened);
+    }
+  }
+
+  static adopt({ folder, holder }: HeldJob, handlers: HolderHandlers): Holder {
+    return new Holder(folder, holder, null, handlers);
+  }
+
+  private constructor(folder: string, identity: ProcessIdentity | null, child: ChildProcess | null, handlers: HolderHandlers) {
+    this.folder = folder;
+    this.#identity = identity;
+    this.#process = child;
+    this.#handlers = handlers;
+  }
+
+  /** Null: it has ended, and its job with it. */
+  get identity(): ProcessIdentity | null {
+    return this.#identity;
+  }
+
+  /** Begins to report. Call once, after the streams were opened. */
+  watch(): void {
+    this.#process?.on('exit', () => this.#look());
+    this.#process?.unref();
+    this.#events = this.#open('events');
+    this.#events?.on('data', () => this.#look());
+    this.#events?.on('error', () => {});
+    this.#check = setInterval(() => this.#look(), CHECK_MS);
+    queueMicrotask(() => this.#look());
+  }
+
+  /** An output of the job as a stream, which then owns it. Null: it is gone, with the holder. */
+  output(name: 'out' | 'err'): Socket | null {
+    const socket = this.#open(name);
+    // Linux shows the end of a pipe only to a reader that was there before its last writer. After
+    // the end of the job this is that writer.
+    if (socket) this.#touch(name);
+    return socket;
+  }
+
+  /** The job's stdin. Null: the job has closed it, or has none. */
+  input(): Socket | null {
+    try {
+      return new Socket({ fd: openPipe(this.folder, 'in', 'write', this.#pid), readable: false, writable: true });
+    } catch {
+      return null;
+    }
+  }
+
+  /** The stdin that was given at the start has been copied. */
+  get isFed(): boolean {
+    return isFed(this.folder);
+  }
+
+  /** No more input: the keeper of the job's stdin ends. */
+  endInput(): void {
+    this.#write('eof');
+  }
+
+  /**
+   * HO3. The holder ends, and its folder is removed. What descendants of the job still print is read
+   * and dropped as long as there are any, so that they get no SIGPIPE.
+   */
+  release(): void {
+    this.#stop();
+    this.#write('release');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  get #pid(): number | null {
+    return this.#identity?.pid ?? null;
+  }
+
+  #open(name: Pipe): Socket | null {
+    try {
+      return new Socket({ fd: openPipe(this.folder, name, 'read', this.#pid), readable: true, writable: false });
+    } catch {
+      return null;
+    }
+  }
+
+  #touch(pipe: Pipe): void {
+    try {
+      closeSync(openPipe(this.folder, pipe, 'write', this.#pid));
+    } catch {
+      // There is no reader, so nobody waits.
+    }
+  }
+
+  #write(pipe: 'eof' | 'release'): void {
+    try {
+      const file = openPipe(this.folder, pipe, 'write', this.#pid);
+      writeSync(file, 'end\n');
+      closeSync(file);
+    } catch {
+      // The holder has ended.
+    }
+  }
+
+  /** HO1 */
+  #look(): void {
+    if (this.#over) return;
+    const note = this.#job ? null : readJobNote(this.folder);
+    if (note) {
+      const start = note.stat === '' ? identityOf(note.pid)?.start : startOfStat(note.stat);
+      this.#job = { pid: note.pid, start: start ?? 'unknown' };
+      if (!couldNotExecute(this.folder)) this.#handlers.started(this.#job);
+    }
+    const alive = this.#identity !== null && isAlive(this.#identity);
+    const end = readJobEnd(this.folder, alive ? this.#pid : null);
+    if (!end && alive) return;
+    this.#stop();
+    if (!end) this.#handlers.lost();
+    else if (couldNotExecute(this.folder)) this.#handlers.failed();
+    else this.#handlers.ended(end);
+  }
+
+  #stop(): void {
+    this.#over = true;
+    if (this.#check) clearInterval(this.#check);
+    this.#events?.destroy();
+  }
+}
+
+/** Ends a holder whose job no wrapper will report any more. */
+export const releaseHolder = (held: HeldJob): void =>
+  Holder.adopt(held, { started() {}, ended() {}, failed() {}, lost() {} }).release();
+
+/** A file that cannot be read counts as empty. */
+function openForReading(path: string): number | null {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return null;
+  }
+}
+
+/** How the job gets a session of its own: without one, `kill -9 0` in the job ends its holder. */
+function newSession(): 'setsid' | 'perl' {
+  const programs = (process.env.PATH ?? '').split(delimiter);
+  const has = (name: string) => programs.some((folder) => existsSync(join(folder, name)));
+  if (has('setsid')) return 'setsid';
+  if (has('perl')) return 'perl';
+  throw new Error('neither setsid nor perl is installed; the job needs one of them for a session of its own');
+}
+
+/**
+ * Why this command cannot be executed; null if it probably can. Checked before the holder starts,
+ * because a shell reports only 126 and 127, which the command itself may return.
+ */
+export function whyNotExecutable([program = '']: readonly string[], cwd: string | null, env: NodeJS.ProcessEnv): string | null {
+  if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
+  if (cwd !== null && !isDirectory(cwd)) return `the working directory ${cwd} is not a directory`;
+  const from = cwd ?? process.cwd();
+  const places = program.includes('/')
+    ? [program.startsWith('/') ? program : join(from, program)]
+    : (env.PATH ?? '/usr/bin:/bin').split(delimiter).map((folder) => join(folder === '' ? from : folder, program));
+  const found = places.filter((path) => existsSync(path) && !isDirectory(path));
+  if (found.length === 0) return `the command was not found: ${program}`;
+  const executable = found.find(isExecutable);
+  if (executable === undefined) return `the command may not be executed: ${found[0]}`;
+  const interpreter = interpreterOf(executable);
+  if (interpreter !== null && !existsSync(interpreter)) {
+    return `the interpreter of the command was not found: ${program} needs ${interpreter}`;
+  }
+  return null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** The program that a script names in its first line. */
+function interpreterOf(path: string): string | null {
+  try {
+    const file = openSync(path, 'r');
+    try {
+      const start = Buffer.alloc(256);
+      const length = readSync(file, start, 0, start.length, 0);
+      return /^#! *(\/[^\s]+)/.exec(start.toString('latin1', 0, length))?.[1] ?? null;
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return null;
+  }
+}
