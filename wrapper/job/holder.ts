@@ -173,9 +173,15 @@ export class Holder {
   output(name: 'out' | 'err'): Socket | null {
     const socket = this.#open(name);
     // Linux shows the end of a pipe only to a reader that was there before its last writer. After
-    // the end of the job this is that writer.
-    if (socket) this.#touch(name);
+    // the end of the job this is that writer. Before the holder has opened its writing ends, it
+    // would be the only writer, and the reader would see an end before any output.
+    if (socket && this.#hasBegun) this.#touch(name);
     return socket;
+  }
+
+  /** The holder has opened its pipes. Only then does it note the job. */
+  get #hasBegun(): boolean {
+    return readJobNote(this.folder) !== null || !existsSync(this.folder);
   }
 
   /** The job's stdin. Null: the job has closed it, or has none. */
