@@ -134,12 +134,13 @@ export class EventLog implements LogTable {
     this.#standings.delete(execution);
   }
 
+  /** Inputs are left out of `own`: there may be many, and they contain what users typed. */
   tally(execution: string, since: number): Tally {
     const [row] = this.#sql
       .exec<{ events: number | null; bytes: number | null; own: string | null }>(
         `SELECT sum(CASE WHEN first_seq IS NULL THEN 0 ELSE count END) AS events,
                 sum(CASE WHEN first_seq IS NULL THEN 0 ELSE bytes END) AS bytes,
-                group_concat(CASE WHEN first_seq IS NULL THEN body END, char(10)) AS own
+                group_concat(CASE WHEN first_seq IS NULL AND substr(body, 1, 15) <> '{"type":"input"' THEN body END, char(10)) AS own
          FROM log WHERE first_offset >= ? AND execution = ?`,
         since,
         execution,

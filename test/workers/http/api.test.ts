@@ -135,6 +135,9 @@ describe('start', () => {
     expect(typesOf(await readLog(session))).toEqual(['execution_pending']);
   });
 
+  /** The text of a start is frozen: without a grace it has the 60 s of 0.1.0, whatever the default is. */
+  const DEFAULTS_OF_THE_DIGEST = { ...POLICY_DEFAULTS, disconnectGraceMs: 60_000 };
+
   test('[LIF28] explicit defaults, the order of env and labels, onBusy and the trace do not make another request', async () => {
     const session = newSession();
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -142,7 +145,7 @@ describe('start', () => {
     expect(first.status).toBe(201);
     for (const same of [
       { env: { B: '2', A: '1' }, labels: { y: '2', x: '1' } },
-      { env: { A: '1', B: '2' }, labels: { x: '1', y: '2' }, format: 'text', launcher: 'none', policy: { ...POLICY_DEFAULTS } },
+      { env: { A: '1', B: '2' }, labels: { x: '1', y: '2' }, format: 'text', launcher: 'none', policy: DEFAULTS_OF_THE_DIGEST },
       { env: { A: '1', B: '2' }, labels: { x: '1', y: '2' }, onBusy: 'replace' },
       { env: { A: '1', B: '2' }, labels: { x: '1', y: '2' }, traceparent },
     ]) {
