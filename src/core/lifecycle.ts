@@ -298,14 +298,14 @@ export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: 
     return settleFailed(record, 'wrapper_error', error, now, { reason });
   }
   if (fact.type === 'exit' && fact.data.outOfMemory === true) {
-    const error = 'memory ran out, and the kernel killed the command'; // LIF42
+    const error = 'memory ran out, and the kernel killed the command'; // LIF40
     return settleFailed(record, 'out_of_memory', error, now, { exitCode, signal });
   }
   const endedByItself = fact.type === 'exit' && fact.data.toldToStop === false;
   if (endedByItself) return settleByExit(record, exitCode, signal, now);
   if (record.interruptCause === 'runtime') return failRuntime(record, now, { exitCode, signal });
   const left = typeof fact.data.left === 'string' ? fact.data.left : null;
-  const withLeft = (reason: string | null) => [reason, left].filter(Boolean).join('; '); // LIF41
+  const withLeft = (reason: string | null) => [reason, left].filter(Boolean).join('; '); // LIF39
   if (fact.type === 'interrupted') {
     const reason = typeof fact.data.reason === 'string' ? fact.data.reason : '';
     return settle(record, { status: 'interrupted', reason: withLeft(record.interruptReason || reason) }, now);

@@ -145,6 +145,8 @@ describe('problem codes', () => {
       ['session_full', 409, false],
       ['storage_full', 409, false],
       ['stdin_closed', 409, false],
+      ['input_id_conflict', 409, false],
+      ['wrapper_too_old', 409, false],
       ['not_running', 409, false],
       ['offset_ahead', 409, false],
       ['offset_expired', 410, false],
