@@ -324,6 +324,7 @@ describe('links', () => {
 describe('variables', () => {
   const code = [
     'src',
+    'protocol',
     'wrapper',
     'runner',
     'cli',

@@ -85,7 +85,7 @@ describe('a wrapper that returns', () => {
       ackedSeq: 1,
       epoch: 2,
       commands: [],
-      features: ['secretNames', 'late'],
+      features: expect.arrayContaining(['secretNames', 'late']),
     });
     expect(await peer.deliver(2, [line('RESULT')])).toEqual({ type: 'ack', seq: 2 });
     expect((await get(run)).late).toEqual({ events: 1, exitCode: null, signal: null, at: Date.now() });
