@@ -28,11 +28,11 @@ export class Output {
     stream.on('drain', () => this.#release());
   }
 
-  /** Resolves when more may be written. */
-  async write(text: string): Promise<void> {
+  /** Resolves when more may be written. `latin1`: each character of the text is a byte. */
+  async write(text: string, encoding: 'utf8' | 'latin1' = 'utf8'): Promise<void> {
     if (this.broken || text === '') return;
     this.beforeWrite(text);
-    if (this.#stream.write(text)) return;
+    if (this.#stream.write(text, encoding)) return;
     await new Promise<void>((resolve) => this.#wake.push(resolve));
   }
 

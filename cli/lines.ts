@@ -10,6 +10,8 @@ export type StreamName = 'stdout' | 'stderr';
 export interface LinePiece {
   stream: StreamName;
   text: string;
+  /** Each character of the text is a byte of output that is not UTF-8. */
+  isBytes?: true;
   at: number;
   /** Number of its line, in the order in which lines begin. */
   line: number;
@@ -28,7 +30,8 @@ export class LineSplitter {
     return this.#open[stream] !== null;
   }
 
-  split(stream: StreamName, text: string, at: number): LinePiece[] {
+  /** `isBytes`: each character of the text is a byte. */
+  split(stream: StreamName, text: string, at: number, isBytes = false): LinePiece[] {
     const pieces: LinePiece[] = [];
     for (let from = 0; from < text.length; ) {
       const lineEnd = text.indexOf('\n', from);
@@ -36,7 +39,7 @@ export class LineSplitter {
       const open = this.#open[stream];
       if (open === null) this.lines += 1;
       const line = open ?? this.lines;
-      pieces.push({ stream, text: text.slice(from, to), at, line, startsLine: open === null });
+      pieces.push({ stream, text: text.slice(from, to), at, line, startsLine: open === null, ...(isBytes ? { isBytes } : {}) });
       this.#open[stream] = lineEnd === -1 ? line : null;
       from = to;
     }
@@ -98,7 +101,7 @@ export class LastLines {
   }
 
   #asShown(piece: LinePiece): LinePiece {
-    if (piece.remark) return piece;
+    if (piece.remark || piece.isBytes) return piece;
     const begin = lastState(piece.text);
     const before = this.#pieces.at(-1);
     const goesOn = before?.line === piece.line && before.stream === piece.stream && !before.remark;

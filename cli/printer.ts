@@ -47,6 +47,7 @@ export class Printer {
   readonly #options: PrinterOptions;
   #splitter = new LineSplitter();
   #saidLate = false;
+  #replacedBytes = 0;
 
   constructor(io: Io, options: PrinterOptions = {}) {
     this.#io = io;
@@ -57,10 +58,20 @@ export class Printer {
   continueFrom(other: Printer): void {
     this.#splitter = other.#splitter;
     this.#saidLate = other.#saidLate;
+    this.#replacedBytes = other.#replacedBytes;
   }
 
   get lines(): number {
     return this.#splitter.lines;
+  }
+
+  /** Call at the end. Says on stderr that the output is not what the job wrote, if so. */
+  async reportReplaced(): Promise<void> {
+    const bytes = this.#replacedBytes;
+    if (bytes === 0) return;
+    const were =
+      bytes === 1 ? '1 byte of the output was not UTF-8 and was' : `${bytes} bytes of the output were not UTF-8 and were`;
+    await this.#io.stderr.write(`holdfast: ${were} replaced by U+FFFD; \`holdfast run --bytes\` keeps them\n`);
   }
 
   /**
@@ -80,8 +91,12 @@ export class Printer {
 
   #piecesOf({ type, at, data, offset }: LoggedEvent): LinePiece[] {
     switch (type) {
-      case 'output':
-        return this.#splitter.split(data.stream === 'stderr' ? 'stderr' : 'stdout', String(data.text ?? ''), at);
+      case 'output': {
+        if (typeof data.replaced === 'number') this.#replacedBytes += data.replaced;
+        const stream = data.stream === 'stderr' ? 'stderr' : 'stdout';
+        if (typeof data.base64 !== 'string') return this.#splitter.split(stream, String(data.text ?? ''), at);
+        return this.#splitter.split(stream, Buffer.from(data.base64, 'base64').toString('latin1'), at, true);
+      }
       case 'agent':
         return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
       default: {
@@ -103,26 +118,27 @@ export class Printer {
     const [first] = pieces;
     if (!first) return;
     // A late event may have a remark in front, which belongs to another stream.
-    await this.write(pieces, pieces.every(({ stream }) => stream === first.stream) ? first.stream : undefined);
+    await this.write(pieces, pieces.every(({ stream }) => stream === first.stream) ? first : undefined);
   }
 
-  async write(pieces: readonly LinePiece[], stream?: StreamName): Promise<void> {
+  /** `alike`: all pieces go where this one goes, as it does. */
+  async write(pieces: readonly LinePiece[], alike?: LinePiece): Promise<void> {
     const shown = this.#options.quiet ? pieces.filter(({ remark }) => remark !== 'note') : pieces;
-    if (stream) {
-      await this.#writeTo(stream, shown.map((piece) => this.#render(piece)).join(''));
+    if (alike) {
+      await this.#writeTo(alike.stream, shown.map((piece) => this.#render(piece)).join(''), alike.isBytes);
       return;
     }
-    for (const piece of shown) await this.#writeTo(piece.stream, this.#render(piece));
+    for (const piece of shown) await this.#writeTo(piece.stream, this.#render(piece), piece.isBytes);
   }
 
   #render({ text, at, startsLine }: LinePiece): string {
     return this.#options.timestamps && startsLine ? `${new Date(at).toISOString()} ${text}` : text;
   }
 
-  async #writeTo(stream: StreamName, text: string): Promise<void> {
+  async #writeTo(stream: StreamName, text: string, isBytes = false): Promise<void> {
     if (text === '') return;
     const output = stream === 'stderr' || this.#options.outputTo === 'stderr' ? this.#io.stderr : this.#io.stdout;
-    await output.write(text);
+    await output.write(text, isBytes ? 'latin1' : 'utf8');
   }
 }
 

@@ -118,6 +118,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`, also after the end of a piped stdin")
     .option('-n, --no-stdin', "do not send this command's stdin to the job, as for a loop that reads it itself")
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
+    .option('--merge', 'stdout and stderr in one pipe, in the order written; all of it is stdout')
+    .option('--bytes', 'keep output that is not UTF-8 byte for byte; otherwise it is replaced by U+FFFD')
     .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); default: the deployment's own")
     .option('--timeout <duration>', 'interrupt the job after this long, such as 30m (6h when left out); the exit code is then 124')
     .option(

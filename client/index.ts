@@ -26,6 +26,7 @@ export {
   type KnownEventData,
   type KnownType,
   type LoggedEvent,
+  outputBytes,
   type Problem,
   type ProblemCode,
   type SessionSummary,

@@ -13,6 +13,10 @@ export type OnBusy = (typeof ON_BUSY)[number];
 export const OUTPUT_FORMATS = ['text', 'jsonl'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
+/** What becomes of output that is not UTF-8: it is replaced by U+FFFD, or kept byte for byte. */
+export const OUTPUT_MODES = ['text', 'bytes'] as const;
+export type OutputMode = (typeof OUTPUT_MODES)[number];
+
 /** A start request as a caller writes it. */
 export interface StartRequest {
   id?: string;
@@ -27,6 +31,10 @@ export interface StartRequest {
    */
   openStdin?: boolean;
   format?: OutputFormat;
+  /** Stdout and stderr share one pipe, so their order is kept. All output is then `stdout`. */
+  merge?: boolean;
+  /** `bytes`: output that is not UTF-8 is kept as base64. Default `text`: it is replaced by U+FFFD. */
+  output?: OutputMode;
   launcher?: LauncherName;
   onBusy?: OnBusy;
   policy?: Partial<Policy>;
@@ -80,6 +88,10 @@ export interface Execution {
   openStdin?: boolean;
   /** Its stdin was ended by an input with `eof`. */
   stdinEnded?: boolean;
+  /** Stdout and stderr share one pipe. Absent: they do not. */
+  merge?: boolean;
+  /** `bytes`: output that is not UTF-8 is kept as base64. Absent: `text`. */
+  output?: OutputMode;
   policy: Policy;
   createdAt: number;
   pendingAt?: number;

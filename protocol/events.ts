@@ -22,8 +22,12 @@ export interface HoldfastEvent {
 
 export interface OutputData {
   stream: 'stdout' | 'stderr';
-  /** Whole lines with their line ends, one or more. */
+  /** Whole lines with their line ends, one or more. Empty where there is `base64`. */
   text: string;
+  /** Output that is not UTF-8, in the place of `text`. Only with the start option `output: bytes`. */
+  base64?: string;
+  /** How many bytes were not UTF-8 and became U+FFFD in `text`. Absent: none. */
+  replaced?: number;
   /** The text does not end a line; the next output of the same stream continues it. */
   partial?: boolean;
   /**
@@ -98,6 +102,12 @@ export function gapText(data: JsonObject): string | null {
     : `${events} ${verb.replace(' ', ` (${bytes} bytes) `)} missing here`;
 }
 
+/** The bytes of an `output` event, as the job wrote them unless `replaced` says otherwise. */
+export function outputBytes({ text, base64 }: Pick<OutputData, 'text' | 'base64'>): Uint8Array {
+  if (base64 === undefined) return new TextEncoder().encode(text);
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
 /**
  * Event types that only the coordinator writes. A wrapper that sends one is refused; otherwise it
  * could forge a verdict.
@@ -136,13 +146,21 @@ function nestsWithin(value: unknown, levels: number): boolean {
   return true;
 }
 
+const isBase64 = (value: unknown): boolean =>
+  typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
+
 /**
  * Validators of the known types. Each returns what is wrong with the data; null when it is valid.
  */
 const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
-  output: ({ stream, text, partial, line }) =>
+  output: ({ stream, text, base64, replaced, partial, line }) =>
     (stream !== 'stdout' && stream !== 'stderr' && 'output.stream must be stdout or stderr') ||
     (typeof text !== 'string' && 'output.text must be a string') ||
+    (base64 !== undefined && !isBase64(base64) && 'output.base64 must be base64 with padding') ||
+    (base64 !== undefined && text !== '' && 'output.text must be empty where there is output.base64') ||
+    (replaced !== undefined &&
+      !(Number.isSafeInteger(replaced) && (replaced as number) > 0) &&
+      'output.replaced must be a number of bytes from 1 on') ||
     (partial !== undefined && typeof partial !== 'boolean' && 'output.partial must be a boolean') ||
     (line !== undefined &&
       !(Number.isSafeInteger(line) && (line as number) > 0) &&

@@ -30,10 +30,26 @@ export const FEATURE_SECRET_NAMES = 'secretNames';
 export const FEATURE_LATE = 'late';
 /** In both: input as bytes, and the end of input. */
 export const FEATURE_INPUT2 = 'input2';
+/** In both: output that is not UTF-8 may be `base64` in `output` events (`job.output`). */
+export const FEATURE_BYTES = 'bytes';
+/** In `hello.features`: the job's stdout and stderr can share one pipe (`job.merge`). */
+export const FEATURE_MERGE = 'merge';
 /** In `hello.features` of this version's wrapper. */
-export const WRAPPER_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE, FEATURE_INPUT2];
+export const WRAPPER_FEATURES: readonly string[] = [
+  FEATURE_SECRET_NAMES,
+  FEATURE_LATE,
+  FEATURE_INPUT2,
+  FEATURE_BYTES,
+  FEATURE_MERGE,
+];
 /** In `welcome.features` of this version's coordinator. */
-export const COORDINATOR_FEATURES: readonly string[] = [FEATURE_SECRET_NAMES, FEATURE_LATE, FEATURE_INPUT2];
+export const COORDINATOR_FEATURES: readonly string[] = [
+  FEATURE_SECRET_NAMES,
+  FEATURE_LATE,
+  FEATURE_INPUT2,
+  FEATURE_BYTES,
+  FEATURE_MERGE,
+];
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
 /**
  * A browser cannot set headers on a WebSocket: the ticket may be sent as a second subprotocol with
@@ -143,6 +159,10 @@ export interface JobTerms {
   /** The time limit of the run, in milliseconds since the epoch. */
   deadline?: number;
   secretNames?: string[];
+  /** Stdout and stderr share one pipe. Absent: they do not. */
+  merge?: true;
+  /** Output that is not UTF-8 is sent as base64. Absent: U+FFFD replaces it. */
+  output?: 'bytes';
 }
 export interface AckFrame {
   type: 'ack';
@@ -482,13 +502,15 @@ function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {
  */
 function asJobTerms(value: unknown): JobTerms | null {
   if (!isObject(value) || typeof value.url !== 'string' || !isId(value.session) || !isId(value.execution)) return null;
-  const { session, execution, url, deadline, secretNames } = value;
+  const { session, execution, url, deadline, secretNames, merge, output } = value;
   return {
     session,
     execution,
     url,
     ...(isPositive(deadline) ? { deadline } : {}),
     ...(Array.isArray(secretNames) ? { secretNames: secretNames.filter((name) => typeof name === 'string') } : {}),
+    ...(merge === true ? { merge } : {}),
+    ...(output === 'bytes' ? { output } : {}),
   };
 }
 

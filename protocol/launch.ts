@@ -17,7 +17,7 @@
  */
 
 import * as z from 'zod/mini';
-import { OUTPUT_FORMATS } from './api.ts';
+import { OUTPUT_FORMATS, OUTPUT_MODES } from './api.ts';
 import { isId, isVisibleAscii } from './ids.ts';
 import { JOB_ENV_RESERVED } from './job-env.ts';
 import {
@@ -146,6 +146,8 @@ export const launchRequestSchema = z.object(
      */
     openStdin: z._default(z.boolean('openStdin must be true or false.'), false),
     format: z._default(z.enum(OUTPUT_FORMATS, 'format must be text or jsonl.'), 'text'),
+    merge: z._default(z.boolean('merge must be true or false.'), false),
+    output: z._default(z.enum(OUTPUT_MODES, 'output must be text or bytes.'), 'text'),
     traceparent: orNull(
       z.custom<string>(
         (value) => isText(value) && value.length <= TRACEPARENT_CHARS_MAX,

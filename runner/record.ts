@@ -4,7 +4,7 @@
  *   R3  Nothing in here is a token or the value of an env variable.
  */
 
-import type { OutputFormat } from '../protocol/index.ts';
+import type { OutputFormat, OutputMode } from '../protocol/index.ts';
 import type { Launch, RunState, RunView } from '../protocol/launch.ts';
 
 export interface RunKey {
@@ -25,6 +25,9 @@ export interface RunRecord {
   command: string[];
   cwd: string;
   format: OutputFormat;
+  /** Absent in records of 0.1.0. */
+  merge?: boolean;
+  output?: OutputMode;
   launchedAt: number;
   /** Null between writing the record and starting the process (R1). */
   pid: number | null;
@@ -52,6 +55,8 @@ export const newRunRecord = (
   command: launch.command,
   cwd,
   format: launch.format,
+  merge: launch.merge,
+  output: launch.output,
   launchedAt,
   pid: null,
   start: null,

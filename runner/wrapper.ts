@@ -45,6 +45,8 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
 } {
   const [file, ...first] = program as [string, ...string[]];
   const args = [...first, 'run', '--url', ingest.url, '--spool', spoolFolder(folder), '--format', record.format];
+  if (record.merge) args.push('--merge');
+  if (record.output === 'bytes') args.push('--output', 'bytes');
   if (job?.openStdin) args.push('--stdin', 'open');
   if (!job) args.push('--recover'); // R5
   // A stop that was requested while there was no wrapper.

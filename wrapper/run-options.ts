@@ -6,7 +6,7 @@
 import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { OutputFormat } from '../protocol/index.ts';
+import { OUTPUT_MODES, type OutputFormat, type OutputMode } from '../protocol/index.ts';
 import type { StdinSource } from './job/child.ts';
 import { decodeJobEnv } from './job/env.ts';
 import { type Log, stderrLog } from './log.ts';
@@ -26,6 +26,9 @@ export interface RunOptions {
   spoolDirectory: string | null;
   spoolLimitBytes?: number;
   format: OutputFormat;
+  /** In addition to what the start asks for (`welcome.job`). */
+  merge?: boolean;
+  output?: OutputMode;
   cwd: string | null;
   /** This process's own environment; the job gets it without the wrapper's variables. */
   env: NodeJS.ProcessEnv;
@@ -65,6 +68,9 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
                           (a new folder in ~/.local/state/holdfast/spools)
   --spool-limit-bytes N   then the job has to wait (1 GiB)           HOLDFAST_SPOOL_LIMIT_BYTES
   --format text|jsonl     jsonl: JSON lines of stdout become agent events, or progress and status (text)
+  --merge                 stdout and stderr in one pipe, in the order written; all of it is stdout
+  --output text|bytes     bytes: output that is not UTF-8 is kept as it is; otherwise it is replaced
+                          by U+FFFD (text)
   --sse URL               event stream of an agent server that the   HOLDFAST_SSE
                           job runs: its events become agent events
   --cwd DIR               working directory of the command
@@ -100,6 +106,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
         spool: { type: 'string' },
         'spool-limit-bytes': { type: 'string' },
         format: { type: 'string' },
+        merge: { type: 'boolean' },
+        output: { type: 'string' },
         sse: { type: 'string' },
         cwd: { type: 'string' },
         stdin: { type: 'string' },
@@ -140,6 +148,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   }
   const format = text('format') ?? 'text';
   if (format !== 'text' && format !== 'jsonl') return wrong('--format must be text or jsonl');
+  const output = OUTPUT_MODES.find((mode) => mode === (text('output') ?? 'text'));
+  if (!output) return wrong('--output must be text or bytes');
   const sse = text('sse', 'HOLDFAST_SSE') ?? null;
   if (sse !== null && !(URL.canParse(sse) && ['http:', 'https:'].includes(new URL(sse).protocol))) {
     return wrong('--sse must be an absolute http(s) URL');
@@ -174,6 +184,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
       spoolDirectory: spool === undefined ? null : resolve(spool),
       ...(limit === undefined ? {} : { spoolLimitBytes: Number(limit) }),
       format,
+      merge: values.merge === true,
+      output,
       cwd: cwd === undefined ? null : resolve(cwd),
       env: ownEnv,
       jobEnv,

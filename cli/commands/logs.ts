@@ -73,8 +73,9 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
     if (json) for (const text of last.texts) await io.stdout.write(text);
     else await printer.write(last.pieces);
   }
-  if (tail !== null && (!flags.follow || ended || io.stdout.broken)) return EXIT.ok;
-  await read(context, reading, { from, follow: flags.follow === true, exact: after !== null });
+  if (tail === null || (flags.follow && !ended && !io.stdout.broken))
+    await read(context, reading, { from, follow: flags.follow === true, exact: after !== null });
+  await printer.reportReplaced();
   return EXIT.ok;
 }
 

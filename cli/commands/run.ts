@@ -51,6 +51,8 @@ export interface RunFlags {
   stdin?: boolean;
   secret?: string[];
   format?: string;
+  merge?: boolean;
+  bytes?: boolean;
   launcher?: string;
   timeout?: string;
   grace?: string;
@@ -82,6 +84,8 @@ export function readRunFlags(
   if (flags.openStdin || forwardsStdin) request.openStdin = true;
   if (flags.secret) request.secretNames = flags.secret;
   if (flags.format !== undefined) request.format = parseChoice(flags.format, OUTPUT_FORMATS, '--format');
+  if (flags.merge) request.merge = true;
+  if (flags.bytes) request.output = 'bytes';
   if (flags.launcher !== undefined) request.launcher = parseChoice(flags.launcher, LAUNCHERS, '--launcher');
   const policy: Partial<Policy> = {
     ...(flags.timeout === undefined ? {} : { maxRuntimeMs: parseDuration(flags.timeout, '--timeout') }),
@@ -227,6 +231,7 @@ async function follow(
   } finally {
     stop.feeding.abort();
   }
+  await printer.reportReplaced();
   if (stop.detached) {
     await printNote(context, `detached; ${formatReference(reference)} continues`);
     await printNote(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);

@@ -1,6 +1,6 @@
 /** An execution as it is stored, and its public view. */
 
-import type { Execution, LateResult, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
+import type { Execution, LateResult, LauncherName, OutputFormat, OutputMode, Policy, Status } from '../../protocol/index.ts';
 
 /**
  * Who asked for the interrupt. It decides the verdict: an execution stopped at its time limit has
@@ -23,6 +23,9 @@ export interface ExecutionRecord {
   stdin: string | null;
   openStdin: boolean;
   format: OutputFormat;
+  /** Stdout and stderr share one pipe. */
+  merge: boolean;
+  output: OutputMode;
   launcher: LauncherName;
   labels: Record<string, string>;
   policy: Policy;
@@ -176,6 +179,8 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       forced: record.forced,
       openStdin: record.openStdin,
       stdinEnded: record.stdinEnded,
+      merge: record.merge,
+      output: record.output === 'bytes' ? record.output : null,
       traceparent: record.traceparent,
       secretNames: record.secretNames,
       late: lateOf(record),

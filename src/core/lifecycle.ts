@@ -19,7 +19,15 @@
  *   transition (G3).
  */
 
-import { type Command, FEATURE_SECRET_NAMES, type HoldfastEvent, type Policy, type TerminalStatus } from '../../protocol/index.ts';
+import {
+  type Command,
+  FEATURE_BYTES,
+  FEATURE_MERGE,
+  FEATURE_SECRET_NAMES,
+  type HoldfastEvent,
+  type Policy,
+  type TerminalStatus,
+} from '../../protocol/index.ts';
 import { exactDuration } from './exact-duration.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
 import { lateUntilFor } from './late.ts';
@@ -281,12 +289,21 @@ export function settleFailed(
 
 /** ING21: fails an execution whose first wrapper lacks a needed feature; null if it has it. */
 export function refuseOldWrapper(record: ExecutionRecord, features: readonly string[], now: number): Transition | null {
-  const needed = (record.secretNames ?? []).length > 0;
-  if (record.status !== 'pending' || !needed || features.includes(FEATURE_SECRET_NAMES)) return null;
-  const error =
-    'the wrapper is of a version that does not know secretNames, and would have shown what is to be redacted. Upgrade the runner, the image or the wrapper. The command was not run';
+  if (record.status !== 'pending') return null;
+  const missing = neededFeatures(record).find(({ feature }) => !features.includes(feature));
+  if (!missing) return null;
+  const error = `the wrapper is of a version that does not know ${missing.option}, and would have ${missing.effect}. Upgrade the runner, the image or the wrapper. The command was not run`;
   return settleFailed(record, 'wrapper_too_old', error, now);
 }
+
+/** What the start asked for that not every wrapper can do, and what a wrapper without it would do. */
+const neededFeatures = ({ secretNames, merge, output }: ExecutionRecord) => [
+  ...((secretNames ?? []).length > 0
+    ? [{ feature: FEATURE_SECRET_NAMES, option: 'secretNames', effect: 'shown what is to be redacted' }]
+    : []),
+  ...(merge ? [{ feature: FEATURE_MERGE, option: 'merge', effect: 'lost the order of stdout and stderr' }] : []),
+  ...(output === 'bytes' ? [{ feature: FEATURE_BYTES, option: 'output: bytes', effect: 'replaced output that is not UTF-8' }] : []),
+];
 
 /** The verdict for a wrapper's terminal fact (G9: `completed` needs an exit with code 0). */
 export function settleByFact(record: ExecutionRecord, fact: HoldfastEvent, now: number): Transition {

@@ -1,5 +1,6 @@
 /**
- * The text of a run, for terminals and `curl`: its stdout and stderr, in the order of the log.
+ * The output of a run, for terminals and `curl`: its stdout and stderr, in the order of the log. Text,
+ * or for an execution that was started with `output: bytes` the bytes that the job wrote.
  *
  * A reader of plain text cannot say where it stopped. So a broken connection to the session is
  * opened again here, from the offset that was reached, and the reader sees no gap and no repeat.
@@ -13,6 +14,7 @@ import {
   gapText,
   type InterruptRequestedData,
   type OutputData,
+  outputBytes,
 } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
 import { type Feed, type OpenFeed, openFeed, type StoredEvent } from '../operations/feed.ts';
@@ -57,8 +59,9 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
     );
   const first = await open(0, generation.value);
   if (!first.ok) return first;
+  const exact = first.hello.executions.some(({ id, output }) => id === execution && output === 'bytes');
   const headers = {
-    'content-type': 'text/plain; charset=utf-8',
+    'content-type': exact ? 'application/octet-stream' : 'text/plain; charset=utf-8',
     'cache-control': 'no-cache, no-transform',
     'x-accel-buffering': 'no',
     'x-content-type-options': 'nosniff',
@@ -70,7 +73,7 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
   const { readable, writable } = new IdentityTransformStream();
   // Types are filtered here, because the object would have to parse every event for it.
   const shows = (type: string): boolean => !ticket?.types || ticket.types.includes(type);
-  const shown = { showGaps: shows('gap'), showRequests: shows('interrupt_requested') };
+  const shown = { showGaps: shows('gap'), showRequests: shows('interrupt_requested'), exact };
   // STR30: a reopened connection reads the same log, or the answer is aborted.
   const again = (after: number) => open(after, first.hello.generation ?? generation.value);
   void pump(writable.getWriter(), first.feed, again, {
@@ -88,6 +91,8 @@ interface Reading {
   follow: boolean;
   showGaps: boolean;
   showRequests: boolean;
+  /** Bytes, to which nothing is added but gaps: without them the bytes would look complete. */
+  exact: boolean;
   /** When the reader's ticket expires; null for an API key. */
   until: number | null;
   signal: AbortSignal;
@@ -99,7 +104,6 @@ async function pump(
   open: (after: number) => Promise<OpenFeed | Failure>,
   { follow, until, signal, ...shown }: Reading,
 ): Promise<void> {
-  const encoder = new TextEncoder();
   const text = new LogText(shown);
   let feed = first;
   let openedAt = Date.now();
@@ -110,8 +114,7 @@ async function pump(
       const item = await feed.next();
       if (item.type === 'events') {
         backoff.recordSuccess();
-        const more = text.of(item.events);
-        if (more !== '') await writer.write(encoder.encode(more));
+        for (const part of text.of(item.events)) await writer.write(part);
         after = item.last;
       } else if (item.type === 'end' || (item.type === 'caught_up' && !follow)) {
         return await writer.close();
@@ -142,31 +145,50 @@ async function pump(
 
 const LATE_REMARK = 'what follows arrived after the verdict';
 
+const NEWLINE = 0x0a;
+const encoder = new TextEncoder();
+
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Text as the job wrote it. A gap, a request to stop, and the verdict are on lines of their own. */
+/** Output as the job wrote it. A gap, a request to stop, and the verdict are on lines of their own. */
 class LogText {
   readonly #showGaps: boolean;
   readonly #showRequests: boolean;
+  readonly #showLate: boolean;
   #lineOpen = false;
   #isLate = false;
 
-  constructor({ showGaps, showRequests }: Pick<Reading, 'showGaps' | 'showRequests'>) {
+  constructor({ showGaps, showRequests, exact }: Pick<Reading, 'showGaps' | 'showRequests' | 'exact'>) {
     this.#showGaps = showGaps;
-    this.#showRequests = showRequests;
+    this.#showRequests = showRequests && !exact;
+    this.#showLate = !exact;
   }
 
-  of(events: readonly StoredEvent[]): string {
+  /** Text of many events is one part. */
+  of(events: readonly StoredEvent[]): Uint8Array[] {
+    const parts: Uint8Array[] = [];
     let text = '';
+    const endText = (): void => {
+      if (text !== '') parts.push(encoder.encode(text));
+      text = '';
+    };
     for (const { type, data, late } of events) {
       const shown = type === 'output' || (type === 'gap' && this.#showGaps);
-      if (late && shown && !this.#isLate) text += this.#remark(LATE_REMARK);
+      if (late && shown && !this.#isLate && this.#showLate) text += this.#remark(LATE_REMARK);
       this.#isLate ||= late && shown;
-      if (type === 'output') text += this.#add((JSON.parse(data) as OutputData).text);
+      if (type === 'output') {
+        const output = JSON.parse(data) as OutputData;
+        if (output.base64 === undefined) text += this.#add(output.text);
+        else {
+          endText();
+          parts.push(this.#addBytes(outputBytes(output)));
+        }
+      }
       if (type === 'gap' && this.#showGaps) text += this.#gap(JSON.parse(data) as GapData);
       if (type === 'interrupt_requested' && this.#showRequests) text += this.#request(JSON.parse(data) as InterruptRequestedData);
     }
-    return text;
+    endText();
+    return parts;
   }
 
   #gap(data: GapData): string {
@@ -187,5 +209,10 @@ class LogText {
   #add(text: string): string {
     if (text !== '') this.#lineOpen = !text.endsWith('\n');
     return text;
+  }
+
+  #addBytes(bytes: Uint8Array): Uint8Array {
+    if (bytes.length > 0) this.#lineOpen = bytes.at(-1) !== NEWLINE;
+    return bytes;
   }
 }

@@ -42,6 +42,8 @@ export async function launchExecution(
     command: record.command,
     format: record.format,
     openStdin: record.openStdin,
+    ...(record.merge ? { merge: true } : {}),
+    ...(record.output === 'text' ? {} : { output: record.output }),
     ...(record.cwd === null ? {} : { cwd: record.cwd }),
     ...(record.env === null ? {} : { env: record.env }),
     ...(record.stdin === null ? {} : { stdin: record.stdin }),

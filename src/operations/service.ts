@@ -139,6 +139,7 @@ async function normalise(
   };
   const names = [...new Set(body.secretNames)].sort();
   const secretNames = names.length === 0 ? null : names;
+  const { merge = false, output = 'text' } = body;
   return {
     ok: true,
     refusal,
@@ -146,8 +147,10 @@ async function normalise(
       ...work,
       policy: policy.policy,
       id: body.id ?? newExecutionId(),
-      digest: await sha256Hex(startText(work, given, { secretNames })),
+      digest: await sha256Hex(startText(work, given, { secretNames, merge, output })),
       secretNames,
+      merge,
+      output,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,
       origin: where,

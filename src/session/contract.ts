@@ -18,7 +18,7 @@ import type { ExecutionRecord } from '../core/execution.ts';
 import type { NormalInput } from '../core/input.ts';
 import type { ExecutionQuery } from '../core/ports.ts';
 
-/** A validated start request: every field is set. */
+/** A validated start request: every field is set, but for those that an older Worker does not know. */
 export type NormalStart = Pick<
   ExecutionRecord,
   | 'id'
@@ -35,7 +35,10 @@ export type NormalStart = Pick<
   | 'traceparent'
   | 'origin'
   | 'secretNames'
-> & { digest: string; onBusy: OnBusy };
+> & {
+  digest: string;
+  onBusy: OnBusy;
+} & Partial<Pick<ExecutionRecord, 'merge' | 'output'>>;
 
 export type StartResult = Result<{ execution: Execution; created: boolean }>;
 

@@ -208,12 +208,14 @@ function supersede({ runtime }: SessionContext, execution: string, ws: SessionSo
   }
 }
 
-const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames }: ExecutionRecord): JobTerms => ({
+const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames, merge, output }: ExecutionRecord): JobTerms => ({
   session,
   execution: id,
   url: executionPageUrl(origin, session, id),
   ...(runtimeUntil === null ? {} : { deadline: runtimeUntil }),
   ...(secretNames === null ? {} : { secretNames }),
+  ...(merge ? { merge } : {}),
+  ...(output === 'bytes' ? { output } : {}),
 });
 
 /** ING5, ING6. Ends the run when the last event says so. */

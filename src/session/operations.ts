@@ -133,9 +133,11 @@ export function startExecution(context: SessionContext, request: NormalStart, re
 }
 
 function insert(context: SessionContext, request: NormalStart, queueRank: number, now: number): ExecutionRecord {
-  const { digest, onBusy: _, ...fields } = request;
+  const { digest, onBusy: _, merge = false, output = 'text', ...fields } = request;
   return context.store.executions.insert({
     ...fields,
+    merge,
+    output,
     status: 'queued',
     requestDigest: digest,
     // `none` has no launcher that would need them. The caller starts the wrapper and already has

@@ -21,7 +21,7 @@ import {
   isTerminal,
   parseViewerFrame,
   REPLAY_ROUND_BYTES,
-  type Status,
+  type StreamHello,
   type TerminalStatus,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
@@ -44,8 +44,8 @@ type Round = 'live' | 'more' | 'waiting' | 'closed';
 /** Executions named in the hello: enough for a page, but not the whole history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;
 
-const statusOf = (record: ExecutionRecord | null): { id: string; status: Status }[] =>
-  record ? [{ id: record.id, status: record.status }] : [];
+const statusOf = (record: ExecutionRecord | null): StreamHello['executions'] =>
+  record ? [{ id: record.id, status: record.status, ...(record.output === 'bytes' ? { output: record.output } : {}) }] : [];
 
 /** STR12. */
 const closeUnread = (ws: SessionSocket): void =>

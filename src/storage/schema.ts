@@ -13,7 +13,7 @@
  */
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { Execution, LauncherName, OutputFormat, Policy, Status } from '../../protocol/index.ts';
+import type { Execution, LauncherName, OutputFormat, OutputMode, Policy, Status } from '../../protocol/index.ts';
 import type { IngestTransport, InterruptCause } from '../core/execution.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
 import type { Topic } from '../core/outbox.ts';
@@ -35,6 +35,10 @@ export const executions = sqliteTable(
     stdin: text(),
     openStdin: integer('open_stdin', { mode: 'boolean' }).notNull().default(false),
     format: text().$type<OutputFormat>().notNull(),
+    /** Stdout and stderr share one pipe. */
+    merge: integer({ mode: 'boolean' }).notNull().default(false),
+    /** What becomes of output that is not UTF-8. */
+    output: text().$type<OutputMode>().notNull().default('text'),
     launcher: text().$type<LauncherName>().notNull(),
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),

@@ -93,6 +93,57 @@ describe('run', () => {
     expect((await result(['run', '--', 'job'])).code).toBe(7);
   });
 
+  describe('output that is not UTF-8', () => {
+    const bytes = Buffer.from(Array.from({ length: 512 }, (_, n) => n & 255));
+    const printBytes = (id: string) => {
+      fake.output(id, 'é\n', 'stdout', { line: 1 });
+      fake.output(id, '', 'stdout', { base64: bytes.toString('base64'), partial: true });
+      fake.output(id, 'end', 'stdout', { partial: true });
+    };
+    const exact = Buffer.concat([Buffer.from('é\n'), bytes, Buffer.from('end')]);
+
+    test('is written byte for byte, by run and by logs', async () => {
+      fake.onStart = ({ id }) => {
+        printBytes(id);
+        fake.settle(id, 'completed', { exitCode: 0 });
+      };
+      const ran = await result(['run', '-q', '--bytes', '-s', 's1', '--id', 'e1', '--', 'job']);
+      expect(ran.outBytes.equals(exact)).toBe(true);
+      expect(ran.err).toBe('');
+      for (const args of [[], ['-f'], ['--tail', '100']]) {
+        const shown = await result(['logs', '-q', ...args, 's1/e1']);
+        expect(shown.outBytes.equals(exact), args.join(' ')).toBe(true);
+      }
+    });
+
+    test('has a time before each of its lines with --timestamps, and is otherwise the same', async () => {
+      fake.onStart = ({ id }) => {
+        printBytes(id);
+        fake.settle(id, 'completed', { exitCode: 0 });
+      };
+      await result(['run', '-d', '-s', 's1', '--id', 'e1', '--', 'job']);
+      const { outBytes } = await result(['logs', '-t', 's1/e1']);
+      const stamp = /^\d{4}-\d\d-\d\dT[\d:.]+Z /gm;
+      expect(outBytes.toString('latin1').match(stamp)).toHaveLength(exact.toString('latin1').split('\n').length);
+      expect(outBytes.toString('latin1').replaceAll(stamp, '')).toBe(exact.toString('latin1'));
+    });
+
+    test('and was replaced is reported once at the end, with --quiet too, by run and by logs', async () => {
+      fake.onStart = ({ id }) => {
+        fake.output(id, '\ufffd\n', 'stdout', { replaced: 1 });
+        fake.output(id, '\ufffd\n', 'stderr', { replaced: 2 });
+        fake.settle(id, 'completed', { exitCode: 0 });
+      };
+      const note =
+        'holdfast: 3 bytes of the output were not UTF-8 and were replaced by U+FFFD; `holdfast run --bytes` keeps them\n';
+      const ran = await result(['run', '-q', '-s', 's1', '--id', 'e1', '--', 'job']);
+      expect(ran).toMatchObject({ code: 0, out: '\ufffd\n', err: `\ufffd\n${note}` });
+      expect(await result(['logs', '-q', 's1/e1'])).toMatchObject({ code: 0, err: `\ufffd\n${note}` });
+      expect((await result(['logs', '-q', '--tail', '5', 's1/e1'])).err).toBe(`\ufffd\n${note}`);
+      expect((await result(['logs', '--json', 's1/e1'])).err).not.toContain('U+FFFD');
+    });
+  });
+
   test('passes every flag on', async () => {
     fake.onStart = ({ id }) => fake.settle(id, 'completed');
     const args = [
@@ -117,6 +168,8 @@ describe('run', () => {
       'k=v',
       '--format',
       'jsonl',
+      '--merge',
+      '--bytes',
     ];
     args.push('--launcher', 'runner', '--timeout', '30m', '--', 'sh', '-c', 'echo "$A"');
     expect((await result(args, { env: { FROM: 'shell' } })).code).toBe(0);
@@ -131,6 +184,8 @@ describe('run', () => {
       secretNames: ['DEPLOY', 'A'],
       labels: { k: 'v' },
       format: 'jsonl',
+      merge: true,
+      output: 'bytes',
       launcher: 'runner',
       policy: { maxRuntimeMs: 1_800_000 },
     });

@@ -19,6 +19,7 @@ import {
   type HelloFrame,
   isCoordinatorType,
   isTerminalFact,
+  outputBytes,
   POLICY_DEFAULTS,
   POLICY_KEYS,
   parseCoordinatorFrame,
@@ -349,6 +350,22 @@ describe('checkFact', () => {
     );
   });
 
+  it.each(['', 'AA==', 'AAA=', 'AAAA', '/+09azAZ'])('[ING8] takes base64 with padding, and no text beside it: %j', (base64) => {
+    const bytes = (data: object) => checkFact({ type: 'output', at: 1, data: { stream: 'stdout', text: '', base64, ...data } }).ok;
+    expect(bytes({ partial: true, line: 3 })).toBe(true);
+    expect(bytes({ text: 'x' })).toBe(false);
+  });
+
+  it.each([null, 1, 'A', 'AA=', 'AAAAA', 'A===', '-_==', 'AA AA==', 'AAA\n'])('[ING8] refuses what is no base64: %j', (base64) => {
+    expect(checkFact({ type: 'output', at: 1, data: { stream: 'stdout', text: '', base64 } }).ok).toBe(false);
+  });
+
+  it('outputBytes is the text in UTF-8, or the bytes', () => {
+    expect(Buffer.from(outputBytes({ text: 'aé€😀' })).toString()).toBe('aé€😀');
+    const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
+    expect(Buffer.from(outputBytes({ text: '', base64: all.toString('base64') })).equals(all)).toBe(true);
+  });
+
   const VALID: Record<string, Record<string, unknown>> = {
     output: { stream: 'stdout', text: 'x', partial: true, line: 1 },
     exit: { exitCode: 0, signal: null, toldToStop: false },
@@ -362,6 +379,7 @@ describe('checkFact', () => {
     ['output', 'text', [undefined, null, 1, [], {}]],
     ['output', 'partial', [null, 0, 'true']],
     ['output', 'line', [null, 0, -1, 1.5, '1', 2 ** 53, {}]],
+    ['output', 'replaced', [null, 0, -1, 1.5, '1', 2 ** 53, {}]],
     ['exit', 'exitCode', ['0', 0.5, 2 ** 53, true, {}]],
     ['exit', 'signal', [9, true, []]],
     ['exit', 'toldToStop', [null, 0, 'false']],

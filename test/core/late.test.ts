@@ -15,7 +15,16 @@ const NOW = 1_763_650_000_000;
 const away = (fields: Partial<ExecutionRecord> = {}): ExecutionRecord => ({
   ...NEW_EXECUTION_FIELDS,
   ...{ ordinal: 1, id: 'e1', status: 'running', requestDigest: '', command: ['job'], cwd: null, env: null, stdin: null },
-  ...{ openStdin: false, format: 'text', launcher: 'none', labels: {}, policy: POLICY_DEFAULTS, callbackUrl: null },
+  ...{
+    openStdin: false,
+    format: 'text',
+    merge: false,
+    output: 'text',
+    launcher: 'none',
+    labels: {},
+    policy: POLICY_DEFAULTS,
+    callbackUrl: null,
+  },
   ...{ traceparent: null, secretNames: null, origin: 'https://h', createdAt: 1, firstOffset: 1, queueRank: 0 },
   ...{ wrapperId: 'w_1', bootId: 'b_1', epoch: 3, startedAt: 1, disconnectedAt: 1, graceUntil: NOW },
   ...fields,

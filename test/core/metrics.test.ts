@@ -18,7 +18,16 @@ import {
 
 const record = (fields: Partial<ExecutionRecord>): ExecutionRecord => ({
   ...{ ordinal: 1, id: 'e1', status: 'running', requestDigest: 'd', command: ['MARK'], cwd: 'MARK', env: { A: 'MARK' } },
-  ...{ stdin: 'MARK', openStdin: false, format: 'text', launcher: 'runner', labels: { MARK: 'MARK' }, policy: POLICY_DEFAULTS },
+  ...{
+    stdin: 'MARK',
+    openStdin: false,
+    format: 'text',
+    merge: false,
+    output: 'text',
+    launcher: 'runner',
+    labels: { MARK: 'MARK' },
+    policy: POLICY_DEFAULTS,
+  },
   ...{
     callbackUrl: 'https://MARK',
     traceparent: 'MARK',

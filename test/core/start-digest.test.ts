@@ -90,6 +90,15 @@ describe('[LIF28] a term that is younger', () => {
     expect(startText(WORK, { maxLogBytes: 1_048_576 })).not.toBe(startText(WORK, {}));
   });
 
+  test('merge and output count where they are given, and not where they are their first defaults', () => {
+    const first = { secretNames: null, merge: false, output: 'text' };
+    expect(startText(WORK, {}, first)).toBe(startText(WORK, {}));
+    const texts = [{ merge: true }, { output: 'bytes' }, { merge: true, output: 'bytes' }].map((later) =>
+      startText(WORK, {}, { ...first, ...later }),
+    );
+    expect(new Set([startText(WORK, {}), ...texts]).size).toBe(4);
+  });
+
   test('every policy key has a place in the text: two values of it are two starts', () => {
     for (const key of POLICY_KEYS)
       expect(startText(WORK, { [key]: 1_048_577 }), key).not.toBe(startText(WORK, { [key]: 1_048_578 }));

@@ -28,7 +28,18 @@ describe('readLaunchRequest', () => {
   it('fills in optional fields', () => {
     expect(readLaunchRequest(good)).toEqual({
       ok: true,
-      launch: { ...good, tenant: '', cwd: null, env: {}, stdin: null, openStdin: false, format: 'text', traceparent: null },
+      launch: {
+        ...good,
+        tenant: '',
+        cwd: null,
+        env: {},
+        stdin: null,
+        openStdin: false,
+        format: 'text',
+        merge: false,
+        output: 'text',
+        traceparent: null,
+      },
     });
   });
 
@@ -57,6 +68,8 @@ describe('readLaunchRequest', () => {
     ['too much stdin', 'stdin', { ...good, stdin: 'x'.repeat(STDIN_BYTES_MAX + 1) }],
     ['openStdin as text', 'openStdin', { ...good, openStdin: 'yes' }],
     ['an unknown format', 'format', { ...good, format: 'xml' }],
+    ['merge as text', 'merge', { ...good, merge: 'yes' }],
+    ['an unknown output', 'output', { ...good, output: 'base64' }],
     ['no ingest', 'ingest', { ...good, ingest: undefined }],
     ['an empty token', 'ingest.token', { ...good, ingest: { ...good.ingest, token: '' } }],
     ['a relative URL', 'ingest.url', { ...good, ingest: { ...good.ingest, url: '/v1' } }],
@@ -143,6 +156,12 @@ describe('requestDigest', () => {
     );
   });
 
+  it('is that of 0.1.0 for a launch that 0.1.0 could send (VER7)', () => {
+    const expected = 'a8d4d1fcb40f769469b6a58c240cffc5769bdb1266297d1efdeaf73d1961779e';
+    expect(digest(good)).toBe(expected);
+    expect(digest({ ...good, merge: false, output: 'text' })).toBe(expected);
+  });
+
   it.each([
     { command: ['sh', '-c', 'false'] },
     { command: ['sh', '-c true'] },
@@ -151,6 +170,8 @@ describe('requestDigest', () => {
     { stdin: '' },
     { openStdin: true },
     { format: 'jsonl' },
+    { merge: true },
+    { output: 'bytes' },
     { session: 's2' },
     { tenant: 't2' },
   ])('differs for %j', (change) => {

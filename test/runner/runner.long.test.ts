@@ -536,6 +536,8 @@ describe('crashes', () => {
         stdin: null,
         openStdin: false,
         format: 'text',
+        merge: false,
+        output: 'text',
         traceparent: null,
       });
     expect(launch('ingest-secret-1').kind).toBe('launched');
@@ -559,6 +561,8 @@ describe('crashes', () => {
       stdin: null,
       openStdin: false,
       format: 'text',
+      merge: false,
+      output: 'text',
       traceparent: null,
     });
     if (outcome.kind !== 'launched') throw new Error(outcome.kind);
@@ -610,6 +614,8 @@ describe('crashes', () => {
       stdin: null,
       openStdin: false,
       format: 'text' as const,
+      merge: false,
+      output: 'text' as const,
       traceparent: null,
     };
     const runs = new Runs(options);
@@ -646,6 +652,8 @@ describe('crashes', () => {
       stdin: null,
       openStdin: false,
       format: 'text',
+      merge: false,
+      output: 'text',
       traceparent: null,
     });
     if (outcome.kind !== 'launched') throw new Error(outcome.kind);

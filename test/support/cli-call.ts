@@ -10,6 +10,7 @@ import { runCli } from '../../cli/program.ts';
 export interface Called {
   done: Promise<number>;
   out: () => string;
+  outBytes: () => Buffer;
   err: () => string;
   signal: (signal: StopSignal) => void;
   exits: number[];
@@ -33,12 +34,13 @@ export function call(
   args: string[],
   { env = {}, stdin = '', piped = stdin !== '', tty = false, browser = null }: CallOptions = {},
 ): Called {
-  const text = { out: '', err: '' };
+  const written = { out: [] as Buffer[], err: [] as Buffer[] };
+  const textOf = (name: 'out' | 'err') => Buffer.concat(written[name]).toString();
   const isTty = (name: 'stdin' | 'stdout' | 'stderr') => (typeof tty === 'boolean' ? tty : tty.includes(name));
   const sink = (name: 'out' | 'err') => {
     const stream = new PassThrough();
     stream.on('data', (chunk) => {
-      text[name] += String(chunk);
+      written[name].push(chunk);
     });
     return new Output(stream, isTty(name === 'out' ? 'stdout' : 'stderr'));
   };
@@ -70,8 +72,9 @@ export function call(
   });
   return {
     done,
-    out: () => text.out,
-    err: () => text.err,
+    out: () => textOf('out'),
+    outBytes: () => Buffer.concat(written.out),
+    err: () => textOf('err'),
     exits,
     opened,
     signal: (signal) => {
@@ -83,5 +86,5 @@ export function call(
 export async function result(url: string, args: string[], options: CallOptions = {}) {
   const called = call(url, args, options);
   const code = await called.done;
-  return { code, out: called.out(), err: called.err(), opened: called.opened };
+  return { code, out: called.out(), outBytes: called.outBytes(), err: called.err(), opened: called.opened };
 }

@@ -20,6 +20,8 @@ import {
   INGEST_SUBPROTOCOL,
   isTerminalFact,
   type JobTerms,
+  type OutputData,
+  outputBytes,
   PING,
   POLICY_DEFAULTS,
   PONG,
@@ -126,6 +128,8 @@ export class FakeCoordinator {
   policy: Policy = { ...POLICY_DEFAULTS };
   /** Sent in each welcome. Null: left out, as a coordinator of 0.1.0 does. */
   job: JobTerms | null = null;
+  /** Sent in each welcome. Empty: left out, as a coordinator of 0.1.0 does. */
+  features: readonly string[] = [];
   /** What it claims to have stored already; undefined: nothing. */
   logBytes: number | undefined;
   limits = { frameBytes: FRAME_BYTES_MAX, windowBytes: WINDOW_BYTES };
@@ -178,6 +182,11 @@ export class FakeCoordinator {
     const last = this.connections.at(-1);
     if (!last) throw new Error('no connection yet');
     return last;
+  }
+  /** The same as bytes. */
+  bytes(stream: 'stdout' | 'stderr' = 'stdout'): Buffer {
+    const output = this.events.filter(({ type, data }) => type === 'output' && data.stream === stream);
+    return Buffer.concat(output.map(({ data }) => outputBytes(data as unknown as OutputData)));
   }
   /** The output of the job, concatenated. */
   text(stream: 'stdout' | 'stderr' = 'stdout'): string {
@@ -370,6 +379,7 @@ export class FakeCoordinator {
         policy: this.policy,
         limits: this.limits,
         commands: this.commands,
+        ...(this.features.length > 0 ? { features: this.features } : {}),
         ...(late ? { late: true } : {}),
         ...(this.job ? { job: this.job } : {}),
       }),

@@ -33,6 +33,8 @@ export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
   openStdin: false,
   secretNames: null,
   format: 'text',
+  merge: false,
+  output: 'text',
   launcher: 'none',
   labels: { team: 'a' },
   policy: POLICY_DEFAULTS,

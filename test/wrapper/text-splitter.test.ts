@@ -4,10 +4,12 @@
  * with flushes in between.
  */
 
+import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EVENT_BYTES_MAX } from '../../protocol/index.ts';
+import { checkEventLine, EVENT_BYTES_MAX } from '../../protocol/index.ts';
 import { encodePiece } from '../../wrapper/output/event-lines.ts';
+import { REDACTED, readRedaction } from '../../wrapper/output/redaction.ts';
 import {
   JSON_LINE_BYTES_MAX,
   JsonLineSplitter,
@@ -97,6 +99,145 @@ describe('text', () => {
       true,
       false,
     ]);
+  });
+});
+
+/** As a reader puts them together. */
+const joinedBytes = (pieces: Piece[]): Buffer =>
+  Buffer.concat(pieces.map((piece) => (piece.kind === 'bytes' ? piece.bytes : Buffer.from(piece.text))));
+
+describe('text that counts what it replaces', () => {
+  /** Decoded one by one: what is replaced is what is in no valid character. */
+  function invalidBytes(bytes: Buffer): number {
+    let count = 0;
+    for (let at = 0; at < bytes.length; ) {
+      const length = [1, 2, 3, 4].find((size) => at + size <= bytes.length && isOneCharacter(bytes.subarray(at, at + size)));
+      count += length === undefined ? 1 : 0;
+      at += length ?? 1;
+    }
+    return count;
+  }
+  const isOneCharacter = (bytes: Buffer): boolean => isUtf8(bytes) && [...bytes.toString()].length === 1;
+
+  it('[TX1] the counts of all pieces are the bytes that were not UTF-8, wherever it was cut', () => {
+    const unit = fc.oneof(
+      fc.constantFrom('a', 'é', '€', '😀', '\ufffd', '\n').map((text) => Buffer.from(text)),
+      fc.uint8Array({ minLength: 1, maxLength: 4 }).map((bytes) => Buffer.from(bytes)),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(unit, { maxLength: 40 }).map((parts) => Buffer.concat(parts)),
+        fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), flush: fc.boolean() }), { maxLength: 6 }),
+        (bytes, reads) => {
+          const pieces = feed(new TextSplitter(), bytes, reads);
+          const counted = pieces.reduce((sum, piece) => sum + ((piece.kind === 'text' ? piece.replaced : undefined) ?? 0), 0);
+          expect(counted).toBe(invalidBytes(bytes));
+          for (const piece of pieces)
+            if (piece.kind === 'text' && piece.replaced === undefined) expect(piece).not.toHaveProperty('replaced');
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('U+FFFD that the job printed is not counted', () => {
+    expect(new TextSplitter().push(Buffer.from('a\ufffd\n'))).toEqual([{ kind: 'text', text: 'a\ufffd\n', partial: false }]);
+  });
+});
+
+describe('exact', () => {
+  it('[TX5] the pieces joined are the bytes, whatever they are and wherever they were cut', () => {
+    fc.assert(
+      fc.property(stream, cuts, (bytes, reads) => {
+        const pieces = feed(new TextSplitter(null, { exact: true }), bytes, reads);
+        expect(joinedBytes(pieces).equals(bytes)).toBe(true);
+        for (const piece of pieces) {
+          if (piece.kind === 'bytes') {
+            expect(piece.bytes.length).toBeGreaterThan(0);
+            expect(piece.bytes.length).toBeLessThanOrEqual(TEXT_BYTES_MAX);
+            expect(piece.partial).toBe(piece.bytes.at(-1) !== 0x0a);
+            expect(isUtf8(piece.bytes)).toBe(false);
+          } else {
+            expect(piece).not.toHaveProperty('replaced');
+            expect(piece.kind === 'text' && piece.partial).toBe(!piece.text.endsWith('\n'));
+          }
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('[TX5] the same for JSON lines, which stay events', () => {
+    const part = fc.oneof(
+      fragment,
+      fc.constantFrom('{"a":1}\n', '{"a":"\xff"}\n', '{"a"').map((text) => Buffer.from(text, 'latin1')),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(part, { maxLength: 8 }).map((parts) => Buffer.concat(parts)),
+        cuts,
+        (bytes, reads) => {
+          const pieces = feed(new JsonLineSplitter(null, { exact: true }), bytes, reads);
+          const whole = pieces.map((piece) =>
+            piece.kind === 'bytes' ? piece.bytes : Buffer.from(piece.kind === 'json' ? `${piece.text}\n` : piece.text),
+          );
+          // An object that ends the stream has no line end.
+          const all = Buffer.concat(whole);
+          expect(all.equals(bytes) || all.subarray(0, -1).equals(bytes)).toBe(true);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('lines that are UTF-8 stay text, and their neighbours are bytes', () => {
+    const bytes = Buffer.from('one\ntwo\n\xff\n\xfe\nthree\n', 'latin1');
+    expect(new TextSplitter(null, { exact: true }).push(bytes)).toEqual([
+      { kind: 'text', text: 'one\ntwo\n', partial: false },
+      { kind: 'bytes', text: '', bytes: Buffer.from('\xff\n\xfe\n', 'latin1'), partial: false },
+      { kind: 'text', text: 'three\n', partial: false },
+    ]);
+  });
+
+  it('a stream that changes with every line is one piece of bytes, not thousands of events', () => {
+    const bytes = Buffer.from('\xff\na\n'.repeat(1000), 'latin1');
+    const pieces = new TextSplitter(null, { exact: true }).push(bytes);
+    expect(pieces).toEqual([{ kind: 'bytes', text: '', bytes, partial: false }]);
+  });
+
+  it('the largest piece of bytes fits one event', () => {
+    const [piece] = new TextSplitter(null, { exact: true }).push(Buffer.alloc(TEXT_BYTES_MAX + 1, 0xff));
+    expect(piece).toMatchObject({ kind: 'bytes', partial: true });
+    const line = encodePiece(piece as Piece, 'stderr', Date.now(), Number.MAX_SAFE_INTEGER);
+    expect(line.length).toBeLessThanOrEqual(EVENT_BYTES_MAX);
+    expect(checkEventLine(line.subarray(0, -1))).toMatchObject({ ok: true });
+  });
+
+  it('a JSON line that is not UTF-8 is output, because JSON is UTF-8', () => {
+    const line = Buffer.from('{"a":"\xff"}\n', 'latin1');
+    expect(new JsonLineSplitter(null, { exact: true }).push(line)).toEqual([
+      { kind: 'bytes', text: '', bytes: line, partial: false },
+    ]);
+    expect(new JsonLineSplitter().push(line)).toEqual([{ kind: 'text', text: '{"a":"\ufffd"}\n', partial: false, replaced: 1 }]);
+  });
+
+  it('[RD5] a secret is found in the bytes, also between bytes that are not UTF-8', () => {
+    const reading = readRedaction([{ A_TOKEN: 'hunter2-secret' }], []);
+    if (reading.kind !== 'read' || !reading.redaction) throw new Error('nothing to redact');
+    const { redaction } = reading;
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fragment, fc.constant(Buffer.from('hunter2-secret'))), { maxLength: 6 }),
+        cuts,
+        (parts, reads) => {
+          const bytes = Buffer.concat(parts);
+          const pieces = feed(new TextSplitter(redaction, { exact: true }), bytes, reads);
+          const expected = Buffer.from(bytes.toString('latin1').replaceAll(/(?:hunter2-secret)+/g, REDACTED), 'latin1');
+          expect(joinedBytes(pieces).equals(expected)).toBe(true);
+        },
+      ),
+      { numRuns: 300 },
+    );
   });
 });
 

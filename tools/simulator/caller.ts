@@ -44,6 +44,8 @@ export class Caller {
       openStdin: true,
       secretNames: null,
       format: 'text',
+      merge: false,
+      output: 'text',
       launcher,
       labels: {},
       policy,

@@ -56,6 +56,8 @@ export interface ChildStart {
   cwd: string | null;
   env: NodeJS.ProcessEnv;
   stdin: StdinSource;
+  /** Both streams in one pipe, in the order in which they were written. */
+  merge: boolean;
   /** Of the holder, prepared. Null: it could not be, and `why` says so. */
   folder: string | null;
   why?: string;
@@ -174,10 +176,10 @@ export class Child {
       lost: () => this.#lost(),
     };
     if (source.kind === 'adopt') return Holder.adopt(source.held, handlers);
-    const { command, cwd, env, stdin, folder, why } = source.start;
+    const { command, cwd, env, stdin, merge, folder, why } = source.start;
     const problem = whyNotExecutable(command, cwd, env) ?? (folder === null ? why : null);
     if (problem || folder === null) throw new Error(problem ?? 'its holder could not be prepared');
-    return Holder.start({ folder, command, cwd, env, stdin, merge: false }, handlers);
+    return Holder.start({ folder, command, cwd, env, stdin, merge }, handlers);
   }
 
   /** Undefined before it was started. */

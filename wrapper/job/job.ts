@@ -17,7 +17,7 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { JobTerms } from '../../protocol/index.ts';
+import { FEATURE_BYTES, type JobTerms } from '../../protocol/index.ts';
 import { LineNumbers } from '../output/line-numbers.ts';
 import type { Redaction } from '../output/redaction.ts';
 import type { ProcessIdentity } from '../processes.ts';
@@ -82,10 +82,11 @@ export class Job {
       return null;
     }
     const { command, cwd, env, jobEnv, stdin } = run;
+    const merge = run.merge === true || spool.state.terms?.merge === true;
     return new Job(options, {
       source: {
         kind: 'start',
-        start: { command, cwd, env: jobEnvironment(env, jobEnv ?? {}, terms), stdin, ...prepared },
+        start: { command, cwd, env: jobEnvironment(env, jobEnv ?? {}, terms), stdin, merge, ...prepared },
       },
       // With events before the job's first, the number of earlier lines is unknown: a host crash
       // took the spool back in time.
@@ -116,6 +117,7 @@ export class Job {
       ...how,
       mark,
       format: run.format,
+      exact: keepsBytes(options),
       redaction,
       tee: run.tee,
       times,
@@ -284,6 +286,18 @@ export class Job {
 
   /** SV7 */
   #names = (processes: readonly JobProcess[]): string => this.#options.report.redacted(processNames(processes));
+}
+
+/**
+ * Whether output that is not UTF-8 is kept: if the wrapper's options or the start ask for it, and the
+ * coordinator can show it.
+ */
+function keepsBytes({ run, spool }: JobOptions): boolean {
+  const { terms } = spool.state;
+  if (run.output !== 'bytes' && terms?.output !== 'bytes') return false;
+  if (terms?.features.includes(FEATURE_BYTES)) return true;
+  run.log.problem('output that is not UTF-8 is replaced by U+FFFD: this coordinator is too old for --output bytes; upgrade it');
+  return false;
 }
 
 /**

@@ -18,6 +18,8 @@ export interface OutputOptions {
   redaction: Redaction | null;
   /** The secrets are unknown: the output is read, so that the job goes on, but not reported. */
   withholds: boolean;
+  /** Output that is not UTF-8 is kept as bytes. */
+  exact: boolean;
   tee: boolean;
   times: Pick<WrapperTimes, 'partialHoldMs'>;
   now?: () => number;
@@ -52,9 +54,9 @@ export class OutputStream {
     this.#progress = progress;
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    const { redaction } = options;
+    const { redaction, exact } = options;
     const isJson = options.format === 'jsonl' && name === 'stdout';
-    this.#splitter = isJson ? new JsonLineSplitter(redaction) : new TextSplitter(redaction);
+    this.#splitter = isJson ? new JsonLineSplitter(redaction, { exact }) : new TextSplitter(redaction, { exact });
     this.#terminal = isJson ? null : new TerminalProgress();
     this.#tee = options.tee ? process[name] : null;
     this.#tee?.on('error', () => handlers.teeFull(name, false));
@@ -123,7 +125,8 @@ export class OutputStream {
         continue;
       }
       // JSON lines become `agent` events and are not counted as output lines.
-      const line = piece.kind === 'text' ? (lines?.take(this.#name, piece.text) ?? null) : null;
+      const output = piece.kind === 'text' ? piece.text : piece.kind === 'bytes' ? piece.bytes : null;
+      const line = output === null ? null : (lines?.take(this.#name, output) ?? null);
       this.#handlers.output(encodePiece(piece, this.#name, at, line));
     }
   }

@@ -22,12 +22,11 @@ export const encodeEvent = (event: HoldfastEvent): Buffer => Buffer.from(`${wire
 export function encodePiece(piece: Piece, stream: StreamName, at: number, line: number | null = null): Buffer {
   switch (piece.kind) {
     case 'text': {
-      const partial = piece.partial ? ',"partial":true' : '';
-      const number = line === null ? '' : `,"line":${line}`;
-      return Buffer.from(
-        `{"type":"output","at":${at},"data":{"stream":"${stream}","text":${wireText(JSON.stringify(piece.text))}${partial}${number}}}\n`,
-      );
+      const replaced = piece.replaced === undefined ? '' : `,"replaced":${piece.replaced}`;
+      return encodeOutput(stream, at, `${wireText(JSON.stringify(piece.text))}${replaced}`, piece.partial, line);
     }
+    case 'bytes':
+      return encodeOutput(stream, at, `"","base64":"${piece.bytes.toString('base64')}"`, piece.partial, line);
     case 'json':
       return Buffer.from(`{"type":"agent","at":${at},"data":${wireText(piece.text)}}\n`);
     case 'fact': {
@@ -37,4 +36,10 @@ export function encodePiece(piece: Piece, stream: StreamName, at: number, line: 
     default:
       return piece satisfies never;
   }
+}
+
+function encodeOutput(stream: StreamName, at: number, content: string, isPartial: boolean, line: number | null): Buffer {
+  const partial = isPartial ? ',"partial":true' : '';
+  const number = line === null ? '' : `,"line":${line}`;
+  return Buffer.from(`{"type":"output","at":${at},"data":{"stream":"${stream}","text":${content}${partial}${number}}}\n`);
 }

@@ -14,6 +14,10 @@
 import type { StreamName } from './event-lines.ts';
 
 const NEWLINE = '\n';
+const NEWLINE_BYTE = 0x0a;
+
+const endsLine = (text: string | Buffer): boolean =>
+  typeof text === 'string' ? text.endsWith(NEWLINE) : text.at(-1) === NEWLINE_BYTE;
 
 export class LineNumbers {
   /** Lines begun so far. */
@@ -21,12 +25,12 @@ export class LineNumbers {
   readonly #open: Record<StreamName, boolean> = { stdout: false, stderr: false };
 
   /** Counts the next text of a stream. Null when no line begins in it. */
-  take(stream: StreamName, text: string): number | null {
-    if (text === '') return null;
+  take(stream: StreamName, text: string | Buffer): number | null {
+    if (text.length === 0) return null;
     // One native search per line instead of a check per character: this is the hot path.
     let ends = 0;
     for (let at = text.indexOf(NEWLINE); at !== -1; at = text.indexOf(NEWLINE, at + 1)) ends += 1;
-    const leftOpen = !text.endsWith(NEWLINE);
+    const leftOpen = !endsLine(text);
     // The number of lines that begin is the number of parts between line ends, minus the first part
     // if it continues an older line (LN2).
     const begins = ends + (leftOpen ? 1 : 0) - (this.#open[stream] ? 1 : 0);

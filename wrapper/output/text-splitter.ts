@@ -4,14 +4,16 @@
  *
  * Owns: the bytes of the unfinished line, at most one piece (JSON lines: one event).
  *
- *   TX1  The pieces joined are the stream decoded as UTF-8 (invalid bytes become U+FFFD), however
- *        the reads were split. Where secrets are redacted, it is the redacted stream; a JSON line
- *        is redacted as JSON.
+ *   TX1  The pieces joined are the stream decoded as UTF-8 (invalid bytes become U+FFFD, and are
+ *        counted), however the reads were split. Where secrets are redacted, it is the redacted
+ *        stream; a JSON line is redacted as JSON.
  *   TX2  A piece has at most 64 KiB of UTF-8. Escaped as JSON it may grow six-fold and still fits
  *        one event.
  *   TX3  A piece without `partial` ends with a line end; one with `partial` does not, and the next
  *        piece continues its line.
  *   TX4  No character is split: a cut is only made before a byte that begins one.
+ *   TX5  `exact`: the pieces joined are the bytes of that stream. Lines that are not UTF-8 are
+ *        pieces of bytes.
  *
  * It works on bytes, because finding a line end and decoding 64 KiB at once are native calls.
  * Nothing is done per character.
@@ -30,12 +32,21 @@ export const JSON_LINE_BYTES_MAX = EVENT_BYTES_MAX - 128;
 const NEWLINE = 0x0a;
 /** Many tiny reads in one line are joined from time to time to keep the list short. */
 const HELD_PARTS_MAX = 256;
+/** Text and bytes in turn within one piece. With more turns than this it is all bytes (TX5). */
+const TURNS_MAX = 64;
 
 export type Piece =
-  | { kind: 'text'; text: string; partial: boolean }
+  /** `replaced`: how many of its bytes were not UTF-8; absent if none. */
+  | { kind: 'text'; text: string; partial: boolean; replaced?: number }
+  | { kind: 'bytes'; text: ''; bytes: Buffer; partial: boolean }
   | { kind: 'json'; text: string }
   /** A JSON line that reports a fact of the job (SPL26); `text` is that line. */
   | { kind: 'fact'; text: string; fact: JobFact };
+
+export interface SplitterOptions {
+  /** Output that is not UTF-8 becomes pieces of bytes (TX5). */
+  exact?: boolean;
+}
 
 export interface Splitter {
   push(bytes: Buffer): Piece[];
@@ -73,25 +84,63 @@ function unfinishedBytes(bytes: Buffer): number {
 }
 
 /**
- * Appends `bytes[from, to)` as pieces. `partial` applies to the last one: whether the range ends
- * inside a line.
+ * Appends the bytes as pieces. `partial` applies to the last one: whether the bytes end inside a
+ * line.
  */
-function cut(bytes: Buffer, from: number, to: number, partial: boolean, pieces: Piece[]): void {
-  let start = from;
-  while (start < to) {
-    let end = to;
+function cut(bytes: Buffer, partial: boolean, exact: boolean, pieces: Piece[], bytesMax = TEXT_BYTES_MAX): void {
+  let start = 0;
+  while (start < bytes.length) {
+    let end = bytes.length;
     let inLine = partial;
-    if (to - start > TEXT_BYTES_MAX) {
-      const lineEnd = bytes.lastIndexOf(NEWLINE, start + TEXT_BYTES_MAX - 1);
+    if (end - start > bytesMax) {
+      const lineEnd = bytes.lastIndexOf(NEWLINE, start + bytesMax - 1);
       inLine = lineEnd < start;
-      end = inLine ? cutBefore(bytes, start + TEXT_BYTES_MAX) : lineEnd + 1;
+      end = inLine ? cutBefore(bytes, start + bytesMax) : lineEnd + 1;
     }
     const range = bytes.subarray(start, end);
     const text = range.toString('utf8');
-    // An invalid byte becomes three bytes. Such a piece may now be too long, and is split again as
-    // the valid text that it became (TX2).
-    if (range.length * 3 > TEXT_BYTES_MAX && !isUtf8(range)) cut(Buffer.from(text), 0, Buffer.byteLength(text), inLine, pieces);
-    else pieces.push({ kind: 'text', text, partial: inLine });
+    // Nearly all output has no U+FFFD. Looking for it costs less than checking the bytes.
+    if (!text.includes(REPLACEMENT) || isUtf8(range)) pieces.push({ kind: 'text', text, partial: inLine });
+    else if (exact) cutExactly(range, inLine, pieces);
+    // An invalid byte becomes three bytes, and such a piece may be too long (TX2).
+    else if (Buffer.byteLength(text) > TEXT_BYTES_MAX) cut(range, inLine, exact, pieces, Math.floor(TEXT_BYTES_MAX / 3));
+    else pieces.push({ kind: 'text', text, partial: inLine, replaced: replacedBytes(range, text) });
+    start = end;
+  }
+}
+
+const REPLACEMENT = '\ufffd';
+const REPLACEMENT_BYTES = Buffer.from(REPLACEMENT);
+
+/** How many bytes U+FFFD replaced. The job may have printed that character itself. */
+function replacedBytes(bytes: Buffer, text: string): number {
+  let inserted = 0;
+  for (let at = text.indexOf(REPLACEMENT); at !== -1; at = text.indexOf(REPLACEMENT, at + 1)) inserted += 1;
+  for (let at = bytes.indexOf(REPLACEMENT_BYTES); at !== -1; at = bytes.indexOf(REPLACEMENT_BYTES, at + 3)) inserted -= 1;
+  return bytes.length - (Buffer.byteLength(text) - inserted * REPLACEMENT_BYTES.length);
+}
+
+/** TX5. Neighbouring lines of one kind are one piece. */
+function cutExactly(bytes: Buffer, partial: boolean, pieces: Piece[]): void {
+  const turns: { end: number; isText: boolean }[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const lineEnd = bytes.indexOf(NEWLINE, start);
+    const end = lineEnd === -1 ? bytes.length : lineEnd + 1;
+    const isText = isUtf8(bytes.subarray(start, end));
+    const last = turns.at(-1);
+    if (last?.isText === isText) last.end = end;
+    else turns.push({ end, isText });
+    start = end;
+  }
+  let start = 0;
+  for (const { end, isText } of turns.length > TURNS_MAX ? [{ end: bytes.length, isText: false }] : turns) {
+    const range = bytes.subarray(start, end);
+    const inLine = partial && end === bytes.length;
+    pieces.push(
+      isText
+        ? { kind: 'text', text: range.toString('utf8'), partial: inLine }
+        : { kind: 'bytes', text: '', bytes: range, partial: inLine },
+    );
     start = end;
   }
 }
@@ -131,9 +180,11 @@ class PendingText {
 export class TextSplitter implements Splitter {
   readonly #held = new PendingText();
   readonly #redacted: RedactedStream | null;
+  readonly #exact: boolean;
 
-  constructor(redaction: Redaction | null = null) {
+  constructor(redaction: Redaction | null = null, { exact = false }: SplitterOptions = {}) {
     this.#redacted = redaction?.stream() ?? null;
+    this.#exact = exact;
   }
 
   get late(): boolean {
@@ -148,10 +199,10 @@ export class TextSplitter implements Splitter {
     if (!ended && this.#held.bytes <= TEXT_BYTES_MAX) return pieces;
     const all = this.#held.take();
     let rest = all.lastIndexOf(NEWLINE) + 1;
-    cut(all, 0, rest, false, pieces);
+    this.#cut(all.subarray(0, rest), false, pieces);
     while (all.length - rest > TEXT_BYTES_MAX) {
       const end = cutBefore(all, rest + TEXT_BYTES_MAX);
-      cut(all, rest, end, true, pieces);
+      this.#cut(all.subarray(rest, end), true, pieces);
       rest = end;
     }
     this.#held.add(all.subarray(rest));
@@ -162,7 +213,7 @@ export class TextSplitter implements Splitter {
     const pieces: Piece[] = [];
     const all = this.#held.take();
     const end = all.length - unfinishedBytes(all);
-    cut(all, 0, end, true, pieces);
+    this.#cut(all.subarray(0, end), true, pieces);
     this.#held.add(all.subarray(end));
     return pieces;
   }
@@ -171,8 +222,12 @@ export class TextSplitter implements Splitter {
     const pieces: Piece[] = [];
     if (this.#redacted) this.#held.add(this.#redacted.end());
     const all = this.#held.take();
-    cut(all, 0, all.length, true, pieces);
+    this.#cut(all, true, pieces);
     return pieces;
+  }
+
+  #cut(bytes: Buffer, partial: boolean, pieces: Piece[]): void {
+    cut(bytes, partial, this.#exact, pieces);
   }
 }
 
@@ -184,6 +239,8 @@ function jsonPiece(line: Buffer, redaction: Redaction | null): Piece | null {
   if (line.length > JSON_LINE_BYTES_MAX || mayBeJson(line) !== 'yes') return null;
   const text = line.toString('utf8').trim();
   if (Buffer.byteLength(text) > JSON_LINE_BYTES_MAX) return null;
+  // JSON is UTF-8. As an event, the line would not say what was replaced.
+  if (text.includes(REPLACEMENT) && !isUtf8(line)) return null;
   let data: JsonObject;
   try {
     data = JSON.parse(text) as JsonObject;
@@ -219,12 +276,14 @@ export class JsonLineSplitter implements Splitter {
   readonly #redaction: Redaction | null;
   /** Handles text. A JSON line is held whole and redacted as JSON. */
   readonly #redacted: RedactedStream | null;
+  readonly #exact: boolean;
   /** The beginning of the current line was emitted as text, so its rest is text too. */
   #inTextLine = false;
 
-  constructor(redaction: Redaction | null = null) {
+  constructor(redaction: Redaction | null = null, { exact = false }: SplitterOptions = {}) {
     this.#redaction = redaction;
     this.#redacted = redaction?.stream() ?? null;
+    this.#exact = exact;
   }
 
   get late(): boolean {
@@ -269,13 +328,13 @@ export class JsonLineSplitter implements Splitter {
     if (json) return [json];
     const pieces: Piece[] = [];
     const text = this.#redacted ? Buffer.concat([this.#redacted.push(all), this.#redacted.end()]) : all;
-    cut(text, 0, text.length, true, pieces);
+    cut(text, true, this.#exact, pieces);
     return pieces;
   }
 
   #cutText(raw: Buffer, partial: boolean, pieces: Piece[]): void {
     const text = this.#redacted?.push(raw) ?? raw;
-    cut(text, 0, text.length, partial, pieces);
+    cut(text, partial, this.#exact, pieces);
   }
 
   #heldBytesMax(): number {

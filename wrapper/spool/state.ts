@@ -48,7 +48,13 @@ export interface SpoolState {
   /**
    * What the first welcome said, for a wrapper that adopts the job before its own first welcome.
    */
-  terms?: { policy: Policy; secretNames: string[]; features: readonly string[] };
+  terms?: {
+    policy: Policy;
+    secretNames: string[];
+    features: readonly string[];
+    merge?: true;
+    output?: 'bytes';
+  };
   /** The last boot that was welcomed while it had the job: its restarts count from there. */
   welcomedBoot?: string;
   commandsDone: number[];

@@ -352,7 +352,8 @@ export class Delivery implements ConnectionHandlers {
   /** What a wrapper must know that adopts the job before its own first welcome. */
   #noteTerms({ policy, job, features = [] }: WelcomeFrame): void {
     const { state } = this.#spool;
-    state.terms = { policy, secretNames: job?.secretNames ?? [], features };
+    const { secretNames = [], merge, output } = job ?? {};
+    state.terms = { policy, secretNames, features, ...(merge ? { merge } : {}), ...(output ? { output } : {}) };
     state.welcomedBoot = state.bootId;
     this.#report.save();
   }

@@ -28,6 +28,13 @@ function policyValue(key: keyof Policy, value: number | undefined): string {
   return key === 'maxLogBytes' ? formatBytes(value) : formatDuration(value);
 }
 
+const outputTerms = ({ format, merge, output }: Execution): string =>
+  [
+    format === 'jsonl' ? 'JSON lines' : 'text',
+    ...(merge ? ['stdout and stderr in one pipe'] : []),
+    ...(output === 'bytes' ? ['every byte is kept'] : []),
+  ].join(', ');
+
 export function Details({ facts, reruns }: { facts: Facts; reruns: readonly string[] }) {
   const { execution, wrapper } = facts;
   const { id, session, labels, policy } = execution;
@@ -69,7 +76,7 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
           <Row name="Result">{exitText(execution.exitCode, execution.signal)}</Row>
         ) : null}
         <Row name="Launcher">{execution.launcher === 'none' ? 'none (started by its caller)' : execution.launcher}</Row>
-        <Row name="Output">{execution.format === 'jsonl' ? 'JSON lines' : 'text'}</Row>
+        <Row name="Output">{outputTerms(execution)}</Row>
         <Row name="Input">{execution.openStdin ? 'open while it runs' : 'none'}</Row>
         <Row name="Reconnects">{String(wrapper.reconnects)}</Row>
         <Row name="Offsets">

@@ -80,7 +80,7 @@ async function textBlob(port: DownloadPort): Promise<Blob | null> {
     parts.push(part.value);
     port.onProgress(bytes);
   }
-  return new Blob(parts, { type: 'text/plain;charset=utf-8' });
+  return new Blob(parts, { type: response.headers.get('content-type') ?? 'text/plain;charset=utf-8' });
 }
 
 /**

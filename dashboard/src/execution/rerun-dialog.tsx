@@ -54,7 +54,7 @@ export function rerunRequest(
       },
     };
   }
-  const { format, launcher, policy, openStdin, secretNames } = execution;
+  const { format, merge, output, launcher, policy, openStdin, secretNames } = execution;
   return {
     ok: true,
     request: {
@@ -65,6 +65,8 @@ export function rerunRequest(
       onBusy,
       labels: labels.value,
       ...(openStdin ? { openStdin } : {}),
+      ...(merge ? { merge } : {}),
+      ...(output ? { output } : {}),
       ...(secretNames ? { secretNames } : {}),
       ...(form.cwd.trim() === '' ? {} : { cwd: form.cwd.trim() }),
       ...(Object.keys(env.value).length === 0 ? {} : { env: env.value }),

@@ -12,7 +12,7 @@
 
 import type { LoggedEvent } from '../../../client/index.ts';
 import { Chunk, type OutputKind, STDERR, STDOUT } from './chunk.ts';
-import { describeEvent } from './describe.ts';
+import { describeEvent, outputText } from './describe.ts';
 
 interface LineRef {
   chunk: Chunk;
@@ -70,8 +70,9 @@ export class Block {
   }
 
   #output({ data, offset, at }: LoggedEvent): void {
-    const { stream, text, partial, line } = data;
-    if (typeof text !== 'string') return;
+    const { stream, partial, line } = data;
+    const text = outputText(data);
+    if (text === null) return;
     const kind: OutputKind = stream === 'stderr' ? STDERR : STDOUT;
     const side = this.#streams[kind];
     let from = 0;

@@ -14,6 +14,18 @@ export interface EventLine {
   text: string;
 }
 
+/**
+ * The text of an `output` event; null without one. In the place of output that is not UTF-8 it says
+ * how many bytes there are.
+ */
+export function outputText({ text, base64, partial }: JsonObject): string | null {
+  if (typeof base64 !== 'string') return typeof text === 'string' ? text : null;
+  const bytes = (base64.length / 4) * 3 - (base64.endsWith('==') ? 2 : base64.endsWith('=') ? 1 : 0);
+  if (bytes <= 0) return '';
+  const count = bytes === 1 ? '1 byte that is' : `${bytes.toLocaleString('en')} bytes that are`;
+  return `[${count} not UTF-8]${partial === true ? '' : '\n'}`;
+}
+
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
 const also = (value: unknown, before = ': '): string => (text(value) === null ? '' : `${before}${value}`);
 

@@ -10,6 +10,7 @@ import {
   LAUNCHERS,
   OPEN_STATUSES,
   OUTPUT_FORMATS,
+  OUTPUT_MODES,
   POLICY_KEYS,
   PROBLEMS,
   type Problem,
@@ -35,6 +36,8 @@ export const executionAnswer = z
     labels: z.record(z.string(), z.string()),
     openStdin: z.boolean().optional().describe('Whether it was started to take input.'),
     stdinEnded: z.boolean().optional().describe('Whether an input with `eof` ended its stdin.'),
+    merge: z.boolean().optional().describe('Whether stdout and stderr share one pipe.'),
+    output: z.enum(OUTPUT_MODES).optional().describe('bytes: output that is not UTF-8 is kept as base64. Absent: text.'),
     policy: z.looseObject(
       Object.fromEntries(POLICY_KEYS.map((key) => [key, key === 'maxLogBytes' ? z.int().min(0).optional() : z.int().min(0)])),
     ),

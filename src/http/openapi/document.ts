@@ -89,7 +89,8 @@ function describeAnswers(answers: Operation['answers']): Json {
     Object.entries(answers).map(([status, { description, schema, mediaType }]) => {
       if (!schema && !mediaType) return [status, { description }];
       const media = schema ? { schema: schemaOf(schema) } : {};
-      return [status, { description, content: { [mediaType ?? 'application/json']: media } }];
+      const types = [mediaType ?? 'application/json'].flat();
+      return [status, { description, content: Object.fromEntries(types.map((type) => [type, media])) }];
     }),
   );
 }

@@ -22,7 +22,7 @@ interface Description {
   tag: 'executions' | 'sessions' | 'reading' | 'ingest' | 'service';
   parameters?: Parameter[];
   body?: { schema: z.ZodType; required: boolean };
-  answers: Record<number, { description: string; schema?: z.ZodType; mediaType?: string }>;
+  answers: Record<number, { description: string; schema?: z.ZodType; mediaType?: string | readonly string[] }>;
   problems: ProblemCode[];
 }
 
@@ -163,9 +163,15 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
   },
   readLog: {
     tag: 'reading',
-    summary: 'Output as plain text',
+    summary: 'Output as the job wrote it',
+    description: 'text/plain, or application/octet-stream for an execution that was started with `output: bytes`.',
     parameters: [query('follow', '1 keeps the answer open until the run has ended.', { enum: ['0', '1'] }), GENERATION, TICKET],
-    answers: { 200: { description: 'stdout and stderr in the order of the log.', mediaType: 'text/plain' } },
+    answers: {
+      200: {
+        description: 'stdout and stderr in the order of the log.',
+        mediaType: ['text/plain', 'application/octet-stream'],
+      },
+    },
     problems: [...READER_PROBLEMS, 'execution_not_found', 'log_replaced'],
   },
   readExecutionEvents: {

@@ -54,6 +54,15 @@ describe('text', () => {
     expect(await saved[0]?.[0].text()).toBe('hello\n');
   });
 
+  test('of a run that keeps every byte is saved byte for byte', async () => {
+    const bytes = new Uint8Array(512).map((_, n) => n);
+    const headers = { 'content-type': 'application/octet-stream' };
+    const { port, saved } = portOf(run(), () => new Response(bytes, { headers }));
+    expect(await downloadText(port, 1_000)).toBe('saved');
+    expect(saved[0]?.[0].type).toBe('application/octet-stream');
+    expect(new Uint8Array((await saved[0]?.[0].arrayBuffer()) ?? new ArrayBuffer())).toEqual(bytes);
+  });
+
   test('of a large log is left to the browser, with a ticket in the address', async () => {
     const { port, saved, opened, asked } = portOf(run(), () => new Response(''));
     expect(await downloadText(port, BLOB_OFFSETS_MAX + 1)).toBe('handed_over');

@@ -24,6 +24,8 @@ const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
     env: null,
     stdin: null,
     openStdin: false,
+    merge: false,
+    output: 'text',
     callbackUrl: null,
     traceparent: null,
     secretNames: null,

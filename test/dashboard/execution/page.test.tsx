@@ -416,6 +416,14 @@ describe('running again', () => {
     expect(asked[0]?.body).toEqual(['s1', expect.objectContaining({ secretNames: ['DEPLOY'] }), expect.anything()]);
   });
 
+  test('how the output of the first is kept is how that of the next is', async () => {
+    await live(await show(ended('completed', { merge: true, output: 'bytes', exitCode: 0 })));
+    press('r');
+    await settle();
+    await click(button('Queue it', dialog()));
+    expect(asked[0]?.body).toEqual(['s1', expect.objectContaining({ merge: true, output: 'bytes' }), expect.anything()]);
+  });
+
   test('an error is shown at its field, and nothing is started', async () => {
     await live(await show(original));
     await click(button('Rerun'));

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { OVERWRITTEN_CHARS_MAX } from '../../../dashboard/src/log/block.ts';
 import { CHUNK_LINES_MAX } from '../../../dashboard/src/log/chunk.ts';
+import { outputText } from '../../../dashboard/src/log/describe.ts';
 import { shownText } from '../../../dashboard/src/log/line.ts';
 import { LogModel } from '../../../dashboard/src/log/model.ts';
 import { cut, log } from './arbitrary.ts';
@@ -163,9 +164,29 @@ describe('lines', () => {
     ]);
   });
 
+  it('say how many bytes there are that are not UTF-8, and later lines keep their numbers', () => {
+    const bytes = (length: number) => btoa('\u00ff'.repeat(length));
+    const model = loaded([
+      output(1, 'one\n', { line: 1 }),
+      event(2, 'output', { stream: 'stdout', text: '', base64: bytes(1234), line: 2 }),
+      output(3, 'six\n', { line: 6 }),
+      output(4, 'a prompt: ', { line: 7, partial: true }),
+      event(5, 'output', { stream: 'stdout', text: '', base64: bytes(1), partial: true }),
+      output(6, ' end\n'),
+    ]);
+    expect(linesOf(model).map(({ text, number }) => [number, text])).toEqual([
+      [1, 'one'],
+      [2, '[1,234 bytes that are not UTF-8]'],
+      [6, 'six'],
+      [7, 'a prompt: [1 byte that is not UTF-8] end'],
+    ]);
+    expect(outputText({ text: '', base64: bytes(2), partial: true })).toBe('[2 bytes that are not UTF-8]');
+    expect(outputText({ text: '', base64: '' })).toBe('');
+  });
+
   it('do not break on data of a wrong shape', () => {
     const odd = fc.dictionary(
-      fc.constantFrom('text', 'message', 'stream', 'error', 'reason', 'exitCode', 'command', 'line'),
+      fc.constantFrom('text', 'base64', 'message', 'stream', 'error', 'reason', 'exitCode', 'command', 'line'),
       fc.jsonValue(),
     );
     const types = fc.constantFrom(

@@ -18,12 +18,13 @@ const plain = fc
     at: fc.nat(),
     stream: fc.constantFrom('stdout', 'stderr'),
     text,
+    bytes: fc.constantFrom('', ',"base64":"/+8="', ',"base64":""', ',"replaced":7'),
     partial: fc.constantFrom('', ',"partial":true', ',"partial":false'),
     line: fc.constantFrom('', ',"line":1', ',"line":123456'),
   })
   .map(
     (event) =>
-      `{"type":"output","at":${event.at},"data":{"stream":"${event.stream}","text":${JSON.stringify(event.text)}${event.partial}${event.line}}}`,
+      `{"type":"output","at":${event.at},"data":{"stream":"${event.stream}","text":${JSON.stringify(event.text)}${event.bytes}${event.partial}${event.line}}}`,
   );
 const other = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }).map((value) => `{"type":"agent","at":1,"data":{"value":${JSON.stringify(value)}}}`),
