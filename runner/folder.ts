@@ -88,7 +88,7 @@ export function spoolFacts(folder: string): { hasState: boolean; jobHeld: boolea
 
 /** The job that a holder has, whether its wrapper is alive or not. */
 function heldJobOf(folder: string): HeldJob | null {
-  return findHeldJob(spoolFolder(folder), readSpoolState(spoolFolder(folder))?.job.holder ?? null);
+  return findHeldJob(spoolFolder(folder), readSpoolState(spoolFolder(folder))?.job ?? null);
 }
 
 /** The processes of the job. Its holder notes its end, so it is usually left. */

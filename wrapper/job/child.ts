@@ -130,7 +130,7 @@ export class Child {
   /** The job has not opened its stdin yet, or the initial file is not copied: input waits. */
   #inputWaits = false;
   #inputEnded = false;
-  #exit: JobEnd | 'unknown' | 'not_stopped' | null = null;
+  #exit: JobEnd | 'unknown' | 'not_stopped' | 'not_executed' | null = null;
   #tree: JobTree | null = null;
   #sampling: NodeJS.Timeout | null = null;
   #done = false;
@@ -172,7 +172,7 @@ export class Child {
     const handlers: HolderHandlers = {
       started: (job) => this.#started(job),
       ended: (end) => this.#leaderGone(end),
-      failed: () => this.#finish({ kind: 'not_started', message: 'the command could not be executed; its stderr says why' }),
+      failed: () => this.#leaderGone('not_executed'),
       lost: () => this.#lost(),
     };
     if (source.kind === 'adopt') return Holder.adopt(source.held, handlers);
@@ -294,7 +294,7 @@ export class Child {
     this.#options.handlers.inputHasRoom();
   }
 
-  #leaderGone(end: JobEnd | 'unknown' | 'not_stopped'): void {
+  #leaderGone(end: JobEnd | 'unknown' | 'not_stopped' | 'not_executed'): void {
     if (this.#exit || this.#done) return;
     this.#exit = end;
     if (this.#sampling) clearInterval(this.#sampling);
@@ -334,6 +334,9 @@ export class Child {
     for (const stream of this.#streams) stream.end();
     this.#progress.end();
     const exit = this.#exit;
+    if (exit === 'not_executed') {
+      return this.#finish({ kind: 'not_started', message: 'the command could not be executed; its stderr says why' });
+    }
     this.#finish(typeof exit === 'string' ? { kind: exit, pipesLeftOpen } : { kind: 'exited', ...exit, pipesLeftOpen });
   }
 

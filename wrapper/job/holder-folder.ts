@@ -118,7 +118,9 @@ export function endOfStatus(status: number, noticed: boolean): JobEnd {
 export function readJobEnd(folder: string, holder: number | null): JobEnd | null {
   const [, status] = /^(\d{1,3})\.\n/.exec(readNote(folder, 'end', holder)) ?? [];
   if (status === undefined) return null;
-  return endOfStatus(Number(status), readNote(folder, 'notice', holder).trim() !== '');
+  // HS7
+  const [, ...noticed] = readNote(folder, 'notice', holder).split(/^started\n/m);
+  return endOfStatus(Number(status), noticed.join('').trim() !== '');
 }
 
 export const couldNotExecute = (folder: string): boolean => existsSync(join(folder, 'failed'));

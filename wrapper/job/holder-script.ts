@@ -14,7 +14,12 @@
  *   HS6  All files are opened at the start. If the folder is removed, they are reached by
  *        /proc/<holder>/fd.
  *   HS7  A shell reports the death of a foreground command on its stderr, which here is the file
- *        `notice`. That distinguishes a death by signal 9 from `exit 137`.
+ *        `notice`. That distinguishes a death by signal 9 from `exit 137`. What shells and perl warn
+ *        of before that, such as an unknown locale, does not count: it stands before the line
+ *        `started`, or is dropped.
+ *   HS8  Its own programs have absolute paths: PATH is the job's, and may be empty.
+ *   HS9  dash drops variables whose names it could not assign (`a.b`, `BASH_FUNC_f%%`). When there
+ *        are such names, perl executes the job with the environment that the holder was given.
  *
  * File descriptors have one digit, because dash knows no others:
  *
@@ -23,7 +28,9 @@
  *     3  out, reading                6  release           9  err, writing
  */
 
+import { accessSync, constants as fs } from 'node:fs';
 import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
 
 /** The kernel's killer of processes prefers the job to the wrapper, by half of the memory. */
 const OOM_SCORE_ADJ = 500;
@@ -36,15 +43,48 @@ function caughtSignals(): string {
   return [...named, ...realTime].join(' ');
 }
 
+const STANDARD_FOLDERS = ['/usr/bin', '/bin'];
+
+/** HS8. Null: it is not installed. */
+export function programPath(name: string): string | null {
+  const folders = [...(process.env.PATH ?? '').split(delimiter).filter((folder) => folder.startsWith('/')), ...STANDARD_FOLDERS];
+  return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, fs.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** As one word of the shell. */
+const word = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+const program = (name: string): string => word(programPath(name) ?? name);
+
+/** HS9. */
+const EXECUTE_IN_PERL = `\
+($dir, $parent) = splice(@ARGV, 0, 2);
+open($file, "<", "/proc/$parent/environ") && do { local $/; %ENV = map { split(/=/, $_, 2) } split(/\\0/, <$file>) };
+close($file);
+exec({ $ARGV[0] } @ARGV);
+print STDERR "$ARGV[0]: $!\\n";
+open($file, ">", "$dir/failed");
+exit(126);`;
+
 /**
  * Arguments: `hold`, the folder, `open` or `given` (stdin), `8` or `9` (where stderr goes), `setsid` or
- * `perl` (how the job gets a session of its own), then the command.
+ * `perl` (how the job gets a session of its own), `sh` or `perl` (what executes it, HS9), then the
+ * command.
  */
 export const holderScript = (): string => `\
 if [ "$1" = job ]; then
   shift
   _hf_dir=$1 _hf_stdin=$2 _hf_err=$3
-  shift 4
+  _hf_exec=$5
+  shift 5
   if [ "$_hf_stdin" = open ]; then exec <"$_hf_dir/in"; fi
   # Runs only when exec fails.
   trap 'echo x 1<>"$_hf_dir/failed"' EXIT
@@ -55,6 +95,10 @@ if [ "$1" = job ]; then
   printf '%s %s\\n' "$$" "$_hf_stat" 1<>"$_hf_dir/job"
   printf 'job %s\\n' "$$" >&5
   exec 3<&- 4<&- 6<&- 7<&-
+  if [ "$_hf_exec" = perl ]; then
+    exec ${program('env')} -i ${program('perl')} -e ${word(EXECUTE_IN_PERL)} "$_hf_dir" "$PPID" "$@" \
+      5>&- 1>&8 2>&"$_hf_err" 8>&- 9>&-
+  fi
   exec "$@" 5>&- 1>&8 2>&"$_hf_err" 8>&- 9>&-
 fi
 trap : ${caughtSignals()}
@@ -66,7 +110,7 @@ if [ "$2" = open ]; then
   exec 1<>"$1/eof" 3<&0
   (
     exec 4<&1 >"$1/in"
-    cat <&3
+    ${program('cat')} <&3
     exec 3<&-
     echo x 1<>"$1/fed"
     read -r _hf_line <&4
@@ -74,9 +118,10 @@ if [ "$2" = open ]; then
 fi
 # The first opening of each pipe is for both directions, because the others would block.
 exec 8<>"$1/out" 3<"$1/out" 8>"$1/out" 9<>"$1/err" 4<"$1/err" 9>"$1/err" 5<>"$1/events" 6<>"$1/release" 7<>"$1/end"
+echo started >&2
 case $4 in
-setsid) setsid /bin/sh "$0" job "$@" ;;
-*) perl -e 'use POSIX; POSIX::setsid(); exec {$ARGV[0]} @ARGV' /bin/sh "$0" job "$@" ;;
+setsid) ${program('setsid')} /bin/sh "$0" job "$@" 2>/dev/null ;;
+*) ${program('perl')} -e 'use POSIX; POSIX::setsid(); exec {$ARGV[0]} @ARGV' /bin/sh "$0" job "$@" 2>/dev/null ;;
 esac
 _hf_code=$?
 printf '%s.\\n' "$_hf_code" >&7
@@ -86,6 +131,6 @@ if [ "$2" = open ]; then echo; fi
 # A signal interrupts the read.
 until read -r _hf_line <&6; do :; done
 # What descendants of the job still print is read, so that it does not end them.
-cat <&3 >/dev/null &
-exec cat <&4 >/dev/null
+${program('cat')} <&3 >/dev/null &
+exec ${program('cat')} <&4 >/dev/null
 `;

@@ -18,8 +18,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, existsSync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
-import { identityOf, isAlive, listProcesses, openPipes, type ProcessIdentity, startOfStat } from '../processes.ts';
-import type { HolderRecord } from '../spool/state.ts';
+import { identityOf, isAlive, listProcesses, openPipes, type ProcessIdentity, signalProcess, startOfStat } from '../processes.ts';
+import type { SpoolState } from '../spool/state.ts';
 import {
   couldNotExecute,
   holderFolder,
@@ -33,6 +33,7 @@ import {
   readJobEnd,
   readJobNote,
 } from './holder-folder.ts';
+import { programPath } from './holder-script.ts';
 import { isDirectory } from './working-directory.ts';
 
 const SHELL = '/bin/sh';
@@ -69,22 +70,41 @@ export interface HolderHandlers {
 export interface HeldJob {
   folder: string;
   holder: ProcessIdentity | null;
+  /** Null: neither its note nor the spool's state has it. */
+  job: ProcessIdentity | null;
   /** Noted by the holder; null while it runs. */
   end: JobEnd | null;
 }
 
 /**
  * The job that is held for this spool. Null: there is neither a holder nor an end that one has noted.
- * `record`: from the spool's state; null when that is unknown.
+ * `state`: of the spool; null when that is unknown.
  */
-export function findHeldJob(spool: string, record: HolderRecord | null): HeldJob | null {
+export function findHeldJob(spool: string, state: SpoolState['job'] | null): HeldJob | null {
+  const record = state?.holder ?? null;
   const own = holderFolder(spool);
   const isElsewhere = record !== null && record.folder !== own && existsSync(own);
   const folder = record === null || isElsewhere ? own : record.folder;
   const known = record && isAlive(record) ? { pid: record.pid, start: record.start } : null;
   const holder = known ? (holdsPipesOf(folder, known.pid, isElsewhere) ? known : null) : findHolder(folder);
   const end = readJobEnd(folder, holder?.pid ?? null);
-  return holder || end ? { folder, holder, end } : null;
+  if (!holder && !end) return null;
+  const { pid = null, start = null } = state ?? {};
+  const recorded = pid === null || start === null ? null : { pid, start };
+  return { folder, holder, job: recorded ?? notedJob(folder) ?? (holder && sessionOf(holder)), end };
+}
+
+function notedJob(folder: string): ProcessIdentity | null {
+  const note = readJobNote(folder);
+  if (!note) return null;
+  const start = note.stat === '' ? identityOf(note.pid)?.start : startOfStat(note.stat);
+  return { pid: note.pid, start: start ?? 'unknown' };
+}
+
+/** The child that has a session of its own: the job, when the folder with its note was removed. */
+function sessionOf({ pid }: ProcessIdentity): ProcessIdentity | null {
+  const job = listProcesses().find((each) => each.parent === pid && each.session === each.pid);
+  return job ? identityOf(job.pid) : null;
 }
 
 /** HO4. A holder without a folder is this spool's when its record says where the folder was. */
@@ -110,6 +130,8 @@ export class Holder {
   #events: Socket | null = null;
   #check: NodeJS.Timeout | null = null;
   #job: ProcessIdentity | null = null;
+  /** Of a job that was taken over. */
+  readonly #known: ProcessIdentity | null;
   #over = false;
 
   /** Throws when no process was started. */
@@ -125,6 +147,7 @@ export class Holder {
         stdin.open ? 'open' : 'given',
         merge ? '8' : '9',
         newSession(),
+        executor(env),
         ...command,
       ];
       const child = spawn(SHELL, args, {
@@ -142,11 +165,18 @@ export class Holder {
     }
   }
 
-  static adopt({ folder, holder }: HeldJob, handlers: HolderHandlers): Holder {
-    return new Holder(folder, holder, null, handlers);
+  static adopt({ folder, holder, job }: HeldJob, handlers: HolderHandlers): Holder {
+    return new Holder(folder, holder, null, handlers, job);
   }
 
-  private constructor(folder: string, identity: ProcessIdentity | null, child: ChildProcess | null, handlers: HolderHandlers) {
+  private constructor(
+    folder: string,
+    identity: ProcessIdentity | null,
+    child: ChildProcess | null,
+    handlers: HolderHandlers,
+    known: ProcessIdentity | null = null,
+  ) {
+    this.#known = known;
     this.folder = folder;
     this.#identity = identity;
     this.#process = child;
@@ -246,19 +276,27 @@ export class Holder {
   /** HO1 */
   #look(): void {
     if (this.#over) return;
-    const note = this.#job ? null : readJobNote(this.folder);
-    if (note) {
-      const start = note.stat === '' ? identityOf(note.pid)?.start : startOfStat(note.stat);
-      this.#job = { pid: note.pid, start: start ?? 'unknown' };
-      if (!couldNotExecute(this.folder)) this.#handlers.started(this.#job);
+    if (!this.#job) {
+      this.#job = this.#known ?? notedJob(this.folder);
+      if (this.#job && !couldNotExecute(this.folder)) this.#handlers.started(this.#job);
     }
     const alive = this.#identity !== null && isAlive(this.#identity);
     const end = readJobEnd(this.folder, alive ? this.#pid : null);
-    if (!end && alive) return;
+    if (!end && alive) return this.#wake();
     this.#stop();
     if (!end) this.#handlers.lost();
-    else if (couldNotExecute(this.folder)) this.#handlers.failed();
+    else if (couldNotExecute(this.folder) || this.#neverBegan) this.#handlers.failed();
     else this.#handlers.ended(end);
+  }
+
+  /** The job's first act is its note. Without it `setsid` failed, for example. */
+  get #neverBegan(): boolean {
+    return !this.#job && existsSync(this.folder);
+  }
+
+  /** A holder that was stopped (SIGSTOP) would never note the end of its job. */
+  #wake(): void {
+    if (this.#identity && this.#job && !isAlive(this.#job)) signalProcess(this.#identity, 'SIGCONT');
   }
 
   #stop(): void {
@@ -283,11 +321,15 @@ function openForReading(path: string): number | null {
 
 /** How the job gets a session of its own: without one, `kill -9 0` in the job ends its holder. */
 function newSession(): 'setsid' | 'perl' {
-  const programs = (process.env.PATH ?? '').split(delimiter);
-  const has = (name: string) => programs.some((folder) => existsSync(join(folder, name)));
-  if (has('setsid')) return 'setsid';
-  if (has('perl')) return 'perl';
+  if (programPath('setsid') !== null) return 'setsid';
+  if (programPath('perl') !== null) return 'perl';
   throw new Error('neither setsid nor perl is installed; the job needs one of them for a session of its own');
+}
+
+/** HS9. Without /proc or perl the names are lost where `/bin/sh` is dash. */
+function executor(env: NodeJS.ProcessEnv): 'sh' | 'perl' {
+  const isOdd = Object.keys(env).some((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+  return isOdd && existsSync('/proc/self/environ') && programPath('env') && programPath('perl') ? 'perl' : 'sh';
 }
 
 /**

@@ -343,7 +343,7 @@ export class Supervisor implements DeliveryHandlers {
   }
 
   #findHeldJob(): HeldJob | null {
-    return findHeldJob(this.#spool.directory, this.#spool.state.job.holder ?? null);
+    return findHeldJob(this.#spool.directory, this.#spool.state.job);
   }
 
   /** SV10 */

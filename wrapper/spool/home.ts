@@ -41,7 +41,7 @@ function sweep(home: string, now: number): void {
     try {
       if (now - statSync(folder).mtimeMs < KEPT_MS) continue;
       if (lockSpool(folder).kind !== 'acquired') continue;
-      const held = findHeldJob(folder, readSpoolState(folder)?.job.holder ?? null);
+      const held = findHeldJob(folder, readSpoolState(folder)?.job ?? null);
       if (held) releaseHolder(held);
       rmSync(folder, { recursive: true, force: true });
     } catch {
