@@ -14,9 +14,10 @@
  *   HS6  All files are opened at the start. If the folder is removed, they are reached by
  *        /proc/<holder>/fd.
  *   HS7  A shell reports the death of a foreground command on its stderr, which here is the file
- *        `notice`. That distinguishes a death by signal 9 from `exit 137`. What shells and perl warn
- *        of before that, such as an unknown locale, does not count: it stands before the line
- *        `started`, or is dropped.
+ *        `notice`. That distinguishes a death by signal 9 from `exit 137`. What the shells and perl
+ *        warn of when they start, such as an unknown locale, stands before the line `started` and
+ *        does not count. That command must not be redirected: dash reports a death to where the
+ *        stderr of its command goes.
  *   HS8  Its own programs have absolute paths: PATH is the job's, and may be empty.
  *   HS9  dash drops variables whose names it could not assign (`a.b`, `BASH_FUNC_f%%`). When there
  *        are such names, perl executes the job with the environment that the holder was given.
@@ -81,6 +82,7 @@ exit(126);`;
  */
 export const holderScript = (): string => `\
 if [ "$1" = job ]; then
+  echo started >&2
   shift
   _hf_dir=$1 _hf_stdin=$2 _hf_err=$3
   _hf_exec=$5
@@ -118,10 +120,9 @@ if [ "$2" = open ]; then
 fi
 # The first opening of each pipe is for both directions, because the others would block.
 exec 8<>"$1/out" 3<"$1/out" 8>"$1/out" 9<>"$1/err" 4<"$1/err" 9>"$1/err" 5<>"$1/events" 6<>"$1/release" 7<>"$1/end"
-echo started >&2
 case $4 in
-setsid) ${program('setsid')} /bin/sh "$0" job "$@" 2>/dev/null ;;
-*) ${program('perl')} -e 'use POSIX; POSIX::setsid(); exec {$ARGV[0]} @ARGV' /bin/sh "$0" job "$@" 2>/dev/null ;;
+setsid) ${program('setsid')} /bin/sh "$0" job "$@" ;;
+*) ${program('perl')} -e 'use POSIX; POSIX::setsid(); exec {$ARGV[0]} @ARGV' /bin/sh "$0" job "$@" ;;
 esac
 _hf_code=$?
 printf '%s.\\n' "$_hf_code" >&7
