@@ -29,6 +29,7 @@ const plan = {
   next: true,
   late,
   waits: true,
+  kills: [],
 };
 
 const PLANS: Record<string, RunPlan> = {
@@ -49,12 +50,12 @@ const PLANS: Record<string, RunPlan> = {
     next: false,
     late: { ...late, types: true, ticket: true },
   },
-  'a trickle on both sides, a viewer that takes nothing for a while, and the wrapper killed': {
+  'a trickle on both sides, a viewer that takes nothing for a while, and the wrapper killed three times': {
     ...plan,
     wrapper: [fault('wrapper-trickle', 300, 900)],
     viewer: [fault('viewer-trickle', 500, 900), fault('viewer-pause', 1500, 1000)],
     process: [],
-    ending: fault('wrapper-kill', 1900),
+    kills: [fault('wrapper-kill', 600), fault('wrapper-kill', 1400), fault('wrapper-kill', 1900)],
     late: { ...late, execution: false, flow: false },
   },
   'a middlebox that answers HTML on both sides, and a disk that is full for a while': {
@@ -75,14 +76,13 @@ const PLANS: Record<string, RunPlan> = {
   },
 };
 const EXPECTED: Record<string, { verdicts: string[]; kinds: FaultKind[] }> = Object.fromEntries(
-  Object.entries(PLANS).map(([name, { wrapper, viewer, process, ending, next }]) => {
+  Object.entries(PLANS).map(([name, { wrapper, viewer, process, kills, ending, next }]) => {
     const first = {
       exit: 'completed',
       interrupt: 'interrupted',
-      'wrapper-kill': 'failed wrapper_error',
       'fail-call': 'failed asked_by_chaos',
     }[ending.kind];
-    const kinds = [...wrapper, ...viewer, ...process, ending].map(({ kind }) => kind).filter((kind) => kind !== 'exit');
+    const kinds = [...wrapper, ...viewer, ...process, ...kills, ending].map(({ kind }) => kind).filter((kind) => kind !== 'exit');
     return [name, { verdicts: next ? [first, 'completed'] : [first], kinds: kinds.sort() }];
   }),
 );

@@ -60,6 +60,46 @@ export function compare(received: readonly string[], truth: readonly string[], e
   return difference;
 }
 
+/** A part of a log: a whole line of the job, the end of a line, or a gap. */
+export type Part = { kind: 'line' | 'rest'; text: string } | { kind: 'gap' };
+
+/**
+ * Like `compare`, for a job whose wrapper was killed: between two lines may be missing what a gap
+ * between them stands for. `inGaps`: the missing lines. After a gap may stand the rest of a line
+ * whose beginning is missing.
+ */
+export function compareWithGaps(
+  parts: readonly Part[],
+  truth: readonly string[],
+  extent: 'all' | 'beginning',
+): { difference: Difference; inGaps: number } {
+  const lines = parts.flatMap((part) => (part.kind === 'line' ? [part.text] : []));
+  const difference = compare(lines, truth, extent);
+  const places = new Map(truth.map((item, place) => [item, place]));
+  let last = -1;
+  let gap = false;
+  let inGaps = 0;
+  let foreign = 0;
+  for (const part of parts) {
+    if (part.kind === 'gap') {
+      gap = true;
+    } else if (part.kind === 'rest') {
+      // It belongs to a line that is missing.
+      if (!gap || !truth.slice(last + 1).some((line) => line.endsWith(part.text))) foreign += 1;
+    } else {
+      const place = places.get(part.text) ?? last;
+      if (gap && place > last) inGaps += place - last - 1;
+      last = Math.max(last, place);
+      gap = false;
+    }
+  }
+  if (gap && extent === 'all') inGaps += truth.length - last - 1;
+  return {
+    difference: { ...difference, lost: difference.lost - inGaps, foreign: difference.foreign + foreign },
+    inGaps,
+  };
+}
+
 const asText = ({ offset, execution, type, text }: Seen): string => `${offset} ${execution} ${type} ${text}`;
 
 /** Two readings of the same events: offsets, types and contents. */

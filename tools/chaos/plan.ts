@@ -56,13 +56,15 @@ export const MIDDLEBOX_ANSWERS = [
 /** Bytes that a full disk still has. The largest holds a few frames. */
 export const DISK_ROOMS = [0, 4096, 64 * 1024, 300 * 1024] as const;
 /** How the first execution of a run ends. */
-export const ENDINGS = ['exit', 'wrapper-kill', 'interrupt', 'fail-call'] as const;
+export const ENDINGS = ['exit', 'interrupt', 'fail-call'] as const;
 
 export type WrapperFault = (typeof WRAPPER_FAULTS)[number];
 export type ViewerFault = (typeof VIEWER_FAULTS)[number];
 export type ProcessFault = (typeof PROCESS_FAULTS)[number];
 export type Ending = (typeof ENDINGS)[number];
-export type FaultKind = WrapperFault | ViewerFault | ProcessFault | Exclude<Ending, 'exit'>;
+/** The wrapper gets SIGKILL, and the next one adopts the job. */
+export type WrapperKill = 'wrapper-kill';
+export type FaultKind = WrapperFault | ViewerFault | ProcessFault | WrapperKill | Exclude<Ending, 'exit'>;
 
 export const FAULT_KINDS: readonly FaultKind[] = [
   ...WRAPPER_FAULTS,
@@ -113,6 +115,7 @@ export interface RunPlan {
   wrapper: Fault<WrapperFault>[];
   viewer: Fault<ViewerFault>[];
   process: Fault<ProcessFault>[];
+  kills: Fault<WrapperKill>[];
   /** Another execution waits in the queue meanwhile. */
   next: boolean;
   /**
@@ -165,14 +168,20 @@ function forMsOf(kind: FaultKind, random: Random): number {
 export interface PlanSize {
   events: number;
   durationMs: number;
+  /** Only cuts of the wrapper's link, and many kills of the wrapper. */
+  adopt?: boolean;
 }
 
-export function planRuns(count: number, seed: number, { events, durationMs }: PlanSize): RunPlan[] {
+const KILLS_SHARE = 0.4;
+const KILLS_MAX = 2;
+const ADOPT_KILLS = { min: 3, max: 10 };
+
+export function planRuns(count: number, seed: number, { events, durationMs, adopt = false }: PlanSize): RunPlan[] {
   const random = new Random(seed);
   const wrapperDeck = new Deck(WRAPPER_FAULTS, random);
   const viewerDeck = new Deck(VIEWER_FAULTS, random);
   const processDeck = new Deck(PROCESS_FAULTS, random);
-  const endingDeck = new Deck<Ending>(['exit', 'exit', 'exit', 'wrapper-kill', 'interrupt', 'fail-call'], random);
+  const endingDeck = new Deck<Ending>(['exit', 'exit', 'exit', 'interrupt', 'fail-call'], random);
 
   return Array.from({ length: count }, (_, index) => {
     const fault = <K extends FaultKind | 'exit'>(kind: K, from: number, to: number): Fault<K> => ({
@@ -190,7 +199,14 @@ export function planRuns(count: number, seed: number, { events, durationMs }: Pl
     const last = Math.min(LAST_AT, (ending.atMs / durationMs) * 0.9);
     const lane = <K extends FaultKind>(deck: Deck<K>, most: number): Fault<K>[] =>
       Array.from({ length: most }, () => fault(deck.deal(), FIRST_AT, last)).sort((a, b) => a.atMs - b.atMs);
-    const wrapper = lane(wrapperDeck, random.int(1, 2));
+    const killCount = () => {
+      if (adopt) return random.int(ADOPT_KILLS.min, ADOPT_KILLS.max);
+      return random.chance(KILLS_SHARE) ? random.int(1, KILLS_MAX) : 0;
+    };
+    const kills = Array.from({ length: killCount() }, () => fault('wrapper-kill' as const, FIRST_AT, last)).sort(
+      (a, b) => a.atMs - b.atMs,
+    );
+    const wrapper = adopt ? [fault('wrapper-cut' as const, FIRST_AT, last)] : lane(wrapperDeck, random.int(1, 2));
     // For a while after a half-open link there is nothing to hit.
     wrapper.sort((a, b) => Number(a.kind.includes('half-open')) - Number(b.kind.includes('half-open')));
     return {
@@ -199,9 +215,11 @@ export function planRuns(count: number, seed: number, { events, durationMs }: Pl
       durationMs,
       ending,
       wrapper,
-      viewer: lane(viewerDeck, random.int(1, 2)),
-      process: lane(processDeck, random.int(0, 2)),
-      next: random.chance(0.5),
+      viewer: adopt ? [] : lane(viewerDeck, random.int(1, 2)),
+      process: adopt ? [] : lane(processDeck, random.int(0, 2)),
+      kills,
+      next: !adopt && random.chance(0.5),
+      ...(adopt ? { waits: true } : {}),
       late: {
         atMs: Math.round(durationMs * last * random.next()),
         execution: random.chance(0.5),
@@ -214,13 +232,13 @@ export function planRuns(count: number, seed: number, { events, durationMs }: Pl
   });
 }
 
-export const plannedKinds = ({ ending, wrapper, viewer, process }: RunPlan): FaultKind[] => [
-  ...[...wrapper, ...viewer, ...process].map(({ kind }) => kind),
+export const plannedKinds = ({ ending, wrapper, viewer, process, kills }: RunPlan): FaultKind[] => [
+  ...[...wrapper, ...viewer, ...process, ...kills].map(({ kind }) => kind),
   ...(ending.kind === 'exit' ? [] : [ending.kind]),
 ];
 
-export function describePlan({ ending, wrapper, viewer, process, next, late }: RunPlan): string {
-  const faults = [...wrapper, ...viewer, ...process, ...(ending.kind === 'exit' ? [] : [ending])];
+export function describePlan({ ending, wrapper, viewer, process, kills, next, late }: RunPlan): string {
+  const faults = [...wrapper, ...viewer, ...process, ...kills, ...(ending.kind === 'exit' ? [] : [ending])];
   const when = (atMs: number) => `${(atMs / 1000).toFixed(1)}s`;
   const parts = faults.sort((a, b) => a.atMs - b.atMs).map(({ kind, atMs }) => `${kind}@${when(atMs)}`);
   const flags = Object.entries(late).filter(([, value]) => value === true);

@@ -12,6 +12,8 @@ export interface Summary {
   wrapperReconnects: number;
   viewerReconnects: number;
   written: number;
+  inGaps: number;
+  gaps: number;
   events: number;
   executions: number;
   settledOnce: number;
@@ -35,6 +37,8 @@ export function summarise(results: readonly RunResult[]): Summary {
     wrapperReconnects: sum((result) => result.wrapperReconnects),
     viewerReconnects: sum((result) => result.viewerReconnects),
     written: sum((result) => result.written),
+    inGaps: sum((result) => result.inGaps),
+    gaps: sum((result) => result.gaps),
     events: sum((result) => result.events),
     executions: sum((result) => result.executions),
     settledOnce: sum((result) => result.settledOnce),
@@ -56,6 +60,8 @@ export function tables(summary: Summary): string {
     '',
     row('runs', runs),
     row('lines written by jobs', grouped(summary.written)),
+    row('lines missing in gaps', grouped(summary.inGaps)),
+    row('gaps', grouped(summary.gaps)),
     row('events in the logs', grouped(summary.events)),
     row('reconnects of wrappers', summary.wrapperReconnects),
     row('reconnects of viewers', summary.viewerReconnects),

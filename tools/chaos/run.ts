@@ -13,12 +13,12 @@ import { fileURLToPath } from 'node:url';
 import { createClient } from '../../client/index.ts';
 import { type Execution, type Policy, terminalStatusOf } from '../../protocol/index.ts';
 import { until } from '../../test/support/real-stack.ts';
-import { addDifference, checkLog, compare, compareReadings, type Difference, isSame, NO_DIFFERENCE, type Seen } from './compare.ts';
+import { addDifference, checkLog, compareReadings, compareWithGaps, type Difference, isSame, NO_DIFFERENCE, type Part, type Seen } from './compare.ts';
 import { pause, spoilProcess, spoilViewers, spoilWrapperLink } from './inject.ts';
 import type { Ending, Fault, FaultKind, RunPlan } from './plan.ts';
 import { Recorder } from './recorder.ts';
 import type { Stage } from './stage.ts';
-import { type Killed, killWrapper } from './wrapper-kill.ts';
+import { WrapperKills } from './wrapper-kill.ts';
 
 const JOB = fileURLToPath(new URL('job.mjs', import.meta.url));
 const FAIL_CODE = 'asked_by_chaos';
@@ -57,6 +57,9 @@ export interface RunResult {
   events: number;
   /** Lines that the jobs wrote. */
   written: number;
+  /** Lines that are missing inside gaps. */
+  inGaps: number;
+  gaps: number;
   verdicts: string[];
   /** Executions with exactly one verdict. */
   settledOnce: number;
@@ -79,13 +82,14 @@ interface Scene {
   missed: FaultKind[];
   /** Faults that have not begun yet, without the forced end. */
   notBegun: Set<Fault>;
-  killed: Killed | null;
+  kills: WrapperKills;
 }
 
 /** Makes the job of a plan with `waits` end. */
 const releaseFile = (scene: Scene): string => `${truthFile(scene, FIRST)}-release`;
 
-const truthFile = ({ stage, session }: Scene, execution: string): string => join(stage.folder, `${session}-${execution}.truth`);
+const truthFile = ({ stage, session }: Pick<Scene, 'stage' | 'session'>, execution: string): string =>
+  join(stage.folder, `${session}-${execution}.truth`);
 
 function truthOf(scene: Scene, execution: string): string[] {
   const file = truthFile(scene, execution);
@@ -95,18 +99,19 @@ function truthOf(scene: Scene, execution: string): string[] {
 /** Does not throw: failures are listed in `problems`. */
 export async function performRun(stage: Stage, plan: RunPlan, label: string): Promise<RunResult> {
   const begun = Date.now();
+  const session = `${label}-${plan.index}`;
   const scene: Scene = {
     stage,
     plan,
-    session: `${label}-${plan.index}`,
+    session,
     executions: plan.next ? [FIRST, NEXT] : [FIRST],
     viewers: [],
     over: new AbortController(),
     begunAt: 0,
     injected: [],
     missed: [],
-    notBegun: new Set<Fault>([...plan.wrapper, ...plan.viewer, ...plan.process]),
-    killed: null,
+    notBegun: new Set<Fault>([...plan.wrapper, ...plan.viewer, ...plan.process, ...plan.kills]),
+    kills: new WrapperKills(truthFile({ stage, session }, FIRST)),
   };
   const result: RunResult = {
     plan,
@@ -117,6 +122,8 @@ export async function performRun(stage: Stage, plan: RunPlan, label: string): Pr
     viewerReconnects: 0,
     events: 0,
     written: 0,
+    inGaps: 0,
+    gaps: 0,
     verdicts: [],
     settledOnce: 0,
     executions: scene.executions.length,
@@ -163,6 +170,11 @@ async function play(scene: Scene): Promise<void> {
     lane(scene, plan.wrapper, (fault, begun) => spoilWrapperLink(stage, fault, over.signal, begun)),
     lane(scene, plan.viewer, (fault, begun) => spoilViewers(stage, viewers, fault, over.signal, begun)),
     lane(scene, plan.process, (fault, begun) => spoilProcess(stage, fault, over.signal, begun)),
+    lane(scene, plan.kills, async (_, begun) => {
+      const hit = await scene.kills.kill(over.signal);
+      begun();
+      return hit;
+    }),
     lane(scene, forcedEnd(plan), async ({ kind }) => {
       if (plan.waits) await allBegun(scene);
       return !over.signal.aborted && end(scene, kind);
@@ -252,9 +264,6 @@ const forcedEnd = ({ ending: { kind, ...rest } }: RunPlan): Fault<ForcedEnd>[] =
 async function end(scene: Scene, kind: ForcedEnd): Promise<boolean> {
   const { client } = scene.stage;
   switch (kind) {
-    case 'wrapper-kill':
-      scene.killed = await killWrapper(truthFile(scene, FIRST));
-      return scene.killed !== null && !scene.killed.terminal;
     // A response may be lost and the call repeated. The log says whether the first call arrived in
     // time (`notInTime`).
     case 'interrupt':
@@ -285,7 +294,6 @@ async function judge(scene: Scene, result: RunResult): Promise<void> {
     const execution = await direct.get(session, id);
     const truth = truthOf(scene, id);
     const ownLog = log.filter((event) => event.execution === id);
-    const lines = ownLog.filter(({ type }) => type === 'agent').map(({ text }) => text);
     result.written += truth.length;
     result.wrapperReconnects += Math.max(0, execution.epoch - 1);
     result.verdicts.push(verdictOf(execution));
@@ -293,24 +301,25 @@ async function judge(scene: Scene, result: RunResult): Promise<void> {
     if (terminalStatusOf(ownLog.at(-1)?.type ?? '') !== execution.status)
       problems.push(`${id} is ${execution.status}, but its last event is ${ownLog.at(-1)?.type}`);
 
-    const { extent, wrong } = expectedEnd(scene, id, execution, ownLog);
+    const { extent, wrong } = expectedEnd(id, execution, ownLog);
     if (wrong) problems.push(`${id}: ${wrong}; it is ${JSON.stringify(execution)}`);
-    const difference = compare(lines, truth, extent);
+    const { difference, inGaps } = compareWithGaps(partsOf(ownLog), truth, extent);
+    result.inGaps += inGaps;
     if (extent === 'all' && id === FIRST && execution.status === 'completed' && truth.length !== scene.plan.events)
       problems.push(`the job wrote ${truth.length} of ${scene.plan.events} lines`);
     if (!isSame(difference)) problems.push(`log of ${id} against its job: ${JSON.stringify(difference)}`);
     result.difference = addDifference(result.difference, difference);
-    // Only the last output of an interrupted or orphaned job may have arrived in pieces.
-    const strange = ownLog.find(({ type }) => type === 'output' || type === 'gap');
-    if (strange && !(strange.type === 'gap' && scene.killed))
-      problems.push(`${id} has ${strange.type}: ${strange.text.slice(0, 200)}`);
+    problems.push(...strangeParts(scene, id, ownLog, execution.status));
+    result.gaps += ownLog.filter(({ type }) => type === 'gap').length;
   }
-  if (scene.killed) {
+  const { kills } = scene;
+  if (kills.count > 0) {
     const stored = new Set(
       log.filter(({ type, execution }) => type === 'agent' && execution === FIRST).map(({ text }) => JSON.parse(text).n),
     );
-    const missing = scene.killed.spooled.filter((n) => !stored.has(n)).length;
-    if (missing > 0) problems.push(`${missing} events of the killed wrapper's spool are not in the log`);
+    const ended = log.some(({ type, execution }) => type === 'execution_failed' && execution === FIRST);
+    const missing = ended ? 0 : kills.spooled.filter((n) => !stored.has(n)).length;
+    if (missing > 0) problems.push(`${missing} events of the spools of killed wrappers are not in the log`);
     result.difference = addDifference(result.difference, { ...NO_DIFFERENCE, lost: missing });
   }
   for (const [index, viewer] of viewers.entries()) {
@@ -324,6 +333,31 @@ async function judge(scene: Scene, result: RunResult): Promise<void> {
         problems.push(`viewer ${index + 1} was told that ${execution} ended as ${status}`);
     }
   }
+}
+
+const RESTARTED = '"reason":"wrapper_restarted"';
+
+/** What a job printed, as the log has it. The rest of a line is no JSON, so it is an output event. */
+const partsOf = (ownLog: readonly Seen[]): Part[] =>
+  ownLog.flatMap(({ type, text }): Part[] => {
+    if (type === 'agent') return [{ kind: 'line', text }];
+    if (type === 'gap') return [{ kind: 'gap' }];
+    return type === 'output' ? [{ kind: 'rest', text: String(JSON.parse(text).text).replace(/\n$/, '') }] : [];
+  });
+
+/** A job has no output event and no gap, except for those that a killed wrapper explains. */
+function strangeParts({ kills }: Scene, id: string, ownLog: readonly Seen[], status: string): string[] {
+  const killed = id === FIRST ? kills.count : 0;
+  const gaps = ownLog.filter(({ type }) => type === 'gap');
+  const rests = ownLog.filter(({ type }) => type === 'output');
+  const problems: string[] = [];
+  const other = gaps.find(({ text }) => !text.includes(RESTARTED));
+  if (other) problems.push(`${id} has another gap: ${other.text}`);
+  if (gaps.length > killed) problems.push(`${id} has ${gaps.length} gaps after ${killed} kills of its wrapper`);
+  // Only the last output of an interrupted job may have arrived in pieces.
+  const [rest] = rests;
+  if (rest && killed === 0 && status === 'completed') problems.push(`${id} has output: ${rest.text.slice(0, 200)}`);
+  return problems;
 }
 
 /** A call after the end changed nothing, so it was no fault. */
@@ -350,7 +384,6 @@ const verdictOf = ({ status, code, forced }: Execution): string => `${status}${c
 
 /** The one correct verdict, and how much of the job's output must be in the log. */
 function expectedEnd(
-  { killed }: Scene,
   id: string,
   execution: Execution,
   ownLog: readonly Seen[],
@@ -362,9 +395,5 @@ function expectedEnd(
   // LIF37: a job that ended before its interrupt ends as its exit says.
   const byItself = has('exit', '"toldToStop":false');
   if (id === FIRST && has('interrupt_requested') && !byItself) return { extent: 'all', wrong: must('interrupted') };
-  if (id === FIRST && killed && !killed.terminal) {
-    const told = has('error', '"wrapper_crashed"') ? null : 'the restarted wrapper did not report the crash';
-    return { extent: 'beginning', wrong: must('failed wrapper_error') ?? told };
-  }
   return { extent: 'all', wrong: must('completed') ?? (execution.exitCode === 0 ? null : 'its exit code should be 0') };
 }

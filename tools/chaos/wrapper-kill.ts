@@ -2,10 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type HoldfastEvent, isTerminalFact } from '../../protocol/index.ts';
+import type { HoldfastEvent } from '../../protocol/index.ts';
 import { processesWith } from '../../test/support/real-stack.ts';
-import { identityOf, isAlive, signalProcess } from '../../wrapper/processes.ts';
+import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../wrapper/processes.ts';
 import { listSegments, segmentPath } from '../../wrapper/spool/recovery.ts';
+import { readSpoolState } from '../../wrapper/spool/state.ts';
 
 export interface Killed {
   /**
@@ -13,27 +14,66 @@ export interface Killed {
    * reach the log.
    */
   spooled: number[];
-  /** The end of the job was stored, so the kill cannot cause a crash verdict. */
-  terminal: boolean;
 }
+
+/**
+ * The runner gives up a wrapper that was killed again and again before it was welcomed. This many
+ * kills without a welcome are certainly allowed.
+ */
+const UNWELCOMED_KILLS_MAX = 2;
 
 /**
  * `mark` is a text that is among the arguments of this execution's wrapper and of no other. Null
  * when there is no such wrapper.
  */
 export async function killWrapper(mark: string): Promise<Killed | null> {
-  const wrapper = processesWith(mark).find(({ command }) => / run .*--spool /.test(command));
-  const identity = wrapper ? identityOf(wrapper.pid) : null;
-  const [, spool] = / --spool (\S+) /.exec(wrapper?.command ?? '') ?? [];
-  if (!identity || !spool || !signalProcess(identity, 'SIGKILL')) return null;
+  const found = findWrapper(mark);
+  if (!found || !signalProcess(found.identity, 'SIGKILL')) return null;
+  const { identity, spool } = found;
   // The runner waits 250 ms before it starts the next wrapper, which would write here.
   while (isAlive(identity)) await sleep(1);
   return readSpool(spool);
 }
 
+function findWrapper(mark: string): { identity: ProcessIdentity; spool: string } | null {
+  const wrapper = processesWith(mark).find(({ command }) => / run .*--spool /.test(command));
+  const identity = wrapper ? identityOf(wrapper.pid) : null;
+  const [, spool] = / --spool (\S+) /.exec(wrapper?.command ?? '') ?? [];
+  return identity && spool ? { identity, spool } : null;
+}
+
+/** Kills the wrapper of one execution several times, in its successors. */
+export class WrapperKills {
+  readonly spooled: number[] = [];
+  count = 0;
+  readonly #mark: string;
+  #unwelcomed = 0;
+
+  constructor(mark: string) {
+    this.#mark = mark;
+  }
+
+  /** Waits for a wrapper. False when none came before the run was over. */
+  async kill(over: AbortSignal): Promise<boolean> {
+    for (; !over.aborted; await sleep(20)) {
+      const found = findWrapper(this.#mark);
+      if (!found) continue;
+      const state = readSpoolState(found.spool);
+      const welcomed = state?.welcomedBoot !== undefined && state.welcomedBoot === state.bootId;
+      if (!welcomed && this.#unwelcomed >= UNWELCOMED_KILLS_MAX) continue;
+      const killed = await killWrapper(this.#mark);
+      if (!killed) continue;
+      this.#unwelcomed = welcomed ? 0 : this.#unwelcomed + 1;
+      this.count += 1;
+      this.spooled.push(...killed.spooled);
+      return true;
+    }
+    return false;
+  }
+}
+
 function readSpool(folder: string): Killed {
   const spooled: number[] = [];
-  let terminal = false;
   for (const segment of listSegments(folder)) {
     const lines = readFileSync(segmentPath(folder, segment), 'utf8').split('\n');
     // A partial line at the end was not fully written, so it was never sent.
@@ -41,8 +81,7 @@ function readSpool(folder: string): Killed {
     for (const line of lines) {
       const event = JSON.parse(line) as HoldfastEvent;
       if (event.type === 'agent') spooled.push(Number(event.data.n));
-      terminal = isTerminalFact(event);
     }
   }
-  return { spooled, terminal };
+  return { spooled };
 }
