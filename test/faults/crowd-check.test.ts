@@ -86,7 +86,8 @@ const interrupted = (more: Partial<Execution> = {}): Pick<Made, 'execution' | 'v
   verdict: ['execution_interrupted', {}],
 });
 const renumbered = (log: Seen[]): Seen[] => log.map((event, index) => ({ ...event, offset: index + 1 }));
-const CRASHED: [string, object] = ['error', { code: 'wrapper_crashed', fatal: true }];
+const GAP: [string, object] = ['gap', { events: 0, bytes: null, unknown: true, reason: 'wrapper_restarted' }];
+const KILLED = { deed: 'kill', took: true } as const;
 const link = { kind: 'link', from: T0 + 1000, until: T0 + 2000 } as const;
 
 describe('checkSession finds nothing in', () => {
@@ -147,16 +148,21 @@ describe('checkSession finds nothing in', () => {
       },
     ],
     [
-      'a killed wrapper with a part of the output',
+      'a killed wrapper of an endless job, with a hole in a gap, that was interrupted then',
       made({
         shape: 'endless',
-        done: { deed: 'kill', took: true, spooled: ['output {"stream":"stdout","text":"a\\n"}'] },
-        ...failed('wrapper_error'),
-        truth: { ...WROTE, end: null },
-        facts: [START, output('a\n'), ['gap', { events: 0, bytes: 0, reason: 'wrapper_crashed' }], CRASHED],
+        done: { ...KILLED, spooled: ['output {"stream":"stdout","text":"a\\n"}'] },
+        ...interrupted(),
+        truth: { out: 'a\nb\nc\nd\n', err: '', end: 130 },
+        facts: [START, output('a\n'), GAP, output('c\n'), ASKED, output('d\n'), exit(130)],
       }),
     ],
-    ['a wrapper killed when the end was in its spool', made({ done: { deed: 'kill', took: true } })],
+    ['a killed wrapper whose job ended by itself', made({ done: KILLED, facts: [...WHOLE.slice(0, -1), GAP, exit(0)] })],
+    [
+      'a killed wrapper whose job lost its last lines in a gap',
+      made({ done: KILLED, facts: [START, output('a\n'), GAP, exit(0)] }),
+    ],
+    ['a wrapper killed when the end was in its spool', made({ done: KILLED })],
     ['an interrupt that came too late', made({ done: { deed: 'interrupt', took: false } })],
     ['a call that failed it', made({ done: { deed: 'fail', took: true }, ...failed(FAIL_CODE), facts: [START, output('a\n')] })],
     [
@@ -250,14 +256,14 @@ describe('checkSession finds', () => {
     ['a call that failed it and was forgotten', changed({ done: { deed: 'fail', took: true } }), `should be "failed ${FAIL_CODE}"`],
     ['a failure by a call that nobody made', changed({ ...failed(FAIL_CODE), facts: [START] }), 'nobody asked for that'],
     [
-      'a killed wrapper whose execution completed',
-      changed({ done: { deed: 'kill', took: true }, facts: WHOLE.slice(0, -1) }),
-      '[CR2]: is "completed"; should be "failed wrapper_error"',
+      'a killed wrapper that failed its execution',
+      changed({ done: KILLED, ...failed('wrapper_error'), facts: [START, GAP] }),
+      '[CR2]: is "failed wrapper_error"; should be "completed"',
     ],
     [
-      'a killed wrapper that did not report it',
-      changed({ done: { deed: 'kill', took: true }, ...failed('wrapper_error'), facts: [START] }),
-      'the crash was not reported',
+      'a gap of a wrapper that was not killed',
+      changed({ facts: [START, output('a\n'), GAP, output('b\n'), output('w\n', 'stderr'), exit(0)] }),
+      '[CR3]: has a gap, and its wrapper was not killed',
     ],
     [
       'a stopped wrapper that was waited for',
@@ -314,14 +320,14 @@ describe('checkSession finds', () => {
     ],
     ['a lost line of stderr', changed({ facts: [START, output('a\nb\n'), exit(0)] }), '[CR3]: err of 2 characters is 0'],
     [
-      'a hole in what a killed wrapper brought',
-      changed({
-        shape: 'endless',
-        done: { deed: 'kill', took: true },
-        ...failed('wrapper_error'),
-        facts: [START, output('b\n'), CRASHED],
-      }),
+      'a hole beside the gap of a killed wrapper',
+      changed({ done: KILLED, facts: [START, output('b\n'), GAP, output('w\n', 'stderr'), exit(0)] }),
       '[CR3]: out of 4 characters is 2',
+    ],
+    [
+      'a line twice, before and after the gap of a killed wrapper',
+      changed({ done: KILLED, facts: [START, output('a\n'), GAP, output('a\nb\n'), output('w\n', 'stderr'), exit(0)] }),
+      '[CR3]: out of 4 characters is 6',
     ],
     [
       'an end that the job knows nothing of',
@@ -342,14 +348,11 @@ describe('checkSession finds', () => {
     [
       'a lost event of a spool',
       changed({
-        shape: 'endless',
         done: {
-          deed: 'kill',
-          took: true,
+          ...KILLED,
           spooled: ['output {"stream":"stdout","text":"a\\n"}', 'output {"stream":"stdout","text":"b\\n"}'],
         },
-        ...failed('wrapper_error'),
-        facts: [START, output('a\n'), CRASHED],
+        facts: [START, output('a\n'), GAP, output('w\n', 'stderr'), exit(0)],
       }),
       "[CR6]: 1 of 2 events of the killed wrapper's spool",
     ],

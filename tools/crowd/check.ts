@@ -6,7 +6,7 @@
  *   has one verdict and nothing after it (checkLog).
  * - CR2: a verdict is explained by the job's own end, or else by a deed. There is no other cause.
  * - CR3: the log holds what the job wrote: all of it, byte for byte, if its end was observed; else
- *   a prefix without a hole.
+ *   a prefix without a hole. Where a wrapper was killed, a part may be missing, and a gap stands there.
  * - CR4: `completed` has an exit fact with code 0, and the job recorded that it exited with 0.
  * - CR5: a job that was never started wrote nothing; a started job was started once.
  * - CR6: the spool of a killed wrapper is in the log.
@@ -138,7 +138,9 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
     return away ? null : 'its wrapper was not stopped, and could be reached';
   }
   if (execution.status === 'interrupted') {
-    if (!done || !['interrupt', 'force', 'early'].includes(done.deed)) return 'nobody interrupted it';
+    // An endless job goes on after the kill of its wrapper, and is then interrupted.
+    const byKill = done?.deed === 'kill' && NATURAL_VERDICT[plan.shape] === null;
+    if (!done || !(byKill || ['interrupt', 'force', 'early'].includes(done.deed))) return 'nobody interrupted it';
     if (!asked && has(own, 'started')) return 'the log has no request for it';
     if (!execution.forced) return null;
     const { interruptRequestedAt = 0, endedAt = 0 } = execution;
@@ -158,9 +160,8 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
       case 'fail':
         return mustBe(`failed ${FAIL_CODE}`);
       case 'kill':
-        // With the job's end in its spool the kill cannot cause a crash verdict.
-        if (has(own, 'exit')) break;
-        return mustBe('failed wrapper_error') ?? (has(own, 'error', '"wrapper_crashed"') ? null : 'the crash was not reported');
+        // The next wrapper adopts the job, so this changes nothing in its end.
+        break;
       case 'freeze':
         if (has(own, 'exit')) break;
         return mustBe('failed wrapper_disconnected');
@@ -209,16 +210,41 @@ export function outputOf(own: Own): { out: string; err: string } {
   return { out, err };
 }
 
-function checkOutput({ plan, execution, truth }: ExecutionFacts, own: Own, seenToItsEnd: boolean): string[] {
+/** The output in pieces, with a gap between each two. */
+function pieces(own: Own): { out: string; err: string }[] {
+  const found: Seen[][] = [[]];
+  for (const event of own) {
+    if (event.type === 'gap') found.push([]);
+    else found.at(-1)?.push(event);
+  }
+  return found.map(outputOf);
+}
+
+/** The first piece is the beginning, the last one the end if `toItsEnd`, and all are in order. */
+function fits(wrote: string, [first = '', ...rest]: readonly string[], toItsEnd: boolean): boolean {
+  if (rest.length === 0) return toItsEnd ? wrote === first : wrote.startsWith(first);
+  if (!wrote.startsWith(first)) return false;
+  let at = first.length;
+  for (const piece of toItsEnd ? rest.slice(0, -1) : rest) {
+    const place = wrote.indexOf(piece, at);
+    if (place === -1) return false;
+    at = place + piece.length;
+  }
+  return !toItsEnd || wrote.slice(at).endsWith(rest.at(-1) ?? '');
+}
+
+function checkOutput({ plan, execution, truth, done }: ExecutionFacts, own: Own, seenToItsEnd: boolean): string[] {
   const logged = outputOf(own);
   if (!truth) return logged.out + logged.err === '' ? [] : ['[CR5]: the job never ran, and the log has output of it'];
   const problems: string[] = [];
+  if (has(own, 'gap') && !(done?.deed === 'kill' && done.took)) problems.push('[CR3]: has a gap, and its wrapper was not killed');
   for (const stream of ['out', 'err'] as const) {
     const [wrote, got] = [truth[stream], logged[stream]];
     // A job ended by SIGKILL may have noted one line more than it printed.
     const byForce = truth.end === null && execution.signal === 'SIGKILL';
-    const whole = got === wrote || (byForce && wrote.startsWith(got) && wrote.slice(got.length).split('\n').length <= 2);
-    if (seenToItsEnd ? whole : wrote.startsWith(got)) continue;
+    const parts = pieces(own).map((piece) => piece[stream]);
+    const whole = fits(wrote, parts, true) || (byForce && wrote.startsWith(got) && wrote.slice(got.length).split('\n').length <= 2);
+    if (seenToItsEnd ? whole : fits(wrote, parts, false)) continue;
     problems.push(
       `[CR3]: ${stream} of ${wrote.length} characters is ${got.length} in the log, and differs from character ${commonLength(wrote, got)} on`,
     );

@@ -7,6 +7,7 @@ import { identityOf, isAlive, type ProcessIdentity, signalProcess } from '../../
 import { listSegments, segmentPath } from '../../wrapper/spool/recovery.ts';
 import { type Done, FAIL_CODE } from './check.ts';
 import type { Deed, ExecutionPlan } from './plan.ts';
+import { NATURAL_VERDICT } from './shapes.ts';
 import type { CrowdStage } from './stage.ts';
 
 /** Until its silence and its grace are over on a busy machine. */
@@ -14,7 +15,7 @@ const FREEZE_MAX_MS = 120_000;
 
 export async function carryOut(
   stage: CrowdStage,
-  { session, id }: ExecutionPlan,
+  { session, id, shape }: ExecutionPlan,
   deed: Deed,
   hasEnded: () => boolean,
 ): Promise<Done> {
@@ -29,8 +30,12 @@ export async function carryOut(
       }
       case 'fail':
         return { deed, took: (await client.fail(session, id, { code: FAIL_CODE, message: 'a crowd asked for it' })).settled };
-      case 'kill':
-        return { deed, ...(await kill(stage.truthFile(session, id))) };
+      case 'kill': {
+        const outcome = await kill(stage.truthFile(session, id));
+        // The next wrapper adopts the job, which would go on for ever.
+        if (NATURAL_VERDICT[shape] === null) await client.interrupt(session, id, { reason: 'a crowd asked for it' });
+        return { deed, ...outcome };
+      }
       case 'freeze':
         return { deed, took: await freeze(stage.truthFile(session, id), hasEnded) };
       default:
