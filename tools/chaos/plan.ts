@@ -79,6 +79,7 @@ export interface Fault<K = FaultKind> {
   kind: K;
   /** After the job's first line. */
   atMs: number;
+  /** Of a kill: how long its wrapper has had the job. 0: it may not have it yet. */
   forMs: number;
   direction: Direction;
   bytesPerSecond: number;
@@ -150,6 +151,9 @@ export class Deck<K> {
 const FIRST_AT = 0.05;
 const LAST_AT = 0.7;
 
+/** Of the kills: those that hit a wrapper while it starts, if one does. */
+const EARLY_KILLS_SHARE = 0.25;
+
 function forMsOf(kind: FaultKind, random: Random): number {
   switch (kind) {
     case 'wrapper-cut':
@@ -160,6 +164,8 @@ function forMsOf(kind: FaultKind, random: Random): number {
       return random.int(0, 1500);
     case 'wrapper-narrow':
       return random.int(8000, 20_000);
+    case 'wrapper-kill':
+      return random.chance(EARLY_KILLS_SHARE) ? 0 : random.int(1, 1500);
     default:
       return random.int(800, 7000);
   }

@@ -170,8 +170,8 @@ async function play(scene: Scene): Promise<void> {
     lane(scene, plan.wrapper, (fault, begun) => spoilWrapperLink(stage, fault, over.signal, begun)),
     lane(scene, plan.viewer, (fault, begun) => spoilViewers(stage, viewers, fault, over.signal, begun)),
     lane(scene, plan.process, (fault, begun) => spoilProcess(stage, fault, over.signal, begun)),
-    lane(scene, plan.kills, async (_, begun) => {
-      const hit = await scene.kills.kill(over.signal);
+    lane(scene, plan.kills, async ({ forMs }, begun) => {
+      const hit = await scene.kills.kill(forMs, over.signal);
       begun();
       return hit;
     }),

@@ -48,21 +48,28 @@ export class WrapperKills {
   count = 0;
   readonly #mark: string;
   #unwelcomed = 0;
+  #lastBoot: string | null = null;
 
   constructor(mark: string) {
     this.#mark = mark;
   }
 
-  /** Waits for a wrapper. False when none came before the run was over. */
-  async kill(over: AbortSignal): Promise<boolean> {
+  /**
+   * Waits for a wrapper, and with `afterMs` until it has taken over the job for that long. False when
+   * none came before the run was over.
+   */
+  async kill(afterMs: number, over: AbortSignal): Promise<boolean> {
     for (; !over.aborted; await sleep(20)) {
       const found = findWrapper(this.#mark);
-      if (!found) continue;
-      const state = readSpoolState(found.spool);
-      const welcomed = state?.welcomedBoot !== undefined && state.welcomedBoot === state.bootId;
+      const state = found && readSpoolState(found.spool);
+      if (!found || (afterMs > 0 && (!state || state.bootId === this.#lastBoot))) continue;
+      await sleep(afterMs);
+      const { welcomedBoot, bootId } = readSpoolState(found.spool) ?? {};
+      const welcomed = bootId !== this.#lastBoot && welcomedBoot === bootId;
       if (!welcomed && this.#unwelcomed >= UNWELCOMED_KILLS_MAX) continue;
       const killed = await killWrapper(this.#mark);
       if (!killed) continue;
+      this.#lastBoot = bootId ?? null;
       this.#unwelcomed = welcomed ? 0 : this.#unwelcomed + 1;
       this.count += 1;
       this.spooled.push(...killed.spooled);
