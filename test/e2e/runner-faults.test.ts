@@ -6,7 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { identityOf, isAlive, type ProcessIdentity } from '../../wrapper/processes.ts';
+import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/processes.ts';
 import { RealStack, until } from '../support/real-stack.ts';
 
 interface Listed {
@@ -44,17 +44,33 @@ async function startJob(session: string, script: string): Promise<{ id: string; 
   };
 }
 
-it('a wrapper that is killed is restarted, reports its own crash, and the orphaned job is ended', async () => {
-  const { id, wrapper, job } = await startJob('crash', 'echo before; sleep 600');
+it('a wrapper that is killed is restarted and adopts the job, which goes on to its own end', async () => {
+  const release = join(real.folder, 'crash-release');
+  const script = `echo before; until [ -e '${release}' ]; do sleep 0.05; done; echo after; exit 7`;
+  const { id, wrapper, job } = await startJob('crash', script);
   process.kill(wrapper.pid, 'SIGKILL');
-  const ended = await real.client.wait('crash', id);
-  expect(ended).toMatchObject({ status: 'failed' });
+  const run = async () => (await runs()).find((each) => each.id === id);
+  await until(async () => (await run())?.restarts === 1 && (await run())?.pid !== wrapper.pid, 'the restart');
+  expect(isAlive(job)).toBe(true);
+  writeFileSync(release, '');
+  expect(await real.client.wait('crash', id)).toMatchObject({ status: 'failed', code: 'exit_nonzero', exitCode: 7 });
   const events = await real.read('crash', id);
   expect(events.filter(({ type }) => type === 'started')).toHaveLength(1);
+  expect(events.filter(({ type }) => type === 'output').map(({ data }) => data.text)).toEqual(['before\n', 'after\n']);
+  expect(events.filter(({ type }) => type === 'gap').map(({ data }) => data.reason)).toEqual(['wrapper_restarted']);
+  await until(async () => (await run())?.state === 'finished', 'the run is finished');
+});
+
+it('a wrapper that is killed with the holder of its job reports the crash, and the orphaned job is ended', async () => {
+  const { id, wrapper, job } = await startJob('held', 'echo before; exec sleep 600');
+  const holder = listProcesses().find(({ pid }) => pid === job.pid)?.parent ?? 0;
+  process.kill(wrapper.pid, 'SIGKILL');
+  process.kill(holder, 'SIGKILL');
+  expect(await real.client.wait('held', id)).toMatchObject({ status: 'failed', code: 'wrapper_error', reason: 'wrapper_crashed' });
+  const events = await real.read('held', id);
   expect(events.find(({ type }) => type === 'error')).toMatchObject({ data: { code: 'wrapper_crashed', fatal: true } });
   expect(events.at(-1)?.type).toBe('execution_failed');
   await until(async () => (await runs()).find((run) => run.id === id)?.state === 'finished', 'the run is finished');
-  expect((await runs()).find((run) => run.id === id)?.restarts).toBe(1);
   expect(isAlive(job)).toBe(false);
 });
 

@@ -49,8 +49,9 @@ import {
 export const SPOOL_LIMIT_BYTES_DEFAULT = 1024 * 1024 * 1024;
 /** One write call takes at most this much: four chunks. */
 const WRITE_BYTES_MAX = 1024 * 1024;
-const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
-const QUEUE_BYTES_LOW = 1024 * 1024;
+/** A SIGKILL loses what waits here, so this bounds the gap between two wrappers of a job. */
+const QUEUE_BYTES_MAX = 512 * 1024;
+const QUEUE_BYTES_LOW = 128 * 1024;
 const WRITE_RETRY = { baseMs: 100, capMs: 5000, maxAttempts: Number.POSITIVE_INFINITY };
 
 export interface SpoolOptions {
