@@ -87,7 +87,7 @@ describe('[G10] a wrapper that was killed', () => {
     await until(() => !isRunning(holder?.pid as number), 'the end of the holder');
   });
 
-  it('ten times, while the job prints: every line arrives once, in order, or is inside a gap', { timeout: 240_000 }, async () => {
+  it('ten times, while the job prints: every line arrives once, in order, or is inside a gap', async () => {
     const { isOpen, open } = gate();
     const first = start(coordinator, sh(`n=0; until ${isOpen}; do n=$((n+1)); echo line $n; done; echo end`));
     let wrapper = first;

@@ -72,6 +72,13 @@ export class JobStop {
     this.#climb(interruptLadder(signal, forceAfterMs, monotonicNow()));
   }
 
+  /** Continues where an earlier wrapper was: the job has had the first signal. */
+  resume(signal: StopSignal, forceAfterMs: number): void {
+    this.#asked = true;
+    const ladder = interruptLadder(signal, forceAfterMs, monotonicNow());
+    this.#climb(ladder.length > 1 ? ladder.slice(1) : ladder);
+  }
+
   /** The job's result is no longer wanted. */
   unwanted(): void {
     this.#unwanted = true;

@@ -355,7 +355,11 @@ export class Supervisor implements DeliveryHandlers {
     this.#report.redactWith(redaction);
     const secretsKnown = run.redact === null || (env !== null && secrets.kind === 'read');
     this.#log.fact('adopted', { pid: this.#spool.state.job.pid, secretsKnown });
-    this.#take(Job.adopt(this.#jobOptions(redaction, null, env && markIn(env)), held, secretsKnown));
+    const adopted = Job.adopt(this.#jobOptions(redaction, null, env && markIn(env)), held, secretsKnown);
+    this.#take(adopted);
+    const { interrupt } = this.#spool.state.job;
+    if (interrupt) adopted.stop.resume(interrupt.signal, interrupt.forceAfterMs);
+    if (this.#earlyStop) adopted.stop.pass('SIGTERM');
   }
 
   #jobOptions(redaction: Redaction | null, terms: JobTerms | null, mark: Mark | null): JobOptions {
@@ -424,7 +428,12 @@ export class Supervisor implements DeliveryHandlers {
     const phase = this.#phase;
     this.#log.fact('interrupt', { signal, forceAfterMs });
     if (phase.kind === 'connecting') this.#stopEarly(reason || 'interrupted before it began', 'SIGINT');
-    else if (phase.kind === 'running') phase.job.stop.interrupt(signal, forceAfterMs);
+    else if (phase.kind === 'running') {
+      // A wrapper that adopts the job must know why it ends (SV10).
+      this.#spool.state.job.interrupt = { signal, forceAfterMs };
+      this.#report.save();
+      phase.job.stop.interrupt(signal, forceAfterMs);
+    }
   }
 
   /** This process received a signal. */

@@ -44,6 +44,8 @@ export interface SpoolState {
     exitCode: number | null;
     /** The process that holds the job. Absent before it exists, and for a job of 0.1.0. */
     holder?: HolderRecord;
+    /** The last interrupt that was passed on, for a wrapper that adopts the job. */
+    interrupt?: { signal: 'SIGINT' | 'SIGTERM' | 'SIGKILL'; forceAfterMs: number };
   };
   /**
    * What the first welcome said, for a wrapper that adopts the job before its own first welcome.
@@ -99,14 +101,21 @@ function readJson(files: SpoolFiles, path: string): JsonObject | null {
 const isSoundIdentity = ({ version, wrapperId, execution }: JsonObject): boolean =>
   version === 1 && isId(wrapperId) && typeof execution === 'string';
 
+const isSoundInterrupt = (interrupt: unknown): boolean =>
+  interrupt === undefined ||
+  (isObject(interrupt) &&
+    ['SIGINT', 'SIGTERM', 'SIGKILL'].includes(String(interrupt.signal)) &&
+    Number.isSafeInteger(interrupt.forceAfterMs));
+
 const isSoundJob = (job: unknown): boolean => {
   if (!isObject(job)) return false;
-  const { begun, pid, start, pipes, exitCode } = job;
+  const { begun, pid, start, pipes, exitCode, interrupt } = job;
   const isInteger = (value: unknown) => value === null || Number.isSafeInteger(value);
   return (
     typeof begun === 'boolean' &&
     isInteger(pid) &&
     isInteger(exitCode) &&
+    isSoundInterrupt(interrupt) &&
     (start === null || typeof start === 'string') &&
     (pipes === undefined || (Array.isArray(pipes) && pipes.every((pipe) => typeof pipe === 'string')))
   );
