@@ -28,7 +28,8 @@ function script(folder: string, name: string, text = '#!/bin/sh\necho ran "$@"\n
   chmodSync(join(folder, name), 0o755);
   return join(folder, name);
 }
-const run = (command: string[], options: Parameters<typeof runInProcess>[2] = {}) => runInProcess(coordinator, command, options).exitCode;
+const run = (command: string[], options: Parameters<typeof runInProcess>[2] = {}) =>
+  runInProcess(coordinator, command, options).exitCode;
 const end = () => coordinator.events.at(-1);
 
 describe('the environment of a job', () => {

@@ -94,7 +94,9 @@ describe.each(SHAPES)('%s', (_, shape) => {
 });
 
 it('a job that is stopped as a whole is continued, and ended, by an interrupt', { timeout: 120_000 }, async () => {
-  const { exitCode } = runInProcess(coordinator, ['sh', '-c', 'echo $$; kill -STOP 0; echo must not continue; sleep 600'], { times });
+  const { exitCode } = runInProcess(coordinator, ['sh', '-c', 'echo $$; kill -STOP 0; echo must not continue; sleep 600'], {
+    times,
+  });
   const pid = await survivor();
   coordinator.sendCommand(interrupt);
   expect(await exitCode).toBe(130);

@@ -29,15 +29,15 @@ describe('outOfMemoryKills', () => {
   it.each<[string, Record<string, string>, number | null]>([
     ['v2, on a host', { 'proc/self/cgroup': '0::/user.slice/job\n', 'sys/fs/cgroup/user.slice/job/memory.events': EVENTS }, 2],
     ['v2, in a container with its own namespace', { 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/memory.events': EVENTS }, 2],
-    ['v2, in a container that sees the path of its host', { 'proc/self/cgroup': '0::/docker/1\n', 'sys/fs/cgroup/memory.events': EVENTS }, 2],
+    [
+      'v2, in a container that sees the path of its host',
+      { 'proc/self/cgroup': '0::/docker/1\n', 'sys/fs/cgroup/memory.events': EVENTS },
+      2,
+    ],
     ['v2, in a group outside of its namespace', { 'proc/self/cgroup': '0::/../other\n', 'sys/fs/cgroup/memory.events': EVENTS }, 2],
     ['v1, on a host', { 'proc/self/cgroup': V1, 'sys/fs/cgroup/memory/a/b/memory.oom_control': CONTROL }, 4],
     ['v1, in a container', { 'proc/self/cgroup': V1, 'sys/fs/cgroup/memory/memory.oom_control': CONTROL }, 4],
-    [
-      'both, with memory in v1',
-      { 'proc/self/cgroup': `${V1}0::/x\n`, 'sys/fs/cgroup/memory/a/b/memory.oom_control': CONTROL },
-      4,
-    ],
+    ['both, with memory in v1', { 'proc/self/cgroup': `${V1}0::/x\n`, 'sys/fs/cgroup/memory/a/b/memory.oom_control': CONTROL }, 4],
     [
       'the own group, although another is above it',
       {
@@ -48,7 +48,11 @@ describe('outOfMemoryKills', () => {
       1,
     ],
     ['a group without a memory controller', { 'proc/self/cgroup': '0::/\n', 'sys/fs/cgroup/cgroup.procs': '1\n' }, null],
-    ['an older kernel that has no count', { 'proc/self/cgroup': V1, 'sys/fs/cgroup/memory/a/b/memory.oom_control': 'under_oom 0\n' }, null],
+    [
+      'an older kernel that has no count',
+      { 'proc/self/cgroup': V1, 'sys/fs/cgroup/memory/a/b/memory.oom_control': 'under_oom 0\n' },
+      null,
+    ],
     ['nothing at all', {}, null],
   ])('%s', (_, files, kills) => {
     expect(outOfMemoryKills(system(files))).toBe(kills);

@@ -90,7 +90,11 @@ const print = (text = ''): void => {
  * nothing.
  */
 async function perform(stage: Stage, results: RunResult[]): Promise<string[]> {
-  const plans = planRuns(Math.max(runs, only ?? 0), seed, { events, adopt, durationMs: Math.round((events / EVENTS_PER_SECOND) * 1000) });
+  const plans = planRuns(Math.max(runs, only ?? 0), seed, {
+    events,
+    adopt,
+    durationMs: Math.round((events / EVENTS_PER_SECOND) * 1000),
+  });
   const chosen = only === null ? plans : plans.slice(only - 1, only);
   for (const plan of chosen) {
     const result = await performRun(stage, plan, 'run');

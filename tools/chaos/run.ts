@@ -13,7 +13,17 @@ import { fileURLToPath } from 'node:url';
 import { createClient } from '../../client/index.ts';
 import { type Execution, type Policy, terminalStatusOf } from '../../protocol/index.ts';
 import { until } from '../../test/support/real-stack.ts';
-import { addDifference, checkLog, compareReadings, compareWithGaps, type Difference, isSame, NO_DIFFERENCE, type Part, type Seen } from './compare.ts';
+import {
+  addDifference,
+  checkLog,
+  compareReadings,
+  compareWithGaps,
+  type Difference,
+  isSame,
+  NO_DIFFERENCE,
+  type Part,
+  type Seen,
+} from './compare.ts';
 import { pause, spoilProcess, spoilViewers, spoilWrapperLink } from './inject.ts';
 import type { Ending, Fault, FaultKind, RunPlan } from './plan.ts';
 import { Recorder } from './recorder.ts';
