@@ -19,7 +19,7 @@ function reader({ begun }: { begun: boolean }) {
   makeHolderFolder(folder);
   if (begun) writeFileSync(join(folder, 'job'), `${process.pid} \n`.padEnd(640));
   const handlers = { started() {}, ended() {}, failed() {}, lost() {} };
-  const output = Holder.adopt({ folder, holder: null, end: null }, handlers).output('out');
+  const output = Holder.adopt({ folder, holder: null, job: null, end: null }, handlers).output('out');
   if (!output) throw new Error('there is no output');
   const read = { text: '' };
   output.on('data', (bytes) => {
