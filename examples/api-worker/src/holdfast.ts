@@ -55,6 +55,8 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'session_full':
     case 'storage_full':
     case 'stdin_closed':
+    case 'input_id_conflict':
+    case 'wrapper_too_old':
     case 'input_full':
     case 'not_running':
     case 'offset_ahead':
