@@ -4,7 +4,7 @@
  * Method: real wrappers. A job prints what it was given, with NUL between the entries.
  */
 
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
@@ -110,6 +110,13 @@ describe('the command of a job', () => {
     const cwd = temporaryFolder();
     expect(await run(['sh', '-c', `rmdir ${cwd} && echo gone; exit 6`], { cwd })).toBe(6);
     expect(coordinator.text()).toBe('gone\n');
+  });
+
+  it('does not exist: nothing of it is left in the spool', async () => {
+    const spoolDirectory = temporaryFolder();
+    expect(await run(['/nonexistent/program'], { spoolDirectory })).toBe(127);
+    expect(end()).toMatchObject({ type: 'error', data: { code: 'spawn_failed' } });
+    expect(readdirSync(spoolDirectory)).toEqual([]);
   });
 
   it.each([

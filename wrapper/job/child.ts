@@ -23,6 +23,7 @@
  * bound to this one execution.
  */
 
+import { rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { JobTerms } from '../../protocol/index.ts';
 import type { StreamName } from '../output/event-lines.ts';
@@ -178,8 +179,14 @@ export class Child {
     if (source.kind === 'adopt') return Holder.adopt(source.held, handlers);
     const { command, cwd, env, stdin, merge, folder, why } = source.start;
     const problem = whyNotExecutable(command, cwd, env) ?? (folder === null ? why : null);
-    if (problem || folder === null) throw new Error(problem ?? 'its holder could not be prepared');
-    return Holder.start({ folder, command, cwd, env, stdin, merge }, handlers);
+    try {
+      if (problem || folder === null) throw new Error(problem ?? 'its holder could not be prepared');
+      return Holder.start({ folder, command, cwd, env, stdin, merge }, handlers);
+    } catch (error) {
+      // Without a holder nothing releases its folder.
+      if (folder !== null) rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
   }
 
   /** Undefined before it was started. */
