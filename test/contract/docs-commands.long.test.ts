@@ -62,6 +62,7 @@ const COMMON = [
   'curl',
   'jq',
   'openssl',
+  'tar',
   'tr',
   'echo',
   'printf',

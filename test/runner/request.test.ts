@@ -58,7 +58,7 @@ describe('readLaunchRequest', () => {
     ['an empty cwd', 'cwd', { ...good, cwd: '' }],
     ['env as a list', 'env', { ...good, env: [] }],
     ['env with a number', 'env', { ...good, env: { A: 1 } }],
-    ['env that would configure the wrapper', 'env', { ...good, env: { HOLDFAST_INGEST_TOKEN: 'x' } }],
+    ['env with a variable that the wrapper sets', 'env', { ...good, env: { HOLDFAST_SESSION: 'x' } }],
     ['env with a bad name', 'env', { ...good, env: { 'A=B': '' } }],
     [
       'too many variables',

@@ -29,6 +29,7 @@ const { values } = parseArgs({
     spool: { type: 'string' },
     format: { type: 'string' },
     recover: { type: 'boolean' },
+    stop: { type: 'boolean' },
     stdin: { type: 'string' },
   },
 });

@@ -58,6 +58,9 @@ function fillHolderFolder(folder: string): void {
   makePipes(CONTROL_MODE, 'in', 'eof', 'events', 'release');
 }
 
+/** Removes the holder's folder of this spool, and what a boot that died left in it. */
+export const removeHolderFolder = (spool: string): void => rmSync(holderFolder(spool), { recursive: true, force: true });
+
 /** Where a pipe or note of a holder is: in its folder, or in the holder's hands (HF3). */
 function pathOf(folder: string, name: string, holder: number | null): string {
   const path = join(folder, name);

@@ -65,6 +65,8 @@ export class Job {
   readonly #memoryCheck: NodeJS.Timeout;
   #outOfMemory = false;
   #agent: AgentStream | null = null;
+  #isPaused = false;
+  #isConnected = true;
   #inputRefused = false;
 
   /**
@@ -161,6 +163,7 @@ export class Job {
 
   /** Called when the spool is full, and again when it accepts events. */
   pause(paused: boolean): void {
+    this.#isPaused = paused;
     if (paused) this.#child.pause('spool');
     else this.#child.resume('spool');
     this.#agent?.rest('paused', paused);
@@ -168,6 +171,7 @@ export class Job {
 
   /** While there is no connection, the agent's silence means nothing. */
   connected(up: boolean): void {
+    this.#isConnected = up;
     this.#agent?.rest('ingest_down', !up);
   }
 
@@ -216,6 +220,9 @@ export class Job {
       redaction,
       emit: (line) => report.output(line),
     });
+    // Both may have changed between the start of the holder and that of the job.
+    this.#agent.rest('paused', this.#isPaused);
+    this.#agent.rest('ingest_down', !this.#isConnected);
     this.#agent.start();
   }
 

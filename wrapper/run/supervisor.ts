@@ -46,6 +46,7 @@ import {
 import { findHeldJob, type HeldJob, releaseHolder } from '../job/holder.ts';
 import { decodeInput } from '../job/input.ts';
 import type { StopSignal } from '../job/interrupt.ts';
+import { removeHolderFolder } from '../job/holder-folder.ts';
 import { Job, type JobOptions } from '../job/job.ts';
 import { type Mark, markIn } from '../job/tree.ts';
 import type { Log } from '../log.ts';
@@ -416,9 +417,12 @@ export class Supervisor implements DeliveryHandlers {
     this.#job?.stop.forget();
     await this.#delivery.close();
     await settlesWithin(CLOSE_WAIT_MS, this.#spool.stored());
-    this.#job?.release();
+    if (this.#job) this.#job.release();
+    else if (this.#held && !keepSpool) releaseHolder(this.#held);
     // SV6
     await settlesWithin(CLOSE_WAIT_MS, keepSpool ? this.#spool.close() : this.#spool.destroy());
+    // The holder of a job that was not adopted has left its folder.
+    if (!keepSpool) removeHolderFolder(this.#spool.directory);
     this.#resolve(exitCode);
   }
 

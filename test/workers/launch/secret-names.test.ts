@@ -71,7 +71,7 @@ test('[LIM3] as many names as a start may have variables, and not one more', asy
   expect((await begin(newSession(), { secretNames: names(SECRET_NAMES_MAX + 1) })).status).toBe(400);
 });
 
-test.each([[['not a name']], [['']], [['1A']], [['HOLDFAST_INGEST_TOKEN']], ['A'], [{ A: true }], [[7]], [null]])(
+test.each([[['not a name']], [['']], [['1A']], [['HOLDFAST_SESSION']], ['A'], [{ A: true }], [[7]], [null]])(
   'what is no list of names is refused, by its field: %j',
   async (secretNames) => {
     const answer = await begin(newSession(), { secretNames });

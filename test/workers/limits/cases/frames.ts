@@ -19,6 +19,7 @@ import {
   HEADER_BYTES_MAX,
   HELLO_TIMEOUT_MS,
   type HoldfastEvent,
+  LATE_MS_MAX,
   POST_BODY_BYTES_MAX,
   parseCoordinatorFrame,
   RETRY_AFTER_MS_MAX,
@@ -28,6 +29,8 @@ import {
   VIEWER_WINDOW_BYTES,
   WINDOW_BYTES,
 } from '../../../../protocol/index.ts';
+import type { ExecutionRecord } from '../../../../src/core/execution.ts';
+import { lateUntilFor, takesLate } from '../../../../src/core/late.ts';
 import { decideSend, type ViewerState } from '../../../../src/core/viewer.ts';
 import { Sender } from '../../../../wrapper/spool/sender.ts';
 import { newSession, output, type Run, start, stubOf, ViewerPeer, WrapperPeer } from '../../support/peers.ts';
@@ -266,6 +269,14 @@ export const FRAMES = {
       expect(() => server.close(1000, textOfBytes(CLOSE_REASON_BYTES_MAX + 1))).toThrow();
     },
   },
+  LATE_MS_MAX: {
+    async taken() {
+      expect(takesLate(abandoned(), LATE_MS_MAX - 1)).toBe(true);
+    },
+    async refused() {
+      expect(takesLate(abandoned(), LATE_MS_MAX)).toBe(false);
+    },
+  },
   RETRY_AFTER_MS_MAX: {
     async taken() {
       expect(retryAfterMs(String(RETRY_AFTER_MS_MAX / 1000), 0)).toBe(RETRY_AFTER_MS_MAX);
@@ -277,3 +288,10 @@ export const FRAMES = {
     },
   },
 } satisfies Record<string, Edge>;
+
+/** Its verdict came at 0, while its wrapper was away. */
+const abandoned = (): ExecutionRecord =>
+  ({
+    status: 'failed',
+    lateUntil: lateUntilFor({ wrapperId: 'w1', interruptCause: null } as ExecutionRecord, 0),
+  }) as ExecutionRecord;
