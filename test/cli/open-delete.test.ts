@@ -21,8 +21,8 @@ describe('open', () => {
   test('prints the address of the page; on a terminal it opens it too', async () => {
     fake.addExecution('e1');
     const page = `${fake.url}/sessions/s1/executions/e1`;
-    expect(await result(['open', 's1/e1'])).toEqual({ code: 0, out: `${page}\n`, err: '', opened: [] });
-    expect(await result(['open', 's1/e1'], { tty: true })).toEqual({ code: 0, out: `${page}\n`, err: '', opened: [page] });
+    expect(await result(['open', 's1/e1'])).toMatchObject({ code: 0, out: `${page}\n`, err: '', opened: [] });
+    expect(await result(['open', 's1/e1'], { tty: true })).toMatchObject({ code: 0, out: `${page}\n`, err: '', opened: [page] });
     expect((await result(['open', 's1/e1', '--print'], { tty: true })).opened).toEqual([]);
     expect(JSON.parse((await result(['open', 's1/e1', '--json'], { tty: true })).out)).toEqual({ url: page });
   });

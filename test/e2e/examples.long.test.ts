@@ -22,6 +22,8 @@ import { processesWith, until } from '../support/real-stack.ts';
 const QUIET = { CI: '1', WRANGLER_SEND_METRICS: 'false', CLOUDFLARE_CF_FETCH_ENABLED: 'false' };
 
 let folder: string;
+/** Of the stack, which takes no folder that has something else. */
+const dataFolder = (): string => join(folder, 'data');
 let holdfastUrl: string;
 let apiUrl: string;
 let apiKey: string;
@@ -48,10 +50,10 @@ beforeAll(async () => {
   blocks = blocksOf('examples/api-worker/README.md', [
     // As relative as the page has it: what a program looks for in another folder than the reader's
     // is not found here either.
-    ['.holdfast', relative(ROOT, folder)],
+    ['.holdfast', relative(ROOT, dataFolder())],
     ['127.0.0.1:8790', `127.0.0.1:${apiPort}`],
     ['--port 8790', `--port ${apiPort} --inspector-port 0 --var PUBLIC_URL:${apiUrl} --var HOLDFAST_URL:${holdfastUrl}`],
-    ['npm start', `npm start -- --port ${port} --runner-port 0 --data ${folder}`],
+    ['npm start', `npm start -- --port ${port} --runner-port 0 --data ${dataFolder()}`],
   ]);
   expect(blocks.map((lines) => lines.length)).toEqual([5, 2, 4, 5, 1, 1]);
   const [holdfast = [], api = []] = blocks;
@@ -131,7 +133,7 @@ describe('api-worker', () => {
   });
 
   test('an unsigned, forged or late webhook is refused; a known one changes nothing', async () => {
-    const secret = /^CALLBACK_SECRET=(.*)$/m.exec(readFileSync(join(folder, 'api-worker.env'), 'utf8'))?.[1] ?? '';
+    const secret = /^CALLBACK_SECRET=(.*)$/m.exec(readFileSync(join(dataFolder(), 'api-worker.env'), 'utf8'))?.[1] ?? '';
     const execution = { id: 'b-9', session: 'acme:web', status: 'completed' };
     const body = JSON.stringify({
       type: 'execution.completed',
@@ -351,7 +353,7 @@ describe('docs/rpc.md', () => {
 
 /** Last, because it takes Holdfast away. */
 test('api-worker without Holdfast: every call is answered in its own words', async () => {
-  await opened[0]?.stop(`--persist-to ${join(folder, 'coordinator')}`);
+  await opened[0]?.stop(`--persist-to ${join(dataFolder(), 'coordinator')}`);
   const unavailable = { status: 503, body: { error: 'unavailable' } };
   expect(await ask('/builds/acme:web~b-1')).toMatchObject(unavailable);
   expect(await start('b-7', { repository: 'acme/web', ref: 'main' })).toMatchObject(unavailable);
