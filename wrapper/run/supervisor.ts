@@ -44,9 +44,9 @@ import {
   WRAPPER_FAILED,
 } from '../job/end.ts';
 import { findHeldJob, type HeldJob, releaseHolder } from '../job/holder.ts';
+import { removeHolderFolder } from '../job/holder-folder.ts';
 import { decodeInput } from '../job/input.ts';
 import type { StopSignal } from '../job/interrupt.ts';
-import { removeHolderFolder } from '../job/holder-folder.ts';
 import { Job, type JobOptions } from '../job/job.ts';
 import { type Mark, markIn } from '../job/tree.ts';
 import type { Log } from '../log.ts';
