@@ -133,7 +133,7 @@ describe('api-worker', () => {
   });
 
   test('an unsigned, forged or late webhook is refused; a known one changes nothing', async () => {
-    const secret = /^CALLBACK_SECRET=(.*)$/m.exec(readFileSync(join(dataFolder(), 'api-worker.env'), 'utf8'))?.[1] ?? '';
+    const secret = /^CALLBACK_SECRET=(.*)$/m.exec(readFileSync(`${dataFolder()}-api-worker.env`, 'utf8'))?.[1] ?? '';
     const execution = { id: 'b-9', session: 'acme:web', status: 'completed' };
     const body = JSON.stringify({
       type: 'execution.completed',
