@@ -209,7 +209,7 @@ export const PROBLEMS = {
   execution_in_progress: { status: 409, retryable: true, title: 'Another execution of this session is active' },
   execution_id_conflict: { status: 409, retryable: false, title: 'This execution id belongs to a different request' },
   session_full: { status: 409, retryable: false, title: 'The session takes no further executions' },
-  storage_full: { status: 409, retryable: false, title: 'The session has no room for the log of this execution' },
+  storage_full: { status: 409, retryable: false, title: 'The session has no room left' },
   stdin_closed: { status: 409, retryable: false, title: 'The execution takes no input' },
   input_id_conflict: { status: 409, retryable: false, title: 'This input id belongs to a different input' },
   wrapper_too_old: { status: 409, retryable: false, title: 'The wrapper is too old for this' },

@@ -75,14 +75,14 @@ export const hasSpool = (folder: string): boolean => existsSync(spoolFolder(fold
  * A wrapper removes its state when the coordinator has everything. When the state file is damaged,
  * events or the identity show that there is something to deliver.
  */
-export function spoolFacts(folder: string): { hasState: boolean; jobHeld: boolean; welcomed: boolean } {
+export function spoolFacts(folder: string): { hasState: boolean; jobHeld: boolean; welcomedBoot: string | null } {
   const spool = spoolFolder(folder);
   const state = readSpoolState(spool);
   const hasState = state !== null || readSpoolIdentity(spool) !== null || listSegments(spool).length > 0;
   return {
     hasState,
     jobHeld: hasState && heldJobOf(folder) !== null,
-    welcomed: state?.welcomedBoot !== undefined && state.welcomedBoot === state.bootId,
+    welcomedBoot: state?.welcomedBoot ?? null,
   };
 }
 

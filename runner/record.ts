@@ -32,7 +32,10 @@ export interface RunRecord {
   /** Null between writing the record and starting the process (R1). */
   pid: number | null;
   start: string | null;
+  /** Since the coordinator last welcomed a wrapper of this run. */
   restarts: number;
+  /** The last boot for whose welcome the restarts were counted anew. Absent in older records. */
+  welcomedBoot?: string | null;
   stopRequestedAt: number | null;
   /** An earlier runner left the rest of its report to the next one. */
   left?: boolean;

@@ -397,10 +397,12 @@ export class Runs {
       code,
       signal,
       ...spoolFacts(folder),
+      countedBoot: record.welcomedBoot ?? null,
       restarts: record.restarts,
       ingest: readIngest(folder),
       stopping: this.#stopping,
     };
+    record.welcomedBoot = facts.welcomedBoot;
     const after = decideAfterExit(facts, this.#options.restartCurve);
     if (after.why !== null) log(`${name}: ${after.why}`);
     switch (after.kind) {

@@ -28,8 +28,13 @@ export interface ExitFacts {
   hasState: boolean;
   /** A holder has the job: it runs, or its end waits to be reported. */
   jobHeld: boolean;
-  /** The coordinator had welcomed this boot, so its restarts are counted from here. */
-  welcomed: boolean;
+  /** The boot that the coordinator welcomed last; null: none. */
+  welcomedBoot: string | null;
+  /**
+   * That boot at the exit before. With each welcome the count of restarts begins again, once: a
+   * wrapper that dies before it writes anything leaves the mark of an earlier boot.
+   */
+  countedBoot: string | null;
   /** The restarts so far. */
   restarts: number;
   /** The credential for the reports of a restart. Null: it is missing or cannot be read. */
@@ -45,8 +50,8 @@ export type ExitDecision =
 
 /** Each restart is three steps on the backoff curve. `why` is for the log, after the run's name. */
 export function decideAfterExit(facts: ExitFacts, curve: RestartCurve): ExitDecision {
-  const { code, signal, hasState, jobHeld, welcomed, ingest, stopping } = facts;
-  const restarts = welcomed ? 0 : facts.restarts;
+  const { code, signal, hasState, jobHeld, welcomedBoot, countedBoot, ingest, stopping } = facts;
+  const restarts = welcomedBoot !== null && welcomedBoot !== countedBoot ? 0 : facts.restarts;
   const killed = jobHeld || (code === null && (signal !== null || hasState));
   if (!killed && !hasState) return { kind: 'end', end: 'finished', why: null };
   if (stopping && ingest !== null) return { kind: 'leave', why: 'the rest of its report is delivered by the next runner' };

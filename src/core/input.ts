@@ -18,6 +18,7 @@ import {
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
 import type { Transition } from './lifecycle.ts';
+import { hasRoom, type StorageLoad } from './log-limit.ts';
 
 /** A validated input. At most one of `text` and `base64` is given. */
 export interface NormalInput {
@@ -44,6 +45,7 @@ export interface InputFacts {
   noted: NotedInput | null;
   /** Commands that the wrapper has not acknowledged. */
   waiting: { count: number; bytes: number };
+  storage: StorageLoad;
 }
 
 export type InputDecision =
@@ -77,7 +79,7 @@ const eventOf = ({ text, base64, bytes, sha256, eof, secret, by }: NormalInput):
 export const needsInput2 = ({ base64, eof }: { base64?: string | null | undefined; eof?: boolean | undefined }): boolean =>
   (base64 ?? null) !== null || eof === true;
 
-export function decideInput(record: ExecutionRecord, input: NormalInput, { noted, waiting }: InputFacts): InputDecision {
+export function decideInput(record: ExecutionRecord, input: NormalInput, { noted, waiting, storage }: InputFacts): InputDecision {
   const { id } = record;
   const refuse = (
     code: Failure['code'],
@@ -112,11 +114,16 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
       retryAfterSeconds: FULL_RETRY_SECONDS,
     });
   }
+  const event = eventOf(input);
+  // The end of stdin is always taken: without it a job may never end.
+  if (input.bytes > 0 && !hasRoom(storage, utf8Bytes(JSON.stringify(event)))) {
+    return refuse('storage_full', `The session of execution ${id} has no room for the event of this input.`);
+  }
   return {
     kind: 'accept',
     transition: {
       patch: input.eof ? { stdinEnded: true } : {},
-      events: [{ type: 'input', data: { ...eventOf(input) } }],
+      events: [{ type: 'input', data: { ...event } }],
       commands: [{ command: 'input', data }],
     },
   };

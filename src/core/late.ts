@@ -11,9 +11,9 @@
  * LT3  The terminal fact ends it: nothing of the execution is stored after that.
  */
 
-import { type HoldfastEvent, isTerminal, LATE_MS_MAX, SESSION_BYTES_MAX } from '../../protocol/index.ts';
+import { type HoldfastEvent, isTerminal, LATE_MS_MAX } from '../../protocol/index.ts';
 import type { ExecutionRecord, LatePatch } from './execution.ts';
-import { isOverrun, type StorageLoad } from './log-limit.ts';
+import { hasRoom, isOverrun, type StorageLoad } from './log-limit.ts';
 
 /**
  * Until when the wrapper may deliver late, for a verdict by a deadline: the grace and the wait for an
@@ -79,8 +79,8 @@ export function hasRoomForLate(
   { policy }: ExecutionRecord,
   { bytes, end }: LateBatch,
   storedBytes: number,
-  { databaseBytes, reservedBytes }: StorageLoad,
+  load: StorageLoad,
 ): boolean {
   if (end) return true;
-  return !isOverrun(policy, storedBytes + bytes) && databaseBytes + reservedBytes + bytes <= SESSION_BYTES_MAX;
+  return !isOverrun(policy, storedBytes + bytes) && hasRoom(load, bytes);
 }

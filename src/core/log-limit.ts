@@ -31,11 +31,14 @@ export interface Shortage extends StorageLoad {
   limitBytes: number;
 }
 
+/** Whether the session has room for this, beside what is reserved for its active execution. */
+export const hasRoom = ({ databaseBytes, reservedBytes: reserved }: StorageLoad, bytes: number): boolean =>
+  databaseBytes + reserved + bytes <= SESSION_BYTES_MAX;
+
 /** Null when there is room for one more execution with this policy. */
-export function shortageFor({ databaseBytes, reservedBytes: reserved }: StorageLoad, policy: Limited): Shortage | null {
+export function shortageFor(load: StorageLoad, policy: Limited): Shortage | null {
   const wantedBytes = reservedBytes(policy, 0);
-  if (databaseBytes + reserved + wantedBytes <= SESSION_BYTES_MAX) return null;
-  return { databaseBytes, reservedBytes: reserved, wantedBytes, limitBytes: SESSION_BYTES_MAX };
+  return hasRoom(load, wantedBytes) ? null : { ...load, wantedBytes, limitBytes: SESSION_BYTES_MAX };
 }
 
 export const describeShortage = ({ databaseBytes, reservedBytes: reserved, wantedBytes, limitBytes }: Shortage): string =>

@@ -221,7 +221,7 @@ export function acceptInput(context: SessionContext, id: string, input: NormalIn
   const { store } = context;
   const { inputId } = input;
   const noted = inputId === null ? null : store.inputs.find(id, inputId);
-  const decision = decideInput(found.record, input, { noted, waiting: store.commands.load(id) });
+  const decision = decideInput(found.record, input, { noted, waiting: store.commands.load(id), storage: storageLoad(context) });
   switch (decision.kind) {
     case 'repeat':
       return { ok: true, commandId: decision.commandId };

@@ -9,7 +9,8 @@ const KILLED: ExitFacts = {
   signal: 'SIGKILL',
   hasState: true,
   jobHeld: false,
-  welcomed: false,
+  welcomedBoot: null,
+  countedBoot: null,
   restarts: 0,
   ingest,
   stopping: false,
@@ -44,10 +45,15 @@ describe('a wrapper that is gone', () => {
     expect(decideAfterExit(facts, CURVE)).toMatchObject({ kind: 'restart', why: expect.stringContaining('(exit code 1)') });
   });
 
-  it('[G10] counts its restarts again after the coordinator welcomed it', () => {
-    const facts = { ...KILLED, jobHeld: true, welcomed: true, restarts: RESTARTS_MAX };
-    expect(decideAfterExit(facts, CURVE)).toMatchObject({ kind: 'restart', restarts: 1, delayMs: 250 });
-    expect(decideAfterExit({ ...facts, welcomed: false }, CURVE)).toMatchObject({ kind: 'end', end: 'abandoned' });
+  it('[G10] counts its restarts again after each welcome, once', () => {
+    const facts = { ...KILLED, jobHeld: true, restarts: RESTARTS_MAX };
+    const after = (welcomedBoot: string | null, countedBoot: string | null) =>
+      decideAfterExit({ ...facts, welcomedBoot, countedBoot }, CURVE);
+    expect(after('b_1', null)).toMatchObject({ kind: 'restart', restarts: 1, delayMs: 250 });
+    expect(after('b_2', 'b_1')).toMatchObject({ kind: 'restart', restarts: 1 });
+    // It died before it wrote its own id.
+    expect(after('b_2', 'b_2')).toMatchObject({ kind: 'end', end: 'abandoned' });
+    expect(after(null, null)).toMatchObject({ kind: 'end', end: 'abandoned' });
   });
 
   it('is restarted with growing delays, and no more after the last one', () => {

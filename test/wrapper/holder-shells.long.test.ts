@@ -9,7 +9,7 @@ import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync }
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { holderProgram, makeHolderFolder, openPipe, readJobEnd, readJobNote } from '../../wrapper/job/holder-folder.ts';
-import { programPath } from '../../wrapper/job/holder-script.ts';
+import { programPath } from '../../wrapper/job/programs.ts';
 import { identityOf, signalProcess } from '../../wrapper/processes.ts';
 import { removeTemporaryFolders, temporaryFolder, until } from '../support/wrapper-run.ts';
 

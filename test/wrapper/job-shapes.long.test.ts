@@ -7,7 +7,7 @@
 import { chmodSync, chownSync, copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { programPath } from '../../wrapper/job/holder-script.ts';
+import { programPath } from '../../wrapper/job/programs.ts';
 import { identityOf, type ProcessIdentity, signalProcess } from '../../wrapper/processes.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {

@@ -29,9 +29,10 @@ import type { JobTerms } from '../../protocol/index.ts';
 import type { StreamName } from '../output/event-lines.ts';
 import { isAlive, type ProcessIdentity } from '../processes.ts';
 import type { WrapperTimes } from '../times.ts';
-import { type HeldJob, Holder, type HolderHandlers, whyNotExecutable } from './holder.ts';
+import { type HeldJob, Holder, type HolderHandlers } from './holder.ts';
 import type { JobEnd } from './holder-folder.ts';
 import { type OutputOptions, OutputStream } from './output-stream.ts';
+import { whyNotExecutable } from './programs.ts';
 import { ProgressEvents } from './progress.ts';
 import { type JobProcess, JobTree, type Mark } from './tree.ts';
 

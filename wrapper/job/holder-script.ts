@@ -29,9 +29,8 @@
  *     3  out, reading                6  release           9  err, writing
  */
 
-import { accessSync, constants as fs } from 'node:fs';
 import { constants } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { programPath } from './programs.ts';
 
 /** The kernel's killer of processes prefers the job to the wrapper, by half of the memory. */
 const OOM_SCORE_ADJ = 500;
@@ -42,23 +41,6 @@ function caughtSignals(): string {
   const named = Array.from({ length: 31 }, (_, index) => index + 1).filter((number) => !uncatchable.has(number));
   const realTime = process.platform === 'linux' ? Array.from({ length: 31 }, (_, index) => index + 34) : [];
   return [...named, ...realTime].join(' ');
-}
-
-const STANDARD_FOLDERS = ['/usr/bin', '/bin'];
-
-/** HS8. Null: it is not installed. */
-export function programPath(name: string): string | null {
-  const folders = [...(process.env.PATH ?? '').split(delimiter).filter((folder) => folder.startsWith('/')), ...STANDARD_FOLDERS];
-  return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, fs.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** As one word of the shell. */

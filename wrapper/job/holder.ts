@@ -9,15 +9,15 @@
  *   HO1  The notes on disk are the truth; the pipe `events` only says when to read them. What an
  *        earlier wrapper read from it is therefore not missed.
  *   HO2  A holder is known by pid and start, or by the path of its folder among its arguments.
+ *   HO3  It stays until it is released, so its exit is never mistaken for the job's.
  *   HO4  A spool may be moved or copied while its job runs. The holder belongs to the copy that has
  *        its pipes.
- *   HO3  It stays until it is released, so its exit is never mistaken for the job's.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, existsSync, openSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, rmSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { identityOf, isAlive, listProcesses, openPipes, type ProcessIdentity, signalProcess, startOfStat } from '../processes.ts';
 import type { SpoolState } from '../spool/state.ts';
 import {
@@ -33,8 +33,7 @@ import {
   readJobEnd,
   readJobNote,
 } from './holder-folder.ts';
-import { programPath } from './holder-script.ts';
-import { isDirectory } from './working-directory.ts';
+import { programPath } from './programs.ts';
 
 const SHELL = '/bin/sh';
 /** How soon the death of a holder that is not a child of this process is noticed. */
@@ -330,51 +329,4 @@ function newSession(): 'setsid' | 'perl' {
 function executor(env: NodeJS.ProcessEnv): 'sh' | 'perl' {
   const isOdd = Object.keys(env).some((name) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
   return isOdd && existsSync('/proc/self/environ') && programPath('env') && programPath('perl') ? 'perl' : 'sh';
-}
-
-/**
- * Why this command cannot be executed; null if it probably can. Checked before the holder starts,
- * because a shell reports only 126 and 127, which the command itself may return.
- */
-export function whyNotExecutable([program = '']: readonly string[], cwd: string | null, env: NodeJS.ProcessEnv): string | null {
-  if (cwd !== null && !existsSync(cwd)) return `the working directory ${cwd} does not exist`;
-  if (cwd !== null && !isDirectory(cwd)) return `the working directory ${cwd} is not a directory`;
-  const from = cwd ?? process.cwd();
-  const places = program.includes('/')
-    ? [program.startsWith('/') ? program : join(from, program)]
-    : (env.PATH ?? '/usr/bin:/bin').split(delimiter).map((folder) => join(folder === '' ? from : folder, program));
-  const found = places.filter((path) => existsSync(path) && !isDirectory(path));
-  if (found.length === 0) return `the command was not found: ${program}`;
-  const executable = found.find(isExecutable);
-  if (executable === undefined) return `the command may not be executed: ${found[0]}`;
-  const interpreter = interpreterOf(executable);
-  if (interpreter !== null && !existsSync(interpreter)) {
-    return `the interpreter of the command was not found: ${program} needs ${interpreter}`;
-  }
-  return null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}
-
-/** The program that a script names in its first line. */
-function interpreterOf(path: string): string | null {
-  try {
-    const file = openSync(path, 'r');
-    try {
-      const start = Buffer.alloc(256);
-      const length = readSync(file, start, 0, start.length, 0);
-      return /^#! *(\/[^\s]+)/.exec(start.toString('latin1', 0, length))?.[1] ?? null;
-    } finally {
-      closeSync(file);
-    }
-  } catch {
-    return null;
-  }
 }

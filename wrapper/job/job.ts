@@ -49,8 +49,6 @@ export interface JobOptions {
   mark: Mark | null;
   spool: Spool;
   report: Report;
-  /** Called once, when the job has a process. Not called for a command that cannot be executed. */
-  started?(): void;
   /** Called when the job's stdin has room again. */
   inputHasRoom(): void;
   /** Called once, after the last event of the job has been appended. */
@@ -207,7 +205,6 @@ export class Job {
       report.event('started', { pid, command: run.command.map((argument) => report.redacted(argument)) });
     }
     this.#followAgent();
-    this.#options.started?.();
   }
 
   #followAgent(): void {

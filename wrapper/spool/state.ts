@@ -57,7 +57,7 @@ export interface SpoolState {
     merge?: true;
     output?: 'bytes';
   };
-  /** The last boot that was welcomed while it had the job: its restarts count from there. */
+  /** The last boot that was welcomed. The runner counts its restarts from there. */
   welcomedBoot?: string;
   commandsDone: number[];
 }

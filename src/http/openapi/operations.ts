@@ -157,6 +157,7 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
       'stdin_closed',
       'input_id_conflict',
       'wrapper_too_old',
+      'storage_full',
       'too_large',
       'input_full',
     ],
