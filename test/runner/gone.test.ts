@@ -47,13 +47,13 @@ describe('a wrapper that is gone', () => {
 
   it('[G10] counts its restarts again after each welcome, once', () => {
     const facts = { ...KILLED, jobHeld: true, restarts: RESTARTS_MAX };
-    const after = (welcomedBoot: string | null, countedBoot: string | null) =>
+    const decided = (welcomedBoot: string | null, countedBoot: string | null) =>
       decideAfterExit({ ...facts, welcomedBoot, countedBoot }, CURVE);
-    expect(after('b_1', null)).toMatchObject({ kind: 'restart', restarts: 1, delayMs: 250 });
-    expect(after('b_2', 'b_1')).toMatchObject({ kind: 'restart', restarts: 1 });
+    expect(decided('b_1', null)).toMatchObject({ kind: 'restart', restarts: 1, delayMs: 250 });
+    expect(decided('b_2', 'b_1')).toMatchObject({ kind: 'restart', restarts: 1 });
     // It died before it wrote its own id.
-    expect(after('b_2', 'b_2')).toMatchObject({ kind: 'end', end: 'abandoned' });
-    expect(after(null, null)).toMatchObject({ kind: 'end', end: 'abandoned' });
+    expect(decided('b_2', 'b_2')).toMatchObject({ kind: 'end', end: 'abandoned' });
+    expect(decided(null, null)).toMatchObject({ kind: 'end', end: 'abandoned' });
   });
 
   it('is restarted with growing delays, and no more after the last one', () => {

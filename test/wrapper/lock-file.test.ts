@@ -138,7 +138,7 @@ describe('[LF3] [LF4] the takeover of a stale lock', () => {
         for (const process of processes) finish(process);
         check();
         for (const process of processes) {
-          // What a holder has is in the folder, so nobody took it away.
+          // The holder's files are in the folder, so the folder was not removed.
           if (process.holds) expect(folder.get(PATH)).toBe(process.nonce);
           process.alive = false;
         }

@@ -32,7 +32,7 @@ export async function carryOut(
         return { deed, took: (await client.fail(session, id, { code: FAIL_CODE, message: 'a crowd asked for it' })).settled };
       case 'kill': {
         const outcome = await kill(stage.truthFile(session, id));
-        // The next wrapper adopts the job, which would go on for ever.
+        // The next wrapper adopts the job, which would run forever.
         if (NATURAL_VERDICT[shape] === null) await client.interrupt(session, id, { reason: 'a crowd asked for it' });
         return { deed, ...outcome };
       }

@@ -16,8 +16,8 @@
  *   CH5  The group is signalled by its leader's pid, which the kernel does not reuse while the
  *        group has a member. Then what left the group is signalled (tree). A signal that comes
  *        before the process exists waits for it.
- *   CH6  When the holder was killed, nobody can learn how the job ends. The job goes on, and its end
- *        is reported as unknown when its process is gone.
+ *   CH6  When the holder was killed, the way the job ends cannot be learned. The job continues, and
+ *        its end is reported as unknown when its process is gone.
  *
  * Accepted weakness: a job of the same user can read the wrapper's token from /proc; the token is
  * bound to this one execution.

@@ -258,7 +258,7 @@ export class Holder {
     try {
       closeSync(openPipe(this.folder, pipe, 'write', this.#pid));
     } catch {
-      // There is no reader, so nobody waits.
+      // There is no reader, so no program waits for the end.
     }
   }
 

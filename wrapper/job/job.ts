@@ -10,7 +10,7 @@
  *   SV4  The terminal fact is the last event: remaining agent events come before `exited`.
  *   SV7  Its command and the reason it could not be started may contain a secret: both are redacted
  *        before they are reported.
- *   SV10 A job that an earlier wrapper started goes on (G10). What that wrapper had read and not
+ *   SV10 A job that an earlier wrapper started continues (G10). What that wrapper had read and not
  *        stored is missing, which a gap reports. Its output is read only when its secrets are known.
  */
 
@@ -223,7 +223,7 @@ export class Job {
     this.#agent.start();
   }
 
-  /** One process of several is often killed first, and the job goes on. */
+  /** One process of several is often killed first, and the job continues. */
   #checkMemory(): void {
     const kills = this.#memory.takeKills();
     if (kills === 0) return;

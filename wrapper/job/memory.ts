@@ -1,6 +1,6 @@
 /**
  * How often the kernel killed a process of this control group because memory ran out. A death by
- * SIGKILL looks the same whoever sent the signal; only this count shows the kernel.
+ * SIGKILL looks the same from every sender; only this count shows the kernel.
  *
  * The count is of the group, not of the job: where several jobs share one (a host without
  * containers), the death of another job at the same time is counted too. Null where there is no

@@ -16,7 +16,7 @@ export interface OutputOptions {
   lines: LineNumbers | null;
   /** Null: the output is not redacted. `tee` always shows the unredacted output. */
   redaction: Redaction | null;
-  /** The secrets are unknown: the output is read, so that the job goes on, but not reported. */
+  /** The secrets are unknown: the output is read, so that the job continues, but not reported. */
   withholds: boolean;
   /** Output that is not UTF-8 is kept as bytes. */
   exact: boolean;
