@@ -1,7 +1,7 @@
 /**
  * Five kinds of tests, by what they run on:
  *   node     protocol, pure cores, wrapper, runner, CLI: plain Node, no coordinator
- *   workers  the Durable Object and the API inside workerd (@cloudflare/vitest-plugin, formerly vitest-pool-workers)
+ *   workers  the Durable Object and the API inside workerd (@cloudflare/vitest-plugin)
  *   dashboard  the page's parts in happy-dom, against a fake API
  *   e2e      the real stack: `wrangler dev`, a real runner, real child processes
  *   browser  the same, seen through Chromium
@@ -26,9 +26,11 @@ export default defineConfig({
         plugins: [cloudflareTest({ wrangler: { configPath: './test/workers/wrangler.toml' } })],
         test: {
           name: 'workers',
-          // Half of the time would be the start of a workerd for each file. fresh-objects.ts keeps files apart.
+          // Half of the time would be the start of a workerd for each file. fresh-objects.ts keeps
+          // files apart.
           isolate: false,
-          // Lines that are forwarded to vitest from an object that is being aborted or evicted can keep a file from ever ending.
+          // Lines that are forwarded to vitest from an object that is being aborted or evicted can
+          // keep a file from ever ending.
           disableConsoleIntercept: true,
           setupFiles: [
             './test/workers/support/quiet.ts',

@@ -75,8 +75,8 @@ export class Printer {
   }
 
   /**
-   * Pieces of what an event prints; empty for an event that is not for people. Before the first late
-   * one stands a remark that says so.
+   * Pieces of what an event prints; empty for an event that is not for people. Before the first
+   * late one stands a remark that says so.
    */
   pieces(event: LoggedEvent): LinePiece[] {
     if (!event.late || this.#saidLate) return this.#piecesOf(event);

@@ -9,8 +9,8 @@ import { join, sep } from 'node:path';
 import type { ProcessInfo } from '../wrapper/processes.ts';
 
 /**
- * npm's marks in an environment: what it runs, with which tools, and its settings. It writes them in
- * small letters. Settings in capital letters (`NPM_CONFIG_REGISTRY`) are the user's and stay.
+ * npm's marks in an environment: what it runs, with which tools, and its settings. It writes them
+ * in small letters. Settings in capital letters (`NPM_CONFIG_REGISTRY`) are the user's and stay.
  */
 const OF_NPM = /^(npm_.*|INIT_CWD)$/;
 /** Where npm installs the programs of a package's dependencies. */

@@ -33,7 +33,9 @@ export interface StartRequest {
   format?: OutputFormat;
   /** Stdout and stderr share one pipe, so their order is kept. All output is then `stdout`. */
   merge?: boolean;
-  /** `bytes`: output that is not UTF-8 is kept as base64. Default `text`: it is replaced by U+FFFD. */
+  /**
+   * `bytes`: output that is not UTF-8 is kept as base64. Default `text`: it is replaced by U+FFFD.
+   */
   output?: OutputMode;
   launcher?: LauncherName;
   onBusy?: OnBusy;

@@ -24,7 +24,9 @@ export interface OutputData {
   stream: 'stdout' | 'stderr';
   /** Whole lines with their line ends, one or more. Empty where there is `base64`. */
   text: string;
-  /** Output that is not UTF-8, in the place of `text`. Only with the start option `output: bytes`. */
+  /**
+   * Output that is not UTF-8, in the place of `text`. Only with the start option `output: bytes`.
+   */
   base64?: string;
   /** How many bytes were not UTF-8 and became U+FFFD in `text`. Absent: none. */
   replaced?: number;

@@ -17,7 +17,9 @@ export interface StreamHello {
   head: number;
   /** The generation of the log with this name. A coordinator of 0.1.0 does not send it. */
   generation?: string;
-  /** `output`: the option of the start. Only of executions that the viewer named, and not if `text`. */
+  /**
+   * `output`: the option of the start. Only of executions that the viewer named, and not if `text`.
+   */
   executions: { id: string; status: Status; output?: 'bytes' }[];
 }
 /** Either `offset` (event i has offset + i) or `offsets` (a filter left holes) is given. */

@@ -97,7 +97,9 @@ export function jobTree(folder: string, { withHolder = false } = {}): ProcessIde
   return holder ? processTree(holder.pid).filter(({ pid }) => withHolder || pid !== holder.pid) : [];
 }
 
-/** No wrapper reports this run any more. Its job continues, if it runs, and its output is dropped. */
+/**
+ * No wrapper reports this run any more. Its job continues, if it runs, and its output is dropped.
+ */
 export function releaseJob(folder: string): void {
   const held = heldJobOf(folder);
   if (held) releaseHolder(held);

@@ -10,8 +10,8 @@
  *      beside the stale one and named after its nonce, so there is one claim for each stale lock.
  *      When a claimer dies, its claim is stale, and is claimed in the same way.
  * LF4  With its claim a process reads the lock again, and replaces it only when it is still the
- *      same. No other process can replace it then, because the claims are removed after the lock was
- *      replaced. So a process that was stopped at any point never touches a newer lock.
+ *      same. No other process can replace it then, because the claims are removed after the lock
+ *      was replaced. So a process that was stopped at any point never touches a newer lock.
  *
  * A process that dies at the wrong moment leaves a claim behind, which is harmless: no later lock
  * has the same nonce.

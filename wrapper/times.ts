@@ -53,8 +53,8 @@ export interface WrapperTimes {
   /** While attempts fail, the cause is reported again this often. */
   outageNoticeMs: number;
   /**
-   * The minimum time for which a finished job's report is retried. The coordinator takes late events
-   * for that long after its verdict.
+   * The minimum time for which a finished job's report is retried. The coordinator takes late
+   * events for that long after its verdict.
    */
   drainBudgetMinMs: number;
   /** How long a wrapper that was asked to stop before its job began tries to report that. */

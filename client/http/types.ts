@@ -16,7 +16,9 @@ import type { ClientCredential } from './credential.ts';
 import type { EventPage, ReadEventsOptions } from './read-events.ts';
 import type { RequestOptions } from './request.ts';
 
-/** An API key; or a ticket, or a function that returns one, for a client that does what it allows. */
+/**
+ * An API key; or a ticket, or a function that returns one, for a client that does what it allows.
+ */
 export type ClientOptions = RequestOptions & ClientCredential & Pick<SessionStreamOptions, 'connect' | 'WebSocketImpl'>;
 
 export interface CallOptions {

@@ -88,7 +88,8 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   /**
    * Drops the connection, if there is one, and makes a new one at once, on a hidden page too.
-   * Callers who ask together share one attempt. Also the way back from `failed`; iterate again then.
+   * Callers who ask together share one attempt. Also the way back from `failed`; iterate again
+   * then.
    */
   reconnect(): void {
     this.#buffer.forgetGap();
@@ -128,7 +129,8 @@ export class SessionStream implements AsyncIterable<LoggedEvent> {
 
   /**
    * W2: a generator's own `return()` waits for a pending `next()`, and before the first `next()` it
-   * runs no code. So the stream is closed first, which ends the wait. After a failure there is none.
+   * runs no code. So the stream is closed first, which ends the wait. After a failure there is
+   * none.
    */
   #iterate<T>(shape: (first: LoggedEvent) => T): AsyncGenerator<T, void, undefined> {
     const events = this.#generate(shape);

@@ -16,10 +16,10 @@ import type { ExecutionRecord, LatePatch } from './execution.ts';
 import { hasRoom, isOverrun, type StorageLoad } from './log-limit.ts';
 
 /**
- * Until when the wrapper may deliver late, for a verdict by a deadline: the grace and the wait for an
- * interrupt end without an answer of the wrapper. A wrapper that is still connected gets 4000 with
- * the verdict, and returns only when its connection was dead. An execution that another one replaced
- * takes nothing, because its session belongs to the other one.
+ * Until when the wrapper may deliver late, for a verdict by a deadline: the grace and the wait for
+ * an interrupt end without an answer of the wrapper. A wrapper that is still connected gets 4000
+ * with the verdict, and returns only when its connection was dead. An execution that another one
+ * replaced takes nothing, because its session belongs to the other one.
  */
 export const lateUntilFor = ({ wrapperId, interruptCause }: ExecutionRecord, now: number): number | null =>
   wrapperId === null || interruptCause === 'replace' ? null : now + LATE_MS_MAX;
@@ -31,8 +31,8 @@ export const takesLate = ({ status, lateUntil }: ExecutionRecord, now: number): 
 export type LateHello = { epoch: number; patch: LatePatch };
 
 /**
- * The answer to a hello after the verdict; null: closed 4000. A post continues the connection of its
- * boot, as before the verdict (ING19).
+ * The answer to a hello after the verdict; null: closed 4000. A post continues the connection of
+ * its boot, as before the verdict (ING19).
  */
 export function acceptLateHello(
   record: ExecutionRecord,

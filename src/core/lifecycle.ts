@@ -296,7 +296,9 @@ export function refuseOldWrapper(record: ExecutionRecord, features: readonly str
   return settleFailed(record, 'wrapper_too_old', error, now);
 }
 
-/** What the start asked for that not every wrapper can do, and what a wrapper without it would do. */
+/**
+ * What the start asked for that not every wrapper can do, and what a wrapper without it would do.
+ */
 const neededFeatures = ({ secretNames, merge, output }: ExecutionRecord) => [
   ...((secretNames ?? []).length > 0
     ? [{ feature: FEATURE_SECRET_NAMES, option: 'secretNames', effect: 'shown what is to be redacted' }]

@@ -1,6 +1,6 @@
 /**
- * CORS of the routes that take a ticket (STR27). Not hono/cors: it answers every OPTIONS, preflight or
- * not, and sends its exposed headers to every origin.
+ * CORS of the routes that take a ticket (STR27). Not hono/cors: it answers every OPTIONS, preflight
+ * or not, and sends its exposed headers to every origin.
  */
 
 import type { Config } from '../platform/config.ts';

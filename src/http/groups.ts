@@ -38,8 +38,8 @@ export const unroutedMiddleware = (): MiddlewareHandler[] => [
 ];
 
 /**
- * For OPTIONS at the path of a route that pages may use. It answers the preflights of allowed origins; any
- * other request counts as unrouted.
+ * For OPTIONS at the path of a route that pages may use. It answers the preflights of allowed
+ * origins; any other request counts as unrouted.
  */
 export const preflightMiddleware = (methods: string): MiddlewareHandler[] => [
   boundedUrl(),

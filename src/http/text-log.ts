@@ -1,6 +1,6 @@
 /**
- * The output of a run, for terminals and `curl`: its stdout and stderr, in the order of the log. Text,
- * or for an execution that was started with `output: bytes` the bytes that the job wrote.
+ * The output of a run, for terminals and `curl`: its stdout and stderr, in the order of the log.
+ * Text, or for an execution that was started with `output: bytes` the bytes that the job wrote.
  *
  * A reader of plain text cannot say where it stopped. So a broken connection to the session is
  * opened again here, from the offset that was reached, and the reader sees no gap and no repeat.
@@ -150,7 +150,9 @@ const encoder = new TextEncoder();
 
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Output as the job wrote it. A gap, a request to stop, and the verdict are on lines of their own. */
+/**
+ * Output as the job wrote it. A gap, a request to stop, and the verdict are on lines of their own.
+ */
 class LogText {
   readonly #showGaps: boolean;
   readonly #showRequests: boolean;

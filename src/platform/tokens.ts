@@ -13,8 +13,8 @@ const INGEST_AUDIENCE = 'holdfast.ingest';
 const TICKET_AUDIENCE = 'holdfast.stream';
 
 /**
- * A wrapper may return with late events until LATE_MS_MAX after the verdict. One more day covers its
- * backlog and clocks that differ.
+ * A wrapper may return with late events until LATE_MS_MAX after the verdict. One more day covers
+ * its backlog and clocks that differ.
  */
 const INGEST_MARGIN_SECONDS = LATE_MS_MAX / 1000 + 24 * 60 * 60;
 

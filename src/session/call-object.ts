@@ -24,9 +24,9 @@ export function sessionStub(env: Env, tenant: string, session: string): DurableO
 }
 
 /**
- * Every operation except an input without an id is idempotent, so a call whose answer was lost is retried. An
- * overloaded object is not called again, because a retry adds load. A stub is broken after any
- * exception, so each attempt gets a new one.
+ * Every operation except an input without an id is idempotent, so a call whose answer was lost is
+ * retried. An overloaded object is not called again, because a retry adds load. A stub is broken
+ * after any exception, so each attempt gets a new one.
  */
 export function callSession<T>(
   env: Env,

@@ -18,7 +18,9 @@ import type { ExecutionRecord } from '../core/execution.ts';
 import type { NormalInput } from '../core/input.ts';
 import type { ExecutionQuery } from '../core/ports.ts';
 
-/** A validated start request: every field is set, but for those that an older Worker does not know. */
+/**
+ * A validated start request: every field is set, but for those that an older Worker does not know.
+ */
 export type NormalStart = Pick<
   ExecutionRecord,
   | 'id'
@@ -66,8 +68,8 @@ export interface SessionCalls {
   /** What an object of 0.1.0 cannot do; it does not have this method. */
   acceptInput(id: string, input: NormalInput): Promise<Result<{ commandId: number }>>;
   /**
-   * A plain text, also by an object of 0.1.0, which reads the first two arguments. A Worker of 0.1.0
-   * does not give the third (VER8).
+   * A plain text, also by an object of 0.1.0, which reads the first two arguments. A Worker of
+   * 0.1.0 does not give the third (VER8).
    */
   sendInput(id: string, text: string, input?: NormalInput): Promise<Result<{ commandId: number }>>;
   /** One body of a wrapper that posts. The answers are lines. */

@@ -87,7 +87,9 @@ export const executions = sqliteTable(
     interruptReason: text('interrupt_reason'),
     interruptForced: integer('interrupt_forced', { mode: 'boolean' }).notNull().default(false),
 
-    /** What the wrapper said in its last hello. Null before it, and in rows written before 0.2.0. */
+    /**
+     * What the wrapper said in its last hello. Null before it, and in rows written before 0.2.0.
+     */
     features: text({ mode: 'json' }).$type<string[]>(),
     stdinEnded: integer('stdin_ended', { mode: 'boolean' }).notNull().default(false),
 

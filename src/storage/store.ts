@@ -71,7 +71,8 @@ export class SessionStore implements Store {
   create(now: number): void {
     if (this.exists) return;
     migrate(this.#storage, now);
-    // A version before 0.2.0 deleted the session of this name and left the rows that it did not know.
+    // A version before 0.2.0 deleted the session of this name and left the rows that it did not
+    // know.
     this.#db.delete(inputs).run();
     this.meta.set('created_at', String(createdAtAfter(this.#lastCreatedAt, this.outbox.get('directory'), now)));
     this.forget();

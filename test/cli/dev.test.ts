@@ -1,7 +1,7 @@
 /**
- * Goal: the command line finds a local stack of its user that runs, and no other; a port, a folder or
- * an environment that cannot be used is named with the next step. Method: notes in a folder of the
- * test's own; the stack itself is in test/e2e/dev.long and test/e2e/packages.long.
+ * Goal: the command line finds a local stack of its user that runs, and no other; a port, a folder
+ * or an environment that cannot be used is named with the next step. Method: notes in a folder of
+ * the test's own; the stack itself is in test/e2e/dev.long and test/e2e/packages.long.
  */
 
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * Goal: the code in docs/client.md and of both READMEs can be copied, and the page lists all states.
- * Method: its examples are compiled against the client with a user's compiler settings; its table
- * is compared with the type.
+ * Goal: the code in docs/client.md and of both READMEs can be copied, and the page lists all
+ * states. Method: its examples are compiled against the client with a user's compiler settings; its
+ * table is compared with the type.
  */
 
 import { spawnSync } from 'node:child_process';

@@ -1,4 +1,7 @@
-/** Goal: an input is taken only while the session has room for its event; the end of stdin always is. */
+/**
+ * Goal: an input is taken only while the session has room for its event; the end of stdin always
+ * is.
+ */
 
 import { expect, it } from 'vitest';
 import { SESSION_BYTES_MAX, utf8Bytes } from '../../protocol/index.ts';

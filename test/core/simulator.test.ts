@@ -2,8 +2,8 @@
  * Goal: break G1–G4, and "no execution stays active forever", with faults in an order that no
  * hand-written test has.
  * Method: the real session and the real sender run over a simulated network, clock and disk, from a
- * seed (tools/simulator/world.ts says what a schedule is). That the same checks catch planted bugs is in
- * simulator.long.test.ts.
+ * seed (tools/simulator/world.ts says what a schedule is). That the same checks catch planted bugs
+ * is in simulator.long.test.ts.
  *
  * `npm run simulate -- --seed S --trace` prints every step of a seed that fails here, and the seed
  * becomes a named test below.

@@ -2,8 +2,8 @@
  * Goal: however `holdfast dev` ends, no process is left for long, and what a run printed and how it
  * ended is in its log at the latest after the next start on the same folder.
  * Method: the built command line as a process; SIGTERM, SIGKILL and a power cut (SIGKILL to all of
- * it), looking at the process table and at the logs. The first tests share one data folder, and each
- * ends the stack that the one before it started.
+ * it), looking at the process table and at the logs. The first tests share one data folder, and
+ * each ends the stack that the one before it started.
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -89,7 +89,8 @@ describe('the tarballs', () => {
     // Of the command line, the wrapper, the Worker and the dashboard.
     for (const name of ['commander', 'ws', 'ipaddr.js', 'hono', 'zod', 'jose', 'drizzle-orm', 'preact'])
       expect(own).toContain(name);
-    // A package with code in a bundle says so in a comment that names its path, except where it is minified.
+    // A package with code in a bundle says so in a comment that names its path, except where it is
+    // minified.
     for (const bundle of ['holdfast.mjs', 'holdfast-wrapper.mjs', join('worker', 'index.js')]) {
       const code = readFileSync(join(project, 'node_modules', 'holdfast', 'dist', bundle), 'utf8');
       const named = [...code.matchAll(/^\/\/ (?:\.\.\/)*node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//gm)].map(([, name]) => name);

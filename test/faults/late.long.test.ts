@@ -1,7 +1,7 @@
 /**
  * Goal: a wrapper that is cut off for longer than its grace loses nothing of its job (LIF38).
- * Method: the real stack. The connection is cut, the job prints its result and ends, the coordinator
- * writes its verdict, and only then the network is back.
+ * Method: the real stack. The connection is cut, the job prints its result and ends, the
+ * coordinator writes its verdict, and only then the network is back.
  */
 
 import { readdirSync, writeFileSync } from 'node:fs';

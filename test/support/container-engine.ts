@@ -1,8 +1,8 @@
 /**
  * A container engine for tests: a "container" is the real runner as a process, with a folder as its
  * disk. When its main process ends, the container is gone: every process in it, and the disk.
- * The Worker's stand-in for `ctx.container` (test/workers/support/container-worker.ts) calls it over HTTP,
- * by the name of its object.
+ * The Worker's stand-in for `ctx.container` (test/workers/support/container-worker.ts) calls it
+ * over HTTP, by the name of its object.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

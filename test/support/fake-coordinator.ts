@@ -152,7 +152,8 @@ export class FakeCoordinator {
   settles = true;
   /**
    * The execution got its verdict while the wrapper was away: a hello that says `late` is welcomed
-   * late, any other one is closed 4000. `refuses`: as a coordinator of 0.1.0, which knows no `late`.
+   * late, any other one is closed 4000. `refuses`: as a coordinator of 0.1.0, which knows no
+   * `late`.
    */
   overdue: 'takes_late' | 'refuses' | null = null;
 

@@ -1,11 +1,15 @@
-/** Ends the jobs that a test has left: a job outlives its wrapper, so killing that is not enough. */
+/**
+ * Ends the jobs that a test has left: a job outlives its wrapper, so killing that is not enough.
+ */
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAlive, processTree, signalProcess } from '../../wrapper/processes.ts';
 import { readSpoolState } from '../../wrapper/spool/state.ts';
 
-/** Of a runner: its spool, the session, the execution, the spool of the run. One more for a stack. */
+/**
+ * Of a runner: its spool, the session, the execution, the spool of the run. One more for a stack.
+ */
 const DEPTH = 6;
 
 /** Ends every job whose spool lies in this folder, and its holder. */

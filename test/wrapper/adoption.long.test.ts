@@ -1,7 +1,7 @@
 /**
- * Goal: [G10] a job outlives its wrapper. A wrapper that starts on its spool takes the job over, and
- * the run ends with the job's own end; what is missing is inside a gap.
- * Method: real wrapper processes, ended by SIGKILL at the point in question.
+ * Goal: [G10] a job outlives its wrapper. A wrapper that starts on its spool takes the job over,
+ * and the run ends with the job's own end; what is missing is inside a gap. Method: real wrapper
+ * processes, ended by SIGKILL at the point in question.
  */
 
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * Goal: an output of the job begins and ends where the job's output does, whenever its reader comes.
- * Method: the pipes of a holder's folder, with this test in place of the holder.
+ * Goal: an output of the job begins and ends where the job's output does, whenever its reader
+ * comes. Method: the pipes of a holder's folder, with this test in place of the holder.
  */
 
 import { once } from 'node:events';

@@ -1,8 +1,8 @@
 /**
  * Late results from the wrapper's side (SPL46): what it does when its execution got a verdict while
  * it was away.
- * Method: real jobs and a coordinator that a test steers. The network is cut, the coordinator writes
- * its verdict, and the wrapper returns.
+ * Method: real jobs and a coordinator that a test steers. The network is cut, the coordinator
+ * writes its verdict, and the wrapper returns.
  */
 
 import { existsSync, readdirSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * Goal: a run reports what its job wrote: both streams in the order written (`merge`), and bytes that
- * are not UTF-8 as they are (`output: bytes`) or counted where they are replaced.
- * Method: real jobs under wrappers in this process, and one under a wrapper that is killed.
+ * Goal: a run reports what its job wrote: both streams in the order written (`merge`), and bytes
+ * that are not UTF-8 as they are (`output: bytes`) or counted where they are replaced. Method: real
+ * jobs under wrappers in this process, and one under a wrapper that is killed.
  */
 
 import { createHash } from 'node:crypto';

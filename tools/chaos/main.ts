@@ -1,6 +1,6 @@
 /**
- * `npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--adopt] [--json]`: real jobs under real
- * faults.
+ * `npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--adopt] [--json]`: real jobs
+ * under real faults.
  *
  * Each run is a job of 50,000 events with two viewers, while a seeded plan cuts, stalls, half-opens
  * and trickles the connections and kills coordinator, runner and wrapper. Then the log and both
@@ -8,8 +8,8 @@
  * order, every execution was settled once with the right verdict, and (from 20 runs on) every kind
  * of fault was used.
  *
- * `--adopt`: in each run the wrapper is killed 3 to 10 times and its link is cut once. Every run must
- * end with the job's own end, and every missing line must be inside a gap.
+ * `--adopt`: in each run the wrapper is killed 3 to 10 times and its link is cut once. Every run
+ * must end with the job's own end, and every missing line must be inside a gap.
  *
  * The seed fixes what is done and when, but not how far each program is by then: the same seed does
  * not give the same interleaving.

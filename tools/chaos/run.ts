@@ -347,7 +347,9 @@ async function judge(scene: Scene, result: RunResult): Promise<void> {
 
 const RESTARTED = '"reason":"wrapper_restarted"';
 
-/** What a job printed, as the log has it. The rest of a line is no JSON, so it is an output event. */
+/**
+ * What a job printed, as the log has it. The rest of a line is no JSON, so it is an output event.
+ */
 const partsOf = (ownLog: readonly Seen[]): Part[] =>
   ownLog.flatMap(({ type, text }): Part[] => {
     if (type === 'agent') return [{ kind: 'line', text }];

@@ -55,8 +55,8 @@ export class WrapperKills {
   }
 
   /**
-   * Waits for a wrapper, and with `afterMs` until it has taken over the job for that long. False when
-   * none came before the run was over.
+   * Waits for a wrapper, and with `afterMs` until it has taken over the job for that long. False
+   * when none came before the run was over.
    */
   async kill(afterMs: number, over: AbortSignal): Promise<boolean> {
     for (; !over.aborted; await sleep(20)) {

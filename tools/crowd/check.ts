@@ -6,7 +6,8 @@
  *   has one verdict and nothing after it (checkLog).
  * - CR2: a verdict is explained by the job's own end, or else by a deed. There is no other cause.
  * - CR3: the log holds what the job wrote: all of it, byte for byte, if its end was observed; else
- *   a prefix without a hole. Where a wrapper was killed, a part may be missing, and a gap stands there.
+ *   a prefix without a hole. Where a wrapper was killed, a part may be missing, and a gap stands
+ *   there.
  * - CR4: `completed` has an exit fact with code 0, and the job recorded that it exited with 0.
  * - CR5: a job that was never started wrote nothing; a started job was started once.
  * - CR6: the spool of a killed wrapper is in the log.

@@ -527,7 +527,8 @@ export class Checks implements Witness {
    */
   #nothingDropped(id: string, fail: (rule: string, text: string) => void): void {
     if (this.#world.posters.some(({ spool }) => spool.execution === id)) return;
-    // The log may mix the lines of one copy with the replacements of lines that the other copy lost.
+    // The log may mix the lines of one copy with the replacements of lines that the other copy
+    // lost.
     if (this.#copied.has(id) && this.#world.faults.counts.has('spool_damaged')) return;
     let next: number | null = 0;
     let counted = 0;

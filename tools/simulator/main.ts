@@ -1,7 +1,7 @@
 /**
- * `npm run simulate -- --seeds N [--from S]`: runs the seeded schedules of tools/simulator/ and reports
- * the speed, the faults, and violated guarantees. `--seed S --trace` runs one and prints its steps.
- * Exits 1 on a violation.
+ * `npm run simulate -- --seeds N [--from S]`: runs the seeded schedules of tools/simulator/ and
+ * reports the speed, the faults, and violated guarantees. `--seed S --trace` runs one and prints
+ * its steps. Exits 1 on a violation.
  */
 
 import { join } from 'node:path';

@@ -47,7 +47,10 @@ export function checkHistory(record: ExecutionRecord, log: readonly Logged[], wo
   inTime(record, own, logged, world, fail);
 }
 
-/** LIF38: late events stand behind a verdict that did not wait for its wrapper, and end with its end. */
+/**
+ * LIF38: late events stand behind a verdict that did not wait for its wrapper, and end with its
+ * end.
+ */
 function lateOnly(record: ExecutionRecord, verdict: Event, all: readonly Logged[], fail: Fail): void {
   const late = all.filter((row) => row.late);
   const { code, forced } = verdict.data;

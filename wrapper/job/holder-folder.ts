@@ -34,7 +34,10 @@ export type Pipe = 'out' | 'err' | 'in' | 'eof' | 'events' | 'release';
 export const holderFolder = (spool: string): string => join(spool, FOLDER);
 export const holderProgram = (folder: string): string => join(folder, 'holder.sh');
 
-/** Throws when the folder cannot be written, or the file system has no named pipes. Leaves nothing then. */
+/**
+ * Throws when the folder cannot be written, or the file system has no named pipes. Leaves nothing
+ * then.
+ */
 export function makeHolderFolder(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
   try {
@@ -127,5 +130,7 @@ export function readJobEnd(folder: string, holder: number | null): JobEnd | null
 }
 
 export const couldNotExecute = (folder: string): boolean => existsSync(join(folder, 'failed'));
-/** The stdin that was given has been copied, so other input may follow. Assumed without a folder. */
+/**
+ * The stdin that was given has been copied, so other input may follow. Assumed without a folder.
+ */
 export const isFed = (folder: string): boolean => existsSync(join(folder, 'fed')) || !existsSync(folder);

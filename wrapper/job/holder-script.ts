@@ -5,8 +5,8 @@
  *   HS1  Only names that begin with `_hf_` are assigned: an assignment to a variable of the job's
  *        environment would change it.
  *   HS2  The job runs in the foreground. An asynchronous command would ignore SIGINT.
- *   HS3  Signals are caught, not ignored: an ignored signal is inherited by the job, a caught one is
- *        reset by `exec`.
+ *   HS3  Signals are caught, not ignored: an ignored signal is inherited by the job, a caught one
+ *        is reset by `exec`.
  *   HS4  The holder keeps a reading and a writing end of each output pipe. So the job gets neither
  *        SIGPIPE nor, when the wrapper is gone, a pipe that was emptied. When the job has ended it
  *        closes its writing ends, so that a reader sees the end of the output.
@@ -58,9 +58,9 @@ open($file, ">", "$dir/failed");
 exit(126);`;
 
 /**
- * Arguments: `hold`, the folder, `open` or `given` (stdin), `8` or `9` (where stderr goes), `setsid` or
- * `perl` (how the job gets a session of its own), `sh` or `perl` (what executes it, HS9), then the
- * command.
+ * Arguments: `hold`, the folder, `open` or `given` (stdin), `8` or `9` (where stderr goes),
+ * `setsid` or `perl` (how the job gets a session of its own), `sh` or `perl` (what executes it,
+ * HS9), then the command.
  */
 export const holderScript = (): string => `\
 if [ "$1" = job ]; then

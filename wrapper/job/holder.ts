@@ -76,8 +76,8 @@ export interface HeldJob {
 }
 
 /**
- * The job that is held for this spool. Null: there is neither a holder nor an end that one has noted.
- * `state`: of the spool; null when that is unknown.
+ * The job that is held for this spool. Null: there is neither a holder nor an end that one has
+ * noted. `state`: of the spool; null when that is unknown.
  */
 export function findHeldJob(spool: string, state: SpoolState['job'] | null): HeldJob | null {
   const record = state?.holder ?? null;
@@ -233,8 +233,8 @@ export class Holder {
   }
 
   /**
-   * HO3. The holder ends, and its folder is removed. What descendants of the job still print is read
-   * and dropped as long as there are any, so that they get no SIGPIPE.
+   * HO3. The holder ends, and its folder is removed. What descendants of the job still print is
+   * read and dropped as long as there are any, so that they get no SIGPIPE.
    */
   release(): void {
     this.#stop();

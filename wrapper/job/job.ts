@@ -11,7 +11,8 @@
  *   SV7  Its command and the reason it could not be started may contain a secret: both are redacted
  *        before they are reported.
  *   SV10 A job that an earlier wrapper started continues (G10). What that wrapper had read and not
- *        stored is missing, which a gap reports. Its output is read only when its secrets are known.
+ *        stored is missing, which a gap reports. Its output is read only when its secrets are
+ *        known.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -293,8 +294,8 @@ export class Job {
 }
 
 /**
- * Whether output that is not UTF-8 is kept: if the wrapper's options or the start ask for it, and the
- * coordinator can show it.
+ * Whether output that is not UTF-8 is kept: if the wrapper's options or the start ask for it, and
+ * the coordinator can show it.
  */
 function keepsBytes({ run, spool }: JobOptions): boolean {
   const { terms } = spool.state;

@@ -1,4 +1,6 @@
-/** Names and numbers of signals. Real-time signals have no names, so `SIG34` to `SIG64` are used. */
+/**
+ * Names and numbers of signals. Real-time signals have no names, so `SIG34` to `SIG64` are used.
+ */
 
 import { constants } from 'node:os';
 

@@ -127,7 +127,8 @@ export class JobStop {
     const { due, later } = dueRungs(this.#ladder, monotonicNow());
     const reached = due.at(-1);
     const signalled = reached && (reached.signal === 'SIGKILL' ? this.#kill() : this.#target.signal(reached.signal));
-    // JS3. A job that may not be signalled has not ended: the ladder continues to its last rung (JS4).
+    // JS3. A job that may not be signalled has not ended: the ladder continues to its last rung
+    // (JS4).
     if (signalled === false && this.#target.ended) {
       this.#ladder = [];
       return;

@@ -72,8 +72,8 @@ export const isStartOverdue = (
 ): boolean => triedAt - unheardSince > firstWelcomeBudgetMs || (stopAskedAt !== null && triedAt - stopAskedAt > signalledBudgetMs);
 
 /**
- * For the rest of a report. After the grace the coordinator has settled the execution by itself, and
- * takes the rest as late for `drainBudgetMinMs`.
+ * For the rest of a report. After the grace the coordinator has settled the execution by itself,
+ * and takes the rest as late for `drainBudgetMinMs`.
  */
 export const drainBudgetMs = (graceMs: number, { drainBudgetMinMs }: Pick<WrapperTimes, 'drainBudgetMinMs'>): number =>
   Math.max(graceMs * 2, drainBudgetMinMs);

@@ -53,8 +53,8 @@ export interface DeliveryHandlers {
    */
   begin(terms: JobTerms | null): void;
   /**
-   * Called at most once, before `begin` if that is still due: the execution has its verdict, and the
-   * coordinator still takes what is left (SPL46).
+   * Called at most once, before `begin` if that is still due: the execution has its verdict, and
+   * the coordinator still takes what is left (SPL46).
    */
   late(): void;
   /** A job runs, or has run, under this boot. */
@@ -223,8 +223,8 @@ export class Delivery implements ConnectionHandlers {
   }
 
   /**
-   * DL2. The first welcome is accepted as it is: `#settleLosses` and `skipTo` make it fit. Only for a
-   * job that was adopted before it, events exist that `skipTo` cannot move.
+   * DL2. The first welcome is accepted as it is: `#settleLosses` and `skipTo` make it fit. Only for
+   * a job that was adopted before it, events exist that `skipTo` cannot move.
    */
   refusalOf({ ackedSeq }: WelcomeFrame): string | null {
     if (this.#welcomed) return this.#sender.refusalOf(ackedSeq);

@@ -211,7 +211,9 @@ interface Refusals {
 /** What opens this route at all, in any position. */
 interface Opens {
   key?: true;
-  /** A ticket without rights to change anything opens no such route, and is refused `ticket_scope`. */
+  /**
+   * A ticket without rights to change anything opens no such route, and is refused `ticket_scope`.
+   */
   actor?: true;
   reader?: true;
   ingest?: true;

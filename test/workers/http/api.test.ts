@@ -135,7 +135,10 @@ describe('start', () => {
     expect(typesOf(await readLog(session))).toEqual(['execution_pending']);
   });
 
-  /** The text of a start is frozen: without a grace it has the 60 s of 0.1.0, whatever the default is. */
+  /**
+   * The text of a start is frozen: without a grace it has the 60 s of 0.1.0, whatever the default
+   * is.
+   */
   const DEFAULTS_OF_THE_DIGEST = { ...POLICY_DEFAULTS, disconnectGraceMs: 60_000 };
 
   test('[LIF28] explicit defaults, the order of env and labels, onBusy and the trace do not make another request', async () => {

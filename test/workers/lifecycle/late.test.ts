@@ -1,8 +1,7 @@
 /**
- * Late results (LIF38, ING22, STR34): what a wrapper delivers after a verdict that did not come from
- * it, against the real object.
- * Method: the clock of the object is moved past a deadline, and the wrapper then returns; every
- * reader is asked what it sees.
+ * Late results (LIF38, ING22, STR34): what a wrapper delivers after a verdict that did not come
+ * from it, against the real object. Method: the clock of the object is moved past a deadline, and
+ * the wrapper then returns; every reader is asked what it sees.
  */
 
 import { runDurableObjectAlarm } from 'cloudflare:test';
