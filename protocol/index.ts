@@ -16,7 +16,8 @@
  *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: the
  *                     body of a callback
  *   limits            every bound
- *   launch            what a coordinator asks of a runner; not exported here, because it needs zod
+ *   launch, pool      what a coordinator asks of a runner, and a runner that dials in; not exported
+ *                     here, because they need zod
  *   json, version     for our own programs; not exported
  *
  * A page gets only the parts that it uses: a call or `new` at the top of a module is marked
