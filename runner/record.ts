@@ -37,6 +37,8 @@ export interface RunRecord {
   /** The last boot for whose welcome the restarts were counted anew. Absent in older records. */
   welcomedBoot?: string | null;
   stopRequestedAt: number | null;
+  /** As whom the job runs (`--run-as`). Absent: as the runner. */
+  runAs?: string;
   /** An earlier runner left the rest of its report to the next one. */
   left?: boolean;
   endedAt: number | null;

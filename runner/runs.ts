@@ -28,7 +28,8 @@
  *   R6  A launch that was cut off before its wrapper made its spool is forgotten. The caller got no
  *       success, so it asks again. If that wrapper starts after all, it shares the spool with the
  *       next one, and the spool's lock admits only one of them.
- *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job-env).
+ *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job/env).
+ *   R8  Token and env go to the wrapper through a pipe (wrapper.ts).
  */
 
 import type { ChildProcess } from 'node:child_process';

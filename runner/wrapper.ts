@@ -2,14 +2,17 @@
  * The wrapper process of a run: how it is started, and how it is found again.
  *
  *   R5  A restart never runs the command a second time: the wrapper starts with `--recover`.
- *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job-env).
+ *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job/env).
+ *   R8  Token and env go to the wrapper through a pipe: the arguments of a process can be read by
+ *        every user of the host, and its environment by every process of the same user.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import type { IngestAccess } from '../protocol/index.ts';
 import type { Launch } from '../protocol/launch.ts';
-import { encodeJobEnv } from '../wrapper/job/env.ts';
+import type { PrivatePart } from '../wrapper/job/env.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
 import { identityOf, listProcesses, type ProcessIdentity } from '../wrapper/processes.ts';
 import { STOP_REASON_VARIABLE } from '../wrapper/run/stop-reason.ts';
@@ -23,6 +26,9 @@ import type { RunRecord } from './record.ts';
 export function environmentForJobs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_')));
 }
+
+/** The first descriptor after stdin, stdout and stderr. */
+const PRIVATE_FD = 3;
 
 export interface WrapperStart {
   record: RunRecord;
@@ -45,6 +51,8 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
 } {
   const [file, ...first] = program as [string, ...string[]];
   const args = [...first, 'run', '--url', ingest.url, '--spool', spoolFolder(folder), '--format', record.format];
+  args.push('--private-fd', String(PRIVATE_FD));
+  if (record.runAs !== undefined) args.push('--run-as', record.runAs);
   if (record.merge) args.push('--merge');
   if (record.output === 'bytes') args.push('--output', 'bytes');
   if (job?.openStdin) args.push('--stdin', 'open');
@@ -59,16 +67,17 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
     const child = spawn(file, args, {
       cwd: isDirectory(record.cwd) ? record.cwd : '/',
       detached: true, // A session of its own: neither the end of the runner nor of its terminal affects it.
-      stdio: [stdin ?? 'ignore', log, log],
+      stdio: [stdin ?? 'ignore', log, log, 'pipe'],
       env: {
         ...environmentForJobs(env),
-        HOLDFAST_INGEST_TOKEN: ingest.token,
         [STOP_REASON_VARIABLE]: stopReasonFile(folder),
-        ...(job ? encodeJobEnv({ ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env }) : {}), // R7
       },
     });
     // Without a listener a failed spawn would be an uncaught exception of the runner.
     child.on('error', onError);
+    const pipe = child.stdio[PRIVATE_FD] as Writable | null | undefined;
+    pipe?.on('error', () => {}); // It ended before it had read everything.
+    pipe?.end(JSON.stringify(privatePart(ingest, job))); // R8
     if (child.pid === undefined) throw new Error(`could not start ${file}`);
     // A wrapper that has already ended has no start; its exit event follows.
     return { child, identity: { pid: child.pid, start: identityOf(child.pid)?.start ?? 'gone' } };
@@ -77,6 +86,12 @@ export function startWrapper({ record, folder, ingest, job, program, env, onErro
     if (stdin !== null) closeSync(stdin);
   }
 }
+
+/** R7 */
+const privatePart = ({ token }: IngestAccess, job: Launch | null): PrivatePart => ({
+  token,
+  env: job ? { ...(job.traceparent ? { TRACEPARENT: job.traceparent } : {}), ...job.env } : {},
+});
 
 /** Finds a wrapper whose pid was not written in time, by the spool among its arguments. */
 export function findWrapper(folder: string): ProcessIdentity | null {

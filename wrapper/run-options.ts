@@ -8,7 +8,8 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OUTPUT_MODES, type OutputFormat, type OutputMode } from '../protocol/index.ts';
 import type { StdinSource } from './job/child.ts';
-import { decodeJobEnv } from './job/env.ts';
+import { decodeJobEnv, readPrivate } from './job/env.ts';
+import { type JobUser, readJobUser } from './job/user.ts';
 import { type Log, stderrLog } from './log.ts';
 import { STOP_REASON_VARIABLE } from './run/stop-reason.ts';
 import type { SpoolFiles } from './spool/files.ts';
@@ -30,6 +31,8 @@ export interface RunOptions {
   merge?: boolean;
   output?: OutputMode;
   cwd: string | null;
+  /** As whom the job runs. Absent: as this process. */
+  user?: JobUser | null;
   /** This process's own environment; the job gets it without the wrapper's variables. */
   env: NodeJS.ProcessEnv;
   /** For the job alone. */
@@ -74,6 +77,7 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
   --sse URL               event stream of an agent server that the   HOLDFAST_SSE
                           job runs: its events become agent events
   --cwd DIR               working directory of the command
+  --run-as USER           the command runs as this user, with the user's groups; needs Linux and root
   --stdin open|null       open: stays open for input (null)          HOLDFAST_STDIN
   --stdin-file FILE       what the command reads first               HOLDFAST_STDIN_FILE
   --redact NAME           replaces the value of this variable in the output too, not only of those that
@@ -84,6 +88,8 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
                           the spool, or reports what became of it
   --stop                  stops that job
   (no option)             variables for the job alone, as JSON       HOLDFAST_JOB_ENV
+  --private-fd N          reads token and variables for the job from this open file, which a runner
+                          gives: {"token":"…","env":{…}}
   --verbose               connection facts as JSON lines on stderr   HOLDFAST_LOG=debug
 `;
 
@@ -110,6 +116,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
         output: { type: 'string' },
         sse: { type: 'string' },
         cwd: { type: 'string' },
+        'run-as': { type: 'string' },
+        'private-fd': { type: 'string' },
         stdin: { type: 'string' },
         'stdin-file': { type: 'string' },
         redact: { type: 'string', multiple: true },
@@ -136,7 +144,10 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   if (command.length === 0 || command[0] === '') return wrong('the command is missing; it comes after --');
 
   const tokenFile = text('token-file', 'HOLDFAST_INGEST_TOKEN_FILE');
-  const token = (values.token as string | undefined) ?? (tokenFile ? undefined : env.HOLDFAST_INGEST_TOKEN);
+  const fd = values['private-fd'] as string | undefined;
+  const given = fd === undefined ? null : readPrivate(fd);
+  if (fd !== undefined && given === null) return wrong('--private-fd must be an open file with {"token":"…","env":{…}}');
+  const token = given?.token ?? (values.token as string | undefined) ?? (tokenFile ? undefined : env.HOLDFAST_INGEST_TOKEN);
   if (!token && !tokenFile) return wrong('--token, --token-file or HOLDFAST_INGEST_TOKEN is needed');
 
   const transport = TRANSPORT_KINDS.find((kind) => kind === (text('transport', 'HOLDFAST_TRANSPORT') ?? 'auto'));
@@ -160,8 +171,12 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   const redact = (values.redact as string[] | undefined) ?? [];
   if (redact.length > 0 && values['no-redact']) return wrong('--redact and --no-redact exclude each other');
 
-  const jobEnv = decodeJobEnv(env);
+  const jobEnv = given?.env ?? decodeJobEnv(env);
   if (!jobEnv) return wrong('HOLDFAST_JOB_ENV must be a JSON object of strings');
+
+  const runAs = text('run-as');
+  const reading = runAs === undefined ? null : readJobUser(runAs);
+  if (reading && !reading.ok) return wrong(reading.why);
 
   let credential: RunOptions['credential'];
   try {
@@ -187,6 +202,7 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
       merge: values.merge === true,
       output,
       cwd: cwd === undefined ? null : resolve(cwd),
+      user: reading?.user ?? null,
       env: ownEnv,
       jobEnv,
       stdin: stdinSource(text('stdin-file', 'HOLDFAST_STDIN_FILE'), stdinMode === 'open'),

@@ -19,7 +19,6 @@ import { ENV_BYTES_MAX } from '../../protocol/index.ts';
 import { RUNNER_BODY_BYTES_MAX } from '../../protocol/launch.ts';
 import { CONNECTIONS_MAX, TOKEN_CHARS_MIN } from '../../runner/runner.ts';
 import { Runs } from '../../runner/runs.ts';
-import { decodeJobEnv } from '../../wrapper/job/env.ts';
 import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/processes.ts';
 import { endJobsIn } from '../support/held-jobs.ts';
 
@@ -92,6 +91,8 @@ interface Trace {
   args?: string[];
   cwd?: string;
   env?: Record<string, string>;
+  /** What came through the pipe. */
+  given?: { token: string; env: Record<string, string> };
   stdin?: string | null;
   signal?: string;
 }
@@ -244,11 +245,13 @@ describe('launch', () => {
     expect(seen?.args).toEqual(expect.arrayContaining(['--url', 'http://127.0.0.1:9/ingest', '--format', 'jsonl']));
     expect(seen?.args?.slice(-3)).toEqual(['--', 'stay', trace]);
     expect(seen?.args?.join(' ')).not.toContain('ingest-secret');
-    expect(seen?.env).toMatchObject({ HOLDFAST_INGEST_TOKEN: 'ingest-secret-1' });
+    // [R8] Token and env came through a pipe, and are not in the wrapper's own environment.
+    expect(JSON.stringify(seen?.env)).not.toContain('ingest-secret-1');
+    expect(seen?.given?.token).toBe('ingest-secret-1');
     // [R6] The second variable would break a Node program. The fake wrapper is one, so its start is
     // the proof.
     const jobEnv = { TRACEPARENT: '00-abc-def-01', COLOUR: 'green', NODE_OPTIONS: '--nonsense' };
-    expect(decodeJobEnv(seen?.env ?? {})).toEqual(jobEnv);
+    expect(seen?.given?.env).toEqual(jobEnv);
     for (const name of Object.keys(jobEnv)) expect(seen?.env?.[name]).toBe(process.env[name]);
     expect(JSON.stringify(seen?.env)).not.toContain(TOKEN);
     // Detached: a session and process group of its own.
@@ -507,7 +510,7 @@ describe('crashes', () => {
     const env = { CONTROL: '\u0001'.repeat(ENV_BYTES_MAX / 2), WIDE: '𝄞"é'.repeat(3000) };
     expect((await call(runner, 'POST', '/executions', request({ env }))).status).toBe(201);
     const [seen] = await until(() => (traces().length > 0 ? traces() : null));
-    expect(decodeJobEnv(seen?.env ?? {})).toEqual(env);
+    expect(seen?.given?.env).toEqual(env);
   });
 
   it('a wrapper killed by a signal is restarted to recover, with the kept credential and without the job env', async () => {
@@ -519,7 +522,7 @@ describe('crashes', () => {
     const [, recovery, ...more] = traces();
     expect(more).toEqual([]);
     expect(recovery?.recover).toBe(true);
-    expect(recovery?.env?.HOLDFAST_INGEST_TOKEN).toBe('ingest-secret-1');
+    expect(recovery?.given?.token).toBe('ingest-secret-1');
     expect(JSON.stringify(recovery)).not.toContain('env-value-1');
     expect(existsSync(join(await runFolder(), 'ingest.json'))).toBe(false);
   });
@@ -546,7 +549,7 @@ describe('crashes', () => {
     await until(() => runs.list()[0]?.state === 'restarting');
     expect(launch('ingest-secret-2').kind).toBe('existing');
     await until(() => runs.list()[0]?.state === 'finished');
-    expect(traces().map(({ env }) => env?.HOLDFAST_INGEST_TOKEN)).toEqual(['ingest-secret-1', 'ingest-secret-2']);
+    expect(traces().map(({ given }) => given?.token)).toEqual(['ingest-secret-1', 'ingest-secret-2']);
     runs.close();
   });
 
@@ -669,7 +672,7 @@ describe('crashes', () => {
     await until(() => next.list()[0]?.state === 'finished');
     const recovery = traces().find(({ recover }) => recover);
     expect(recovery?.args).toContain('http://127.0.0.1:10/ingest');
-    expect(recovery?.env?.HOLDFAST_INGEST_TOKEN).toBe('ingest-secret-1');
+    expect(recovery?.given?.token).toBe('ingest-secret-1');
     next.close();
   });
 

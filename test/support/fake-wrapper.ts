@@ -14,6 +14,7 @@
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { serve } from '../../runner/runner.ts';
+import { readPrivate } from '../../wrapper/job/env.ts';
 import { newSpoolState, writeSpoolState } from '../../wrapper/spool/state.ts';
 
 const [mode, ...rest] = process.argv.slice(2);
@@ -31,6 +32,8 @@ const { values } = parseArgs({
     recover: { type: 'boolean' },
     stop: { type: 'boolean' },
     stdin: { type: 'string' },
+    'private-fd': { type: 'string' },
+    'run-as': { type: 'string' },
   },
 });
 const [behaviour = '', trace = ''] = rest.slice(split + 1);
@@ -47,6 +50,7 @@ try {
 } catch {
   // There was no credential.
 }
+const given = readPrivate(values['private-fd'] ?? '');
 mkdirSync(spool, { recursive: true });
 const recover = values.recover === true;
 const state = newSpoolState('/ingest', 'b_1');
@@ -58,7 +62,7 @@ process.on('SIGTERM', () => {
 });
 appendFileSync(
   trace,
-  `${JSON.stringify({ pid: process.pid, args: process.argv.slice(2), recover, cwd: process.cwd(), env: process.env, stdin })}\n`,
+  `${JSON.stringify({ pid: process.pid, args: process.argv.slice(2), recover, cwd: process.cwd(), env: process.env, given, stdin })}\n`,
 );
 
 if (recover) {

@@ -19,22 +19,24 @@
  *   CH6  When the holder was killed, the way the job ends cannot be learned. The job continues, and
  *        its end is reported as unknown when its process is gone.
  *
- * Accepted weakness: a job of the same user can read the wrapper's token from /proc; the token is
- * bound to this one execution.
+ * Accepted weakness: a job of the same user as its wrapper can read the wrapper's memory and its
+ * files, and so the token, which is bound to this one execution. A job with a user of its own
+ * cannot (user.ts).
  */
 
 import { rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { JobTerms } from '../../protocol/index.ts';
 import type { StreamName } from '../output/event-lines.ts';
-import { isAlive, type ProcessIdentity } from '../processes.ts';
+import { isAlive, listProcesses, type ProcessIdentity } from '../processes.ts';
 import type { WrapperTimes } from '../times.ts';
 import { type HeldJob, Holder, type HolderHandlers } from './holder.ts';
-import type { JobEnd } from './holder-folder.ts';
+import { holderProgram, type JobEnd } from './holder-folder.ts';
 import { type OutputOptions, OutputStream } from './output-stream.ts';
 import { whyNotExecutable } from './programs.ts';
 import { ProgressEvents } from './progress.ts';
 import { type JobProcess, JobTree, type Mark } from './tree.ts';
+import { type JobUser, mayBelongTo, userEnvironment, whyNotAsUser } from './user.ts';
 
 /** Bytes buffered for a job that does not read its stdin. Input beyond this waits. */
 export const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
@@ -70,6 +72,8 @@ export interface ChildOptions extends OutputOptions {
   source: { kind: 'start'; start: ChildStart } | { kind: 'adopt'; held: HeldJob; openStdin: boolean };
   /** By which its processes are recognised. */
   mark: Mark | null;
+  /** As whom it runs. Null: as this process. */
+  user: JobUser | null;
   times: WrapperTimes;
   handlers: ChildHandlers;
 }
@@ -105,9 +109,16 @@ export function jobEnvironment(
   env: NodeJS.ProcessEnv,
   jobEnv: Readonly<Record<string, string>>,
   terms: JobTerms | null,
+  user: JobUser | null = null,
 ): NodeJS.ProcessEnv {
   const own = Object.entries(env).filter(([name]) => !name.startsWith('HOLDFAST_'));
-  return { PYTHONUNBUFFERED: '1', ...Object.fromEntries(own), ...jobEnv, ...aboutTheJob(terms) };
+  return {
+    PYTHONUNBUFFERED: '1',
+    ...Object.fromEntries(own),
+    ...(user && userEnvironment(user)),
+    ...jobEnv,
+    ...aboutTheJob(terms),
+  };
 }
 
 /** SPL28. These variables grant no access. */
@@ -179,10 +190,12 @@ export class Child {
     };
     if (source.kind === 'adopt') return Holder.adopt(source.held, handlers);
     const { command, cwd, env, stdin, merge, folder, why } = source.start;
-    const problem = whyNotExecutable(command, cwd, env) ?? (folder === null ? why : null);
+    const { user } = this.#options;
+    const denied = user && folder && whyNotAsUser(user, command, cwd ?? process.cwd(), env, holderProgram(folder));
+    const problem = denied ?? whyNotExecutable(command, cwd, env) ?? (folder === null ? why : null);
     try {
       if (problem || folder === null) throw new Error(problem ?? 'its holder could not be prepared');
-      return Holder.start({ folder, command, cwd, env, stdin, merge }, handlers);
+      return Holder.start({ folder, command, cwd, env, stdin, merge, user }, handlers);
     } catch (error) {
       // Without a holder nothing releases its folder.
       if (folder !== null) rmSync(folder, { recursive: true, force: true });
@@ -218,8 +231,12 @@ export class Child {
       return true;
     }
     this.#tree.sample();
-    const signalled = send(-this.#job.pid, signal);
-    const others = this.#tree.living().filter(({ group }) => group !== this.#job?.pid);
+    const { user } = this.#options;
+    const leader = this.#job.pid;
+    // JU3. A group that has a process of another user is not signalled as a whole.
+    const wholeGroup = user === null || listProcesses().every(({ pid, group }) => group !== leader || mayBelongTo(user, pid));
+    const signalled = wholeGroup && send(-leader, signal);
+    const others = this.#tree.living().filter(({ pid, group }) => !(wholeGroup && group === leader) && mayBelongTo(user, pid));
     for (const { pid } of others) send(pid, signal);
     return signalled || others.length > 0;
   }

@@ -11,21 +11,38 @@
  *   HF1  The notes have their full length before the holder starts (HS5).
  *   HF2  A note that is not complete does not match its pattern and counts as not written.
  *   HF3  When the folder is removed, what the holder has open is reached by /proc/<holder>/fd.
+ *   HF4  With a user of its own (user.ts) the job gets the files, and the wrapper keeps the folder.
+ *        The folders above let that user through, and do not list their contents.
  */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, constants as fs, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  constants as fs,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
 import { holderScript } from './holder-script.ts';
 import { SIGNAL_MAX, signalName } from './signals.ts';
+import type { JobUser } from './user.ts';
 
 const FOLDER = 'holder';
 const MKFIFO_TIMEOUT_MS = 5000;
 /** The job may run as another user and open its own output by name. The folder is private. */
 const OUTPUT_MODE = '622';
 const CONTROL_MODE = '600';
-const NOTE_BYTES = { holder: 16, job: 640, end: 16, notice: 512 } as const;
+/** Others may go through the folder, and may not read or change it. */
+const WALK_THROUGH_MODE = 0o711;
+const NOTE_BYTES = { holder: 16, job: 640, end: 16, notice: 512, failed: 2, fed: 2 } as const;
 /** The file descriptors of the holder (holder-script). */
 const DESCRIPTORS = { out: 3, err: 4, events: 5, release: 6, end: 7, notice: 2, eof: 1 } as const;
 
@@ -38,17 +55,17 @@ export const holderProgram = (folder: string): string => join(folder, 'holder.sh
  * Throws when the folder cannot be written, or the file system has no named pipes. Leaves nothing
  * then.
  */
-export function makeHolderFolder(folder: string): void {
+export function makeHolderFolder(folder: string, user: JobUser | null = null): void {
   rmSync(folder, { recursive: true, force: true });
   try {
-    fillHolderFolder(folder);
+    fillHolderFolder(folder, user);
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
   }
 }
 
-function fillHolderFolder(folder: string): void {
+function fillHolderFolder(folder: string, user: JobUser | null): void {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   writeFileSync(holderProgram(folder), holderScript(), { mode: 0o600 });
   for (const [name, length] of Object.entries(NOTE_BYTES)) writeFileSync(join(folder, name), ' '.repeat(length), { mode: 0o600 });
@@ -57,9 +74,19 @@ function fillHolderFolder(folder: string): void {
       stdio: 'ignore',
       timeout: MKFIFO_TIMEOUT_MS,
     });
-  makePipes(OUTPUT_MODE, 'out', 'err');
+  makePipes(user ? CONTROL_MODE : OUTPUT_MODE, 'out', 'err');
   makePipes(CONTROL_MODE, 'in', 'eof', 'events', 'release');
+  if (user) giveFiles(folder, user);
 }
+
+/** HF4 */
+function giveFiles(folder: string, { uid, gid }: JobUser): void {
+  for (const name of readdirSync(folder)) chownSync(join(folder, name), uid, gid);
+  letThrough(folder);
+}
+
+/** HF4. For a folder above that of a holder. */
+export const letThrough = (folder: string): void => chmodSync(folder, WALK_THROUGH_MODE);
 
 /** Removes the holder's folder of this spool, and what a boot that died left in it. */
 export const removeHolderFolder = (spool: string): void => rmSync(holderFolder(spool), { recursive: true, force: true });
@@ -129,8 +156,8 @@ export function readJobEnd(folder: string, holder: number | null): JobEnd | null
   return endOfStatus(Number(status), noticed.join('').trim() !== '');
 }
 
-export const couldNotExecute = (folder: string): boolean => existsSync(join(folder, 'failed'));
+export const couldNotExecute = (folder: string): boolean => readNote(folder, 'failed', null).startsWith('x');
 /**
  * The stdin that was given has been copied, so other input may follow. Assumed without a folder.
  */
-export const isFed = (folder: string): boolean => existsSync(join(folder, 'fed')) || !existsSync(folder);
+export const isFed = (folder: string): boolean => readNote(folder, 'fed', null).startsWith('x') || !existsSync(folder);

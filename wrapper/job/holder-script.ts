@@ -54,7 +54,7 @@ open($file, "<", "/proc/$parent/environ") && do { local $/; %ENV = map { split(/
 close($file);
 exec({ $ARGV[0] } @ARGV);
 print STDERR "$ARGV[0]: $!\\n";
-open($file, ">", "$dir/failed");
+open($file, "+<", "$dir/failed") && print $file "x";
 exit(126);`;
 
 /**

@@ -34,6 +34,7 @@ import {
   readJobNote,
 } from './holder-folder.ts';
 import { programPath } from './programs.ts';
+import { asUserIn, type JobUser } from './user.ts';
 
 const SHELL = '/bin/sh';
 /** How soon the death of a holder that is not a child of this process is noticed. */
@@ -52,6 +53,8 @@ export interface HolderOptions {
   };
   /** Both streams in one pipe, in the order in which they were written. */
   merge: boolean;
+  /** Null: the one of this process. */
+  user: JobUser | null;
 }
 
 export interface HolderHandlers {
@@ -135,7 +138,7 @@ export class Holder {
 
   /** Throws when no process was started. */
   static start(options: HolderOptions, handlers: HolderHandlers): Holder {
-    const { folder, command, cwd, env, stdin, merge } = options;
+    const { folder, command, cwd, env, stdin, merge, user } = options;
     const opened = typeof stdin.file === 'string' ? openForReading(stdin.file) : stdin.file;
     const notice = openSync(join(folder, 'notice'), 'r+');
     try {
@@ -149,8 +152,11 @@ export class Holder {
         executor(env),
         ...command,
       ];
-      const child = spawn(SHELL, args, {
-        cwd: cwd ?? undefined,
+      const program = [SHELL, ...args];
+      // A user may be unable to enter a folder that this process can enter, and the reverse.
+      const [file = SHELL, ...rest] = user ? asUserIn(user, cwd ?? process.cwd(), program) : program;
+      const child = spawn(file, rest, {
+        cwd: user ? '/' : (cwd ?? undefined),
         env,
         detached: true,
         stdio: [opened ?? 'ignore', 'ignore', notice],

@@ -31,11 +31,12 @@ import { AgentStream } from './agent-stream.ts';
 import { Child, type ChildExit, type ChildOptions, jobEnvironment } from './child.ts';
 import type { EndFacts } from './end.ts';
 import type { HeldJob } from './holder.ts';
-import { holderFolder, makeHolderFolder, outputPipeIds } from './holder-folder.ts';
+import { holderFolder, letThrough, makeHolderFolder, outputPipeIds } from './holder-folder.ts';
 import type { JobInput } from './input.ts';
 import { MemoryWatch } from './memory.ts';
 import { JobStop } from './stop.ts';
 import { type JobProcess, type Mark, maySignal, processNames } from './tree.ts';
+import type { JobUser } from './user.ts';
 
 const LEFT_CHECK_MS = 50;
 const MEMORY_CHECK_MS = 1000;
@@ -75,7 +76,8 @@ export class Job {
   static begin(options: JobOptions): Job | null {
     const { run, terms, spool, report } = options;
     const { job } = spool.state;
-    const prepared = prepareHolder(spool.directory);
+    const user = run.user ?? null;
+    const prepared = prepareHolder(spool.directory, user);
     if (prepared === 'disk_full') return null;
     job.begun = true;
     if (!report.save({ durable: true })) {
@@ -87,7 +89,7 @@ export class Job {
     return new Job(options, {
       source: {
         kind: 'start',
-        start: { command, cwd, env: jobEnvironment(env, jobEnv ?? {}, terms), stdin, merge, ...prepared },
+        start: { command, cwd, env: jobEnvironment(env, jobEnv ?? {}, terms, user), stdin, merge, ...prepared },
       },
       // With events before the job's first, the number of earlier lines is unknown: a host crash
       // took the spool back in time.
@@ -117,6 +119,7 @@ export class Job {
     this.#child = new Child({
       ...how,
       mark,
+      user: run.user ?? null,
       format: run.format,
       exact: keepsBytes(options),
       redaction,
@@ -309,12 +312,13 @@ function keepsBytes({ run, spool }: JobOptions): boolean {
  * The folder of its holder: in the spool, or else among the temporary files. `disk_full`: neither
  * has room now.
  */
-function prepareHolder(spool: string): 'disk_full' | { folder: string } | { folder: null; why: string } {
+function prepareHolder(spool: string, user: JobUser | null): 'disk_full' | { folder: string } | { folder: null; why: string } {
   const usual = holderFolder(spool);
   const errors: unknown[] = [];
   for (const folder of [usual, join(tmpdir(), `holdfast-${randomUUID()}`)]) {
     try {
-      makeHolderFolder(folder);
+      makeHolderFolder(folder, user);
+      if (user && folder === usual) letThrough(spool);
       return { folder };
     } catch (error) {
       errors.push(error);

@@ -10,15 +10,18 @@
  *        it has a member, so one member of ours proves it for all.
  *   LE3  When the wrapper died before it recorded the pid, only the pipes are evidence, and only if
  *        all their holders are one group.
+ *   LE5  With a user of its own (user.ts) the job may have written any pid into its note, so every
+ *        process of the group must belong to that user.
  *   LE4  A process that cannot be proven to be ours is left alone and reported.
  */
 
+import { type JobUser, mayBelongTo } from '../job/user.ts';
 import { keepsPid, listProcesses, openPipes, startedSince } from '../processes.ts';
 import type { SpoolState } from '../spool/state.ts';
 
 export type Leftovers = { kind: 'none' } | { kind: 'ours'; group: number } | { kind: 'unproven'; group: number };
 
-export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job']): Leftovers {
+export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job'], user: JobUser | null = null): Leftovers {
   if (!begun) return { kind: 'none' };
   const holdsPipe = (process: number): boolean => {
     const open = openPipes(process);
@@ -34,6 +37,7 @@ export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job
   }
   const members = listProcesses().filter(({ group }) => group === pid);
   if (members.length === 0) return { kind: 'none' };
+  if (!members.every((member) => mayBelongTo(user, member.pid))) return { kind: 'unproven', group: pid }; // LE5
   if (keepsPid({ pid, start })) return { kind: 'ours', group: pid }; // LE1
   const proven =
     members.every((member) => member.session === pid && startedSince(member.pid, start)) &&
@@ -45,8 +49,8 @@ export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job
  * Kills what is left, if it is provably ours. Returns a description of the result; null when
  * nothing is left or it ended just now.
  */
-export function killLeftovers(job: SpoolState['job']): string | null {
-  const found = findLeftovers(job);
+export function killLeftovers(job: SpoolState['job'], user: JobUser | null = null): string | null {
+  const found = findLeftovers(job, user);
   switch (found.kind) {
     case 'none':
       return null;

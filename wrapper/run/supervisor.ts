@@ -161,7 +161,7 @@ export class Supervisor implements DeliveryHandlers {
       // numbering (SV3), and the job need not wait for it.
       if (this.#options.undamaged) this.#adoptJob(this.#held);
     } else if (this.#options.crashed) {
-      this.#leftovers = killLeftovers(job);
+      this.#leftovers = killLeftovers(job, this.#options.run.user ?? null);
       if (this.#leftovers) this.#log.problem(`an earlier wrapper left its job running; ${this.#leftovers}`);
     }
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
