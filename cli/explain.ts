@@ -110,6 +110,8 @@ function hintFor(
       return 'a job takes input only when it was started for it (holdfast run --open-stdin), and until its stdin is ended';
     case 'wrapper_too_old':
       return 'upgrade the runner, the image or the wrapper; until then, `holdfast send` with a text works, and `run --no-stdin` starts the job without stdin';
+    case 'not_a_terminal':
+      return 'start it with a terminal: holdfast run -t';
     case 'not_running':
       return 'a job takes input only while it runs: see its status with holdfast get';
     case 'offset_ahead':

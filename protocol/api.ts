@@ -1,6 +1,6 @@
 /** Data of the HTTP API and the Workers RPC: plain data, the same in both. */
 
-import type { JsonObject } from './events.ts';
+import type { JsonObject, TerminalSize } from './events.ts';
 import type { Policy } from './policy.ts';
 import type { OpenStatus, Status } from './statuses.ts';
 
@@ -37,6 +37,11 @@ export interface StartRequest {
    * `bytes`: output that is not UTF-8 is kept as base64. Default `text`: it is replaced by U+FFFD.
    */
   output?: OutputMode;
+  /**
+   * The job runs in a terminal of this size. Its stdin is always open. Excludes `stdin`, `merge`,
+   * `format: jsonl` and `output: bytes`.
+   */
+  terminal?: TerminalSize;
   launcher?: LauncherName;
   onBusy?: OnBusy;
   policy?: Partial<Policy>;
@@ -62,7 +67,7 @@ export interface InputRequest {
   text?: string;
   data?: string;
   base64?: string;
-  /** The job's stdin ends after this input. */
+  /** The job's stdin ends after this input. A terminal gets Ctrl-D, and its stdin stays open. */
   eof?: boolean;
   /**
    * A repeat with the same id and content is answered as the first was, and changes nothing. The
@@ -94,6 +99,8 @@ export interface Execution {
   merge?: boolean;
   /** `bytes`: output that is not UTF-8 is kept as base64. Absent: `text`. */
   output?: OutputMode;
+  /** The current size of its terminal. Absent: it has none. */
+  terminal?: TerminalSize;
   policy: Policy;
   createdAt: number;
   pendingAt?: number;
@@ -215,6 +222,7 @@ export const PROBLEMS = {
   stdin_closed: { status: 409, retryable: false, title: 'The execution takes no input' },
   input_id_conflict: { status: 409, retryable: false, title: 'This input id belongs to a different input' },
   wrapper_too_old: { status: 409, retryable: false, title: 'The wrapper is too old for this' },
+  not_a_terminal: { status: 409, retryable: false, title: 'The execution has no terminal' },
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
   offset_expired: { status: 410, retryable: false, title: 'The log no longer goes back that far' },

@@ -5,7 +5,14 @@
  */
 
 import { isCount, isObject, type JsonObject } from './json.ts';
-import { EVENT_DEPTH_MAX, EVENT_TYPE_PATTERN } from './limits.ts';
+import {
+  EVENT_DEPTH_MAX,
+  EVENT_TYPE_PATTERN,
+  exceedsUtf8Bytes,
+  SCREEN_BYTES_MAX,
+  TERMINAL_COLS_MAX,
+  TERMINAL_ROWS_MAX,
+} from './limits.ts';
 import { type Status, TERMINAL_STATUSES, type TerminalStatus } from './statuses.ts';
 
 export type { JsonObject } from './json.ts';
@@ -21,8 +28,12 @@ export interface HoldfastEvent {
 }
 
 export interface OutputData {
-  stream: 'stdout' | 'stderr';
-  /** Whole lines with their line ends, one or more. Empty where there is `base64`. */
+  /** `tty`: the terminal of an execution that has one. */
+  stream: 'stdout' | 'stderr' | 'tty';
+  /**
+   * Whole lines with their line ends, one or more. Empty where there is `base64`. Of a terminal: it
+   * begins and ends anywhere, though never inside a character.
+   */
   text: string;
   /**
    * Output that is not UTF-8, in the place of `text`. Only with the start option `output: bytes`.
@@ -58,13 +69,32 @@ export interface InterruptedData {
   /** What could not be stopped, in words. */
   left?: string;
 }
+/** The size of a terminal in characters. */
+export interface TerminalSize {
+  cols: number;
+  rows: number;
+}
+/** An accepted change of a terminal's size, as the coordinator logs it. */
+export interface ResizeData extends TerminalSize {
+  by: Author;
+}
+/** The screen of a terminal after all of its output before this event. */
+export interface ScreenData extends TerminalSize {
+  /** Terminal sequences that draw the screen on a terminal of this size that was reset. */
+  data: string;
+  /** Sequences to be written after `data`: cursor, mouse and keyboard modes. */
+  modes: string;
+  title?: string;
+  /** Colours were left out because of SCREEN_BYTES_MAX. */
+  colours?: false;
+}
 /** An accepted input, as the coordinator logs it. */
 export interface InputData {
   by: Author;
   bytes: number;
-  /** Absent for bytes and for a secret. */
+  /** Absent for bytes, for a secret, and for input to a terminal. */
   text?: string;
-  /** Of input that was given as bytes: their SHA-256 in hexadecimal. */
+  /** Of input that was given as bytes, but not to a terminal: their SHA-256 in hexadecimal. */
   sha256?: string;
   /** The job's stdin ends after it. */
   eof?: true;
@@ -114,7 +144,7 @@ export function outputBytes({ text, base64 }: Pick<OutputData, 'text' | 'base64'
  * Event types that only the coordinator writes. A wrapper that sends one is refused; otherwise it
  * could forge a verdict.
  */
-const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^(interrupt_requested|input)$/;
+const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^(interrupt_requested|input|resize)$/;
 
 export const isCoordinatorType = (type: string): boolean => COORDINATOR_TYPE_PATTERN.test(type);
 
@@ -148,6 +178,16 @@ function nestsWithin(value: unknown, levels: number): boolean {
   return true;
 }
 
+/** Whether a terminal can have this size. */
+export const isTerminalSize = (value: unknown): value is TerminalSize =>
+  isObject(value) &&
+  isCount(value.cols) &&
+  isCount(value.rows) &&
+  value.cols >= 1 &&
+  value.rows >= 1 &&
+  value.cols <= TERMINAL_COLS_MAX &&
+  value.rows <= TERMINAL_ROWS_MAX;
+
 const isBase64 = (value: unknown): boolean =>
   typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
 
@@ -156,7 +196,7 @@ const isBase64 = (value: unknown): boolean =>
  */
 const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
   output: ({ stream, text, base64, replaced, partial, line }) =>
-    (stream !== 'stdout' && stream !== 'stderr' && 'output.stream must be stdout or stderr') ||
+    (stream !== 'stdout' && stream !== 'stderr' && stream !== 'tty' && 'output.stream must be stdout, stderr or tty') ||
     (typeof text !== 'string' && 'output.text must be a string') ||
     (base64 !== undefined && !isBase64(base64) && 'output.base64 must be base64 with padding') ||
     (base64 !== undefined && text !== '' && 'output.text must be empty where there is output.base64') ||
@@ -188,7 +228,19 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
     (typeof reason !== 'string' && 'interrupted.reason must be a string') ||
     (left !== undefined && typeof left !== 'string' && 'interrupted.left must be a string') ||
     null,
-  started: ({ pid }) => (pid !== undefined && !Number.isSafeInteger(pid) && 'started.pid must be an integer') || null,
+  started: ({ pid, terminal }) =>
+    (pid !== undefined && !Number.isSafeInteger(pid) && 'started.pid must be an integer') ||
+    (terminal !== undefined && !isTerminalSize(terminal) && 'started.terminal must be the size of a terminal') ||
+    null,
+  screen: ({ cols, rows, data, modes, title, colours }) =>
+    (exceedsUtf8Bytes(JSON.stringify({ cols, rows, data, modes, title, colours }), SCREEN_BYTES_MAX) &&
+      `screen may have at most ${SCREEN_BYTES_MAX} bytes`) ||
+    (!isTerminalSize({ cols, rows }) && 'screen needs the cols and rows of a terminal') ||
+    (typeof data !== 'string' && 'screen.data must be a string') ||
+    (typeof modes !== 'string' && 'screen.modes must be a string') ||
+    (title !== undefined && typeof title !== 'string' && 'screen.title must be a string') ||
+    (colours !== undefined && typeof colours !== 'boolean' && 'screen.colours must be a boolean') ||
+    null,
   gap: ({ events, bytes, reason, unknown }) =>
     (!isCount(events) && 'gap.events must be a count') ||
     (bytes !== null && !isCount(bytes) && 'gap.bytes must be a count or null') ||

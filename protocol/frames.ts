@@ -10,7 +10,7 @@
  * frame or a tagged refusal for any input; it never throws.
  */
 
-import { checkFact, type HoldfastEvent, isTerminalFact } from './events.ts';
+import { checkFact, type HoldfastEvent, isTerminalFact, isTerminalSize, type TerminalSize } from './events.ts';
 import { isId } from './ids.ts';
 import { isCount, isObject, type JsonObject, parseJson } from './json.ts';
 import { exceedsUtf8Bytes, FRAME_BYTES_MAX, HEADER_BYTES_MAX } from './limits.ts';
@@ -34,6 +34,8 @@ export const FEATURE_INPUT2 = 'input2';
 export const FEATURE_BYTES = 'bytes';
 /** In `hello.features`: the job's stdout and stderr can share one pipe (`job.merge`). */
 export const FEATURE_MERGE = 'merge';
+/** In both: the job can run in a terminal (`job.terminal`). */
+export const FEATURE_TTY = 'tty';
 /** In `hello.features` of this version's wrapper. */
 export const WRAPPER_FEATURES: readonly string[] = [
   FEATURE_SECRET_NAMES,
@@ -49,6 +51,7 @@ export const COORDINATOR_FEATURES: readonly string[] = [
   FEATURE_INPUT2,
   FEATURE_BYTES,
   FEATURE_MERGE,
+  FEATURE_TTY,
 ];
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
 /**
@@ -90,6 +93,8 @@ export interface EventsFrame {
   count: number;
   /** The event lines as received, joined by \n, without a trailing one. */
   body: string;
+  /** Which of the lines is the last `screen`, from 0 on. Null: none is. */
+  lastScreen: number | null;
   /** Parsed from the lines on each access. The coordinator needs only the last one. */
   readonly events: HoldfastEvent[];
 }
@@ -123,7 +128,13 @@ export interface InputCommand {
   command: 'input';
   data: InputCommandData;
 }
-export type Command = InterruptCommand | InputCommand;
+/** The terminal gets this size. */
+export interface ResizeCommand {
+  id: number;
+  command: 'resize';
+  data: TerminalSize;
+}
+export type Command = InterruptCommand | InputCommand | ResizeCommand;
 
 export interface WelcomeFrame {
   type: 'welcome';
@@ -163,6 +174,8 @@ export interface JobTerms {
   merge?: true;
   /** Output that is not UTF-8 is sent as base64. Absent: U+FFFD replaces it. */
   output?: 'bytes';
+  /** The job runs in a terminal of this size. Absent: it has pipes. */
+  terminal?: TerminalSize;
 }
 export interface AckFrame {
   type: 'ack';
@@ -325,6 +338,7 @@ function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame>
   if (body === '' || lineCount(body) !== count) {
     return refuse('count_mismatch', 'events.count differs from the number of event lines');
   }
+  let lastScreen: number | null = null;
   for (let start = 0, line = 1; line <= count; line += 1) {
     PLAIN_OUTPUT.lastIndex = start;
     if (PLAIN_OUTPUT.test(body)) {
@@ -332,11 +346,12 @@ function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame>
       continue;
     }
     const lineEnd = body.indexOf('\n', start);
-    const refusal = refusalOfLine(lineEnd === -1 ? body.slice(start) : body.slice(start, lineEnd), line === count);
-    if (refusal) return refusal;
+    const checked = checkLine(lineEnd === -1 ? body.slice(start) : body.slice(start, lineEnd), line === count);
+    if (!checked.ok) return checked;
+    if (checked.event.type === 'screen') lastScreen = line - 1;
     start = lineEnd + 1;
   }
-  const frame = { type: 'events', seq, count, body } as const;
+  const frame = { type: 'events', seq, count, body, lastScreen } as const;
   return {
     ok: true,
     frame: {
@@ -356,7 +371,7 @@ function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame>
  */
 const PLAIN_OUTPUT =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: JSON allows none of them in a string.
-  /\{"type":"output","at":(?:0|[1-9]\d{0,14}),"data":\{"stream":"std(?:out|err)","text":"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"(?:,"partial":(?:true|false))?(?:,"line":[1-9]\d{0,14})?\}\}(?:\n|$)/y;
+  /\{"type":"output","at":(?:0|[1-9]\d{0,14}),"data":\{"stream":"(?:std(?:out|err)|tty)","text":"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})[^"\\\x00-\x1f]*)*"(?:,"partial":(?:true|false))?(?:,"line":[1-9]\d{0,14})?\}\}(?:\n|$)/y;
 
 function lineCount(text: string): number {
   let lines = 1;
@@ -381,7 +396,7 @@ export function checkEventLine(line: Uint8Array): { ok: true; event: HoldfastEve
   return checked.ok ? checked : refuse('bad_event', checked.detail);
 }
 
-function refusalOfLine(line: string, isLast: boolean): FrameRefusal | null {
+function checkLine(line: string, isLast: boolean): { ok: true; event: HoldfastEvent } | FrameRefusal {
   const value = parseJson(line);
   if (value === undefined) return refuse('not_json', 'an event line is not JSON');
   const checked = checkFact(value);
@@ -389,7 +404,7 @@ function refusalOfLine(line: string, isLast: boolean): FrameRefusal | null {
   if (!isLast && isTerminalFact(checked.event)) {
     return refuse('terminal_not_last', 'a terminal fact must be the last event of its frame');
   }
-  return null;
+  return checked;
 }
 
 /** Frames of a coordinator. A welcome carries commands, so it may be as long as any frame. */
@@ -441,6 +456,9 @@ function asCommand(value: unknown): Command | null {
   if (value.command === 'input') {
     const input = asInput(data);
     return input && { id, command: 'input', data: input };
+  }
+  if (value.command === 'resize' && isTerminalSize(data)) {
+    return { id, command: 'resize', data: { cols: data.cols, rows: data.rows } };
   }
   return null;
 }
@@ -502,7 +520,7 @@ function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {
  */
 function asJobTerms(value: unknown): JobTerms | null {
   if (!isObject(value) || typeof value.url !== 'string' || !isId(value.session) || !isId(value.execution)) return null;
-  const { session, execution, url, deadline, secretNames, merge, output } = value;
+  const { session, execution, url, deadline, secretNames, merge, output, terminal } = value;
   return {
     session,
     execution,
@@ -511,6 +529,7 @@ function asJobTerms(value: unknown): JobTerms | null {
     ...(Array.isArray(secretNames) ? { secretNames: secretNames.filter((name) => typeof name === 'string') } : {}),
     ...(merge === true ? { merge } : {}),
     ...(output === 'bytes' ? { output } : {}),
+    ...(isTerminalSize(terminal) ? { terminal: { cols: terminal.cols, rows: terminal.rows } } : {}),
   };
 }
 

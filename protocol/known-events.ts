@@ -14,11 +14,16 @@ import {
   type InterruptedData,
   type JsonObject,
   type OutputData,
+  type ResizeData,
+  type ScreenData,
+  type TerminalSize,
 } from './events.ts';
 
 export interface StartedData {
   pid?: number;
   command?: string[];
+  /** The size with which the program began, if it runs in a terminal. */
+  terminal?: TerminalSize;
 }
 export interface StatusData {
   message: string;
@@ -96,6 +101,7 @@ export interface KnownEventData {
   interrupted: InterruptedData & ProcessEnd;
   exit: ProcessEnd;
   gap: GapData;
+  screen: ScreenData;
   // From the coordinator.
   execution_queued: QueuedData;
   execution_pending: PendingData;
@@ -109,6 +115,7 @@ export interface KnownEventData {
   wrapper_disconnected: WrapperDisconnectedData;
   interrupt_requested: InterruptRequestedData;
   input: InputData;
+  resize: ResizeData;
 }
 
 export type KnownType = keyof KnownEventData;
@@ -136,6 +143,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   interrupted: {},
   exit: {},
   gap: {},
+  screen: {},
   execution_queued: { position: 'number' },
   execution_pending: { launcher: 'string' },
   execution_running: {},
@@ -154,6 +162,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   wrapper_disconnected: { reason: 'string', wsCloseCode: 'number', wsCloseReason: 'string', graceUntil: 'number' },
   interrupt_requested: { reason: 'string', force: 'boolean', cause: 'string' },
   input: { bytes: 'number', text: 'string?', sha256: 'string?', eof: 'boolean?', secret: 'boolean?' },
+  resize: { cols: 'number', rows: 'number' },
 };
 
 export const KNOWN_TYPES = /* @__PURE__ */ Object.keys(FIELDS) as readonly KnownType[];

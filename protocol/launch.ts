@@ -18,6 +18,7 @@
 
 import * as z from 'zod/mini';
 import { OUTPUT_FORMATS, OUTPUT_MODES } from './api.ts';
+import { isTerminalSize, type TerminalSize } from './events.ts';
 import { isId, isVisibleAscii } from './ids.ts';
 import { JOB_ENV_RESERVED } from './job-env.ts';
 import {
@@ -30,6 +31,8 @@ import {
   exceedsUtf8Bytes,
   START_BODY_BYTES_MAX,
   STDIN_BYTES_MAX,
+  TERMINAL_COLS_MAX,
+  TERMINAL_ROWS_MAX,
   utf8Bytes,
 } from './limits.ts';
 
@@ -148,6 +151,13 @@ export const launchRequestSchema = z.object(
     format: z._default(z.enum(OUTPUT_FORMATS, 'format must be text or jsonl.'), 'text'),
     merge: z._default(z.boolean('merge must be true or false.'), false),
     output: z._default(z.enum(OUTPUT_MODES, 'output must be text or bytes.'), 'text'),
+    /** The size that the terminal of the job begins with, unless it changes before. */
+    terminal: orNull(
+      z.custom<TerminalSize>(
+        isTerminalSize,
+        `terminal must be {cols, rows} with cols from 1 to ${TERMINAL_COLS_MAX} and rows from 1 to ${TERMINAL_ROWS_MAX}.`,
+      ),
+    ),
     traceparent: orNull(
       z.custom<string>(
         (value) => isText(value) && value.length <= TRACEPARENT_CHARS_MAX,

@@ -136,6 +136,14 @@ export const INPUT_BYTES_MAX = 64 * 1024;
 /** The text of an input of that size in base64, with padding. */
 export const INPUT_BASE64_CHARS_MAX = 4 * Math.ceil(INPUT_BYTES_MAX / 3);
 export const CWD_BYTES_MAX = 4096;
+/**
+ * The largest terminal. Its screen, with colours left out, fits SCREEN_BYTES_MAX; the emulators of
+ * wrappers and pages keep one cell object for each place.
+ */
+export const TERMINAL_COLS_MAX = 500;
+export const TERMINAL_ROWS_MAX = 200;
+/** The data of one `screen` event, as JSON. Half a frame, so that output fits next to it. */
+export const SCREEN_BYTES_MAX = 256 * 1024;
 export const LABELS_MAX = 32;
 export const LABEL_KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
 export const LABEL_VALUE_CHARS_MAX = 256;

@@ -14,6 +14,7 @@ import type {
   StartRequest,
   TicketRight,
 } from './api.ts';
+import type { TerminalSize } from './events.ts';
 import type { Status } from './statuses.ts';
 
 export interface ServiceVersion {
@@ -74,6 +75,12 @@ export interface HoldfastRpc {
   ): Promise<Result<{ execution: Execution; settled: boolean }>>;
   /** A string is the same as `{data}`. */
   sendInput(session: string, execution: string, input: string | InputRequest): Promise<Result<{ commandId: number }>>;
+  /** `changed: false`: the terminal has this size already. */
+  resizeTerminal(
+    session: string,
+    execution: string,
+    size: TerminalSize,
+  ): Promise<Result<{ terminal: TerminalSize; changed: boolean }>>;
   /**
    * Events after the offset `after`; `next` is the `after` of the next page, which is empty when it
    * is the `head`. At most 1000. Pass `generation` of the previous page to the next call:

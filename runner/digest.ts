@@ -4,7 +4,10 @@ import { createHash } from 'node:crypto';
 import type { Launch } from '../protocol/launch.ts';
 
 /** A term of a later version than 0.1.0 counts only where it is not its default (VER7). */
-const laterTerms = ({ merge, output }: Launch): unknown[] => (merge || output !== 'text' ? [{ merge, output }] : []);
+const laterTerms = ({ merge, output, terminal }: Launch): unknown[] => [
+  ...(merge || output !== 'text' ? [{ merge, output }] : []),
+  ...(terminal === null ? [] : [{ terminal: true }]),
+];
 
 /**
  * SHA-256 of the parts of a request that define the job. The way it reports is left out: a relaunch

@@ -49,7 +49,14 @@ export const PROBLEM_TEXTS: Record<ProblemCode, { next: string; operator: string
     next: 'Send text without `eof`, or upgrade the runner, the image or the wrapper.',
     operator: 'A wrapper before 0.2.0 takes neither bytes nor the end of stdin: upgrade runners and images.',
   },
-  not_running: { next: 'Input needs a running execution.', operator: 'Input to a job that does not run.' },
+  not_a_terminal: {
+    next: 'Start the execution with `terminal: {cols, rows}`.',
+    operator: 'A resize of a job that was started without a terminal.',
+  },
+  not_running: {
+    next: 'Input needs a running execution, and a resize one that has not ended.',
+    operator: 'Input to a job that does not run.',
+  },
   offset_ahead: {
     next: 'Read from `head` or below.',
     operator: 'A reader is ahead of the log: it read another session of this name.',
@@ -302,6 +309,9 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'INPUT_BYTES_MAX', note: 'decoded', past: 'HTTP7' },
     { constant: 'INPUT_BASE64_CHARS_MAX', past: 'HTTP7' },
     { constant: 'CWD_BYTES_MAX', past: 'HTTP7' },
+    { constant: 'TERMINAL_COLS_MAX', past: 'TTY1' },
+    { constant: 'TERMINAL_ROWS_MAX', past: 'TTY1' },
+    { constant: 'SCREEN_BYTES_MAX', note: 'the data of one `screen`, as JSON', past: 'TTY12' },
     { constant: 'CALLBACK_URL_CHARS_MAX', past: 'HTTP7' },
     { constant: 'REASON_CHARS_MAX', past: 'HTTP7' },
     { constant: 'ERROR_MESSAGE_CHARS_MAX', past: 'HTTP7' },

@@ -5,7 +5,15 @@
  */
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
-import type { Failure, HoldfastRpc, InputRequest, ServiceVersion, StartRequest, TicketRequest } from '../protocol/index.ts';
+import type {
+  Failure,
+  HoldfastRpc,
+  InputRequest,
+  ServiceVersion,
+  StartRequest,
+  TerminalSize,
+  TicketRequest,
+} from '../protocol/index.ts';
 import { isId, PROBLEMS, PROTOCOL_VERSION, type ProblemCode } from '../protocol/index.ts';
 import { VERSION } from '../protocol/version.ts';
 import { failure } from './contract/failure.ts';
@@ -40,6 +48,9 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async sendInput(session: string, execution: string, input: string | InputRequest) {
     const request = typeof input === 'object' && input !== null ? input : { data: input };
     return this.#call({ method: 'sendInput', session }, (caller) => service.sendInput(caller, session, execution, request));
+  }
+  async resizeTerminal(session: string, execution: string, size: TerminalSize) {
+    return this.#call({ method: 'resizeTerminal', session }, (caller) => service.resizeTerminal(caller, session, execution, size));
   }
   async readEvents(session: string, query: { after?: number; limit?: number; generation?: string } = {}) {
     return this.#call({ method: 'readEvents', session }, (caller) => service.readEvents(caller, session, query));
@@ -95,6 +106,7 @@ const RATE_KINDS = {
   interruptExecution: 'change',
   failExecution: 'change',
   sendInput: 'input',
+  resizeTerminal: 'input',
   readEvents: 'read',
   createTicket: 'ticket',
   getSession: 'read',

@@ -16,6 +16,7 @@ import {
   newExecutionId,
   newInputId,
   type SessionSummary,
+  type TerminalSize,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
 import type { SessionStreamOptions } from '../stream/options.ts';
@@ -146,6 +147,12 @@ export function createClient(options: ClientOptions): HoldfastClient {
       const path = `${executionPath(session, execution)}/input`;
       const body: InputRequest = typeof input === 'string' ? { data: input } : { inputId: newInputId(), ...input };
       await request({ method: 'POST', path, body, repeatable: body.inputId !== undefined }, signal);
+    },
+
+    async resize(session, execution, { cols, rows }, { signal } = {}) {
+      const path = `${executionPath(session, execution)}/resize`;
+      const { body } = await request({ method: 'POST', path, body: { cols, rows }, repeatable: true }, signal);
+      return { terminal: body.terminal as TerminalSize, changed: body.changed === true };
     },
 
     createTicket: (session, ticketRequest = {}, { signal } = {}) => mintTicket(request, session, ticketRequest, signal),

@@ -8,6 +8,7 @@ import type {
   SessionSummary,
   StartRequest,
   Status,
+  TerminalSize,
   TicketRight,
 } from '../../protocol/index.ts';
 import type { SessionStreamOptions } from '../stream/options.ts';
@@ -109,6 +110,16 @@ export interface HoldfastClient {
    * was lost.
    */
   sendInput(session: string, execution: string, input: string | InputRequest, options?: CallOptions): Promise<void>;
+  /**
+   * Gives a terminal another size. `changed: false`: it has this size already. Send a size when it
+   * has settled, and before the first key.
+   */
+  resize(
+    session: string,
+    execution: string,
+    size: TerminalSize,
+    options?: CallOptions,
+  ): Promise<{ terminal: TerminalSize; changed: boolean }>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
   /**
    * Deletes the session with its log. Refused with `session_not_found` when there is no such
@@ -146,6 +157,7 @@ export interface ExecutionHandle {
   fail(request: { code: string; message: string }, options?: CallOptions): Promise<{ settled: boolean }>;
   /** Input for the job's stdin, as `sendInput` of the client. */
   send(input: string | InputRequest, options?: CallOptions): Promise<void>;
+  resize(size: TerminalSize, options?: CallOptions): ReturnType<HoldfastClient['resize']>;
   events(options?: Omit<EventsOptions, 'execution'>): SessionStream;
   readEvents(options: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage>;
   /** A ticket for reading this execution only. */

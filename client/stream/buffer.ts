@@ -90,18 +90,20 @@ export class StreamBuffer {
   readonly #ends = new Map<string, TerminalStatus>();
 
   constructor(settings: StreamSettings) {
-    const { after = 0, tail, generation } = settings.options;
+    const { after = 0, tail, from, generation } = settings.options;
     this.#settings = settings;
     this.#generation = generation;
     this.#tail = tail ?? 0;
-    this.#received = tail === undefined ? after : null;
+    this.#received = tail === undefined && from === undefined ? after : null;
     this.#taken = this.#received;
   }
 
   /** R2. */
   get place(): Place {
+    const { from } = this.#settings.options;
+    const begin = from === undefined ? { tail: this.#tail } : { from };
     return {
-      ...(this.#received === null ? { tail: this.#tail } : { after: this.#received }),
+      ...(this.#received === null ? begin : { after: this.#received }),
       ...(this.#generation === undefined ? {} : { generation: this.#generation }),
     };
   }
@@ -182,7 +184,9 @@ export class StreamBuffer {
       return { type: 'fail', code: LOG_REPLACED, reason: LOG_REPLACED_REASON };
     }
     this.#hello = frame;
-    if (this.#received === null && this.#settings.filtered) {
+    if (this.#received === null && this.#settings.options.from !== undefined) {
+      // Whichever screen is the newest when a connection begins is a complete beginning.
+    } else if (this.#received === null && this.#settings.filtered) {
       this.#tailHead ??= head;
       this.#tailRequests += 1;
     } else if (this.#received === null) {

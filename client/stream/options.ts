@@ -86,6 +86,11 @@ export interface SessionStreamOptions {
   /** Begin with the last so many offsets of the session. */
   tail?: number;
   /**
+   * `screen`: begin with the newest screen of one execution's terminal, or with the execution's
+   * first event where there is no screen. Needs one `execution`; excludes `after` and `tail`.
+   */
+  from?: 'screen';
+  /**
    * The log that `after` belongs to: `hello.generation` of the earlier stream. Another log fails
    * with `log_replaced`.
    */
@@ -155,9 +160,14 @@ export interface StreamSettings {
 
 /** Throws a `TypeError` for a mistake in the options. */
 export function checkOptions(options: SessionStreamOptions): StreamSettings {
-  const { url, session, execution, types, after, tail, getTicket, apiKey, WebSocketImpl, connect } = options;
+  const { url, session, execution, types, after, tail, from, getTicket, apiKey, WebSocketImpl, connect } = options;
   if (!isId(session)) throw new TypeError('session must be an id');
   if (after !== undefined && tail !== undefined) throw new TypeError('after and tail exclude each other');
+  if (from !== undefined) {
+    if (from !== 'screen') throw new TypeError('from must be screen');
+    if (after !== undefined || tail !== undefined) throw new TypeError('from excludes after and tail');
+    if ([execution ?? []].flat().length !== 1) throw new TypeError('from needs exactly one execution');
+  }
   for (const [name, value] of Object.entries({ after, tail })) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) throw new TypeError(`${name} must be a whole number`);
   }
@@ -184,7 +194,7 @@ export function checkOptions(options: SessionStreamOptions): StreamSettings {
 }
 
 /** Where a connection begins. */
-export type Place = ({ after: number } | { tail: number }) & { generation?: string };
+export type Place = ({ after: number } | { tail: number } | { from: 'screen' }) & { generation?: string };
 
 /** The address of one connection. Only the place differs between the connections of a stream. */
 export function addressOf({ endpoint, executions, options }: StreamSettings, place: Place): string {

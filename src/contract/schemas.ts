@@ -35,6 +35,8 @@ import {
   SECRET_NAMES_MAX,
   STATUSES,
   STDIN_BYTES_MAX,
+  TERMINAL_COLS_MAX,
+  TERMINAL_ROWS_MAX,
   TICKET_RIGHTS,
   TICKET_TTL_SECONDS_MAX,
   TICKET_UNTIL_SECONDS_MAX,
@@ -117,6 +119,13 @@ const policy = z.strictObject(
   ) as Record<(typeof POLICY_KEYS)[number], z.ZodOptional<z.ZodInt>>,
 );
 
+/** The size of a terminal: of a start, and of a change. */
+export const terminalSchema = z.strictObject({
+  cols: z.int().min(1).max(TERMINAL_COLS_MAX),
+  rows: z.int().min(1).max(TERMINAL_ROWS_MAX),
+});
+
+/** `terminal` excludes some of the others (contract/terminal.ts). */
 export const startSchema = z.strictObject({
   id: idSchema.optional(),
   command,
@@ -127,6 +136,7 @@ export const startSchema = z.strictObject({
   format: z.enum(OUTPUT_FORMATS).optional(),
   merge: z.boolean().optional(),
   output: z.enum(OUTPUT_MODES).optional(),
+  terminal: terminalSchema.optional(),
   launcher: z.enum(LAUNCHERS).optional(),
   onBusy: z.enum(ON_BUSY).optional(),
   policy: policy.optional(),

@@ -1,6 +1,15 @@
 /** An execution as it is stored, and its public view. */
 
-import type { Execution, LateResult, LauncherName, OutputFormat, OutputMode, Policy, Status } from '../../protocol/index.ts';
+import type {
+  Execution,
+  LateResult,
+  LauncherName,
+  OutputFormat,
+  OutputMode,
+  Policy,
+  Status,
+  TerminalSize,
+} from '../../protocol/index.ts';
 
 /**
  * Who asked for the interrupt. It decides the verdict: an execution stopped at its time limit has
@@ -26,6 +35,10 @@ export interface ExecutionRecord {
   /** Stdout and stderr share one pipe. */
   merge: boolean;
   output: OutputMode;
+  /** The current size; null: the job has no terminal. */
+  terminal: TerminalSize | null;
+  /** Offset of the newest `screen` event. Null: none. */
+  screenOffset: number | null;
   launcher: LauncherName;
   labels: Record<string, string>;
   policy: Policy;
@@ -123,6 +136,7 @@ export const NEW_EXECUTION_FIELDS = {
   signal: null,
   features: null,
   stdinEnded: false,
+  screenOffset: null,
   code: null,
   error: null,
   reason: null,
@@ -181,6 +195,7 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       stdinEnded: record.stdinEnded,
       merge: record.merge,
       output: record.output === 'bytes' ? record.output : null,
+      terminal: record.terminal,
       traceparent: record.traceparent,
       secretNames: record.secretNames,
       late: lateOf(record),

@@ -66,11 +66,15 @@ const commandOf = ({ text, base64, eof }: NormalInput): InputCommandData => ({
   ...(eof ? { eof: true } : {}),
 });
 
-const eventOf = ({ text, base64, bytes, sha256, eof, secret, by }: NormalInput): InputData => ({
+/**
+ * TTY6: what is typed into a terminal is logged as a count. It may be a password, and the hash of
+ * one key would give the key away.
+ */
+const eventOf = ({ text, base64, bytes, sha256, eof, secret, by }: NormalInput, typed: boolean): InputData => ({
   by,
   bytes,
-  ...(text === null || secret ? {} : { text }),
-  ...(base64 === null || secret ? {} : { sha256 }),
+  ...(text === null || secret || typed ? {} : { text }),
+  ...(base64 === null || secret || typed ? {} : { sha256 }),
   ...(eof ? { eof: true } : {}),
   ...(secret ? { secret: true } : {}),
 });
@@ -114,7 +118,8 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
       retryAfterSeconds: FULL_RETRY_SECONDS,
     });
   }
-  const event = eventOf(input);
+  const isTerminal = Boolean(record.terminal);
+  const event = eventOf(input, isTerminal);
   // The end of stdin is always taken: without it a job may never end.
   if (input.bytes > 0 && !hasRoom(storage, utf8Bytes(JSON.stringify(event)))) {
     return refuse('storage_full', `The session of execution ${id} has no room for the event of this input.`);
@@ -122,7 +127,8 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
   return {
     kind: 'accept',
     transition: {
-      patch: input.eof ? { stdinEnded: true } : {},
+      // TTY7: Ctrl-D closes nothing.
+      patch: input.eof && !isTerminal ? { stdinEnded: true } : {},
       events: [{ type: 'input', data: { ...event } }],
       commands: [{ command: 'input', data }],
     },

@@ -24,6 +24,7 @@ import {
   FEATURE_BYTES,
   FEATURE_MERGE,
   FEATURE_SECRET_NAMES,
+  FEATURE_TTY,
   type HoldfastEvent,
   type Policy,
   type TerminalStatus,
@@ -299,12 +300,13 @@ export function refuseOldWrapper(record: ExecutionRecord, features: readonly str
 /**
  * What the start asked for that not every wrapper can do, and what a wrapper without it would do.
  */
-const neededFeatures = ({ secretNames, merge, output }: ExecutionRecord) => [
+const neededFeatures = ({ secretNames, merge, output, terminal }: ExecutionRecord) => [
   ...((secretNames ?? []).length > 0
     ? [{ feature: FEATURE_SECRET_NAMES, option: 'secretNames', effect: 'shown what is to be redacted' }]
     : []),
   ...(merge ? [{ feature: FEATURE_MERGE, option: 'merge', effect: 'lost the order of stdout and stderr' }] : []),
   ...(output === 'bytes' ? [{ feature: FEATURE_BYTES, option: 'output: bytes', effect: 'replaced output that is not UTF-8' }] : []),
+  ...(terminal ? [{ feature: FEATURE_TTY, option: 'terminal', effect: 'run the command without a terminal' }] : []),
 ];
 
 /** The verdict for a wrapper's terminal fact (G9: `completed` needs an exit with code 0). */

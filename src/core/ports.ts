@@ -135,6 +135,8 @@ export interface CommandTable {
   /** Number of waiting commands, and the bytes of their data as JSON text. */
   load(execution: string): { count: number; bytes: number };
   ack(execution: string, id: number): void;
+  /** Deletes the changes of the terminal's size that no wrapper has made yet. */
+  dropResizes(execution: string): void;
   /** Deletes the commands of a settled execution: no wrapper is left to run them. */
   drop(execution: string): void;
 }

@@ -62,6 +62,14 @@ const actor: Handlers<'actor'> = {
     const result = await service.sendInput(c.get('caller'), session, execution, body.value);
     return result.ok ? c.json({ commandId: result.commandId }, 202) : result;
   },
+
+  resizeTerminal: async (c) => {
+    const { session, execution } = c.req.param();
+    const body = await readJson(c.req.raw);
+    if (!body.ok) return body;
+    const result = await service.resizeTerminal(c.get('caller'), session, execution, body.value);
+    return result.ok ? c.json({ terminal: result.terminal, changed: result.changed }) : result;
+  },
 };
 
 const key: Handlers<'key'> = {

@@ -36,6 +36,13 @@ export function generationParam(query: URLSearchParams): { ok: true; value: stri
   });
 }
 
+/** TTY9. */
+function problemOfFrom(from: string, alone: boolean, executions: string[] | null): string | null {
+  if (from !== 'screen') return 'from: must be screen';
+  if (!alone) return 'from: excludes after and tail';
+  return executions?.length === 1 ? null : 'from: needs exactly one execution';
+}
+
 /** What a reader asks for: the start, and the filters. */
 export function readerParams(query: URLSearchParams): { ok: true; request: ViewerRequest } | Failure {
   const after = numberParam(query.get('after'));
@@ -46,6 +53,11 @@ export function readerParams(query: URLSearchParams): { ok: true; request: Viewe
     return failure('bad_request', 'after and tail exclude each other', { field: 'tail' });
   const executions = listParam(query, 'execution', isId);
   if (!executions.ok) return executions;
+  const from = query.get('from');
+  if (from !== null) {
+    const wrong = problemOfFrom(from, after === undefined && tail === undefined, executions.value);
+    if (wrong) return failure('bad_request', wrong, { field: 'from' });
+  }
   const types = listParam(query, 'types', (item) => EVENT_TYPE_PATTERN.test(item));
   if (!types.ok) return types;
   const flow = query.get('flow');
@@ -58,6 +70,7 @@ export function readerParams(query: URLSearchParams): { ok: true; request: Viewe
       generation: generation.value,
       after: after ?? (tail === undefined ? 0 : null),
       tail: tail ?? null,
+      ...(from === null ? {} : { from: 'screen' as const }),
       executions: executions.value,
       types: types.value,
       flow: flow === 'ack',

@@ -65,7 +65,7 @@ export async function streamEvents(request: Request, { caller, ticket }: Reader,
   const { flow: _, ...rest } = asked;
   const wanted =
     typeof resumeAfter === 'number'
-      ? { ...rest, after: resumeAfter, tail: null, generation: generation ?? asked.generation ?? null }
+      ? { ...rest, after: resumeAfter, tail: null, from: null, generation: generation ?? asked.generation ?? null }
       : rest;
 
   const opened = await openFeed(env, tenant, session, wanted, request.signal);

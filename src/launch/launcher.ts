@@ -44,6 +44,7 @@ export async function launchExecution(
     openStdin: record.openStdin,
     ...(record.merge ? { merge: true } : {}),
     ...(record.output === 'text' ? {} : { output: record.output }),
+    ...(record.terminal === null ? {} : { terminal: record.terminal }),
     ...(record.cwd === null ? {} : { cwd: record.cwd }),
     ...(record.env === null ? {} : { env: record.env }),
     ...(record.stdin === null ? {} : { stdin: record.stdin }),

@@ -204,7 +204,7 @@ const PLAIN_HEADER = /^\{"type":"events","offset":([1-9]\d{0,15}),"execution":"(
 
 /** An `output` event as wrappers write it, and the text that follows it in its frame. */
 const PLAIN_EVENT =
-  /\{"type":"output","at":(\d+),"data":(\{"stream":"std(?:out|err)","text":"[^"\\]*(?:\\.[^"\\]*)*"(?:,"base64":"[\w+/]*={0,2}")?(?:,"replaced":\d+)?(?:,"partial":(?:true|false))?(?:,"line":\d+)?\})\}(,|\]\}$)/y;
+  /\{"type":"output","at":(\d+),"data":(\{"stream":"(?:std(?:out|err)|tty)","text":"[^"\\]*(?:\\.[^"\\]*)*"(?:,"base64":"[\w+/]*={0,2}")?(?:,"replaced":\d+)?(?:,"partial":(?:true|false))?(?:,"line":\d+)?\})\}(,|\]\}$)/y;
 
 /**
  * A fast path: most frames of a replay have only such events, and this cuts them many times faster.

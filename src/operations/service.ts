@@ -21,6 +21,7 @@ import {
   resolvePolicy,
   type SessionEntry,
   type SessionSummary,
+  type TerminalSize,
   TICKET_TTL_SECONDS_DEFAULT,
 } from '../../protocol/index.ts';
 import { checkCallback } from '../callbacks/admission.ts';
@@ -34,9 +35,11 @@ import {
   readSchema,
   type StartBody,
   startSchema,
+  terminalSchema,
   ticketSchema,
   waitSchema,
 } from '../contract/schemas.ts';
+import { checkTerminal } from '../contract/terminal.ts';
 import { startText } from '../core/start-digest.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
@@ -118,6 +121,8 @@ async function normalise(
   { env, config, tenant, origin }: Caller,
   body: StartBody,
 ): Promise<{ ok: true; request: NormalStart; refusal: Failure | null } | Failure> {
+  const clash = checkTerminal(body);
+  if (clash) return clash;
   const given = withoutUndefined(body.policy ?? {});
   const policy = resolvePolicy(given);
   if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
@@ -131,7 +136,8 @@ async function normalise(
     cwd: body.cwd ?? null,
     env: body.env ?? null,
     stdin: body.stdin ?? null,
-    openStdin: body.openStdin ?? false,
+    // TTY5: whatever the start says of its stdin.
+    openStdin: body.terminal !== undefined || (body.openStdin ?? false),
     format: body.format ?? 'text',
     launcher,
     labels: body.labels ?? {},
@@ -139,7 +145,7 @@ async function normalise(
   };
   const names = [...new Set(body.secretNames)].sort();
   const secretNames = names.length === 0 ? null : names;
-  const { merge = false, output = 'text' } = body;
+  const { merge = false, output = 'text', terminal = null } = body;
   return {
     ok: true,
     refusal,
@@ -147,10 +153,11 @@ async function normalise(
       ...work,
       policy: policy.policy,
       id: body.id ?? newExecutionId(),
-      digest: await sha256Hex(startText(work, given, { secretNames, merge, output })),
+      digest: await sha256Hex(startText(work, given, { secretNames, merge, output, terminal })),
       secretNames,
       merge,
       output,
+      terminal,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,
       origin: where,
@@ -275,6 +282,19 @@ export async function sendInput(
   const plain = text !== null && inputId === null && !accepted.eof && !accepted.secret;
   const call = (stub: SessionCalls) => (plain ? stub.sendInput(execution, text, accepted) : stub.acceptInput(execution, accepted));
   return callSession(env, tenant, session, call, { idempotent: inputId !== null });
+}
+
+export async function resizeTerminal(
+  { env, tenant, author }: Caller,
+  session: string,
+  execution: string,
+  input: unknown,
+): Promise<Result<{ terminal: TerminalSize; changed: boolean }>> {
+  const bad = checkIds(session, execution);
+  if (bad) return bad;
+  const parsed = parse(terminalSchema, input);
+  if (!parsed.ok) return parsed;
+  return callSession(env, tenant, session, (stub) => stub.resizeTerminal(execution, parsed.value, author));
 }
 
 export async function getSession({ env, tenant }: Caller, session: string): Promise<Result<{ session: SessionSummary }>> {

@@ -6,6 +6,7 @@
  */
 
 import {
+  type Author,
   CLOSE,
   type Execution,
   type Failure,
@@ -13,6 +14,7 @@ import {
   type OnBusy,
   type Result,
   type SessionSummary,
+  type TerminalSize,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { NormalInput } from '../core/input.ts';
@@ -40,7 +42,7 @@ export type NormalStart = Pick<
 > & {
   digest: string;
   onBusy: OnBusy;
-} & Partial<Pick<ExecutionRecord, 'merge' | 'output'>>;
+} & Partial<Pick<ExecutionRecord, 'merge' | 'output' | 'terminal'>>;
 
 export type StartResult = Result<{ execution: Execution; created: boolean }>;
 
@@ -72,6 +74,8 @@ export interface SessionCalls {
    * 0.1.0 does not give the third (VER8).
    */
   sendInput(id: string, text: string, input?: NormalInput): Promise<Result<{ commandId: number }>>;
+  /** An object of an earlier version does not have this method. */
+  resizeTerminal(id: string, size: TerminalSize, by: Author): Promise<Result<{ terminal: TerminalSize; changed: boolean }>>;
   /** One body of a wrapper that posts. The answers are lines. */
   postIngest(execution: string, body: string): Promise<Result<{ lines: string[] }>>;
   deleteSession(): Promise<Result<object>>;
@@ -97,6 +101,11 @@ export interface ViewerRequest {
   executions: string[] | null;
   types: string[] | null;
   flow: boolean;
+  /**
+   * `screen`: begin with the newest screen of the one execution. An object of an earlier version
+   * does not read it, and begins at `after`, which is 0.
+   */
+  from?: 'screen' | null;
   /** The log that the reader means. Absent: the current one. */
   generation?: string | null;
   /** When the reader's ticket expires, in milliseconds. Absent for an API key. */

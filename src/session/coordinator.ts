@@ -4,7 +4,15 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import { type Failure, INGEST_SUBPROTOCOL, PING, PONG, STREAM_SUBPROTOCOL } from '../../protocol/index.ts';
+import {
+  type Author,
+  type Failure,
+  INGEST_SUBPROTOCOL,
+  PING,
+  PONG,
+  STREAM_SUBPROTOCOL,
+  type TerminalSize,
+} from '../../protocol/index.ts';
 import { inputOfEarlierWorker } from '../contract/input.ts';
 import type { NormalInput } from '../core/input.ts';
 import type { ExecutionQuery, SessionRuntime } from '../core/ports.ts';
@@ -106,6 +114,9 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   }
   async sendInput(id: string, text: string, input?: NormalInput) {
     return this.acceptInput(id, input ?? (await inputOfEarlierWorker(text)));
+  }
+  resizeTerminal(id: string, size: TerminalSize, by: Author) {
+    return this.#session.resizeTerminal(id, size, by, Date.now());
   }
   postIngest(execution: string, body: string) {
     return this.#session.postIngest(execution, body, Date.now());

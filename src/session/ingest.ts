@@ -39,7 +39,7 @@ import {
   settleFailed,
 } from '../core/lifecycle.ts';
 import { isOverrun } from '../core/log-limit.ts';
-import type { Batch, SessionSocket } from '../core/ports.ts';
+import type { Batch, LogRow, SessionSocket } from '../core/ports.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { signalName } from '../core/signal.ts';
 import { executionPageUrl } from '../platform/urls.ts';
@@ -208,7 +208,10 @@ function supersede({ runtime }: SessionContext, execution: string, ws: SessionSo
   }
 }
 
-const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames, merge, output }: ExecutionRecord): JobTerms => ({
+const jobTermsOf = (
+  session: string,
+  { id, origin, runtimeUntil, secretNames, merge, output, terminal }: ExecutionRecord,
+): JobTerms => ({
   session,
   execution: id,
   url: executionPageUrl(origin, session, id),
@@ -216,6 +219,7 @@ const jobTermsOf = (session: string, { id, origin, runtimeUntil, secretNames, me
   ...(secretNames === null ? {} : { secretNames }),
   ...(merge ? { merge } : {}),
   ...(output === 'bytes' ? { output } : {}),
+  ...(terminal ? { terminal } : {}),
 });
 
 /** ING5, ING6. Ends the run when the last event says so. */
@@ -231,6 +235,14 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   if (isTerminal(record.status)) {
     return storeLate(context, ws, record, { ...batch, end: isTerminalFact(last) ? last : null }, receipt.ack, now);
   }
+  // The row of the execution is written only with a screen: about once for 256 KiB of output.
+  const screen = frame.lastScreen === null ? -1 : frame.lastScreen - receipt.skip;
+  const hasScreen = screen >= 0 && record.terminal !== null;
+  const append = (): LogRow => {
+    const row = store.log.append(batch, now);
+    if (hasScreen) store.executions.update(record.id, { screenOffset: row.firstOffset + screen });
+    return row;
+  };
   if (!isTerminalFact(last)) {
     // LIF34. The frame that holds the run's end is always accepted: there is one per run, and the
     // verdict needs it.
@@ -238,13 +250,13 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
       const error = `the wrapper sent more than 110 % of the ${record.policy.maxLogBytes} bytes that the log of this execution takes`;
       return void commit(context, record.id, settleFailed(record, 'log_full', error, now), now);
     }
-    const row = store.log.append(batch, now);
+    const row = hasScreen ? store.transact(append) : append();
     sendText(ws, ackText(receipt.ack));
     viewers.broadcast(row);
     return;
   }
   const { row, written } = store.transact(() => ({
-    row: store.log.append(batch, now),
+    row: append(),
     written: writeTransition(context, record.id, settleByFact(record, last, now), now),
   }));
   sendText(ws, ackText(receipt.ack));

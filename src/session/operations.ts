@@ -1,6 +1,7 @@
 /** What a caller can ask of a session. Expected outcomes are tagged results, not exceptions. */
 
 import {
+  type Author,
   type Execution,
   type Failure,
   generationOf,
@@ -10,6 +11,7 @@ import {
   type Result,
   SESSION_EXECUTIONS_MAX,
   type SessionSummary,
+  type TerminalSize,
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
@@ -20,6 +22,7 @@ import { becomePending, becomeQueued, requestInterrupt, settleFailed } from '../
 import { describeShortage } from '../core/log-limit.ts';
 import type { ExecutionQuery, LogRow } from '../core/ports.ts';
 import { parseStored } from '../core/stored.ts';
+import { decideResize } from '../core/terminal.ts';
 import { commit, publish, storageLoad, type WrittenTransition, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { NormalStart, ReadQuery, StartResult, ViewerRequest } from './contract.ts';
@@ -133,11 +136,12 @@ export function startExecution(context: SessionContext, request: NormalStart, re
 }
 
 function insert(context: SessionContext, request: NormalStart, queueRank: number, now: number): ExecutionRecord {
-  const { digest, onBusy: _, merge = false, output = 'text', ...fields } = request;
+  const { digest, onBusy: _, merge = false, output = 'text', terminal = null, ...fields } = request;
   return context.store.executions.insert({
     ...fields,
     merge,
     output,
+    terminal,
     status: 'queued',
     requestDigest: digest,
     // `none` has no launcher that would need them. The caller starts the wrapper and already has
@@ -238,6 +242,38 @@ export function acceptInput(context: SessionContext, id: string, input: NormalIn
       if (!written || !command) return noExecution(id);
       publish(context, written, now);
       return { ok: true, commandId: command.id };
+    }
+    default:
+      return decision satisfies never;
+  }
+}
+
+/** Idempotent: a second call finds the size that it asks for. */
+export function resizeTerminal(
+  context: SessionContext,
+  id: string,
+  size: TerminalSize,
+  by: Author,
+  now: number,
+): Result<{ terminal: TerminalSize; changed: boolean }> {
+  const found = findExecution(context, id);
+  if (!found.ok) return found;
+  const { store } = context;
+  const decision = decideResize(found.record, size, by, storageLoad(context));
+  switch (decision.kind) {
+    case 'refuse':
+      return decision.failure;
+    case 'same':
+      return { ok: true, terminal: size, changed: false };
+    case 'resize': {
+      const written = store.transact(() => {
+        // Only the newest size matters, so at most one waits for a wrapper that is away.
+        store.commands.dropResizes(id);
+        return writeTransition(context, id, decision.transition, now);
+      });
+      if (!written) return noExecution(id);
+      publish(context, written, now);
+      return { ok: true, terminal: size, changed: true };
     }
     default:
       return decision satisfies never;

@@ -14,7 +14,7 @@
  * `onAlarm` and `deleteSession`. `now` is always an argument.
  */
 
-import { CLOSE, type Failure, type Result } from '../../protocol/index.ts';
+import { type Author, CLOSE, type Failure, type Result, type TerminalSize } from '../../protocol/index.ts';
 import { type DeadlineInputs, RETENTION_MS } from '../core/deadlines.ts';
 import type { NormalInput } from '../core/input.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
@@ -148,6 +148,10 @@ export class Session {
 
   acceptInput(id: string, input: NormalInput, now: number) {
     return operations.acceptInput(this.#context, id, input, now);
+  }
+
+  resizeTerminal(id: string, size: TerminalSize, by: Author, now: number) {
+    return operations.resizeTerminal(this.#context, id, size, by, now);
   }
 
   getSession() {

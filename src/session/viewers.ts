@@ -26,6 +26,7 @@ import {
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { LogRow, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
+import { beforeScreen } from '../core/terminal.ts';
 import {
   acknowledge,
   charge,
@@ -44,8 +45,11 @@ type Round = 'live' | 'more' | 'waiting' | 'closed';
 /** Executions named in the hello: enough for a page, but not the whole history of a session. */
 const HELLO_EXECUTIONS_MAX = 50;
 
-const statusOf = (record: ExecutionRecord | null): StreamHello['executions'] =>
-  record ? [{ id: record.id, status: record.status, ...(record.output === 'bytes' ? { output: record.output } : {}) }] : [];
+function statusOf(record: ExecutionRecord | null): StreamHello['executions'] {
+  if (!record) return [];
+  const { id, status, output, terminal } = record;
+  return [{ id, status, ...(output === 'bytes' ? { output } : {}), ...(terminal ? { terminal } : {}) }];
+}
 
 /** STR12. */
 const closeUnread = (ws: SessionSocket): void =>
@@ -92,9 +96,10 @@ export class Viewers {
   }
 
   /** Greets an accepted socket and begins its replay. The request was validated before. */
-  begin(ws: SessionSocket, { after, tail, executions, types, flow, until = null }: ViewerRequest): void {
+  begin(ws: SessionSocket, { after, tail, from, executions, types, flow, until = null }: ViewerRequest): void {
     const { log, executions: records } = this.#store;
-    const sent = tail === null ? (after ?? 0) : log.tailOffset(tail);
+    const shown = from === 'screen' && executions?.length === 1 ? records.get(executions[0] ?? '') : null;
+    const sent = shown ? beforeScreen(shown, types) : tail === null ? (after ?? 0) : log.tailOffset(tail);
     const state: ViewerState = {
       executions,
       types,

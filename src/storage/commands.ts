@@ -51,6 +51,13 @@ export class CommandStore implements CommandTable {
       .run();
   }
 
+  dropResizes(execution: string): void {
+    this.#db
+      .delete(commands)
+      .where(and(eq(commands.execution, execution), eq(commands.command, 'resize')))
+      .run();
+  }
+
   drop(execution: string): void {
     this.#db.delete(commands).where(eq(commands.execution, execution)).run();
   }

@@ -13,7 +13,7 @@
  */
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { Execution, LauncherName, OutputFormat, OutputMode, Policy, Status } from '../../protocol/index.ts';
+import type { Execution, LauncherName, OutputFormat, OutputMode, Policy, Status, TerminalSize } from '../../protocol/index.ts';
 import type { IngestTransport, InterruptCause } from '../core/execution.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
 import type { Topic } from '../core/outbox.ts';
@@ -39,6 +39,10 @@ export const executions = sqliteTable(
     merge: integer({ mode: 'boolean' }).notNull().default(false),
     /** What becomes of output that is not UTF-8. */
     output: text().$type<OutputMode>().notNull().default('text'),
+    /** The current size of its terminal. Null: it has none. */
+    terminal: text({ mode: 'json' }).$type<TerminalSize>(),
+    /** Offset of the newest `screen` event, where a reader of the screen begins. */
+    screenOffset: integer('screen_offset'),
     launcher: text().$type<LauncherName>().notNull(),
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),
@@ -115,7 +119,7 @@ export const commands = sqliteTable('commands', {
   /** Never reused, so that "each id once" holds for the whole session. */
   id: integer().primaryKey({ autoIncrement: true }),
   execution: text().notNull(),
-  command: text().$type<'interrupt' | 'input'>().notNull(),
+  command: text().$type<NewCommand['command']>().notNull(),
   data: text({ mode: 'json' }).$type<NewCommand['data']>().notNull(),
   createdAt: integer('created_at').notNull(),
 });

@@ -147,6 +147,7 @@ describe('problem codes', () => {
       ['stdin_closed', 409, false],
       ['input_id_conflict', 409, false],
       ['wrapper_too_old', 409, false],
+      ['not_a_terminal', 409, false],
       ['not_running', 409, false],
       ['offset_ahead', 409, false],
       ['offset_expired', 410, false],

@@ -164,7 +164,10 @@ describe('events frames', () => {
   it('[ING8] keep the event lines byte for byte, without the last line end', () => {
     fc.assert(
       fc.property(eventsFrame, ({ seq, events, body, text }) => {
-        expect(parseWrapperFrame(text)).toEqual({ ok: true, frame: { type: 'events', seq, count: events.length, body, events } });
+        expect(parseWrapperFrame(text)).toEqual({
+          ok: true,
+          frame: { type: 'events', seq, count: events.length, body, lastScreen: null, events },
+        });
       }),
     );
   });
@@ -196,7 +199,10 @@ describe('events frames', () => {
   it('[ING10] keep unknown event types and ignore unknown header fields', () => {
     const line = event('my.own:type-2', { any: [1, { thing: null }] });
     const answer = parseWrapperFrame(`{"type":"events","seq":7,"count":1,"compress":"none","__proto__":{"seq":9}}\n${line}`);
-    expect(answer).toEqual({ ok: true, frame: { type: 'events', seq: 7, count: 1, body: line, events: [JSON.parse(line)] } });
+    expect(answer).toEqual({
+      ok: true,
+      frame: { type: 'events', seq: 7, count: 1, body: line, lastScreen: null, events: [JSON.parse(line)] },
+    });
   });
 
   it('[ING10] keep unknown fields of an event', () => {

@@ -31,6 +31,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   interrupted: { reason: 'wrapper received SIGTERM', exitCode: 143, signal: null },
   exit: { exitCode: 0, signal: null },
   gap: { events: 2, bytes: 120, reason: 'spool_full' },
+  screen: { cols: 80, rows: 24, data: '$ ', modes: '\x1b[?25l', title: 'sh' },
   execution_queued: { position: 1 },
   execution_pending: { launcher: 'runner' },
   execution_running: {},
@@ -43,6 +44,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   wrapper_disconnected: { reason: 'silence', wsCloseCode: 1006, wsCloseReason: '', graceUntil: 1_763_650_060_000 },
   interrupt_requested: { reason: 'enough', force: false, cause: 'caller' },
   input: { by: { kind: 'key', id: 'key_01234567' }, bytes: 4, text: 'yes\n', eof: true },
+  resize: { cols: 80, rows: 24, by: { kind: 'key', id: 'key_01234567' } },
 };
 
 describe('known events', () => {
@@ -66,6 +68,10 @@ describe('known events', () => {
       ['wrapper_disconnected', 'graceUntil'],
       ['interrupt_requested', 'force'],
       ['input', 'bytes'],
+      ['screen', 'data'],
+      ['screen', 'modes'],
+      ['screen', 'cols'],
+      ['resize', 'rows'],
     ];
     for (const [type, field] of required) {
       for (const value of [undefined, null, {}, []]) {

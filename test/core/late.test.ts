@@ -20,6 +20,7 @@ const away = (fields: Partial<ExecutionRecord> = {}): ExecutionRecord => ({
     format: 'text',
     merge: false,
     output: 'text',
+    terminal: null,
     launcher: 'none',
     labels: {},
     policy: POLICY_DEFAULTS,

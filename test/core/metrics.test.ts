@@ -24,6 +24,7 @@ const record = (fields: Partial<ExecutionRecord>): ExecutionRecord => ({
     format: 'text',
     merge: false,
     output: 'text',
+    terminal: null,
     launcher: 'runner',
     labels: { MARK: 'MARK' },
     policy: POLICY_DEFAULTS,

@@ -38,6 +38,7 @@ describe('readLaunchRequest', () => {
         format: 'text',
         merge: false,
         output: 'text',
+        terminal: null,
         traceparent: null,
       },
     });
@@ -159,7 +160,7 @@ describe('requestDigest', () => {
   it('is that of 0.1.0 for a launch that 0.1.0 could send (VER7)', () => {
     const expected = 'a8d4d1fcb40f769469b6a58c240cffc5769bdb1266297d1efdeaf73d1961779e';
     expect(digest(good)).toBe(expected);
-    expect(digest({ ...good, merge: false, output: 'text' })).toBe(expected);
+    expect(digest({ ...good, merge: false, output: 'text', terminal: null })).toBe(expected);
   });
 
   it.each([
@@ -172,6 +173,7 @@ describe('requestDigest', () => {
     { format: 'jsonl' },
     { merge: true },
     { output: 'bytes' },
+    { terminal: { cols: 80, rows: 24 } },
     { session: 's2' },
     { tenant: 't2' },
   ])('differs for %j', (change) => {

@@ -541,6 +541,7 @@ describe('crashes', () => {
         format: 'text',
         merge: false,
         output: 'text',
+        terminal: null,
         traceparent: null,
       });
     expect(launch('ingest-secret-1').kind).toBe('launched');
@@ -566,6 +567,7 @@ describe('crashes', () => {
       format: 'text',
       merge: false,
       output: 'text',
+      terminal: null,
       traceparent: null,
     });
     if (outcome.kind !== 'launched') throw new Error(outcome.kind);
@@ -619,6 +621,7 @@ describe('crashes', () => {
       format: 'text' as const,
       merge: false,
       output: 'text' as const,
+      terminal: null,
       traceparent: null,
     };
     const runs = new Runs(options);
@@ -657,6 +660,7 @@ describe('crashes', () => {
       format: 'text',
       merge: false,
       output: 'text',
+      terminal: null,
       traceparent: null,
     });
     if (outcome.kind !== 'launched') throw new Error(outcome.kind);

@@ -2,7 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 
-export const RULE_PAGES = ['PROTOCOL.md', 'docs/http-api.md', 'docs/wrapper.md', 'docs/directory.md', 'docs/callbacks.md'] as const;
+export const RULE_PAGES = [
+  'PROTOCOL.md',
+  'docs/http-api.md',
+  'docs/wrapper.md',
+  'docs/directory.md',
+  'docs/callbacks.md',
+  'docs/terminals.md',
+] as const;
 
 /** The prefixes of the rule ids, each with its page. */
 export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>> = {
@@ -16,6 +23,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   SPL: 'docs/wrapper.md',
   DIR: 'docs/directory.md',
   CB: 'docs/callbacks.md',
+  TTY: 'docs/terminals.md',
 };
 
 const PREFIX = `(?:${Object.keys(RULE_PREFIXES).join('|')})`;

@@ -35,6 +35,7 @@ export const newRow = (id: string, fields: Partial<Row> = {}): Row => ({
   format: 'text',
   merge: false,
   output: 'text',
+  terminal: null,
   launcher: 'none',
   labels: { team: 'a' },
   policy: POLICY_DEFAULTS,

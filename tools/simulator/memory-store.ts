@@ -227,6 +227,10 @@ class MemoryCommands implements CommandTable {
     this.#keep((stored) => stored.execution !== execution || stored.command.id !== id);
   }
 
+  dropResizes(execution: string): void {
+    this.#keep((stored) => stored.execution !== execution || stored.command.command !== 'resize');
+  }
+
   drop(execution: string): void {
     this.#keep((stored) => stored.execution !== execution);
   }

@@ -244,6 +244,8 @@ export class Supervisor implements DeliveryHandlers {
       case 'input':
         if (this.#phase.kind === 'running') this.#phase.job.input(decodeInput(command.data));
         return;
+      case 'resize':
+        return; // Only for a wrapper with the feature `tty`.
       default:
         command satisfies never;
     }

@@ -125,6 +125,8 @@ export function errorText(error: unknown): string {
   switch (code) {
     case 'not_running':
       return 'The run is not running, so its input is not read.';
+    case 'not_a_terminal':
+      return 'This run was started without a terminal.';
     case 'stdin_closed':
       return 'This run was started without an open stdin, so it takes no input.';
     case 'execution_in_progress':

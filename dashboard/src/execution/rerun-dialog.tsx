@@ -54,7 +54,7 @@ export function rerunRequest(
       },
     };
   }
-  const { format, merge, output, launcher, policy, openStdin, secretNames } = execution;
+  const { format, merge, output, terminal, launcher, policy, openStdin, secretNames } = execution;
   return {
     ok: true,
     request: {
@@ -66,6 +66,7 @@ export function rerunRequest(
       labels: labels.value,
       ...(openStdin ? { openStdin } : {}),
       ...(merge ? { merge } : {}),
+      ...(terminal ? { terminal } : {}),
       ...(output ? { output } : {}),
       ...(secretNames ? { secretNames } : {}),
       ...(form.cwd.trim() === '' ? {} : { cwd: form.cwd.trim() }),

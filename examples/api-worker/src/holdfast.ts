@@ -58,6 +58,7 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'input_id_conflict':
     case 'wrapper_too_old':
     case 'input_full':
+    case 'not_a_terminal':
     case 'not_running':
     case 'offset_ahead':
     case 'offset_expired':

@@ -24,6 +24,8 @@ const time = z.int().min(0).describe('Milliseconds since the epoch.');
 const count = z.int().min(0);
 const offset = z.int().min(0).describe("Place of an event in the session's log, from 1; 0 is before the first.");
 
+const terminalSize = z.looseObject({ cols: z.int().min(1), rows: z.int().min(1) });
+
 export const executionAnswer = z
   .looseObject({
     id: idSchema,
@@ -38,6 +40,7 @@ export const executionAnswer = z
     stdinEnded: z.boolean().optional().describe('Whether an input with `eof` ended its stdin.'),
     merge: z.boolean().optional().describe('Whether stdout and stderr share one pipe.'),
     output: z.enum(OUTPUT_MODES).optional().describe('bytes: output that is not UTF-8 is kept as base64. Absent: text.'),
+    terminal: terminalSize.optional().describe('The current size of its terminal. Absent: it has none.'),
     policy: z.looseObject(
       Object.fromEntries(POLICY_KEYS.map((key) => [key, key === 'maxLogBytes' ? z.int().min(0).optional() : z.int().min(0)])),
     ),
@@ -125,6 +128,10 @@ export const interruptAnswer = z
 export const failAnswer = z.looseObject({ settled: z.boolean(), execution: executionAnswer }).meta({ id: 'FailedByCall' });
 
 export const inputAnswer = z.looseObject({ commandId: count }).meta({ id: 'InputAccepted' });
+
+export const resizeAnswer = z
+  .looseObject({ terminal: terminalSize, changed: z.boolean().describe('Whether it had another size before.') })
+  .meta({ id: 'Resized' });
 
 export const ticketAnswer = z.looseObject({ ticket: z.string(), expiresAt: time, until: time.optional() }).meta({ id: 'Ticket' });
 

@@ -5,7 +5,15 @@
 
 import type * as z from 'zod';
 import { GENERATION_PATTERN, type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
-import { failSchema, inputSchema, interruptSchema, listSchema, startSchema, ticketSchema } from '../../contract/schemas.ts';
+import {
+  failSchema,
+  inputSchema,
+  interruptSchema,
+  listSchema,
+  startSchema,
+  terminalSchema,
+  ticketSchema,
+} from '../../contract/schemas.ts';
 import { ALL_ROUTES, type Group, type Route, type RouteId } from '../routes.ts';
 import * as answers from './answers.ts';
 
@@ -46,6 +54,9 @@ const GENERATION = query(
 );
 const AFTER = query('after', 'Events behind this offset; 0 for all that is kept.', { type: 'integer', minimum: 0 });
 const TAIL = query('tail', 'The last so many offsets. Excludes `after`.', { type: 'integer', minimum: 0 });
+const FROM = query('from', 'The newest screen of the terminal of one `execution`. Excludes `after` and `tail`.', {
+  enum: ['screen'],
+});
 const TYPES = query('types', 'Comma list of event types.', { type: 'string' });
 const TICKET = query('ticket', 'A ticket, where no header can be sent.', { type: 'string' });
 
@@ -162,6 +173,24 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
       'input_full',
     ],
   },
+  resizeTerminal: {
+    tag: 'executions',
+    summary: 'Give a terminal another size',
+    description: 'Idempotent: a size that the terminal has already changes nothing. A ticket needs the right `input`.',
+    body: { schema: terminalSchema, required: true },
+    answers: { 200: { description: 'The size that it has now.', schema: answers.resizeAnswer } },
+    problems: [
+      'bad_request',
+      'unauthorized',
+      'session_not_found',
+      'execution_not_found',
+      'forbidden_origin',
+      'not_a_terminal',
+      'not_running',
+      'storage_full',
+      'too_large',
+    ],
+  },
   readLog: {
     tag: 'reading',
     summary: 'Output as the job wrote it',
@@ -193,7 +222,15 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     tag: 'reading',
     summary: 'Follow a session',
     description: 'A WebSocket (subprotocol `holdfast.stream.v1`), or with `Accept: text/event-stream` Server-Sent Events.',
-    parameters: [AFTER, TAIL, query('execution', 'Comma list of execution ids.', { type: 'string' }), TYPES, GENERATION, TICKET],
+    parameters: [
+      AFTER,
+      TAIL,
+      FROM,
+      query('execution', 'Comma list of execution ids.', { type: 'string' }),
+      TYPES,
+      GENERATION,
+      TICKET,
+    ],
     answers: {
       101: { description: 'The stream, as frames.' },
       200: { description: 'The stream, as events.', mediaType: 'text/event-stream' },

@@ -26,6 +26,7 @@ const recordOf = (fields: Partial<ExecutionRecord>): ExecutionRecord => {
     openStdin: false,
     merge: false,
     output: 'text',
+    terminal: null,
     callbackUrl: null,
     traceparent: null,
     secretNames: null,

@@ -34,6 +34,7 @@ const ROWS: Record<keyof Calls, { call: (calls: Calls, session: string) => Promi
     interruptExecution: { call: (calls, s) => calls.interruptExecution(s, 'e1', { force: true }) },
     failExecution: { call: (calls, s) => calls.failExecution(s, 'e1', { code: 'stolen', message: 'x' }) },
     sendInput: { call: (calls, s) => calls.sendInput(s, 'e1', 'x') },
+    resizeTerminal: { call: (calls, s) => calls.resizeTerminal(s, 'e1', { cols: 80, rows: 24 }) },
     readEvents: { call: (calls, s) => calls.readEvents(s) },
     createTicket: { call: (calls, s) => calls.createTicket(s), makes: true },
     getSession: { call: (calls, s) => calls.getSession(s) },
@@ -120,7 +121,10 @@ describe('[HTTP11] a binding of another tenant', () => {
     const { env, reached } = watched();
     const sessions: string[] = [];
     for (const [name, { call, needsNoTenant }] of EVERY) {
-      const mine = await start(newSession(), { id: 'e1' });
+      const mine = await start(newSession(), {
+        id: 'e1',
+        ...(name === 'resizeTerminal' ? { terminal: { cols: 9, rows: 9 } } : {}),
+      });
       if (name === 'sendInput') await WrapperPeer.welcomed(mine);
       sessions.push(`acme/${mine.session}`);
       const answer = await call(calling(env, { tenant: 'acme' }), mine.session);

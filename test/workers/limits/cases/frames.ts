@@ -24,6 +24,7 @@ import {
   parseCoordinatorFrame,
   RETRY_AFTER_MS_MAX,
   retryAfterMs,
+  SCREEN_BYTES_MAX,
   UNBOUND_SOCKETS_MAX,
   utf8Bytes,
   VIEWER_WINDOW_BYTES,
@@ -67,6 +68,10 @@ const frameOf = (events: HoldfastEvent[], seq = 1): string => encodeEventsFrame(
 const lineOfBytes = (bytes: number): string => line(output(textOfBytes(bytes - utf8Bytes(line(output(''))))));
 const frameOfBytes = (bytes: number, seq = 1): string =>
   frameOf([output(textOfBytes(bytes - utf8Bytes(frameOf([output('')], seq))))], seq);
+const screenOfBytes = (bytes: number): HoldfastEvent => {
+  const data = { cols: 80, rows: 24, data: '', modes: '' };
+  return { type: 'screen', at: 1, data: { ...data, data: textOfBytes(bytes - JSON.stringify(data).length) } };
+};
 const nested = (levels: number): HoldfastEvent => ({
   type: 'agent',
   at: 1,
@@ -132,6 +137,7 @@ const commandOfBytes = (bytes: number): string => {
 
 export const FRAMES = {
   FRAME_BYTES_MAX: eventsEdge(FRAME_BYTES_MAX, frameOfBytes),
+  SCREEN_BYTES_MAX: eventsEdge(SCREEN_BYTES_MAX, (size) => frameOf([screenOfBytes(size)])),
   EVENT_DEPTH_MAX: eventsEdge(EVENT_DEPTH_MAX, (levels) => frameOf([nested(levels)])),
   EVENT_TYPE_PATTERN: eventsEdge(64, (chars) => frameOf([{ type: 'x'.repeat(chars), at: 1, data: {} }])),
   EVENT_BYTES_MAX: {

@@ -18,6 +18,8 @@ import {
   SECRET_NAMES_MAX,
   START_BODY_BYTES_MAX,
   STDIN_BYTES_MAX,
+  TERMINAL_COLS_MAX,
+  TERMINAL_ROWS_MAX,
   utf8Bytes,
 } from '../../../../protocol/index.ts';
 import { checkInputForm } from '../../../../src/operations/bound-input.ts';
@@ -116,6 +118,8 @@ export const STARTS = {
   ENV_BYTES_MAX: startField('env', ENV_BYTES_MAX, (size) => ({ env: { A: filling(size, (text) => ({ A: text })) } })),
   STDIN_BYTES_MAX: startField('stdin', STDIN_BYTES_MAX, (size) => ({ stdin: textOfBytes(size) })),
   CWD_BYTES_MAX: startField('cwd', CWD_BYTES_MAX, (size) => ({ cwd: textOfBytes(size) })),
+  TERMINAL_COLS_MAX: startField('terminal.cols', TERMINAL_COLS_MAX, (cols) => ({ terminal: { cols, rows: 24 } })),
+  TERMINAL_ROWS_MAX: startField('terminal.rows', TERMINAL_ROWS_MAX, (rows) => ({ terminal: { cols: 80, rows } })),
   CALLBACK_URL_CHARS_MAX: startField('callback.url', CALLBACK_URL_CHARS_MAX, (size) => ({
     callback: { url: 'https://example.com/'.padEnd(size, 'x') },
   })),
