@@ -92,7 +92,10 @@ export async function printJson({ io }: Pick<Context, 'io'>, value: unknown): Pr
 export function openStream(
   context: Context,
   { session, execution }: Reference,
-  options: Pick<SessionStreamOptions, 'after' | 'generation' | 'types' | 'signal' | 'onControl' | 'giveUpAfterMs'>,
+  options: Pick<
+    SessionStreamOptions,
+    'after' | 'from' | 'generation' | 'types' | 'signal' | 'onControl' | 'onState' | 'giveUpAfterMs'
+  >,
 ): SessionStream {
   // One notice per outage, and none for one that the first retry repairs. A terminal shows it in
   // its status line, which disappears by itself.
@@ -102,7 +105,6 @@ export function openStream(
     session,
     execution,
     connect: connectWithWs,
-    ...options,
     onState: (state) => {
       if (context.status.enabled) {
         if (state.status === 'reconnecting' && state.attempt > 1)
@@ -119,8 +121,9 @@ export function openStream(
         void printNote(context, 'connected again');
       }
     },
+    ...options,
   });
 }
 
-const outageText = ({ settings }: Context, { reason, attempt }: { reason: string; attempt: number }): string =>
+export const outageText = ({ settings }: Context, { reason, attempt }: { reason: string; attempt: number }): string =>
   `the connection to ${settings.url} is down (${reason}); attempt ${attempt} to come back`;

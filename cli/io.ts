@@ -7,6 +7,7 @@
 import { fstatSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { openInBrowser } from './browser.ts';
+import { type OwnTerminal, processTerminal } from './terminal/own-terminal.ts';
 
 export class Output {
   readonly #stream: Writable;
@@ -81,6 +82,8 @@ export interface Io {
   stdinIsPiped: boolean;
   stdout: Output;
   stderr: Output;
+  /** The terminal that both stdin and stdout are; null when one of them is not. */
+  terminal: OwnTerminal | null;
   /** Handles the signals until the returned function is called. */
   onSignal(signals: readonly StopSignal[], listener: (signal: StopSignal) => void): () => void;
   /** Null when a browser was started, otherwise the error. */
@@ -100,6 +103,7 @@ export function processIo(): Io {
     stdinIsPiped: isPiped(0),
     stdout,
     stderr,
+    terminal: process.stdin.isTTY && process.stdout.isTTY ? processTerminal(process.stdin, process.stdout) : null,
     onSignal(signals, listener) {
       for (const signal of signals) process.on(signal, listener);
       return () => {

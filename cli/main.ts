@@ -5,8 +5,10 @@
  *   program        commands and flags (commander)
  *   settings       the coordinator's URL and the credential: flags, then environment, then a
  *                  running local stack
- *   commands/      dev · run · logs · open · delete
+ *   commands/      dev · run · attach · logs · open · delete
  *                  control (list, get, wait, interrupt, fail, send)
+ *   follow, stop   follow a run to its end; signals meanwhile
+ *   terminal/      a job's terminal in the own one: view, keys, sizes, what does not pass
  *   printer        events for people and for programs; lines: the last N of them
  *   status-line    progress
  *   terminal-text  untrusted text, made safe for a terminal

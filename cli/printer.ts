@@ -8,6 +8,7 @@ import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
 import { progressText, type StatusLine } from './status-line.ts';
+import { ViewerFilter } from './terminal/viewer-filter.ts';
 import { escapeControls } from './terminal-text.ts';
 
 /** Shown to people by default: the job's lines, and what explains a pause or an end in them. */
@@ -46,6 +47,7 @@ export class Printer {
   readonly #io: Io;
   readonly #options: PrinterOptions;
   #splitter = new LineSplitter();
+  #filter = new ViewerFilter({ asLines: true });
   #saidLate = false;
   #replacedBytes = 0;
 
@@ -57,6 +59,7 @@ export class Printer {
   /** Continues the lines that another printer has left unfinished. */
   continueFrom(other: Printer): void {
     this.#splitter = other.#splitter;
+    this.#filter = other.#filter;
     this.#saidLate = other.#saidLate;
     this.#replacedBytes = other.#replacedBytes;
   }
@@ -94,6 +97,7 @@ export class Printer {
       case 'output': {
         if (typeof data.replaced === 'number') this.#replacedBytes += data.replaced;
         const stream = data.stream === 'stderr' ? 'stderr' : 'stdout';
+        if (data.stream === 'tty') return this.#splitter.split('stdout', this.#terminalText(String(data.text ?? '')), at);
         if (typeof data.base64 !== 'string') return this.#splitter.split(stream, String(data.text ?? ''), at);
         return this.#splitter.split(stream, Buffer.from(data.base64, 'base64').toString('latin1'), at, true);
       }
@@ -109,6 +113,11 @@ export class Printer {
         return this.#splitter.split('stdout', `${offset} ${type} ${escapeControls(JSON.stringify(data))}\n`, at);
       }
     }
+  }
+
+  /** A terminal would answer the program's queries, into the input of the shell. */
+  #terminalText(text: string): string {
+    return this.#io.stdout.isTty ? this.#filter.push(text) : text;
   }
 
   async print(event: LoggedEvent): Promise<void> {

@@ -4,6 +4,7 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../protocol/version.ts';
+import { type AttachFlags, attach } from './commands/attach.ts';
 import * as control from './commands/control.ts';
 import { type DeleteFlags, deleteCommand } from './commands/delete.ts';
 import { type DevFlags, dev } from './commands/dev.ts';
@@ -15,6 +16,7 @@ import { EXIT } from './exit-code.ts';
 import { explain } from './explain.ts';
 import type { Io } from './io.ts';
 import { type Flags, parseReference, readSettings, UsageError } from './settings.ts';
+import { DETACH_KEYS_DEFAULT } from './terminal/detach-keys.ts';
 import { escapeControls } from './terminal-text.ts';
 
 const GIVE_UP_AFTER = '10m';
@@ -23,6 +25,7 @@ const AFTER_HELP = `
 Begin with:
   holdfast dev
   holdfast run -- sh -c 'echo hello; sleep 5; echo done'
+  holdfast run -t -- bash
   holdfast list
   holdfast logs -f SESSION/EXECUTION
 
@@ -32,7 +35,7 @@ Without URL and key, the local stack of \`holdfast dev\` is used while it runs.
 Data is on stdout, all else on stderr.
 
 Exit codes
-  run, wait   the job's own; 128 + n when signal n ended it; 130 when it was interrupted; 124 when it ran longer than its limit;
+  run, wait   the job's own (attach too); 128 + n when signal n ended it; 130 when it was interrupted; 124 when it ran longer than its limit;
               125 when it failed without a code
   run         130 after Ctrl-C and 143 after SIGTERM, which detach; 141 when the reader of its output left
   all         0 done; 2 a mistake in the call, nothing was done; 125 the coordinator refused, failed or could not be reached
@@ -117,6 +120,8 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-l, --label <key=value>', 'label of the run, kept with it and shown by `holdfast get` (repeatable)', collect)
     .option('--open-stdin', "keep the job's stdin open for `holdfast send`, also after the end of a piped stdin")
     .option('-n, --no-stdin', "do not send this command's stdin to the job, as for a loop that reads it itself")
+    .option('-t, --terminal', 'run the job in a terminal of the size of this one, as an editor or a shell needs it')
+    .option('--detach-keys <keys>', 'with --terminal: keys that detach, such as ctrl-p,ctrl-q; or none (default: ctrl-\\)')
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
     .option('--merge', 'stdout and stderr in one pipe, in the order written; all of it is stdout')
     .option('--bytes', 'keep output that is not UTF-8 byte for byte; otherwise it is replaced by U+FFFD')
@@ -132,7 +137,19 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .passThroughOptions()
     .action(async (command: string[], own: RunFlags, self: Command) => {
       if (own.session) reference = { session: own.session };
-      exitCode = await run(contextOf(self), command, own);
+      const made = contextOf(self);
+      exitCode = await run(made, command, { ...own, json: made.json });
+    });
+
+  add('attach', [], 'show the terminal of a run, and type into it; detach with Ctrl-\\')
+    .argument('<id>', 'session/execution')
+    .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
+    .option('--read-only', 'only watch: send neither keys nor the size of this terminal')
+    .option('--detach-keys <keys>', 'keys that detach, such as ctrl-p,ctrl-q; or none', DETACH_KEYS_DEFAULT)
+    .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
+    .action(async (id: string, own: AttachFlags, self: Command) => {
+      about(id, own);
+      exitCode = await attach(contextOf(self), id, own);
     });
 
   add('logs', [], 'show what a run printed')

@@ -5,24 +5,20 @@
  */
 
 import { ulid } from 'ulid';
-import { type Started, StreamFailure } from '../../client/index.ts';
+import type { Started } from '../../client/index.ts';
 import {
-  type Execution,
-  isTerminal,
   LAUNCHERS,
-  type LoggedEvent,
   newExecutionId,
   OUTPUT_FORMATS,
   type Policy,
   type PolicyKey,
   resolvePolicy,
   type StartRequest,
-  terminalStatusOf,
 } from '../../protocol/index.ts';
-import { type Context, openStream, printJson, printNote } from '../context.ts';
-import { describeEnding, type Ending, EXIT, endedByItself, exitCodeOf } from '../exit-code.ts';
-import { explain, isSessionDeleted } from '../explain.ts';
-import type { StopSignal } from '../io.ts';
+import { type Context, printJson, printNote } from '../context.ts';
+import { EXIT } from '../exit-code.ts';
+import { explain } from '../explain.ts';
+import { follow, type Showing } from '../follow.ts';
 import { Printer } from '../printer.ts';
 import {
   checkId,
@@ -35,6 +31,10 @@ import {
   UsageError,
 } from '../settings.ts';
 import { StdinForwarder } from '../stdin.ts';
+import { Stop } from '../stop.ts';
+import { DETACH_KEYS_DEFAULT, parseDetachKeys } from '../terminal/detach-keys.ts';
+import type { Size } from '../terminal/key-queue.ts';
+import { ownTerminalOf, printDetachKeys, terminalShowing } from '../terminal/show.ts';
 import { escapeControls } from '../terminal-text.ts';
 import { pageUrl } from './open.ts';
 
@@ -49,6 +49,8 @@ export interface RunFlags {
   openStdin?: boolean;
   /** False with `--no-stdin`. */
   stdin?: boolean;
+  terminal?: boolean;
+  detachKeys?: string;
   secret?: string[];
   format?: string;
   merge?: boolean;
@@ -58,6 +60,7 @@ export interface RunFlags {
   grace?: string;
   maxLog?: string;
   interruptOnExit?: boolean;
+  json?: boolean;
   giveUpAfter: string;
 }
 
@@ -67,13 +70,29 @@ const POLICY_FLAGS: Partial<Record<PolicyKey, string>> = {
   maxLogBytes: '--max-log',
 };
 
+const NOT_IN_A_TERMINAL: Record<string, (flags: RunFlags) => boolean> = {
+  '--merge': ({ merge }) => merge === true,
+  '--bytes': ({ bytes }) => bytes === true,
+  '--format jsonl': ({ format }) => format === 'jsonl',
+  '--no-stdin': ({ stdin }) => stdin === false,
+  '--json without --detach': ({ json, detach }) => json === true && detach !== true,
+};
+
+/** Of a job that is started without a terminal here. */
+const SIZE_DEFAULT: Size = { cols: 80, rows: 24 };
+
 export function readRunFlags(
   flags: RunFlags,
   command: string[],
   env: Record<string, string | undefined>,
-  forwardsStdin = false,
+  { forwardsStdin = false, size }: { forwardsStdin?: boolean; size?: Size | undefined } = {},
 ): { reference: Reference; request: StartRequest; giveUpAfterMs: number } {
   if (flags.detach && flags.interruptOnExit) throw new UsageError('--detach and --interrupt-on-exit exclude each other');
+  if (flags.terminal) {
+    // Its output is one stream of text, and its stdin is the keyboard.
+    const other = Object.entries(NOT_IN_A_TERMINAL).find(([, isGiven]) => isGiven(flags))?.[0];
+    if (other !== undefined) throw new UsageError(`--terminal and ${other} exclude each other`);
+  } else if (flags.detachKeys !== undefined) throw new UsageError('--detach-keys needs --terminal');
   const session = checkId(flags.session ?? (sessionOf(env) || `s_${ulid()}`), 'session');
   const id = checkId(flags.id ?? newExecutionId(), 'execution');
   const request: StartRequest = { id, command };
@@ -81,7 +100,8 @@ export function readRunFlags(
   if (flags.cwd !== undefined) request.cwd = flags.cwd;
   if (flags.env) request.env = parsePairs(flags.env, '--env', (key) => env[key]);
   if (flags.label) request.labels = parsePairs(flags.label, '--label', () => '');
-  if (flags.openStdin || forwardsStdin) request.openStdin = true;
+  if (flags.terminal) request.terminal = size ?? SIZE_DEFAULT;
+  else if (flags.openStdin || forwardsStdin) request.openStdin = true;
   if (flags.secret) request.secretNames = flags.secret;
   if (flags.format !== undefined) request.format = parseChoice(flags.format, OUTPUT_FORMATS, '--format');
   if (flags.merge) request.merge = true;
@@ -103,8 +123,14 @@ const sessionOf = ({ HOLDFAST_EXECUTION, HOLDFAST_SESSION }: Record<string, stri
   HOLDFAST_EXECUTION ? undefined : HOLDFAST_SESSION;
 
 export async function run(context: Context, command: string[], flags: RunFlags): Promise<number> {
-  const forwardsStdin = context.io.stdinIsPiped && flags.stdin !== false && flags.detach !== true;
-  const { reference, request, giveUpAfterMs } = readRunFlags(flags, command, context.io.env, forwardsStdin);
+  const inTerminal = flags.terminal === true;
+  const detachKeys = parseDetachKeys(flags.detachKeys ?? DETACH_KEYS_DEFAULT);
+  const terminal = inTerminal && !flags.detach ? ownTerminalOf(context, 'run --terminal (without --detach)') : null;
+  const forwardsStdin = context.io.stdinIsPiped && flags.stdin !== false && flags.detach !== true && !inTerminal;
+  const { reference, request, giveUpAfterMs } = readRunFlags(flags, command, context.io.env, {
+    forwardsStdin,
+    size: terminal?.size ?? context.io.terminal?.size,
+  });
   const stop = new Stop(context, reference, flags.interruptOnExit === true);
   try {
     let started: Started;
@@ -125,11 +151,51 @@ export async function run(context: Context, command: string[], flags: RunFlags):
       else await context.io.stdout.write(`${formatReference(reference)}\n`);
       return EXIT.ok;
     }
+    const { execution, created } = started;
+    const isRunning = execution.status === 'running';
+    if (terminal) {
+      await printDetachKeys(context, detachKeys, false);
+      const options = { reference, terminal, detachKeys, stop, giveUpAfterMs, readOnly: false };
+      // A run that another command has started is joined, as `attach` does.
+      const showing = terminalShowing(context, { ...options, leads: created, fromScreen: !created });
+      const place = created ? { after: execution.firstOffset - 1 } : ({ from: 'screen' } as const);
+      return await follow(context, reference, { place, isRunning, stop, giveUpAfterMs }, showing);
+    }
     const stdin = forwardsStdin ? await forwarderOf(context, reference, started, flags, { stop, giveUpAfterMs }) : null;
-    return await follow(context, reference, started.execution, stop, giveUpAfterMs, stdin);
+    const place = { after: execution.firstOffset - 1 };
+    return await follow(
+      context,
+      reference,
+      { place, isRunning, stop, giveUpAfterMs },
+      linesShowing(context, reference, stop, stdin),
+    );
   } finally {
     await stop.release();
   }
+}
+
+/** The output as lines, and stdin on its way to the job. */
+function linesShowing(context: Context, reference: Reference, stop: Stop, stdin: StdinForwarder | null): Showing {
+  const name = formatReference(reference);
+  const printer = new Printer(context.io, {
+    quiet: context.quiet,
+    status: context.status,
+    ...(context.json ? { outputTo: 'stderr' as const } : {}),
+  });
+  return {
+    show: (event) => printer.print(event),
+    onRunning() {
+      if (stdin) void feed(context, reference, stdin, stop);
+    },
+    finish: () => printer.reportReplaced(),
+    detachedNotes: (lastOffset) => [
+      `detached; ${name} continues`,
+      `follow it:    holdfast logs -f --after ${lastOffset} ${name}`,
+      `interrupt it: holdfast interrupt ${name}`,
+      ...(stdin ? [`its stdin:    ${stdin.sentBytes} bytes were sent; end it with: holdfast send ${name} --eof`] : []),
+    ],
+    again: (lastOffset) => `holdfast logs -f --after ${lastOffset} ${name}`,
+  };
 }
 
 async function printStarted(
@@ -140,7 +206,7 @@ async function printStarted(
 ): Promise<void> {
   const name = formatReference(reference);
   await printNote(context, `${created ? 'started' : 'already started'} ${name}`);
-  await printNote(context, `follow it from anywhere: holdfast logs -f ${name}`);
+  await printNote(context, `follow it from anywhere: holdfast ${flags.terminal ? 'attach' : 'logs -f'} ${name}`);
   await printNote(context, `or in a browser: ${pageUrl(context.settings.url, reference)}`);
   if (execution.launcher === 'none') {
     await printNote(
@@ -191,195 +257,5 @@ async function feed(context: Context, reference: Reference, stdin: StdinForwarde
     );
     if (hint) await context.io.stderr.write(`holdfast: ${escapeControls(hint)}\n`);
     await printNote(context, `the job may wait for more; end its stdin with: holdfast send ${formatReference(reference)} --eof`);
-  }
-}
-
-async function follow(
-  context: Context,
-  reference: Reference,
-  execution: Execution,
-  stop: Stop,
-  giveUpAfterMs: number,
-  stdin: StdinForwarder | null,
-): Promise<number> {
-  const { io, client } = context;
-  const printer = new Printer(io, {
-    quiet: context.quiet,
-    status: context.status,
-    ...(context.json ? { outputTo: 'stderr' as const } : {}),
-  });
-  let verdict: Ending | null = null;
-  let failure: StreamFailure | null = null;
-  const stream = openStream(context, reference, { after: execution.firstOffset - 1, signal: stop.following.signal, giveUpAfterMs });
-  io.stdout.onBroken = () => stream.close();
-  // Input is accepted when the execution runs.
-  let unfed = stdin;
-  const feedWhenRunning = (runs: boolean) => {
-    if (runs && unfed) void feed(context, reference, unfed, stop);
-    if (runs) unfed = null;
-  };
-  feedWhenRunning(execution.status === 'running');
-  try {
-    for await (const event of stream) {
-      feedWhenRunning(event.type === 'execution_running');
-      verdict = endingOf(event) ?? verdict;
-      if (event.type !== 'execution_failed' && event.type !== 'execution_interrupted') await printer.print(event);
-    }
-  } catch (error) {
-    if (!(error instanceof StreamFailure)) throw error;
-    failure = error;
-  } finally {
-    stop.feeding.abort();
-  }
-  await printer.reportReplaced();
-  if (stop.detached) {
-    await printNote(context, `detached; ${formatReference(reference)} continues`);
-    await printNote(context, `follow it:    holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`);
-    await printNote(context, `interrupt it: holdfast interrupt ${formatReference(reference)}`);
-    if (stdin)
-      await printNote(
-        context,
-        `its stdin:    ${stdin.sentBytes} bytes were sent; end it with: holdfast send ${formatReference(reference)} --eof`,
-      );
-    return stop.exitCode;
-  }
-  if (io.stdout.broken && !verdict) return EXIT.brokenPipe;
-
-  // The status has a second source: a failed stream says nothing about the job. A session that was
-  // created again may have another run of this name.
-  const unknowable = failure !== null && ['unreachable', 'unauthorized', 'log_replaced'].includes(failure.code);
-  const found = unknowable ? null : await client.get(reference.session, reference.execution).catch(() => null);
-  const ended = found && isTerminal(found.status) ? found : null;
-  if (failure) {
-    const { message, hint } = explain(failure, { url: context.settings.url, reference });
-    await io.stderr.write(`holdfast: the output could not be followed further: ${escapeControls(message)}\n`);
-    if (!ended) {
-      if (hint) await printNote(context, hint);
-      if (!isSessionDeleted(failure.code))
-        await printNote(
-          context,
-          `the run continues: holdfast logs -f --after ${stream.lastOffset ?? 0} ${formatReference(reference)}`,
-        );
-      return EXIT.coordinator;
-    }
-  }
-  const ending = ended ? ({ ...ended, status: ended.status } as Ending) : verdict;
-  if (!ending) {
-    await io.stderr.write('holdfast: the stream ended without a verdict\n');
-    return EXIT.coordinator;
-  }
-  stop.settled();
-  const exitCode = exitCodeOf(ending);
-  if (ending.status !== 'completed') {
-    const verdict: Parameters<typeof describeEnding>[0] = ended ?? ending;
-    // Shown with --quiet too if the exit code alone would be ambiguous.
-    if (ending.status === 'failed' && !endedByItself(verdict.code))
-      await io.stderr.write(`holdfast: ${escapeControls(describeEnding(verdict))}\n`);
-    else await printNote(context, describeEnding(verdict));
-  }
-  if (context.json)
-    await printJson(context, {
-      reference: formatReference(reference),
-      exitCode,
-      execution: ended ?? { ...ending, id: reference.execution },
-    });
-  return exitCode;
-}
-
-function endingOf({ type, data }: LoggedEvent): Ending | null {
-  const status = terminalStatusOf(type);
-  if (!status) return null;
-  return {
-    ...data,
-    status,
-    exitCode: typeof data.exitCode === 'number' ? data.exitCode : undefined,
-    signal: typeof data.signal === 'string' ? data.signal : undefined,
-    code: typeof data.code === 'string' ? data.code : undefined,
-  };
-}
-
-/**
- * Handles signals. The first one detaches, or interrupts the job with `--interrupt-on-exit`; the
- * second leaves at once. With that flag the job is interrupted on every exit that leaves it
- * running, including a broken pipe and an outage.
- */
-class Stop {
-  readonly starting = new AbortController();
-  readonly following = new AbortController();
-  /** Of sending stdin. */
-  readonly feeding = new AbortController();
-  signal: StopSignal | null = null;
-  readonly #context: Context;
-  readonly #reference: Reference;
-  readonly #interrupts: boolean;
-  readonly #unlisten: () => void;
-  #phase: 'starting' | 'running' | 'settled' = 'starting';
-  #interrupting: Promise<void> | null = null;
-
-  constructor(context: Context, reference: Reference, interrupts: boolean) {
-    this.#context = context;
-    this.#reference = reference;
-    this.#interrupts = interrupts;
-    // A closed terminal ends an attached run like any command; only a run with
-    // `--interrupt-on-exit` handles it.
-    const signals: StopSignal[] = interrupts ? ['SIGINT', 'SIGTERM', 'SIGHUP'] : ['SIGINT', 'SIGTERM'];
-    this.#unlisten = context.io.onSignal(signals, (signal) => this.#onSignal(signal));
-  }
-
-  get detached(): boolean {
-    return this.signal !== null && !this.#interrupts;
-  }
-
-  get exitCode(): number {
-    return this.signal === 'SIGTERM' ? EXIT.terminated : EXIT.interrupted;
-  }
-
-  started(): void {
-    this.#phase = 'running';
-    // A signal that arrived before the answer.
-    if (this.signal && this.#interrupts) this.#interrupt();
-    else if (this.signal) this.following.abort();
-  }
-
-  settled(): void {
-    this.#phase = 'settled';
-  }
-
-  async release(): Promise<void> {
-    if (this.#interrupts && (this.#phase === 'running' || (this.#phase === 'starting' && this.signal))) this.#interrupt();
-    await this.#interrupting;
-    this.#unlisten();
-  }
-
-  #onSignal(signal: StopSignal): void {
-    if (this.signal) {
-      this.#context.status.end();
-      this.#context.io.exitNow(this.exitCode);
-      return;
-    }
-    this.signal = signal;
-    this.starting.abort(new Error('stopped'));
-    if (this.#phase !== 'running') return;
-    if (this.#interrupts) this.#interrupt();
-    else this.following.abort();
-  }
-
-  #interrupt(): void {
-    if (this.#interrupting) return;
-    const { client, settings } = this.#context;
-    const { session, execution } = this.#reference;
-    const reason = this.signal ? `holdfast run got ${this.signal}` : 'holdfast run ended';
-    this.#interrupting = (async () => {
-      await printNote(this.#context, `interrupting ${formatReference(this.#reference)}`);
-      try {
-        await client.interrupt(session, execution, { reason });
-      } catch (error) {
-        const { message } = explain(error, { url: settings.url });
-        await this.#context.io.stderr.write(
-          `holdfast: ${formatReference(this.#reference)} could not be interrupted: ${escapeControls(message)}\n`,
-        );
-        this.following.abort();
-      }
-    })();
   }
 }

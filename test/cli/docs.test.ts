@@ -23,6 +23,7 @@ async function helpOf(...args: string[]): Promise<string> {
     stdin: Readable.from([]),
     stdinIsTty: false,
     stdinIsPiped: false,
+    terminal: null,
     stdout: new Output(stdout),
     stderr: new Output(new PassThrough()),
     onSignal: () => () => {},

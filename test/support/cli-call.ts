@@ -6,6 +6,7 @@
 import { PassThrough, Readable } from 'node:stream';
 import { type Io, Output, type StopSignal } from '../../cli/io.ts';
 import { runCli } from '../../cli/program.ts';
+import type { OwnTerminal } from '../../cli/terminal/own-terminal.ts';
 
 export interface Called {
   done: Promise<number>;
@@ -14,6 +15,8 @@ export interface Called {
   err: () => string;
   signal: (signal: StopSignal) => void;
   exits: number[];
+  /** Keys of the terminal. */
+  type: (keys: string) => void;
   /** Addresses that were opened in a browser. */
   opened: string[];
 }
@@ -27,12 +30,21 @@ export interface CallOptions {
   tty?: boolean | readonly ('stdin' | 'stdout' | 'stderr')[];
   /** Why no browser can be opened. */
   browser?: string | null;
+  /** Stdin and stdout are this terminal; `type` is its keyboard. */
+  terminal?: OwnTerminal;
 }
 
 export function call(
   url: string,
   args: string[],
-  { env = {}, stdin = '', piped = stdin !== '', tty = false, browser = null }: CallOptions = {},
+  {
+    env = {},
+    stdin = '',
+    piped = stdin !== '',
+    tty = false,
+    browser = null,
+    terminal = null,
+  }: Omit<CallOptions, 'terminal'> & { terminal?: OwnTerminal | null } = {},
 ): Called {
   const written = { out: [] as Buffer[], err: [] as Buffer[] };
   const textOf = (name: 'out' | 'err') => Buffer.concat(written[name]).toString();
@@ -44,14 +56,16 @@ export function call(
     });
     return new Output(stream, isTty(name === 'out' ? 'stdout' : 'stderr'));
   };
+  const keyboard = new PassThrough();
   const opened: string[] = [];
   const listeners = new Set<(signal: StopSignal) => void>();
   const exits: number[] = [];
   const io: Io = {
     env: { HOLDFAST_URL: url, HOLDFAST_API_KEY: 'key', ...env },
-    stdin: Readable.from([Buffer.from(stdin)]),
+    stdin: terminal ? keyboard : Readable.from([Buffer.from(stdin)]),
     stdinIsTty: isTty('stdin'),
     stdinIsPiped: piped,
+    terminal,
     openInBrowser: async (url) => {
       opened.push(url);
       return browser;
@@ -76,6 +90,7 @@ export function call(
     outBytes: () => Buffer.concat(written.out),
     err: () => textOf('err'),
     exits,
+    type: (keys) => void keyboard.write(Buffer.from(keys, 'latin1')),
     opened,
     signal: (signal) => {
       for (const listener of listeners) listener(signal);

@@ -110,6 +110,8 @@ export class FakeSession {
   readonly inputs: string[] = [];
   /** The accepted requests for it, as they came. */
   readonly inputRequests: Record<string, unknown>[] = [];
+  /** The sizes that viewers asked for. */
+  readonly sizes: string[] = [];
   readonly endedStdins = new Set<string>();
   readonly #inputIds = new Map<string, number>();
   readonly #http: Server;
@@ -192,6 +194,10 @@ export class FakeSession {
     this.append(execution, [{ type: 'output', data: { stream, text, ...extra } }]);
   }
 
+  tty(execution: string, text: string): void {
+    this.append(execution, [{ type: 'output', data: { stream: 'tty', text } }]);
+  }
+
   lines(execution: string, count: number, from = 1): void {
     this.append(
       execution,
@@ -272,11 +278,18 @@ export class FakeSession {
     const head = this.log.length;
     const tail = query.get('tail');
     viewer.sent = tail === null ? Number(query.get('after')) : Math.max(this.earliest - 1, head - Number(tail));
+    if (query.get('from') === 'screen') viewer.sent = this.#screenOf(query.get('execution')) - 1;
     if (viewer.sent > head) return socket.close(CLOSE.offsetUnavailable, 'offset_ahead');
     if (viewer.sent > 0 && viewer.sent < this.earliest - 1) return socket.close(CLOSE.offsetUnavailable, 'offset_expired');
     viewer.sent = Math.max(viewer.sent, this.earliest - 1);
     this.#hello(viewer);
     this.#pump(viewer);
+  }
+
+  /** Offset of the newest screen of this execution, or of its first event. */
+  #screenOf(id: string | null): number {
+    const screen = this.log.findLast(({ type, execution }) => type === 'screen' && execution === id);
+    return screen?.offset ?? this.executions.get(id ?? '')?.firstOffset ?? 1;
   }
 
   #hello({ socket }: Viewer): void {
@@ -430,6 +443,15 @@ export class FakeSession {
         if (settled) this.settle(execution.id, 'failed', { code: String(body.code), error: String(body.message) });
         return { status: 200, body: { settled, execution } };
       }
+      case 'resize': {
+        if (!execution.terminal) return problemOf('not_a_terminal');
+        const { cols, rows } = body as { cols: number; rows: number };
+        const changed = execution.terminal.cols !== cols || execution.terminal.rows !== rows;
+        execution.terminal = { cols, rows };
+        this.sizes.push(`${cols}x${rows}`);
+        if (changed) this.append(execution.id, [{ type: 'resize', data: { cols, rows, by: { kind: 'key', id: 'key' } } }]);
+        return { status: 200, body: { terminal: execution.terminal, changed } };
+      }
       case 'input':
         if (execution.status !== 'running') return problemOf('not_running');
         return this.#input(execution.id, body);
@@ -489,6 +511,7 @@ export class FakeSession {
     (this as { session: string }).session = session;
     const execution = this.addExecution(id, {
       command: body.command as string[],
+      ...(body.terminal ? { terminal: body.terminal as { cols: number; rows: number } } : {}),
       ...(body.launcher ? { launcher: body.launcher as 'runner' } : {}),
     });
     this.append(id, [{ type: 'execution_pending', data: {} }]);

@@ -1,0 +1,176 @@
+/**
+ * Sends keys to a job's terminal: in the order typed, each once.
+ *
+ * Owns: the keys that are not sent yet, and the size that this viewer wants.
+ *
+ *   KQ1  One request at a time: the coordinator orders inputs by their arrival. Keys that are typed
+ *        meanwhile go together into the next one.
+ *   KQ2  A request keeps its inputId when it is repeated, so that the job reads its keys once.
+ *   KQ3  The size of this viewer goes first, if the terminal has another one: before its first key,
+ *        and again when another viewer has changed the size since.
+ *   KQ4  Only the viewer that typed last changes the size. Reports of the mouse and of the focus
+ *        are not typing.
+ *   KQ5  At most `QUEUED_BYTES_MAX` wait. `full` tells the owner to stop reading the keyboard.
+ */
+
+import { INPUT_BYTES_MAX } from '../../protocol/index.ts';
+
+export const QUEUED_BYTES_MAX = 1024 * 1024;
+
+export interface Size {
+  cols: number;
+  rows: number;
+}
+
+export interface KeyQueueOptions {
+  /** Identifies this viewer; each request adds its number. */
+  id: string;
+  /** Own size. */
+  size: Size;
+  /** The terminal began with the size of this viewer, which so changes it until another types. */
+  leads: boolean;
+  input(request: { base64: string; inputId: string }): Promise<void>;
+  /** Whether the terminal had another size. */
+  resize(size: Size): Promise<boolean>;
+  /** What was queued could not be sent, and nothing will be sent any more. */
+  onFailed(error: unknown): void;
+  /** The queue has room again. */
+  onRoom(): void;
+}
+
+export class KeyQueue {
+  readonly #options: KeyQueueOptions;
+  #keys: Buffer[] = [];
+  #bytes = 0;
+  #own: Size;
+  /** Of the terminal, as far as is known; null: unknown. */
+  #known: Size | null = null;
+  /** Sizes of this viewer whose event has not come back. */
+  #echoes: Size[] = [];
+  #leads: boolean;
+  #runs = false;
+  #stopped = false;
+  #sending = false;
+  #requests = 0;
+  #idle: (() => void)[] = [];
+  sentBytes = 0;
+
+  constructor(options: KeyQueueOptions) {
+    this.#options = options;
+    this.#own = options.size;
+    this.#leads = options.leads;
+    if (options.leads) this.#known = options.size;
+  }
+
+  get full(): boolean {
+    return this.#bytes >= QUEUED_BYTES_MAX;
+  }
+
+  get queuedBytes(): number {
+    return this.#bytes;
+  }
+
+  /** The job takes input now. */
+  start(): void {
+    this.#runs = true;
+    this.#kick();
+  }
+
+  push(keys: Buffer): void {
+    if (this.#stopped || keys.length === 0) return;
+    if (!isReport(keys)) this.#leads = true; // KQ4
+    this.#keys.push(keys);
+    this.#bytes += keys.length;
+    this.#kick();
+  }
+
+  /** The settled size of the own terminal. */
+  setOwnSize(size: Size): void {
+    this.#own = size;
+    this.#kick();
+  }
+
+  /** The terminal has this size, by the log. */
+  setKnownSize(size: Size): void {
+    const echo = this.#echoes.findIndex((sent) => isSame(sent, size));
+    this.#known = size;
+    if (echo !== -1) {
+      this.#echoes.splice(0, echo + 1);
+      // A newer size of this viewer is on its way.
+      const newest = this.#echoes.at(-1);
+      if (newest) this.#known = newest;
+    } else if (!isSame(size, this.#own)) this.#leads = false; // KQ4
+    this.#kick();
+  }
+
+  /** Resolves when everything is sent, or when nothing will be any more. */
+  async settled(): Promise<void> {
+    while (!this.#stopped && (this.#sending || (this.#runs && this.#bytes > 0)))
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#keys = [];
+    this.#bytes = 0;
+    this.#wake();
+  }
+
+  #kick(): void {
+    if (!this.#sending && this.#runs && !this.#stopped) void this.#send();
+  }
+
+  async #send(): Promise<void> {
+    this.#sending = true;
+    try {
+      for (;;) {
+        if (this.#stopped) return;
+        const own = this.#own;
+        if (this.#leads && !(this.#known && isSame(own, this.#known))) {
+          this.#known = own;
+          this.#echoes.push(own);
+          // Without a change there is no event that comes back.
+          if (!(await this.#options.resize(own))) this.#echoes = this.#echoes.filter((sent) => sent !== own); // KQ3
+        } else if (this.#bytes > 0) {
+          const part = this.#take();
+          this.#requests += 1;
+          await this.#options.input({ base64: part.toString('base64'), inputId: `${this.#options.id}.${this.#requests}` }); // KQ2
+          this.sentBytes += part.length;
+        } else return;
+      }
+    } catch (error) {
+      if (!this.#stopped) {
+        this.stop();
+        this.#options.onFailed(error);
+      }
+    } finally {
+      this.#sending = false;
+      this.#wake();
+    }
+  }
+
+  /** KQ1: everything that waits, as far as one request takes it. */
+  #take(): Buffer {
+    const wasFull = this.full;
+    const all = this.#keys.length === 1 ? (this.#keys[0] as Buffer) : Buffer.concat(this.#keys);
+    const part = all.subarray(0, INPUT_BYTES_MAX);
+    const rest = all.subarray(INPUT_BYTES_MAX);
+    this.#keys = rest.length > 0 ? [rest] : [];
+    this.#bytes = rest.length;
+    if (wasFull && !this.full) this.#options.onRoom();
+    return part;
+  }
+
+  #wake(): void {
+    const idle = this.#idle;
+    this.#idle = [];
+    for (const resolve of idle) resolve();
+  }
+}
+
+const isSame = (one: Size, other: Size): boolean => one.cols === other.cols && one.rows === other.rows;
+
+/** Reports of the mouse (X10, SGR, urxvt) and of the focus, and nothing else. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
+const REPORTS = /^(?:\u001b\[(?:M[\s\S]{3}|<[\d;]+[Mm]|\d+;\d+;\d+M|[IO]))+$/;
+const isReport = (keys: Buffer): boolean => keys[0] === 0x1b && REPORTS.test(keys.toString('latin1'));
