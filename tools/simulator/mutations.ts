@@ -332,7 +332,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a welcome omits the pending commands',
-    edits: [{ file: ingest, find: 'commands: store.commands.waiting(record.id),', replace: 'commands: [],' }],
+    edits: [
+      {
+        file: ingest,
+        find: 'commands: commandsFor(hello.features ?? [], store.commands.waiting(record.id)),',
+        replace: 'commands: [],',
+      },
+    ],
   },
   {
     name: 'the time limit of a run is lost at the reconnect',
@@ -442,8 +448,9 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: wrapper,
-        find: '    this.#tick();\n    this.#dial();',
-        replace: '    this.#tick();\n    if (!this.#crashed) this.#begin();\n    this.#dial();',
+        find: 'if (!spool.terminal && lost.length === 0) this.#adopt();\n    this.#dial();',
+        replace:
+          'if (!spool.terminal && lost.length === 0) this.#adopt();\n    if (!this.#crashed) this.#begin();\n    this.#dial();',
       },
     ],
   },

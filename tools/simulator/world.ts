@@ -52,7 +52,9 @@ const problemOf = (code: ProblemCode, status: number): OwnProblem => {
 const OTHER_KEY = problemOf('unauthorized', 401);
 const NO_DATA = problemOf('session_not_found', 404);
 /** Part of the schedules. */
-const SLOW_UPLINKS = 0.02;
+const SLOW_UPLINKS = 0.03;
+/** While the burst of output is on its way. */
+const SLOW_UPLINK_CUTS_MS = [2_000, 4_000, 8_000, 16_000];
 /** The share of schedules in which a wrapper is away for longer than its grace. */
 const AWAY_SCHEDULES = 0.25;
 
@@ -111,7 +113,7 @@ export class World {
     this.#limit = this.#healedAt + 90_000;
     // Drawn separately, so that the schedules without one do not change.
     const line = new Random(seed ^ 0x2c1b3c6d);
-    this.#uplinkBytesPerSecond = line.chance(SLOW_UPLINKS) ? line.int(4000, 30_000) : undefined;
+    this.#uplinkBytesPerSecond = line.chance(SLOW_UPLINKS) ? line.int(2500, 15_000) : undefined;
     this.host = new Host(this);
     this.checks = new Checks(this);
     this.launcher = new Launcher(this);
@@ -194,6 +196,8 @@ export class World {
       clock.after(sometime(), () => void this.viewers.push(new Viewer(this, label, wish)));
     }
     this.#often('cut', 10, sometime, () => this.#cut());
+    // What a connection without a measured rate resends at once decides whether a slow line recovers.
+    if (this.#uplinkBytesPerSecond !== undefined) for (const ms of SLOW_UPLINK_CUTS_MS) clock.after(ms, () => this.#cutUplink());
     this.#often('object_crash', 4, sometime, () => this.host.crash('out of the blue'));
     this.#often('object_down', 2, sometime, () => this.#goDown());
     this.#often('hibernation', 12, sometime, () => void this.host.hibernate());
@@ -298,6 +302,13 @@ export class World {
     const mode = this.random.pick(CUT_MODES);
     this.note('cut', () => `the connection of ${link.label} is cut: ${mode}`);
     link.cut(mode);
+  }
+
+  #cutUplink(): void {
+    const link = this.processes.find((process) => process.alive && process.link?.whole)?.link;
+    if (!link) return;
+    this.note('cut', () => `the connection of ${link.label} is cut: both`);
+    link.cut('both');
   }
 
   /** No attempt of this wrapper gets through until its grace is certainly over. */

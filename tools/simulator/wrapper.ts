@@ -47,6 +47,8 @@ import type { World } from './world.ts';
 const WATCHDOG_MS = 20_000;
 const PONG_WAIT_MS = 10_000;
 const ACK_STALL_MS = 60_000;
+/** The real one has days, and a schedule has minutes. Shorter than a suspend. */
+const DRAIN_BUDGET_MIN_MS = 10 * 60_000;
 const SETTLED_WAIT_MS = 2000;
 const KILL_AFTER_MS = 5000;
 
@@ -433,7 +435,7 @@ export class WrapperProcess {
 
   #checkBudgets(): void {
     const triedAt = this.#triedAt;
-    const budgetMs = drainBudgetMs(this.#policy.disconnectGraceMs, WRAPPER_TIMES);
+    const budgetMs = drainBudgetMs(this.#policy.disconnectGraceMs, { drainBudgetMinMs: DRAIN_BUDGET_MIN_MS });
     if (this.phase === 'connecting' && !this.#welcomed) {
       if (!isStartOverdue({ unheardSince: this.#unheardSince, stopAskedAt: null }, triedAt, WRAPPER_TIMES)) return;
       this.#giveUp('no welcome within the budget', WRAPPER_TIMES.firstWelcomeBudgetMs);
