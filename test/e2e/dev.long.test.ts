@@ -111,10 +111,11 @@ describe('holdfast dev', () => {
     const isCoordinator = ({ command }: { command: string }) => /wrangler|workerd/.test(command) && !command.includes('keeper.mjs');
     for (const { pid } of processesWith(data).filter(isCoordinator)) process.kill(pid, 'SIGSTOP');
     writeFileSync(go, '');
+    // As an event: the command, which is kept beside the spool, has the word too.
     const spooled = () =>
       readdirSync(join(data, 'runner'), { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile() && entry.parentPath.includes('spool'))
-        .some((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').includes('late'));
+        .some((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').includes(String.raw`"late\n"`));
     await until(spooled, 'the line is in the spool');
     stack.child.kill('SIGKILL');
     for (const { pid } of processesWith(data)) process.kill(pid, 'SIGKILL');
