@@ -329,7 +329,7 @@ describe('docs/rpc.md', () => {
       typeRoots: [join(ROOT, 'node_modules')],
       paths: { '@holdfast/client/protocol': [join(ROOT, 'protocol/index.ts')] },
     };
-    const shell = terminal({ WRANGLER_REGISTRY_PATH: join(folder, 'registry') });
+    const shell = terminal({ WRANGLER_REGISTRY_PATH: join(dataFolder(), 'registry') });
     await shell.run([`mkdir -p ${own}`]);
     writeFileSync(join(own, 'wrangler.toml'), example('toml'));
     writeFileSync(join(own, 'index.ts'), example('ts'));
