@@ -4,7 +4,7 @@
  *   GET /v1/pools/{pool}/connect   WebSocket, `holdfast.runner.v1`, `Authorization: Bearer hfr_…`
  *
  *   runner → pool   hello, launched, refused, ended, draining
- *   pool → runner   welcome, launch, drained
+ *   pool → runner   welcome, launch, drain, drained
  *
  * Besides frames, there are the bare texts `ping` and `pong`; the platform answers them.
  *
@@ -196,12 +196,16 @@ const launchSchema = z.object({ type: z.literal('launch'), lease, request: z.unk
 /** The answer to `draining`: no `launch` follows it. */
 const drainedSchema = z.object({ type: z.literal('drained') });
 
-const POOL_FRAMES = { welcome: welcomeSchema, launch: launchSchema, drained: drainedSchema } as const;
+/** The runner takes nothing new, as after SIGTERM, and answers `draining`. */
+const drainSchema = z.object({ type: z.literal('drain') });
+
+const POOL_FRAMES = { welcome: welcomeSchema, launch: launchSchema, drain: drainSchema, drained: drainedSchema } as const;
 
 export type RunnerWelcome = z.output<typeof welcomeSchema>;
 export type LaunchFrame = Omit<z.output<typeof launchSchema>, 'request'> & { request: unknown };
+export type DrainFrame = z.output<typeof drainSchema>;
 export type DrainedFrame = z.output<typeof drainedSchema>;
-export type PoolFrame = RunnerWelcome | LaunchFrame | DrainedFrame;
+export type PoolFrame = RunnerWelcome | LaunchFrame | DrainFrame | DrainedFrame;
 
 export function parsePoolFrame(text: string): ParsedFrame<PoolFrame> {
   return parseFrame(text, POOL_FRAMES) as ParsedFrame<PoolFrame>;
@@ -209,7 +213,7 @@ export function parsePoolFrame(text: string): ParsedFrame<PoolFrame> {
 
 export const encodeRunnerFrame = (frame: RunnerFrameInput): string => JSON.stringify(frame);
 export const encodePoolFrame = (
-  frame: RunnerWelcome | DrainedFrame | { type: 'launch'; lease: number; request: LaunchRequest },
+  frame: RunnerWelcome | DrainFrame | DrainedFrame | { type: 'launch'; lease: number; request: LaunchRequest },
 ): string => JSON.stringify(frame);
 
 // ── both ────────────────────────────────────────────────────────────────────────────────────────

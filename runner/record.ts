@@ -37,6 +37,8 @@ export interface RunRecord {
   /** The last boot for whose welcome the restarts were counted anew. Absent in older records. */
   welcomedBoot?: string | null;
   stopRequestedAt: number | null;
+  /** The newest lease of a pool for it. Absent: it was asked for over HTTP. */
+  lease?: number;
   /** As whom the job runs (`--run-as`). Absent: as the runner. */
   runAs?: string;
   /** An earlier runner left the rest of its report to the next one. */
@@ -50,7 +52,7 @@ export interface RunRecord {
 /** The record of a launch without a process yet. `cwd` is absolute. */
 export const newRunRecord = (
   launch: Launch,
-  { digest, cwd, launchedAt }: Pick<RunRecord, 'digest' | 'cwd' | 'launchedAt'>,
+  { digest, cwd, launchedAt, lease, runAs }: Pick<RunRecord, 'digest' | 'cwd' | 'launchedAt' | 'lease' | 'runAs'>,
 ): RunRecord => ({
   version: 1,
   id: launch.id,
@@ -63,6 +65,8 @@ export const newRunRecord = (
   merge: launch.merge,
   output: launch.output,
   launchedAt,
+  ...(lease === undefined ? {} : { lease }),
+  ...(runAs === undefined ? {} : { runAs }),
   pid: null,
   start: null,
   restarts: 0,

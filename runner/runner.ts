@@ -1,5 +1,6 @@
 /**
- * `holdfast-wrapper serve`: starts wrappers at the request of a coordinator. Needs only node:http.
+ * The runner that listens: starts wrappers at the request of a coordinator over HTTP. It is the main
+ * process of a container; a machine dials out instead (pool/). Needs only node:http.
  *
  *   runner     arguments, lock, port, signals: the life of the server
  *   server     HTTP in and out
@@ -58,8 +59,8 @@ const MAX_DEFAULT = 64;
  * With --stop-jobs. A report that the coordinator can take needs a moment; the rest is for a busy
  * machine.
  */
-const STOP_PATIENCE: StopPatience = { jobsMs: 10_000, reportsMs: 5_000 };
-const STOP_REASON = 'the runner was told to stop';
+export const STOP_PATIENCE: StopPatience = { jobsMs: 10_000, reportsMs: 5_000 };
+export const STOP_REASON = 'the runner was told to stop';
 /**
  * Cloudflare gives a container 15 minutes from SIGTERM to SIGKILL. A third of them is left for the
  * reports.
@@ -67,9 +68,10 @@ const STOP_REASON = 'the runner was told to stop';
 const DRAIN_SECONDS_DEFAULT = 600;
 const DRAIN_REASON = 'the container was told to stop';
 
-const USAGE = `Usage: holdfast-wrapper serve [options]
+export const SERVER_USAGE = `Usage: holdfast-wrapper serve [options]
 
-Starts a wrapper for each execution that a coordinator asks for.
+Listens for HTTP requests, and starts a wrapper for each execution that a coordinator asks for.
+Containers use this; on a machine of your own give --url and --key-file instead.
 
   --port N        port to listen on (8788; 0 picks a free one)      HOLDFAST_RUNNER_PORT
   --host H        address to listen on (127.0.0.1)                  HOLDFAST_RUNNER_HOST
@@ -163,15 +165,15 @@ function httpOrigin(text: string): string | undefined {
   return url?.protocol === 'http:' || url?.protocol === 'https:' ? url.origin : undefined;
 }
 
-const printMessage = (message: string): void => {
+export const printMessage = (message: string): void => {
   process.stderr.write(`holdfast-wrapper serve: ${message}\n`);
 };
 
 /** Runs until a signal ends it; resolves with the exit code. */
-export async function serve(argv: string[]): Promise<number> {
+export async function serveHttp(argv: string[]): Promise<number> {
   const read = readSettings(argv, process.env);
   if ('help' in read) {
-    process.stdout.write(USAGE);
+    process.stdout.write(SERVER_USAGE);
     return 0;
   }
   if ('wrong' in read) {

@@ -37,6 +37,8 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { IngestAccess } from '../protocol/index.ts';
 import type { Launch, RunView } from '../protocol/launch.ts';
+import { letThrough } from '../wrapper/job/holder-folder.ts';
+import type { JobUser } from '../wrapper/job/user.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
 import { isAlive, processTree, signalProcess } from '../wrapper/processes.ts';
 import { leaveStopReason } from '../wrapper/run/stop-reason.ts';
@@ -95,6 +97,10 @@ export interface RunsOptions {
   /** Environment of wrappers and jobs. The caller removes the variables that jobs must not see. */
   env?: NodeJS.ProcessEnv;
   log?: (message: string) => void;
+  /** As whom jobs run. Null: as this process. */
+  runAs?: JobUser | null;
+  /** A run has ended: its slot is free. Not called for what is left to the next runner. */
+  onEnded?: (run: RunKey) => void;
   keepFinishedMs?: number;
   keepAbandonedMs?: number;
   restartCurve?: RestartCurve;
@@ -131,6 +137,8 @@ export class Runs {
     this.#options = {
       env: process.env,
       log: () => {},
+      runAs: null,
+      onEnded: () => {},
       keepFinishedMs: 3_600_000,
       keepAbandonedMs: 24 * 3_600_000,
       restartCurve: RESTART_CURVE,
@@ -152,6 +160,32 @@ export class Runs {
 
   list(): RunView[] {
     return [...this.#runs.values()].map(view).sort((a, b) => b.launchedAt - a.launchedAt);
+  }
+
+  /** What it has a slot for, ended by no means yet. */
+  running(): RunKey[] {
+    return [...this.#runs.values()].filter(({ record, left }) => record.end === null && !left).map(({ record }) => record);
+  }
+
+  record(key: RunKey): Readonly<RunRecord> | null {
+    return this.#runs.get(runKey(key))?.record ?? null;
+  }
+
+  /** A pool assigned a run that is here already: the newest lease, and the newest credential. */
+  renew(request: Launch, lease: number): void {
+    const run = this.#runs.get(runKey(request));
+    if (!run || run.record.end !== null) return;
+    writeIngest(run.folder, request.ingest);
+    run.record.lease = lease;
+    writeRecord(run.folder, run.record);
+  }
+
+  /** A run that has ended may be launched again. What it has not delivered is removed with it. */
+  forget(key: RunKey): void {
+    const run = this.#runs.get(runKey(key));
+    if (!run || run.record.end === null) return;
+    this.#runs.delete(runKey(key));
+    removeFolder(run.folder);
   }
 
   get(key: RunKey): RunView | null {
@@ -215,7 +249,7 @@ export class Runs {
    * Synchronous from the look-up to the spawn, so that two requests for one id cannot both find no
    * run (R1).
    */
-  launch(request: Launch): LaunchResult {
+  launch(request: Launch, lease?: number): LaunchResult {
     const key = runKey(request);
     const digest = requestDigest(request);
     const existing = this.#runs.get(key);
@@ -234,10 +268,18 @@ export class Runs {
 
     const session = request.tenant === '' ? request.session : `${request.tenant}/${request.session}`;
     const folder = join(this.#options.spool, folderName(session), folderName(request.id));
-    const record = newRunRecord(request, { digest, cwd, launchedAt: this.#options.now() });
+    const { runAs, now } = this.#options;
+    const record = newRunRecord(request, {
+      digest,
+      cwd,
+      launchedAt: now(),
+      ...(lease === undefined ? {} : { lease }),
+      ...(runAs ? { runAs: runAs.name } : {}),
+    });
     const run: Run = { record, folder, child: null, restartTimer: null, left: false };
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
+      if (runAs) for (const each of [this.#options.spool, join(folder, '..'), folder]) letThrough(each);
       writeIngest(folder, request.ingest);
       writeRecord(folder, record);
       this.#spawn(run, request.ingest, request);
@@ -441,6 +483,7 @@ export class Runs {
     removeIngest(run.folder); // R3
     if (end === 'abandoned') releaseJob(run.folder);
     this.#tellIdle();
+    this.#options.onEnded(run.record);
   }
 
   /** For the next runner: a run without a process, with all its restarts. */

@@ -38,11 +38,19 @@ import { VERSION } from '../protocol/version.ts';
 import { WRAPPER_FAILED } from './job/end.ts';
 
 const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
-       holdfast-wrapper serve [options]              starts wrappers on request
+       holdfast-wrapper serve --url URL [options]    a runner of a pool: dials out, runs what it is given
+       holdfast-wrapper serve [options]              a runner in a container: listens for HTTP
        holdfast-wrapper run --help | serve --help | --version
 `;
 
+const NO_WINDOWS =
+  'Windows is not supported: jobs need the processes, pipes and signals of Linux or macOS. Use WSL 2 (wsl --install), and start the wrapper in it.';
+
 async function main([verb, ...argv]: string[]): Promise<number> {
+  if (process.platform === 'win32' && (verb === 'run' || verb === 'serve')) {
+    process.stderr.write(`holdfast-wrapper: ${NO_WINDOWS}\n`);
+    return WRAPPER_FAILED;
+  }
   switch (verb) {
     case 'run': {
       const { readRunOptions, RUN_USAGE } = await import('./run-options.ts');
@@ -67,7 +75,7 @@ async function main([verb, ...argv]: string[]): Promise<number> {
       }
     }
     case 'serve': {
-      const { serve } = await import('../runner/runner.ts');
+      const { serve } = await import('../runner/serve.ts');
       return serve(argv);
     }
     case '--version':

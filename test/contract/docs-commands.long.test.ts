@@ -92,6 +92,7 @@ describe('commands', () => {
   test.each(of('npm').map((one) => [where(one), one] as const))('%s', (_, { words }) => {
     const [, verb = '', ...rest] = words;
     if (verb === 'ci') return expect(rest).toEqual([]);
+    if (verb === 'root') return expect(rest).toEqual(['-g']);
     if (verb === 'install') return expect(['-g', ...PACKAGE_NAMES, ...TARBALLS]).toEqual(expect.arrayContaining(rest));
     if (verb === 'pack') return expect(rest).toEqual(['--workspaces']);
     const [script, args] = verb === 'run' ? [rest[0] ?? '', rest.slice(1)] : [verb, rest];
@@ -121,7 +122,7 @@ describe('commands', () => {
     const [, verb = '', ...args] = words;
     expect(['run', 'serve']).toContain(verb);
     if (verb === 'serve') {
-      const options = read('runner/runner.ts');
+      const options = `${read('runner/runner.ts')}${read('runner/pool/options.ts')}`;
       for (const flag of flagsOf(args)) expect(options, flag).toMatch(new RegExp(`['"]?${flag.slice(2)}['"]?: \\{ type: '`));
       return;
     }

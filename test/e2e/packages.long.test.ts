@@ -59,7 +59,7 @@ const npx = (...args: string[]) =>
 describe('the tarballs', () => {
   it('hold what the programs need, and nothing of the sources', () => {
     const allowed =
-      /^(package\.json|README\.md|LICENSE|(bin|dist)\/.*\.(mjs|js|css|html|svg|txt|toml)|dist\/worker\/dashboard\/_headers)$/;
+      /^(package\.json|README\.md|LICENSE|(bin|dist)\/.*\.(mjs|js|css|html|svg|txt|toml)|dist\/worker\/dashboard\/_headers|systemd\/holdfast-runner\.service)$/;
     expect(packed.holdfast.files.filter((file) => !allowed.test(file))).toEqual([]);
     for (const file of [
       'bin/holdfast.mjs',
@@ -67,6 +67,7 @@ describe('the tarballs', () => {
       'dist/holdfast-wrapper.mjs',
       'dist/keeper.mjs',
       'dist/worker/index.js',
+      'systemd/holdfast-runner.service',
     ])
       expect(packed.holdfast.files).toContain(file);
     const ofClient =

@@ -13,7 +13,7 @@
 
 import { appendFileSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { serve } from '../../runner/runner.ts';
+import { serve } from '../../runner/serve.ts';
 import { readPrivate } from '../../wrapper/job/env.ts';
 import { newSpoolState, writeSpoolState } from '../../wrapper/spool/state.ts';
 

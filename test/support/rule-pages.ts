@@ -9,6 +9,7 @@ export const RULE_PAGES = [
   'docs/directory.md',
   'docs/callbacks.md',
   'docs/terminals.md',
+  'docs/runners.md',
 ] as const;
 
 /** The prefixes of the rule ids, each with its page. */
@@ -24,6 +25,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   DIR: 'docs/directory.md',
   CB: 'docs/callbacks.md',
   TTY: 'docs/terminals.md',
+  RNR: 'docs/runners.md',
 };
 
 const PREFIX = `(?:${Object.keys(RULE_PREFIXES).join('|')})`;
