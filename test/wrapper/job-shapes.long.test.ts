@@ -4,6 +4,7 @@
  * Method: real processes. Each survivor prints its pid.
  */
 
+import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -129,5 +130,37 @@ describe('a job of another user', () => {
     const survivorOf = survivors.find((each) => each.pid === pid);
     if (survivorOf) signalProcess(survivorOf, 'SIGKILL');
     await until(() => !isRunning(pid), 'its end');
+  });
+});
+
+describe('below a wrapper that is process 1, as in a container', () => {
+  const namespace = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+  const [unshare = '', ...options] = namespace;
+  const canTest = spawnSync(unshare, [...options, 'true']).status === 0;
+
+  describe.skipIf(!canTest)('(skipped where this user may not create a process namespace)', () => {
+    it.each(SHAPES)('%s is ended by an interrupt, and the wrapper ends', { timeout: 120_000 }, async (_, shape) => {
+      const program = [...namespace, process.execPath, MAIN];
+      const wrapper = startWrapper(coordinator, ['sh', '-c', script(shape, gate())], { program });
+      await coordinator.until(() => /^\d+\n/.test(coordinator.text()), 'the survivor runs');
+      coordinator.sendCommand(interrupt);
+      await wrapper.ended;
+      const end = coordinator.events.at(-1);
+      expect(end).toMatchObject({ type: 'exit', data: { toldToStop: true } });
+      expect(end?.data).not.toHaveProperty('left');
+      expect(messages()).not.toContain('could not stop');
+    });
+
+    it('what a job leaves after its own end is named', { timeout: 120_000 }, async () => {
+      const opened = gate();
+      const [, daemon] = SHAPES[2] ?? [];
+      const program = [...namespace, process.execPath, MAIN];
+      const wrapper = startWrapper(coordinator, ['sh', '-c', script(daemon ?? '', opened)], { program });
+      await coordinator.until(() => /^\d+\n/.test(coordinator.text()), 'the survivor runs');
+      opened.open();
+      await wrapper.ended;
+      expect(messages()).toContain('the job has ended and left ');
+      expect(coordinator.events.at(-1)).toMatchObject({ type: 'exit', data: { exitCode: 0 } });
+    });
   });
 });
