@@ -123,6 +123,26 @@ describe('[CB1] one message for each verdict', () => {
     expect(await rowsOf(session)).toEqual([]);
   });
 
+  test('[LIF38] a late delivery sends no second one', async () => {
+    const disconnectGraceMs = 5_000;
+    const run = await asking(newSession(), { policy: { disconnectGraceMs } });
+    const first = await WrapperPeer.welcomed(run);
+    await first.deliver(1, [output('x')]);
+    first.close();
+    await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
+    at(Date.now() + disconnectGraceMs + 1);
+    await runDurableObjectAlarm(stubOf(run.session));
+    await vi.waitFor(() => expect(sentFor(run.session)).toHaveLength(1));
+    await nothingWaits(run.session);
+
+    const peer = await WrapperPeer.hello(run, { bootId: 'b_1', nextSeq: 2, late: true });
+    expect(await peer.next()).toMatchObject({ type: 'welcome', late: true });
+    await peer.deliver(2, [output('late'), exit(0)]);
+    expect((await get(run)).late).toMatchObject({ exitCode: 0 });
+    expect(await rowsOf(run.session)).toEqual([]);
+    expect(sentFor(run.session)).toHaveLength(1);
+  });
+
   test('of every kind of end, also of runs that never started', async () => {
     const session = newSession();
     const failed = await asking(session);
