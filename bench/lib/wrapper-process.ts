@@ -5,33 +5,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { buildSync } from 'esbuild';
-import { ROOT } from '../../scripts/stack.ts';
+import { bundleWrapper } from '../../test/support/wrapper-bundle.ts';
 
-/**
- * One file, as it is installed: running its sources instead would add the compiler's 40 MiB to its
- * memory.
- */
 let bundled: string | null = null;
 function wrapperFile(): string {
   if (bundled) return bundled;
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-wrapper-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  const outfile = join(folder, 'holdfast-wrapper.mjs');
-  // As scripts/build.mjs does it.
-  buildSync({
-    entryPoints: [join(ROOT, 'wrapper', 'main.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'error',
-    banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
-    external: ['bufferutil', 'utf-8-validate'],
-  });
-  bundled = outfile;
-  return outfile;
+  bundled = join(folder, 'holdfast-wrapper.mjs');
+  bundleWrapper(bundled);
+  return bundled;
 }
 
 export interface WrapperFact {

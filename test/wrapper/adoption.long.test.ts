@@ -4,11 +4,13 @@
  * processes, ended by SIGKILL at the point in question.
  */
 
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readSpoolState, type SpoolState } from '../../wrapper/spool/state.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
+import { bundleWrapper } from '../support/wrapper-bundle.ts';
 import {
   gate,
   gated,
@@ -142,6 +144,29 @@ describe('[G10] a wrapper that was killed', () => {
     await coordinator.start();
     expect((await second.ended).code).toBe(3);
     expect(coordinator.text()).toBe('one\ntwo\n');
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('is upgraded: another program file in its place adopts the job', { timeout: 60_000 }, async () => {
+    const installed = join(temporaryFolder(), 'holdfast-wrapper.mjs');
+    const versionOf = () => spawnSync(process.execPath, [installed, '--version'], { encoding: 'utf8' }).stdout.trim();
+    const program = [process.execPath, installed];
+    bundleWrapper(installed);
+    const { script, gates } = gated(['echo one', 'echo two; exit 4']);
+    const first = start(coordinator, sh(script), { program });
+    await coordinator.until(() => coordinator.text() === 'one\n', 'output');
+    const before = versionOf();
+    // As npm does it: another file under the same name.
+    rmSync(installed);
+    bundleWrapper(installed);
+    writeFileSync(installed, readFileSync(installed, 'utf8').replaceAll(`"${before}"`, '"99.0.0"'));
+    expect(versionOf()).toBe('99.0.0');
+    await kill(first);
+    const second = start(coordinator, sh('echo must not run'), { program, spool: first.spool });
+    gates[0]?.open();
+    expect((await second.ended).code).toBe(4);
+    expect(coordinator.text()).toBe('one\ntwo\n');
+    expect(coordinator.events.filter(({ type }) => type === 'started')).toHaveLength(1);
     expect(coordinator.faults).toEqual([]);
   });
 

@@ -15,14 +15,14 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { buildSync } from 'esbuild';
 import { createClient, type HoldfastClient } from '../../client/index.ts';
-import { freePort, ROOT, Stack } from '../../scripts/stack.ts';
+import { freePort, Stack } from '../../scripts/stack.ts';
 import { CallbackReceiver } from '../../test/support/callback-receiver.ts';
 import { endJobsIn } from '../../test/support/held-jobs.ts';
 import { preparePlainWorkerd } from '../../test/support/plain-workerd.ts';
 import { processesWith } from '../../test/support/real-stack.ts';
 import { TcpProxy } from '../../test/support/tcp-proxy.ts';
+import { bundleWrapper } from '../../test/support/wrapper-bundle.ts';
 import { identityOf, signalProcess } from '../../wrapper/processes.ts';
 import { memberOf, probeOptions, type Usage, usageOf, workerHeapMiB } from './usage.ts';
 
@@ -44,26 +44,6 @@ function parentFolder(): string {
 }
 
 const JOB = join(import.meta.dirname, 'job.sh');
-
-/**
- * One file, as it is installed: running its sources instead would add the compiler's 40 MiB to each
- * process.
- */
-function bundleWrapper(outfile: string): void {
-  // As scripts/build.mjs does it.
-  buildSync({
-    absWorkingDir: ROOT,
-    entryPoints: ['wrapper/main.ts'],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'error',
-    banner: { js: "import{createRequire as __createRequire}from'node:module';const require=__createRequire(import.meta.url);" },
-    external: ['bufferutil', 'utf-8-validate'],
-  });
-}
 
 export interface CrowdStageOptions {
   /** Wrappers that may run at a time. */

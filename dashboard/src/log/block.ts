@@ -8,10 +8,12 @@
  *       of a stream in the newer block is the end of the line that the older one left open, if
  *       there is one.
  *   B3  A line's number is the one in its event (`line`), otherwise one more than the line before.
+ *   B4  A line of its own stands before the first event that was delivered after the verdict
+ *       (LIF38). It is absent while no earlier event is loaded.
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
-import { Chunk, type OutputKind, STDERR, STDOUT } from './chunk.ts';
+import { Chunk, type OutputKind, STATUS, STDERR, STDOUT } from './chunk.ts';
 import { describeEvent, outputText } from './describe.ts';
 
 interface LineRef {
@@ -48,6 +50,9 @@ export const OVERWRITTEN_CHARS_MAX = 1024 * 1024;
 const ends = (): Ends => ({ head: null, closed: false, open: null });
 const isAt = (a: LineRef | null, b: LineRef): boolean => a !== null && a.chunk === b.chunk && a.index === b.index;
 
+/** B4 */
+export const LATE_LINE = 'delivered after the verdict:\n';
+
 export class Block {
   chunks: Chunk[] = [];
   /** Numbers have changed since they were last counted. */
@@ -59,7 +64,13 @@ export class Block {
   /** First lines that end an older one, as a later number showed. */
   #counted: { chunk: Chunk; rank: number }[] = [];
 
+  #firstEvent: LoggedEvent | null = null;
+  #lastEvent: LoggedEvent | null = null;
+
   add(event: LoggedEvent): void {
+    this.#divide(event);
+    this.#firstEvent ??= event;
+    this.#lastEvent = event;
     if (event.type === 'output') this.#output(event);
     else {
       const described = describeEvent(event);
@@ -67,6 +78,12 @@ export class Block {
       const text = described.text.endsWith('\n') ? described.text.slice(0, -1) : described.text;
       for (const line of text.split('\n')) this.#tail().push(`${line}\n`, described.kind, event.offset, event.at);
     }
+  }
+
+  /** B4 */
+  #divide(next: LoggedEvent | null): void {
+    if (!next?.late || !this.#lastEvent || this.#lastEvent.late) return;
+    this.#tail().push(LATE_LINE, STATUS, next.offset, next.at);
   }
 
   #output({ data, offset, at }: LoggedEvent): void {
@@ -146,6 +163,9 @@ export class Block {
    */
   absorb(newer: Block): number[] {
     const removed: number[] = [];
+    this.#divide(newer.#firstEvent);
+    this.#firstEvent ??= newer.#firstEvent;
+    this.#lastEvent = newer.#lastEvent ?? this.#lastEvent;
     for (const kind of [STDOUT, STDERR] as const) {
       const older = this.#streams[kind];
       const { head, closed, open } = newer.#streams[kind];

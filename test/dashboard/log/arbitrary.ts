@@ -18,13 +18,13 @@ const piece: fc.Arbitrary<Piece> = fc.oneof(
 
 /**
  * `numbered`: as by a wrapper that gives `line`. `flush`: now and then a line is ended by an event
- * without a line feed.
+ * without a line feed. From some event on all are late.
  */
 export const log = (numbered: boolean): fc.Arbitrary<LoggedEvent[]> =>
-  fc.array(fc.tuple(piece, fc.nat(9)), { maxLength: 40 }).map((pieces) => {
+  fc.tuple(fc.array(fc.tuple(piece, fc.nat(9)), { maxLength: 40 }), fc.nat(80)).map(([pieces, lateFrom]) => {
     let begun = 0;
     const open = { stdout: false, stderr: false };
-    return pieces.map(([made, chance], offset) => {
+    const events = pieces.map(([made, chance], offset) => {
       if ('agent' in made) return event(offset, 'agent', { text: made.agent || 'x' });
       const { stream, text: written } = made;
       const partial = !written.endsWith('\n') && chance !== 0;
@@ -39,6 +39,7 @@ export const log = (numbered: boolean): fc.Arbitrary<LoggedEvent[]> =>
         ...(numbered && begins > 0 ? { line } : {}),
       });
     });
+    return events.map((made) => (made.offset >= lateFrom ? { ...made, late: true as const } : made));
   });
 
 /** Cuts a list into runs at any places. */

@@ -34,7 +34,10 @@ export function reference(events: readonly LoggedEvent[]): Line[] {
   const lines: Line[] = [];
   const open: Record<string, Line | null> = { stdout: null, stderr: null };
   let number = 0;
-  for (const { type, data, offset, at } of events) {
+  for (const [index, { type, data, offset, at, late }] of events.entries()) {
+    const previous = events[index - 1];
+    if (late && previous && !previous.late)
+      lines.push({ kind: 'status', text: 'delivered after the verdict:', offset, number: null });
     if (type !== 'output') {
       const described = describeEvent({ type, data, offset, at, execution: 'e1' });
       if (described === null) continue;
