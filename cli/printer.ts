@@ -3,12 +3,12 @@
  * goes to stdout.
  */
 
+import { ViewerFilter } from '../client/terminal/viewer-filter.ts';
 import { gapText, type LoggedEvent } from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
 import { progressText, type StatusLine } from './status-line.ts';
-import { ViewerFilter } from './terminal/viewer-filter.ts';
 import { escapeControls } from './terminal-text.ts';
 
 /** Shown to people by default: the job's lines, and what explains a pause or an end in them. */

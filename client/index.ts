@@ -9,6 +9,8 @@
  *   stream/options          the options and states of a stream
  *   stream/socket           the interface of a WebSocket implementation
  *   stream/page-lifecycle   the interface of a browser page
+ *   terminal/               what viewers of a terminal share: viewer-filter, own-modes, key-queue;
+ *                           not part of the package's entries
  *
  * `react.ts` is an entry of its own.
  */

@@ -15,6 +15,7 @@ import { manyLines } from '../test/browser/support/jobs.ts';
 import { NETWORK_NOISE } from '../test/browser/support/page-watch.ts';
 import * as scenes from '../test/browser/support/scenes.ts';
 import { DESKTOP, type Job, type PageOptions, PHONE, Stage } from '../test/browser/support/stage.ts';
+import { TerminalPeer } from '../test/support/terminal-peer.ts';
 import { ROOT } from './stack.ts';
 
 const FOLDER = join(ROOT, 'docs', 'screenshots');
@@ -38,7 +39,10 @@ async function shoot({ name, path, phone = false, dark = false, ready }: Shot): 
     viewport: phone ? PHONE : DESKTOP,
     ...(phone ? { isMobile: true, hasTouch: true } : {}),
   };
-  const dashboard = name === 'sign-in' ? await Dashboard.at(stage, path, options) : await Dashboard.signedIn(stage, path, options);
+  const dashboard =
+    name === 'sign-in' || path.includes('#ticket=')
+      ? await Dashboard.at(stage, path, options)
+      : await Dashboard.signedIn(stage, path, options);
   dashboard.watch.allow(NETWORK_NOISE);
   await ready?.(dashboard);
   // Without a hover state, and after all transitions.
@@ -63,6 +67,8 @@ try {
   });
   const build = await scene('web-shop', scenes.build, ['npm', 'run', 'ci'], { labels: { branch: 'main', commit: '4f1c2e9' } });
   const waiting = await scene('web-shop', scenes.shortDeploy, ['npm', 'run', 'deploy'], { onBusy: 'queue' });
+  const editor = await TerminalPeer.start(stage.real.client, 'tax-in-vim', scenes.EDITOR_SIZE, ['vim', 'src/checkout/tax.ts']);
+  editor.output(scenes.editor);
   await Promise.all([nightly.running(), build.running()]);
   await sleep(4000);
 
@@ -81,7 +87,20 @@ try {
       await dashboard.shows(place);
     }
   };
+  const typing = async (dashboard: Dashboard): Promise<void> => {
+    await dashboard.page.getByText('tax.ts - web-shop').waitFor();
+    await dashboard.page.getByLabel(/^Terminal: keys go/).focus();
+  };
+  const { ticket } = await stage.real.client.createTicket(editor.session, { execution: editor.id });
   const shots: Shot[] = [
+    { name: 'terminal', path: editor.path, ready: typing },
+    { name: 'terminal-dark', path: editor.path, dark: true, ready: typing },
+    { name: 'terminal-phone-dark', path: editor.path, phone: true, dark: true, ready: typing },
+    {
+      name: 'terminal-read-only',
+      path: `${editor.path}#ticket=${ticket}`,
+      ready: (dashboard) => dashboard.page.getByText('tax.ts - web-shop').waitFor(),
+    },
     { name: 'sign-in', path: '/', ready: (dashboard) => dashboard.button('Sign in').waitFor() },
     {
       name: 'sessions',

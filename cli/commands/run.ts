@@ -6,6 +6,7 @@
 
 import { ulid } from 'ulid';
 import type { Started } from '../../client/index.ts';
+import type { Size } from '../../client/terminal/key-queue.ts';
 import {
   LAUNCHERS,
   newExecutionId,
@@ -33,7 +34,6 @@ import {
 import { StdinForwarder } from '../stdin.ts';
 import { Stop } from '../stop.ts';
 import { DETACH_KEYS_DEFAULT, parseDetachKeys } from '../terminal/detach-keys.ts';
-import type { Size } from '../terminal/key-queue.ts';
 import { ownTerminalOf, printDetachKeys, terminalShowing } from '../terminal/show.ts';
 import { escapeControls } from '../terminal-text.ts';
 import { pageUrl } from './open.ts';

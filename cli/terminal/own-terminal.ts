@@ -8,8 +8,8 @@
 
 import { writeSync } from 'node:fs';
 import type { ReadStream, WriteStream } from 'node:tty';
+import type { Size } from '../../client/terminal/key-queue.ts';
 import { TERMINAL_COLS_MAX, TERMINAL_ROWS_MAX } from '../../protocol/index.ts';
-import type { Size } from './key-queue.ts';
 
 export interface OwnTerminal {
   /** A size that a job's terminal can have. */

@@ -11,12 +11,12 @@
  *   TV4  What Holdfast has to say meanwhile goes into the title; remarks wait for the end.
  */
 
+import { KeyQueue, type KeyQueueOptions, type Size } from '../../client/terminal/key-queue.ts';
+import { ViewerFilter } from '../../client/terminal/viewer-filter.ts';
 import { gapText, type LoggedEvent, newInputId } from '../../protocol/index.ts';
 import { escapeControls } from '../terminal-text.ts';
 import { DetachKeys } from './detach-keys.ts';
-import { KeyQueue, type KeyQueueOptions, type Size } from './key-queue.ts';
 import type { OwnTerminal } from './own-terminal.ts';
-import { ViewerFilter } from './viewer-filter.ts';
 
 /** A window that is dragged changes its size many times. */
 const SIZE_SETTLES_MS = 250;

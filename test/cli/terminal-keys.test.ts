@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UsageError } from '../../cli/settings.ts';
 import { DetachKeys, describeKeys, HELD_ESCAPE_MS, HELD_KEY_MS, parseDetachKeys } from '../../cli/terminal/detach-keys.ts';
-import { KeyQueue, type KeyQueueOptions, QUEUED_BYTES_MAX } from '../../cli/terminal/key-queue.ts';
+import { KeyQueue, type KeyQueueOptions, QUEUED_BYTES_MAX } from '../../client/terminal/key-queue.ts';
 import { INPUT_BYTES_MAX } from '../../protocol/index.ts';
 import { propertyRuns } from '../support/property-runs.ts';
 

@@ -6,8 +6,8 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Size } from '../../cli/terminal/key-queue.ts';
 import type { OwnTerminal } from '../../cli/terminal/own-terminal.ts';
+import type { Size } from '../../client/terminal/key-queue.ts';
 import { type CallOptions, call as startCall } from '../support/cli-call.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 import { Headless } from '../support/headless.ts';

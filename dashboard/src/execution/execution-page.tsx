@@ -35,6 +35,7 @@ import { type Facts, isEnded } from './run-facts.ts';
 import { ShareDialog } from './share-dialog.tsx';
 import { Side, type SideTab } from './side.tsx';
 import { streamView } from './stream-view.ts';
+import { type MainTab, MainTabs, TerminalTab } from './terminal-tab.tsx';
 import { TimelineList } from './timeline-list.tsx';
 import { Unavailable } from './unavailable.tsx';
 import { useDownload } from './use-download.ts';
@@ -130,12 +131,20 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
 
   const { load, facts } = snapshot;
   if (load.state !== 'ready' || !facts) return <Unavailable load={load} session={session} onRetry={onRestart} />;
-  return <Ready feed={feed} model={model} facts={facts} onRestart={onRestart} />;
+  return <Ready feed={feed} model={model} facts={facts} onRestart={onRestart} connect={connect} />;
 }
 
 type Open = 'interrupt' | 'force' | 'rerun' | 'share' | null;
 
-function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: LogModel; facts: Facts; onRestart(): void }) {
+interface ReadyProps {
+  feed: ExecutionFeed;
+  model: LogModel;
+  facts: Facts;
+  onRestart(): void;
+  connect: FeedOptions['connect'];
+}
+
+function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
   const { client, readOnly, may, registerKeys, toast } = useApp();
   const snapshot = useSnapshot(feed);
   const { execution } = facts;
@@ -153,7 +162,8 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
   const download = useDownload();
   const interrupt = interruptView(facts, pending);
   const stdinOpen = execution.openStdin === true && execution.stdinEnded !== true;
-  const takesInput = status === 'running' && !snapshot.gone && stdinOpen && may.input;
+  const takesInput = status === 'running' && !snapshot.gone && stdinOpen && may.input && !execution.terminal;
+  const [mainTab, setMainTab] = useState<MainTab>(() => (lineOfHash(location.hash) === null ? 'terminal' : 'log'));
 
   const reconnect = () => {
     if (!feed.reconnect()) onRestart();
@@ -201,6 +211,30 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
 
   useTitle(`${snapshot.gone ? 'Deleted' : statusText(facts)} · ${execution.command[0] ?? id}`);
 
+  const log = (
+    <div class="exec-log">
+      <LogPanel
+        model={model}
+        live={!over}
+        startedAt={execution.startedAt ?? null}
+        older={snapshot.older.state}
+        onOlder={() => feed.loadOlder()}
+        onLoadAll={() => feed.loadAll()}
+        onGoToLine={(line) => feed.goToLine(line)}
+        onInspect={setInspected}
+        onDownload={(kind) =>
+          download.start(kind, execution, {
+            earliest: snapshot.expiredBefore ?? 1,
+            head: snapshot.newest,
+            generation: snapshot.generation,
+          })
+        }
+        empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
+      />
+      <Waiting snapshot={snapshot} facts={facts} lines={model.lines} />
+    </div>
+  );
+
   return (
     <div class="exec" data-side={side}>
       <Header
@@ -237,7 +271,7 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
               title="Show or hide the timeline and the details (e)"
               onClick={() => keys.current.side()}
             >
-              TimelineList
+              Timeline
             </Button>
           </>
         }
@@ -263,27 +297,25 @@ function Ready({ feed, model, facts, onRestart }: { feed: ExecutionFeed; model: 
       ) : null}
       <div class="exec-body">
         <div class="exec-main">
-          <div class="exec-log">
-            <LogPanel
-              model={model}
-              live={!over}
-              startedAt={execution.startedAt ?? null}
-              older={snapshot.older.state}
-              onOlder={() => feed.loadOlder()}
-              onLoadAll={() => feed.loadAll()}
-              onGoToLine={(line) => feed.goToLine(line)}
-              onInspect={setInspected}
-              onDownload={(kind) =>
-                download.start(kind, execution, {
-                  earliest: snapshot.expiredBefore ?? 1,
-                  head: snapshot.newest,
-                  generation: snapshot.generation,
-                })
-              }
-              empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
-            />
-            <Waiting snapshot={snapshot} facts={facts} lines={model.lines} />
-          </div>
+          {execution.terminal ? (
+            <MainTabs tab={mainTab} onTab={setMainTab}>
+              {mainTab === 'log' ? (
+                log
+              ) : (
+                <div class="exec-log">
+                  <TerminalTab
+                    session={session}
+                    execution={id}
+                    isRunning={status === 'running'}
+                    over={over}
+                    {...(connect ? { connect } : {})}
+                  />
+                </div>
+              )}
+            </MainTabs>
+          ) : (
+            log
+          )}
           {takesInput ? (
             <InputBar
               session={session}

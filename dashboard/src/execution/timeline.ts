@@ -191,6 +191,8 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
       return make('interrupt', 'warn', title, text('reason') ?? why);
     }
     case 'input': {
+      // Keys that are typed into a terminal: an entry each would push everything else out.
+      if (data.text === undefined && data.sha256 === undefined && data.secret !== true) return null;
       const bytes = number('bytes') ?? 0;
       const title = data.eof === true && bytes === 0 ? 'Stdin ended' : data.eof === true ? 'Input, and the end of stdin' : 'Input';
       const what = text('text')?.trimEnd() ?? `${bytes} bytes`;

@@ -87,7 +87,9 @@ export class Block {
   }
 
   #output({ data, offset, at }: LoggedEvent): void {
-    const { stream, partial, line } = data;
+    const { stream, line } = data;
+    // What a terminal received ends anywhere.
+    const partial = data.partial === true || stream === 'tty';
     const text = outputText(data);
     if (text === null) return;
     const kind: OutputKind = stream === 'stderr' ? STDERR : STDOUT;
@@ -116,9 +118,9 @@ export class Block {
       if (this.#next !== null) this.#next++;
       from = to;
     }
-    if (partial === true && !text.endsWith('\n')) side.open = last ?? side.open;
+    if (partial && !text.endsWith('\n')) side.open = last ?? side.open;
     else side.open = null;
-    if (side.head === null && partial !== true) side.closed = true;
+    if (side.head === null && !partial) side.closed = true;
   }
 
   /** B3: `line` is the number of the output line that begins next. */

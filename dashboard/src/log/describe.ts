@@ -78,6 +78,8 @@ export function describeEvent(event: LoggedEvent): EventLine | null {
     return line === null ? null : { kind: STATUS, text: line };
   }
   if (type === 'agent') return { kind: AGENT, text: text(data.text) ?? text(data.message) ?? JSON.stringify(data) };
-  if (type === 'command_ack') return null;
+  // A key typed into a terminal would be a line each, and says nothing.
+  if (type === 'input' && data.text === undefined && data.sha256 === undefined && data.secret !== true) return null;
+  if (type === 'command_ack' || type === 'screen' || type === 'resize') return null;
   return { kind: AGENT, text: `${type} ${JSON.stringify(data)}` };
 }

@@ -94,3 +94,124 @@ if (stop) { warn(red('interrupted') + ', rolling back the open part'); process.e
 export const shortDeploy = `${PRELUDE}
 say(bold('$ wrangler deploy'), 'Total Upload: 412.77 KiB / gzip: 118.20 KiB', 'Worker Startup Time: 14 ms', green('Deployed') + ' web-shop triggers (1.02 sec)', cyan('  https://web-shop.example.workers.dev'), 'Current Version ID: 4c1f0b52-0d6e-4c70-9d0c-6a7b1c1a9f1e');
 `;
+
+const ESC = '\u001b';
+const at = (row: number, column: number): string => `${ESC}[${row};${column}H`;
+const ink = (code: string, text: string): string => `${ESC}[${code}m${text}${ESC}[0m`;
+
+/** The size of the terminal of `editor`. */
+export const EDITOR_SIZE = { cols: 104, rows: 30 };
+
+/** What a full-screen editor draws: a list of files, a text, and a line of its state. */
+export const editor: string = (() => {
+  const { cols, rows } = EDITOR_SIZE;
+  const files = [
+    '▾ web-shop',
+    '  ▾ src',
+    '    ▸ cart',
+    '    ▾ checkout',
+    '      address.ts',
+    '      payment.ts',
+    '      tax.ts',
+    '  ▸ test',
+    '  package.json',
+    '  README.md',
+  ];
+  const [key, name, text, note, number] = ['35', '34', '32', '90', '36'];
+  const code: [string, string][][] = [
+    [[note, '/** Tax of a cart, in cents. Rounds once, at the end. */']],
+    [
+      [key, 'import'],
+      ['', ' { '],
+      [name, 'Cart'],
+      ['', ' } '],
+      [key, 'from'],
+      ['', ' '],
+      [text, "'../cart/cart.ts'"],
+      ['', ';'],
+    ],
+    [],
+    [
+      [key, 'const'],
+      ['', ' '],
+      [name, 'RATES'],
+      ['', ': '],
+      [name, 'Record'],
+      ['', '<string, number> = {'],
+    ],
+    [
+      ['', '  standard: '],
+      [number, '0.19'],
+      ['', ','],
+    ],
+    [
+      ['', '  reduced: '],
+      [number, '0.07'],
+      ['', ','],
+    ],
+    [['', '};']],
+    [],
+    [
+      [key, 'export function'],
+      ['', ' '],
+      [name, 'taxOf'],
+      ['', '(cart: '],
+      [name, 'Cart'],
+      ['', '): number {'],
+    ],
+    [
+      ['', '  '],
+      [key, 'let'],
+      ['', ' sum = '],
+      [number, '0'],
+      ['', ';'],
+    ],
+    [
+      ['', '  '],
+      [key, 'for'],
+      ['', ' ('],
+      [key, 'const'],
+      ['', ' { price, count, rate } '],
+      [key, 'of'],
+      ['', ' cart.items) {'],
+    ],
+    [
+      ['', '    '],
+      [note, '// Rounding each item is what was off by one cent.'],
+    ],
+    [
+      ['', '    sum += price * count * ('],
+      [name, 'RATES'],
+      ['', '[rate] ?? '],
+      [number, '0'],
+      ['', ');'],
+    ],
+    [['', '  }']],
+    [
+      ['', '  '],
+      [key, 'return'],
+      ['', ' Math.'],
+      [name, 'round'],
+      ['', '(sum);'],
+    ],
+    [['', '}']],
+  ];
+  let drawn = `${ESC}[?1049h${ESC}[2J${ESC}]0;tax.ts - web-shop\u0007`;
+  for (const [index, file] of files.entries())
+    drawn += at(index + 1, 1) + ink(file.includes('tax.ts') ? '1;33' : file.includes('▾') ? '1;34' : '', file);
+  for (let row = 1; row < rows - 1; row += 1) drawn += at(row, 23) + ink(note, '│');
+  for (const [index, parts] of code.entries())
+    drawn +=
+      at(index + 1, 25) +
+      ink(note, String(index + 1).padStart(3)) +
+      parts
+        .map(([colour, part]) => (colour ? ink(colour, part) : part))
+        .join('')
+        .replace(/^/, ' ');
+  for (let row = code.length + 1; row < rows - 1; row += 1) drawn += at(row, 25) + ink(note, '  ~');
+  const left = ' INSERT  src/checkout/tax.ts [+]';
+  const right = 'typescript  utf-8  13:42 ';
+  drawn +=
+    at(rows - 1, 1) + ink('44;97;1', ' INSERT ') + ink('7', (left.slice(8) + right.padStart(cols - left.length)).padEnd(cols - 8));
+  return `${drawn}${at(rows, 1)}"src/checkout/tax.ts" 16L, 431B${at(13, 61)}`;
+})();

@@ -6,7 +6,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ViewerFilter } from '../../cli/terminal/viewer-filter.ts';
+import { ViewerFilter } from '../../client/terminal/viewer-filter.ts';
 import { Headless } from '../support/headless.ts';
 import { propertyRuns } from '../support/property-runs.ts';
 
@@ -52,6 +52,7 @@ const DROPPED: [what: string, text: string][] = [
   ['print', `${ESC}[5i`],
   ['lock of the keyboard', `${ESC}[2h`],
   ['save of a mode', `${ESC}[?1000s`],
+  ['reports of the focus', `${ESC}[?1004h`],
   ['reports of the size', `${ESC}[?2048h`],
   ['reports of the colour scheme', `${ESC}[?2031h`],
   ['synchronized output', `${ESC}[?2026h`],

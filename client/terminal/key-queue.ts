@@ -25,8 +25,8 @@ export interface Size {
 export interface KeyQueueOptions {
   /** Identifies this viewer; each request adds its number. */
   id: string;
-  /** Own size. */
-  size: Size;
+  /** Own size; null: this viewer shows any size, and asks for none. */
+  size: Size | null;
   /** The terminal began with the size of this viewer, which so changes it until another types. */
   leads: boolean;
   input(request: { base64: string; inputId: string }): Promise<void>;
@@ -40,9 +40,9 @@ export interface KeyQueueOptions {
 
 export class KeyQueue {
   readonly #options: KeyQueueOptions;
-  #keys: Buffer[] = [];
+  #keys: Uint8Array[] = [];
   #bytes = 0;
-  #own: Size;
+  #own: Size | null;
   /** Of the terminal, as far as is known; null: unknown. */
   #known: Size | null = null;
   /** Sizes of this viewer whose event has not come back. */
@@ -76,7 +76,7 @@ export class KeyQueue {
     this.#kick();
   }
 
-  push(keys: Buffer): void {
+  push(keys: Uint8Array): void {
     if (this.#stopped || keys.length === 0) return;
     if (!isReport(keys)) this.#leads = true; // KQ4
     this.#keys.push(keys);
@@ -85,8 +85,14 @@ export class KeyQueue {
   }
 
   /** The settled size of the own terminal. */
-  setOwnSize(size: Size): void {
+  setOwnSize(size: Size | null): void {
     this.#own = size;
+    this.#kick();
+  }
+
+  /** As if it had typed: its size counts from now on. */
+  lead(): void {
+    this.#leads = true;
     this.#kick();
   }
 
@@ -99,7 +105,7 @@ export class KeyQueue {
       // A newer size of this viewer is on its way.
       const newest = this.#echoes.at(-1);
       if (newest) this.#known = newest;
-    } else if (!isSame(size, this.#own)) this.#leads = false; // KQ4
+    } else if (this.#own === null || !isSame(size, this.#own)) this.#leads = false; // KQ4
     this.#kick();
   }
 
@@ -126,7 +132,7 @@ export class KeyQueue {
       for (;;) {
         if (this.#stopped) return;
         const own = this.#own;
-        if (this.#leads && !(this.#known && isSame(own, this.#known))) {
+        if (this.#leads && own !== null && !(this.#known && isSame(own, this.#known))) {
           this.#known = own;
           this.#echoes.push(own);
           // Without a change there is no event that comes back.
@@ -134,7 +140,7 @@ export class KeyQueue {
         } else if (this.#bytes > 0) {
           const part = this.#take();
           this.#requests += 1;
-          await this.#options.input({ base64: part.toString('base64'), inputId: `${this.#options.id}.${this.#requests}` }); // KQ2
+          await this.#options.input({ base64: toBase64(part), inputId: `${this.#options.id}.${this.#requests}` }); // KQ2
           this.sentBytes += part.length;
         } else return;
       }
@@ -150,9 +156,9 @@ export class KeyQueue {
   }
 
   /** KQ1: everything that waits, as far as one request takes it. */
-  #take(): Buffer {
+  #take(): Uint8Array {
     const wasFull = this.full;
-    const all = this.#keys.length === 1 ? (this.#keys[0] as Buffer) : Buffer.concat(this.#keys);
+    const all = joined(this.#keys, this.#bytes);
     const part = all.subarray(0, INPUT_BYTES_MAX);
     const rest = all.subarray(INPUT_BYTES_MAX);
     this.#keys = rest.length > 0 ? [rest] : [];
@@ -173,4 +179,29 @@ const isSame = (one: Size, other: Size): boolean => one.cols === other.cols && o
 /** Reports of the mouse (X10, SGR, urxvt) and of the focus, and nothing else. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
 const REPORTS = /^(?:\u001b\[(?:M[\s\S]{3}|<[\d;]+[Mm]|\d+;\d+;\d+M|[IO]))+$/;
-const isReport = (keys: Buffer): boolean => keys[0] === 0x1b && REPORTS.test(keys.toString('latin1'));
+/** Longer ones are a paste. */
+const REPORT_BYTES_MAX = 4096;
+const isReport = (keys: Uint8Array): boolean => keys[0] === 0x1b && keys.length <= REPORT_BYTES_MAX && REPORTS.test(latin1(keys));
+
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+
+function joined(parts: readonly Uint8Array[], bytes: number): Uint8Array {
+  const [only] = parts;
+  if (only && parts.length === 1) return only;
+  const all = new Uint8Array(bytes);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** A call takes a limited number of arguments. */
+const CALL_ARGUMENTS_MAX = 8192;
+
+function toBase64(bytes: Uint8Array): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += CALL_ARGUMENTS_MAX) text += latin1(bytes.subarray(at, at + CALL_ARGUMENTS_MAX));
+  return btoa(text);
+}

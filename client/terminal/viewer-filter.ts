@@ -1,5 +1,5 @@
 /**
- * What a program prints, made fit for the viewer's own terminal.
+ * What a program prints, made fit for the terminal of a viewer: a real one, or an emulator on a page.
  *
  * Owns: where the text stands within an escape sequence, and which modes of the own terminal the
  * program has changed.
@@ -24,12 +24,15 @@ const SPECIAL = /[\u0005\u0018\u001a\u001b\u0080-\u009f]/g;
 
 type State = 'ground' | 'escape' | 'csi' | 'osc' | 'dropped';
 
-/** DEC private modes. Left out: 3 and 40 (resize), 2026, 2027, 2031, 2048 (reports of the terminal). */
+/**
+ * DEC private modes. Left out: 3 and 40 (resize), 2026, 2027; and 1004, 2031 and 2048, with which a
+ * terminal reports its focus, its colours and its size, some at once.
+ */
 const PRIVATE_MODES = new Set([
-  1, 5, 6, 7, 9, 12, 25, 45, 47, 66, 69, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1045, 1047, 1048, 1049, 2004,
+  1, 5, 6, 7, 9, 12, 25, 45, 47, 66, 69, 1000, 1002, 1003, 1005, 1006, 1007, 1015, 1016, 1045, 1047, 1048, 1049, 2004,
 ]);
 /** Of these, what changes the input of the terminal (VF5). */
-const INPUT_MODES = new Set([1, 9, 66, 1000, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 2004]);
+const INPUT_MODES = new Set([1, 9, 66, 1000, 1002, 1003, 1005, 1006, 1007, 1015, 1016, 2004]);
 /** Insert, and new line. Not 2, which locks the keyboard, and not 12, local echo. */
 const ANSI_MODES = new Set([4, 20]);
 /** Finals of CSI without prefix and intermediate. Not c, n, x (queries), i (print), q (lamps), y (tests). */
