@@ -43,6 +43,7 @@ export const WRAPPER_FEATURES: readonly string[] = [
   FEATURE_INPUT2,
   FEATURE_BYTES,
   FEATURE_MERGE,
+  FEATURE_TTY,
 ];
 /** In `welcome.features` of this version's coordinator. */
 export const COORDINATOR_FEATURES: readonly string[] = [

@@ -185,12 +185,12 @@ export class FakeCoordinator {
     return last;
   }
   /** The same as bytes. */
-  bytes(stream: 'stdout' | 'stderr' = 'stdout'): Buffer {
+  bytes(stream: 'stdout' | 'stderr' | 'tty' = 'stdout'): Buffer {
     const output = this.events.filter(({ type, data }) => type === 'output' && data.stream === stream);
     return Buffer.concat(output.map(({ data }) => outputBytes(data as unknown as OutputData)));
   }
   /** The output of the job, concatenated. */
-  text(stream: 'stdout' | 'stderr' = 'stdout'): string {
+  text(stream: 'stdout' | 'stderr' | 'tty' = 'stdout'): string {
     return this.events
       .filter(({ type, data }) => type === 'output' && data.stream === stream)
       .map(({ data }) => data.text)

@@ -5,19 +5,21 @@
  */
 
 import { afterEach, describe, expect, it } from 'vitest';
+import type { TerminalSize } from '../../protocol/index.ts';
 import { signalName } from '../../wrapper/job/signals.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import { removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
 
 afterEach(removeTemporaryFolders);
 
-async function endOf(script: string): Promise<{ code: number; end: unknown; text: string }> {
+async function endOf(script: string, terminal?: TerminalSize): Promise<{ code: number; end: unknown; text: string }> {
   const coordinator = await new FakeCoordinator().start();
+  if (terminal) coordinator.job = { session: 's1', execution: 'e1', url: 'https://h/', terminal };
   try {
     const code = await runInProcess(coordinator, ['sh', '-c', script], { times: { settledWaitMs: 1 } }).exitCode;
     const { exitCode, signal } = coordinator.events.at(-1)?.data ?? {};
     expect(coordinator.faults).toEqual([]);
-    return { code, end: { exitCode, signal }, text: coordinator.text() + coordinator.text('stderr') };
+    return { code, end: { exitCode, signal }, text: coordinator.text() + coordinator.text('stderr') + coordinator.text('tty') };
   } finally {
     await coordinator.stop();
   }
@@ -46,6 +48,38 @@ async function each<T>(items: readonly number[], carryOut: (item: number) => Pro
 }
 const table = <T>(items: readonly number[], value: (item: number) => T): Record<number, T> =>
   Object.fromEntries(items.map((item) => [item, value(item)]));
+
+describe('[TTY14] a job in a terminal', () => {
+  const terminal = { cols: 80, rows: 24 };
+  const codes = [0, 1, 126, 127, 128, 129, 137, 143, 162, 255];
+
+  it('that dies by a signal is reported with it, real-time signals too', { timeout: 300_000 }, async () => {
+    const ends = await each(DEADLY, (signal) => endOf(`echo out; kill -${signal} $$; sleep 30`, terminal));
+    const expected = (signal: number) => ({
+      code: 128 + signal,
+      end: { exitCode: null, signal: signalName(signal) },
+      text: 'out\r\n',
+    });
+    expect(ends).toEqual(table(DEADLY, expected));
+  });
+
+  it('that survives a signal, or exits, is reported with its own exit code', { timeout: 120_000 }, async () => {
+    const signals = [...HARMLESS];
+    const survived = await each(signals, (signal) => endOf(`kill -${signal} $$; exit 3`, terminal));
+    expect(survived).toEqual(table(signals, () => ({ code: 3, end: { exitCode: 3, signal: null }, text: '' })));
+    const ends = await each(codes, (code) => endOf(`echo out; exit ${code}`, terminal));
+    expect(ends).toEqual(table(codes, (code) => ({ code, end: { exitCode: code, signal: null }, text: 'out\r\n' })));
+  });
+
+  it('that kills its whole group, with the shell that waits for it, is reported as killed', { timeout: 60_000 }, async () => {
+    expect(await endOf('echo out; kill -9 0; sleep 30', terminal)).toEqual({
+      code: 137,
+      end: { exitCode: null, signal: 'SIGKILL' },
+      text: 'out\r\n',
+    });
+    expect(await endOf('echo out; kill -34 0; sleep 30', terminal)).toMatchObject({ end: { exitCode: null, signal: 'SIG34' } });
+  });
+});
 
 describe('a job that dies by a signal', () => {
   it('is reported with that signal, real-time signals too, and 128 + its number', { timeout: 300_000 }, async () => {

@@ -25,22 +25,30 @@
  */
 
 import { rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
-import type { JobTerms } from '../../protocol/index.ts';
+import type { JobTerms, TerminalSize } from '../../protocol/index.ts';
 import type { StreamName } from '../output/event-lines.ts';
 import { isAlive, listProcesses, type ProcessIdentity } from '../processes.ts';
+import { TerminalStream } from '../terminal/terminal-stream.ts';
 import type { WrapperTimes } from '../times.ts';
 import { type HeldJob, Holder, type HolderHandlers } from './holder.ts';
-import { holderProgram, type JobEnd } from './holder-folder.ts';
+import type { JobEnd } from './holder-folder.ts';
+import { holderProgram } from './holder-script.ts';
 import { type OutputOptions, OutputStream } from './output-stream.ts';
 import { whyNotExecutable } from './programs.ts';
 import { ProgressEvents } from './progress.ts';
+import { resizeTerminal, terminalScreen, whyNoTerminal } from './terminal.ts';
 import { type JobProcess, JobTree, type Mark } from './tree.ts';
 import { type JobUser, mayBelongTo, userEnvironment, whyNotAsUser } from './user.ts';
 
 /** Bytes buffered for a job that does not read its stdin. Input beyond this waits. */
 export const STDIN_BACKLOG_BYTES_MAX = 1024 * 1024;
 const PIPES_CHECK_MS = 50;
+const CTRL_D = Buffer.from([4]);
+const EARLY_REPLIES_CHARS_MAX = 4096;
+/** A program that has not looked at the first size yet would find nothing changed. */
+const REDRAW_PAUSE_MS = 100;
 const GONE_CHECK_MS = 250;
 /** A process that leaves its parent within this time is found by its mark alone (tree). */
 const TREE_SAMPLE_MS = 1000;
@@ -72,6 +80,8 @@ export interface ChildOptions extends OutputOptions {
   source: { kind: 'start'; start: ChildStart } | { kind: 'adopt'; held: HeldJob; openStdin: boolean };
   /** By which its processes are recognised. */
   mark: Mark | null;
+  /** The size of its terminal. Null: it has pipes. */
+  terminal: TerminalSize | null;
   /** As whom it runs. Null: as this process. */
   user: JobUser | null;
   times: WrapperTimes;
@@ -80,6 +90,8 @@ export interface ChildOptions extends OutputOptions {
 
 export interface ChildHandlers {
   output(line: Buffer): void;
+  /** An encoded `screen` of its terminal, after the output that it shows. */
+  screen(line: Buffer): void;
   /** The job has a process. Before any output. */
   started(job: ProcessIdentity): void;
   /** `inputHasRoom` may be true again. */
@@ -131,7 +143,10 @@ const aboutTheJob = (terms: JobTerms | null): Record<string, string> => ({
 export class Child {
   readonly #options: ChildOptions;
   readonly #holder: Holder | null = null;
-  readonly #streams: OutputStream[] = [];
+  readonly #streams: (OutputStream | TerminalStream)[] = [];
+  #terminal: TerminalStream | null = null;
+  /** A size for a terminal whose job has no process yet. */
+  #earlySize: TerminalSize | null = null;
   /** Output waits until the start was reported. */
   readonly #paused = new Set<PauseReason>(['not_started']);
   readonly #progress: ProgressEvents;
@@ -143,6 +158,8 @@ export class Child {
   /** The job has not opened its stdin yet, or the initial file is not copied: input waits. */
   #inputWaits = false;
   #inputEnded = false;
+  /** Answers of the terminal before its input is open. */
+  #earlyReplies = '';
   #exit: JobEnd | 'unknown' | 'not_stopped' | 'not_executed' | null = null;
   #tree: JobTree | null = null;
   #sampling: NodeJS.Timeout | null = null;
@@ -172,12 +189,28 @@ export class Child {
       const socket = this.#holder.output(pipe);
       if (!socket) continue;
       socket.on('close', () => this.#concludeWhenClosed());
-      const stream = new OutputStream(name, socket, onOutput, this.#progress, options);
+      const stream =
+        options.terminal && pipe === 'out'
+          ? this.#openTerminal(socket, options.terminal, this.#holder)
+          : new OutputStream(name, socket, onOutput, this.#progress, options);
       stream.pause();
       this.#streams.push(stream);
     }
     this.#inputWaits = this.takesInput;
     this.#holder.watch();
+  }
+
+  #openTerminal(socket: Socket, size: TerminalSize, { folder }: Holder): TerminalStream {
+    const { handlers, source } = this.#options;
+    const onOutput = {
+      output: (line: Buffer) => handlers.output(line),
+      screen: (line: Buffer) => handlers.screen(line),
+      reply: (text: string) => this.#reply(text),
+      teeFull: (full: boolean) => (full ? this.pause('tee_stdout') : this.resume('tee_stdout')),
+    };
+    const place = { size, screenFile: terminalScreen(folder), isAdopted: source.kind === 'adopt' };
+    this.#terminal = new TerminalStream(socket, onOutput, this.#progress, place, this.#options);
+    return this.#terminal;
   }
 
   #takeHolder(): Holder {
@@ -190,12 +223,13 @@ export class Child {
     };
     if (source.kind === 'adopt') return Holder.adopt(source.held, handlers);
     const { command, cwd, env, stdin, merge, folder, why } = source.start;
-    const { user } = this.#options;
+    const { user, terminal } = this.#options;
     const denied = user && folder && whyNotAsUser(user, command, cwd ?? process.cwd(), env, holderProgram(folder));
-    const problem = denied ?? whyNotExecutable(command, cwd, env) ?? (folder === null ? why : null);
+    const problem =
+      denied ?? whyNotExecutable(command, cwd, env) ?? (terminal && whyNoTerminal()) ?? (folder === null ? why : null);
     try {
       if (problem || folder === null) throw new Error(problem ?? 'its holder could not be prepared');
-      return Holder.start({ folder, command, cwd, env, stdin, merge, user }, handlers);
+      return Holder.start({ folder, command, cwd, env, stdin, merge, terminal, user }, handlers);
     } catch (error) {
       // Without a holder nothing releases its folder.
       if (folder !== null) rmSync(folder, { recursive: true, force: true });
@@ -223,8 +257,17 @@ export class Child {
     return this.#exit !== null || this.#done;
   }
 
-  /** Signals every process of the job. False when there is none. */
+  /**
+   * Signals every process of the job. False when there is none. A shell in a terminal ignores
+   * SIGTERM, and ends when its terminal hangs up.
+   */
   signal(signal: NodeJS.Signals): boolean {
+    const signalled = this.#signalAll(signal);
+    if (signal === 'SIGTERM' && this.#options.terminal) this.#signalAll('SIGHUP');
+    return signalled;
+  }
+
+  #signalAll(signal: NodeJS.Signals): boolean {
     if (!this.#job || !this.#tree) {
       if (this.#done) return false;
       this.#earlySignals.push(signal); // CH5
@@ -273,14 +316,30 @@ export class Child {
     return true;
   }
 
-  /** Ends the job's stdin, after what was written. */
+  /** Ends the job's stdin, after what was written. TTY7: types Ctrl-D into a terminal. */
   endInput(): void {
+    if (this.#options.terminal) return void this.write(CTRL_D);
     if (!this.takesInput || this.#inputEnded) return;
     this.#inputEnded = true;
     const end = () => this.#holder?.endInput();
     if (!this.#stdin?.writable) return end();
     this.#stdin.once('close', end);
     this.#stdin.end();
+  }
+
+  /** Null, or why the terminal keeps its size. */
+  resize(size: TerminalSize): string | null {
+    if (!this.#terminal || this.ended) return null;
+    this.#terminal.resize(size);
+    if (this.#job) return resizeTerminal(this.#job.pid, size);
+    this.#earlySize = size;
+    return null;
+  }
+
+  /** What the program asked its terminal. Without a reader the answer is dropped, as by any terminal. */
+  #reply(text: string): void {
+    if (this.#stdin) this.write(Buffer.from(text));
+    else if (this.#earlyReplies.length < EARLY_REPLIES_CHARS_MAX) this.#earlyReplies += text;
   }
 
   /** Lets the holder go. Only when the end is recorded. */
@@ -296,6 +355,21 @@ export class Child {
     this.resume('not_started');
     for (const signal of this.#earlySignals.splice(0)) this.signal(signal);
     if (this.takesInput) this.#openStdin();
+    const { terminal, source } = this.#options;
+    if (this.#earlySize) resizeTerminal(job.pid, this.#earlySize);
+    else if (terminal && source.kind === 'adopt') this.#redraw(job, terminal);
+  }
+
+  /**
+   * The program draws its screen again when its size changes, and for no other reason. The emulator
+   * of this wrapper has the last screen that the earlier one saved, and lacks what came after it.
+   */
+  #redraw({ pid }: ProcessIdentity, size: TerminalSize): void {
+    const { cols, rows } = size;
+    resizeTerminal(pid, { cols: cols > 1 ? cols - 1 : 2, rows });
+    setTimeout(() => {
+      if (!this.ended) resizeTerminal(pid, this.#terminal?.size ?? size);
+    }, REDRAW_PAUSE_MS);
   }
 
   /** Input that came before the given file was copied would land in the middle of it. */
@@ -311,6 +385,7 @@ export class Child {
     stdin?.on('drain', () => this.#options.handlers.inputHasRoom());
     stdin?.on('close', () => this.#options.handlers.inputHasRoom());
     this.#stdin = stdin;
+    if (this.#earlyReplies !== '') this.write(Buffer.from(this.#earlyReplies));
     this.#inputMayGoOn();
   }
 
@@ -369,6 +444,7 @@ export class Child {
     if (this.#done) return;
     this.#done = true;
     for (const stream of this.#streams) stream.end();
+    this.#terminal = null;
     this.#stdin?.destroy();
     this.#inputMayGoOn();
     this.#options.handlers.exited(exit); // CH1

@@ -7,6 +7,8 @@
  *     eof         ends the stdin         notice      what the shell printed about that
  *     events      `job`, `end`           failed      the command could not be executed
  *     release     ends the holder        fed         the given stdin was copied
+ *     job.sh      starts the job in a    code        the same as `end`, noted in the terminal
+ *                 terminal               screen      its last screen, for the next wrapper
  *
  *   HF1  The notes have their full length before the holder starts (HS5).
  *   HF2  A note that is not complete does not match its pattern and counts as not written.
@@ -31,7 +33,7 @@ import {
 } from 'node:fs';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
-import { holderScript } from './holder-script.ts';
+import { holderProgram, holderScript } from './holder-script.ts';
 import { SIGNAL_MAX, signalName } from './signals.ts';
 import type { JobUser } from './user.ts';
 
@@ -42,14 +44,13 @@ const OUTPUT_MODE = '622';
 const CONTROL_MODE = '600';
 /** Others may go through the folder, and may not read or change it. */
 const WALK_THROUGH_MODE = 0o711;
-const NOTE_BYTES = { holder: 16, job: 640, end: 16, notice: 512, failed: 2, fed: 2 } as const;
+const NOTE_BYTES = { holder: 16, job: 640, end: 16, notice: 512, failed: 2, fed: 2, code: 16 } as const;
 /** The file descriptors of the holder (holder-script). */
 const DESCRIPTORS = { out: 3, err: 4, events: 5, release: 6, end: 7, notice: 2, eof: 1 } as const;
 
 export type Pipe = 'out' | 'err' | 'in' | 'eof' | 'events' | 'release';
 
 export const holderFolder = (spool: string): string => join(spool, FOLDER);
-export const holderProgram = (folder: string): string => join(folder, 'holder.sh');
 
 /**
  * Throws when the folder cannot be written, or the file system has no named pipes. Leaves nothing

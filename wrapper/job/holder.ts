@@ -15,15 +15,15 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, rmSync, writeSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
+import type { TerminalSize } from '../../protocol/index.ts';
 import { identityOf, isAlive, listProcesses, openPipes, type ProcessIdentity, signalProcess, startOfStat } from '../processes.ts';
 import type { SpoolState } from '../spool/state.ts';
 import {
   couldNotExecute,
   holderFolder,
-  holderProgram,
   isFed,
   type JobEnd,
   openPipe,
@@ -33,6 +33,7 @@ import {
   readJobEnd,
   readJobNote,
 } from './holder-folder.ts';
+import { holderProgram, terminalProgram, terminalScript } from './holder-script.ts';
 import { programPath } from './programs.ts';
 import { asUserIn, type JobUser } from './user.ts';
 
@@ -53,6 +54,8 @@ export interface HolderOptions {
   };
   /** Both streams in one pipe, in the order in which they were written. */
   merge: boolean;
+  /** Null: the job has pipes. */
+  terminal: TerminalSize | null;
   /** Null: the one of this process. */
   user: JobUser | null;
 }
@@ -138,7 +141,8 @@ export class Holder {
 
   /** Throws when no process was started. */
   static start(options: HolderOptions, handlers: HolderHandlers): Holder {
-    const { folder, command, cwd, env, stdin, merge, user } = options;
+    const { folder, command, cwd, env, stdin, merge, terminal, user } = options;
+    if (terminal) writeTerminalProgram(options, terminal);
     const opened = typeof stdin.file === 'string' ? openForReading(stdin.file) : stdin.file;
     const notice = openSync(join(folder, 'notice'), 'r+');
     try {
@@ -148,9 +152,9 @@ export class Holder {
         folder,
         stdin.open ? 'open' : 'given',
         merge ? '8' : '9',
-        newSession(),
+        terminal ? 'terminal' : newSession(),
         executor(env),
-        ...command,
+        ...(terminal ? [] : command),
       ];
       const program = [SHELL, ...args];
       // A user may be unable to enter a folder that this process can enter, and the reverse.
@@ -309,6 +313,13 @@ export class Holder {
     if (this.#check) clearInterval(this.#check);
     this.#events?.destroy();
   }
+}
+
+/** The command has no other way into the terminal than a file. */
+function writeTerminalProgram({ folder, env, command, user }: HolderOptions, size: TerminalSize): void {
+  const path = terminalProgram(folder);
+  writeFileSync(path, terminalScript(folder, size, executor(env), command, env.SHELL), { mode: 0o600 });
+  if (user) chownSync(path, user.uid, user.gid);
 }
 
 /** Ends a holder whose job no wrapper will report any more. */

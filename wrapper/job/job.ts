@@ -18,7 +18,7 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FEATURE_BYTES, type JobTerms } from '../../protocol/index.ts';
+import { FEATURE_BYTES, type JobTerms, type TerminalSize } from '../../protocol/index.ts';
 import { LineNumbers } from '../output/line-numbers.ts';
 import type { Redaction } from '../output/redaction.ts';
 import type { ProcessIdentity } from '../processes.ts';
@@ -35,6 +35,7 @@ import { holderFolder, letThrough, makeHolderFolder, outputPipeIds } from './hol
 import type { JobInput } from './input.ts';
 import { MemoryWatch } from './memory.ts';
 import { JobStop } from './stop.ts';
+import { terminalEnvironment } from './terminal.ts';
 import { type JobProcess, type Mark, maySignal, processNames } from './tree.ts';
 import type { JobUser } from './user.ts';
 
@@ -86,10 +87,20 @@ export class Job {
     }
     const { command, cwd, env, jobEnv, stdin } = run;
     const merge = run.merge === true || spool.state.terms?.merge === true;
+    const terminal = spool.state.terms?.terminal ?? null;
+    const environment = jobEnvironment(env, jobEnv ?? {}, terms, user);
     return new Job(options, {
       source: {
         kind: 'start',
-        start: { command, cwd, env: jobEnvironment(env, jobEnv ?? {}, terms, user), stdin, merge, ...prepared },
+        start: {
+          command,
+          cwd,
+          env: terminal ? terminalEnvironment(environment, jobEnv ?? {}) : environment,
+          // TTY5
+          stdin: terminal ? { file: null, open: true } : stdin,
+          merge,
+          ...prepared,
+        },
       },
       // With events before the job's first, the number of earlier lines is unknown: a host crash
       // took the spool back in time.
@@ -122,11 +133,13 @@ export class Job {
       user: run.user ?? null,
       format: run.format,
       exact: keepsBytes(options),
+      terminal: options.spool.state.terms?.terminal ?? null,
       redaction,
       tee: run.tee,
       times,
       handlers: {
         output: (line) => report.output(line),
+        screen: (line) => report.screen(line),
         started: (job) => this.#started(job),
         inputHasRoom: () => options.inputHasRoom(),
         leaderGone: () => this.stop.leaderGone(),
@@ -161,6 +174,11 @@ export class Job {
       this.#options.report.event('status', { message: 'input was not delivered: the stdin of the job is closed' });
     }
     if (eof) this.#child.endInput();
+  }
+
+  resize(size: TerminalSize): void {
+    const problem = this.#child.resize(size);
+    if (problem !== null) this.#options.run.log.problem(`the terminal keeps its size: ${problem}`);
   }
 
   /** Called when the spool is full, and again when it accepts events. */
@@ -206,7 +224,12 @@ export class Job {
       report.save();
       run.log.fact('started', { pid });
       // SV7
-      report.event('started', { pid, command: run.command.map((argument) => report.redacted(argument)) });
+      const terminal = spool.state.terms?.terminal;
+      report.event('started', {
+        pid,
+        command: run.command.map((argument) => report.redacted(argument)),
+        ...(terminal ? { terminal } : {}),
+      });
     }
     this.#followAgent();
   }

@@ -19,7 +19,7 @@ export const encodeEvent = (event: HoldfastEvent): Buffer => Buffer.from(`${wire
  * job passes unchanged. `line`: number of the first line that begins in the text; null when no line
  * begins in it or the number is unknown.
  */
-export function encodePiece(piece: Piece, stream: StreamName, at: number, line: number | null = null): Buffer {
+export function encodePiece(piece: Piece, stream: StreamName | 'tty', at: number, line: number | null = null): Buffer {
   switch (piece.kind) {
     case 'text': {
       const replaced = piece.replaced === undefined ? '' : `,"replaced":${piece.replaced}`;
@@ -38,7 +38,7 @@ export function encodePiece(piece: Piece, stream: StreamName, at: number, line: 
   }
 }
 
-function encodeOutput(stream: StreamName, at: number, content: string, isPartial: boolean, line: number | null): Buffer {
+function encodeOutput(stream: StreamName | 'tty', at: number, content: string, isPartial: boolean, line: number | null): Buffer {
   const partial = isPartial ? ',"partial":true' : '';
   const number = line === null ? '' : `,"line":${line}`;
   return Buffer.from(`{"type":"output","at":${at},"data":{"stream":"${stream}","text":${content}${partial}${number}}}\n`);

@@ -6,6 +6,9 @@
  *   RD6  Only an end of the stream that may begin a secret is held back: less than the longest
  *        secret, and never across a line end.
  *
+ *   RD7  A terminal shows what is typed, so a short beginning of a secret is not held back for ever
+ *        there (terminal-stream). What was released is not removed any more.
+ *
  * It works on bytes, before they are decoded. A secret consists of whole UTF-8 characters, so the
  * remaining bytes are as valid as before.
  */
@@ -38,7 +41,24 @@ export class RedactedStream {
     const found: number[] = [];
     this.#state = this.#search.scan(all, this.#held.length, this.#state, found);
     for (let each = 0; each < found.length; each += 2) this.#cover(found[each] as number, found[each + 1] as number);
-    return this.#give(all, all.length - this.#search.open(this.#state));
+    return this.#give(all, Math.max(0, all.length - this.#search.open(this.#state)));
+  }
+
+  /** How many bytes at the end may be the beginning of a secret, with those that were released. */
+  get openBytes(): number {
+    return this.#held.length === 0 ? 0 : this.#search.open(this.#state);
+  }
+
+  /**
+   * RD7: returns the bytes that are held back, unless some of them are covered. If a secret
+   * continues them, only its rest is removed.
+   */
+  release(): Buffer {
+    if (this.#runs.length > 0) return NOTHING;
+    const held = this.#held;
+    this.#held = NOTHING;
+    if (held.length > 0) this.#covered = false;
+    return held;
   }
 
   /** The stream has ended: returns the bytes that were held back. */

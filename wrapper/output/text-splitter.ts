@@ -218,6 +218,17 @@ export class TextSplitter implements Splitter {
     return pieces;
   }
 
+  /** How many bytes at the end may be the beginning of a secret. */
+  get secretBytes(): number {
+    return this.#redacted?.openBytes ?? 0;
+  }
+
+  /** Like `flush`, with what is held back because it may be the beginning of a secret (RD7). */
+  release(): Piece[] {
+    if (this.#redacted) this.#held.add(this.#redacted.release());
+    return this.flush();
+  }
+
   end(): Piece[] {
     const pieces: Piece[] = [];
     if (this.#redacted) this.#held.add(this.#redacted.end());

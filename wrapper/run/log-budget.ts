@@ -64,6 +64,16 @@ export class LogBudget {
     return true;
   }
 
+  /**
+   * A screen of a terminal. It repeats output, so one that is left out is not missing and is not
+   * counted.
+   */
+  takeScreen(bytes: number): boolean {
+    if (this.#full || !this.#fits(bytes, RESERVE_BYTES)) return false;
+    this.#usedBytes += bytes;
+    return true;
+  }
+
   #fits(bytes: number, reserve: number): boolean {
     return this.#limitBytes === null || this.#usedBytes + bytes + reserve <= this.#limitBytes;
   }

@@ -50,6 +50,11 @@ export class Report {
     this.event('status', { message }); // SV8
   }
 
+  /** A screen of the job's terminal, encoded. */
+  screen(line: Buffer): void {
+    if (this.#budget.takeScreen(line.length)) this.#spool.append(line);
+  }
+
   /**
    * The terminal fact (SV4). The exit code is stored for a boot that only has to deliver the rest.
    */

@@ -29,7 +29,7 @@
  *        (child, agent-stream) and its command (job).
  */
 
-import { type Command, type JobTerms, monotonicNow, type TerminalStatus } from '../../protocol/index.ts';
+import { type Command, type JobTerms, monotonicNow, type TerminalSize, type TerminalStatus } from '../../protocol/index.ts';
 import type { ChildExit } from '../job/child.ts';
 import {
   type EarlyStop,
@@ -245,10 +245,20 @@ export class Supervisor implements DeliveryHandlers {
         if (this.#phase.kind === 'running') this.#phase.job.input(decodeInput(command.data));
         return;
       case 'resize':
-        return; // Only for a wrapper with the feature `tty`.
+        this.#resize(command.data);
+        return;
       default:
         command satisfies never;
     }
+  }
+
+  /** Before the job begins, the terms of the welcome have the size already. */
+  #resize(size: TerminalSize): void {
+    const { terms } = this.#spool.state;
+    if (!terms?.terminal) return;
+    terms.terminal = size;
+    this.#report.save();
+    if (this.#phase.kind === 'running') this.#phase.job.resize(size);
   }
 
   /** An input waits for the job, and for the job to read. */

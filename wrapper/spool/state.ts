@@ -15,7 +15,7 @@
  */
 
 import { join } from 'node:path';
-import { isId, newWrapperId, type Policy } from '../../protocol/index.ts';
+import { isId, newWrapperId, type Policy, type TerminalSize } from '../../protocol/index.ts';
 import { isObject, type JsonObject, parseJson } from '../../protocol/json.ts';
 import { nodeFiles, replaceFile, type SpoolFiles } from './files.ts';
 
@@ -56,6 +56,8 @@ export interface SpoolState {
     features: readonly string[];
     merge?: true;
     output?: 'bytes';
+    /** The newest size. */
+    terminal?: TerminalSize;
   };
   /** The last boot that was welcomed. The runner counts its restarts from there. */
   welcomedBoot?: string;

@@ -352,8 +352,15 @@ export class Delivery implements ConnectionHandlers {
   /** What a wrapper must know that adopts the job before its own first welcome. */
   #noteTerms({ policy, job, features = [] }: WelcomeFrame): void {
     const { state } = this.#spool;
-    const { secretNames = [], merge, output } = job ?? {};
-    state.terms = { policy, secretNames, features, ...(merge ? { merge } : {}), ...(output ? { output } : {}) };
+    const { secretNames = [], merge, output, terminal } = job ?? {};
+    state.terms = {
+      policy,
+      secretNames,
+      features,
+      ...(merge ? { merge } : {}),
+      ...(output ? { output } : {}),
+      ...(terminal ? { terminal } : {}),
+    };
     state.welcomedBoot = state.bootId;
     this.#report.save();
   }
