@@ -4,7 +4,7 @@
  */
 
 import { ViewerFilter } from '../client/terminal/viewer-filter.ts';
-import { gapText, type LoggedEvent } from '../protocol/index.ts';
+import { gapText, type LoggedEvent, waitReasonText } from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
@@ -19,6 +19,9 @@ export const HUMAN_TYPES = [
   'status',
   'error',
   'execution_queued',
+  'execution_waiting',
+  'execution_assigned',
+  'execution_recalled',
   'wrapper_disconnected',
   'wrapper_reconnected',
   'execution_deadline_renewed',
@@ -168,6 +171,12 @@ function remarkOn(type: string, data: Record<string, unknown>): string | null {
       return `error: ${data.error}`;
     case 'execution_queued':
       return 'queued: another run of this session is active';
+    case 'execution_waiting':
+      return `waiting in pool ${data.pool}: ${waitReasonText(data.reason)}`;
+    case 'execution_assigned':
+      return `assigned to runner ${data.name}`;
+    case 'execution_recalled':
+      return `${data.message}; it waits for another runner`;
     case 'wrapper_disconnected':
       return 'the job lost its connection to the coordinator; it continues, and the coordinator waits for it';
     case 'wrapper_reconnected':

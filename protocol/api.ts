@@ -4,7 +4,7 @@ import type { JsonObject, TerminalSize } from './events.ts';
 import type { Policy } from './policy.ts';
 import type { OpenStatus, Status } from './statuses.ts';
 
-export const LAUNCHERS = ['none', 'runner', 'container'] as const;
+export const LAUNCHERS = ['none', 'pool', 'runner', 'container'] as const;
 export type LauncherName = (typeof LAUNCHERS)[number];
 
 export const ON_BUSY = ['reject', 'queue', 'replace'] as const;
@@ -16,6 +16,32 @@ export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 /** What becomes of output that is not UTF-8: it is replaced by U+FFFD, or kept byte for byte. */
 export const OUTPUT_MODES = ['text', 'bytes'] as const;
 export type OutputMode = (typeof OUTPUT_MODES)[number];
+
+/** The pool of a start that names none. */
+export const DEFAULT_POOL = 'default';
+
+/** At most `limit` executions of a pool with this key run at the same time. */
+export interface ConcurrencyLimit {
+  key: string;
+  limit: number;
+}
+
+/**
+ * Why an execution waits in its pool: no connected runner has the labels, all that have them are
+ * busy, or its concurrency limit is reached.
+ */
+export const WAIT_REASONS = ['no_runner', 'busy', 'concurrency'] as const;
+export type WaitReason = (typeof WAIT_REASONS)[number];
+
+const WAIT_TEXTS: Readonly<Record<WaitReason, string>> = {
+  no_runner: 'no connected runner has its labels',
+  busy: 'every runner with its labels is busy',
+  concurrency: 'its concurrency limit is reached',
+};
+
+/** For people. A reason of a later version is shown as it is. */
+export const waitReasonText = (reason: unknown): string =>
+  Object.hasOwn(WAIT_TEXTS, String(reason)) ? WAIT_TEXTS[reason as WaitReason] : String(reason).replaceAll('_', ' ');
 
 /** A start request as a caller writes it. */
 export interface StartRequest {
@@ -43,6 +69,15 @@ export interface StartRequest {
    */
   terminal?: TerminalSize;
   launcher?: LauncherName;
+  /** For the launcher `pool`: the pool whose runners may run it. Default `default`. */
+  pool?: string;
+  /** Labels that the runner must have, with these values. */
+  requires?: Record<string, string>;
+  /** From -10 to 10; higher ones go first. Default 0. */
+  priority?: number;
+  concurrency?: ConcurrencyLimit;
+  /** How long it waits for a runner before it fails. Default 24 h. */
+  waitMs?: number;
   onBusy?: OnBusy;
   policy?: Partial<Policy>;
   labels?: Record<string, string>;
@@ -137,6 +172,29 @@ export interface Execution {
   secretNames?: string[];
   /** What its wrapper delivered after the verdict. Absent when nothing came. */
   late?: LateResult;
+  /** The pool of an execution with the launcher `pool`, and what it asks of its runner. */
+  pool?: string;
+  requires?: Record<string, string>;
+  priority?: number;
+  concurrency?: ConcurrencyLimit;
+  waitMs?: number;
+  /** While it waits for a runner. */
+  waiting?: Waiting;
+  /** When it fails if no runner took it. */
+  waitUntil?: number;
+  /** The runner that it was assigned to. */
+  runner?: { id: string; name: string };
+}
+
+export interface Waiting {
+  pool: string;
+  /** Absent until the pool has answered. */
+  reason?: WaitReason;
+  /**
+   * 1 is next. Present when one execution is read, and up to 1000. Those that can run on the same
+   * runners are counted.
+   */
+  position?: number;
 }
 
 /** What arrived after a verdict that did not come from the wrapper. The verdict stays as it is. */
@@ -157,6 +215,51 @@ export function lateText({ events, exitCode, signal }: LateResult): string {
   return exitCode === null
     ? `${arrived}; how the job ended is not known`
     : `${arrived}; the job had ended with exit code ${exitCode}`;
+}
+
+/** A pool in its tenant's list. */
+export interface PoolSummary {
+  id: string;
+  createdAt: number;
+  /** Connected runners, their slots, and how many of those are taken. */
+  runners: number;
+  slots: number;
+  busy: number;
+  waiting: number;
+  /** When the execution that has waited longest began to wait. */
+  oldestWaitingAt?: number;
+}
+
+export interface PoolView extends Omit<PoolSummary, 'runners'> {
+  runners: RunnerView[];
+  /** The first that wait, in the order in which they came. */
+  queue: { session: string; execution: string; priority: number; since: number; reason: WaitReason }[];
+}
+
+export const RUNNER_STATES = ['connected', 'draining', 'too_old', 'lost'] as const;
+
+export interface RunnerView {
+  id: string;
+  name: string;
+  labels: Record<string, string>;
+  slots: number;
+  busy: number;
+  version: string;
+  state: (typeof RUNNER_STATES)[number];
+  connectedAt: number;
+  lastHeardAt: number;
+  /** The last of several launches in a row that came to nothing, and when it gets the next. */
+  failing?: { count: number; code: string; restUntil: number };
+  runs: { session: string; execution: string; state: 'assigned' | 'starting' | 'running' | 'ended'; since?: number }[];
+}
+
+/** A key of a runner, as it is listed. The key itself is shown once, when it is made. */
+export interface RunnerKey {
+  id: string;
+  name: string;
+  createdAt: number;
+  expiresAt?: number;
+  lastUsedAt?: number;
 }
 
 export interface SessionSummary {
@@ -214,7 +317,11 @@ export const PROBLEMS = {
   not_found: { status: 404, retryable: false, title: 'There is nothing at this path' },
   session_not_found: { status: 404, retryable: false, title: 'There is no such session' },
   execution_not_found: { status: 404, retryable: false, title: 'There is no such execution in this session' },
+  pool_not_found: { status: 404, retryable: false, title: 'There is no such pool' },
+  key_not_found: { status: 404, retryable: false, title: 'There is no such key' },
   method_not_allowed: { status: 405, retryable: false, title: 'This path does not take that method' },
+  pools_full: { status: 409, retryable: false, title: 'The tenant can have no further pools' },
+  keys_full: { status: 409, retryable: false, title: 'The pool can have no further keys' },
   execution_in_progress: { status: 409, retryable: true, title: 'Another execution of this session is active' },
   execution_id_conflict: { status: 409, retryable: false, title: 'This execution id belongs to a different request' },
   session_full: { status: 409, retryable: false, title: 'The session takes no further executions' },

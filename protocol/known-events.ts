@@ -40,6 +40,25 @@ export interface QueuedData {
 export interface PendingData {
   launcher: string;
 }
+export interface WaitingData {
+  pool: string;
+  /** `no_runner`, `busy` or `concurrency`. */
+  reason: string;
+}
+export interface AssignedData {
+  /** Id and name of the runner. */
+  runner: string;
+  name: string;
+}
+/** The assignment came to nothing; the execution waits again. */
+export interface RecalledData extends AssignedData {
+  /**
+   * `runner_lost`, `not_started`, `ended_before_it_connected`, or the code with which the runner
+   * refused.
+   */
+  cause: string;
+  message: string;
+}
 /** How the job's process ended, as far as it is known. */
 export interface ProcessEnd {
   exitCode?: number | null;
@@ -105,6 +124,9 @@ export interface KnownEventData {
   // From the coordinator.
   execution_queued: QueuedData;
   execution_pending: PendingData;
+  execution_waiting: WaitingData;
+  execution_assigned: AssignedData;
+  execution_recalled: RecalledData;
   execution_running: JsonObject;
   execution_deadline_renewed: DeadlineRenewedData;
   execution_completed: ProcessEnd;
@@ -146,6 +168,9 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   screen: {},
   execution_queued: { position: 'number' },
   execution_pending: { launcher: 'string' },
+  execution_waiting: { pool: 'string', reason: 'string' },
+  execution_assigned: { runner: 'string', name: 'string' },
+  execution_recalled: { runner: 'string', name: 'string', cause: 'string', message: 'string' },
   execution_running: {},
   execution_deadline_renewed: { deadline: 'string', until: 'number', lateMs: 'number' },
   execution_completed: { exitCode: 'number?', signal: 'string?' },

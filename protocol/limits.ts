@@ -164,6 +164,18 @@ export const CALLBACK_URL_CHARS_MAX = 2048;
  */
 export const FAILURE_CODE_PATTERN = /^[a-z][a-z0-9_]{0,63}$/;
 
+/** Priorities of a start on a pool. */
+export const PRIORITY_MAX = 10;
+export const CONCURRENCY_KEY_CHARS_MAX = 128;
+export const CONCURRENCY_LIMIT_MAX = 10_000;
+/** How long an execution may wait for a runner. */
+export const WAIT_MS_DEFAULT = 24 * 60 * 60 * 1000;
+export const WAIT_MS_MAX = 7 * 24 * 60 * 60 * 1000;
+/** Pools of a tenant, and keys of a pool: their lists have no pages. */
+export const POOLS_MAX = 100;
+export const POOL_KEYS_MAX = 100;
+export const KEY_NAME_CHARS_MAX = 128;
+
 export const LIST_LIMIT_DEFAULT = 50;
 export const LIST_LIMIT_MAX = 200;
 

@@ -21,11 +21,11 @@ import { parseJson } from './json.ts';
 import type { LaunchRequest } from './launch.ts';
 import { ERROR_MESSAGE_CHARS_MAX, exceedsUtf8Bytes, LABEL_KEY_PATTERN, LABEL_VALUE_CHARS_MAX, LABELS_MAX } from './limits.ts';
 
+/** The pool of a start that names none. */
+export { DEFAULT_POOL } from './api.ts';
+
 export const RUNNER_PROTOCOL_VERSION = 1;
 export const RUNNER_SUBPROTOCOL = 'holdfast.runner.v1';
-
-/** The pool of a start that names none. */
-export const DEFAULT_POOL = 'default';
 
 /** A runner key: `hfr_` + base64url(tenant) + `.` + id + `.` + base64url of 32 random bytes. */
 export const RUNNER_KEY_PREFIX = 'hfr_';

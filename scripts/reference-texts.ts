@@ -19,7 +19,17 @@ export const PROBLEM_TEXTS: Record<ProblemCode, { next: string; operator: string
   not_found: { next: 'Correct the path.', operator: 'A wrong path.' },
   session_not_found: { next: 'Start an execution in it.', operator: 'Never started, deleted, or 90 days old.' },
   execution_not_found: { next: 'Correct the id.', operator: 'A wrong id.' },
+  pool_not_found: {
+    next: 'Make the pool with its first key: `POST /v1/pools/{pool}/keys`.',
+    operator: 'A start or a read names a pool of which no runner key was ever made.',
+  },
+  key_not_found: { next: 'List the keys of the pool.', operator: 'A wrong id, or a key that was revoked before.' },
   method_not_allowed: { next: 'Correct the method.', operator: 'A wrong method.' },
+  pools_full: { next: 'Use one of the pools that there are.', operator: 'A tenant can have 100 pools.' },
+  keys_full: {
+    next: 'Revoke a key that is not used.',
+    operator: 'A pool can have 100 keys. One key can serve many runners.',
+  },
   execution_in_progress: {
     next: 'Wait for `activeExecutionId`, or start with `onBusy` `queue` or `replace`.',
     operator: 'The session is busy. Callers that run several things at once need several sessions, or `onBusy`.',
@@ -296,6 +306,8 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'RETRY_AFTER_MS_MAX', past: 'CLS13' },
     { constant: 'LATE_MS_MAX', note: 'after the verdict', past: 'close 4000' },
     { constant: 'FILTER_ITEMS_MAX', past: 'STR6' },
+    { constant: 'POOLS_MAX', note: 'of a tenant', past: '`pools_full`' },
+    { constant: 'POOL_KEYS_MAX', note: 'of a pool', past: '`keys_full`' },
   ],
   [
     { constant: 'START_BODY_BYTES_MAX', past: '413' },
@@ -316,6 +328,12 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'REASON_CHARS_MAX', past: 'HTTP7' },
     { constant: 'ERROR_MESSAGE_CHARS_MAX', past: 'HTTP7' },
     { constant: 'POST_BODY_BYTES_MAX', past: '413' },
+    { constant: 'PRIORITY_MAX', note: 'and its negative', past: 'HTTP7' },
+    { constant: 'CONCURRENCY_KEY_CHARS_MAX', past: 'HTTP7' },
+    { constant: 'CONCURRENCY_LIMIT_MAX', past: 'HTTP7' },
+    { constant: 'WAIT_MS_DEFAULT', past: '' },
+    { constant: 'WAIT_MS_MAX', past: 'HTTP7' },
+    { constant: 'KEY_NAME_CHARS_MAX', past: 'HTTP7' },
   ],
   [
     { constant: 'LIST_LIMIT_DEFAULT', past: '' },

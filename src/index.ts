@@ -10,6 +10,7 @@
  *   launch/      how a wrapper is started
  *   session/     the Durable Object of one session; contract.ts: what the Worker asks of it
  *   container/   the Durable Object of a session's container
+ *   pool/        the Durable Object of a pool of runners that dial in
  *   operations/  what a tenant can do, for HTTP and RPC alike
  *   http/        routes, credentials, upgrades, readers
  *   rpc.ts       the operations for other Workers, over a service binding
@@ -22,6 +23,7 @@ import type { Env } from './platform/env.ts';
 
 export { JobContainer } from './container/job-container.ts';
 export { TenantDirectory } from './directory/tenant-directory.ts';
+export { RunnerPool } from './pool/runner-pool.ts';
 export { Holdfast } from './rpc.ts';
 export { SessionCoordinator } from './session/coordinator.ts';
 

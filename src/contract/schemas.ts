@@ -5,6 +5,8 @@ import {
   CALLBACK_URL_CHARS_MAX,
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
+  CONCURRENCY_KEY_CHARS_MAX,
+  CONCURRENCY_LIMIT_MAX,
   CURSOR_CHARS_MAX,
   CWD_BYTES_MAX,
   ENV_BYTES_MAX,
@@ -20,6 +22,7 @@ import {
   INPUT_BASE64_CHARS_MAX,
   INPUT_BYTES_MAX,
   JOB_ENV_RESERVED,
+  KEY_NAME_CHARS_MAX,
   LABEL_KEY_PATTERN,
   LABEL_VALUE_CHARS_MAX,
   LABELS_MAX,
@@ -30,6 +33,7 @@ import {
   OUTPUT_MODES,
   POLICY_BOUNDS,
   POLICY_KEYS,
+  PRIORITY_MAX,
   READ_LIMIT_MAX,
   REASON_CHARS_MAX,
   SECRET_NAMES_MAX,
@@ -40,6 +44,7 @@ import {
   TICKET_RIGHTS,
   TICKET_TTL_SECONDS_MAX,
   TICKET_UNTIL_SECONDS_MAX,
+  WAIT_MS_MAX,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
 
@@ -138,6 +143,21 @@ export const startSchema = z.strictObject({
   output: z.enum(OUTPUT_MODES).optional(),
   terminal: terminalSchema.optional(),
   launcher: z.enum(LAUNCHERS).optional(),
+  pool: idSchema.optional(),
+  requires: labels.optional(),
+  priority: z.int().min(-PRIORITY_MAX).max(PRIORITY_MAX).optional(),
+  concurrency: z
+    .strictObject({
+      key: exactText(4 * CONCURRENCY_KEY_CHARS_MAX)
+        .min(1)
+        .max(CONCURRENCY_KEY_CHARS_MAX)
+        .refine((text) => text.length <= CONCURRENCY_KEY_CHARS_MAX, {
+          message: `must have at most ${CONCURRENCY_KEY_CHARS_MAX} UTF-16 units`,
+        }),
+      limit: z.int().min(1).max(CONCURRENCY_LIMIT_MAX),
+    })
+    .optional(),
+  waitMs: z.int().min(1000).max(WAIT_MS_MAX).optional(),
   onBusy: z.enum(ON_BUSY).optional(),
   policy: policy.optional(),
   labels: labels.optional(),
@@ -147,6 +167,11 @@ export const startSchema = z.strictObject({
     .regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')
     .optional(),
   secretNames: secretNames.optional(),
+});
+
+export const runnerKeySchema = z.strictObject({
+  name: charsMax(KEY_NAME_CHARS_MAX).min(1),
+  expiresAt: z.int().min(0).optional(),
 });
 
 export const interruptSchema = z.strictObject({

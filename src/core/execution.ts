@@ -1,6 +1,7 @@
 /** An execution as it is stored, and its public view. */
 
 import type {
+  ConcurrencyLimit,
   Execution,
   LateResult,
   LauncherName,
@@ -9,6 +10,8 @@ import type {
   Policy,
   Status,
   TerminalSize,
+  Waiting,
+  WaitReason,
 } from '../../protocol/index.ts';
 
 /**
@@ -59,6 +62,21 @@ export interface ExecutionRecord {
   launchAt: number | null;
   launchAttempts: number;
   launchedAt: number | null;
+  /** The launcher `pool`: what was asked for. Null for every other launcher. */
+  pool: string | null;
+  requires: Record<string, string> | null;
+  priority: number | null;
+  concurrency: ConcurrencyLimit | null;
+  waitMs: number | null;
+  /** Set while it waits for a runner (assignment.ts). */
+  waitUntil: number | null;
+  waitReason: WaitReason | null;
+  /** Its last assignment, until that comes to nothing. */
+  lease: number | null;
+  runnerId: string | null;
+  runnerName: string | null;
+  assignedAt: number | null;
+  assignmentsFailed: number;
   wrapperId: string | null;
   bootId: string | null;
   transport: IngestTransport | null;
@@ -103,7 +121,7 @@ export type LatePatch = Partial<
   Pick<ExecutionRecord, 'epoch' | 'bootId' | 'logBytes' | 'lateUntil' | 'lateEvents' | 'lateAt' | 'lateExitCode' | 'lateSignal'>
 >;
 
-/** Initial values of the columns that events change later. */
+/** Initial values of the columns that events change later, and of those that only a pool uses. */
 export const NEW_EXECUTION_FIELDS = {
   pendingAt: null,
   startedAt: null,
@@ -113,6 +131,18 @@ export const NEW_EXECUTION_FIELDS = {
   launchAt: null,
   launchAttempts: 0,
   launchedAt: null,
+  pool: null,
+  requires: null,
+  priority: null,
+  concurrency: null,
+  waitMs: null,
+  waitUntil: null,
+  waitReason: null,
+  lease: null,
+  runnerId: null,
+  runnerName: null,
+  assignedAt: null,
+  assignmentsFailed: 0,
   wrapperId: null,
   bootId: null,
   transport: null,
@@ -160,6 +190,12 @@ function lateOf({ lateEvents, lateAt, lateExitCode, lateSignal }: ExecutionRecor
   return { events: lateEvents, exitCode: lateExitCode, signal: lateSignal, at: lateAt };
 }
 
+/** While a pending execution has no runner. */
+function waitingOf({ status, pool, waitUntil, waitReason }: ExecutionRecord): Waiting | null {
+  if (status !== 'pending' || pool === null || waitUntil === null) return null;
+  return { pool, ...(waitReason === null ? {} : { reason: waitReason }) };
+}
+
 /** The public view: no `env`, no `stdin`, no bookkeeping. */
 export function executionView(session: string, record: ExecutionRecord): Execution {
   const active = record.status === 'running';
@@ -199,6 +235,14 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       traceparent: record.traceparent,
       secretNames: record.secretNames,
       late: lateOf(record),
+      pool: record.pool,
+      requires: record.requires,
+      priority: record.priority,
+      concurrency: record.concurrency,
+      waitMs: record.waitMs,
+      waiting: waitingOf(record),
+      waitUntil: record.waitUntil,
+      runner: record.runnerId === null ? null : { id: record.runnerId, name: record.runnerName ?? record.runnerId },
     }),
   };
 }

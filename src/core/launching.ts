@@ -1,8 +1,10 @@
 /** What happens to an execution after an attempt to start its wrapper. */
 
 import { backoffDelayMs } from '../../protocol/index.ts';
+import { afterOffer } from './assignment.ts';
 import type { ExecutionRecord } from './execution.ts';
 import { settleFailed, type Transition } from './lifecycle.ts';
+import type { OfferAnswer } from './pool-messages.ts';
 
 /**
  * Failed attempts before the execution fails, about 15 s in all. A saturated launcher is not a
@@ -32,9 +34,12 @@ export type LaunchOutcome =
   /** The launcher was not reached, or it failed. */
   | { kind: 'failed'; message: string }
   /** The launcher has no free capacity. */
-  | { kind: 'saturated'; retryAfterMs: number | null };
+  | { kind: 'saturated'; retryAfterMs: number | null }
+  /** Its pool has it; the pool's claim follows when there is a runner. */
+  | { kind: 'offered'; answer: OfferAnswer };
 
-export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now: number): Transition {
+/** Null: there is nothing to change. */
+export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now: number): Transition | null {
   switch (outcome.kind) {
     case 'launched':
       return { patch: { launchAt: null, launchedAt: now, env: null, stdin: null }, events: [], commands: [] };
@@ -44,6 +49,8 @@ export function afterLaunch(record: ExecutionRecord, outcome: LaunchOutcome, now
       return record.launchAttempts >= LAUNCH_ATTEMPTS_MAX
         ? settleFailed(record, 'launch_failed', outcome.message, now)
         : retryAt(now + backoffDelayMs(record.launchAttempts - 1, { baseMs: RETRY_BASE_MS, capMs: RETRY_CAP_MS }));
+    case 'offered':
+      return afterOffer(record, outcome.answer, now);
     case 'saturated':
       return retryAt(now + (outcome.retryAfterMs ?? RETRY_CAP_MS));
     default:

@@ -28,6 +28,8 @@ import {
   type HoldfastEvent,
   type Policy,
   type TerminalStatus,
+  WAIT_MS_DEFAULT,
+  waitReasonText,
 } from '../../protocol/index.ts';
 import { exactDuration } from './exact-duration.ts';
 import type { ExecutionPatch, ExecutionRecord, IngestTransport, InterruptCause } from './execution.ts';
@@ -68,12 +70,15 @@ const defined = (fields: Record<string, unknown>): Record<string, unknown> =>
 // ── start ───────────────────────────────────────────────────────────────────────────────────────
 
 /** A free session takes the execution at once, and its launcher is due immediately. */
-export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher'>, now: number): Transition {
+export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher' | 'waitMs'>, now: number): Transition {
+  // In a pool the wrapper's time begins with the assignment (assignment.ts).
+  const waits = record.launcher === 'pool';
   return {
     patch: {
       status: 'pending',
       pendingAt: now,
-      pendingUntil: now + record.policy.pendingTimeoutMs,
+      pendingUntil: waits ? null : now + record.policy.pendingTimeoutMs,
+      waitUntil: waits ? now + (record.waitMs ?? WAIT_MS_DEFAULT) : null,
       launchAt: record.launcher === 'none' ? null : now,
     },
     events: [{ type: 'execution_pending', data: { launcher: record.launcher } }],
@@ -84,6 +89,10 @@ export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher
 export function becomeQueued(position: number): Transition {
   return { patch: { status: 'queued' }, events: [{ type: 'execution_queued', data: { position } }], commands: [] };
 }
+
+/** It is pending, and no runner of its pool has it. */
+export const isUnassigned = ({ status, pool, lease }: ExecutionRecord): boolean =>
+  status === 'pending' && pool !== null && lease === null;
 
 // ── connection ──────────────────────────────────────────────────────────────────────────────────
 
@@ -99,7 +108,7 @@ export type HelloAnswer =
   | { kind: 'accept'; epoch: number; transition: Transition }
   /** Another wrapper owns the execution (ING2). */
   | { kind: 'claimed' }
-  /** Queued behind another execution; the wrapper may try again. */
+  /** Queued behind another execution, or without a runner; the wrapper may try again. */
   | { kind: 'not_yet' };
 
 /**
@@ -122,7 +131,8 @@ export function acceptHello(
   now: number,
 ): HelloAnswer {
   if (record.wrapperId !== null && record.wrapperId !== hello.wrapperId) return { kind: 'claimed' };
-  if (record.status === 'queued') return { kind: 'not_yet' };
+  // POOL14: a wrapper of a lease that was given up would run beside the limits of the pool.
+  if (record.status === 'queued' || isUnassigned(record)) return { kind: 'not_yet' };
   const epoch = record.epoch + 1;
   const first = record.status === 'pending';
   const patch: ExecutionPatch = {
@@ -144,6 +154,8 @@ export function acceptHello(
           status: 'running',
           startedAt: now,
           pendingUntil: null,
+          waitUntil: null,
+          waitReason: null,
           runtimeUntil: now + record.policy.maxRuntimeMs,
           launchAt: null,
           // The wrapper has both, so the row no longer keeps them.
@@ -251,6 +263,8 @@ export function settle(_record: ExecutionRecord, verdict: Verdict, now: number):
       env: null,
       stdin: null,
       pendingUntil: null,
+      waitUntil: null,
+      waitReason: null,
       graceUntil: null,
       runtimeUntil: null,
       interruptUntil: null,
@@ -300,7 +314,7 @@ export function refuseOldWrapper(record: ExecutionRecord, features: readonly str
 /**
  * What the start asked for that not every wrapper can do, and what a wrapper without it would do.
  */
-const neededFeatures = ({ secretNames, merge, output, terminal }: ExecutionRecord) => [
+export const neededFeatures = ({ secretNames, merge, output, terminal }: ExecutionRecord) => [
   ...((secretNames ?? []).length > 0
     ? [{ feature: FEATURE_SECRET_NAMES, option: 'secretNames', effect: 'shown what is to be redacted' }]
     : []),
@@ -343,6 +357,13 @@ function settleByExit(record: ExecutionRecord, exitCode: number | null, signal: 
   return settleFailed(record, 'exit_nonzero', `the command ${how}`, now, { exitCode, signal });
 }
 
+/** `waitUntil` is over. */
+function settleUnassigned(record: ExecutionRecord, now: number): Transition {
+  const why = record.waitReason === null ? 'the pool did not answer' : waitReasonText(record.waitReason);
+  const error = `no runner of pool ${record.pool} took it within ${record.waitMs} ms: ${why}`;
+  return settleFailed(record, 'no_runner', error, now);
+}
+
 const limitReached = ({ policy }: ExecutionRecord): string => `ran longer than its limit of ${exactDuration(policy.maxRuntimeMs)}`;
 
 const failRuntime = (record: ExecutionRecord, now: number, facts: Omit<Verdict, 'status'> = {}): Transition =>
@@ -350,7 +371,7 @@ const failRuntime = (record: ExecutionRecord, now: number, facts: Omit<Verdict, 
 
 // ── deadlines ───────────────────────────────────────────────────────────────────────────────────
 
-export type DeadlineKind = 'pending' | 'grace' | 'interrupt' | 'runtime';
+export type DeadlineKind = 'waiting' | 'pending' | 'grace' | 'interrupt' | 'runtime';
 
 export interface Deadline {
   kind: DeadlineKind;
@@ -394,6 +415,7 @@ function interruptDeadline(record: ExecutionRecord, takenAt: number | null): num
 export function deadlinesOf(record: ExecutionRecord, takenAt: number | null): Deadline[] {
   const all: { kind: DeadlineKind; at: number | null }[] = [
     { kind: 'interrupt', at: interruptDeadline(record, takenAt) },
+    { kind: 'waiting', at: record.waitUntil },
     { kind: 'pending', at: record.pendingUntil },
     { kind: 'grace', at: record.graceUntil },
     { kind: 'runtime', at: record.runtimeUntil },
@@ -411,12 +433,13 @@ function termOf(record: ExecutionRecord, kind: DeadlineKind): { since: number; l
   const term = (since: number | null, lengthMs: number) => (since === null ? null : { since, lengthMs });
   switch (kind) {
     case 'pending':
-      return term(record.pendingAt, policy.pendingTimeoutMs);
+      return term(record.assignedAt ?? record.pendingAt, policy.pendingTimeoutMs);
     case 'grace':
       return term(record.disconnectedAt, policy.disconnectGraceMs);
     case 'interrupt':
       return term(record.interruptRequestedAt, policy.interruptGraceMs);
     case 'runtime':
+    case 'waiting':
       return null;
     default:
       return kind satisfies never;
@@ -431,7 +454,7 @@ const UNTIL = { pending: 'pendingUntil', grace: 'graceUntil', interrupt: 'interr
  */
 function renew(record: ExecutionRecord, { kind, at }: Deadline, now: number): Transition | null {
   const term = termOf(record, kind);
-  if (kind === 'runtime' || !term || now - at <= DOWNTIME_MS) return null;
+  if (kind === 'runtime' || kind === 'waiting' || !term || now - at <= DOWNTIME_MS) return null;
   if ((record[UNTIL[kind]] ?? at) > term.since + term.lengthMs) return null;
   const until = now + term.lengthMs;
   return {
@@ -454,6 +477,8 @@ export function expire(record: ExecutionRecord, now: number, takenAt: number | n
   const renewed = renew(record, due, now);
   if (renewed) return renewed;
   switch (due.kind) {
+    case 'waiting':
+      return settleUnassigned(record, now);
     case 'pending':
       return settleFailed(
         record,

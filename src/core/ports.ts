@@ -5,6 +5,7 @@
  */
 
 import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { CallbackRecord } from './callback.ts';
 import type { Announcement, AnnouncementAnswer } from './directory.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from './execution.ts';
@@ -48,6 +49,10 @@ export interface SessionRuntime {
 export interface ExternalServices {
   /** Starts a wrapper somewhere. */
   launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome>;
+  /** What a runner of a pool needs to start the wrapper. Signs its credential. */
+  launchRequest(record: ExecutionRecord, now: number): Promise<LaunchRequest>;
+  /** The execution has ended, and needs nothing of its pool any more. */
+  leavePool(record: ExecutionRecord): Promise<void>;
   /** The session was deleted: the launcher may drop what it keeps for it. */
   release(): Promise<void>;
   /**

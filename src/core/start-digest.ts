@@ -30,7 +30,17 @@ const POLICY_0_1_0 = {
 
 const LATER_POLICY: Readonly<Record<string, unknown>> = { maxLogBytes: 2_147_483_648 };
 
-const LATER: Readonly<Record<string, unknown>> = { secretNames: null, merge: false, output: 'text', terminal: null };
+const LATER: Readonly<Record<string, unknown>> = {
+  secretNames: null,
+  merge: false,
+  output: 'text',
+  terminal: null,
+  pool: 'default',
+  requires: null,
+  priority: 0,
+  concurrency: null,
+  waitMs: 86_400_000,
+};
 
 /** The fields of a start in 0.1.0. All are present; null where they were not given. */
 export interface WorkTerms {

@@ -7,6 +7,10 @@ import type { DirectoryPage, DirectoryQuery } from './entries.ts';
 export interface DirectoryCalls {
   announce(announcement: Announcement): Promise<AnnouncementAnswer>;
   list(query: DirectoryQuery): Promise<DirectoryPage>;
+  /** Notes a pool, once. False: the tenant has POOLS_MAX others. */
+  addPool(pool: string): Promise<boolean>;
+  /** In the order of their names. */
+  listPools(): Promise<string[]>;
 }
 
 /** A stub is unusable after an exception, so each call gets its own. */

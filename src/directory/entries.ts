@@ -1,13 +1,16 @@
-/** Rows of a tenant's directory: the reports of its sessions, and pages of them. */
+/**
+ * Rows of a tenant's directory: the reports of its sessions, pages of them, and the names of the
+ * tenant's pools.
+ */
 
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm';
 import { type DrizzleSqliteDODatabase, drizzle } from 'drizzle-orm/durable-sqlite';
 import bundle from '../../migrations/directory/migrations.js';
-import { type SessionEntry, type Status, TERMINAL_STATUSES, utf8Bytes } from '../../protocol/index.ts';
+import { POOLS_MAX, type SessionEntry, type Status, TERMINAL_STATUSES, utf8Bytes } from '../../protocol/index.ts';
 import { RETENTION_MS } from '../core/deadlines.ts';
 import { type Announcement, type AnnouncementAnswer, DIRECTORY_TOMBSTONE_MS, decideUpsert } from '../core/directory.ts';
 import { hasSchema, migrate, migrationsOf } from '../storage/migrate.ts';
-import { sessions } from './schema.ts';
+import { pools, sessions } from './schema.ts';
 
 const MIGRATIONS = migrationsOf(bundle);
 
@@ -47,9 +50,32 @@ export class Entries {
     if (this.#exists) migrate(storage, now, MIGRATIONS);
   }
 
-  take(announcement: Announcement, now: number): AnnouncementAnswer {
+  #create(now: number): void {
     if (!this.#exists) migrate(this.#storage, now, MIGRATIONS);
     this.#exists = true;
+  }
+
+  addPool(id: string, now: number): boolean {
+    this.#create(now);
+    const have = this.pools();
+    if (have.includes(id)) return true;
+    if (have.length >= POOLS_MAX) return false;
+    this.#db.insert(pools).values({ id, createdAt: now }).run();
+    return true;
+  }
+
+  pools(): string[] {
+    if (!this.#exists) return [];
+    return this.#db
+      .select({ id: pools.id })
+      .from(pools)
+      .orderBy(pools.id)
+      .all()
+      .map(({ id }) => id);
+  }
+
+  take(announcement: Announcement, now: number): AnnouncementAnswer {
+    this.#create(now);
     const { session: id, version, entry } = announcement;
     const { version: of, removed } = sessions;
     const held = this.#db.select({ version: of, removed }).from(sessions).where(eq(sessions.id, id)).limit(1).get() ?? null;

@@ -3,6 +3,7 @@
  * append-only SQL file.
  *
  * sessions   one row per announced session, and for a while one per deleted session (a tombstone)
+ * pools      one row per pool, written before the first key of the pool is made
  */
 
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
@@ -28,3 +29,8 @@ export const sessions = sqliteTable(
     index('sessions_by_status').on(table.removed, table.status, table.lastActivityAt, table.id),
   ],
 );
+
+export const pools = sqliteTable('pools', {
+  id: text().primaryKey(),
+  createdAt: integer('created_at').notNull(),
+});

@@ -24,4 +24,12 @@ export class TenantDirectory extends DurableObject<Env> {
   list(query: DirectoryQuery): DirectoryPage {
     return this.#entries.list(query);
   }
+
+  addPool(pool: string): boolean {
+    return this.#entries.addPool(pool, Date.now());
+  }
+
+  listPools(): string[] {
+    return this.#entries.pools();
+  }
 }

@@ -11,6 +11,7 @@ import type { Env } from '../platform/env.ts';
 import type { IngestClaims } from '../platform/tokens.ts';
 import type { Reader } from './readers.ts';
 import type { Group, IdsOf, PathOf } from './routes.ts';
+import type { RunnerClaims } from './runner-upgrade.ts';
 
 interface CommonVariables {
   requestId: string;
@@ -26,6 +27,7 @@ interface GroupVariables {
   reader: ConfiguredVariables & { reader: Reader };
   actor: ConfiguredVariables & { caller: Caller };
   key: ConfiguredVariables & { caller: Caller };
+  runner: ConfiguredVariables & { runner: RunnerClaims };
 }
 
 export type AppEnv = { Bindings: Env; Variables: CommonVariables };

@@ -16,6 +16,7 @@ import { preflight, withCors } from './cors.ts';
 import { problemResponse } from './problem.ts';
 import { authenticateTicketHolder, outsideTicketScope } from './readers.ts';
 import type { ActorRoute, Group, ReaderRoute, RouteOf } from './routes.ts';
+import { readRunnerClaims } from './runner-upgrade.ts';
 import { wantsEventStream } from './sse.ts';
 import { authenticateWrapper, refuseViewer, wantsUpgrade } from './upgrades.ts';
 
@@ -25,6 +26,7 @@ export const MIDDLEWARE: { [G in Group]: (route: RouteOf<G>) => MiddlewareHandle
   reader: (route) => [boundedUrl(refusalOf(route)), configured, readableByPages, asReader(route, refusalOf(route))],
   actor: (route) => [boundedUrl(), configured, readableByPages, asActor(route)],
   key: ({ counts }) => [boundedUrl(), configured, asTenant(() => counts)],
+  runner: () => [boundedUrl(), configured, asRunner],
 };
 
 /**
@@ -73,6 +75,13 @@ const asWrapper = createMiddleware<GroupEnv<'ingest'>, '/:session/:execution'>(a
   const wrapper = await authenticateWrapper(c.req.raw, c.get('config'), c.req.param());
   if (!wrapper.ok) return asProblem(c, wrapper);
   c.set('wrapper', wrapper.claims);
+  return next();
+});
+
+const asRunner = createMiddleware<GroupEnv<'runner'>, '/:pool'>(async (c, next) => {
+  const runner = await readRunnerClaims(c.req.raw, c.env, c.get('config'), c.req.param('pool'));
+  if (!runner.ok) return asProblem(c, runner);
+  c.set('runner', runner.claims);
   return next();
 });
 

@@ -3,12 +3,14 @@
 import { type Failure, START_BODY_BYTES_MAX } from '../../protocol/index.ts';
 import { VERSION } from '../../protocol/version.ts';
 import { failure } from '../contract/failure.ts';
+import * as pools from '../operations/pools.ts';
 import * as service from '../operations/service.ts';
 import { readText } from './body.ts';
 import type { Handlers } from './context.ts';
 import { readStream } from './durable-streams.ts';
 import { describeApi } from './openapi/document.ts';
 import type { Group } from './routes.ts';
+import { upgradeRunner } from './runner-upgrade.ts';
 import { listParams, readExecution, readExecutions, readSession } from './session-reads.ts';
 import { streamEvents } from './sse.ts';
 import { readTextLog } from './text-log.ts';
@@ -112,9 +114,46 @@ const key: Handlers<'key'> = {
     const result = await service.failExecution(c.get('caller'), session, execution, body.value);
     return result.ok ? c.json({ settled: result.settled, execution: result.execution }) : result;
   },
+
+  listPools: async (c) => {
+    const listed = await pools.listPools(c.get('caller'));
+    return listed.ok ? c.json({ data: listed.data }) : listed;
+  },
+
+  getPool: async (c) => {
+    const found = await pools.getPool(c.get('caller'), c.req.param('pool'));
+    return found.ok ? c.json({ pool: found.pool }) : found;
+  },
+
+  createRunnerKey: async (c) => {
+    const body = await readJson(c.req.raw);
+    if (!body.ok) return body;
+    const made = await pools.createRunnerKey(c.get('caller'), c.req.param('pool'), body.value);
+    return made.ok ? c.json(made.created, 201) : made;
+  },
+
+  listRunnerKeys: async (c) => {
+    const listed = await pools.listRunnerKeys(c.get('caller'), c.req.param('pool'));
+    return listed.ok ? c.json({ data: listed.data }) : listed;
+  },
+
+  revokeRunnerKey: async (c) => {
+    const revoked = await pools.revokeRunnerKey(c.get('caller'), c.req.param('pool'), c.req.param('key'));
+    return revoked.ok ? c.body(null, 204) : revoked;
+  },
+
+  getMetrics: async (c) => {
+    const listed = await pools.listPools(c.get('caller'));
+    if (!listed.ok) return listed;
+    return c.body(pools.metricsText(listed.data, Date.now()), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+  },
 };
 
-export const HANDLERS: { [G in Group]: Handlers<G> } = { public: publicRoutes, ingest, reader, actor, key };
+const runner: Handlers<'runner'> = {
+  connectRunner: (c) => upgradeRunner(c.req.raw, c.env, c.get('config'), c.get('runner')),
+};
+
+export const HANDLERS: { [G in Group]: Handlers<G> } = { public: publicRoutes, ingest, reader, actor, key, runner };
 
 /**
  * Reads a JSON body of bounded size; `whenEmpty` replaces an empty one. Not hono/body-limit: it

@@ -10,6 +10,7 @@
  *   actor    an API key, or a ticket of the session with the right to it; pages of allowed origins
  *            may use it (CORS)
  *   key      an API key
+ *   runner   the key of a runner of the pool that the path names
  */
 
 import type { TicketRight } from '../../protocol/index.ts';
@@ -53,11 +54,14 @@ interface Groups {
   reader: Record<string, ReaderRoute>;
   actor: Record<string, ActorRoute>;
   key: Record<string, KeyRoute>;
+  runner: Record<string, Route>;
 }
 
 export type Group = keyof Groups;
 export type RouteOf<G extends Group> = Groups[G][string];
 
+const POOLS = '/v1/pools';
+const POOL = `${POOLS}/:pool` as const;
 const SESSIONS = '/v1/sessions';
 const SESSION = `${SESSIONS}/:session` as const;
 const EXECUTIONS = `${SESSION}/executions` as const;
@@ -93,6 +97,15 @@ export const ROUTES = {
     createTicket: { method: 'post', path: `${SESSION}/tickets`, counts: 'ticket' },
     startExecution: { method: 'post', path: EXECUTIONS, counts: 'change' },
     failExecution: { method: 'post', path: `${EXECUTION}/fail`, counts: 'change' },
+    listPools: { method: 'get', path: POOLS, counts: 'read' },
+    getPool: { method: 'get', path: POOL, counts: 'read' },
+    createRunnerKey: { method: 'post', path: `${POOL}/keys`, counts: 'change' },
+    listRunnerKeys: { method: 'get', path: `${POOL}/keys`, counts: 'read' },
+    revokeRunnerKey: { method: 'delete', path: `${POOL}/keys/:key`, counts: 'change' },
+    getMetrics: { method: 'get', path: '/v1/metrics', counts: 'read' },
+  },
+  runner: {
+    connectRunner: { method: 'get', path: `${POOL}/connect` },
   },
 } as const satisfies Groups;
 

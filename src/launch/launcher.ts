@@ -1,13 +1,16 @@
 /** Starts a wrapper through the execution's launcher. Credentials are signed just before use. */
 
+import { DEFAULT_POOL } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
+import { offerOf } from '../core/assignment.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
-import { readConfig } from '../platform/config.ts';
+import { type Config, readConfig } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { ingestTtlSeconds, signIngestToken } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
+import { offerToPool } from './pool.ts';
 import { checkRunnerUrl, launchOnRunner } from './runner.ts';
 
 export interface LaunchingSession {
@@ -27,15 +30,29 @@ export async function launchExecution(
   const configured = readConfig(env);
   if (!configured.ok) return { kind: 'refused', message: configured.message };
   const { config } = configured;
+  if (record.launcher === 'pool') return offerToPool(env, tenant, offerOf(session, record), record.pool ?? DEFAULT_POOL);
   const { runner, containers } = config;
   if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
     return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
   }
   const unsafe = record.launcher === 'runner' && runner ? checkRunnerUrl(runner.url) : null;
   if (unsafe) return { kind: 'refused', message: unsafe };
+  const request = await launchRequestOf(config, { tenant, session }, record, now);
+  return record.launcher === 'runner' && runner
+    ? launchOnRunner(runner, request, now)
+    : launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince });
+}
+
+/** With a fresh credential. */
+export async function launchRequestOf(
+  config: Config,
+  { tenant, session }: Pick<LaunchingSession, 'tenant' | 'session'>,
+  record: ExecutionRecord,
+  now: number,
+): Promise<LaunchRequest> {
   const claims = { tenant, session, execution: record.id };
   const token = await signIngestToken(config.signingKeys, claims, ingestTtlSeconds(record.policy), now);
-  const request: LaunchRequest = {
+  return {
     id: record.id,
     tenant,
     session,
@@ -51,7 +68,4 @@ export async function launchExecution(
     ...(record.traceparent === null ? {} : { traceparent: record.traceparent }),
     ingest: { url: ingestUrl(record.origin, session, record.id), token },
   };
-  return record.launcher === 'runner' && runner
-    ? launchOnRunner(runner, request, now)
-    : launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince });
 }

@@ -7,6 +7,7 @@
 import type * as z from 'zod';
 import {
   type Author,
+  DEFAULT_POOL,
   type Execution,
   type Failure,
   type IngestAccess,
@@ -23,6 +24,7 @@ import {
   type SessionSummary,
   type TerminalSize,
   TICKET_TTL_SECONDS_DEFAULT,
+  WAIT_MS_DEFAULT,
 } from '../../protocol/index.ts';
 import { checkCallback } from '../callbacks/admission.ts';
 import { badInput, failure } from '../contract/failure.ts';
@@ -40,15 +42,18 @@ import {
   waitSchema,
 } from '../contract/schemas.ts';
 import { checkTerminal } from '../contract/terminal.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
 import { startText } from '../core/start-digest.ts';
 import type { Config } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
+import { sha256Hex } from '../platform/runner-keys.ts';
 import { ingestTtlSeconds, signIngestToken, signTicket } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { callDirectory, callSession } from '../session/call-object.ts';
 import type { NormalStart, SessionCalls } from '../session/contract.ts';
 import { checkInputForm } from './bound-input.ts';
 import { decodeOrdinalCursor, decodeSessionCursor, encodeOrdinalCursor, encodeSessionCursor } from './cursors.ts';
+import { checkPool, withPlace } from './pools.ts';
 import { waitForEnd } from './wait-for-end.ts';
 
 export interface Caller {
@@ -127,7 +132,12 @@ async function normalise(
   const policy = resolvePolicy(given);
   if (!policy.ok) return failure('bad_request', policy.message, { field: `policy.${policy.key}` });
   const launcher = body.launcher ?? config.launcher;
-  const refusal = checkLauncher(config, launcher) ?? (body.callback ? checkCallback(env, config, tenant, body.callback.url) : null);
+  const terms = poolTerms(body, launcher);
+  if ('code' in terms) return terms;
+  const refusal =
+    checkLauncher(config, launcher) ??
+    (terms.pool === null ? null : await checkPool({ env, tenant }, terms.pool)) ??
+    (body.callback ? checkCallback(env, config, tenant, body.callback.url) : null);
   const where = config.publicUrl ?? origin;
   if (where === null)
     return failure('not_configured', 'HOLDFAST_PUBLIC_URL is not set, so wrappers have no address to connect to. Set it.');
@@ -153,11 +163,12 @@ async function normalise(
       ...work,
       policy: policy.policy,
       id: body.id ?? newExecutionId(),
-      digest: await sha256Hex(startText(work, given, { secretNames, merge, output, terminal })),
+      digest: await sha256Hex(startText(work, given, { secretNames, merge, output, terminal, ...givenTerms(terms) })),
       secretNames,
       merge,
       output,
       terminal,
+      ...terms,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,
       origin: where,
@@ -165,18 +176,36 @@ async function normalise(
   };
 }
 
+type PoolTerms = Pick<ExecutionRecord, 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'>;
+
+/** What only a pool knows has no meaning for another launcher, so it is refused there. */
+function poolTerms({ pool, requires, priority, concurrency, waitMs }: StartBody, launcher: LauncherName): PoolTerms | Failure {
+  const given = { pool, requires, priority, concurrency, waitMs };
+  if (launcher !== 'pool') {
+    const [field] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+    if (field !== undefined) return failure('bad_request', `${field}: is for the launcher pool only`, { field });
+    return { pool: null, requires: null, priority: null, concurrency: null, waitMs: null };
+  }
+  return {
+    pool: pool ?? DEFAULT_POOL,
+    requires: requires === undefined || Object.keys(requires).length === 0 ? null : requires,
+    priority: priority ?? 0,
+    concurrency: concurrency ?? null,
+    waitMs: waitMs ?? WAIT_MS_DEFAULT,
+  };
+}
+
+/** For the digest, in which a launcher without a pool has none of them. */
+const givenTerms = (terms: PoolTerms): Partial<PoolTerms> => (terms.pool === null ? {} : terms);
+
 function checkLauncher({ runner, containers }: Config, launcher: LauncherName): Failure | null {
-  if (launcher === 'none' || (launcher === 'runner' && runner) || (launcher === 'container' && containers)) return null;
+  if (launcher === 'none' || launcher === 'pool' || (launcher === 'runner' && runner) || (launcher === 'container' && containers))
+    return null;
   return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
 }
 
 function withoutUndefined<T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
-}
-
-async function sha256Hex(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 export async function getExecution(
@@ -190,7 +219,12 @@ export async function getExecution(
   const parsed = parse(waitSchema, options);
   if (!parsed.ok) return parsed;
   const { waitSeconds = 0 } = parsed.value;
-  const read = () => callSession(env, tenant, session, (stub) => stub.getExecution(execution));
+  const read = async () => {
+    const found = await callSession(env, tenant, session, (stub) => stub.getExecution(execution));
+    if (!found.ok || !found.execution.waiting) return found;
+    const waiting = await withPlace({ env, tenant }, session, execution, found.execution.waiting);
+    return { ...found, execution: { ...found.execution, waiting } };
+  };
   const first = await read();
   if (!first.ok || waitSeconds === 0 || isTerminal(first.execution.status)) return first;
   await waitForEnd(env, tenant, session, execution, waitSeconds * 1000);

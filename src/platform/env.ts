@@ -10,6 +10,8 @@ export interface Env {
   SESSIONS: DurableObjectNamespace;
   /** TenantDirectory: one per tenant, with the tenant's name. Called through directory/calls.ts. */
   DIRECTORY: DurableObjectNamespace;
+  /** RunnerPool: one per pool, named `tenant/pool`. Called through launch/pool.ts. */
+  POOLS: DurableObjectNamespace;
   /**
    * JobContainer: one per session that launches in containers, with the session's name. Called
    * through launch/container-calls.ts.

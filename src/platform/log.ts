@@ -49,6 +49,16 @@ export const LOG_EVENTS = {
   container_not_released: 'warn',
   container_timeout_not_set: 'warn',
 
+  runner_connected: 'info',
+  runner_disconnected: 'info',
+  runner_refused: 'warn',
+  runner_cloned: 'warn',
+  runner_lost: 'warn',
+  runner_failing: 'warn',
+  runner_frame_ignored: 'info',
+  launch_refused: 'info',
+  pool_call_failed: 'warn',
+
   directory_not_told: 'warn',
   announcement_failed: 'warn',
   alarm_not_set: 'error',
@@ -68,6 +78,10 @@ export interface LogFields {
   tenant?: string | undefined;
   session?: string | undefined;
   execution?: string | undefined;
+  pool?: string | undefined;
+  /** Id of a runner, `r_…`. */
+  runner?: string | undefined;
+  slots?: number | undefined;
   /** Id of a callback, `cb_…`. */
   callback?: string | undefined;
   /** Client address, as far as requests are counted by it. */
@@ -122,6 +136,9 @@ export function logLine<E extends LogEvent>(level: (typeof LOG_EVENTS)[E], event
 
 /** `logLine` with the tenant and session added to every line. */
 export type SessionLog = typeof logLine;
+
+/** The same with the tenant and the pool. */
+export type PoolLog = typeof logLine;
 
 const MESSAGE_CHARS_MAX = 500;
 

@@ -1,10 +1,11 @@
 /**
- * Calls of the stateless Worker to a session's object or a tenant's directory. Objects are
+ * Calls of the stateless Worker to a session's object, a pool or a tenant's directory. Objects are
  * addressed by name. A call is retried when the platform says that a retry is safe and useful.
  */
 
 import { BackoffController, type Failure } from '../../protocol/index.ts';
 import { type DirectoryCalls, directoryStub } from '../directory/calls.ts';
+import { type PoolCalls, poolStub } from '../launch/pool.ts';
 import type { Env } from '../platform/env.ts';
 import { errorMessage, type LogFields, logLine } from '../platform/log.ts';
 import type { SessionCalls } from './contract.ts';
@@ -44,8 +45,13 @@ export function callDirectory<T>(env: Env, tenant: string, call: (stub: Director
   return callObject({ kind: 'directory', names: { tenant } }, () => call(directoryStub(env, tenant)), true);
 }
 
+/** The same for one pool. Every operation on it is idempotent. */
+export function callPool<T>(env: Env, tenant: string, pool: string, call: (stub: PoolCalls) => Promise<T>): Promise<T | Failure> {
+  return callObject({ kind: 'pool', names: { tenant, pool } }, () => call(poolStub(env, tenant, pool)), true);
+}
+
 async function callObject<T>(
-  { kind, names }: { kind: 'session' | 'directory'; names: Pick<LogFields, 'tenant' | 'session'> },
+  { kind, names }: { kind: 'session' | 'directory' | 'pool'; names: Pick<LogFields, 'tenant' | 'session' | 'pool'> },
   call: () => Promise<T>,
   idempotent: boolean,
 ): Promise<T | Failure> {

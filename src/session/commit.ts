@@ -147,8 +147,14 @@ export function publish(context: SessionContext, written: WrittenTransition, now
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record, now);
+  leavePoolIfDone(context, record);
   recordTelemetry(context, record, events);
   if (next) publish(context, next, now);
+}
+
+/** The pool is told of each end. The message may be lost: the pool asks before it acts. */
+function leavePoolIfDone({ runtime, services }: SessionContext, record: ExecutionRecord): void {
+  if (record.pool !== null && isTerminal(record.status)) runtime.waitUntil(services.leavePool(record));
 }
 
 /** Writes one transition and announces it. Null when the execution had already ended. */

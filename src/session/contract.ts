@@ -15,9 +15,12 @@ import {
   type Result,
   type SessionSummary,
   type TerminalSize,
+  type WaitReason,
 } from '../../protocol/index.ts';
+import type { Claim } from '../core/assignment.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { NormalInput } from '../core/input.ts';
+import type { ClaimAnswer, RecallAnswer, RecallRequest } from '../core/pool-messages.ts';
 import type { ExecutionQuery } from '../core/ports.ts';
 
 /**
@@ -42,7 +45,7 @@ export type NormalStart = Pick<
 > & {
   digest: string;
   onBusy: OnBusy;
-} & Partial<Pick<ExecutionRecord, 'merge' | 'output' | 'terminal'>>;
+} & Partial<Pick<ExecutionRecord, 'merge' | 'output' | 'terminal' | 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'>>;
 
 export type StartResult = Result<{ execution: Execution; created: boolean }>;
 
@@ -67,6 +70,10 @@ export interface SessionCalls {
     options: { reason: string; force: boolean },
   ): Promise<Result<{ execution: Execution; settled: boolean; accepted: boolean }>>;
   failExecution(id: string, failed: { code: string; message: string }): Promise<Result<{ settled: boolean; execution: Execution }>>;
+  /** For the pool. It has its lease, or `gone`. Idempotent by lease. */
+  claimLaunch(id: string, claim: Claim): Promise<ClaimAnswer>;
+  recallLease(id: string, request: RecallRequest): Promise<RecallAnswer>;
+  noteWaitReason(id: string, reason: WaitReason): Promise<void>;
   /** What an object of 0.1.0 cannot do; it does not have this method. */
   acceptInput(id: string, input: NormalInput): Promise<Result<{ commandId: number }>>;
   /**

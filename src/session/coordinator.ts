@@ -12,9 +12,12 @@ import {
   PONG,
   STREAM_SUBPROTOCOL,
   type TerminalSize,
+  type WaitReason,
 } from '../../protocol/index.ts';
 import { inputOfEarlierWorker } from '../contract/input.ts';
+import type { Claim } from '../core/assignment.ts';
 import type { NormalInput } from '../core/input.ts';
+import type { RecallRequest } from '../core/pool-messages.ts';
 import type { ExecutionQuery, SessionRuntime } from '../core/ports.ts';
 import type { Env } from '../platform/env.ts';
 import { errorMessage, logLine, type SessionLog } from '../platform/log.ts';
@@ -105,6 +108,15 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   }
   interruptExecution(id: string, options: { reason: string; force: boolean }) {
     return this.#session.interruptExecution(id, options, Date.now());
+  }
+  claimLaunch(id: string, claim: Claim) {
+    return this.#session.claimLaunch(id, claim, Date.now());
+  }
+  recallLease(id: string, request: RecallRequest) {
+    return this.#session.recallLease(id, request, Date.now());
+  }
+  noteWaitReason(id: string, reason: WaitReason) {
+    return this.#session.noteWaitReason(id, reason, Date.now());
   }
   failExecution(id: string, failed: { code: string; message: string }) {
     return this.#session.failExecution(id, failed, Date.now());

@@ -98,10 +98,12 @@ export async function launchDue(context: SessionContext, now: number, clock: () 
 
   const outcome = await context.services.launch(leased, now);
   const record = store.exists ? executions.get(leased.id) : null;
-  if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts) return;
+  // An execution that a runner has got meanwhile waits for its wrapper only.
+  if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts || record.lease !== null) return;
   const later = clock();
   const fields = { execution: record.id, launcher: record.launcher, attempt: record.launchAttempts };
-  if (outcome.kind === 'launched') context.log('info', 'launched', fields);
+  if (outcome.kind === 'launched' || outcome.kind === 'offered') context.log('info', 'launched', fields);
   else context.log('warn', 'launch_attempt_failed', { ...fields, outcome: outcome.kind });
-  commit(context, record.id, afterLaunch(record, outcome, later), later);
+  const transition = afterLaunch(record, outcome, later);
+  if (transition) commit(context, record.id, transition, later);
 }

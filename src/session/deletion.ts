@@ -46,6 +46,7 @@ export function eraseSession(context: SessionContext, reason: 'requested' | 'exp
   });
   viewers.closeAll(CLOSE.notFound, DELETED_REASON);
   for (const socket of ingestSockets(runtime)) detachAndClose(socket, CLOSE.notFound, DELETED_REASON);
+  for (const record of open) if (record.pool !== null) runtime.waitUntil(context.services.leavePool(record));
   alarm.arm(now);
   log('info', 'session_deleted', { reason, open: open.length });
   return true;

@@ -13,20 +13,23 @@ import {
   type SessionSummary,
   type TerminalSize,
   VIEWERS_MAX,
+  type WaitReason,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
+import { type Claim, decideClaim, decideRecall, noteReason, offerOf } from '../core/assignment.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../core/execution.ts';
 import { checkGeneration } from '../core/generation.ts';
 import { decideInput, digestOfInput, type NormalInput } from '../core/input.ts';
 import { becomePending, becomeQueued, requestInterrupt, settleFailed } from '../core/lifecycle.ts';
 import { describeShortage } from '../core/log-limit.ts';
+import type { ClaimAnswer, RecallAnswer, RecallRequest } from '../core/pool-messages.ts';
 import type { ExecutionQuery, LogRow } from '../core/ports.ts';
 import { parseStored } from '../core/stored.ts';
 import { decideResize } from '../core/terminal.ts';
 import { commit, publish, storageLoad, type WrittenTransition, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { NormalStart, ReadQuery, StartResult, ViewerRequest } from './contract.ts';
-import { lastHeardAt } from './deadlines.ts';
+import { expireDue, lastHeardAt } from './deadlines.ts';
 import { lastActivityAt } from './outbox.ts';
 import { currentView } from './view.ts';
 
@@ -138,6 +141,7 @@ export function startExecution(context: SessionContext, request: NormalStart, re
 function insert(context: SessionContext, request: NormalStart, queueRank: number, now: number): ExecutionRecord {
   const { digest, onBusy: _, merge = false, output = 'text', terminal = null, ...fields } = request;
   return context.store.executions.insert({
+    ...NEW_EXECUTION_FIELDS,
     ...fields,
     merge,
     output,
@@ -151,7 +155,6 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     createdAt: now,
     firstOffset: context.store.log.head + 1,
     queueRank,
-    ...NEW_EXECUTION_FIELDS,
   });
 }
 
@@ -202,6 +205,34 @@ export function interruptExecution(
   const transition = requestInterrupt(record, { reason, force, cause: 'request' }, now);
   const after = (transition && commit(context, id, transition, now)) ?? record;
   return { ok: true, accepted: true, settled: isTerminal(after.status), execution: currentView(context, after) };
+}
+
+/** Binds a lease of the pool, and hands out what the runner needs. */
+export async function claimLaunch(context: SessionContext, id: string, claim: Claim, now: number): Promise<ClaimAnswer> {
+  const { store } = context;
+  const record = store.exists ? store.executions.get(id) : null;
+  const decision = record ? decideClaim(record, claim, now) : null;
+  if (!record || decision?.kind !== 'bound') return { kind: 'gone' };
+  const bound = decision.transition ? commit(context, id, decision.transition, now) : record;
+  if (!bound) return { kind: 'gone' };
+  return { kind: 'launch', request: await context.services.launchRequest(bound, now) };
+}
+
+/** The pool gives up a lease, or asks how it stands. Idempotent by the number of the lease. */
+export function recallLease(context: SessionContext, id: string, request: RecallRequest, now: number): RecallAnswer {
+  const { store, session } = context;
+  // A deadline that has passed counts, even if the alarm has not fired yet.
+  if (store.exists) expireDue(context, id, now);
+  const record = store.exists ? store.executions.get(id) : null;
+  const { answer, transition } = decideRecall(record, request, now);
+  const after = (transition && commit(context, id, transition, now)) ?? record;
+  return answer === 'waiting' && after ? { kind: 'waiting', offer: offerOf(session, after) } : { kind: answer as 'over' };
+}
+
+export function noteWaitReason(context: SessionContext, id: string, reason: WaitReason, now: number): void {
+  const record = context.store.exists ? context.store.executions.get(id) : null;
+  const transition = record && noteReason(record, reason);
+  if (transition) commit(context, id, transition, now);
 }
 
 /** Idempotent: a second call finds the execution settled and changes nothing. */

@@ -14,10 +14,12 @@
  * `onAlarm` and `deleteSession`. `now` is always an argument.
  */
 
-import { type Author, CLOSE, type Failure, type Result, type TerminalSize } from '../../protocol/index.ts';
+import { type Author, CLOSE, type Failure, type Result, type TerminalSize, type WaitReason } from '../../protocol/index.ts';
+import type { Claim } from '../core/assignment.ts';
 import { type DeadlineInputs, RETENTION_MS } from '../core/deadlines.ts';
 import type { NormalInput } from '../core/input.ts';
 import { isWaiting, type OutboxRecord } from '../core/outbox.ts';
+import type { RecallRequest } from '../core/pool-messages.ts';
 import type { ExecutionQuery, ExternalServices, SessionRuntime, SessionSocket, Store } from '../core/ports.ts';
 import type { SessionLog } from '../platform/log.ts';
 import { AlarmClock } from './alarm-clock.ts';
@@ -140,6 +142,18 @@ export class Session {
 
   interruptExecution(id: string, options: { reason: string; force: boolean }, now: number) {
     return operations.interruptExecution(this.#context, id, options, now);
+  }
+
+  claimLaunch(id: string, claim: Claim, now: number) {
+    return operations.claimLaunch(this.#context, id, claim, now);
+  }
+
+  recallLease(id: string, request: RecallRequest, now: number) {
+    return operations.recallLease(this.#context, id, request, now);
+  }
+
+  noteWaitReason(id: string, reason: WaitReason, now: number) {
+    return operations.noteWaitReason(this.#context, id, reason, now);
   }
 
   failExecution(id: string, failed: { code: string; message: string }, now: number) {

@@ -4,6 +4,7 @@
  */
 
 import type { Execution } from '../../protocol/index.ts';
+import type { LaunchRequest } from '../../protocol/launch.ts';
 import { VERSION } from '../../protocol/version.ts';
 import { callbackMessage } from '../callbacks/message.ts';
 import type { CallbackRecord } from '../core/callback.ts';
@@ -15,7 +16,9 @@ import { type DataPoint, dataPointOf, type Observation } from '../core/metrics.t
 import type { ExternalServices } from '../core/ports.ts';
 import { directoryStub } from '../directory/calls.ts';
 import { releaseContainer } from '../launch/container.ts';
-import { launchExecution } from '../launch/launcher.ts';
+import { launchExecution, launchRequestOf } from '../launch/launcher.ts';
+import { poolStub } from '../launch/pool.ts';
+import { readConfig } from '../platform/config.ts';
 import type { Env } from '../platform/env.ts';
 import { errorMessage, type SessionLog } from '../platform/log.ts';
 import { within } from '../platform/time-limit.ts';
@@ -47,6 +50,22 @@ export class WorkerServices implements ExternalServices {
   launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome> {
     const { env, tenant, session, createdAt } = this.#options;
     return launchExecution(env, { tenant, session, sessionSince: createdAt() }, record, now);
+  }
+
+  async launchRequest(record: ExecutionRecord, now: number): Promise<LaunchRequest> {
+    const { env, tenant, session } = this.#options;
+    const configured = readConfig(env);
+    if (!configured.ok) throw new Error(configured.message);
+    return launchRequestOf(configured.config, { tenant, session }, record, now);
+  }
+
+  async leavePool({ id: execution, pool }: ExecutionRecord): Promise<void> {
+    const { env, tenant, session, log } = this.#options;
+    try {
+      await within(ATTEMPT_TIMEOUT_MS, poolStub(env, tenant, pool ?? '').settled(session, execution));
+    } catch (error) {
+      log('warn', 'pool_call_failed', { execution, pool: pool ?? undefined, message: errorMessage(error) });
+    }
   }
 
   release(): Promise<void> {

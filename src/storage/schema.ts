@@ -13,7 +13,17 @@
  */
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
-import type { Execution, LauncherName, OutputFormat, OutputMode, Policy, Status, TerminalSize } from '../../protocol/index.ts';
+import type {
+  ConcurrencyLimit,
+  Execution,
+  LauncherName,
+  OutputFormat,
+  OutputMode,
+  Policy,
+  Status,
+  TerminalSize,
+  WaitReason,
+} from '../../protocol/index.ts';
 import type { IngestTransport, InterruptCause } from '../core/execution.ts';
 import type { NewCommand } from '../core/lifecycle.ts';
 import type { Topic } from '../core/outbox.ts';
@@ -67,6 +77,23 @@ export const executions = sqliteTable(
     launchAt: integer('launch_at'),
     launchAttempts: integer('launch_attempts').notNull().default(0),
     launchedAt: integer('launched_at'),
+
+    /** Of an execution that waits for a runner of a pool. Null for every other launcher. */
+    pool: text(),
+    requires: text({ mode: 'json' }).$type<Record<string, string>>(),
+    priority: integer(),
+    concurrency: text({ mode: 'json' }).$type<ConcurrencyLimit>(),
+    waitMs: integer('wait_ms'),
+    /** Set while it waits for a runner. */
+    waitUntil: integer('wait_until'),
+    waitReason: text('wait_reason').$type<WaitReason>(),
+    /** The assignment that holds: its lease, and the runner. */
+    lease: integer(),
+    runnerId: text('runner_id'),
+    runnerName: text('runner_name'),
+    assignedAt: integer('assigned_at'),
+    /** Assignments in a row that came to nothing. */
+    assignmentsFailed: integer('assignments_failed').notNull().default(0),
 
     wrapperId: text('wrapper_id'),
     bootId: text('boot_id'),

@@ -18,7 +18,7 @@ test.each([
 
 test('[LIF11] the interrupt at the time limit names the limit', () => {
   const record = {
-    ...{ status: 'running', runtimeUntil: 2000, pendingUntil: null, graceUntil: null, interruptUntil: null },
+    ...{ status: 'running', runtimeUntil: 2000, pendingUntil: null, graceUntil: null, interruptUntil: null, waitUntil: null },
     ...{ interruptRequestedAt: null, policy: { maxRuntimeMs: 2000, interruptGraceMs: 1000 } },
   } as unknown as ExecutionRecord;
   const said = expire(record, 2000);

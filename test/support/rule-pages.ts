@@ -10,6 +10,7 @@ export const RULE_PAGES = [
   'docs/callbacks.md',
   'docs/terminals.md',
   'docs/runners.md',
+  'docs/pools.md',
 ] as const;
 
 /** The prefixes of the rule ids, each with its page. */
@@ -26,6 +27,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   CB: 'docs/callbacks.md',
   TTY: 'docs/terminals.md',
   RNR: 'docs/runners.md',
+  POOL: 'docs/pools.md',
 };
 
 const PREFIX = `(?:${Object.keys(RULE_PREFIXES).join('|')})`;

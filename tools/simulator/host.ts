@@ -214,6 +214,11 @@ export class Host {
     this.#incarnation = incarnation;
     incarnation.session = new Session(this.#runtime(incarnation), new MemoryStore(disk), 's1', {
       launch: (record) => this.#launch(incarnation, record),
+      // No execution of the simulator waits in a pool (test/core/pool-model.test.ts does that).
+      launchRequest: async () => {
+        throw new Error('there is no pool');
+      },
+      leavePool: async () => {},
       release: async () => {},
       announce: (announcement) => this.#announce(incarnation, announcement),
       enqueue: (callback, execution) => this.#enqueue(incarnation, callback, execution),

@@ -8,6 +8,7 @@
  */
 
 import { gapText, type LoggedEvent } from '../../../client/index.ts';
+import { waitReasonText } from '../../../protocol/index.ts';
 import { formatDuration } from '../ui/index.ts';
 import { verdictText } from './messages.ts';
 import type { Execution } from './model.ts';
@@ -53,6 +54,9 @@ export const TIMELINE_ENTRIES_MAX = 1000;
 export const TIMELINE_TYPES = [
   'execution_queued',
   'execution_pending',
+  'execution_waiting',
+  'execution_assigned',
+  'execution_recalled',
   'execution_running',
   'execution_completed',
   'execution_failed',
@@ -175,6 +179,12 @@ export function timelineEntry({ offset, type, at, data }: LoggedEvent): Timeline
         details.filter((part) => part).join(', ') || null,
       );
     }
+    case 'execution_waiting':
+      return make('lifecycle', 'muted', 'Waiting for a runner', waitReasonText(data.reason));
+    case 'execution_assigned':
+      return make('lifecycle', 'muted', 'Assigned', `Runner ${text('name') ?? text('runner') ?? ''}`);
+    case 'execution_recalled':
+      return make('lifecycle', 'warn', 'Assigned again', text('message'));
     case 'execution_deadline_renewed': {
       const late = number('lateMs');
       return make(

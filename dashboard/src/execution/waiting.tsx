@@ -3,6 +3,7 @@
  * line. It covers the empty part of the log, so that nothing moves when it disappears.
  */
 
+import { waitReasonText } from '../../../protocol/index.ts';
 import { executionPath } from '../app/router.ts';
 import { formatWholeSeconds, useNow } from '../ui/index.ts';
 import { Moment, Notice, timeOfDay } from './components.tsx';
@@ -55,7 +56,21 @@ function Queued({ snapshot: { summary }, facts: { execution } }: { snapshot: Fee
 
 function Pending({ facts: { execution } }: { facts: Facts }) {
   const now = useNow();
-  const { launcher, policy, createdAt, pendingAt = createdAt } = execution;
+  const { launcher, policy, createdAt, pendingAt = createdAt, waiting, runner } = execution;
+  if (waiting) {
+    return (
+      <Notice tone="info" title="Waiting for a runner">
+        Pool {waiting.pool}: {waiting.reason ? waitReasonText(waiting.reason) : 'it was asked'}.
+      </Notice>
+    );
+  }
+  if (runner) {
+    return (
+      <Notice tone="info" title="Waiting for the wrapper">
+        Runner {runner.name} starts it.
+      </Notice>
+    );
+  }
   const left = pendingAt + policy.pendingTimeoutMs - now;
   return (
     <Notice tone="info" title="Waiting for the wrapper">

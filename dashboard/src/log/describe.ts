@@ -5,6 +5,7 @@
  */
 
 import { gapText, type LoggedEvent } from '../../../client/index.ts';
+import { waitReasonText } from '../../../protocol/index.ts';
 import { AGENT, type Kind, STATUS } from './chunk.ts';
 
 type JsonObject = LoggedEvent['data'];
@@ -61,6 +62,10 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
   },
   execution_queued: () => 'queued',
   execution_pending: () => 'preparing',
+  execution_waiting: ({ pool, reason }) => `waiting in pool ${text(pool) ?? ''}: ${waitReasonText(reason)}`,
+  execution_assigned: ({ name, runner }) => `assigned to runner ${text(name) ?? text(runner) ?? ''}`,
+  execution_recalled: ({ message, cause }) =>
+    `${text(message) ?? text(cause) ?? 'the assignment ended'}; it waits for another runner`,
   execution_running: () => 'running',
   execution_deadline_renewed: ({ deadline }) => `the coordinator was away; its wait for the ${waited(deadline)} starts again`,
   execution_completed: () => 'completed',

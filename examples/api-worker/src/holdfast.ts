@@ -50,6 +50,10 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'unauthorized':
     case 'forbidden_origin':
     case 'not_found':
+    case 'pool_not_found':
+    case 'key_not_found':
+    case 'pools_full':
+    case 'keys_full':
     case 'method_not_allowed':
     case 'execution_in_progress':
     case 'session_full':

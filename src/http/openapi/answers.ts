@@ -15,8 +15,10 @@ import {
   PROBLEMS,
   type Problem,
   type ProblemCode,
+  RUNNER_STATES,
   type SessionSummary,
   STATUSES,
+  WAIT_REASONS,
 } from '../../../protocol/index.ts';
 import { idSchema } from '../../contract/schemas.ts';
 
@@ -79,6 +81,21 @@ export const executionAnswer = z
       })
       .optional()
       .describe('What the wrapper delivered after the verdict, when it had been away for longer than its grace.'),
+    pool: idSchema.optional().describe('Of the launcher `pool`.'),
+    requires: z.record(z.string(), z.string()).optional(),
+    priority: z.int().optional(),
+    concurrency: z.looseObject({ key: z.string(), limit: z.int() }).optional(),
+    waitMs: z.int().optional().describe('How long it may wait for a runner.'),
+    waiting: z
+      .looseObject({
+        pool: idSchema,
+        reason: z.enum(WAIT_REASONS).optional().describe('Absent until the pool has answered.'),
+        position: z.int().min(1).optional().describe('1 is next, among those that can run on the same runners.'),
+      })
+      .optional()
+      .describe('While no runner has it.'),
+    waitUntil: time.optional().describe('When it fails if no runner took it.'),
+    runner: z.looseObject({ id: idSchema, name: z.string() }).optional().describe('The runner that it was assigned to.'),
   })
   .meta({ id: 'Execution', description: 'One run of one command. It never carries env, stdin or a credential.' });
 
@@ -134,6 +151,79 @@ export const resizeAnswer = z
   .meta({ id: 'Resized' });
 
 export const ticketAnswer = z.looseObject({ ticket: z.string(), expiresAt: time, until: time.optional() }).meta({ id: 'Ticket' });
+
+const poolFields = {
+  id: idSchema,
+  createdAt: time,
+  slots: count.describe('Of connected runners.'),
+  busy: count.describe('Slots that are taken.'),
+  waiting: count.describe('Executions that wait for a runner.'),
+  oldestWaitingAt: time.optional(),
+};
+
+export const poolsAnswer = z
+  .looseObject({ data: z.array(z.looseObject({ ...poolFields, runners: count.describe('Connected runners.') })) })
+  .meta({ id: 'Pools' });
+
+const runnerView = z
+  .looseObject({
+    id: idSchema,
+    name: z.string(),
+    labels: z.record(z.string(), z.string()),
+    slots: count,
+    busy: count,
+    version: z.string(),
+    state: z.enum(RUNNER_STATES),
+    connectedAt: time,
+    lastHeardAt: time,
+    failing: z
+      .looseObject({ count, code: z.string(), restUntil: time })
+      .optional()
+      .describe('Several launches in a row came to nothing; it gets the next one after `restUntil`.'),
+    runs: z.array(
+      z.looseObject({
+        session: idSchema,
+        execution: idSchema,
+        state: z.enum(['assigned', 'starting', 'running', 'ended']),
+        since: time.optional(),
+      }),
+    ),
+  })
+  .meta({ id: 'Runner' });
+
+export const poolAnswer = z
+  .looseObject({
+    pool: z.looseObject({
+      ...poolFields,
+      runners: z.array(runnerView).describe('Those that were connected within a day.'),
+      queue: z
+        .array(
+          z.looseObject({
+            session: idSchema,
+            execution: idSchema,
+            priority: z.int(),
+            since: time,
+            reason: z.enum(WAIT_REASONS),
+          }),
+        )
+        .describe('The first 50 that wait.'),
+    }),
+  })
+  .meta({ id: 'Pool' });
+
+const runnerKey = {
+  id: idSchema,
+  name: z.string(),
+  createdAt: time,
+  expiresAt: time.optional(),
+  lastUsedAt: time.optional().describe('When a runner last connected with it; at most an hour old.'),
+};
+
+export const runnerKeyMadeAnswer = z
+  .looseObject({ ...runnerKey, key: z.string().describe('Shown once.') })
+  .meta({ id: 'RunnerKeyMade' });
+
+export const runnerKeysAnswer = z.looseObject({ data: z.array(z.looseObject(runnerKey)) }).meta({ id: 'RunnerKeys' });
 
 export const healthAnswer = z.looseObject({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
 

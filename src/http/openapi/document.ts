@@ -21,6 +21,7 @@ const TAGS = {
   sessions: 'What holds executions and their one log.',
   reading: 'Follow and resume; every reader uses the same offsets.',
   ingest: 'For wrappers.',
+  pools: 'Groups of runners that dial in, and the keys of these runners.',
   service: 'The deployment itself.',
 } satisfies Record<Operation['tag'], string>;
 
@@ -30,6 +31,7 @@ const SECURITY: Record<Group, Json[]> = {
   reader: [{ apiKey: [] }, { ticket: [] }, { ticketInQuery: [] }],
   actor: [{ apiKey: [] }, { ticket: [] }],
   ingest: [{ ingestToken: [] }],
+  runner: [{ runnerKey: [] }],
 };
 
 /** `version`: of the deployment. */
@@ -56,6 +58,7 @@ export function describeApi(version: string): Json {
         apiKey: { type: 'http', scheme: 'bearer', description: "A tenant's API key." },
         ticket: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'A ticket of the session.' },
         ticketInQuery: { type: 'apiKey', in: 'query', name: 'ticket', description: 'The same, where no header can be sent.' },
+        runnerKey: { type: 'http', scheme: 'bearer', description: 'A key of a runner of this pool (`hfr_…`).' },
         ingestToken: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'The token that came with the start.' },
       },
     },

@@ -10,6 +10,7 @@ import {
   inputSchema,
   interruptSchema,
   listSchema,
+  runnerKeySchema,
   startSchema,
   terminalSchema,
   ticketSchema,
@@ -27,7 +28,7 @@ export interface Parameter {
 interface Description {
   summary: string;
   description?: string;
-  tag: 'executions' | 'sessions' | 'reading' | 'ingest' | 'service';
+  tag: 'executions' | 'sessions' | 'reading' | 'ingest' | 'pools' | 'service';
   parameters?: Parameter[];
   body?: { schema: z.ZodType; required: boolean };
   answers: Record<number, { description: string; schema?: z.ZodType; mediaType?: string | readonly string[] }>;
@@ -103,6 +104,7 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     problems: [
       'bad_request',
       'unauthorized',
+      'pool_not_found',
       'execution_in_progress',
       'execution_id_conflict',
       'session_full',
@@ -274,6 +276,51 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     body: { schema: ticketSchema, required: false },
     answers: { 201: { description: 'The ticket.', schema: answers.ticketAnswer } },
     problems: ['bad_request', 'unauthorized', 'too_large'],
+  },
+  listPools: {
+    tag: 'pools',
+    summary: 'Pools of the tenant',
+    answers: { 200: { description: 'All of them.', schema: answers.poolsAnswer } },
+    problems: ['unauthorized'],
+  },
+  getPool: {
+    tag: 'pools',
+    summary: 'One pool: its runners, what runs on them, and what waits',
+    answers: { 200: { description: 'The pool.', schema: answers.poolAnswer } },
+    problems: ['bad_request', 'unauthorized', 'pool_not_found'],
+  },
+  createRunnerKey: {
+    tag: 'pools',
+    summary: 'Make a key for runners',
+    description: 'The first key makes the pool. The key is in this answer only: its SHA-256 is stored.',
+    body: { schema: runnerKeySchema, required: true },
+    answers: { 201: { description: 'The key.', schema: answers.runnerKeyMadeAnswer } },
+    problems: ['bad_request', 'unauthorized', 'pools_full', 'keys_full'],
+  },
+  listRunnerKeys: {
+    tag: 'pools',
+    summary: 'Keys of a pool, without the keys themselves',
+    answers: { 200: { description: 'All of them.', schema: answers.runnerKeysAnswer } },
+    problems: ['bad_request', 'unauthorized', 'pool_not_found'],
+  },
+  revokeRunnerKey: {
+    tag: 'pools',
+    summary: 'Revoke a key',
+    description: 'Connections with the key end at once. What runs on these runners goes on to its end.',
+    answers: { 204: { description: 'It opens nothing any more.' } },
+    problems: ['bad_request', 'unauthorized', 'pool_not_found', 'key_not_found'],
+  },
+  connectRunner: {
+    tag: 'pools',
+    summary: 'The WebSocket of a runner',
+    answers: { 101: { description: 'The protocol `holdfast.runner.v1`.' } },
+    problems: ['bad_request', 'unauthorized', 'upgrade_required'],
+  },
+  getMetrics: {
+    tag: 'pools',
+    summary: 'Numbers of all pools for Prometheus',
+    answers: { 200: { description: 'The text format.', mediaType: 'text/plain' } },
+    problems: ['unauthorized'],
   },
   getHealth: {
     tag: 'service',

@@ -17,6 +17,7 @@ import { ALL_ROUTES, ROUTES } from '../../../src/http/routes.ts';
 import { signIngestToken, signTicket } from '../../../src/platform/tokens.ts';
 import { ask, expectProblem } from '../support/http.ts';
 import { ACME_KEY, exit, GLOBEX_KEY, newSession, output, type Run, start, testEnv, WrapperPeer } from '../support/peers.ts';
+import { newKey } from '../support/runners.ts';
 import { type Carrier, expectUnauthorized, OPERATIONS_WITH_A_ROW, type Subject, take, WAYS, type Way, wasLetIn } from './routes.ts';
 import {
   claimsIn,
@@ -217,6 +218,8 @@ interface Opens {
   actor?: true;
   reader?: true;
   ingest?: true;
+  /** No credential of this file. */
+  runner?: true;
 }
 
 const TICKET_SHAPE = /^[\w-]+\.[\w-]+\.[\w-]*$/;
@@ -238,7 +241,7 @@ async function expectRefusedEverywhere(credential: string | null, { ingest, read
       const ticketReads = opens.reader === true && opens.key !== true;
       const answered = await take(way, subject, credential, env, carrier);
       if (way.opens === 'nobody') expect([way.name, answered.status]).toEqual([way.name, 426]);
-      else if (way.opens === 'key') expectUnauthorized(way, answered, undefined);
+      else if (way.opens === 'key' || way.opens === 'runner') expectUnauthorized(way, answered, undefined);
       else if (way.opens === 'ingest') expectUnauthorized(way, answered, asBearer && credential !== null ? ingest : undefined);
       else if (credential === null || (asBearer && !TICKET_SHAPE.test(credential)))
         expectUnauthorized(way, answered, 'credential_needed');
@@ -269,11 +272,12 @@ describe('the table', () => {
     for (const { id, method, path, group } of OPERATIONS) {
       const ways = WAYS.filter(({ operation }) => operation === id);
       for (const way of ways) {
-        expect(way.path({ session: '{session}', execution: '{execution}' }).split('?')[0]).toBe(path);
+        const pattern = path.replace('{pool}', 'default').replace('{key}', 'rk_1');
+        expect(way.path({ session: '{session}', execution: '{execution}' }).split('?')[0]).toBe(pattern);
         expect([method.toUpperCase(), 'HEAD']).toContain(way.method);
         if (way.opens !== 'nobody') expect(way.opens, way.name).toBe(group === 'public' ? 'everybody' : group);
       }
-      if (method === 'get' && group !== 'public' && group !== 'ingest')
+      if (method === 'get' && !['public', 'ingest', 'runner'].includes(group))
         expect(
           ways.some((way) => way.method === 'HEAD'),
           id,
@@ -382,6 +386,8 @@ describe('accepted credentials, so that each refusal above is for the fault that
         return signTicket(SIGNING_KEYS, { tenant: 'acme', session: at.session }, 60, Date.now());
       case 'ingest':
         return at.ingest.token;
+      case 'runner':
+        return newKey('default');
       default:
         return null;
     }
@@ -394,9 +400,9 @@ describe('accepted credentials, so that each refusal above is for the fault that
     const { env, reached } = watched();
     const answered = await take(way, at, credential, env);
     expect(wasLetIn(answered), `${answered.status} ${answered.text}`).toBe(true);
-    const name = way.operation === 'listSessions' ? 'acme' : `acme/${mine.session}`;
-    const expected = way.reachesNothing || way.opens === 'nobody' ? [] : [name];
-    expect([...new Set(reached)]).toEqual(expected);
+    const names = way.reaches ?? [way.operation === 'listSessions' ? 'acme' : `acme/${mine.session}`];
+    const expected = way.reachesNothing || way.opens === 'nobody' ? [] : names;
+    expect([...new Set(reached)].filter((name) => !way.reaches || name === 'acme' || expected.includes(name))).toEqual(expected);
     if (way.opens === 'reader' || way.opens === 'actor') expect(wasLetIn(await take(way, at, ACME_KEY, env))).toBe(true);
     if (way.opens === 'reader') expect(wasLetIn(await take(way, at, credential, env, 'query'))).toBe(true);
   });
@@ -449,7 +455,8 @@ describe('[HTTP11] [STR17] another tenant', () => {
     text
       .replaceAll(session, 'SESSION')
       .replace(/req_[0-9A-Z]{26}/g, 'REQUEST')
-      .replace(/"(token|ticket)":"[^"]+"/g, '"$1":"…"')
+      .replace(/rk_[0-9A-Z]{26}/g, 'KEY')
+      .replace(/"(token|ticket|key)":"[^"]+"/g, '"$1":"…"')
       .replace(/\b\d{13}\b/g, 'TIME');
 
   const summary = (answered: Awaited<ReturnType<typeof take>>, session: string): unknown => ({
@@ -483,7 +490,10 @@ describe('[HTTP11] [STR17] another tenant', () => {
     }
   };
 
-  const ways = WAYS.filter(({ opens }) => opens !== 'everybody' && opens !== 'nobody').map((way) => [way.name, way] as const);
+  // A runner's key belongs to one pool and names no session (pools.test.ts).
+  const ways = WAYS.filter(({ opens }) => !['everybody', 'nobody', 'runner'].includes(opens)).map(
+    (way) => [way.name, way] as const,
+  );
   test.each(ways)(
     '%s: reaches its own objects alone, and learns nothing: an existing session is answered as one that never existed',
     async (_, way) => {

@@ -6,6 +6,7 @@
 
 import { expect } from 'vitest';
 import { CLOSE, INGEST_SUBPROTOCOL, STREAM_SUBPROTOCOL, TICKET_SUBPROTOCOL_PREFIX } from '../../../protocol/index.ts';
+import { RUNNER_SUBPROTOCOL } from '../../../protocol/pool.ts';
 import { app } from '../../../src/http/app.ts';
 import type { Env } from '../../../src/platform/env.ts';
 import { expectProblem, request } from '../support/http.ts';
@@ -22,7 +23,7 @@ export interface Way {
   /**
    * The kind of credential that opens it; `nobody`: it is refused before a credential is checked.
    */
-  opens: 'everybody' | 'key' | 'actor' | 'reader' | 'ingest' | 'nobody';
+  opens: 'everybody' | 'key' | 'actor' | 'reader' | 'ingest' | 'runner' | 'nobody';
   method: string;
   path: (subject: Subject) => string;
   headers?: Record<string, string>;
@@ -34,6 +35,8 @@ export interface Way {
    * without that execution.
    */
   beyond?: 'refused' | 'narrowed';
+  /** The objects that it reaches, where they are not the session's. */
+  reaches?: readonly string[];
   /** Reaches no object, whatever the credential. */
   reachesNothing?: true;
 }
@@ -68,6 +71,10 @@ const readings = (path: Way['path'], queries: string[], beyond: Way['beyond']): 
   const others = queries.map((query): [string, Form] => [query, { ...plain, path: at(path, query) }]);
   return { GET: plain, HEAD: asHead(plain), ...Object.fromEntries(others) };
 };
+
+/** A pool is asked only if there is one. */
+const LISTS = { reaches: ['acme'] };
+const ONE_POOL = { reaches: ['acme/default'] };
 
 const ROWS: Record<string, Record<string, Form>> = {
   startExecution: { POST: post('key', EXECUTIONS, { id: 'stolen', command: ['job'], onBusy: 'queue' }) },
@@ -113,6 +120,22 @@ const ROWS: Record<string, Record<string, Form>> = {
   getSession: readings(SESSION, [], 'refused'),
   deleteSession: { DELETE: { opens: 'key', method: 'DELETE', path: SESSION } },
   createTicket: { POST: post('key', at(SESSION, '/tickets'), {}, { reachesNothing: true }) },
+  listPools: { GET: get('key', () => '/v1/pools', LISTS), HEAD: asHead(get('key', () => '/v1/pools', LISTS)) },
+  getPool: { GET: get('key', () => '/v1/pools/default', ONE_POOL), HEAD: asHead(get('key', () => '/v1/pools/default', ONE_POOL)) },
+  createRunnerKey: { POST: post('key', () => '/v1/pools/default/keys', { name: 'stolen' }, { reaches: ['acme', 'acme/default'] }) },
+  listRunnerKeys: {
+    GET: get('key', () => '/v1/pools/default/keys', ONE_POOL),
+    HEAD: asHead(get('key', () => '/v1/pools/default/keys', ONE_POOL)),
+  },
+  revokeRunnerKey: { DELETE: { opens: 'key', method: 'DELETE', path: () => '/v1/pools/default/keys/rk_1', ...ONE_POOL } },
+  connectRunner: {
+    WebSocket: get('runner', () => '/v1/pools/default/connect', {
+      headers: { ...UPGRADE, 'sec-websocket-protocol': RUNNER_SUBPROTOCOL },
+      ...ONE_POOL,
+    }),
+    'no upgrade': get('runner', () => '/v1/pools/default/connect', { reachesNothing: true }),
+  },
+  getMetrics: { GET: get('key', () => '/v1/metrics', LISTS), HEAD: asHead(get('key', () => '/v1/metrics', LISTS)) },
   getHealth: { GET: get('everybody', () => '/healthz', { reachesNothing: true }) },
   getDescription: { GET: get('everybody', () => '/openapi.json', { reachesNothing: true }) },
 };

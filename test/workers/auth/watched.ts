@@ -29,9 +29,15 @@ export function watched(settings: Parameters<typeof deployment>[0] = {}): Watche
         };
       },
     });
-  const { SESSIONS, DIRECTORY, CONTAINERS } = testEnv;
+  const { SESSIONS, DIRECTORY, POOLS, CONTAINERS } = testEnv;
   const containers = CONTAINERS ? { CONTAINERS: noting(CONTAINERS) } : {};
-  const env = deployment({ SESSIONS: noting(SESSIONS), DIRECTORY: noting(DIRECTORY), ...containers, ...settings });
+  const env = deployment({
+    SESSIONS: noting(SESSIONS),
+    DIRECTORY: noting(DIRECTORY),
+    POOLS: noting(POOLS),
+    ...containers,
+    ...settings,
+  });
   return { env, reached };
 }
 
@@ -56,7 +62,8 @@ export const directoryOf = (tenant = 'acme'): Promise<unknown> =>
 
 /** Every existing object. */
 export async function objectIds(): Promise<string[]> {
-  const all = await Promise.all([listDurableObjectIds(testEnv.SESSIONS), listDurableObjectIds(testEnv.DIRECTORY)]);
+  const namespaces = [testEnv.SESSIONS, testEnv.DIRECTORY, testEnv.POOLS];
+  const all = await Promise.all(namespaces.map((namespace) => listDurableObjectIds(namespace)));
   return all
     .flat()
     .map((id) => id.toString())

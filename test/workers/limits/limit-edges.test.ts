@@ -13,6 +13,7 @@ import * as protocol from '../../../protocol/index.ts';
 import * as limits from '../../../protocol/limits.ts';
 import { tryEdges } from './cases/edges.ts';
 import { FRAMES } from './cases/frames.ts';
+import { POOLS } from './cases/pools.ts';
 import { SESSIONS } from './cases/sessions.ts';
 import { STARTS } from './cases/starts.ts';
 
@@ -26,8 +27,9 @@ const isLimit = (name: string): boolean => /_(MAX|BYTES|DEFAULT|MS|PATTERN)$/.te
 
 test('every limit has exactly one case, and every case is of a limit', () => {
   expect(constants(limits).filter((name) => !isLimit(name))).toEqual([]);
-  const cases = [STARTS, FRAMES, SESSIONS].flatMap((table) => Object.keys(table));
+  const cases = [STARTS, FRAMES, SESSIONS, POOLS].flatMap((table) => Object.keys(table));
   expect(cases.sort()).toEqual(constants(protocol).filter(isLimit).sort());
 });
 
 tryEdges(FRAMES);
+tryEdges(POOLS);

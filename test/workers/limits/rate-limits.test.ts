@@ -65,7 +65,8 @@ const BODY: Record<string, unknown> = { executions: { command: ['job'] }, fail: 
 const ROUTES = [...new Set(app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`))]
   .map((route) => route.split(' ') as [method: string, path: string])
   .map(([method, path]) => [method, path.replace(':session', 's').replace(':execution', 'e')] as const);
-const UNLIMITED = ['/healthz', '/openapi.json', '/v1/sessions/s/executions/e/ingest'];
+/** Nor are runners counted: a pool of them dials in at once after a deploy. */
+const UNLIMITED = ['/healthz', '/openapi.json', '/v1/sessions/s/executions/e/ingest', '/v1/pools/:pool/connect'];
 const bodyOf = (method: string, path: string): Asking => {
   if (path.endsWith('/stream')) return { headers: { accept: 'text/event-stream' } };
   return method === 'POST' ? { body: BODY[path.split('/').at(-1) ?? ''] ?? {} } : {};

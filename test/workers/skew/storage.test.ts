@@ -9,6 +9,7 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import directoryBundle from '../../../migrations/directory/migrations.js';
+import poolBundle from '../../../migrations/pool/migrations.js';
 import type { Execution } from '../../../protocol/index.ts';
 import type { CallbackMessage } from '../../../src/core/callback-message.ts';
 import { readConfig } from '../../../src/platform/config.ts';
@@ -249,7 +250,7 @@ describe.each(VERSIONS)('the storage of $name', (version) => {
 
 describe('migrations', () => {
   const sums = import.meta.glob<string>('../../skew/migrations.json', { query: '?raw', import: 'default', eager: true });
-  const written = JSON.parse(Object.values(sums)[0] ?? '{}') as Record<'session' | 'directory', Record<string, string>>;
+  const written = JSON.parse(Object.values(sums)[0] ?? '{}') as Record<'session' | 'directory' | 'pool', Record<string, string>>;
 
   const sha256 = async (text: string): Promise<string> => {
     const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
@@ -259,6 +260,7 @@ describe('migrations', () => {
   test.each([
     ['session', MIGRATIONS],
     ['directory', migrationsOf(directoryBundle)],
+    ['pool', migrationsOf(poolBundle)],
   ] as const)(
     '[VER6] those of a %s are only ever appended: none that was written down has changed, and every one is written down',
     async (kind, migrations) => {

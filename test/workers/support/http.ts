@@ -32,7 +32,7 @@ export const deployment = (settings: { [K in keyof Env]?: Env[K] | undefined }):
   Object.fromEntries(Object.entries({ ...testEnv, ...settings }).filter(([, value]) => value !== undefined)) as unknown as Env;
 
 /** Namespaces that must not be used: each call is counted, and fails. */
-export function untouchable(): { SESSIONS: Env['SESSIONS']; DIRECTORY: Env['DIRECTORY']; touched: string[] } {
+export function untouchable(): { SESSIONS: Env['SESSIONS']; DIRECTORY: Env['DIRECTORY']; POOLS: Env['POOLS']; touched: string[] } {
   const touched: string[] = [];
   const namespace = <N extends object>() =>
     new Proxy({} as N, {
@@ -41,7 +41,7 @@ export function untouchable(): { SESSIONS: Env['SESSIONS']; DIRECTORY: Env['DIRE
         throw new Error('an object was touched');
       },
     });
-  return { SESSIONS: namespace(), DIRECTORY: namespace(), touched };
+  return { SESSIONS: namespace(), DIRECTORY: namespace(), POOLS: namespace(), touched };
 }
 
 const isRaw = (body: unknown): body is BodyInit =>

@@ -96,7 +96,7 @@ export interface Closed {
 }
 
 /** Collects what a socket receives, so that a test can wait for the next message without a race. */
-class Peer<Frame> {
+export class Peer<Frame> {
   readonly ws: WebSocket;
   readonly closed: Promise<Closed>;
   readonly received: Frame[] = [];

@@ -32,8 +32,8 @@ export const rpc = exports.Holdfast({ props: { tenant: 'acme' } }) as unknown as
 
 /** Requests to a deployment whose objects fail the test when they are touched. */
 export async function refusedByForm(method: string, path: string, asking: Asking = {}): Promise<Answer> {
-  const { SESSIONS, DIRECTORY, touched } = untouchable();
-  const answer = await ask(method, path, { ...asking, env: deployment({ SESSIONS, DIRECTORY }) });
+  const { touched, ...objects } = untouchable();
+  const answer = await ask(method, path, { ...asking, env: deployment(objects) });
   expect(touched).toEqual([]);
   return answer;
 }

@@ -1,0 +1,94 @@
+/**
+ * Which execution goes to which runner. Pure.
+ *
+ * M1  Of the lanes that may begin, the one whose first execution has the lowest rank goes first.
+ * M2  Of the runners that fit, the one with the smallest part of its slots taken; of equal ones, the
+ *     one whose last lease is the oldest. So equal runners get equally many.
+ * M3  A concurrency limit compares with the executions of that key that are active now.
+ * M4  A runner that had an execution and did not start it does not get it next, while another
+ *     runner that fits is connected.
+ */
+
+import type { Lane } from './pool-entry.ts';
+import { canTake, fits, isServing, type RunnerStatus } from './pool-runner.ts';
+import type { WaitReason } from './pool-terms.ts';
+
+/** The first execution of a lane. */
+export interface LaneHead {
+  lane: Lane;
+  rank: number;
+}
+
+/** What the decisions see of a pool. */
+export interface PoolScene {
+  runners(): Iterable<RunnerStatus>;
+  /** Active executions with this concurrency key. */
+  activeWith(key: string): number;
+  /** The newest lease of a runner; 0 before its first. */
+  lastLeaseOf(runnerId: string): number;
+}
+
+/** M3 */
+export const underLimit = ({ concurrency }: Lane, scene: Pick<PoolScene, 'activeWith'>): boolean =>
+  concurrency === null || scene.activeWith(concurrency.key) < concurrency.limit;
+
+/** M4 */
+function isAvoided({ avoid }: Lane, runnerId: string, others: () => boolean, now: number): boolean {
+  return avoid?.runnerId === runnerId && (now < avoid.until || others());
+}
+
+const othersServe = (lane: Lane, scene: PoolScene): boolean => {
+  for (const runner of scene.runners()) {
+    if (runner.record.id !== lane.avoid?.runnerId && isServing(runner) && fits(lane, runner.record)) return true;
+  }
+  return false;
+};
+
+/** The runner for the first execution of a lane, or null when it has to wait. */
+export function chooseRunner(lane: Lane, scene: PoolScene, now: number): RunnerStatus | null {
+  if (!underLimit(lane, scene)) return null;
+  let best: RunnerStatus | null = null;
+  for (const runner of scene.runners()) {
+    if (!canTake(runner, now) || !fits(lane, runner.record)) continue;
+    if (isAvoided(lane, runner.record.id, () => othersServe(lane, scene), now)) continue;
+    if (best === null || isFreer(runner, best, scene)) best = runner;
+  }
+  return best;
+}
+
+/** M2 */
+function isFreer(one: RunnerStatus, other: RunnerStatus, scene: PoolScene): boolean {
+  const taken = one.held / one.record.slots - other.held / other.record.slots;
+  return taken !== 0 ? taken < 0 : scene.lastLeaseOf(one.record.id) < scene.lastLeaseOf(other.record.id);
+}
+
+/** M1. The lane whose first execution this runner gets, or null. */
+export function chooseLane<Head extends LaneHead>(
+  runner: RunnerStatus,
+  heads: Iterable<Head>,
+  scene: PoolScene,
+  now: number,
+): Head | null {
+  if (!canTake(runner, now)) return null;
+  let best: Head | null = null;
+  for (const head of heads) {
+    if (best !== null && best.rank <= head.rank) continue;
+    const { lane } = head;
+    if (!fits(lane, runner.record) || !underLimit(lane, scene)) continue;
+    if (!isAvoided(lane, runner.record.id, () => othersServe(lane, scene), now)) best = head;
+  }
+  return best;
+}
+
+/** Why the executions of a lane wait: the first reason that is true. */
+export function reasonOf(lane: Lane, scene: PoolScene): WaitReason {
+  let any = false;
+  for (const runner of scene.runners()) {
+    if (isServing(runner) && fits(lane, runner.record)) {
+      any = true;
+      break;
+    }
+  }
+  if (!any) return 'no_runner';
+  return underLimit(lane, scene) ? 'busy' : 'concurrency';
+}
