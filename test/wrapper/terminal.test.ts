@@ -106,7 +106,7 @@ describe('a terminal', () => {
     expect(coordinator.ackedCommands).toHaveLength(2);
   });
 
-  it('[SPL28] TERM, colours and a UTF-8 locale are those of the emulator, and the terminal around the wrapper is not told', async () => {
+  it('[TTY17] TERM, colours and a UTF-8 locale are those of the emulator, and the terminal around the wrapper is not told', async () => {
     const env = {
       PATH: process.env.PATH ?? '',
       TERM: 'dumb',
@@ -124,7 +124,7 @@ describe('a terminal', () => {
     expect(seen.filter((line) => /^(TMUX|STY|LINES|COLUMNS|_HF|_hf)/.test(line))).toEqual([]);
   });
 
-  it('the variables of the start win, and SHELL stays absent where it was', async () => {
+  it('[TTY17] the variables of the start win, and SHELL stays absent where it was', async () => {
     const { exitCode } = run(sh('env | sort'), {
       env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
       jobEnv: { TERM: 'vt100', LINES: '7' },
@@ -155,7 +155,7 @@ describe('a terminal', () => {
     expect(end()).toMatchObject({ type: 'error', data: { fatal: true, error: expect.stringContaining(why) } });
   });
 
-  it('without script the start fails, and the error names cause and next step', async () => {
+  it('[TTY18] without script the start fails, and the error names cause and next step', async () => {
     const empty = temporaryFolder();
     writeFileSync(join(empty, 'script'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
     const { PATH } = process.env;
@@ -217,6 +217,22 @@ describe('output and input', () => {
     expect(text().replace(/^ready\n\r?/, '')).toContain(keys.join(''));
   });
 
+  it('[TTY16] the echo of a key and what the program draws because of it are one event', async () => {
+    const script =
+      "process.stdin.setRawMode(true); process.stdout.write('ready'); process.stdin.on('data', (keys) => { for (const part of [String(keys), '[', ']', '.']) process.stdout.write(part); })";
+    const { exitCode } = run([process.execPath, '-e', script]);
+    await shows('ready');
+    const before = coordinator.events.length;
+    for (let key = 1; key <= 30; key += 1) {
+      type('k');
+      await coordinator.until(() => text().split('.').length > key, 'the drawing');
+    }
+    // Without gathering there would be 120. A busy machine may pause between two writes.
+    expect(coordinator.events.length - before).toBeLessThan(60);
+    send({ command: 'interrupt', data: { signal: 'SIGKILL', forceAfterMs: 0, reason: '' } });
+    await exitCode;
+  });
+
   it('Ctrl-C ends a program that floods its terminal', async () => {
     const { exitCode } = run(sh('yes'));
     await coordinator.until(() => text().length > 100_000, 'output');
@@ -225,7 +241,7 @@ describe('output and input', () => {
     expect(end()).toMatchObject({ data: { exitCode: null, signal: 'SIGINT' } });
   });
 
-  it('an interrupt ends a shell that ignores it, and what runs in its session', async () => {
+  it('[TTY14] an interrupt ends a shell that ignores it, and what runs in its session', async () => {
     const { exitCode } = run(['bash', '--norc', '--noprofile', '-i'], { jobEnv: { PS1: '$ ' } });
     await shows('$ ');
     type('sleep 1000 & sleep 1001\r');
@@ -253,13 +269,13 @@ describe('questions of the program', () => {
     ['keyboard', '\\033[>5u\\033[?u', '\u001b[?5u'],
     ['size', '\\033[18t', '\u001b[8;24;80t'],
     ['dark or light', '\\033[?996n', '\u001b[?997;1n'],
-  ])('%s is answered once', async (_, question, answer) => {
+  ])('[TTY13] %s is answered once', async (_, question, answer) => {
     expect(await run(ask(question, answer.length)).exitCode).toBe(0);
     expect(text().replaceAll(/[^0-9a-f]/g, '')).toContain(hex(answer));
   });
 });
 
-describe('[SPL25] redaction', () => {
+describe('[TTY16] [SPL25] redaction', () => {
   const env = { PATH: process.env.PATH ?? '', MY_TOKEN: 'correct-horse-battery' };
   const redacting: Partial<RunOptions> = { env, redact: [] };
 
