@@ -53,6 +53,11 @@ export class Headless {
     return this.#serialize.serialize({ scrollback: 0 });
   }
 
+  /** The same, of the alternate screen alone: what was before it is not the program's. */
+  get alternatePicture(): string {
+    return this.picture.split('\u001b[?1049h')[1] ?? '';
+  }
+
   get isAlternate(): boolean {
     return this.terminal.buffer.active.type === 'alternate';
   }
