@@ -9,7 +9,7 @@ import { closeSync, openSync, readFileSync, readSync, writeFileSync, writeSync }
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeHolderFolder, openPipe, readJobEnd, readJobNote } from '../../wrapper/job/holder-folder.ts';
-import { holderProgram } from '../../wrapper/job/holder-script.ts';
+import { holderProgram, terminalProgram, terminalScript } from '../../wrapper/job/holder-script.ts';
 import { programPath } from '../../wrapper/job/programs.ts';
 import { identityOf, signalProcess } from '../../wrapper/processes.ts';
 import { removeTemporaryFolders, temporaryFolder, until } from '../support/wrapper-run.ts';
@@ -22,7 +22,7 @@ const SHELLS: [name: string, words: string[]][] = [
   ['bash as sh', [programPath('bash') ?? '', '--posix']],
   ['busybox sh', [programPath('busybox') ?? '', 'sh']],
 ];
-const SESSIONS = ['setsid', 'perl'] as const;
+const SESSIONS = ['setsid', 'perl', 'terminal'] as const;
 
 interface Held {
   out: string;
@@ -36,10 +36,19 @@ async function hold(shell: string[], session: string, script: string, env: NodeJ
   const folder = join(temporaryFolder(), 'holder');
   makeHolderFolder(folder);
   const program = holderProgram(folder);
-  writeFileSync(program, readFileSync(program, 'utf8').replaceAll('/bin/sh', shell.join(' ')));
   const [path = '', ...first] = shell;
+  // The first one is the name of a program and not a command.
+  const text = readFileSync(program, 'utf8').replace('SHELL=/bin/sh', `SHELL=${path}`);
+  writeFileSync(program, text.replaceAll(/(?<!SHELL=)\/bin\/sh/g, shell.join(' ')));
   const notice = openSync(join(folder, 'notice'), 'r+');
-  const args = [...first, program, 'hold', folder, 'given', '9', session, 'sh', '/bin/sh', '-c', script];
+  const command = ['/bin/sh', '-c', script];
+  const inTerminal = session === 'terminal';
+  if (inTerminal) {
+    const job = terminalScript(folder, { cols: 80, rows: 24 }, 'sh', command, env);
+    writeFileSync(terminalProgram(folder), job.replaceAll(/^exec \/bin\/sh/gm, `exec ${shell.join(' ')}`));
+  }
+  const given = inTerminal ? ['open', '9', session, 'sh'] : ['given', '9', session, 'sh', ...command];
+  const args = [...first, program, 'hold', folder, ...given];
   const holder = spawn(path, args, { env, detached: true, stdio: ['ignore', 'ignore', notice] });
   closeSync(notice);
   const identity = identityOf(holder.pid ?? 0);
@@ -59,6 +68,11 @@ async function hold(shell: string[], session: string, script: string, env: NodeJ
       end: readJobEnd(folder, null),
       ownSession: readJobNote(folder)?.stat.split(' ')[5] === String(readJobNote(folder)?.pid),
     };
+    if (inTerminal) {
+      const eof = openPipe(folder, 'eof', 'write', null);
+      writeSync(eof, 'end\n');
+      closeSync(eof);
+    }
     const release = openPipe(folder, 'release', 'write', null);
     writeSync(release, 'end\n');
     closeSync(release);
@@ -87,7 +101,8 @@ for (const [name, shell] of SHELLS) {
         ['exec 1>&- 2>&-; exit 5', { exitCode: 5, signal: null }],
       ])('%s', async (script, end) => {
         const held = await hold(shell, session, `echo out; echo err >&2; ${script}`, env);
-        expect(held).toEqual({ out: 'out\n', err: 'err\n', end, ownSession: true });
+        const output = session === 'terminal' ? { out: 'out\r\nerr\r\n', err: '' } : { out: 'out\n', err: 'err\n' };
+        expect(held).toEqual({ ...output, end, ownSession: true });
       });
     });
   });

@@ -74,21 +74,25 @@ print STDERR "$ARGV[0]: $!\\n";
 open($file, "+<", "$dir/failed") && print $file "x";
 exit(126);`;
 
+const restored = (name: string, { [name]: value }: NodeJS.ProcessEnv): string =>
+  value === undefined ? `unset ${name}` : `${name}=${word(value)}`;
+
 /**
  * What the shell in the terminal executes, with /bin/sh as `$SHELL`: `job.sh` in the holder's
- * folder. It gives the job its own `SHELL` back.
+ * folder. It gives the job its own `SHELL` and `LC_ALL` back.
  */
 export function terminalScript(
   folder: string,
   { cols, rows }: TerminalSize,
   executor: 'sh' | 'perl',
   command: readonly string[],
-  shell: string | undefined,
+  env: NodeJS.ProcessEnv,
 ): string {
   const args = [holderProgram(folder), 'terminal', folder, String(rows), String(cols), executor, ...command];
   return `\
 unset _HF_JOB
-${shell === undefined ? 'unset SHELL' : `SHELL=${word(shell)}`}
+${restored('SHELL', env)}
+${restored('LC_ALL', env)}
 exec /bin/sh ${args.map(word).join(' ')}
 `;
 }
@@ -121,15 +125,14 @@ if [ "$1" = job ]; then
   exec "$@" 5>&- 1>&8 2>&"$_hf_err" 8>&- 9>&-
 fi
 if [ "$1" = script ]; then
-  # HS10. Only the shell that script starts needs these two.
-  SHELL=/bin/sh _HF_JOB=$2/job.sh
-  export SHELL _HF_JOB
-  exec ${program('script')} -qefc 'exec /bin/sh "$_HF_JOB"' -E always /dev/null \
+  # HS10. Only the shell that script starts needs these. bash warns of an unknown locale.
+  SHELL=/bin/sh LC_ALL=C _HF_JOB=$2/job.sh
+  export SHELL LC_ALL _HF_JOB
+  exec ${program('script')} -qefc 'exec /bin/sh "$_HF_JOB" 2>&7' -E always /dev/null \
     <"$2/in" 7>&2 >&8 2>&9 3<&- 4<&- 6<&- 8>&- 9>&-
 fi
 if [ "$1" = terminal ]; then
   trap : ${caughtSignals()}
-  exec 2>&7
   _hf_dir=$2
   ${program('stty')} rows "$3" cols "$4"
   ${RAISE_OOM_SCORE}

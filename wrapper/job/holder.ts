@@ -318,7 +318,7 @@ export class Holder {
 /** The command has no other way into the terminal than a file. */
 function writeTerminalProgram({ folder, env, command, user }: HolderOptions, size: TerminalSize): void {
   const path = terminalProgram(folder);
-  writeFileSync(path, terminalScript(folder, size, executor(env), command, env.SHELL), { mode: 0o600 });
+  writeFileSync(path, terminalScript(folder, size, executor(env), command, env), { mode: 0o600 });
   if (user) chownSync(path, user.uid, user.gid);
 }
 
