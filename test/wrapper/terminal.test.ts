@@ -5,7 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { COORDINATOR_FEATURES, type Command, type JobTerms, type TerminalSize } from '../../protocol/index.ts';
@@ -176,6 +176,18 @@ describe('output and input', () => {
     const { exitCode } = run(sh(`head -c ${kilobytes * 1000} /dev/zero | tr '\\0' x; exit 3`));
     expect(await exitCode).toBe(3);
     expect(text()).toBe('x'.repeat(kilobytes * 1000));
+  });
+
+  it('a program that ends while nothing is read loses nothing', async () => {
+    coordinator.acks = false; // The spool stays full.
+    const ended = join(temporaryFolder(), 'ended');
+    const print = (character: string, bytes: number) => `head -c ${bytes} /dev/zero | tr '\\0' ${character}`;
+    const { exitCode } = run(sh(`${print('x', 20_000)}; ${print('y', 20_000)}; echo >${ended}; exit 3`), { spoolLimitBytes: 1000 });
+    await coordinator.until(() => existsSync(ended), 'the end of the program');
+    coordinator.acks = true;
+    coordinator.last.cut();
+    expect(await exitCode).toBe(3);
+    expect(text()).toBe('x'.repeat(20_000) + 'y'.repeat(20_000));
   });
 
   it('[TTY10] characters that are split anywhere stay whole, and bytes that are none are counted', async () => {
