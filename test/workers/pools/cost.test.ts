@@ -1,0 +1,88 @@
+/**
+ * Goal: a launch costs a bounded number of rows, whatever waits.
+ * Method: the runtime's own numbers of each statement of the pool's object, and the alarms that are
+ * set, over whole lives of executions.
+ */
+
+import { runInDurableObject } from 'cloudflare:test';
+import { expect, test, vi } from 'vitest';
+import { billedRows, settledCounts, watchAll } from '../../../bench/counting/counters.ts';
+import { exit, get, newSession, start, WrapperPeer } from '../support/peers.ts';
+import { newPool, poolStubOf, RunnerPeer, rowsOf } from '../support/runners.ts';
+
+const onPool = (pool: string, request: object = {}) => start(newSession(), { launcher: 'pool', pool, ...request });
+
+async function counting(pool: string): Promise<() => { written: number; read: number }> {
+  await runInDurableObject(poolStubOf(pool), (_, { storage }) => watchAll(storage, pool));
+  const before = settledCounts(pool);
+  return () => {
+    const now = settledCounts(pool);
+    return { written: billedRows(now) - billedRows(before), read: now.rowsRead - before.rowsRead };
+  };
+}
+
+/** From the launch to the end of the slot. */
+async function life(runner: RunnerPeer, pool: string): Promise<void> {
+  const { lease, request } = await runner.launch();
+  runner.launched(lease);
+  await runner.settled();
+  const wrapper = await WrapperPeer.welcomed({ ingest: request.ingest });
+  await wrapper.deliver(1, [exit(0)]);
+  runner.ended(request);
+  await vi.waitFor(async () => expect(await rowsOf(pool, 'active')).toEqual([]));
+}
+
+test('[POOL6] a launch is at most 8 rows written and 50 read in the pool, with nothing ahead and with 10,000 that do not fit', {
+  timeout: 120_000,
+}, async () => {
+  const made = await newPool();
+  const runner = await RunnerPeer.ready(made);
+  // The first reserves lease numbers.
+  await onPool(made.pool);
+  await life(runner, made.pool);
+
+  const empty = await counting(made.pool);
+  await onPool(made.pool);
+  await life(runner, made.pool);
+  const alone = empty();
+
+  await runInDurableObject(poolStubOf(made.pool), (pool) => {
+    for (let index = 0; index < 10_000; index += 1) {
+      const answer = pool.offer({
+        session: `ahead-${index}`,
+        execution: 'e1',
+        requires: { gpu: 'none' },
+        needs: [],
+        priority: 10,
+        concurrency: null,
+        waitUntil: Date.now() + 3_600_000,
+      });
+      expect(answer).toEqual({ kind: 'waiting', reason: 'no_runner' });
+    }
+  });
+  const crowded = await counting(made.pool);
+  const run = await onPool(made.pool);
+  await life(runner, made.pool);
+  const behind = crowded();
+
+  // It waits first, because the only slot is taken.
+  const waited = await counting(made.pool);
+  await onPool(made.pool);
+  const waits = await onPool(made.pool);
+  await vi.waitFor(async () => expect((await get(waits)).waiting?.reason).toBe('busy'));
+  const between = waited();
+  await life(runner, made.pool);
+  await life(runner, made.pool);
+  const both = waited();
+  process.stdout?.write?.(
+    `cost: a launch is ${alone.written} rows written and ${alone.read} read; behind 10,000, ${behind.written} and ${behind.read}; two, of which one waits, ${both.written} and ${both.read} (${between.written} before)\n`,
+  );
+  expect((await get(run)).status).toBe('completed');
+  for (const cost of [alone, behind]) {
+    // A counter that does not count would pass any limit.
+    expect(cost.written).toBeGreaterThan(2);
+    expect(cost.written).toBeLessThanOrEqual(8);
+    expect(cost.read).toBeLessThanOrEqual(50);
+  }
+  expect(both.written).toBeLessThanOrEqual(16);
+});
