@@ -19,9 +19,19 @@ export interface Counts {
   alarmsSet: number;
   /** By statements. Each alarm that is set is a row more. */
   rowsWritten: number;
+  rowsRead: number;
 }
 
-export const noCounts = (): Counts => ({ wakes: 0, requests: 0, messages: 0, closes: 0, alarms: 0, alarmsSet: 0, rowsWritten: 0 });
+export const noCounts = (): Counts => ({
+  wakes: 0,
+  requests: 0,
+  messages: 0,
+  closes: 0,
+  alarms: 0,
+  alarmsSet: 0,
+  rowsWritten: 0,
+  rowsRead: 0,
+});
 
 /** Everything billed as a written row. */
 export const billedRows = ({ rowsWritten, alarmsSet }: Counts): number => rowsWritten + alarmsSet;
@@ -36,10 +46,14 @@ export function countsOf(object: string): Counts {
 }
 
 /** A cursor knows what it wrote once it was read to its end, which is when the turn is over. */
-const pending: { object: string; cursor: { rowsWritten: number } }[] = [];
+const pending: { object: string; cursor: { rowsWritten: number; rowsRead: number } }[] = [];
 
 function settle(): void {
-  for (const { object, cursor } of pending.splice(0)) countsOf(object).rowsWritten += cursor.rowsWritten;
+  for (const { object, cursor } of pending.splice(0)) {
+    const sums = countsOf(object);
+    sums.rowsWritten += cursor.rowsWritten;
+    sums.rowsRead += cursor.rowsRead;
+  }
 }
 
 export function settledCounts(object: string): Counts {
@@ -73,11 +87,13 @@ export function watch(storage: Storage, object: string): void {
   owners.set(storage.sql, object);
   if (patched) return;
   patched = true;
-  const sql = Object.getPrototypeOf(storage.sql) as { exec(...args: unknown[]): { rowsWritten: number } };
+  const sql = Object.getPrototypeOf(storage.sql) as {
+    exec(...args: unknown[]): { rowsWritten: number; rowsRead: number };
+  };
   const { exec } = sql;
   sql.exec = function (...args) {
     const cursor = exec.apply(this, args);
-    const owner = everything ?? owners.get(this);
+    const owner = owners.get(this) ?? everything;
     if (owner !== undefined) {
       if (pending.length === 0) queueMicrotask(settle);
       pending.push({ object: owner, cursor });
@@ -87,7 +103,7 @@ export function watch(storage: Storage, object: string): void {
   const store = Object.getPrototypeOf(storage) as { setAlarm(...args: unknown[]): Promise<void> };
   const { setAlarm } = store;
   store.setAlarm = function (...args) {
-    const owner = everything ?? owners.get(this);
+    const owner = owners.get(this) ?? everything;
     if (owner !== undefined) countsOf(owner).alarmsSet += 1;
     return setAlarm.apply(this, args);
   };

@@ -121,6 +121,8 @@ export class Pool {
   readonly #scene: PoolScene;
   #alarm: number | null = null;
   #lastSince = 0;
+  /** Executions whose session said that they are over, and whose runner did not yet. */
+  readonly #settled = new Set<string>();
   /** Reasons that were found in the last round and are not told yet, by lane. */
   readonly #candidates = new Map<string, WaitReason>();
   #tellAt: number | null = null;
@@ -326,13 +328,15 @@ export class Pool {
       this.#putRunner(seat, { extraRuns, ...(full ? { restUntil: 0 } : {}) });
     }
     if (own) this.#release(own, now);
+    // Nothing is to be asked: it has had a wrapper, or was ended before.
+    if (own && !this.#index.active.has(key)) this.#succeed(seat, now);
     this.#fill(seat, now);
     if (own) this.#matchKey(own, now);
   }
 
   /** The runner has nothing of it any more. */
   #release(entry: PoolEntry, now: number): void {
-    if (needsAnswer(entry)) this.#recall(entry, { kind: 'ended' }, now);
+    if (needsAnswer(entry) && !this.#settled.has(entryKey(entry))) this.#recall(entry, { kind: 'ended' }, now);
     else this.#remove(entry);
   }
 
@@ -420,7 +424,14 @@ export class Pool {
     const entry = this.#index.active.get(entryKey({ session, execution })) ?? this.#store.get(session, execution);
     if (!entry) return;
     const seat = entry.runnerId === null ? undefined : this.#seats.get(entry.runnerId);
-    this.#replace(entry, markOver(entry, seat?.connected ?? false));
+    const connected = seat?.connected ?? false;
+    // Its runner reports the end in a moment. Until then only memory has to know; without it, the
+    // session is asked.
+    if (connected && entry.state === 'launched' && parseLane(entry.lane).concurrency === null) {
+      this.#settled.add(entryKey(entry));
+      return;
+    }
+    this.#replace(entry, markOver(entry, connected));
     this.#matchKey(entry, now);
     this.#arm(now);
   }
@@ -903,6 +914,7 @@ export class Pool {
   #remove(entry: PoolEntry): void {
     this.#store.remove(entry);
     this.#index.delete(entryKey(entry));
+    this.#settled.delete(entryKey(entry));
     if (entry.state === 'waiting') this.#leaveQueue(entry);
   }
 
