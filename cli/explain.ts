@@ -99,6 +99,10 @@ function hintFor(
       return 'the job has not read the earlier input: send the rest later, or check that its wrapper is connected: holdfast get';
     case 'rate_limited':
       return 'too many requests in a few seconds, by all who use the same deployment and tenant: try again later';
+    case 'pool_not_found':
+      return 'a pool is made by its first key: holdfast runners key create --pool NAME; see the pools: holdfast runners';
+    case 'key_not_found':
+      return 'list the keys: holdfast runners key list';
     case 'session_not_found':
       return 'list the sessions: holdfast list';
     case 'not_found':

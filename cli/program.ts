@@ -11,6 +11,7 @@ import { type DevFlags, dev } from './commands/dev.ts';
 import { type LogsFlags, logs } from './commands/logs.ts';
 import { type OpenFlags, open } from './commands/open.ts';
 import { type RunFlags, run } from './commands/run.ts';
+import { type RunnersFlags, runners } from './commands/runners.ts';
 import { type Context, createContext } from './context.ts';
 import { EXIT } from './exit-code.ts';
 import { explain } from './explain.ts';
@@ -97,7 +98,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
 
   add('dev', [], 'start a coordinator with its dashboard, and a runner, on this machine, until Ctrl-C')
     .option('--port <n>', "the coordinator's port (8787; 0 picks a free one)")
-    .option('--runner-port <n>', "the runner's port (8788; 0 picks a free one)")
+    .option('--runner-port <n>', "the port of the runner's status (8788; 0 picks a free one)")
     .option('--data <dir>', 'keys, logs, sessions (~/.local/state/holdfast/dev); the same folder continues where it was')
     .action(async (own: DevFlags, self: Command) => {
       flags = { ...program.opts(), ...self.opts() };
@@ -125,7 +126,12 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
     .option('--merge', 'stdout and stderr in one pipe, in the order written; all of it is stdout')
     .option('--bytes', 'keep output that is not UTF-8 byte for byte; otherwise it is replaced by U+FFFD')
-    .option('--launcher <launcher>', "who starts the job: runner, container, or none (you do); default: the deployment's own")
+    .option('--launcher <launcher>', "who starts the job: pool, container, or none (you do); default: the deployment's own")
+    .option('--pool <pool>', 'give it to a runner of this pool (with the launcher pool: default)')
+    .option('--requires <key=value>', 'only to a runner with this label, such as gpu=a100 (repeatable)', collect)
+    .option('--priority <n>', 'from -10 to 10; a higher one is taken first (0)')
+    .option('--concurrency <key=limit>', 'at most so many runs with this key in the pool at the same time, such as deploy=1')
+    .option('--wait <duration>', 'fail when no runner has taken it for this long, such as 1h (24h)')
     .option('--timeout <duration>', 'interrupt the job after this long, such as 30m (6h when left out); the exit code is then 124')
     .option(
       '--grace <duration>',
@@ -233,6 +239,16 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .action(async (id: string | undefined, own: OpenFlags, self: Command) => {
       if (id !== undefined) about(id, own);
       exitCode = await open(contextOf(self), id, own);
+    });
+
+  add('runners', [], 'list the runners of your pools, or make a key with which a machine joins')
+    .usage('[list] | key [list] | key create | key revoke KEY')
+    .argument('[words...]', 'list (the default) or key')
+    .option('--pool <pool>', 'the pool; list shows all when left out, the others take default')
+    .option('--name <name>', 'with key create: what the key is for')
+    .option('--expires <duration>', 'with key create: how long the key is valid, such as 30d; for ever when left out')
+    .action(async (words: string[], own: RunnersFlags, self: Command) => {
+      exitCode = await runners(contextOf(self), words, own);
     });
 
   add('delete', [], 'delete a session with all its runs and their logs, for good')

@@ -28,6 +28,7 @@ import {
 } from '../settings.ts';
 import { StdinForwarder } from '../stdin.ts';
 import { escapeControls } from '../terminal-text.ts';
+import { waitingText } from '../waiting.ts';
 
 export interface ReferenceFlags {
   session?: string;
@@ -129,6 +130,15 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
     ['command', escapeControls(execution.command.map(quoted).join(' '))],
     ['cwd', execution.cwd === undefined ? undefined : escapeControls(execution.cwd)],
     ['launcher', execution.launcher],
+    ['runner', execution.runner && escapeControls(`${execution.runner.name} (${execution.runner.id})`)],
+    ['waits', execution.waiting && escapeControls(waitingText(execution.waiting))],
+    [
+      'fails at',
+      execution.waiting && execution.waitUntil !== undefined
+        ? `${timeOf(execution.waitUntil)} unless a runner takes it`
+        : undefined,
+    ],
+    ['requires', pairsOf(execution.requires)],
     ['connected', connectedText(execution)],
     ['fails at', execution.graceUntil === undefined ? undefined : `${timeOf(execution.graceUntil)} unless the job connects again`],
     ['created', timeOf(execution.createdAt)],
@@ -137,18 +147,18 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
     ['took', execution.startedAt === undefined ? undefined : tookOf(execution)],
     ['error', execution.error === undefined ? undefined : escapeControls(execution.error)],
     ['late', execution.late === undefined ? undefined : escapeControls(lateText(execution.late))],
-    [
-      'labels',
-      Object.entries(execution.labels)
-        .map(([key, value]) => escapeControls(`${key}=${value}`))
-        .join(', ') || undefined,
-    ],
+    ['labels', pairsOf(execution.labels)],
     ['offsets', `${execution.firstOffset} to ${execution.lastOffset ?? '(running)'}`],
   ];
   for (const [name, value] of rows)
     if (value !== undefined) await context.io.stdout.write(`${paint('dim', name.padEnd(10))} ${value}\n`);
   return EXIT.ok;
 }
+
+const pairsOf = (pairs: Readonly<Record<string, string>> = {}): string | undefined =>
+  Object.entries(pairs)
+    .map(([key, value]) => escapeControls(`${key}=${value}`))
+    .join(', ') || undefined;
 
 /**
  * A wrapper whose process or host is frozen stays connected until the silence limit: say how long

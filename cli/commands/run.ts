@@ -8,11 +8,14 @@ import { ulid } from 'ulid';
 import type { Started } from '../../client/index.ts';
 import type { Size } from '../../client/terminal/key-queue.ts';
 import {
+  CONCURRENCY_KEY_CHARS_MAX,
+  CONCURRENCY_LIMIT_MAX,
   LAUNCHERS,
   newExecutionId,
   OUTPUT_FORMATS,
   type Policy,
   type PolicyKey,
+  PRIORITY_MAX,
   resolvePolicy,
   type StartRequest,
 } from '../../protocol/index.ts';
@@ -36,6 +39,7 @@ import { Stop } from '../stop.ts';
 import { DETACH_KEYS_DEFAULT, parseDetachKeys } from '../terminal/detach-keys.ts';
 import { ownTerminalOf, printDetachKeys, terminalShowing } from '../terminal/show.ts';
 import { escapeControls } from '../terminal-text.ts';
+import { WaitingLine } from '../waiting.ts';
 import { pageUrl } from './open.ts';
 
 export interface RunFlags {
@@ -56,6 +60,11 @@ export interface RunFlags {
   merge?: boolean;
   bytes?: boolean;
   launcher?: string;
+  pool?: string;
+  requires?: string[];
+  priority?: string;
+  concurrency?: string;
+  wait?: string;
   timeout?: string;
   grace?: string;
   maxLog?: string;
@@ -107,6 +116,7 @@ export function readRunFlags(
   if (flags.merge) request.merge = true;
   if (flags.bytes) request.output = 'bytes';
   if (flags.launcher !== undefined) request.launcher = parseChoice(flags.launcher, LAUNCHERS, '--launcher');
+  Object.assign(request, readPoolFlags(flags));
   const policy: Partial<Policy> = {
     ...(flags.timeout === undefined ? {} : { maxRuntimeMs: parseDuration(flags.timeout, '--timeout') }),
     ...(flags.grace === undefined ? {} : { disconnectGraceMs: parseDuration(flags.grace, '--grace') }),
@@ -116,6 +126,38 @@ export function readRunFlags(
   if (!checked.ok) throw new UsageError(`${POLICY_FLAGS[checked.key] ?? 'policy'}: ${checked.message}`);
   if (Object.keys(policy).length > 0) request.policy = policy;
   return { reference: { session, execution: id }, request, giveUpAfterMs: parseDuration(flags.giveUpAfter, '--give-up-after') };
+}
+
+/** What asks for a runner of a pool. One of these flags is enough to choose the launcher `pool`. */
+function readPoolFlags(flags: RunFlags): Partial<StartRequest> {
+  const { pool, requires, priority, concurrency, wait, launcher } = flags;
+  if ([pool, requires, priority, concurrency, wait].every((flag) => flag === undefined)) return {};
+  if (launcher !== undefined && launcher !== 'pool') {
+    throw new UsageError(`--pool, --requires, --priority, --concurrency and --wait are for pools, and --launcher is ${launcher}`);
+  }
+  return {
+    launcher: 'pool',
+    ...(pool === undefined ? {} : { pool: checkId(pool, 'pool') }),
+    ...(requires === undefined ? {} : { requires: parsePairs(requires, '--requires', () => undefined) }),
+    ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
+    ...(concurrency === undefined ? {} : { concurrency: parseConcurrency(concurrency) }),
+    ...(wait === undefined ? {} : { waitMs: parseDuration(wait, '--wait') }),
+  };
+}
+
+function parsePriority(text: string): number {
+  const value = /^[+-]?\d{1,2}$/.test(text) ? Number(text) : Number.NaN;
+  if (Math.abs(value) <= PRIORITY_MAX) return value;
+  throw new UsageError(`--priority must be a whole number from -${PRIORITY_MAX} to ${PRIORITY_MAX}, not ${JSON.stringify(text)}`);
+}
+
+/** `key=limit`. */
+function parseConcurrency(text: string): { key: string; limit: number } {
+  const at = text.lastIndexOf('=');
+  const key = text.slice(0, Math.max(0, at));
+  const limit = /^[1-9]\d{0,5}$/.test(text.slice(at + 1)) ? Number(text.slice(at + 1)) : 0;
+  if (key !== '' && key.length <= CONCURRENCY_KEY_CHARS_MAX && limit >= 1 && limit <= CONCURRENCY_LIMIT_MAX) return { key, limit };
+  throw new UsageError(`--concurrency must be KEY=LIMIT, such as deploy=1, not ${JSON.stringify(text)}`);
 }
 
 /** Within a job the variable names the job's own session, which is busy with that job. */
@@ -177,17 +219,24 @@ export async function run(context: Context, command: string[], flags: RunFlags):
 /** The output as lines, and stdin on its way to the job. */
 function linesShowing(context: Context, reference: Reference, stop: Stop, stdin: StdinForwarder | null): Showing {
   const name = formatReference(reference);
+  const waiting = new WaitingLine(context, reference);
   const printer = new Printer(context.io, {
     quiet: context.quiet,
     status: context.status,
     ...(context.json ? { outputTo: 'stderr' as const } : {}),
   });
   return {
-    show: (event) => printer.print(event),
+    show: async (event) => {
+      waiting.see(event);
+      await printer.print(event);
+    },
     onRunning() {
       if (stdin) void feed(context, reference, stdin, stop);
     },
-    finish: () => printer.reportReplaced(),
+    finish: async () => {
+      waiting.end();
+      await printer.reportReplaced();
+    },
     detachedNotes: (lastOffset) => [
       `detached; ${name} continues`,
       `follow it:    holdfast logs -f --after ${lastOffset} ${name}`,
@@ -213,7 +262,7 @@ async function printStarted(
       context,
       flags.detach && context.json
         ? 'no launcher: start a wrapper with `ingest` (HOLDFAST_INGEST_URL, HOLDFAST_INGEST_TOKEN)'
-        : `no launcher: nothing runs until a wrapper connects to ${ingest.url}; \`run --detach --json\` prints its token, --launcher runner starts one`,
+        : `no launcher: nothing runs until a wrapper connects to ${ingest.url}; \`run --detach --json\` prints its token, --launcher pool gives it to a runner`,
     );
   }
 }

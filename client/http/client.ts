@@ -15,6 +15,9 @@ import {
   monotonicNow,
   newExecutionId,
   newInputId,
+  type PoolSummary,
+  type PoolView,
+  type RunnerKey,
   type SessionSummary,
   type TerminalSize,
   WAIT_SECONDS_MAX,
@@ -45,6 +48,7 @@ export function createClient(options: ClientOptions): HoldfastClient {
 
   const executionPath = (session: string, execution: string): string =>
     `/v1/sessions/${encodeURIComponent(session)}/executions/${encodeURIComponent(execution)}`;
+  const poolPath = (pool: string): string => `/v1/pools/${encodeURIComponent(pool)}`;
   const sessionPath = (session: string): string => `/v1/sessions/${encodeURIComponent(session)}`;
   const executionsPath = (session: string): string => `${sessionPath(session)}/executions`;
   const mintTicket = async (
@@ -168,6 +172,32 @@ export function createClient(options: ClientOptions): HoldfastClient {
       return eventPageOf(await request(eventsCall(path, readOptions), signal), readOptions);
     },
 
+    async pools({ signal } = {}) {
+      const { body } = await request({ method: 'GET', path: '/v1/pools', repeatable: true }, signal);
+      return dataOf<PoolSummary>(body);
+    },
+
+    async pool(pool, { signal } = {}) {
+      const { body } = await request({ method: 'GET', path: poolPath(pool), repeatable: true }, signal);
+      return body.pool as PoolView;
+    },
+
+    async runnerKeys(pool, { signal } = {}) {
+      const { body } = await request({ method: 'GET', path: `${poolPath(pool)}/keys`, repeatable: true }, signal);
+      return dataOf<RunnerKey>(body);
+    },
+
+    async createRunnerKey(pool, keyRequest, { signal } = {}) {
+      // A repeat would make a second key, and the first would be known to nobody.
+      const call = { method: 'POST', path: `${poolPath(pool)}/keys`, body: keyRequest, repeatable: false } as const;
+      return (await request(call, signal)).body as unknown as RunnerKey & { key: string };
+    },
+
+    async revokeRunnerKey(pool, key, { signal } = {}) {
+      const path = `${poolPath(pool)}/keys/${encodeURIComponent(key)}`;
+      await request({ method: 'DELETE', path, repeatable: true, doneBefore: 'key_not_found' }, signal);
+    },
+
     events: (session, eventsOptions = {}) =>
       connectSession({
         ...streamDefaults,
@@ -201,6 +231,8 @@ function streamCredential(
   };
   return { getTicket: async () => (await mint(request)).ticket };
 }
+
+const dataOf = <T>({ data }: Record<string, unknown>): T[] => (Array.isArray(data) ? (data as T[]) : []);
 
 function pageOf<T>(body: Record<string, unknown>): Page<T> {
   return { data: Array.isArray(body.data) ? (body.data as T[]) : [], next: typeof body.next === 'string' ? body.next : null };

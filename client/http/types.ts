@@ -5,6 +5,9 @@ import type {
   IngestAccess,
   InputRequest,
   OpenStatus,
+  PoolSummary,
+  PoolView,
+  RunnerKey,
   SessionSummary,
   StartRequest,
   Status,
@@ -120,6 +123,19 @@ export interface HoldfastClient {
     size: TerminalSize,
     options?: CallOptions,
   ): Promise<{ terminal: TerminalSize; changed: boolean }>;
+  /** The pools of the tenant. */
+  pools(options?: CallOptions): Promise<PoolSummary[]>;
+  /** A pool with its runners and what waits. Refused with `pool_not_found`. */
+  pool(pool: string, options?: CallOptions): Promise<PoolView>;
+  runnerKeys(pool: string, options?: CallOptions): Promise<RunnerKey[]>;
+  /** The first key makes the pool. `key` is shown only here. Not retried when the answer was lost. */
+  createRunnerKey(
+    pool: string,
+    request: { name: string; expiresAt?: number },
+    options?: CallOptions,
+  ): Promise<RunnerKey & { key: string }>;
+  /** Connected runners with this key are disconnected; what they run goes on. */
+  revokeRunnerKey(pool: string, key: string, options?: CallOptions): Promise<void>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
   /**
    * Deletes the session with its log. Refused with `session_not_found` when there is no such
