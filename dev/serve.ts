@@ -74,6 +74,9 @@ export interface LocalServer {
   stderr: (text: string) => void;
 }
 
+/** As one word of a shell. */
+const shellWord = (text: string): string => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
 /** Resolves with the exit code, when everything that it started has ended. */
 export async function serveLocally({ start, ended, env, json, next, second, stdout, stderr }: LocalServer): Promise<number> {
   const note = (text: string) => stderr(`holdfast: ${text}\n`);
@@ -89,7 +92,7 @@ export async function serveLocally({ start, ended, env, json, next, second, stdo
     if (/is in use|already (serves|listens)/.test(message)) note(`Another stack may be running. A second one beside it: ${second}`);
     return 1;
   }
-  const { url, apiKey, runnerUrl, data } = stack;
+  const { url, apiKey, runnerUrl, data, port } = stack;
   const hidden = writeRunningStack(env, { url, apiKey, pid: process.pid });
   if (hidden !== null)
     note(`other commands do not find this stack by themselves and need HOLDFAST_URL and HOLDFAST_API_KEY: ${hidden}`);
@@ -97,13 +100,15 @@ export async function serveLocally({ start, ended, env, json, next, second, stdo
     if (json) stdout(`${JSON.stringify({ url, apiKey, runnerUrl })}\n`);
     const folder = relative(process.cwd(), data);
     const where = folder === '' || folder.startsWith('..') ? data : folder;
+    const key = join(where, 'runner.key');
     (json ? stderr : stdout)(`
   Holdfast is up.
 
     dashboard     ${url}/
     coordinator   ${url}
     API key       ${apiKey}
-    runner        ${runnerUrl}
+    runner        local, of the pool default; ${runnerUrl}/health
+    runner key    ${key}
     data, logs    ${where}
     callbacks     signed with ${env.HOLDFAST_CALLBACK_KEYS ? 'HOLDFAST_CALLBACK_KEYS' : `callbackKey of ${join(where, 'keys.json')}`}
 
@@ -112,6 +117,10 @@ export async function serveLocally({ start, ended, env, json, next, second, stdo
 ${next(stack)
   .map((line) => `    ${line}`)
   .join('\n')}
+
+  Another machine joins with its own runner, here through ssh:
+
+    ssh -R ${port}:127.0.0.1:${port} MACHINE holdfast-wrapper serve --url ${url} --key "$(cat ${shellWord(key)})"
 
   Ctrl-C ends everything that was started here.
 `);

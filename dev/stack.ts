@@ -10,6 +10,8 @@
  *   ST2  What a run did not deliver before its stack ended is delivered at the next start on the
  *        same folder, also on another port.
  *   ST3  A folder that is not a stack's own is refused, and not changed (data-folder).
+ *   ST4  With a pool the runner starts when the coordinator answers, because its key is made there.
+ *        The key is kept in the data folder, and made again when the coordinator does not know it.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -19,6 +21,7 @@ import { claimDataFolder } from './data-folder.ts';
 import { KeptProcess } from './kept-process.ts';
 import { type Keys, readKeys } from './keys.ts';
 import { describeListenFailure, freePort, isFree, listenFailure } from './ports.ts';
+import { provideRunnerKey, runnerKeyFile } from './runner-key.ts';
 
 /** A cold wrangler bundles the Worker and starts workerd, which takes long on a loaded machine. */
 const READY_TIMEOUT_MS = 90_000;
@@ -27,6 +30,8 @@ const READY_TIMEOUT_MS = 90_000;
  * its sockets for a moment longer.
  */
 const PORT_FREE_TIMEOUT_MS = 5000;
+/** Enough for one machine; what waits for a slot waits in the pool. */
+const POOL_SLOTS = 64;
 /** Longer than the runner takes with --stop-jobs: 10 s for jobs, 5 s for reports, 2 s for ends. */
 const RUNNER_PATIENCE_MS = 25_000;
 
@@ -42,7 +47,13 @@ export interface LocalStackOptions {
   /** Keys, the coordinator's storage, the runner's spool and the logs. */
   data: string;
   port?: number;
+  /** Where the runner listens: for launches, or with a pool for its status. */
   runnerPort?: number;
+  /**
+   * How the runner gets its work: it is asked over HTTP, or dials out to the pool `default`. Default
+   * `runner`.
+   */
+  launcher?: 'runner' | 'pool';
   /** The address that wrappers dial, if it is not the coordinator itself (a proxy). */
   publicUrl?: string;
   runnerMax?: number;
@@ -77,6 +88,7 @@ export class LocalStack {
   readonly runnerToken: string;
   readonly callbackKey: string;
   readonly data: string;
+  /** With a pool it answers /health and /metrics alone. */
   runnerUrl = '';
   readonly #options: LocalStackOptions;
   readonly #keys: Keys;
@@ -100,8 +112,10 @@ export class LocalStack {
     const stack = new LocalStack(options, options.port ?? (await freePort()));
     try {
       await stack.#checkPorts();
-      await stack.#startRunner();
+      const { launcher } = options;
+      if (launcher !== 'pool') await stack.#startRunner();
       await stack.#startCoordinator();
+      if (launcher === 'pool') await stack.#startRunner(); // ST4
       return stack;
     } catch (error) {
       await stack.stop();
@@ -187,19 +201,23 @@ export class LocalStack {
   }
 
   async #startRunner(): Promise<void> {
-    const { runnerPort, runnerMax, wrapper, cwd } = this.#options;
+    const { runnerPort, runnerMax, wrapper, cwd, launcher } = this.#options;
+    const coordinator = ['--coordinator', this.#options.publicUrl ?? this.url]; // ST2
+    const spool = ['--spool', join(this.data, 'runner'), '--stop-jobs', '--json'];
     const port = this.runnerUrl === '' ? (runnerPort ?? (await freePort())) : Number(new URL(this.runnerUrl).port);
     const max = runnerMax === undefined ? [] : ['--max', String(runnerMax)];
+    const isPooled = launcher === 'pool';
+    if (isPooled) await provideRunnerKey(this.data, { url: this.url, apiKey: this.apiKey });
+    const pooled = [
+      ...['--url', this.url, '--key-file', runnerKeyFile(this.data), '--name', 'local'],
+      ...['--slots', String(runnerMax ?? POOL_SLOTS), '--status-port', String(port)],
+    ];
     const kept = new KeptProcess(
-      [
-        ...[...wrapper, 'serve', '--json', '--stop-jobs'],
-        ...['--port', String(port), '--spool', join(this.data, 'runner'), ...max],
-        ...['--coordinator', this.#options.publicUrl ?? this.url], // ST2
-      ],
+      [...wrapper, 'serve', ...(isPooled ? pooled : ['--port', String(port), ...max]), ...spool, ...coordinator],
       {
         cwd,
         logFile: join(this.data, 'runner.log'),
-        env: { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken },
+        env: isPooled ? {} : { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken },
         readStdout: true,
         patienceMs: RUNNER_PATIENCE_MS,
       },
@@ -208,11 +226,11 @@ export class LocalStack {
     this.#tieEnds();
     const line = await kept.firstLine(READY_TIMEOUT_MS);
     if (line === null) {
-      const [, pid] = /a runner already serves .* \(pid (\d+)/.exec(kept.logTail()) ?? [];
+      const [, pid] = /a runner already (?:serves|uses) .* \(pid (\d+)/.exec(kept.logTail()) ?? [];
       if (pid !== undefined) throw new Error(`another stack already serves ${this.data} (its runner is process ${pid}).`);
       throw new Error(`the runner did not start; its log ends so:\n${kept.logTail()}`);
     }
-    this.runnerUrl = (JSON.parse(line) as { url: string }).url;
+    this.runnerUrl = isPooled ? `http://127.0.0.1:${port}` : (JSON.parse(line) as { url: string }).url;
   }
 
   /**
@@ -238,12 +256,12 @@ export class LocalStack {
     const variables: Record<string, string> = {
       HOLDFAST_API_KEYS: `local=${this.#keys.apiKey}`,
       HOLDFAST_SIGNING_KEYS: this.#keys.signingKey,
-      HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken,
       HOLDFAST_CALLBACK_KEYS: `local=${this.#keys.callbackKey}`,
       // The first receiver that a developer tries is on this machine.
       HOLDFAST_CALLBACK_ALLOW_PRIVATE: '1',
-      HOLDFAST_LAUNCHER: 'runner',
-      HOLDFAST_RUNNER_URL: this.runnerUrl,
+      ...(this.#options.launcher === 'pool'
+        ? { HOLDFAST_LAUNCHER: 'pool' }
+        : { HOLDFAST_LAUNCHER: 'runner', HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken, HOLDFAST_RUNNER_URL: this.runnerUrl }),
       HOLDFAST_PUBLIC_URL: this.#options.publicUrl ?? this.url,
       ...(this.#options.allowedOrigins ? { HOLDFAST_ALLOWED_ORIGINS: this.#options.allowedOrigins.join(',') } : {}),
       ...this.#options.variables,

@@ -15,7 +15,7 @@ const USAGE = `Usage: npm start [-- options]
 Starts a coordinator with its dashboard, and a runner, on this machine.
 
   --port N          the coordinator's port (${PORT_DEFAULT}; 0 picks a free one)
-  --runner-port N   the runner's port (${RUNNER_PORT_DEFAULT}; 0 picks a free one)
+  --runner-port N   the port of the runner's status (${RUNNER_PORT_DEFAULT}; 0 picks a free one)
   --data DIR        keys, logs, sessions (.holdfast in this repository); the same folder continues where it was
   --json            one line on stdout when ready: {"url":…,"apiKey":…,"runnerUrl":…}; everything else on stderr
 
@@ -72,7 +72,7 @@ async function main(): Promise<number> {
 
   const data = values.data === undefined ? join(ROOT, '.holdfast') : resolve(values.data);
   return serveLocally({
-    start: () => Stack.start({ data, variables: passedOn(process.env), ...ports }),
+    start: () => Stack.start({ data, launcher: 'pool', variables: passedOn(process.env), ...ports }),
     ended,
     env: process.env,
     json: values.json === true,

@@ -44,7 +44,7 @@ import { type Permits, permit } from './permits.ts';
 
 const TICK_MS = 250;
 /** How long the end of the process waits for the pool to learn of the last ends. */
-const FAREWELL_MS = 15_000;
+const FAREWELL_MS = 5000;
 
 export interface PoolRunnerOptions {
   runs: Runs;
