@@ -1,6 +1,6 @@
 /**
  * `npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--adopt] [--json]`: real jobs
- * under real faults.
+ * under real faults. `npm run chaos -- --pool [--executions N] [--seed S] [--json]`: see pool.ts.
  *
  * Each run is a job of 50,000 events with two viewers, while a seeded plan cuts, stalls, half-opens
  * and trickles the connections and kills coordinator, runner and wrapper. Then the log and both
@@ -22,11 +22,13 @@ import { processesWith } from '../../test/support/real-stack.ts';
 import { auditStorage } from './audit.ts';
 import { isSame } from './compare.ts';
 import { describePlan, planRuns } from './plan.ts';
+import { poolChaos } from './pool.ts';
 import { progressLine, summarise, tables } from './report.ts';
 import { performRun, RUN_WATCHDOG_MS, type RunResult } from './run.ts';
 import { Stage } from './stage.ts';
 
-const USAGE = 'npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--adopt] [--json]';
+const USAGE =
+  'npm run chaos -- [--runs N] [--seed S] [--only K] [--events E] [--adopt] [--json], or --pool [--executions N] [--seed S] [--json]';
 /** In this many runs every deck of kinds is dealt more than once. */
 const RUNS_FOR_ALL_KINDS = 20;
 const EVENTS_PER_SECOND = 5500;
@@ -42,6 +44,8 @@ interface Settings {
   only: number | null;
   events: number;
   adopt: boolean;
+  pool: boolean;
+  executions: number;
   json: boolean;
 }
 
@@ -54,6 +58,8 @@ function readSettings(argv: string[]): Settings {
       only: { type: 'string' },
       events: { type: 'string', default: '50000' },
       adopt: { type: 'boolean', default: false },
+      pool: { type: 'boolean', default: false },
+      executions: { type: 'string', default: '200' },
       json: { type: 'boolean', default: false },
     },
   });
@@ -67,6 +73,8 @@ function readSettings(argv: string[]): Settings {
     only: values.only === undefined ? null : number('only', values.only, 1),
     events: number('events', values.events, 100),
     adopt: values.adopt,
+    pool: values.pool,
+    executions: number('executions', values.executions, 1),
     json: values.json,
   };
 }
@@ -80,7 +88,7 @@ function settings(): Settings {
   }
 }
 
-const { runs, seed, only, events, adopt, json } = settings();
+const { runs, seed, only, events, adopt, pool, executions, json } = settings();
 const print = (text = ''): void => {
   (json ? process.stderr : process.stdout).write(`${text}\n`);
 };
@@ -160,4 +168,19 @@ async function main(): Promise<number> {
   return failed ? 1 : 0;
 }
 
-process.exit(await main());
+async function poolMain(): Promise<number> {
+  print(`chaos: ${executions} executions on a pool, seed ${seed}`);
+  const result = await poolChaos({ seed, executions, print });
+  print(
+    `\n${result.seconds} s; ${Object.entries(result.faults)
+      .map(([fault, count]) => `${count} × ${fault}`)
+      .join(', ')}`,
+  );
+  for (const problem of result.problems) print(`  ${problem}`);
+  if (result.problems.length === 0) print(`${executions} executions, each with one verdict, each command run once`);
+  else print(`FAILED. Again: npm run chaos -- --pool --executions ${executions} --seed ${seed}`);
+  if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
+  return result.problems.length > 0 ? 1 : 0;
+}
+
+process.exit(await (pool ? poolMain() : main()));
