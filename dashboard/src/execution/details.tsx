@@ -112,7 +112,7 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
         ))}
       </dl>
       <h2>In a terminal</h2>
-      <Cli command={`holdfast logs -f ${session}/${id}`} what="Follow" />
+      <Cli command={`holdfast ${execution.terminal ? 'attach' : 'logs -f'} ${session}/${id}`} what="Follow" />
       <Cli command={`holdfast wait ${session}/${id}`} what="Wait for the end" />
     </div>
   );
