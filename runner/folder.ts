@@ -30,6 +30,7 @@ import {
 import { join } from 'node:path';
 import type { IngestAccess } from '../protocol/index.ts';
 import { findHeldJob, type HeldJob, releaseHolder } from '../wrapper/job/holder.ts';
+import { removeHolderFolder } from '../wrapper/job/holder-folder.ts';
 import { type ProcessIdentity, processTree } from '../wrapper/processes.ts';
 import { listSegments } from '../wrapper/spool/recovery.ts';
 import { readSpoolIdentity, readSpoolState } from '../wrapper/spool/state.ts';
@@ -103,6 +104,7 @@ export function jobTree(folder: string, { withHolder = false } = {}): ProcessIde
 export function releaseJob(folder: string): void {
   const held = heldJobOf(folder);
   if (held) releaseHolder(held);
+  else removeHolderFolder(spoolFolder(folder));
 }
 
 function writeAtomic(path: string, text: string): void {

@@ -4,10 +4,11 @@
  * Method: real wrapper processes. What the test kills or stops, it finds in the spool's state.
  */
 
+import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { childrenOf, identityOf, listProcesses, type ProcessIdentity, signalProcess } from '../../wrapper/processes.ts';
+import { childrenOf, identityOf, isAlive, listProcesses, type ProcessIdentity, signalProcess } from '../../wrapper/processes.ts';
 import { readSpoolState, type SpoolState } from '../../wrapper/spool/state.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import {
@@ -183,6 +184,75 @@ describe('[G10] stdin stays open over a kill', () => {
     for (const pid of keepers) process.kill(pid, 'SIGKILL');
     expect((await again(first).ended).code).toBe(3);
     expect(coordinator.text()).toBe('ready\neof\n');
+  });
+});
+
+describe('when the holder was killed, no process of the run is left', () => {
+  /** A process outside of the session of its job, which prints its pid. */
+  const DAEMON = 'setsid sh -c "echo \\$\\$; exec sleep 600 >/dev/null 2>&1"';
+  const marked = () => {
+    coordinator.job = { session: 's1', execution: `e-${randomUUID()}`, url: 'https://holdfast.example.com/runs/1' };
+  };
+  const daemon = async () => {
+    await coordinator.until(() => /\d+\n/.test(coordinator.text()), 'the pid of the daemon');
+    const identity = identityOf(Number.parseInt(coordinator.text(), 10));
+    if (!identity) throw new Error('there is no daemon');
+    others.push(identity);
+    return identity;
+  };
+
+  const keepersOf = ({ job, holder }: Awaited<ReturnType<typeof parts>>) => {
+    const keepers = childrenOf(holder.pid).flatMap((pid) => (pid === job.pid ? [] : (identityOf(pid) ?? [])));
+    others.push(...keepers);
+    return keepers;
+  };
+
+  it.each([false, true])('[SPL50] the keeper of its stdin ends with the run (wrapper killed too: %s)', LIMIT, async (killed) => {
+    marked();
+    const { wait, open } = gate();
+    const first = start(coordinator, sh(`echo ready; ${wait}; exit 3`), { args: ['--stdin', 'open'] });
+    await output('ready\n');
+    const run = await parts(first);
+    const [keeper] = keepersOf(run);
+    if (!keeper) throw new Error('there is no keeper');
+    if (killed) await kill(first);
+    signalProcess(run.holder, 'SIGKILL');
+    if (!killed) open();
+    expect((await (killed ? again(first) : first).ended).code).toBe(125);
+    await until(() => !isAlive(keeper), 'the keeper has ended');
+    expect(JSON.stringify(coordinator.events)).not.toMatch(new RegExp(`\\b${keeper.pid}\\b|holder\\.sh`));
+    expect(existsSync(join(first.spool, 'holder'))).toBe(false);
+  });
+
+  it('[SPL53] what left the session of the job is killed by its mark, and named', LIMIT, async () => {
+    marked();
+    const first = start(coordinator, sh(`${DAEMON} & exec sleep 600`));
+    const found = await daemon();
+    const { holder, job } = await parts(first);
+    await kill(first);
+    signalProcess(holder, 'SIGKILL');
+    expect((await again(first).ended).code).toBe(125);
+    const killedThem = `what was left of it (process group ${job.pid} and process ${found.pid}) was killed`;
+    expect(end()).toMatchObject({ type: 'error', data: { code: 'wrapper_crashed', error: expect.stringContaining(killedThem) } });
+    await until(() => !isAlive(found), 'the daemon has ended');
+  });
+
+  it('[SPL53] after a noted end the process that the job left is named, and left alone', LIMIT, async () => {
+    marked();
+    const { wait, open } = gate();
+    const first = start(coordinator, sh(`${DAEMON} & ${wait}; exit 4`));
+    const found = await daemon();
+    const { holder, job } = await parts(first);
+    first.process.kill('SIGSTOP');
+    open();
+    await until(() => !isAlive(job), 'the job has ended');
+    await until(() => /^4\./.test(readFileSync(join(first.spool, 'holder', 'end'), 'latin1')), 'its end is noted');
+    await kill(first);
+    signalProcess(holder, 'SIGKILL');
+    expect((await again(first).ended).code).toBe(4);
+    const statuses = coordinator.events.filter(({ type }) => type === 'status').map(({ data }) => data.message);
+    expect(statuses).toEqual([expect.stringContaining(`the job has ended and left a process running: ${found.pid} (sleep 600)`)]);
+    expect(isAlive(found)).toBe(true);
   });
 });
 

@@ -349,7 +349,7 @@ export class Child {
 
   #started(job: ProcessIdentity): void {
     this.#job = job;
-    this.#tree = new JobTree(job, this.holder?.pid ?? null, this.#options.mark);
+    this.#tree = new JobTree(job, this.holder?.pid ?? null, this.#options.mark, this.holderFolder);
     this.#sampling = setInterval(() => this.#tree?.sample(), TREE_SAMPLE_MS);
     this.#options.handlers.started(job);
     this.resume('not_started');

@@ -21,6 +21,7 @@ import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
+  closeSync,
   existsSync,
   constants as fs,
   mkdirSync,
@@ -30,6 +31,7 @@ import {
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
@@ -89,8 +91,31 @@ function giveFiles(folder: string, { uid, gid }: JobUser): void {
 /** HF4. For a folder above that of a holder. */
 export const letThrough = (folder: string): void => chmodSync(folder, WALK_THROUGH_MODE);
 
-/** Removes the holder's folder of this spool, and what a boot that died left in it. */
-export const removeHolderFolder = (spool: string): void => rmSync(holderFolder(spool), { recursive: true, force: true });
+/**
+ * Removes the holder's folder of this spool, and what a boot that died left in it. The keeper of
+ * the job's stdin outlives a holder that was killed, and could not be reached afterwards.
+ */
+export function removeHolderFolder(spool: string): void {
+  const folder = holderFolder(spool);
+  endKeeper(folder, null);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** No more input: the keeper of the job's stdin ends. */
+export function endKeeper(folder: string, holder: number | null): void {
+  writeLine(folder, 'eof', holder);
+}
+
+/** Does nothing when there is no reader. */
+export function writeLine(folder: string, pipe: 'eof' | 'release', holder: number | null): void {
+  try {
+    const file = openPipe(folder, pipe, 'write', holder);
+    writeSync(file, 'end\n');
+    closeSync(file);
+  } catch {
+    // The reader has ended.
+  }
+}
 
 /** Where a pipe or note of a holder is: in its folder, or in the holder's hands (HF3). */
 function pathOf(folder: string, name: string, holder: number | null): string {

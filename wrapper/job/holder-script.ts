@@ -98,6 +98,8 @@ exec /bin/sh ${args.map(word).join(' ')}
 }
 
 export const holderProgram = (folder: string): string => join(folder, 'holder.sh');
+/** With what the command line of a holder, and of its keeper, begins. */
+export const holderCommand = (folder: string): string => `/bin/sh ${holderProgram(folder)} hold `;
 export const terminalProgram = (folder: string): string => join(folder, 'job.sh');
 
 /**

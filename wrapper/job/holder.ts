@@ -15,7 +15,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync, closeSync, existsSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { TerminalSize } from '../../protocol/index.ts';
@@ -23,6 +23,7 @@ import { identityOf, isAlive, listProcesses, openPipes, type ProcessIdentity, si
 import type { SpoolState } from '../spool/state.ts';
 import {
   couldNotExecute,
+  endKeeper,
   holderFolder,
   isFed,
   type JobEnd,
@@ -32,8 +33,9 @@ import {
   readHolderPid,
   readJobEnd,
   readJobNote,
+  writeLine,
 } from './holder-folder.ts';
-import { holderProgram, terminalProgram, terminalScript } from './holder-script.ts';
+import { holderCommand, holderProgram, terminalProgram, terminalScript } from './holder-script.ts';
 import { programPath } from './programs.ts';
 import { asUserIn, type JobUser } from './user.ts';
 
@@ -122,8 +124,8 @@ function holdsPipesOf(folder: string, pid: number, isElsewhere: boolean): boolea
 
 function findHolder(folder: string): ProcessIdentity | null {
   const pid = readHolderPid(folder);
-  const marks = (command: string) => command.startsWith(`${SHELL} ${holderProgram(folder)} hold `);
-  const found = listProcesses().find((each) => (pid === null || each.pid === pid) && marks(each.command));
+  const isHolder = (command: string) => command.startsWith(holderCommand(folder));
+  const found = listProcesses().find((each) => (pid === null || each.pid === pid) && isHolder(each.command));
   return found ? identityOf(found.pid) : null;
 }
 
@@ -239,16 +241,18 @@ export class Holder {
 
   /** No more input: the keeper of the job's stdin ends. */
   endInput(): void {
-    this.#write('eof');
+    endKeeper(this.folder, this.#pid);
   }
 
   /**
    * HO3. The holder ends, and its folder is removed. What descendants of the job still print is
-   * read and dropped as long as there are any, so that they get no SIGPIPE.
+   * read and dropped as long as there are any, so that they get no SIGPIPE. The keeper of the job's
+   * stdin does not notice the end of a holder that was killed.
    */
   release(): void {
     this.#stop();
-    this.#write('release');
+    writeLine(this.folder, 'release', this.#pid);
+    this.endInput();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -269,16 +273,6 @@ export class Holder {
       closeSync(openPipe(this.folder, pipe, 'write', this.#pid));
     } catch {
       // There is no reader, so no program waits for the end.
-    }
-  }
-
-  #write(pipe: 'eof' | 'release'): void {
-    try {
-      const file = openPipe(this.folder, pipe, 'write', this.#pid);
-      writeSync(file, 'end\n');
-      closeSync(file);
-    } catch {
-      // The holder has ended.
     }
   }
 

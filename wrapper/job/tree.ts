@@ -7,11 +7,21 @@
  *   JT2  Of another process's environment only the mark is looked for. Nothing of it is kept.
  *   JT3  A process that began before the job is not of the job.
  *   JT4  Where there is no /proc, only the process group is known.
- *   JT5  The holder and its keeper have the mark too, and are not of the job.
+ *   JT5  The holder and its keeper have the mark too, and are not of the job. The keeper is known
+ *        by its command line when the holder was killed.
  */
 
 import { readFileSync } from 'node:fs';
-import { childrenOf, identityOf, isAlive, listProcesses, type ProcessIdentity, startedSince } from '../processes.ts';
+import {
+  childrenOf,
+  identityOf,
+  isAlive,
+  listProcesses,
+  type ProcessIdentity,
+  type ProcessInfo,
+  startedSince,
+} from '../processes.ts';
+import { holderCommand } from './holder-script.ts';
 
 export interface JobProcess extends ProcessIdentity {
   group: number;
@@ -35,13 +45,16 @@ export class JobTree {
   readonly #job: ProcessIdentity;
   readonly #holder: number | null;
   readonly #mark: Mark | null;
+  /** With what the command line of the holder begins. */
+  readonly #holderCommand: string | null;
   readonly #known = new Map<number, ProcessIdentity>();
 
   /** `mark` null: the job's environment has none. */
-  constructor(job: ProcessIdentity, holder: number | null, mark: Mark | null) {
+  constructor(job: ProcessIdentity, holder: number | null, mark: Mark | null, holderFolder: string | null = null) {
     this.#job = job;
     this.#holder = holder;
     this.#mark = mark;
+    this.#holderCommand = holderFolder === null ? null : holderCommand(holderFolder);
     this.#known.set(job.pid, job);
   }
 
@@ -67,8 +80,9 @@ export class JobTree {
   living(): JobProcess[] {
     const all = listProcesses();
     const isOurs = new Set<number>();
-    for (const { pid, parent, group, session } of all) {
-      if (this.#isHolder(pid, parent)) continue;
+    for (const each of all) {
+      const { pid, group, session } = each;
+      if (this.#isHolder(each)) continue;
       const known = this.#known.get(pid);
       const inGroup = group === this.#job.pid || session === this.#job.pid;
       if ((known && isAlive(known)) || (inGroup && this.#mayBe(pid)) || this.#isMarked(pid)) isOurs.add(pid);
@@ -76,7 +90,7 @@ export class JobTree {
     // Parents may stand behind their children in the table.
     for (let found = -1; found !== isOurs.size; ) {
       found = isOurs.size;
-      for (const { pid, parent } of all) if (isOurs.has(parent) && !this.#isHolder(pid, parent)) isOurs.add(pid);
+      for (const each of all) if (isOurs.has(each.parent) && !this.#isHolder(each)) isOurs.add(each.pid);
     }
     const living = all.flatMap(({ pid, group, command }) => {
       const identity = isOurs.has(pid) && pid !== process.pid ? identityOf(pid) : null;
@@ -87,8 +101,11 @@ export class JobTree {
   }
 
   /** JT5 */
-  #isHolder(pid: number, parent: number): boolean {
-    return pid === this.#holder || (parent === this.#holder && pid !== this.#job.pid);
+  #isHolder({ pid, parent, command }: ProcessInfo): boolean {
+    if (pid === this.#job.pid) return false;
+    return (
+      pid === this.#holder || parent === this.#holder || (this.#holderCommand !== null && command.startsWith(this.#holderCommand))
+    );
   }
 
   /** JT3 */
@@ -96,20 +113,29 @@ export class JobTree {
     return pid === this.#job.pid || startedSince(pid, this.#job.start);
   }
 
-  /** JT2 */
   #isMarked(pid: number): boolean {
-    const mark = this.#mark;
-    if (!mark || pid === process.pid || !this.#mayBe(pid)) return false;
-    try {
-      const environment = `\0${readFileSync(`/proc/${pid}/environ`, 'utf8')}`;
-      return [
-        ['HOLDFAST_SESSION', mark.session],
-        ['HOLDFAST_EXECUTION', mark.execution],
-        ['HOLDFAST_RUN_URL', mark.url],
-      ].every(([name, value]) => environment.includes(`\0${name}=${value}\0`));
-    } catch {
-      return false; // Another user's, or it has ended.
-    }
+    return this.#mark !== null && pid !== process.pid && this.#mayBe(pid) && hasMark(pid, this.#mark);
+  }
+}
+
+/** All living processes that began at that moment or later and have this mark. */
+export const markedSince = (mark: Mark, start: string): JobProcess[] =>
+  listProcesses().flatMap(({ pid, group, command }) => {
+    const identity = pid !== process.pid && startedSince(pid, start) && hasMark(pid, mark) ? identityOf(pid) : null;
+    return identity ? [{ ...identity, group, command }] : [];
+  });
+
+/** JT2 */
+function hasMark(pid: number, mark: Mark): boolean {
+  try {
+    const environment = `\0${readFileSync(`/proc/${pid}/environ`, 'utf8')}`;
+    return [
+      ['HOLDFAST_SESSION', mark.session],
+      ['HOLDFAST_EXECUTION', mark.execution],
+      ['HOLDFAST_RUN_URL', mark.url],
+    ].every(([name, value]) => environment.includes(`\0${name}=${value}\0`));
+  } catch {
+    return false; // Another user's, or it has ended.
   }
 }
 

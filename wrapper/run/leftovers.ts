@@ -13,10 +13,15 @@
  *   LE5  With a user of its own (user.ts) the job may have written any pid into its note, so every
  *        process of the group must belong to that user.
  *   LE4  A process that cannot be proven to be ours is left alone and reported.
+ *   LE6  A process that began after the job and has its mark is ours, also outside of the group
+ *        (SPL53). Its command may contain a secret, which is not known here: only the pid is
+ *        reported.
  */
 
+import { holderCommand } from '../job/holder-script.ts';
+import { type JobProcess, type Mark, markedSince } from '../job/tree.ts';
 import { type JobUser, mayBelongTo } from '../job/user.ts';
-import { keepsPid, listProcesses, openPipes, startedSince } from '../processes.ts';
+import { keepsPid, listProcesses, openPipes, signalProcess, startedSince } from '../processes.ts';
 import type { SpoolState } from '../spool/state.ts';
 
 export type Leftovers = { kind: 'none' } | { kind: 'ours'; group: number } | { kind: 'unproven'; group: number };
@@ -45,26 +50,41 @@ export function findLeftovers({ begun, pid, start, pipes = [] }: SpoolState['job
   return { kind: proven ? 'ours' : 'unproven', group: pid };
 }
 
+/** LE6. Before the job was noted, its holder had begun. The keeper has the mark too (JT5). */
+function findMarked({ start, holder }: SpoolState['job'], mark: Mark | null, user: JobUser | null): JobProcess[] {
+  const since = start ?? holder?.start ?? null;
+  if (!mark || since === null) return [];
+  const isKeeper = (command: string) => holder !== undefined && command.startsWith(holderCommand(holder.folder));
+  return markedSince(mark, since).filter(({ pid, command }) => mayBelongTo(user, pid) && !isKeeper(command));
+}
+
 /**
  * Kills what is left, if it is provably ours. Returns a description of the result; null when
- * nothing is left or it ended just now.
+ * nothing is left or it ended just now. `mark`: of the job's environment; null when unknown.
  */
-export function killLeftovers(job: SpoolState['job'], user: JobUser | null = null): string | null {
+export function killLeftovers(job: SpoolState['job'], mark: Mark | null, user: JobUser | null = null): string | null {
   const found = findLeftovers(job, user);
-  switch (found.kind) {
-    case 'none':
-      return null;
-    case 'ours':
-      try {
-        process.kill(-found.group, 'SIGKILL');
-      } catch {
-        return null; // It ended just now.
-      }
-      return `what was left of it (process group ${found.group}) was killed`;
-    case 'unproven':
-      // LE4
-      return `process group ${found.group} may be left of it, and was left alone because that cannot be proven`;
-    default:
-      return found satisfies never;
+  const marked = findMarked(job, mark, user);
+  const killed: string[] = [];
+  if (found.kind === 'ours' && killGroup(found.group)) killed.push(`process group ${found.group}`);
+  const inGroup = (each: JobProcess) => found.kind === 'ours' && each.group === found.group;
+  const others = marked.filter((each) => !inGroup(each) && signalProcess(each, 'SIGKILL'));
+  if (others.length > 0) killed.push(`${others.length === 1 ? 'process' : 'processes'} ${others.map(({ pid }) => pid).join(', ')}`);
+  const said = killed.length > 0 ? [`what was left of it (${killed.join(' and ')}) was killed`] : [];
+  const isKilled = (pid: number) => others.some((each) => each.pid === pid);
+  if (found.kind === 'unproven' && listProcesses().some(({ pid, group }) => group === found.group && !isKilled(pid))) {
+    // LE4
+    said.push(`process group ${found.group} may be left of it, and was left alone because that cannot be proven`);
+  }
+  return said.length > 0 ? said.join('; ') : null;
+}
+
+/** False when it ended just now. */
+function killGroup(group: number): boolean {
+  try {
+    process.kill(-group, 'SIGKILL');
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -151,7 +151,7 @@ export class Supervisor implements DeliveryHandlers {
       onWriteFailure: (message) => this.#writeFailed(message),
       onDamage: (message) => this.#log.problem(message),
     });
-    const { job } = this.#spool.state;
+    const { job, terms } = this.#spool.state;
     if (this.#options.crashed) this.#held = this.#findHeldJob();
     if (this.#spool.terminal) {
       // The earlier wrapper died between the last event and the holder's release.
@@ -161,7 +161,7 @@ export class Supervisor implements DeliveryHandlers {
       // numbering (SV3), and the job need not wait for it.
       if (this.#options.undamaged) this.#adoptJob(this.#held);
     } else if (this.#options.crashed) {
-      this.#leftovers = killLeftovers(job, this.#options.run.user ?? null);
+      this.#leftovers = killLeftovers(job, terms?.mark ?? null, this.#options.run.user ?? null);
       if (this.#leftovers) this.#log.problem(`an earlier wrapper left its job running; ${this.#leftovers}`);
     }
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
@@ -363,12 +363,14 @@ export class Supervisor implements DeliveryHandlers {
   #adoptJob(held: HeldJob): void {
     const { run, redactionOf } = this.#options;
     const env = held.holder && environmentOf(held.holder.pid);
-    const secrets = redactionOf(this.#spool.state.terms?.secretNames ?? [], env ?? {});
+    const { terms } = this.#spool.state;
+    const secrets = redactionOf(terms?.secretNames ?? [], env ?? {});
     const redaction = secrets.kind === 'read' ? secrets.redaction : null;
     this.#report.redactWith(redaction);
     const secretsKnown = run.redact === null || (env !== null && secrets.kind === 'read');
     this.#log.fact('adopted', { pid: this.#spool.state.job.pid, secretsKnown });
-    const adopted = Job.adopt(this.#jobOptions(redaction, null, env && markIn(env)), held, secretsKnown);
+    const mark = (env && markIn(env)) ?? terms?.mark ?? null;
+    const adopted = Job.adopt(this.#jobOptions(redaction, null, mark), held, secretsKnown);
     this.#take(adopted);
     const { interrupt } = this.#spool.state.job;
     if (interrupt) adopted.stop.resume(interrupt.signal, interrupt.forceAfterMs);

@@ -17,6 +17,7 @@
 import { join } from 'node:path';
 import { isId, newWrapperId, type Policy, type TerminalSize } from '../../protocol/index.ts';
 import { isObject, type JsonObject, parseJson } from '../../protocol/json.ts';
+import type { Mark } from '../job/tree.ts';
 import { nodeFiles, replaceFile, type SpoolFiles } from './files.ts';
 
 export const STATE_FILE = 'state.json';
@@ -53,6 +54,8 @@ export interface SpoolState {
   terms?: {
     policy: Policy;
     secretNames: string[];
+    /** By which the processes of the job are recognised. Absent in older files. */
+    mark?: Mark;
     features: readonly string[];
     merge?: true;
     output?: 'bytes';

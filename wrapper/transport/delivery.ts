@@ -356,6 +356,7 @@ export class Delivery implements ConnectionHandlers {
     state.terms = {
       policy,
       secretNames,
+      ...(job ? { mark: { session: job.session, execution: job.execution, url: job.url } } : {}),
       features,
       ...(merge ? { merge } : {}),
       ...(output ? { output } : {}),
