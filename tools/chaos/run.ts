@@ -349,12 +349,15 @@ const RESTARTED = '"reason":"wrapper_restarted"';
 
 /**
  * What a job printed, as the log has it. The rest of a line is no JSON, so it is an output event.
+ * Where a gap cuts a character, its bytes are replaced, which the event counts.
  */
 const partsOf = (ownLog: readonly Seen[]): Part[] =>
   ownLog.flatMap(({ type, text }): Part[] => {
     if (type === 'agent') return [{ kind: 'line', text }];
     if (type === 'gap') return [{ kind: 'gap' }];
-    return type === 'output' ? [{ kind: 'rest', text: String(JSON.parse(text).text).replace(/\n$/, '') }] : [];
+    if (type !== 'output') return [];
+    const { text: rest, replaced } = JSON.parse(text) as { text: string; replaced?: number };
+    return [{ kind: 'rest', text: (replaced ? rest.replace(/^\uFFFD{1,3}/, '') : rest).replace(/\n$/, '') }];
   });
 
 /** A job has no output event and no gap, except for those that a killed wrapper explains. */
