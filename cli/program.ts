@@ -112,6 +112,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--id <id>', 'execution id; the same id and request start nothing new')
     .option('-d, --detach', 'print session/execution and leave the job to itself')
     .option('--queue', 'wait behind an active run of the session instead of failing')
+    .option('--max-active <n>', 'begin while fewer than this number of runs of the session are active (default 1)')
     .option(
       '--cwd <dir>',
       "working directory of the job, on its host; its runner's when left out, and a relative one counts from there",

@@ -78,6 +78,11 @@ export interface StartRequest {
   concurrency?: ConcurrencyLimit;
   /** How long it waits for a runner before it fails. Default 24 h. */
   waitMs?: number;
+  /**
+   * It begins while fewer than this number of executions of the session are active. Default 1: it
+   * begins alone. `onBusy` decides otherwise.
+   */
+  maxActive?: number;
   onBusy?: OnBusy;
   policy?: Partial<Policy>;
   labels?: Record<string, string>;
@@ -136,6 +141,8 @@ export interface Execution {
   output?: OutputMode;
   /** The current size of its terminal. Absent: it has none. */
   terminal?: TerminalSize;
+  /** How many executions of the session may be active, this one among them. Absent: 1. */
+  maxActive?: number;
   policy: Policy;
   createdAt: number;
   pendingAt?: number;
@@ -268,7 +275,10 @@ export interface SessionSummary {
   lastActivityAt: number;
   earliest: number;
   head: number;
+  /** The oldest of `activeExecutionIds`. */
   active: string | null;
+  /** The pending and running ones, oldest first. Absent in an answer of 0.1.0. */
+  activeExecutionIds?: string[];
   counts: Record<Status, number>;
 }
 
@@ -358,7 +368,7 @@ export interface Failure {
   code: ProblemCode;
   message: string;
   /** Facts of the code: `activeExecutionId`, `earliest`, `head`, `field`, … */
-  facts?: Record<string, string | number | boolean>;
+  facts?: Record<string, string | number | boolean | string[]>;
 }
 export type Result<Success extends object> = ({ ok: true } & Success) | Failure;
 

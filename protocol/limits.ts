@@ -65,6 +65,8 @@ export const VIEWERS_MAX = 30_000;
 
 /** Executions of a session that may wait behind the active one. */
 export const QUEUE_LENGTH_MAX = 32;
+/** Executions of one session that may be active at the same time: each has a connection. */
+export const MAX_ACTIVE_MAX = 16;
 
 /**
  * Executions of one session, over its whole life. Their rows are deleted with the session and not

@@ -299,6 +299,7 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'UNBOUND_SOCKETS_MAX', past: 'ING16' },
     { constant: 'VIEWERS_MAX', past: 'STR19' },
     { constant: 'QUEUE_LENGTH_MAX', past: 'HTTP15' },
+    { constant: 'MAX_ACTIVE_MAX', past: 'LIF20' },
     { constant: 'SESSION_EXECUTIONS_MAX', past: 'HTTP27' },
     { constant: 'SESSION_BYTES_MAX', past: 'LIF35' },
     { constant: 'COMMANDS_WAITING_MAX', past: 'HTTP28' },

@@ -11,6 +11,7 @@ import {
   CONCURRENCY_KEY_CHARS_MAX,
   CONCURRENCY_LIMIT_MAX,
   LAUNCHERS,
+  MAX_ACTIVE_MAX,
   newExecutionId,
   OUTPUT_FORMATS,
   type Policy,
@@ -31,6 +32,7 @@ import {
   parseDuration,
   parsePairs,
   parseSize,
+  parseWholeNumber,
   type Reference,
   UsageError,
 } from '../settings.ts';
@@ -68,6 +70,7 @@ export interface RunFlags {
   timeout?: string;
   grace?: string;
   maxLog?: string;
+  maxActive?: string;
   interruptOnExit?: boolean;
   json?: boolean;
   giveUpAfter: string;
@@ -106,6 +109,7 @@ export function readRunFlags(
   const id = checkId(flags.id ?? newExecutionId(), 'execution');
   const request: StartRequest = { id, command };
   if (flags.queue) request.onBusy = 'queue';
+  if (flags.maxActive !== undefined) request.maxActive = parseMaxActive(flags.maxActive);
   if (flags.cwd !== undefined) request.cwd = flags.cwd;
   if (flags.env) request.env = parsePairs(flags.env, '--env', (key) => env[key]);
   if (flags.label) request.labels = parsePairs(flags.label, '--label', () => '');
@@ -158,6 +162,12 @@ function parseConcurrency(text: string): { key: string; limit: number } {
   const limit = /^[1-9]\d{0,5}$/.test(text.slice(at + 1)) ? Number(text.slice(at + 1)) : 0;
   if (key !== '' && key.length <= CONCURRENCY_KEY_CHARS_MAX && limit >= 1 && limit <= CONCURRENCY_LIMIT_MAX) return { key, limit };
   throw new UsageError(`--concurrency must be KEY=LIMIT, such as deploy=1, not ${JSON.stringify(text)}`);
+}
+
+function parseMaxActive(text: string): number {
+  const most = parseWholeNumber(text, '--max-active', 1);
+  if (most > MAX_ACTIVE_MAX) throw new UsageError(`--max-active may be at most ${MAX_ACTIVE_MAX}, not ${text}`);
+  return most;
 }
 
 /** Within a job the variable names the job's own session, which is busy with that job. */

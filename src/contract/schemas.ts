@@ -28,6 +28,7 @@ import {
   LABELS_MAX,
   LAUNCHERS,
   LIST_LIMIT_MAX,
+  MAX_ACTIVE_MAX,
   ON_BUSY,
   OUTPUT_FORMATS,
   OUTPUT_MODES,
@@ -158,6 +159,7 @@ export const startSchema = z.strictObject({
     })
     .optional(),
   waitMs: z.int().min(1000).max(WAIT_MS_MAX).optional(),
+  maxActive: z.int().min(1).max(MAX_ACTIVE_MAX).optional(),
   onBusy: z.enum(ON_BUSY).optional(),
   policy: policy.optional(),
   labels: labels.optional(),

@@ -7,7 +7,8 @@ import { type Shortage, type StorageLoad, shortageFor } from './log-limit.ts';
 export interface SessionLoad {
   /** The execution that already has the requested id. */
   existing: ExecutionRecord | null;
-  active: ExecutionRecord | null;
+  /** Pending and running, oldest first. */
+  active: readonly ExecutionRecord[];
   queueLength: number;
   lowestQueueRank: number;
   /** SESSION_EXECUTIONS_MAX is reached. */
@@ -19,29 +20,32 @@ export type Admission =
   | { kind: 'existing'; record: ExecutionRecord }
   | { kind: 'conflict' }
   | { kind: 'begin' }
-  | { kind: 'busy'; activeId: string }
+  | { kind: 'busy'; activeIds: string[] }
   | { kind: 'session_full' }
   | { kind: 'storage_full'; shortage: Shortage }
   | { kind: 'queue_full'; length: number }
-  /** Waits. `interrupt` is the active execution when the request replaces it. */
-  | { kind: 'queue'; rank: number; position: number; interrupt: ExecutionRecord | null };
+  /** Waits. `interrupt`: the active executions when the request replaces them. */
+  | { kind: 'queue'; rank: number; position: number; interrupt: readonly ExecutionRecord[] };
 
-export function admit(load: SessionLoad, request: { digest: string; onBusy: OnBusy; policy: Policy }): Admission {
+export function admit(
+  load: SessionLoad,
+  request: { digest: string; onBusy: OnBusy; policy: Policy; maxActive: number },
+): Admission {
   const { existing, active, queueLength, lowestQueueRank, sessionFull, storage } = load;
   // LIF28: an identical request finds the execution that it made before.
   if (existing) return existing.requestDigest === request.digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
   if (sessionFull) return { kind: 'session_full' };
-  if (!active) {
+  if (active.length < request.maxActive) {
     const shortage = shortageFor(storage, request.policy);
     return shortage ? { kind: 'storage_full', shortage } : { kind: 'begin' };
   }
-  if (request.onBusy === 'reject') return { kind: 'busy', activeId: active.id };
+  if (request.onBusy === 'reject') return { kind: 'busy', activeIds: active.map(({ id }) => id) };
   if (queueLength >= QUEUE_LENGTH_MAX) return { kind: 'queue_full', length: queueLength };
-  // The active execution will have ended when this one begins, so its reservation does not count.
+  // Active executions will have ended when this one begins, so their reservations do not count.
   // The check is repeated then (LIF35). What does not fit even without it never will.
   const shortage = shortageFor({ ...storage, reservedBytes: 0 }, request.policy);
   if (shortage) return { kind: 'storage_full', shortage };
   return request.onBusy === 'replace'
     ? { kind: 'queue', rank: Math.min(0, lowestQueueRank) - 1, position: 1, interrupt: active }
-    : { kind: 'queue', rank: 0, position: queueLength + 1, interrupt: null };
+    : { kind: 'queue', rank: 0, position: queueLength + 1, interrupt: [] };
 }

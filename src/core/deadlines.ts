@@ -22,13 +22,17 @@ export const ALARM_OVERDUE_MS = 60_000;
  */
 export const REPLAY_CHECK_MS = 5_000;
 
-export interface DeadlineInputs {
-  /** Executions that are not terminal. */
-  open: readonly ExecutionRecord[];
-  /** When the running execution's connection was last heard; null if it is not connected. */
+/** An execution that is not terminal, with what its row does not hold. */
+export interface OpenExecution {
+  record: ExecutionRecord;
+  /** When its connection was last heard; null if it is not connected. */
   heardAt: number | null;
-  /** When the newest events frame was accepted; null before the first. */
+  /** When its newest events frame was accepted; null before the first. */
   takenAt: number | null;
+}
+
+export interface DeadlineInputs {
+  open: readonly OpenExecution[];
   /** When each unbound ingest socket was accepted. */
   unboundSince: readonly number[];
   /** Viewers that are behind the log and are not waiting for their own acks. */
@@ -44,10 +48,10 @@ export interface DeadlineInputs {
 export const silenceDeadline = (record: ExecutionRecord, heardAt: number): number => heardAt + record.policy.silenceTimeoutMs;
 
 export function nextWake(
-  { open, heardAt, takenAt, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: DeadlineInputs,
+  { open, unboundSince, replaying, ticketUntil, lastActivityAt, outboxDueAt }: DeadlineInputs,
   now: number,
 ): number {
-  const times = open.flatMap((record) => [
+  const times = open.flatMap(({ record, heardAt, takenAt }) => [
     ...deadlinesOf(record, takenAt).map(({ at }) => at),
     ...(record.launchAt === null ? [] : [record.launchAt]),
     ...(record.status === 'running' && record.connected && heardAt !== null ? [silenceDeadline(record, heardAt)] : []),

@@ -43,6 +43,8 @@ export interface ExecutionRecord {
   /** Offset of the newest `screen` event. Null: none. */
   screenOffset: number | null;
   launcher: LauncherName;
+  /** It began, or begins, while fewer than this number are active. */
+  maxActive: number;
   labels: Record<string, string>;
   policy: Policy;
   callbackUrl: string | null;
@@ -123,6 +125,7 @@ export type LatePatch = Partial<
 
 /** Initial values of the columns that events change later, and of those that only a pool uses. */
 export const NEW_EXECUTION_FIELDS = {
+  maxActive: 1,
   pendingAt: null,
   startedAt: null,
   endedAt: null,
@@ -232,6 +235,7 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       merge: record.merge,
       output: record.output === 'bytes' ? record.output : null,
       terminal: record.terminal,
+      maxActive: record.maxActive === 1 ? null : record.maxActive,
       traceparent: record.traceparent,
       secretNames: record.secretNames,
       late: lateOf(record),

@@ -114,8 +114,11 @@ export interface ExecutionTable {
   noteVerdict(id: string, verdict: { lastOffset: number; logBytes: number }): void;
   /** Changes an ended row, in the columns that are not part of its verdict. */
   noteLate(id: string, patch: LatePatch): void;
-  /** The pending or running one. Derived from the rows; no pointer must be kept in sync (G4). */
-  active(): ExecutionRecord | null;
+  /**
+   * The pending and running ones, oldest first. Derived from the rows; no pointer must be kept in
+   * sync (G4).
+   */
+  active(): ExecutionRecord[];
   /** All non-terminal rows, oldest first. */
   open(): ExecutionRecord[];
   /** The queued rows, next first. */
@@ -183,15 +186,15 @@ export interface LogTable {
   /** When the newest batch came in, or null for an empty log. */
   readonly lastReceivedAt: number | null;
   /**
-   * When the newest wrapper batch was accepted; null before the first. A sign of life of the active
-   * execution, so late batches do not count.
+   * When the newest batch of the execution's wrapper was accepted; null before the first. Read from
+   * the newest row, like `ackedSeq`.
    */
-  readonly lastIngestAt: number | null;
+  takenAt(execution: string, since: number): number | null;
   append(batch: Batch, now: number): LogRow;
   /**
    * Highest seq of the execution in the log; 0 if it has no events. `since` is the offset of the
-   * execution's first event and bounds the search: after it most rows belong to this execution,
-   * since only one is active at a time.
+   * execution's first event and bounds the search, which goes from the newest row to the first one
+   * of this execution. It passes the rows of others that are active, once for each wake.
    */
   ackedSeq(execution: string, since: number): number;
   /** Bytes of the execution's wrapper rows. Read from the newest of them, like `ackedSeq`. */

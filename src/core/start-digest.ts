@@ -35,6 +35,7 @@ const LATER: Readonly<Record<string, unknown>> = {
   merge: false,
   output: 'text',
   terminal: null,
+  maxActive: 1,
   pool: 'default',
   requires: null,
   priority: 0,

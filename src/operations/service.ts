@@ -135,7 +135,7 @@ async function normalise(
   const terms = poolTerms(body, launcher);
   if ('code' in terms) return terms;
   const refusal =
-    checkLauncher(config, launcher) ??
+    checkLauncher(config, launcher, body.maxActive ?? 1) ??
     (terms.pool === null ? null : await checkPool({ env, tenant }, terms.pool)) ??
     (body.callback ? checkCallback(env, config, tenant, body.callback.url) : null);
   const where = config.publicUrl ?? origin;
@@ -155,7 +155,7 @@ async function normalise(
   };
   const names = [...new Set(body.secretNames)].sort();
   const secretNames = names.length === 0 ? null : names;
-  const { merge = false, output = 'text', terminal = null } = body;
+  const { merge = false, output = 'text', terminal = null, maxActive = 1 } = body;
   return {
     ok: true,
     refusal,
@@ -163,11 +163,12 @@ async function normalise(
       ...work,
       policy: policy.policy,
       id: body.id ?? newExecutionId(),
-      digest: await sha256Hex(startText(work, given, { secretNames, merge, output, terminal, ...givenTerms(terms) })),
+      digest: await sha256Hex(startText(work, given, { secretNames, merge, output, terminal, maxActive, ...givenTerms(terms) })),
       secretNames,
       merge,
       output,
       terminal,
+      maxActive,
       ...terms,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,
@@ -198,7 +199,11 @@ function poolTerms({ pool, requires, priority, concurrency, waitMs }: StartBody,
 /** For the digest, in which a launcher without a pool has none of them. */
 const givenTerms = (terms: PoolTerms): Partial<PoolTerms> => (terms.pool === null ? {} : terms);
 
-function checkLauncher({ runner, containers }: Config, launcher: LauncherName): Failure | null {
+function checkLauncher({ runner, containers }: Config, launcher: LauncherName, maxActive: number): Failure | null {
+  if (launcher === 'container' && maxActive > 1) {
+    const message = 'maxActive: a container runs one execution at a time; leave maxActive out or use another launcher';
+    return failure('bad_request', message, { field: 'maxActive' });
+  }
   if (launcher === 'none' || launcher === 'pool' || (launcher === 'runner' && runner) || (launcher === 'container' && containers))
     return null;
   return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });

@@ -96,26 +96,37 @@ function finishSettledExecution(
   store.commands.drop(record.id);
   store.log.forgetAcked(record.id);
   const callback = noteCallback(context, record, lastOffset, now);
-  if (store.executions.active()) return { record, callback, next: null };
-  const [next] = store.executions.queued();
-  if (!next) return { record, callback, next: null };
-  const shortage = shortageFor(storageLoad(context), next.policy);
-  if (shortage) {
-    // It ends like an execution that began, and then the one behind it is considered.
-    const ended = writeTransition(context, next.id, settleFailed(next, 'storage_full', describeShortage(shortage), now), now);
-    return { record, callback, next: ended };
-  }
-  const promotion = becomePending(next, now);
-  store.executions.update(next.id, promotion.patch);
-  rows.push(...appendEvents(context, next.id, promotion.events, now));
-  return { record, callback, next: null };
+  return { record, callback, next: promoteQueued(context, rows, now) };
 }
 
-/** LIF35: the bytes that the session holds, and the bytes reserved for its active execution. */
+/**
+ * LIF3: begins the executions at the head of the queue while there is room for them. Returns one
+ * that ended instead of beginning; its own ending has considered those behind it.
+ */
+function promoteQueued(context: SessionContext, rows: LogRow[], now: number): WrittenTransition | null {
+  const { executions } = context.store;
+  let active = executions.active().length;
+  for (const next of executions.queued()) {
+    if (active >= next.maxActive) return null;
+    const shortage = shortageFor(storageLoad(context), next.policy);
+    if (shortage) {
+      return writeTransition(context, next.id, settleFailed(next, 'storage_full', describeShortage(shortage), now), now);
+    }
+    const promotion = becomePending(next, now);
+    executions.update(next.id, promotion.patch);
+    rows.push(...appendEvents(context, next.id, promotion.events, now));
+    active += 1;
+  }
+  return null;
+}
+
+/** LIF35: the bytes that the session holds, and the bytes reserved for its active executions. */
 export function storageLoad({ store }: SessionContext): StorageLoad {
-  const active = store.executions.active();
-  const storedBytes = active?.status === 'running' ? store.log.bytesOf(active.id, active.firstOffset) : 0;
-  return { databaseBytes: store.databaseBytes, reservedBytes: active ? reservedBytes(active.policy, storedBytes) : 0 };
+  let reserved = 0;
+  for (const { id, status, firstOffset, policy } of store.executions.active()) {
+    reserved += reservedBytes(policy, status === 'running' ? store.log.bytesOf(id, firstOffset) : 0);
+  }
+  return { databaseBytes: store.databaseBytes, reservedBytes: reserved };
 }
 
 /**

@@ -25,7 +25,7 @@ export function expireDue(context: SessionContext, id: string, now: number): voi
   // The loop ends: an interrupt at the time limit and a renewal each set a deadline that is not due
   // yet.
   for (let record = executions.get(id); record; record = executions.get(id)) {
-    const transition = expire(record, now, log.lastIngestAt);
+    const transition = expire(record, now, log.takenAt(id, record.firstOffset));
     if (!transition || !commit(context, id, transition, now)) return;
   }
 }
@@ -45,7 +45,8 @@ export function lastHeardAt(context: SessionContext, record: ExecutionRecord): n
   const socket = currentIngest(context, record);
   if (!socket && record.transport !== 'http') return null;
   const pinged = socket ? (runtime.lastPingAt(socket.ws) ?? 0) : 0;
-  return Math.max(record.connectedAt ?? 0, record.heardAt ?? 0, pinged, store.log.lastIngestAt ?? 0);
+  const takenAt = store.log.takenAt(record.id, record.firstOffset) ?? 0;
+  return Math.max(record.connectedAt ?? 0, record.heardAt ?? 0, pinged, takenAt);
 }
 
 /**
@@ -82,16 +83,23 @@ export function disconnectSilent(context: SessionContext, now: number): void {
 // ── launches ─────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Launches a pending execution that is due. Each attempt is written before it is made, with a
+ * Launches the pending executions that are due, all at the same time: the launcher of one must not
+ * delay another. Each attempt is written before it is made, with a
  * lease. When the object is reset during an attempt, the alarm finds the row again. After the
  * answer the row is read again, because the execution may have ended meanwhile.
  */
 export async function launchDue(context: SessionContext, now: number, clock: () => number): Promise<void> {
   const { store } = context;
   if (!store.exists) return;
+  const due = store.executions
+    .open()
+    .filter(({ status, launchAt }) => status === 'pending' && launchAt !== null && launchAt <= now);
+  await Promise.all(due.map((record) => launchOne(context, record, now, clock)));
+}
+
+async function launchOne(context: SessionContext, due: ExecutionRecord, now: number, clock: () => number): Promise<void> {
+  const { store } = context;
   const { executions } = store;
-  const due = executions.open().find(({ status, launchAt }) => status === 'pending' && launchAt !== null && launchAt <= now);
-  if (!due) return;
   const lease = { patch: { launchAt: now + LAUNCH_LEASE_MS, launchAttempts: due.launchAttempts + 1 }, events: [], commands: [] };
   const leased = commit(context, due.id, lease, now);
   if (!leased) return;

@@ -59,6 +59,7 @@ export function findExecution({ store }: SessionContext, id: string): { ok: true
  */
 export function startExecution(context: SessionContext, request: NormalStart, refusal: Failure | null, now: number): StartResult {
   const { store } = context;
+  const { maxActive = 1 } = request;
   const existing = store.exists ? store.executions.get(request.id) : null;
   if (!existing && refusal) return refusal;
   store.create(now);
@@ -71,7 +72,7 @@ export function startExecution(context: SessionContext, request: NormalStart, re
       sessionFull: store.executions.hasAtLeast(SESSION_EXECUTIONS_MAX),
       storage: storageLoad(context),
     },
-    request,
+    { ...request, maxActive },
   );
   switch (admission.kind) {
     case 'existing':
@@ -87,8 +88,8 @@ export function startExecution(context: SessionContext, request: NormalStart, re
       return {
         ok: false,
         code: 'execution_in_progress',
-        message: `Execution ${admission.activeId} is active. Wait for it, interrupt it, or start with onBusy queue or replace.`,
-        facts: { activeExecutionId: admission.activeId },
+        message: describeBusy(admission.activeIds, maxActive),
+        facts: { activeExecutionId: admission.activeIds[0] ?? '', activeExecutionIds: admission.activeIds },
       };
     case 'session_full':
       return {
@@ -119,15 +120,11 @@ export function startExecution(context: SessionContext, request: NormalStart, re
         const record = insert(context, request, admission.kind === 'queue' ? admission.rank : 0, now);
         const first = admission.kind === 'queue' ? becomeQueued(admission.position) : becomePending(record, now);
         const begun = writeTransition(context, record.id, first, now);
-        const interrupt =
-          admission.kind === 'queue' && admission.interrupt
-            ? requestInterrupt(admission.interrupt, { reason: `replaced by ${record.id}`, force: false, cause: 'replace' }, now)
-            : null;
-        const ended =
-          interrupt && admission.kind === 'queue' && admission.interrupt
-            ? writeTransition(context, admission.interrupt.id, interrupt, now)
-            : null;
-        return [begun, ended].filter((one): one is WrittenTransition => one !== null);
+        const interrupted = (admission.kind === 'queue' ? admission.interrupt : []).map((active) => {
+          const interrupt = requestInterrupt(active, { reason: `replaced by ${record.id}`, force: false, cause: 'replace' }, now);
+          return interrupt && writeTransition(context, active.id, interrupt, now);
+        });
+        return [begun, ...interrupted].filter((one): one is WrittenTransition => one !== null);
       });
       for (const one of written) publish(context, one, now);
       const record = store.executions.get(request.id);
@@ -138,14 +135,23 @@ export function startExecution(context: SessionContext, request: NormalStart, re
   }
 }
 
+function describeBusy(activeIds: readonly string[], maxActive: number): string {
+  const [first] = activeIds;
+  const which =
+    activeIds.length === 1 ? `Execution ${first} is active` : `${activeIds.length} executions are active, ${first} first`;
+  const atMost = maxActive === 1 ? '' : `, and this start begins beside at most ${maxActive - 1}`;
+  return `${which}${atMost}. Wait, interrupt it, or start with onBusy queue or replace.`;
+}
+
 function insert(context: SessionContext, request: NormalStart, queueRank: number, now: number): ExecutionRecord {
-  const { digest, onBusy: _, merge = false, output = 'text', terminal = null, ...fields } = request;
+  const { digest, onBusy: _, merge = false, output = 'text', terminal = null, maxActive = 1, ...fields } = request;
   return context.store.executions.insert({
     ...NEW_EXECUTION_FIELDS,
     ...fields,
     merge,
     output,
     terminal,
+    maxActive,
     status: 'queued',
     requestDigest: digest,
     // `none` has no launcher that would need them. The caller starts the wrapper and already has
@@ -313,6 +319,7 @@ export function resizeTerminal(
 
 export function getSession({ store, session }: SessionContext): Result<{ session: SessionSummary }> {
   if (!store.exists) return sessionNotFound;
+  const active = store.executions.active();
   return {
     ok: true,
     session: {
@@ -321,7 +328,8 @@ export function getSession({ store, session }: SessionContext): Result<{ session
       lastActivityAt: lastActivityAt(store),
       earliest: store.log.earliest,
       head: store.log.head,
-      active: store.executions.active()?.id ?? null,
+      active: active[0]?.id ?? null,
+      activeExecutionIds: active.map(({ id }) => id),
       counts: store.executions.counts(),
     },
   };

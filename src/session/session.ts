@@ -233,14 +233,18 @@ export class Session {
     const { store, runtime, viewers } = this.#context;
     const outboxDueAt = earliest(dueOf(store.outbox.get('directory'), store), store.callbacks.nextDueAt);
     if (!store.exists) return outboxDueAt === null ? null : { ...NO_DEADLINES, outboxDueAt };
-    const open = store.executions.open();
-    const running = open.find(({ status, connected }) => status === 'running' && connected);
+    const open = store.executions.open().map((record) => {
+      const connected = record.status === 'running' && record.connected;
+      return {
+        record,
+        // A connection without any sign of life is overdue.
+        heardAt: connected ? (lastHeardAt(this.#context, record) ?? 0) : null,
+        takenAt: connected ? store.log.takenAt(record.id, record.firstOffset) : null,
+      };
+    });
     const unbound = ingestSockets(runtime).filter(({ ws, attachment }) => attachment.epoch === null && isOpen(ws));
     return {
       open,
-      // A connection without any sign of life is overdue.
-      heardAt: running ? (lastHeardAt(this.#context, running) ?? 0) : null,
-      takenAt: store.log.lastIngestAt,
       unboundSince: unbound.map(({ attachment }) => attachment.acceptedAt),
       replaying: viewers.replaying,
       ticketUntil: viewers.nextUntil,
@@ -261,8 +265,6 @@ function dueOf(record: OutboxRecord | null, { exists, callbacks, tombstoneUntil 
 /** A deleted session has no deadline except that of its outbox. */
 const NO_DEADLINES: DeadlineInputs = {
   open: [],
-  heardAt: null,
-  takenAt: null,
   unboundSince: [],
   replaying: false,
   ticketUntil: null,

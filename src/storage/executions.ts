@@ -72,15 +72,13 @@ export class ExecutionStore implements ExecutionTable {
       .run();
   }
 
-  active(): ExecutionRecord | null {
-    return (
-      this.#db
-        .select()
-        .from(executions)
-        .where(inArray(executions.status, [...ACTIVE_STATUSES]))
-        .limit(1)
-        .get() ?? null
-    );
+  active(): ExecutionRecord[] {
+    return this.#db
+      .select()
+      .from(executions)
+      .where(inArray(executions.status, [...ACTIVE_STATUSES]))
+      .orderBy(executions.ordinal)
+      .all();
   }
 
   open(): ExecutionRecord[] {

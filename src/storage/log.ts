@@ -4,7 +4,7 @@
  *
  * - Offsets are contiguous: a row begins where the previous one ends.
  * - What was acknowledged is read from the rows. No second record of it can disagree.
- * - `head`, `lastIngestAt` and the standings are caches of the rows. Call `forget()` after a
+ * - `head` and the standings are caches of the rows. Call `forget()` after a
  *   transaction that was rolled back.
  */
 
@@ -20,6 +20,7 @@ export interface Sql {
 interface Standing {
   ackedSeq: number;
   bytes: number;
+  takenAt: number | null;
 }
 
 const COLUMNS = 'first_offset, count, execution, body, bytes, first_seq IS NULL, late';
@@ -28,7 +29,6 @@ export class EventLog implements LogTable {
   readonly #sql: Sql;
   #head: number | null = null;
   /** Undefined until it is read. */
-  #lastIngestAt: number | null | undefined;
   readonly #standings = new Map<string, Standing>();
 
   constructor(sql: Sql) {
@@ -37,7 +37,6 @@ export class EventLog implements LogTable {
 
   forget(): void {
     this.#head = null;
-    this.#lastIngestAt = undefined;
     this.#standings.clear();
   }
 
@@ -63,18 +62,6 @@ export class EventLog implements LogTable {
     return row?.at ?? null;
   }
 
-  get lastIngestAt(): number | null {
-    if (this.#lastIngestAt === undefined) {
-      const [row] = this.#sql
-        .exec<{ at: number }>(
-          'SELECT received_at AS at FROM log WHERE first_seq IS NOT NULL AND late IS NULL ORDER BY first_offset DESC LIMIT 1',
-        )
-        .toArray();
-      this.#lastIngestAt = row?.at ?? null;
-    }
-    return this.#lastIngestAt;
-  }
-
   append({ execution, firstSeq, count, body, bytes, late = false }: Batch, now: number): LogRow {
     const firstOffset = this.head + 1;
     const lastSeq = firstSeq === null ? null : firstSeq + count - 1;
@@ -95,8 +82,7 @@ export class EventLog implements LogTable {
     );
     this.#head = firstOffset + count - 1;
     if (lastSeq !== null && executionBytes !== null) {
-      this.#standings.set(execution, { ackedSeq: lastSeq, bytes: executionBytes });
-      if (!late) this.#lastIngestAt = now;
+      this.#standings.set(execution, { ackedSeq: lastSeq, bytes: executionBytes, takenAt: now });
     }
     return { firstOffset, count, execution, body, bytes, own: firstSeq === null, late };
   }
@@ -109,13 +95,17 @@ export class EventLog implements LogTable {
     return this.#standing(execution, since).bytes;
   }
 
+  takenAt(execution: string, since: number): number | null {
+    return this.#standing(execution, since).takenAt;
+  }
+
   /** From the newest row of the execution. */
   #standing(execution: string, since: number): Standing {
     const known = this.#standings.get(execution);
     if (known) return known;
     const [row] = this.#sql
-      .exec<{ ackedSeq: number; bytes: number | null }>(
-        `SELECT last_seq AS ackedSeq, execution_bytes AS bytes FROM log WHERE first_offset >= ? AND execution = ? AND last_seq IS NOT NULL
+      .exec<{ ackedSeq: number; bytes: number | null; takenAt: number }>(
+        `SELECT last_seq AS ackedSeq, execution_bytes AS bytes, received_at AS takenAt FROM log WHERE first_offset >= ? AND execution = ? AND last_seq IS NOT NULL
          ORDER BY first_offset DESC LIMIT 1`,
         since,
         execution,
@@ -124,8 +114,8 @@ export class EventLog implements LogTable {
     // A version before 0.2.0 wrote the newest row, without the sum. The rows are added up once, and
     // the next row stores the sum.
     const standing = row
-      ? { ackedSeq: row.ackedSeq, bytes: row.bytes ?? this.tally(execution, since).bytes }
-      : { ackedSeq: 0, bytes: 0 };
+      ? { ackedSeq: row.ackedSeq, bytes: row.bytes ?? this.tally(execution, since).bytes, takenAt: row.takenAt }
+      : { ackedSeq: 0, bytes: 0, takenAt: null };
     this.#standings.set(execution, standing);
     return standing;
   }

@@ -54,6 +54,8 @@ export const executions = sqliteTable(
     /** Offset of the newest `screen` event, where a reader of the screen begins. */
     screenOffset: integer('screen_offset'),
     launcher: text().$type<LauncherName>().notNull(),
+    /** It began, or begins, while fewer than this number are active. */
+    maxActive: integer('max_active').notNull().default(1),
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),
     callbackUrl: text('callback_url'),

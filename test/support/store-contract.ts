@@ -144,14 +144,15 @@ export function describeStore(name: string, withStorage: WithStorage): void {
       });
 
       it('active, open and queued follow the rows', (store) => {
-        expect([store.executions.active(), store.executions.open(), store.executions.queued()]).toEqual([null, [], []]);
+        expect([store.executions.active(), store.executions.open(), store.executions.queued()]).toEqual([[], [], []]);
         store.executions.insert(newRow('e1', { status: 'completed' }));
         store.executions.insert(newRow('e2', { status: 'running' }));
         store.executions.insert(newRow('e3', { status: 'queued' }));
         store.executions.insert(newRow('e4', { status: 'queued' }));
         store.executions.insert(newRow('e5', { status: 'queued', queueRank: -1 }));
-        expect(store.executions.active()?.id).toBe('e2');
-        expect(ids(store.executions.open())).toEqual(['e2', 'e3', 'e4', 'e5']);
+        store.executions.insert(newRow('e6', { status: 'pending' }));
+        expect(ids(store.executions.active())).toEqual(['e2', 'e6']);
+        expect(ids(store.executions.open())).toEqual(['e2', 'e3', 'e4', 'e5', 'e6']);
         expect(ids(store.executions.queued())).toEqual(['e5', 'e3', 'e4']);
       });
 
@@ -364,7 +365,7 @@ export function describeStore(name: string, withStorage: WithStorage): void {
 
     describe('log', () => {
       it('an empty one ends at 0 and begins at 1', ({ log }) => {
-        expect([log.head, log.earliest, log.lastReceivedAt, log.lastIngestAt]).toEqual([0, 1, null, null]);
+        expect([log.head, log.earliest, log.lastReceivedAt, log.takenAt('e1', 1)]).toEqual([0, 1, null, null]);
         expect([...log.rowsAfter(0)]).toEqual([]);
         expect(log.ackedSeq('e1', 1)).toBe(0);
         expect(log.tailOffset(5)).toBe(0);
@@ -427,13 +428,14 @@ export function describeStore(name: string, withStorage: WithStorage): void {
         expect(store.databaseBytes).toBeGreaterThan(0);
       });
 
-      it("a wrapper's batch is a sign of life until the next wake; the coordinator's own is not", (store, open) => {
+      it("a wrapper's batch is a sign of life of its execution, after a wake too; the coordinator's own is not", (store, open) => {
         append(store, 'e1', null, 1, NOW + 1);
-        expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([null, NOW + 1]);
+        expect([store.log.takenAt('e1', 1), store.log.lastReceivedAt]).toEqual([null, NOW + 1]);
         append(store, 'e1', 1, 1, NOW + 2);
         append(store, 'e1', null, 1, NOW + 3);
-        expect([store.log.lastIngestAt, store.log.lastReceivedAt]).toEqual([NOW + 2, NOW + 3]);
-        expect([open().log.lastIngestAt, open().log.lastReceivedAt]).toEqual([NOW + 2, NOW + 3]);
+        append(store, 'e2', 1, 1, NOW + 4);
+        for (const { log } of [store, open()])
+          expect([log.takenAt('e1', 1), log.takenAt('e2', 1), log.lastReceivedAt]).toEqual([NOW + 2, NOW + 4, NOW + 4]);
       });
 
       it('a tally covers one execution: its events, their bytes, and what the coordinator wrote about it', (store, open) => {

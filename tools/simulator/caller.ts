@@ -34,7 +34,10 @@ export class Caller {
     this.#world = world;
   }
 
-  start(id: string, { policy, launcher, onBusy }: { policy: Policy; launcher: 'none' | 'runner'; onBusy: OnBusy }): void {
+  start(
+    id: string,
+    { policy, launcher, onBusy, maxActive }: { policy: Policy; launcher: 'none' | 'runner'; onBusy: OnBusy; maxActive: number },
+  ): void {
     const request: NormalStart = {
       id,
       command: ['job'],
@@ -47,6 +50,7 @@ export class Caller {
       merge: false,
       output: 'text',
       launcher,
+      maxActive,
       labels: {},
       policy,
       callbackUrl: wantsCallback(id) ? 'https://caller.test/done' : null,

@@ -90,9 +90,7 @@ export class Checks implements Witness {
       this.#fenced(cause);
       for (const row of appended) this.#appendedRow(row.execution, row.body, row.firstSeq);
       this.#changes(cause);
-      const active = this.#count(disk.executions);
-      if (active.active > 1) this.#fail('G4', `${active.active} executions are active`);
-      if (active.active === 0 && active.queued > 0) this.#fail('G3', 'executions wait although none is active');
+      this.#room(disk.executions);
     }
     this.#silence();
   }
@@ -103,14 +101,16 @@ export class Checks implements Witness {
     this.#commandsSeen = this.#world.host.disk.commands;
   }
 
-  #count(executions: ReadonlyMap<string, ExecutionRecord>): { active: number; queued: number } {
-    let active = 0;
-    let queued = 0;
-    for (const { status } of executions.values()) {
-      if (isActive(status)) active += 1;
-      if (status === 'queued') queued += 1;
-    }
-    return { active, queued };
+  /** G4, LIF3: nobody begins without room, and the head of the queue does not wait beside it. */
+  #room(executions: ReadonlyMap<string, ExecutionRecord>): void {
+    const active = [...executions.values()].filter(({ status }) => isActive(status));
+    const most = Math.max(0, ...active.map(({ maxActive }) => maxActive));
+    if (active.length > most) this.#fail('G4', `${active.length} executions are active, and none of them allows more than ${most}`);
+    const [head] = [...executions.values()]
+      .filter(({ status }) => status === 'queued')
+      .sort((a, b) => a.queueRank - b.queueRank || a.ordinal - b.ordinal);
+    if (head && active.length < head.maxActive)
+      this.#fail('G3', `${head.id} waits although ${active.length} are active and it allows ${head.maxActive}`);
   }
 
   /** ING4: frames on a superseded connection change nothing. */
@@ -518,7 +518,7 @@ export class Checks implements Witness {
       checkHistory(record, this.log, this.#world, fail);
       this.#nothingDropped(record.id, fail);
     }
-    this.#oneAtATime(fail);
+    this.#noneTooMany(fail);
   }
 
   /**
@@ -554,14 +554,16 @@ export class Checks implements Witness {
   }
 
   /** G4, as read from the log. */
-  #oneAtATime(fail: (rule: string, text: string) => void): void {
-    let active: string | null = null;
+  #noneTooMany(fail: (rule: string, text: string) => void): void {
+    const active = new Set<string>();
     for (const { type, execution, own } of this.log) {
       if (!own) continue;
       if (ACTIVE_STATUSES.some((status) => type === `execution_${status}`)) {
-        if (active !== null && active !== execution) fail('G4', `${execution} became active while ${active} was`);
-        active = execution;
-      } else if (terminalStatusOf(type) && active === execution) active = null;
+        const most = this.#world.host.disk.executions.get(execution)?.maxActive ?? 1;
+        if (!active.has(execution) && active.size >= most)
+          fail('G4', `${execution} became active while ${[...active].join(', ')} were, and it allows ${most}`);
+        active.add(execution);
+      } else if (terminalStatusOf(type)) active.delete(execution);
     }
   }
 }

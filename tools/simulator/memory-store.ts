@@ -129,8 +129,8 @@ class MemoryExecutions implements ExecutionTable {
     if (row && isTerminal(row.status) && Object.keys(patch).length > 0) this.#disk.putExecution({ ...row, ...patch });
   }
 
-  active(): ExecutionRecord | null {
-    return this.#all().find(({ status }) => isActive(status)) ?? null;
+  active(): ExecutionRecord[] {
+    return this.#all().filter(({ status }) => isActive(status));
   }
 
   open(): ExecutionRecord[] {
@@ -294,8 +294,8 @@ class MemoryLog implements LogTable {
     return this.#disk.log.at(-1)?.receivedAt ?? null;
   }
 
-  get lastIngestAt(): number | null {
-    return this.#disk.log.findLast(({ own, late }) => !own && !late)?.receivedAt ?? null;
+  takenAt(execution: string): number | null {
+    return this.#disk.log.findLast((row) => row.execution === execution && !row.own)?.receivedAt ?? null;
   }
 
   append({ execution, firstSeq, count, body, bytes, late = false }: Batch, now: number): LogRow {

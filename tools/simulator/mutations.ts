@@ -83,7 +83,7 @@ export const MUTATIONS: readonly Mutation[] = [
         file: commit,
         find: '  store.commands.drop(record.id);',
         replace: `  store.commands.drop(record.id);
-  const other = store.executions.active();
+  const [other] = store.executions.active();
   if (other) store.executions.update(other.id, { interruptRequestedAt: null, interruptUntil: null, interruptCause: null });`,
       },
     ],
@@ -263,15 +263,29 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the next execution is promoted although one is active',
-    edits: [{ file: commit, find: 'if (store.executions.active()) return { record, callback, next: null };', replace: '' }],
+    edits: [{ file: commit, find: 'if (active >= next.maxActive) return null;', replace: '' }],
+  },
+  {
+    name: 'one settled execution makes room for one queued execution only',
+    edits: [{ file: commit, find: 'active += 1;', replace: 'break;' }],
+  },
+  {
+    name: 'the output of one execution hides the silence of another',
+    edits: [
+      {
+        file: 'src/session/deadlines.ts',
+        find: 'const takenAt = store.log.takenAt(record.id, record.firstOffset) ?? 0;',
+        replace: 'const takenAt = store.log.lastReceivedAt ?? 0;',
+      },
+    ],
   },
   {
     name: 'no execution is promoted',
     edits: [
       {
         file: commit,
-        find: 'const [next] = store.executions.queued();',
-        replace: 'const [next] = store.executions.queued().slice(1);',
+        find: 'for (const next of executions.queued()) {',
+        replace: 'for (const next of executions.queued().slice(1)) {',
       },
     ],
   },

@@ -55,6 +55,8 @@ const NO_DATA = problemOf('session_not_found', 404);
 const SLOW_UPLINKS = 0.03;
 /** While the burst of output is on its way. */
 const SLOW_UPLINK_CUTS_MS = [2_000, 4_000, 8_000, 16_000];
+/** The share of schedules in which starts allow several active executions. */
+const CROWDED_SCHEDULES = 0.3;
 /** The share of schedules in which a wrapper is away for longer than its grace. */
 const AWAY_SCHEDULES = 0.25;
 
@@ -153,6 +155,9 @@ export class World {
     const ids = Array.from({ length: random.pick([1, 2, 3, 3, 4, 5]) }, (_, index) => `e${index + 1}`);
     this.#posts = random.chance(0.08);
     const bulky = random.chance(0.06);
+    // Drawn separately, so that the other schedules do not change.
+    const beside = new Random(this.seed ^ 0x3ac5a1f);
+    const crowded = beside.chance(CROWDED_SCHEDULES);
     for (const [index, id] of ids.entries()) {
       const policy = this.#drawPolicy();
       const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
@@ -166,6 +171,7 @@ export class World {
         policy,
         launcher: random.pick(['none', 'runner'] as const),
         onBusy: random.pick<OnBusy>(['reject', 'queue', 'queue', 'replace']),
+        maxActive: crowded ? beside.pick([1, 2, 3]) : 1,
       };
       const at = index === 0 ? random.int(0, 200) : sometime();
       clock.after(at, () => this.caller.start(id, wish));
@@ -198,6 +204,8 @@ export class World {
     this.#often('cut', 10, sometime, () => this.#cut());
     // What a connection without a measured rate resends at once decides whether a slow line recovers.
     if (this.#uplinkBytesPerSecond !== undefined) for (const ms of SLOW_UPLINK_CUTS_MS) clock.after(ms, () => this.#cutUplink());
+    // One wrapper is silent while the others go on.
+    if (crowded) clock.after(beside.int(2_000, span), () => this.#living()?.freeze(beside.int(20_000, 60_000)));
     this.#often('object_crash', 4, sometime, () => this.host.crash('out of the blue'));
     this.#often('object_down', 2, sometime, () => this.#goDown());
     this.#often('hibernation', 12, sometime, () => void this.host.hibernate());

@@ -43,6 +43,7 @@ export const executionAnswer = z
     merge: z.boolean().optional().describe('Whether stdout and stderr share one pipe.'),
     output: z.enum(OUTPUT_MODES).optional().describe('bytes: output that is not UTF-8 is kept as base64. Absent: text.'),
     terminal: terminalSize.optional().describe('The current size of its terminal. Absent: it has none.'),
+    maxActive: z.int().optional().describe('How many executions of the session may be active. Absent: 1.'),
     policy: z.looseObject(
       Object.fromEntries(POLICY_KEYS.map((key) => [key, key === 'maxLogBytes' ? z.int().min(0).optional() : z.int().min(0)])),
     ),
@@ -133,7 +134,8 @@ export const sessionAnswer = z
     lastActivityAt: time,
     earliest: offset.describe('Oldest offset that is kept.'),
     head: offset.describe('Newest offset; 0 for an empty log.'),
-    active: z.string().nullable(),
+    active: z.string().nullable().describe('The oldest of activeExecutionIds.'),
+    activeExecutionIds: z.array(z.string()).describe('Pending and running, oldest first.'),
     counts: z.looseObject(Object.fromEntries(STATUSES.map((status) => [status, count]))),
   })
   .meta({ id: 'Session' });

@@ -666,6 +666,7 @@ describe('session', () => {
       earliest: 1,
       head: log.length,
       active: 'e3',
+      activeExecutionIds: ['e3'],
       counts: { queued: 1, pending: 1, running: 0, completed: 0, failed: 1, interrupted: 1 },
     });
     expect(body.lastActivityAt).toBeGreaterThanOrEqual(before);

@@ -14,6 +14,8 @@ import {
   INPUT_BYTES_MAX,
   LIST_LIMIT_DEFAULT,
   LIST_LIMIT_MAX,
+  MAX_ACTIVE_MAX,
+  POLICY_BOUNDS,
   QUEUE_LENGTH_MAX,
   READ_LIMIT_MAX,
   REPLAY_ROUND_BYTES,
@@ -162,6 +164,21 @@ function listParam(field: string, good: string, bad: string): Edge {
 const cursorOfChars = (chars: number): string => encodeURIComponent(btoa('o1').replace(/=+$/, '').padStart(chars, ' '));
 
 export const SESSIONS = {
+  MAX_ACTIVE_MAX: {
+    async taken() {
+      const session = newSession();
+      const request = { maxActive: MAX_ACTIVE_MAX, policy: { maxLogBytes: POLICY_BOUNDS.maxLogBytes.min } };
+      for (let index = 1; index <= MAX_ACTIVE_MAX; index += 1) await start(session, { id: `e${index}`, ...request });
+      expect((await ask('GET', `/v1/sessions/${session}`)).body.counts).toMatchObject({ pending: MAX_ACTIVE_MAX });
+    },
+    async refused() {
+      const session = newSession();
+      const body = { command: ['job'], maxActive: MAX_ACTIVE_MAX + 1 };
+      expectProblem(await ask('POST', executionsOf(session), { body }), 'bad_request');
+      expectRefused(await rpc.startExecution?.(session, body), 'bad_request', 'maxActive');
+      expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
+    },
+  },
   QUEUE_LENGTH_MAX: {
     async taken() {
       const session = await queueOf(QUEUE_LENGTH_MAX);

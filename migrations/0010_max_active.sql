@@ -1,0 +1,1 @@
+ALTER TABLE `executions` ADD `max_active` integer DEFAULT 1 NOT NULL;
