@@ -45,7 +45,12 @@ export type NormalStart = Pick<
 > & {
   digest: string;
   onBusy: OnBusy;
-} & Partial<Pick<ExecutionRecord, 'merge' | 'output' | 'terminal' | 'maxActive' | 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'>>;
+} & Partial<
+    Pick<
+      ExecutionRecord,
+      'merge' | 'output' | 'terminal' | 'maxActive' | 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'
+    >
+  >;
 
 export type StartResult = Result<{ execution: Execution; created: boolean }>;
 

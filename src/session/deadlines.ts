@@ -84,9 +84,9 @@ export function disconnectSilent(context: SessionContext, now: number): void {
 
 /**
  * Launches the pending executions that are due, all at the same time: the launcher of one must not
- * delay another. Each attempt is written before it is made, with a
- * lease. When the object is reset during an attempt, the alarm finds the row again. After the
- * answer the row is read again, because the execution may have ended meanwhile.
+ * delay another. Each attempt is written before it is made, with a lease. When the object is reset
+ * during an attempt, the alarm finds the row again. After the answer the row is read again, because
+ * the execution may have ended meanwhile.
  */
 export async function launchDue(context: SessionContext, now: number, clock: () => number): Promise<void> {
   const { store } = context;
