@@ -2,7 +2,7 @@
  * Goal: `run --terminal` and `attach` show the job's terminal, send keys and sizes as documented,
  * and give the own terminal back. Method: the program in this process, with a terminal that the
  * test types into and one without a window that shows the result; a coordinator that a test
- * controls. test/cli/terminal-pty.test.ts has the real process in a real pseudo-terminal.
+ * controls. test/cli/terminal-pty.long.test.ts has the real process in a real pseudo-terminal.
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
