@@ -14,7 +14,8 @@ export interface RunnersFlags {
   expires?: string;
 }
 
-const USAGE = 'runners is used as: runners [list], runners key [list], runners key create, runners key revoke KEY';
+const USAGE =
+  'runners is used as: runners [list], runners drain RUNNER, runners key [list], runners key create, runners key revoke KEY';
 
 export async function runners(context: Context, words: readonly string[], flags: RunnersFlags, now = Date.now()): Promise<number> {
   const [action = 'list', ...args] = words;
@@ -23,6 +24,9 @@ export async function runners(context: Context, words: readonly string[], flags:
     case 'list':
       if (args.length > 0) throw new UsageError(USAGE);
       return flags.pool === undefined && !context.io.env.HOLDFAST_RUNNER_POOL ? listAll(context, now) : listOne(context, pool, now);
+    case 'drain':
+      if (args.length !== 1) throw new UsageError(USAGE);
+      return drain(context, pool, args[0] as string);
     case 'key':
     case 'keys':
       return keys(context, pool, args, flags, now);
@@ -110,6 +114,31 @@ function agoText(ms: number): string {
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
+}
+
+/** By id, or by a name that one runner has; of several that one of them is connected. */
+async function findRunner(context: Context, pool: string, text: string): Promise<RunnerView> {
+  const { runners: all } = await context.client.pool(pool);
+  const byId = all.find(({ id }) => id === text);
+  if (byId) return byId;
+  const named = all.filter(({ name }) => name === text);
+  const connected = named.filter(({ state }) => state !== 'lost');
+  const [only] = named.length === 1 ? named : connected.length === 1 ? connected : [];
+  if (only) return only;
+  throw new UsageError(
+    named.length > 1
+      ? `${named.length} runners of the pool ${pool} have the name ${text}: give one by its id (holdfast runners list)`
+      : `the pool ${pool} has no runner ${text}: see holdfast runners list`,
+  );
+}
+
+async function drain(context: Context, pool: string, text: string): Promise<number> {
+  const { id, name, busy } = await findRunner(context, pool, text);
+  await context.client.drainRunner(pool, id);
+  if (context.json) await printJson(context, { id, draining: true });
+  else
+    await printNote(context, `${name} takes nothing new, and ends when its ${busy === 1 ? 'run has' : `${busy} runs have`} ended`);
+  return EXIT.ok;
 }
 
 // ── keys ─────────────────────────────────────────────────────────────────────────────────────────

@@ -198,6 +198,11 @@ export function createClient(options: ClientOptions): HoldfastClient {
       await request({ method: 'DELETE', path, repeatable: true, doneBefore: 'key_not_found' }, signal);
     },
 
+    async drainRunner(pool, runner, { signal } = {}) {
+      const path = `${poolPath(pool)}/runners/${encodeURIComponent(runner)}/drain`;
+      await request({ method: 'POST', path, body: {}, repeatable: true }, signal);
+    },
+
     events: (session, eventsOptions = {}) =>
       connectSession({
         ...streamDefaults,

@@ -136,6 +136,8 @@ export interface HoldfastClient {
   ): Promise<RunnerKey & { key: string }>;
   /** Connected runners with this key are disconnected; what they run goes on. */
   revokeRunnerKey(pool: string, key: string, options?: CallOptions): Promise<void>;
+  /** The runner takes nothing new, and ends when its runs have ended. */
+  drainRunner(pool: string, runner: string, options?: CallOptions): Promise<void>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
   /**
    * Deletes the session with its log. Refused with `session_not_found` when there is no such

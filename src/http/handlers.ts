@@ -137,6 +137,12 @@ const key: Handlers<'key'> = {
     return listed.ok ? c.json({ data: listed.data }) : listed;
   },
 
+  drainRunner: async (c) => {
+    const id = c.req.param('runner');
+    const drained = await pools.drainRunner(c.get('caller'), c.req.param('pool'), id);
+    return drained.ok ? c.json({ runner: { id, draining: true } }, 202) : drained;
+  },
+
   revokeRunnerKey: async (c) => {
     const revoked = await pools.revokeRunnerKey(c.get('caller'), c.req.param('pool'), c.req.param('key'));
     return revoked.ok ? c.body(null, 204) : revoked;

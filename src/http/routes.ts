@@ -101,6 +101,7 @@ export const ROUTES = {
     getPool: { method: 'get', path: POOL, counts: 'read' },
     createRunnerKey: { method: 'post', path: `${POOL}/keys`, counts: 'change' },
     listRunnerKeys: { method: 'get', path: `${POOL}/keys`, counts: 'read' },
+    drainRunner: { method: 'post', path: `${POOL}/runners/:runner/drain`, counts: 'change' },
     revokeRunnerKey: { method: 'delete', path: `${POOL}/keys/:key`, counts: 'change' },
     getMetrics: { method: 'get', path: '/v1/metrics', counts: 'read' },
   },

@@ -23,6 +23,8 @@ export interface PoolCalls {
   listKeys(): Promise<RunnerKeyRecord[] | null>;
   /** Null: there is no such pool. */
   revokeKey(id: string): Promise<boolean | null>;
+  /** Null: there is no such pool. False: it has no such runner. */
+  drainRunner(id: string): Promise<boolean | null>;
   /** Upgrades only, made by `openRunnerSocket`. */
   fetch(request: Request): Promise<Response>;
 }

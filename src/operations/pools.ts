@@ -90,6 +90,15 @@ export async function revokeRunnerKey({ env, tenant }: Scope, pool: string, key:
   return revoked ? { ok: true } : failure('key_not_found', 'The pool has no such key. It may have been revoked before.');
 }
 
+export async function drainRunner({ env, tenant }: Scope, pool: string, runner: string): Promise<Result<object>> {
+  const bad = checkPoolId(pool);
+  if (bad) return bad;
+  const found = await callPool(env, tenant, pool, (stub) => stub.drainRunner(runner));
+  if (found === null) return noPool(pool);
+  if (typeof found !== 'boolean') return found;
+  return found ? { ok: true } : failure('not_found', 'The pool has no such runner: GET /v1/pools/{pool} lists them.');
+}
+
 export async function listPools({ env, tenant }: Scope): Promise<Result<{ data: PoolSummary[] }>> {
   const ids = await callDirectory(env, tenant, (stub) => stub.listPools());
   if ('code' in ids) return ids;

@@ -252,8 +252,11 @@ export class Pool {
     this.#log('info', 'runner_connected', { runner: hello.runnerId, slots: hello.slots });
     const notice = seat.record.tooOld ? { notice: tooOldNotice(hello.version) } : {};
     this.#send(seat, encodePoolFrame({ type: 'welcome', protocol: Math.min(hello.protocol, RUNNER_PROTOCOL_VERSION), ...notice }));
-    if (seat.record.draining) this.#send(seat, encodePoolFrame({ type: 'drained' }));
-    else this.#giveBack(seat, now);
+    if (seat.record.draining) {
+      this.#send(seat, encodePoolFrame({ type: 'drained' }));
+      // It was told to while it was away.
+      if (!hello.draining) this.#send(seat, encodePoolFrame({ type: 'drain' }));
+    } else this.#giveBack(seat, now);
     this.#fill(seat, now);
     // What was given up may have freed places under a limit.
     for (const entry of known) this.#matchKey(entry, now);
@@ -781,6 +784,22 @@ export class Pool {
       this.#lose(ws, now);
       closeRunner(ws, CLOSE.credentialRefused, KEY_REVOKED_REASON);
     }
+    this.#arm(now);
+    return true;
+  }
+
+  /**
+   * The runner takes nothing new, for the rest of its boot, and ends when its runs have ended. False:
+   * there is no such runner. One that is not connected is told at its next hello.
+   */
+  drainRunner(id: string, now: number): boolean {
+    const seat = this.#seats.get(id);
+    if (!seat) return false;
+    if (!seat.record.draining) {
+      this.#putRunner(seat, { draining: true });
+      this.#factsChanged(now);
+    }
+    this.#send(seat, encodePoolFrame({ type: 'drain' }));
     this.#arm(now);
     return true;
   }

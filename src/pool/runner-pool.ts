@@ -100,6 +100,9 @@ export class RunnerPool extends DurableObject<Env> implements PoolOperations {
   listKeys() {
     return this.#pool.keys();
   }
+  drainRunner(id: string) {
+    return this.#pool.exists ? this.#pool.drainRunner(id, Date.now()) : null;
+  }
   revokeKey(id: string) {
     return this.#pool.exists ? this.#pool.revokeKey(id, Date.now()) : null;
   }

@@ -82,10 +82,21 @@ describe('runners', () => {
     expect((await result(['runners', 'key', 'revoke', 'rk_1'])).code).toBe(0);
   });
 
-  test.each([['nonsense'], ['key', 'nonsense'], ['key', 'revoke'], ['list', 'x']])('%s %s is a mistake', async (...words) => {
-    expect((await result(['runners', ...words])).code).toBe(2);
-    expect(fake.requests).toEqual([]);
+  test('drain finds a runner by its name', async () => {
+    answers(/^GET \/v1\/pools\/default$/, 200, { pool: view });
+    answers(/^POST \/v1\/pools\/default\/runners\/r_1\/drain$/, 202, { runner });
+    expect((await result(['runners', 'drain', 'gpu-3'])).err).toContain('gpu-3 takes nothing new');
+    const { code, err } = await result(['runners', 'drain', 'unknown']);
+    expect([code, err]).toEqual([2, expect.stringContaining('has no runner unknown')]);
   });
+
+  test.each([['nonsense'], ['drain'], ['key', 'nonsense'], ['key', 'revoke'], ['list', 'x']])(
+    '%s %s is a mistake',
+    async (...words) => {
+      expect((await result(['runners', ...words])).code).toBe(2);
+      expect(fake.requests).toEqual([]);
+    },
+  );
 });
 
 describe('run on a pool', () => {

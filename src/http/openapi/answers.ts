@@ -225,6 +225,10 @@ export const runnerKeyMadeAnswer = z
   .looseObject({ ...runnerKey, key: z.string().describe('Shown once.') })
   .meta({ id: 'RunnerKeyMade' });
 
+export const drainedRunnerAnswer = z
+  .looseObject({ runner: z.looseObject({ id: z.string(), draining: z.literal(true) }) })
+  .meta({ id: 'DrainedRunner' });
+
 export const runnerKeysAnswer = z.looseObject({ data: z.array(z.looseObject(runnerKey)) }).meta({ id: 'RunnerKeys' });
 
 export const healthAnswer = z.looseObject({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });

@@ -303,6 +303,13 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     answers: { 200: { description: 'All of them.', schema: answers.runnerKeysAnswer } },
     problems: ['bad_request', 'unauthorized', 'pool_not_found'],
   },
+  drainRunner: {
+    tag: 'pools',
+    summary: 'Drain a runner',
+    description: 'It takes nothing new, and ends when its runs have ended. A new process of it takes work again.',
+    answers: { 202: { description: 'It is told, or will be at its next hello.', schema: answers.drainedRunnerAnswer } },
+    problems: ['bad_request', 'unauthorized', 'pool_not_found', 'not_found'],
+  },
   revokeRunnerKey: {
     tag: 'pools',
     summary: 'Revoke a key',

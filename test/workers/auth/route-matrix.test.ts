@@ -272,7 +272,7 @@ describe('the table', () => {
     for (const { id, method, path, group } of OPERATIONS) {
       const ways = WAYS.filter(({ operation }) => operation === id);
       for (const way of ways) {
-        const pattern = path.replace('{pool}', 'default').replace('{key}', 'rk_1');
+        const pattern = path.replace('{pool}', 'default').replace('{runner}', 'r_1').replace('{key}', 'rk_1');
         expect(way.path({ session: '{session}', execution: '{execution}' }).split('?')[0]).toBe(pattern);
         expect([method.toUpperCase(), 'HEAD']).toContain(way.method);
         if (way.opens !== 'nobody') expect(way.opens, way.name).toBe(group === 'public' ? 'everybody' : group);

@@ -268,3 +268,25 @@ describe('the API', () => {
     expect((await api('POST', `/v1/sessions/${session}/executions`, { body: other })).status).toBe(409);
   });
 });
+
+describe('draining a runner by the API', () => {
+  const drain = (pool: string, runner: string) => api('POST', `/v1/pools/${pool}/runners/${runner}/drain`, { body: {} });
+
+  test('it is told, takes nothing new, and takes work again as a new process', async () => {
+    const made = await newPool();
+    const runner = await RunnerPeer.ready(made);
+    expect((await drain(made.pool, runner.id)).status).toBe(202);
+    expect(await runner.next()).toEqual({ type: 'drain' });
+    expect((await viewOf(made.pool)).runners[0]?.state).toBe('draining');
+    await onPool(made.pool);
+    await vi.waitFor(async () => expect(await viewOf(made.pool)).toMatchObject({ busy: 0, waiting: 1 }));
+    await RunnerPeer.ready(made, { runnerId: runner.id, bootId: 'b_next' });
+    await vi.waitFor(async () => expect(await viewOf(made.pool)).toMatchObject({ busy: 1, waiting: 0 }));
+  });
+
+  test('a runner or a pool that is not there is answered 404', async () => {
+    const { pool } = await newPool();
+    expect((await drain(pool, 'r_none')).body.code).toBe('not_found');
+    expect((await drain('no-such-pool', 'r_1')).body.code).toBe('pool_not_found');
+  });
+});
