@@ -28,6 +28,7 @@ import { deaf } from './benches/deaf.ts';
 import { fanout } from './benches/fanout.ts';
 import { ingest } from './benches/ingest.ts';
 import { latency } from './benches/latency.ts';
+import { pool } from './benches/pool.ts';
 import { redaction } from './benches/redaction.ts';
 import { replay } from './benches/replay.ts';
 import { spool } from './benches/spool.ts';
@@ -36,7 +37,7 @@ import type { Bench } from './lib/bench.ts';
 import { type Figure, markdown, table } from './lib/figures.ts';
 import { serveFloor, serveHoldfast } from './lib/systems.ts';
 
-const BENCHES: Bench[] = [ingest, latency, replay, deaf, fanout, wrapper, spool, redaction, cost];
+const BENCHES: Bench[] = [ingest, latency, replay, deaf, fanout, wrapper, spool, redaction, cost, pool];
 /** `--docs` writes the table into it. */
 const PAGE = join(ROOT, 'docs', 'performance.md');
 const ROUNDS_DEFAULT = 5;
