@@ -12,11 +12,15 @@
  *   ST3  A folder that is not a stack's own is refused, and not changed (data-folder).
  *   ST4  With a pool the runner starts when the coordinator answers, because its key is made there.
  *        The key is kept in the data folder, and made again when the coordinator does not know it.
+ *   ST5  Two coordinators on one folder would damage it, so the lock of a runner that lives is looked
+ *        for before anything is started.
  */
 
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isAlive } from '../wrapper/processes.ts';
 import { claimDataFolder } from './data-folder.ts';
 import { KeptProcess } from './kept-process.ts';
 import { type Keys, readKeys } from './keys.ts';
@@ -185,6 +189,8 @@ export class LocalStack {
 
   /** Before anything is started. The runner would tell its own flags. */
   async #checkPorts(): Promise<void> {
+    const pid = servingRunner(this.data);
+    if (pid !== null) throw new Error(alreadyServed(this.data, pid)); // ST5
     const { runnerPort } = this.#options;
     for (const [port, flag] of [
       [this.port, '--port'],
@@ -227,7 +233,7 @@ export class LocalStack {
     const line = await kept.firstLine(READY_TIMEOUT_MS);
     if (line === null) {
       const [, pid] = /a runner already (?:serves|uses) .* \(pid (\d+)/.exec(kept.logTail()) ?? [];
-      if (pid !== undefined) throw new Error(`another stack already serves ${this.data} (its runner is process ${pid}).`);
+      if (pid !== undefined) throw new Error(alreadyServed(this.data, pid));
       throw new Error(`the runner did not start; its log ends so:\n${kept.logTail()}`);
     }
     this.runnerUrl = isPooled ? `http://127.0.0.1:${port}` : (JSON.parse(line) as { url: string }).url;
@@ -292,6 +298,19 @@ export class LocalStack {
       if (Date.now() > end) throw new Error(`the coordinator did not answer in time; its log ends so:\n${kept.logTail()}`);
       await sleep(100);
     }
+  }
+}
+
+const alreadyServed = (data: string, pid: number | string): string =>
+  `another stack already serves ${data} (its runner is process ${pid}).`;
+
+/** The living process that has the lock of the runner's folder. Null: there is none. */
+function servingRunner(data: string): number | null {
+  try {
+    const { pid, start, host } = JSON.parse(readFileSync(join(data, 'runner', 'runner.lock'), 'utf8'));
+    return host === hostname() && isAlive({ pid, start }) ? Number(pid) : null;
+  } catch {
+    return null;
   }
 }
 
