@@ -29,7 +29,7 @@ const now = (): number => Math.floor(Date.now() / 1000);
  */
 const ROUTES = [...new Set(app.routes.filter(({ method }) => method !== 'ALL').map(({ method, path }) => `${method} ${path}`))]
   .filter((route) => route !== 'GET /healthz' && route !== 'GET /openapi.json')
-  .map((route) => route.replace(':session', 's').replace(':execution', 'e').split(' ') as [method: string, path: string]);
+  .map((route) => route.replace(/:([a-z])\w*/g, '$1').split(' ') as [method: string, path: string]);
 
 /** All routes that a ticket opens; every other route ignores it. */
 const TICKET_ROUTES = [
@@ -42,12 +42,12 @@ const TICKET_ROUTES = [
   'GET /v1/sessions/s/executions/e/events',
 ];
 
-const hasOwnCredential = (path: string): boolean => /\/(ingest|stream)$/.test(path);
+const hasOwnCredential = (path: string): boolean => /\/(ingest|stream|connect)$/.test(path);
 
 /** Requests to a deployment without sessions. */
 async function refused(method: string, path: string, asking: Parameters<typeof ask>[2] = {}): Promise<Answer> {
-  const { SESSIONS, DIRECTORY, touched } = untouchable();
-  const answer = await ask(method, path, { ...asking, env: { ...(asking.env ?? testEnv), SESSIONS, DIRECTORY } });
+  const { touched, ...bindings } = untouchable();
+  const answer = await ask(method, path, { ...asking, env: { ...(asking.env ?? testEnv), ...bindings } });
   expect(touched).toEqual([]);
   return answer;
 }
