@@ -4,6 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -158,6 +159,12 @@ export function startWrapper(
   });
   return { process: child, spool, stdout: () => stdout, stderr: () => stderr, ended };
 }
+
+/**
+ * The identity of a run, which marks the processes of its job: a test that looks for those must not
+ * find the jobs of tests that run beside it.
+ */
+export const ownRun = () => ({ session: 's1', execution: `e-${randomUUID()}`, url: 'https://holdfast.example.com/runs/1' });
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -4,7 +4,6 @@
  * Method: real wrapper processes. What the test kills or stops, it finds in the spool's state.
  */
 
-import { randomUUID } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -15,6 +14,7 @@ import {
   gate,
   gated,
   isRunning,
+  ownRun,
   removeTemporaryFolders,
   startWrapper,
   temporaryFolder,
@@ -191,7 +191,7 @@ describe('when the holder was killed, no process of the run is left', () => {
   /** A process outside of the session of its job, which prints its pid. */
   const DAEMON = 'setsid sh -c "echo \\$\\$; exec sleep 600 >/dev/null 2>&1"';
   const marked = () => {
-    coordinator.job = { session: 's1', execution: `e-${randomUUID()}`, url: 'https://holdfast.example.com/runs/1' };
+    coordinator.job = ownRun();
   };
   const daemon = async () => {
     await coordinator.until(() => /\d+\n/.test(coordinator.text()), 'the pid of the daemon');

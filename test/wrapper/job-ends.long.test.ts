@@ -8,13 +8,13 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { TerminalSize } from '../../protocol/index.ts';
 import { signalName } from '../../wrapper/job/signals.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
+import { ownRun, removeTemporaryFolders, runInProcess } from '../support/wrapper-run.ts';
 
 afterEach(removeTemporaryFolders);
 
 async function endOf(script: string, terminal?: TerminalSize): Promise<{ code: number; end: unknown; text: string }> {
   const coordinator = await new FakeCoordinator().start();
-  if (terminal) coordinator.job = { session: 's1', execution: 'e1', url: 'https://h/', terminal };
+  if (terminal) coordinator.job = { ...ownRun(), terminal };
   try {
     const code = await runInProcess(coordinator, ['sh', '-c', script], { times: { settledWaitMs: 1 } }).exitCode;
     const { exitCode, signal } = coordinator.events.at(-1)?.data ?? {};

@@ -14,7 +14,15 @@ import { RESERVE_BYTES } from '../../wrapper/run/log-budget.ts';
 import { readRunOptions } from '../../wrapper/run-options.ts';
 import { readSpoolState } from '../../wrapper/spool/state.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { gate, isRunning, removeTemporaryFolders, runInProcess, startWrapper, temporaryFolder } from '../support/wrapper-run.ts';
+import {
+  gate,
+  isRunning,
+  ownRun,
+  removeTemporaryFolders,
+  runInProcess,
+  startWrapper,
+  temporaryFolder,
+} from '../support/wrapper-run.ts';
 
 let coordinator: FakeCoordinator;
 beforeEach(async () => {
@@ -27,7 +35,7 @@ afterEach(async () => {
 });
 
 const sh = (script: string) => ['sh', '-c', script];
-const terms = (more: Partial<JobTerms>): JobTerms => ({ session: 's1', execution: 'e1', url: 'https://h/', ...more });
+const terms = (more: Partial<JobTerms>): JobTerms => ({ ...ownRun(), ...more });
 const output = () => coordinator.events.filter(({ type }) => type === 'output').map(({ data }) => data);
 
 /** The same for each run: no valid UTF-8 but for single lines. */

@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { COORDINATOR_FEATURES } from '../../protocol/index.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { gate, gated, removeTemporaryFolders, startWrapper, type WrapperProcess } from '../support/wrapper-run.ts';
+import { gate, gated, ownRun, removeTemporaryFolders, startWrapper, type WrapperProcess } from '../support/wrapper-run.ts';
 
 let coordinator: FakeCoordinator;
 const started: WrapperProcess[] = [];
@@ -15,7 +15,7 @@ const terminal = { cols: 80, rows: 24 };
 beforeEach(async () => {
   coordinator = await new FakeCoordinator().start();
   coordinator.features = COORDINATOR_FEATURES;
-  coordinator.job = { session: 's1', execution: 'e1', url: 'https://h/', terminal };
+  coordinator.job = { ...ownRun(), terminal };
 });
 afterEach(async () => {
   for (const { process } of started.splice(0)) process.kill('SIGKILL');

@@ -12,7 +12,7 @@ import { COORDINATOR_FEATURES, type Command, type JobTerms, type TerminalSize } 
 import { REDACTED } from '../../wrapper/output/redaction.ts';
 import type { RunOptions } from '../../wrapper/run-options.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
-import { removeTemporaryFolders, runInProcess, temporaryFolder } from '../support/wrapper-run.ts';
+import { ownRun, removeTemporaryFolders, runInProcess, temporaryFolder } from '../support/wrapper-run.ts';
 
 let coordinator: FakeCoordinator;
 let commands = 0;
@@ -28,7 +28,7 @@ afterEach(async () => {
 });
 
 function inTerminal(terminal: TerminalSize, more: Partial<JobTerms> = {}): void {
-  coordinator.job = { session: 's1', execution: 'e1', url: 'https://h/', terminal, ...more };
+  coordinator.job = { ...ownRun(), terminal, ...more };
 }
 const sh = (script: string) => ['sh', '-c', script];
 const run = (command: string[], options: Partial<RunOptions> = {}) => runInProcess(coordinator, command, options);
