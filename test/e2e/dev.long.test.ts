@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createClient, type HoldfastClient } from '../../client/index.ts';
 import { ROOT } from '../../scripts/stack.ts';
+import { type ProcessIdentity, processTree, signalProcess } from '../../wrapper/processes.ts';
 import { processesWith, until } from '../support/real-stack.ts';
 
 const CLI = join(ROOT, 'packages', 'holdfast', 'bin', 'holdfast.mjs');
@@ -81,6 +82,10 @@ const end = async (stack: Dev): Promise<unknown> => {
 };
 const nothingLeft = () => until(() => processesWith(data).length === 0, 'no process is left', 60_000);
 
+/** `workerd` has no argument that names the folder. */
+const withDescendants = (processes: readonly { pid: number }[]): ProcessIdentity[] =>
+  processes.flatMap(({ pid }) => processTree(pid));
+
 /** Ignores SIGTERM; names the folder, so that it is found among the processes. */
 const stubborn = () => `trap "echo asked" TERM; echo ready; while :; do sleep 0.1; done # ${data}`;
 
@@ -109,7 +114,7 @@ describe('holdfast dev', () => {
     const id = await start(stack, 'cut', script);
     // The coordinator takes nothing more.
     const isCoordinator = ({ command }: { command: string }) => /wrangler|workerd/.test(command) && !command.includes('keeper.mjs');
-    for (const { pid } of processesWith(data).filter(isCoordinator)) process.kill(pid, 'SIGSTOP');
+    for (const each of withDescendants(processesWith(data).filter(isCoordinator))) signalProcess(each, 'SIGSTOP');
     writeFileSync(go, '');
     // As an event: the command, which is kept beside the spool, has the word too.
     const spooled = () =>
@@ -117,8 +122,9 @@ describe('holdfast dev', () => {
         .filter((entry) => entry.isFile() && entry.parentPath.includes('spool'))
         .some((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').includes(String.raw`"late\n"`));
     await until(spooled, 'the line is in the spool');
+    const all = withDescendants(processesWith(data));
     stack.child.kill('SIGKILL');
-    for (const { pid } of processesWith(data)) process.kill(pid, 'SIGKILL');
+    for (const each of all) signalProcess(each, 'SIGKILL');
     await nothingLeft();
 
     stack = await dev();
