@@ -11,7 +11,7 @@
  *                       │  ▲ ▲                              ▲
  *                SIGTERM│  │ └── restart, spool kept ──┐    │ it had reported all
  *                       ▼  │                           │    │
- *                    stopping ──── killed by a signal ─┴─ crashed ──(3 restarts used)──► abandoned
+ *                    stopping ──── killed by a signal ─┴─ crashed ──(none is left)─────► abandoned
  *
  * `stopAll` ends the runner's part of every run. What is not delivered by then stays on disk as a
  * run without a process, and the next `recover` restarts it.

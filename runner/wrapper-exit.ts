@@ -15,8 +15,13 @@
 
 import { type BackoffOptions, backoffDelayMs, type IngestAccess } from '../protocol/index.ts';
 
-/** The number of restarts of one wrapper. */
+/** The number of restarts of one wrapper without a welcome between them. */
 export const RESTARTS_MAX = 3;
+/**
+ * The same while the job is held: a host that kills its wrappers for a while must not cost the job.
+ * Eight hours at a cap of 10 s. The limit is for a wrapper that can never work again.
+ */
+export const RESTARTS_HELD_MAX = 3000;
 
 export type RestartCurve = Required<Pick<BackoffOptions, 'baseMs' | 'capMs'>>;
 
@@ -57,8 +62,9 @@ export function decideAfterExit(facts: ExitFacts, curve: RestartCurve): ExitDeci
   if (stopping && ingest !== null) return { kind: 'leave', why: 'the rest of its report is delivered by the next runner' };
   if (!killed) return { kind: 'end', end: 'abandoned', why: null };
   const cause = signal ?? (code === null ? 'unknown cause' : `exit code ${code}`);
-  if (restarts >= RESTARTS_MAX) {
-    return { kind: 'end', end: 'abandoned', why: `wrapper gone again (${cause}), given up after ${RESTARTS_MAX} restarts` };
+  const restartsMax = jobHeld ? RESTARTS_HELD_MAX : RESTARTS_MAX;
+  if (restarts >= restartsMax) {
+    return { kind: 'end', end: 'abandoned', why: `wrapper gone again (${cause}), given up after ${restartsMax} restarts` };
   }
   if (ingest === null) {
     return { kind: 'end', end: 'abandoned', why: `wrapper gone (${cause}) and its credential too; it cannot report` };

@@ -1,7 +1,7 @@
 /** Goal: a killed wrapper is restarted, a limited number of times; one that exited is not. */
 
 import { describe, expect, it } from 'vitest';
-import { decideAfterExit, type ExitFacts, RESTARTS_MAX } from '../../runner/wrapper-exit.ts';
+import { decideAfterExit, type ExitFacts, RESTARTS_HELD_MAX, RESTARTS_MAX } from '../../runner/wrapper-exit.ts';
 
 const ingest = { url: 'https://holdfast.example/ingest', token: 'token' };
 const KILLED: ExitFacts = {
@@ -46,7 +46,7 @@ describe('a wrapper that is gone', () => {
   });
 
   it('[G10] counts its restarts again after each welcome, once', () => {
-    const facts = { ...KILLED, jobHeld: true, restarts: RESTARTS_MAX };
+    const facts = { ...KILLED, jobHeld: true, restarts: RESTARTS_HELD_MAX };
     const decided = (welcomedBoot: string | null, countedBoot: string | null) =>
       decideAfterExit({ ...facts, welcomedBoot, countedBoot }, CURVE);
     expect(decided('b_1', null)).toMatchObject({ kind: 'restart', restarts: 1, delayMs: 250 });
@@ -54,6 +54,11 @@ describe('a wrapper that is gone', () => {
     // It died before it wrote its own id.
     expect(decided('b_2', 'b_2')).toMatchObject({ kind: 'end', end: 'abandoned' });
     expect(decided(null, null)).toMatchObject({ kind: 'end', end: 'abandoned' });
+  });
+
+  it('[G10] is restarted at the longest delay for hours while its job is held', () => {
+    for (const restarts of [RESTARTS_MAX, RESTARTS_HELD_MAX - 1])
+      expect(decideAfterExit({ ...KILLED, jobHeld: true, restarts }, CURVE)).toMatchObject({ kind: 'restart', delayMs: 10_000 });
   });
 
   it('is restarted with growing delays, and no more after the last one', () => {

@@ -26,7 +26,15 @@ type Missing = Exclude<Offered, keyof HoldfastRpc>;
 const nothingMissing: [Missing] extends [never] ? true : Missing = true;
 
 /** Problems that only HTTP can return. */
-const HTTP_ONLY = ['forbidden_origin', 'not_found', 'method_not_allowed', 'upgrade_required'];
+const HTTP_ONLY = [
+  'key_not_found',
+  'keys_full',
+  'pools_full',
+  'forbidden_origin',
+  'not_found',
+  'method_not_allowed',
+  'upgrade_required',
+];
 
 const rows = [...page.matchAll(/^\| `(\w+)\(([^|]*)\)` \| ([^|]*) \|([^|]*)\|$/gm)];
 const codesIn = (text: string): string[] => [...text.matchAll(/`([a-z_]+)`/g)].map(([, code]) => code as string);
