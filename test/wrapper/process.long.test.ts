@@ -129,6 +129,8 @@ describe('a wrapper that is killed with its holder', () => {
     expect((await wrapper.ended).code).toBe(125);
     expect(existsSync(marker)).toBe(false);
     expect(coordinator.events.at(-1)?.data).toMatchObject({ code: 'wrapper_crashed', fatal: true });
+    // Nothing was printed, so nothing is missing.
+    expect(coordinator.events.filter(({ type }) => type === 'gap')).toEqual([]);
   });
 
   it('a coordinator that knows more than the spool (the host crashed) is followed', async () => {

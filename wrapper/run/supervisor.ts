@@ -182,6 +182,7 @@ export class Supervisor implements DeliveryHandlers {
     const { run, recovered } = this.#options;
     const { spoolWasBehind } = this.#delivery;
     const { job } = this.#spool.state;
+    const begun = job.begun || spoolWasBehind;
     if (spoolWasBehind) this.#held ??= this.#findHeldJob();
     const end = recovered.end && endOfEvent(recovered.end);
     const displaced = recovered.displacedEnd && endOfEvent(recovered.displacedEnd);
@@ -190,7 +191,7 @@ export class Supervisor implements DeliveryHandlers {
       exitCode: job.exitCode ?? end?.exitCode ?? null,
       displacedEnd: displaced && { ...displaced, exitCode: job.exitCode ?? displaced.exitCode ?? WRAPPER_FAILED },
       crashed: this.#options.crashed || spoolWasBehind,
-      begun: job.begun || spoolWasBehind,
+      begun,
       held: this.#held !== null,
       leftovers: this.#leftovers,
       recoverOnly: run.recoverOnly,
@@ -204,8 +205,9 @@ export class Supervisor implements DeliveryHandlers {
         if (this.#held) this.#adoptJob(this.#held);
         return;
       case 'report_crash':
-        // How much output was not recorded when the wrapper died is unknown.
-        this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
+        // How much output was not recorded when the wrapper died is unknown. A job that had not begun
+        // and wrote nothing has no output.
+        if (begun || this.#spool.nextSeq > 1) this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
         this.#log.problem(`${task.error}; it is not run again`); // SV2
         this.#conclude(task.end);
         return;
