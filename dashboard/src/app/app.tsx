@@ -4,6 +4,7 @@
  *   router, location            which page, and the navigation to another
  *   credential, access, sign-in who reads, and with which client
  *   sessions-page, session-page the two lists; list-state (pure), use-list, list-frame, run-row
+ *   runners-route               loads the page of the runners, which is a chunk of its own
  *   layout, keys, key-sheet     header, banner, shortcuts
  *   preferences                 choices that the browser stores
  *
@@ -37,6 +38,7 @@ import { LocationSlot, type PageLocation, useLocationState } from './location.ts
 import { NotFound } from './not-found.tsx';
 import { PageGuard } from './page-guard.tsx';
 import { type PageRoute, pageKey, parseRoute, SESSIONS_PATH, sessionPath, titleOf } from './router.ts';
+import { RunnersRoute } from './runners-route.tsx';
 import { SessionPage } from './session-page.tsx';
 import { SessionsPage } from './sessions-page.tsx';
 import { type SignedOut, SignIn } from './sign-in.tsx';
@@ -159,6 +161,8 @@ function Page({ route }: { route: Exclude<PageRoute, { page: 'not-found' }> }) {
       return <SessionsPage />;
     case 'session':
       return <SessionPage session={route.session} />;
+    case 'runners':
+      return <RunnersRoute />;
     case 'execution':
       return <ExecutionPage session={route.session} execution={route.execution} />;
   }

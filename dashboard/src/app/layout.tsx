@@ -3,7 +3,7 @@ import { readTicket } from '../../../client/index.ts';
 import { Ago, Button, formatWholeSeconds, Icon, Menu, useNow } from '../ui/index.ts';
 import type { Credential } from './credential.ts';
 import { type Theme, useTheme } from './preferences.ts';
-import { executionPath, type PageRoute, SESSIONS_PATH, sessionPath } from './router.ts';
+import { executionPath, type PageRoute, RUNNERS_PATH, SESSIONS_PATH, sessionPath } from './router.ts';
 
 export interface LayoutProps {
   route: PageRoute;
@@ -34,6 +34,7 @@ export function Layout({ route, credential, hasKey, onKeys, onSignOut, children 
             Holdfast
           </a>
           <Breadcrumb route={route} readOnly={credential?.kind === 'ticket'} />
+          {credential?.kind === 'key' ? <Pages route={route} /> : null}
           <div class="top-tools">
             <Button kind="ghost" icon="keyboard" class="only-keyboard" aria-label="Keys (?)" onClick={onKeys} />
             <Menu
@@ -83,6 +84,23 @@ function Breadcrumb({ route, readOnly }: { route: PageRoute; readOnly: boolean }
           </li>
         ) : null}
       </ol>
+    </nav>
+  );
+}
+
+/** A page below the sessions has them in its breadcrumb. */
+function Pages({ route: { page } }: { route: PageRoute }) {
+  const isBelow = page === 'session' || page === 'execution';
+  return (
+    <nav class="pages" aria-label="Pages" data-page={page}>
+      {isBelow ? null : (
+        <a href={SESSIONS_PATH} aria-current={page === 'sessions' ? 'page' : undefined}>
+          Sessions
+        </a>
+      )}
+      <a href={RUNNERS_PATH} aria-current={page === 'runners' ? 'page' : undefined}>
+        Runners
+      </a>
     </nav>
   );
 }

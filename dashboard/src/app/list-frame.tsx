@@ -195,20 +195,20 @@ export function ListFrame<T>({
  * j and k move the focus from row to row; Enter then follows the link. A row keeps the focus when
  * it moves.
  */
-function useListKeys(root: { current: HTMLDivElement | null }, refresh: () => void): void {
+export function useListKeys(root: { current: HTMLDivElement | null }, refresh: () => void, links = '.row-link'): void {
   const { registerKeys } = useApp();
   useLayoutEffect(() => {
     const step = (by: 1 | -1): void => {
-      const links = [...(root.current?.querySelectorAll<HTMLElement>('.row-link') ?? [])];
-      const at = links.indexOf(document.activeElement as HTMLElement);
-      const next = at < 0 ? (by === 1 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + by));
-      links[next]?.focus();
-      links[next]?.scrollIntoView({ block: 'nearest' });
+      const all = [...(root.current?.querySelectorAll<HTMLElement>(links) ?? [])];
+      const at = all.indexOf(document.activeElement as HTMLElement);
+      const next = at < 0 ? (by === 1 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + by));
+      all[next]?.focus();
+      all[next]?.scrollIntoView({ block: 'nearest' });
     };
     return registerKeys([
       { keys: ['j'], label: 'Next row', run: () => step(1) },
       { keys: ['k'], label: 'Previous row', run: () => step(-1) },
       { keys: ['r'], label: 'Refresh', run: refresh },
     ]);
-  }, [registerKeys, root, refresh]);
+  }, [registerKeys, root, refresh, links]);
 }

@@ -6,6 +6,7 @@ export type PageRoute =
   | { page: 'sessions' }
   | { page: 'session'; session: string }
   | { page: 'execution'; session: string; execution: string }
+  | { page: 'runners' }
   | { page: 'not-found' };
 
 const NOT_FOUND: PageRoute = { page: 'not-found' };
@@ -23,6 +24,7 @@ export function parseRoute(pathname: string): PageRoute {
   }
   const [first, session, second, execution] = parts;
   if (parts.length === 1 && (first === '' || first === 'sessions')) return { page: 'sessions' };
+  if (parts.length === 1 && first === 'runners') return { page: 'runners' };
   if (first !== 'sessions' || !isId(session)) return NOT_FOUND;
   if (parts.length === 2) return { page: 'session', session };
   if (parts.length === 4 && second === 'executions' && isId(execution)) return { page: 'execution', session, execution };
@@ -30,6 +32,7 @@ export function parseRoute(pathname: string): PageRoute {
 }
 
 export const SESSIONS_PATH = '/';
+export const RUNNERS_PATH = '/runners';
 export const sessionPath = (session: string): string => `/sessions/${encodeURIComponent(session)}`;
 export const executionPath = (session: string, execution: string): string =>
   `${sessionPath(session)}/executions/${encodeURIComponent(execution)}`;
@@ -42,6 +45,8 @@ export function titleOf(route: PageRoute): string {
       return `${route.session} · Holdfast`;
     case 'execution':
       return `${route.execution} · ${route.session} · Holdfast`;
+    case 'runners':
+      return 'Runners · Holdfast';
     case 'not-found':
       return 'Not found · Holdfast';
   }

@@ -2,9 +2,9 @@
  * One line of a list: an execution, or a session by its newest execution. On a phone it is a card.
  */
 
-import { type Execution, isActive, isTerminal, type OpenStatus } from '../../../protocol/index.ts';
+import { type Execution, isActive, isTerminal, type OpenStatus, waitReasonText } from '../../../protocol/index.ts';
 import { formatCommand } from '../execution/command-line.ts';
-import { Ago, Duration, formatCount, StatusBadge, statusLabel } from '../ui/index.ts';
+import { Ago, Duration, formatCount, Icon, StatusBadge, statusLabel } from '../ui/index.ts';
 
 export interface RunRowProps {
   /** The text of the line, and its target. */
@@ -51,7 +51,12 @@ export function RunRow({ name, href, execution, open, at, commandHref }: RunRowP
     <li class="row">
       <span class="row-status">
         {execution ? (
-          <StatusBadge status={execution.status} connected={execution.connected} graceUntil={execution.graceUntil} />
+          <StatusBadge
+            status={execution.status}
+            connected={execution.connected}
+            waiting={execution.waiting !== undefined}
+            graceUntil={execution.graceUntil}
+          />
         ) : (
           <span class="muted">Empty</span>
         )}
@@ -64,7 +69,7 @@ export function RunRow({ name, href, execution, open, at, commandHref }: RunRowP
       </span>
       <span class="row-command">
         {execution ? <Command command={execution.command} href={commandHref} /> : null}
-        {execution ? <Labels labels={execution.labels} /> : null}
+        {execution ? <Labels labels={execution.labels} runner={execution.runner?.name} pool={execution.pool} /> : null}
       </span>
       <span class="row-outcome">{execution ? <Outcome execution={execution} /> : null}</span>
       <span class="row-lasted">{execution ? <Lasted execution={execution} /> : null}</span>
@@ -89,12 +94,25 @@ function Command({ command, href }: { command: readonly string[]; href: string |
 
 const LABELS_SHOWN = 3;
 
-function Labels({ labels }: { labels: Readonly<Record<string, string>> }) {
+interface LabelsProps {
+  labels: Readonly<Record<string, string>>;
+  runner: string | undefined;
+  pool: string | undefined;
+}
+
+function Labels({ labels, runner, pool }: LabelsProps) {
   const all = Object.entries(labels ?? {});
-  if (all.length === 0) return null;
+  if (all.length === 0 && runner === undefined) return null;
   const rest = all.slice(LABELS_SHOWN).map(([key, value]) => `${key}=${value}`);
   return (
     <span class="labels">
+      {runner === undefined ? null : (
+        <span class="label label-runner" title={`Runner ${runner}${pool === undefined ? '' : `, pool ${pool}`}`}>
+          <Icon name="monitor" />
+          <span class="visually-hidden">Runner </span>
+          {runner}
+        </span>
+      )}
       {all.slice(0, LABELS_SHOWN).map(([key, value]) => (
         <span class="label" key={key} title={`${key}=${value}`}>
           <span class="muted">{key}</span> {value}
@@ -111,9 +129,18 @@ function Labels({ labels }: { labels: Readonly<Record<string, string>> }) {
 
 function Outcome({ execution }: { execution: Execution }) {
   const outcome = endingLabel(execution);
+  const { status, waiting } = execution;
+  if (outcome === null && status === 'pending' && waiting?.reason) {
+    const why = `pool ${waiting.pool}: ${waitReasonText(waiting.reason)}`;
+    return (
+      <span class="muted" title={why}>
+        {why}
+      </span>
+    );
+  }
   if (outcome === null) return null;
   return (
-    <code class={execution.status === 'failed' ? 'outcome-bad' : 'muted'} title={execution.error ?? execution.reason}>
+    <code class={status === 'failed' ? 'outcome-bad' : 'muted'} title={execution.error ?? execution.reason}>
       {outcome}
     </code>
   );

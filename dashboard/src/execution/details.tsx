@@ -76,6 +76,7 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
           <Row name="Result">{exitText(execution.exitCode, execution.signal)}</Row>
         ) : null}
         <Row name="Launcher">{execution.launcher === 'none' ? 'none (started by its caller)' : execution.launcher}</Row>
+        <Placement execution={execution} />
         <Row name="Output">{outputTerms(execution)}</Row>
         <Row name="Input">{execution.openStdin ? 'open while it runs' : 'none'}</Row>
         <Row name="Reconnects">{String(wrapper.reconnects)}</Row>
@@ -87,21 +88,7 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
             <code class="exec-wrap">{execution.traceparent}</code>
           </Row>
         ) : null}
-        <Row name="Labels">
-          {Object.keys(labels).length === 0 ? (
-            'none'
-          ) : (
-            <ul class="exec-labels">
-              {Object.entries(labels).map(([key, value]) => (
-                <li key={key}>
-                  <code>
-                    {key}={value}
-                  </code>
-                </li>
-              ))}
-            </ul>
-          )}
-        </Row>
+        <Row name="Labels">{Object.keys(labels).length === 0 ? 'none' : <LabelList labels={labels} />}</Row>
       </dl>
       <h2>Policy</h2>
       <dl>
@@ -115,6 +102,50 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
       <Cli command={`holdfast ${execution.terminal ? 'attach' : 'logs -f'} ${session}/${id}`} what="Follow" />
       <Cli command={`holdfast wait ${session}/${id}`} what="Wait for the end" />
     </div>
+  );
+}
+
+/** For the launcher `pool`: what it asks for, and what it got. */
+function Placement({ execution: { pool, runner, requires, priority, concurrency, waitUntil, waiting } }: { execution: Execution }) {
+  return (
+    <>
+      {runner ? (
+        <Row name="Runner">
+          {runner.name} <code class="exec-wrap">{runner.id}</code>
+        </Row>
+      ) : null}
+      {pool === undefined ? null : <Row name="Pool">{pool}</Row>}
+      {requires && Object.keys(requires).length > 0 ? (
+        <Row name="Requires">
+          <LabelList labels={requires} />
+        </Row>
+      ) : null}
+      {priority ? <Row name="Priority">{String(priority)}</Row> : null}
+      {concurrency ? (
+        <Row name="Concurrency">
+          {concurrency.limit} at a time with the key <code>{concurrency.key}</code>
+        </Row>
+      ) : null}
+      {waiting && waitUntil !== undefined ? (
+        <Row name="Waits until">
+          <Moment at={waitUntil} text={formatDateTime(waitUntil)} />
+        </Row>
+      ) : null}
+    </>
+  );
+}
+
+function LabelList({ labels }: { labels: Readonly<Record<string, string>> }) {
+  return (
+    <ul class="exec-labels">
+      {Object.entries(labels).map(([key, value]) => (
+        <li key={key}>
+          <code>
+            {key}={value}
+          </code>
+        </li>
+      ))}
+    </ul>
   );
 }
 

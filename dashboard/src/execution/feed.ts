@@ -30,7 +30,17 @@ import { HistoryLoader } from './history-loader.ts';
 import { boundsAfterExpiry, findStartOffset, type ReadLog, readBounds } from './log-position.ts';
 import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
-import { createFacts, type Facts, isEnded, withCaughtUp, withEvents, withHistory, withObject, withReplay } from './run-facts.ts';
+import {
+  createFacts,
+  type Facts,
+  isEnded,
+  waitsForRunner,
+  withCaughtUp,
+  withEvents,
+  withHistory,
+  withObject,
+  withReplay,
+} from './run-facts.ts';
 import { TIMELINE_TYPES } from './timeline.ts';
 
 /** How often a doubtful state is checked again. */
@@ -427,7 +437,9 @@ export class ExecutionFeed {
     if (!facts || isEnded(facts) || gone || stream?.status === 'paused') return;
     const { wrapper, execution } = facts;
     const overdue = wrapper.graceUntil !== null && wrapper.graceUntil < this.#now();
-    if (stream?.status !== 'live' || overdue || execution.status === 'queued' || this.#isSilent(facts)) void this.refresh();
+    // Events do not say how its place among those that wait changes.
+    const waits = execution.status === 'queued' || waitsForRunner(execution);
+    if (stream?.status !== 'live' || overdue || waits || this.#isSilent(facts)) void this.refresh();
   }
 
   /**

@@ -9,7 +9,7 @@ import { Moment, timeOfDay } from './components.tsx';
 import { RERUN_LABEL } from './details.tsx';
 import { exitText } from './messages.ts';
 import { isTerminal, type Status } from './model.ts';
-import type { Facts } from './run-facts.ts';
+import { type Facts, waitsForRunner } from './run-facts.ts';
 
 interface Props {
   facts: Facts;
@@ -40,6 +40,7 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
         ) : (
           <StatusBadge
             status={status}
+            waiting={execution.waiting !== undefined}
             {...(wrapper.state === 'none' ? {} : { connected: wrapper.state === 'connected' })}
             {...(wrapper.graceUntil === null ? {} : { graceUntil: wrapper.graceUntil })}
           />
@@ -54,6 +55,7 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
         <span class="exec-strong">
           {gone && !isTerminal(status) ? `was ${WAS[status]} when it was deleted` : <RunTime facts={facts} />}
         </span>
+        <Place execution={execution} />
         {wrapper.state === 'connected' && !gone ? <LastHeard execution={execution} /> : null}
         {progress ? <span class="exec-strong exec-tone-warn">{progress}</span> : null}
         {isTerminal(status) && result ? <span>{result}</span> : null}
@@ -90,7 +92,20 @@ const WAS: Readonly<Record<Status, string>> = {
   interrupted: 'interrupted',
 };
 
-/** "running for 1m 36s": the verb names what is counted, and the count stops at the end. */
+/** Where it runs, or where it waits. */
+function Place({ execution }: Pick<Facts, 'execution'>) {
+  const { runner, pool } = execution;
+  if (runner) {
+    return (
+      <span title={runner.id}>
+        Runner {runner.name}
+        {pool === undefined ? null : `, pool ${pool}`}
+      </span>
+    );
+  }
+  return waitsForRunner(execution) ? <span>in pool {execution.waiting?.pool}</span> : null;
+}
+
 /** A connected wrapper that missed two heartbeats may be frozen, or its machine asleep. */
 function LastHeard({ execution }: Pick<Facts, 'execution'>) {
   const { lastHeardAt } = execution;
@@ -102,6 +117,7 @@ function LastHeard({ execution }: Pick<Facts, 'execution'>) {
   ) : null;
 }
 
+/** "running for 1m 36s": the verb names what is counted, and the count stops at the end. */
 function RunTime({ facts: { execution } }: { facts: Facts }) {
   const { status, createdAt, pendingAt, startedAt, endedAt } = execution;
   if (endedAt !== undefined) {
@@ -116,7 +132,7 @@ function RunTime({ facts: { execution } }: { facts: Facts }) {
     status === 'queued'
       ? ['queued for', createdAt]
       : status === 'pending'
-        ? ['preparing for', pendingAt ?? createdAt]
+        ? [execution.waiting ? 'waiting for' : 'preparing for', pendingAt ?? createdAt]
         : ['running for', startedAt ?? createdAt];
   return (
     <>

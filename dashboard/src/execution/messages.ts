@@ -28,6 +28,35 @@ const FAILURES: Readonly<Record<string, FailureDescription>> = {
     title: 'The launch failed',
     meaning: 'The launcher could not start a wrapper for this run, so the command never started.',
   },
+  no_runner: {
+    title: 'No runner took it',
+    meaning: 'The run waited in its pool as long as it may, and no runner with its labels was free. The command never started.',
+  },
+  runners_lost: {
+    title: 'Its runners were lost',
+    meaning: 'The run was assigned several times, and each of these runners was lost before its wrapper had connected.',
+  },
+  command_not_allowed: {
+    title: 'The runner does not allow the command',
+    meaning:
+      'The runner was started with a list of programs that it may run, and this one is not on it. The command never started.',
+  },
+  cwd_not_allowed: {
+    title: 'The runner does not allow the directory',
+    meaning: 'The runner was started with a list of directories for its jobs, and this one is outside. The command never started.',
+  },
+  cwd_missing: {
+    title: 'The directory does not exist',
+    meaning: 'The runner has no such directory, so the command never started.',
+  },
+  start_failed: {
+    title: 'The runner could not start it',
+    meaning: 'The runner could not start the process that should run the command, so the command never started.',
+  },
+  unsupported: {
+    title: 'The runner cannot run this',
+    meaning: 'The runner could not read what it was sent; it may be of an older version. The command never started.',
+  },
   wrapper_too_old: {
     title: 'The wrapper is too old',
     meaning:

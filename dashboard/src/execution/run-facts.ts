@@ -12,6 +12,7 @@
  */
 
 import type { LoggedEvent } from '../../../client/index.ts';
+import type { WaitReason } from '../../../protocol/index.ts';
 import { type Execution, isTerminal, type Status, terminalStatusOf } from './model.ts';
 import { EMPTY_TIMELINE, type Timeline, timelineEntry, withEntries } from './timeline.ts';
 
@@ -56,6 +57,9 @@ export interface Facts {
 }
 
 const RANK: Readonly<Record<Status, number>> = { queued: 0, pending: 1, running: 2, completed: 3, failed: 3, interrupted: 3 };
+
+/** `waiting` of the object stays when only an event reports the end of the wait. */
+export const waitsForRunner = ({ status, waiting }: Execution): boolean => status === 'pending' && waiting !== undefined;
 
 export const isEnded = ({ execution }: Facts): boolean => isTerminal(execution.status);
 
@@ -157,6 +161,10 @@ function withEvent(facts: Facts, event: LoggedEvent): Facts {
       return facts;
     case 'execution_pending':
       return forward(facts, 'pending', { pendingAt: at });
+    case 'execution_waiting':
+    case 'execution_assigned':
+    case 'execution_recalled':
+      return withPool(facts, event);
     case 'execution_running':
       return forward(facts, 'running', { startedAt: at });
     case 'wrapper_connected':
@@ -174,6 +182,29 @@ function withEvent(facts: Facts, event: LoggedEvent): Facts {
     default:
       return facts;
   }
+}
+
+/** Which runner it waits for, or has. F2: while events are replayed, the object is right. */
+function withPool(facts: Facts, { type, data }: LoggedEvent): Facts {
+  const { execution, caughtUp } = facts;
+  if (!caughtUp || isTerminal(execution.status)) return facts;
+  const { waiting, runner: _runner, waitUntil, ...rest } = execution;
+  if (type === 'execution_assigned') {
+    const id = textOf(data.runner);
+    return id === null ? facts : { ...facts, execution: { ...rest, runner: { id, name: textOf(data.name) ?? id } } };
+  }
+  const pool = textOf(data.pool) ?? execution.pool;
+  if (execution.status !== 'pending' || pool === undefined) return facts;
+  const reason = type === 'execution_waiting' ? textOf(data.reason) : null;
+  const place = waiting?.position === undefined ? {} : { position: waiting.position };
+  return {
+    ...facts,
+    execution: {
+      ...rest,
+      ...(waitUntil === undefined ? {} : { waitUntil }),
+      waiting: { pool, ...place, ...(reason === null ? {} : { reason: reason as WaitReason }) },
+    },
+  };
 }
 
 /** F1. */

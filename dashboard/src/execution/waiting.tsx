@@ -4,7 +4,8 @@
  */
 
 import { waitReasonText } from '../../../protocol/index.ts';
-import { executionPath } from '../app/router.ts';
+import { useApp } from '../app/context.ts';
+import { executionPath, RUNNERS_PATH } from '../app/router.ts';
 import { formatWholeSeconds, useNow } from '../ui/index.ts';
 import { Moment, Notice, timeOfDay } from './components.tsx';
 import type { FeedSnapshot } from './feed-types.ts';
@@ -56,11 +57,21 @@ function Queued({ snapshot: { summary }, facts: { execution } }: { snapshot: Fee
 
 function Pending({ facts: { execution } }: { facts: Facts }) {
   const now = useNow();
-  const { launcher, policy, createdAt, pendingAt = createdAt, waiting, runner } = execution;
+  const { readOnly } = useApp();
+  const { launcher, policy, createdAt, pendingAt = createdAt, waiting, waitUntil, runner } = execution;
   if (waiting) {
+    const left = waitUntil === undefined ? 0 : waitUntil - now;
     return (
       <Notice tone="info" title="Waiting for a runner">
         Pool {waiting.pool}: {waiting.reason ? waitReasonText(waiting.reason) : 'it was asked'}.
+        {waiting.position === undefined ? null : <span class="exec-tick"> Position {waiting.position}.</span>}
+        {left > 0 ? <span class="exec-tick"> The run fails in {formatWholeSeconds(left)} if no runner takes it.</span> : null}
+        {readOnly ? null : (
+          <>
+            {' '}
+            <a href={RUNNERS_PATH}>See the runners</a>
+          </>
+        )}
       </Notice>
     );
   }

@@ -6,14 +6,17 @@ export interface StatusBadgeProps {
   status: Status;
   /** For a running one: whether its wrapper is connected. Default: true. */
   connected?: boolean | undefined;
+  /** For a pending one: it waits for a runner. */
+  waiting?: boolean | undefined;
   /** For a disconnected one: when it fails without a reconnect. */
   graceUntil?: number | undefined;
 }
 
-export type StatusKind = Status | 'disconnected';
+export type StatusKind = Status | 'waiting' | 'disconnected';
 
 const WORDS: Readonly<Record<StatusKind, string>> = {
   queued: 'Queued',
+  waiting: 'Waiting',
   pending: 'Preparing',
   running: 'Running',
   disconnected: 'Disconnected',
@@ -22,14 +25,16 @@ const WORDS: Readonly<Record<StatusKind, string>> = {
   interrupted: 'Interrupted',
 };
 
-export const statusKind = (status: Status, connected?: boolean): StatusKind =>
-  status === 'running' && connected === false ? 'disconnected' : status;
+export function statusKind(status: Status, connected?: boolean, waiting?: boolean): StatusKind {
+  if (status === 'pending' && waiting === true) return 'waiting';
+  return status === 'running' && connected === false ? 'disconnected' : status;
+}
 
 export const statusLabel = (kind: StatusKind): string => WORDS[kind];
 
 /** Shape and text state it, too, not the colour alone. */
-export function StatusBadge({ status, connected, graceUntil }: StatusBadgeProps) {
-  const kind = statusKind(status, connected);
+export function StatusBadge({ status, connected, waiting, graceUntil }: StatusBadgeProps) {
+  const kind = statusKind(status, connected, waiting);
   const counts = kind === 'disconnected' && graceUntil !== undefined;
   const now = useNow(counts);
   const left = counts ? graceUntil - now : 0;
@@ -48,6 +53,7 @@ export function StatusBadge({ status, connected, graceUntil }: StatusBadgeProps)
 
 const MARKS: Readonly<Record<StatusKind, string>> = {
   queued: 'M8 3.2a4.8 4.8 0 1 0 0 9.6 4.8 4.8 0 0 0 0-9.6',
+  waiting: 'M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11M8 5v3.2l2 1.3',
   pending: 'M8 3.2a4.8 4.8 0 1 0 4.8 4.8',
   running: 'M8 3.2a4.8 4.8 0 1 0 4.8 4.8',
   disconnected: 'M8 2.5 14 13H2zM8 6.5v3M8 11.2v.1',

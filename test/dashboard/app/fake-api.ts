@@ -1,9 +1,9 @@
 /**
- * The API as far as the shell asks it, in memory: keys, tickets, sessions, executions. Stands in
- * for `fetch`.
+ * The API as far as the shell asks it, in memory: keys, tickets, sessions, executions, pools. Stands
+ * in for `fetch`.
  */
 
-import { type Execution, isTerminal, type OpenStatus, type Status } from '../../../protocol/index.ts';
+import { type Execution, isTerminal, type OpenStatus, type PoolView, type RunnerView, type Status } from '../../../protocol/index.ts';
 
 const POLICY = {
   pendingTimeoutMs: 300_000,
@@ -21,6 +21,18 @@ export function made(session: string, id: string, status: Status, createdAt: num
   };
 }
 
+export const madeRunner = (name: string, fields: Partial<RunnerView> = {}): RunnerView => ({
+  ...{ id: `r_${name}`, name, labels: {}, slots: 1, busy: 0, version: '0.2.0', state: 'connected', runs: [] },
+  ...{ connectedAt: Date.now() - 60_000, lastHeardAt: Date.now() - 1_000, ...fields },
+});
+
+export const madePool = (id: string, runners: RunnerView[] = [], fields: Partial<PoolView> = {}): PoolView => ({
+  ...{ id, createdAt: 1, runners, queue: [], waiting: 0 },
+  slots: runners.reduce((sum, { slots, state }) => sum + (state === 'lost' ? 0 : slots), 0),
+  busy: runners.reduce((sum, { busy }) => sum + busy, 0),
+  ...fields,
+});
+
 interface Refusal {
   status: number;
   code: string;
@@ -34,6 +46,9 @@ export class FakeApi {
   sessions = new Map<string, Execution[]>();
   /** Answered to everything, when set. `unreachable` is a network without the deployment. */
   trouble: Refusal | 'unreachable' | null = null;
+  pools = new Map<string, PoolView>();
+  /** Answered to the read of one pool, when set. */
+  poolTrouble: Refusal | null = null;
   readonly asked: string[] = [];
 
   start(execution: Execution): void {
@@ -50,6 +65,7 @@ export class FakeApi {
     const [, , , session, part] = url.pathname.split('/');
     const refusal = this.#refusal(bearer, session);
     if (refusal) return problem(refusal);
+    if (url.pathname.startsWith('/v1/pools')) return this.#poolAnswer(session);
     if (session === undefined) return this.#page(url, this.#sessionItems());
     const executions = this.sessions.get(session);
     if (!executions) return problem({ status: 404, code: 'session_not_found' });
@@ -65,6 +81,19 @@ export class FakeApi {
     }
     return Response.json(this.#summary(session, executions));
   };
+
+  #poolAnswer(id: string | undefined): Response {
+    if (id === undefined) {
+      const data = [...this.pools.values()].map(({ queue: _queue, runners, ...summary }) => ({
+        ...summary,
+        runners: runners.filter(({ state }) => state !== 'lost').length,
+      }));
+      return Response.json({ data });
+    }
+    const pool = this.pools.get(id);
+    if (this.poolTrouble) return problem(this.poolTrouble);
+    return pool ? Response.json({ pool }) : problem({ status: 404, code: 'pool_not_found' });
+  }
 
   #refusal(bearer: string | undefined, session: string | undefined): Refusal | null {
     if (bearer === this.key) return null;

@@ -29,6 +29,9 @@ describe('parseRoute', () => {
     [`/sessions/${'a'.repeat(129)}`, { page: 'not-found' }],
     ['/sessions/%E0%A4%A', { page: 'not-found' }],
     ['//sessions/s1', { page: 'not-found' }],
+    ['/runners', { page: 'runners' }],
+    ['/runners/', { page: 'runners' }],
+    ['/runners/gpu', { page: 'not-found' }],
     ['/settings', { page: 'not-found' }],
   ])('%s', (path, route) => {
     expect(parseRoute(path)).toEqual(route);
@@ -41,7 +44,7 @@ describe('parseRoute', () => {
 });
 
 it('a page has a title of its own, and a place of its own', () => {
-  const paths = ['/', '/sessions/a', '/sessions/a/executions/b', '/sessions/b', '/x'];
+  const paths = ['/', '/sessions/a', '/sessions/a/executions/b', '/sessions/b', '/runners', '/x'];
   const routes = paths.map(parseRoute);
   expect(new Set(routes.map(titleOf)).size).toBe(paths.length);
   expect(new Set(routes.map(pageKey)).size).toBe(paths.length);

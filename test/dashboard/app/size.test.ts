@@ -18,6 +18,9 @@ const BUDGET_BYTES = 120_000;
 /** The terminal, which only the page of a run with one loads. */
 const TERMINAL_BUDGET_BYTES = 110_000;
 
+/** The page of the runners. */
+const RUNNERS_BUDGET_BYTES = 8_000;
+
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-dashboard-'));
@@ -48,10 +51,11 @@ describe('the built page', () => {
     console.log(lines.join('\n'));
     return total;
   };
+  const isOfRunners = ([file]: [string, number]): boolean => /^assets\/runners-page-/.test(file);
   const isOfTerminal = ([file]: [string, number]): boolean => /^assets\/panel-/.test(file);
 
   it(`has at most ${BUDGET_BYTES / 1000} kB of scripts and styles, compressed`, () => {
-    const first = [...sizes()].filter((entry) => !isOfTerminal(entry));
+    const first = [...sizes()].filter((entry) => !isOfTerminal(entry) && !isOfRunners(entry));
     expect(report('all', first)).toBeLessThanOrEqual(BUDGET_BYTES);
     expect(first.some(([file]) => file.endsWith('.js'))).toBe(true);
     expect(first.some(([file]) => file.endsWith('.css'))).toBe(true);
@@ -63,6 +67,16 @@ describe('the built page', () => {
     expect(terminal.map(([file]) => file.replace(/-[\w-]{8,}\./, '.')).sort()).toEqual(['assets/panel.css', 'assets/panel.js']);
     expect(report('the terminal', terminal)).toBeLessThanOrEqual(TERMINAL_BUDGET_BYTES);
     expect(text('index.html')).not.toMatch(/panel-/);
+  });
+
+  it(`loads the page of the runners apart, with at most ${RUNNERS_BUDGET_BYTES / 1000} kB`, () => {
+    const runners = [...sizes()].filter(isOfRunners);
+    expect(runners.map(([file]) => file.replace(/-[\w-]{8}\./, '.')).sort()).toEqual([
+      'assets/runners-page.css',
+      'assets/runners-page.js',
+    ]);
+    expect(report('the runners', runners)).toBeLessThanOrEqual(RUNNERS_BUDGET_BYTES);
+    expect(text('index.html')).not.toMatch(/runners-page-/);
   });
 
   it('has nothing inline, and loads nothing from elsewhere', () => {
