@@ -13,6 +13,7 @@ import type { StartRequest } from '../protocol/index.ts';
 import { Dashboard } from '../test/browser/support/dashboard.ts';
 import { manyLines } from '../test/browser/support/jobs.ts';
 import { NETWORK_NOISE } from '../test/browser/support/page-watch.ts';
+import { playPools } from '../test/browser/support/pools.ts';
 import * as scenes from '../test/browser/support/scenes.ts';
 import { DESKTOP, type Job, type PageOptions, PHONE, Stage } from '../test/browser/support/stage.ts';
 import { TerminalPeer } from '../test/support/terminal-peer.ts';
@@ -30,10 +31,12 @@ interface Shot {
   path: string;
   phone?: boolean;
   dark?: boolean;
+  /** Also what is below the window. */
+  whole?: boolean;
   ready?: (dashboard: Dashboard) => Promise<void>;
 }
 
-async function shoot({ name, path, phone = false, dark = false, ready }: Shot): Promise<void> {
+async function shoot({ name, path, phone = false, dark = false, whole = false, ready }: Shot): Promise<void> {
   const options: PageOptions = {
     colorScheme: dark ? 'dark' : 'light',
     viewport: phone ? PHONE : DESKTOP,
@@ -48,7 +51,8 @@ async function shoot({ name, path, phone = false, dark = false, ready }: Shot): 
   // Without a hover state, and after all transitions.
   await dashboard.page.mouse.move(0, 0);
   await sleep(400);
-  await dashboard.page.screenshot({ path: join(FOLDER, `${name}.png`), animations: 'disabled', caret: 'hide' });
+  const file = join(FOLDER, `${name}.png`);
+  await dashboard.page.screenshot({ path: file, fullPage: whole, animations: 'disabled', caret: 'hide' });
   await dashboard.page.context().close();
 }
 
@@ -166,6 +170,18 @@ try {
   await stage.real.client.interrupt(nightly.session, nightly.id, { reason: 'wrong date' });
   await nightly.ended();
   await shoot({ name: 'interrupted', path: nightly.path, ready: (dashboard) => dashboard.status('Interrupted') });
+
+  const pools = await playPools(stage);
+  const runners = (dashboard: Dashboard): Promise<void> => dashboard.page.getByText('gpu-3', { exact: true }).waitFor();
+  await shoot({ name: 'runners', path: '/runners', whole: true, ready: runners });
+  await shoot({ name: 'runners-dark', path: '/runners', dark: true, ready: runners });
+  await shoot({ name: 'runners-phone', path: '/runners', phone: true, ready: runners });
+  await shoot({
+    name: 'waiting',
+    path: pools.waiting,
+    ready: (dashboard) => dashboard.page.getByText('Waiting for a runner').first().waitFor(),
+  });
+  pools.close();
 
   let total = 0;
   for (const file of readdirSync(FOLDER)) {

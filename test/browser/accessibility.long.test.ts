@@ -12,6 +12,7 @@ import { until } from '../support/real-stack.ts';
 import { axeViolations } from './support/axe.ts';
 import { Dashboard } from './support/dashboard.ts';
 import { linesUntilReleased } from './support/jobs.ts';
+import { type PoolScene, playPools } from './support/pools.ts';
 import { agent, failingTests } from './support/scenes.ts';
 import { DESKTOP, type Job, PHONE, Stage } from './support/stage.ts';
 
@@ -28,7 +29,11 @@ beforeAll(async () => {
   running = await stage.start('shop', linesUntilReleased(100), { openStdin: true });
   await running.running();
 });
-afterAll(() => stage?.close());
+let pools: PoolScene | undefined;
+afterAll(() => {
+  pools?.close();
+  return stage?.close();
+});
 afterEach(() => stage.checkPages());
 
 /** Everything that axe-core finds in this state, in both schemes and both widths. */
@@ -72,6 +77,26 @@ it('axe-core finds nothing on the way in and in the lists', async () => {
   await page.goto(`${stage.url}/nowhere/at/all`);
   await page.getByRole('heading', { name: 'Not found' }).waitFor();
   expect(await inspect(page, 'not found')).toEqual([]);
+});
+
+it('axe-core finds nothing on the page of the runners, and on a run that waits for one', async () => {
+  const dashboard = await Dashboard.signedIn(stage, '/runners');
+  const { page } = dashboard;
+  await page.getByRole('heading', { name: 'No runners yet' }).waitFor();
+  expect(await inspect(page, 'no runners')).toEqual([]);
+  pools ??= await playPools(stage);
+  const gpus = page.getByRole('list', { name: 'runners of the pool gpu' }).getByRole('listitem');
+  await gpus.filter({ hasText: 'gpu-3' }).getByText('Lost').waitFor();
+  await page.getByText('Join another machine').click();
+  expect(await inspect(page, 'runners')).toEqual([]);
+  await page.getByRole('button', { name: 'Runners of the pool gpu' }).click();
+  await page.getByRole('list', { name: 'runners of the pool gpu' }).waitFor({ state: 'hidden' });
+  expect(await inspect(page, 'a pool that is closed')).toEqual([]);
+  await page.goto(`${stage.url}${pools.waiting}`);
+  await page.getByText('Pool gpu: no connected runner has its labels.').waitFor();
+  expect(await inspect(page, 'waiting for a runner')).toEqual([]);
+  await page.goto(`${stage.url}${pools.running}`);
+  await page.getByText('Runner build-1, pool default').waitFor();
 });
 
 it('axe-core finds nothing on a run, whatever its state, and in its dialogs', async () => {
@@ -246,6 +271,11 @@ it.each([360, 390])('on a phone of %i px nothing is cut off, and what is to be t
   await page.getByRole('dialog').waitFor();
   await measure('rerun');
   await dashboard.button('Cancel').tap();
+  pools ??= await playPools(stage);
+  await page.goto(`${stage.url}/runners`);
+  await page.getByText('gpu-3', { exact: true }).waitFor();
+  await page.getByText('Join another machine').tap();
+  await measure('runners');
   await page.goto(`${stage.url}${failed.path}`);
   await dashboard.status('Failed');
   await measure('failed');

@@ -69,6 +69,7 @@ export function RunRow({ name, href, execution, open, at, commandHref }: RunRowP
       </span>
       <span class="row-command">
         {execution ? <Command command={execution.command} href={commandHref} /> : null}
+        {execution ? <Wait execution={execution} /> : null}
         {execution ? <Labels labels={execution.labels} runner={execution.runner?.name} pool={execution.pool} /> : null}
       </span>
       <span class="row-outcome">{execution ? <Outcome execution={execution} /> : null}</span>
@@ -89,6 +90,18 @@ function Command({ command, href }: { command: readonly string[]; href: string |
     <a class="row-second" href={href}>
       {code}
     </a>
+  );
+}
+
+/** Why it waits for a runner. */
+function Wait({ execution: { status, waiting } }: { execution: Execution }) {
+  if (status !== 'pending' || !waiting) return null;
+  const why = waiting.reason ? `: ${waitReasonText(waiting.reason)}` : '';
+  return (
+    <span class="row-wait muted">
+      Pool {waiting.pool}
+      {why}
+    </span>
   );
 }
 
@@ -129,18 +142,9 @@ function Labels({ labels, runner, pool }: LabelsProps) {
 
 function Outcome({ execution }: { execution: Execution }) {
   const outcome = endingLabel(execution);
-  const { status, waiting } = execution;
-  if (outcome === null && status === 'pending' && waiting?.reason) {
-    const why = `pool ${waiting.pool}: ${waitReasonText(waiting.reason)}`;
-    return (
-      <span class="muted" title={why}>
-        {why}
-      </span>
-    );
-  }
   if (outcome === null) return null;
   return (
-    <code class={status === 'failed' ? 'outcome-bad' : 'muted'} title={execution.error ?? execution.reason}>
+    <code class={execution.status === 'failed' ? 'outcome-bad' : 'muted'} title={execution.error ?? execution.reason}>
       {outcome}
     </code>
   );

@@ -184,10 +184,13 @@ function withEvent(facts: Facts, event: LoggedEvent): Facts {
   }
 }
 
-/** Which runner it waits for, or has. F2: while events are replayed, the object is right. */
+/**
+ * Where it waits, or which runner has it. Not F2: the object may have been read before the
+ * assignment, and the last of these events is right also after a replay.
+ */
 function withPool(facts: Facts, { type, data }: LoggedEvent): Facts {
-  const { execution, caughtUp } = facts;
-  if (!caughtUp || isTerminal(execution.status)) return facts;
+  const { execution } = facts;
+  if (isTerminal(execution.status)) return facts;
   const { waiting, runner: _runner, waitUntil, ...rest } = execution;
   if (type === 'execution_assigned') {
     const id = textOf(data.runner);

@@ -22,7 +22,7 @@ export function runnerStateDetail({ state, failing }: Pick<RunnerView, 'state' |
     case 'too_old':
       return 'gets nothing: upgrade it';
     case 'lost':
-      return 'gets nothing; its jobs go on';
+      return 'its jobs go on';
     default:
       return failing && failing.restUntil > now
         ? `rests for ${formatWholeSeconds(failing.restUntil - now)}: ${failing.count} failed ${failing.count === 1 ? 'launch' : 'launches'} (${failing.code})`

@@ -253,7 +253,7 @@ function Labels({ labels }: Pick<RunnerView, 'labels'>) {
 }
 
 function Runs({ runs }: Pick<RunnerView, 'runs'>) {
-  if (runs.length === 0) return <span class="muted">nothing</span>;
+  if (runs.length === 0) return <span class="runner-idle muted">nothing</span>;
   return (
     <Some items={runs} max={RUNS_SHOWN} class="runs" label="runs">
       {({ session, execution, state, since }) => {

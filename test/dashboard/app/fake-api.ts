@@ -3,7 +3,14 @@
  * in for `fetch`.
  */
 
-import { type Execution, isTerminal, type OpenStatus, type PoolView, type RunnerView, type Status } from '../../../protocol/index.ts';
+import {
+  type Execution,
+  isTerminal,
+  type OpenStatus,
+  type PoolView,
+  type RunnerView,
+  type Status,
+} from '../../../protocol/index.ts';
 
 const POLICY = {
   pendingTimeoutMs: 300_000,

@@ -27,6 +27,8 @@ describe('StatusBadge', () => {
   it.each([
     [{ status: 'queued' }, 'Queued', 'queued'],
     [{ status: 'pending' }, 'Preparing', 'pending'],
+    [{ status: 'pending', waiting: true }, 'Waiting', 'waiting'],
+    [{ status: 'running', waiting: true }, 'Running', 'running'],
     [{ status: 'running' }, 'Running', 'running'],
     [{ status: 'running', connected: true }, 'Running', 'running'],
     [{ status: 'running', connected: false }, 'Disconnected', 'disconnected'],

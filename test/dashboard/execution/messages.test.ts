@@ -6,6 +6,7 @@
 import { describe, expect, test } from 'vitest';
 import { describeFailure, endingNotice, errorText, verdictText } from '../../../dashboard/src/execution/messages.ts';
 import { streamView } from '../../../dashboard/src/execution/stream-view.ts';
+import { REFUSAL_CODES } from '../../../protocol/pool.ts';
 import { CONTAINER_STOPPED } from '../../../src/core/container.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../../../src/core/execution.ts';
 import { afterLaunch } from '../../../src/core/launching.ts';
@@ -68,7 +69,8 @@ describe('failures', () => {
       'launch_failed',
       'wrapper_too_old',
     ]);
-    for (const code of [...codes, CONTAINER_STOPPED])
+    const refused = REFUSAL_CODES.filter((code) => code !== 'full' && code !== 'draining');
+    for (const code of [...codes, CONTAINER_STOPPED, 'no_runner', 'runners_lost', ...refused])
       expect(describeFailure(code), code).not.toEqual(describeFailure('something_else'));
   });
 

@@ -182,6 +182,28 @@ describe('what a person sees', () => {
     expect(text()).toMatch(/fails in (5 m 00 s|4 m 5\d s)/);
   });
 
+  test('[POOL8] waiting for a runner: pool, reason in words, position, and until when', async () => {
+    const { startedAt: _s, connected: _c, ...pending } = madeExecution({ status: 'pending', launcher: 'pool', epoch: 0 });
+    const waiting = { pool: 'gpu', reason: 'no_runner' as const, position: 4 };
+    await live(await show({ ...pending, pool: 'gpu', waiting, waitUntil: Date.now() + 600_000, requires: { gpu: 'a100' } }));
+    expect(root.querySelector('.status')?.textContent).toContain('Waiting');
+    expect(text()).toContain('Pool gpu: no connected runner has its labels. Position 4.');
+    expect(text()).toMatch(/fails in (10 m 00|9 m 5\d) s if no runner takes it/);
+    expect([...root.querySelectorAll('a')].map((link) => link.getAttribute('href'))).toContain('/runners');
+    expect(root.querySelector('.exec-head-facts')?.textContent).toContain('in pool gpu');
+    await click(root.querySelector('#exec-tab-details') as HTMLElement);
+    expect(text()).toContain('gpu=a100');
+  });
+
+  test('names its runner and pool, while it runs and after its end', async () => {
+    const place = { launcher: 'pool', pool: 'default', runner: { id: 'r_1', name: 'gpu-3' } } as const;
+    await live(await show(madeExecution(place)));
+    expect(root.querySelector('.exec-head-facts')?.textContent).toContain('Runner gpu-3, pool default');
+    render(null, root);
+    await live(await show(ended('completed', { ...place, exitCode: 0 })));
+    expect(root.querySelector('.exec-head-facts')?.textContent).toContain('Runner gpu-3, pool default');
+  });
+
   test('disconnected: the grace, and that the job may still run', async () => {
     await live(await show(madeExecution({ connected: false, graceUntil: Date.now() + 40_000 })));
     expect(text()).toContain('The wrapper is disconnected');

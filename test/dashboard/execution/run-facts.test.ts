@@ -8,6 +8,7 @@ import { describe, expect, test } from 'vitest';
 import {
   createFacts,
   type Facts,
+  waitsForRunner,
   withCaughtUp,
   withEvents,
   withHistory,
@@ -159,6 +160,40 @@ describe('other facts', () => {
     expect(more.timeline.entries.at(-1)?.title).toBe('An unknown amount of output is missing here');
     expect(more.timeline.entries.length).toBe(facts.timeline.entries.length + 1);
     expect(lostIn(EMPTY_TIMELINE)).toBeNull();
+  });
+});
+
+describe('a run of a pool', () => {
+  const {
+    connected: _connected,
+    startedAt: _startedAt,
+    ...fields
+  } = madeExecution({ launcher: 'pool', pool: 'gpu', status: 'pending' });
+  const waiting = { ...fields, waiting: { pool: 'gpu', reason: 'busy' as const, position: 3 }, waitUntil: T0 + 60_000 };
+
+  test('waits for a reason, and has its runner from the assignment on', () => {
+    let facts = live(createFacts(waiting));
+    expect(waitsForRunner(facts.execution)).toBe(true);
+    facts = withEvents(facts, [event(2, 'execution_waiting', { pool: 'gpu', reason: 'no_runner' })]);
+    expect(facts.execution.waiting).toEqual({ pool: 'gpu', reason: 'no_runner', position: 3 });
+    facts = withEvents(facts, [event(3, 'execution_assigned', { runner: 'r_1', name: 'gpu-3' })]);
+    expect(facts.execution).toMatchObject({ runner: { id: 'r_1', name: 'gpu-3' } });
+    expect(facts.execution).not.toHaveProperty('waiting');
+    expect(facts.execution).not.toHaveProperty('waitUntil');
+    facts = withEvents(facts, [event(4, 'execution_recalled', { runner: 'r_1', name: 'gpu-3', cause: 'lost' })]);
+    expect(facts.execution.waiting).toEqual({ pool: 'gpu' });
+    expect(facts.execution).not.toHaveProperty('runner');
+  });
+
+  test('has the runner of its last assignment, also when the object was read before it', () => {
+    const facts = withEvents(createFacts(waiting), [
+      event(2, 'execution_assigned', { runner: 'r_1', name: 'gpu-3' }),
+      event(3, 'execution_recalled', { runner: 'r_1', name: 'gpu-3', cause: 'lost' }),
+      event(4, 'execution_assigned', { runner: 'r_2' }),
+      event(5, 'execution_running'),
+    ]);
+    expect(facts.execution).toMatchObject({ status: 'running', runner: { id: 'r_2', name: 'r_2' } });
+    expect(waitsForRunner(facts.execution)).toBe(false);
   });
 });
 

@@ -23,7 +23,7 @@ it('every state has a word of its own, and each state without work says so', () 
     null,
     'takes nothing new',
     'gets nothing: upgrade it',
-    'gets nothing; its jobs go on',
+    'its jobs go on',
   ]);
   expect(runnerStateText('of_a_later_version')).toBe('of a later version');
 });
