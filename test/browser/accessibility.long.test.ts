@@ -97,7 +97,7 @@ it('axe-core finds nothing on the page of the runners, and on a run that waits f
   expect(await inspect(page, 'waiting for a runner')).toEqual([]);
   await page.goto(`${stage.url}${pools.running}`);
   await page.getByText('Runner build-1, pool default').waitFor();
-});
+}, 240_000);
 
 it('axe-core finds nothing on a run, whatever its state, and in its dialogs', async () => {
   const dashboard = await Dashboard.signedIn(stage, running.path);
