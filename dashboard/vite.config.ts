@@ -1,6 +1,7 @@
 /**
- * Builds the page into `dist/dashboard`: one script, one style sheet, names with a hash of their content. Nothing is inlined into the
- * HTML or the CSS, because the page is served under a Content-Security-Policy that allows neither.
+ * Builds the page into `dist/dashboard`: a script and a style sheet, and chunks that only some pages load (terminal, runners); names
+ * have a hash of their content. Nothing is inlined into the HTML or the CSS, because the page is served under a
+ * Content-Security-Policy that allows neither.
  */
 
 import { fileURLToPath } from 'node:url';
