@@ -88,6 +88,10 @@ export class PoolIndex {
     return [...(this.#byRunner.get(runnerId) ?? [])].flatMap((key) => this.active.get(key) ?? []);
   }
 
+  isHeld(key: string, runnerId: string): boolean {
+    return this.#byRunner.get(runnerId)?.has(key) ?? false;
+  }
+
   heldCount(runnerId: string): number {
     return this.#byRunner.get(runnerId)?.size ?? 0;
   }

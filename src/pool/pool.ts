@@ -107,7 +107,12 @@ class Seat implements RunnerStatus {
     return Math.max(this.record.helloAt, this.frameAt, (this.ws && this.#runtime.lastPingAt(this.ws)) ?? 0);
   }
   get held(): number {
-    return this.#index().heldCount(this.record.id) + this.record.extraRuns.length;
+    return this.#index().heldCount(this.record.id) + this.unknownRuns.length;
+  }
+  /** Of the runs in its hello, those that no entry of the pool stands for. */
+  get unknownRuns(): string[] {
+    const { id, extraRuns } = this.record;
+    return extraRuns.filter((run) => !this.#index().isHeld(run, id));
   }
 }
 
@@ -269,7 +274,6 @@ export class Pool {
       const name = splitRunName(run);
       const entry = name && !this.#index.active.has(run) ? this.#store.get(name.session, name.execution) : null;
       if (entry?.state !== 'waiting' || !underLimit(parseLane(entry.lane), this.#scene)) continue;
-      this.#putRunner(seat, { extraRuns: seat.record.extraRuns.filter((other) => other !== run) });
       this.#assign(entry, seat, now);
     }
   }
@@ -307,7 +311,10 @@ export class Pool {
 
   #onRefused(seat: Seat, { lease, code, message, retry }: RefusedFrame, now: number): void {
     const entry = this.#entryOf(seat, lease);
-    if (entry?.state === 'over') return this.#remove(entry);
+    if (entry?.state === 'over') {
+      this.#remove(entry);
+      return this.#fill(seat, now);
+    }
     if (entry?.state !== 'leased') return;
     this.#log('info', 'launch_refused', { runner: seat.record.id, execution: entry.execution, session: entry.session, code });
     if (code === 'draining') this.#putRunner(seat, { draining: true });
@@ -393,7 +400,9 @@ export class Pool {
     const key = entryKey(offer);
     if (this.#index.active.has(key)) return { kind: 'assigned' };
     const known = this.#store.get(offer.session, offer.execution);
-    if (known) {
+    // The session was deleted and made again, and the message about its end was lost.
+    if (known && !isOfferOf(known, offer)) this.#remove(known);
+    else if (known) {
       const reason = reasonOf(parseLane(known.lane), this.#scene);
       if (known.told !== reason) this.#store.noteTold(known, reason);
       return { kind: 'waiting', reason };
@@ -427,7 +436,7 @@ export class Pool {
     const entry = this.#index.active.get(entryKey({ session, execution })) ?? this.#store.get(session, execution);
     if (!entry) return;
     const seat = entry.runnerId === null ? undefined : this.#seats.get(entry.runnerId);
-    const connected = seat?.connected ?? false;
+    const connected = seat?.open ?? false;
     // Its runner reports the end in a moment. Until then only memory has to know; without it, the
     // session is asked.
     if (connected && entry.state === 'launched' && parseLane(entry.lane).concurrency === null) {
@@ -462,8 +471,7 @@ export class Pool {
       this.#assign(entry, seat, now);
       return null;
     }
-    // A runner that was silent has to say hello before it gets something.
-    this.#dropSilent(now);
+    this.#dropSilent(now); // As in #match.
     const reason = reasonOf(parseLane(entry.lane), this.#scene);
     this.#put({ ...entry, told: reason });
     return reason;
@@ -519,14 +527,13 @@ export class Pool {
     const question = cause.kind === 'check';
     switch (answer.kind) {
       case 'active': {
-        // The runner has no slot for what it said has ended.
-        const run = cause.kind === 'ended' ? { ...current, runnerId: null } : current;
-        this.#put(markRunning(run, cause.kind === 'ended' || !(seat?.open ?? false), now));
+        const run = question || hasRun(seat, current, cause) ? current : { ...current, runnerId: null };
+        this.#put(markRunning(run, run.runnerId === null || !(seat?.open ?? false), now));
         if (question && seat) this.#succeed(seat, now);
         break;
       }
       case 'over':
-        this.#replace(current, markOver(current, seat?.connected ?? false));
+        this.#replace(current, markOver(current, seat?.open ?? false));
         if ((question || cause.kind === 'ended') && seat) this.#succeed(seat, now);
         this.#matchKey(current, now);
         break;
@@ -546,6 +553,8 @@ export class Pool {
 
   /** The runner may have free slots. */
   #fill(seat: Seat, now: number): void {
+    // A runner that was silent has to say hello before it gets something.
+    if (this.#index.heads.size > 0) this.#dropIfSilent(seat, now);
     for (;;) {
       const head = chooseLane(seat, this.#index.heads.values(), this.#scene, now);
       if (!head || !this.#assignHead(head, seat, now)) return;
@@ -566,7 +575,11 @@ export class Pool {
         const seat = chooseRunner(head.lane, this.#scene, now) as Seat | null;
         if (seat) best = { head, seat };
       }
-      if (!best || !this.#assignHead(best.head, best.seat, now)) return;
+      if (best && this.#assignHead(best.head, best.seat, now)) continue;
+      // As in #fill: its next ping would not make it get what it fits now.
+      const heads = [...this.#index.heads.values()];
+      if (heads.some((head) => wanted(head) && underLimit(head.lane, this.#scene))) this.#dropSilent(now);
+      return;
     }
   }
 
@@ -705,10 +718,13 @@ export class Pool {
       consider(entry.dueAt);
       if (isUnseen(entry) && entry.runnerId !== null) unseen.add(entry.runnerId);
     }
-    const waits = this.#index.heads.size > 0;
+    const heads = [...this.#index.heads.values()];
+    const waits = heads.length > 0;
+    // M4: it waits for another runner, which may have lost its power, and then sends no close.
+    const waitsForOther = heads.some(({ lane: { avoid } }) => avoid !== null && avoid.until <= now);
     for (const seat of this.#seats.values()) {
       const { record } = seat;
-      if (seat.open && unseen.has(record.id)) consider(seat.heardAt + RUNNER_SILENCE_MS);
+      if (seat.open && (waitsForOther || unseen.has(record.id))) consider(seat.heardAt + RUNNER_SILENCE_MS);
       if (!seat.open && !record.lost && record.goneAt !== null && this.#index.heldCount(record.id) > 0)
         consider(record.goneAt + RUNNER_SILENCE_MS);
       if (waits && seat.open && record.restUntil > now) consider(record.restUntil);
@@ -719,7 +735,7 @@ export class Pool {
       if (attachment.runnerId === null) consider(attachment.acceptedAt + HELLO_TIMEOUT_MS);
       consider(attachment.expiresAt);
     }
-    for (const { waitUntil, lane } of this.#index.heads.values()) {
+    for (const { waitUntil, lane } of heads) {
       consider(waitUntil + FORGOTTEN_AFTER_MS);
       if (lane.avoid && lane.avoid.until > now) consider(lane.avoid.until);
     }
@@ -853,14 +869,14 @@ export class Pool {
 
   #runnerView(seat: Seat): RunnerView {
     const { record } = seat;
-    const { id, name, labels, slots, version, helloAt, failures, failure, restUntil, extraRuns } = record;
+    const { id, name, labels, slots, version, helloAt, failures, failure, restUntil } = record;
     const known = this.#index.heldBy(id).map(({ session, execution, state, assignedAt }) => ({
       session,
       execution,
       state: RUN_STATES[state],
       ...(assignedAt === null ? {} : { since: assignedAt }),
     }));
-    const extra = extraRuns.map((run) => {
+    const extra = seat.unknownRuns.map((run) => {
       const [session = '', execution = ''] = run.split('/');
       return { session, execution, state: 'running' as const };
     });
@@ -952,6 +968,23 @@ export class Pool {
       return false;
     }
   }
+}
+
+/** Whether a row that waits is for this offer: a session may be deleted, and made again. */
+function isOfferOf({ lane, priority, waitUntil }: PoolEntry, offer: PoolOffer): boolean {
+  const { requires, needs, concurrency } = offer;
+  const wanted = laneText({ requires, needs, concurrency, avoid: null });
+  return laneText({ ...parseLane(lane), avoid: null }) === wanted && priority === offer.priority && waitUntil === offer.waitUntil;
+}
+
+/**
+ * Whether a runner has what was recalled from it and has a wrapper all the same. One that is
+ * connected does not have it: it said so, or it never got it. If it was away, it named it in its
+ * hello since. A wrapper of an earlier lease may run on another runner.
+ */
+function hasRun(seat: Seat | undefined, entry: PoolEntry, cause: RecallCause): boolean {
+  if (cause.kind === 'ended') return false;
+  return !seat?.open || seat.record.extraRuns.includes(entryKey(entry));
 }
 
 /** The runner's hello does not have it. */

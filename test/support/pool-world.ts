@@ -602,6 +602,11 @@ export class PoolWorld {
       .filter((entry) => entry.runnerId === runnerId && holding.includes(entry.state) && keyOf(entry) !== except).length;
   }
 
+  #isHeld(run: string, runnerId: string): boolean {
+    const entry = this.disk.entries.get(run);
+    return entry?.runnerId === runnerId && !['waiting', 'recalled'].includes(entry.state);
+  }
+
   #activeWith(key: string, except = ''): number {
     return this.#store
       .active()
@@ -619,7 +624,8 @@ export class PoolWorld {
     if (!record || attachment?.runnerId !== record.id || attachment.bootId !== record.bootId || attachment.detached) return false;
     if (record.draining || record.restUntil > this.now) return false;
     if (isSilent(Math.max(record.helloAt, socket.lastFrameAt, socket.lastPingAt ?? 0), this.now)) return false;
-    if (this.#heldBy(record.id) + record.extraRuns.length >= record.slots) return false;
+    const unknown = record.extraRuns.filter((run) => !this.#isHeld(run, record.id));
+    if (this.#heldBy(record.id) + unknown.length >= record.slots) return false;
     const lane = parseLane(entry.lane);
     if ((lane.avoid?.runnerId === record.id && !evenAvoided) || !this.#fits(lane, record.labels)) return false;
     return lane.concurrency === null || this.#activeWith(lane.concurrency.key, keyOf(entry)) < lane.concurrency.limit;

@@ -1,0 +1,281 @@
+/**
+ * Goal: a slot is free when its runner has nothing, and then nothing waits that fits it, whatever
+ * was lost, cancelled or silent in between.
+ * Method: the real Pool over rows in memory, with frames, answers of sessions and time by hand.
+ */
+
+import { describe, expect, it } from 'vitest';
+import { encodeRunnerFrame, parsePoolFrame, RUNNER_SILENCE_MS, type RunnerFrameInput } from '../../protocol/pool.ts';
+import type { ClaimAnswer, PoolOffer, RecallAnswer, RecallRequest } from '../../src/core/pool-messages.ts';
+import type { SessionSocket } from '../../src/core/ports.ts';
+import { Pool } from '../../src/pool/pool.ts';
+import { MemoryPoolStore } from '../support/pool-world.ts';
+
+const START = 1_763_650_000_000;
+
+const offerOf = (execution: string, fields: Partial<PoolOffer> = {}): PoolOffer => ({
+  session: 's1',
+  execution,
+  requires: {},
+  needs: [],
+  priority: 0,
+  concurrency: null,
+  waitUntil: START + 86_400_000,
+  ...fields,
+});
+
+class Peer implements SessionSocket {
+  readyState = 1;
+  lastPingAt: number | null = null;
+  readonly launched: { execution: string; lease: number }[] = [];
+  #attachment: unknown = null;
+
+  send(text: string) {
+    const parsed = parsePoolFrame(text);
+    if (!parsed.ok || parsed.frame?.type !== 'launch') return;
+    this.launched.push({ execution: (parsed.frame.request as { id: string }).id, lease: parsed.frame.lease });
+  }
+  close() {
+    this.readyState = 3;
+  }
+  serializeAttachment(attachment: unknown) {
+    this.#attachment = attachment;
+  }
+  deserializeAttachment() {
+    return this.#attachment;
+  }
+}
+
+class Stage {
+  now = START;
+  claim: () => ClaimAnswer | null = () => null;
+  recall: (request: RecallRequest) => RecallAnswer | null = () => null;
+  readonly store = new MemoryPoolStore({ createdAt: START, lease: 1, entries: new Map(), runners: new Map(), alarm: null });
+  readonly pool: Pool;
+  readonly #sockets: Peer[] = [];
+
+  constructor() {
+    this.pool = new Pool(
+      {
+        getWebSockets: () => this.#sockets.filter(({ readyState }) => readyState === 1),
+        acceptWebSocket: () => {},
+        lastPingAt: (ws) => (ws as Peer).lastPingAt,
+        getAlarm: async () => this.store.disk.alarm,
+        setAlarm: async (at) => {
+          this.store.disk.alarm = at;
+        },
+        waitUntil: () => {},
+        now: () => this.now,
+      },
+      this.store,
+      {
+        claim: async ({ execution }) => this.claim() ?? { kind: 'launch', request: { id: execution } as never },
+        recall: async (_, request) => this.recall(request),
+        tellReason: async () => {},
+      },
+    );
+  }
+
+  runner(id: string, { runs = [], labels = {}, slots = 1 }: { runs?: string[]; labels?: Record<string, string>; slots?: number } = {}) {
+    const peer = new Peer();
+    this.#sockets.push(peer);
+    this.pool.connect(peer, { id: 'rk_1', expiresAt: null }, this.now);
+    const hello = { type: 'hello', protocol: 1, runnerId: id, bootId: `${id}-b1`, name: id, version: '0.2.0' } as const;
+    this.frame(peer, { ...hello, labels, slots, runs });
+    return peer;
+  }
+
+  frame(peer: Peer, frame: RunnerFrameInput) {
+    this.pool.onMessage(peer, encodeRunnerFrame(frame), this.now);
+  }
+
+  /** The answers of sessions arrive. */
+  async answers() {
+    for (let round = 0; round < 10; round += 1) await Promise.resolve();
+  }
+
+  /** Runs the alarm while it is due within this time. */
+  async pass(ms: number) {
+    const until = this.now + ms;
+    for (let at = this.store.disk.alarm; at !== null && at <= until; at = this.store.disk.alarm) {
+      this.now = Math.max(this.now, at);
+      this.store.disk.alarm = null;
+      this.pool.onAlarm(this.now);
+      await this.answers();
+    }
+    this.now = until;
+  }
+
+  /** The execution is launched there, and its wrapper was seen. */
+  async running(execution: string, peer: Peer, fields: Partial<PoolOffer> = {}) {
+    this.pool.offer(offerOf(execution, fields), this.now);
+    await this.answers();
+    this.frame(peer, { type: 'launched', lease: peer.launched.at(-1)?.lease ?? 0 });
+    const before = this.recall;
+    this.recall = () => ({ kind: 'active' });
+    await this.pass(15_000);
+    peer.lastPingAt = this.now;
+    this.recall = before;
+    expect(this.store.get('s1', execution)?.state).toBe('running');
+  }
+
+  state(execution: string) {
+    return this.store.get('s1', execution)?.state ?? null;
+  }
+}
+
+const names = ({ launched }: Peer) => launched.map(({ execution }) => execution);
+
+describe('a slot', () => {
+  it('[POOL6] [POOL21] of an execution that was ended and is then refused is given to the next', async () => {
+    const stage = new Stage();
+    const peer = stage.runner('r1');
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    stage.pool.offer(offerOf('e2'), stage.now);
+    stage.pool.settled('s1', 'e1', stage.now);
+    expect(stage.state('e1')).toBe('over');
+    stage.frame(peer, { type: 'refused', lease: peer.launched[0]?.lease ?? 0, code: 'cwd_missing', retry: true });
+    await stage.answers();
+    expect(names(peer)).toEqual(['e1', 'e2']);
+  });
+
+  const key = { concurrency: { key: 'k', limit: 1 } };
+
+  it('[POOL15] is not taken by a run that its runner has reported as ended, when the question to the session was lost', async () => {
+    const stage = new Stage();
+    const peer = stage.runner('r1');
+    await stage.running('e1', peer, key);
+    stage.recall = () => null;
+    stage.frame(peer, { type: 'ended', session: 's1', execution: 'e1' });
+    await stage.answers();
+    // Its wrapper was killed, and the session still waits for another one.
+    stage.recall = () => ({ kind: 'active' });
+    await stage.pass(5_000);
+    expect(stage.state('e1')).toBe('running');
+    stage.pool.offer(offerOf('e2'), stage.now);
+    await stage.answers();
+    expect(names(peer)).toEqual(['e1', 'e2']);
+    // It counts for its limit until the session has ended it.
+    stage.pool.offer(offerOf('e3', key), stage.now);
+    stage.pool.settled('s1', 'e1', stage.now);
+    expect(stage.state('e1')).toBeNull();
+    stage.frame(peer, { type: 'ended', session: 's1', execution: 'e2' });
+    stage.recall = () => ({ kind: 'over' });
+    await stage.pass(1000);
+    expect(names(peer)).toEqual(['e1', 'e2', 'e3']);
+  });
+
+  it('[POOL14] is not taken by an execution that this runner refused and that a wrapper elsewhere has begun', async () => {
+    const stage = new Stage();
+    const peer = stage.runner('r1');
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    stage.recall = () => ({ kind: 'active' });
+    stage.frame(peer, { type: 'refused', lease: peer.launched[0]?.lease ?? 0, code: 'cwd_missing', retry: true });
+    await stage.answers();
+    stage.pool.offer(offerOf('e2'), stage.now);
+    await stage.answers();
+    expect(names(peer)).toEqual(['e1', 'e2']);
+  });
+
+  it('[POOL15] of a run that was believed lost counts once', async () => {
+    const stage = new Stage();
+    const first = stage.runner('r1', { slots: 2 });
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    stage.frame(first, { type: 'launched', lease: first.launched[0]?.lease ?? 0 });
+    await stage.pass(RUNNER_SILENCE_MS);
+    expect(stage.state('e1')).toBe('recalled');
+    const again = stage.runner('r1', { slots: 2, runs: ['s1/e1'] });
+    stage.recall = () => ({ kind: 'active' });
+    await stage.pass(5_000);
+    expect(stage.pool.view('p')?.runners).toMatchObject([{ busy: 1, runs: [{ execution: 'e1', state: 'running' }] }]);
+    stage.frame(again, { type: 'ended', session: 's1', execution: 'e1' });
+    expect(stage.pool.view('p')?.runners).toMatchObject([{ busy: 0, runs: [] }]);
+  });
+
+  it('[POOL15] of a run that is given back stays taken when the session does not answer', async () => {
+    const stage = new Stage();
+    stage.pool.offer(offerOf('e1'), stage.now);
+    stage.claim = () => ({ kind: 'gone' });
+    const peer = stage.runner('r1', { runs: ['s1/e1'] });
+    await stage.answers();
+    expect(stage.pool.view('p')?.runners).toMatchObject([{ busy: 1 }]);
+    stage.frame(peer, { type: 'ended', session: 's1', execution: 'e1' });
+    expect(stage.pool.view('p')?.runners).toMatchObject([{ busy: 0 }]);
+  });
+});
+
+describe('a runner that was silent for a while, on a connection that stayed open', () => {
+  const key = { concurrency: { key: 'k', limit: 1 } };
+
+  it('[POOL6] says hello again before it gets what was freed meanwhile, and then gets it', async () => {
+    const stage = new Stage();
+    const other = stage.runner('r1', { labels: { one: 'yes' } });
+    await stage.running('e1', other, { ...key, requires: { one: 'yes' } });
+    const peer = stage.runner('r2', { labels: { two: 'yes' } });
+    stage.pool.offer(offerOf('e2', { ...key, requires: { two: 'yes' } }), stage.now);
+    expect(stage.state('e2')).toBe('waiting');
+    await stage.pass(RUNNER_SILENCE_MS);
+    other.lastPingAt = stage.now;
+    stage.pool.settled('s1', 'e1', stage.now);
+    // Either it is told to dial again, or it is given the execution when its next ping has come.
+    expect(peer.readyState).toBe(3);
+    expect(other.readyState).toBe(1);
+    const again = stage.runner('r2', { labels: { two: 'yes' } });
+    await stage.answers();
+    expect(names(again)).toEqual(['e2']);
+  });
+
+  it('[POOL21] keeps the slot of an execution that was ended meanwhile until it speaks', async () => {
+    const stage = new Stage();
+    const peer = stage.runner('r1');
+    await stage.running('e1', peer, key);
+    await stage.pass(RUNNER_SILENCE_MS);
+    stage.pool.settled('s1', 'e1', stage.now);
+    stage.now += 1000;
+    peer.lastPingAt = stage.now;
+    stage.pool.offer(offerOf('e2'), stage.now);
+    await stage.answers();
+    expect(names(peer)).toEqual(['e1']);
+    stage.frame(peer, { type: 'ended', session: 's1', execution: 'e1' });
+    await stage.answers();
+    expect(names(peer)).toEqual(['e1', 'e2']);
+  });
+
+  it('[POOL11] no longer keeps an execution from the runner that had it before', async () => {
+    const stage = new Stage();
+    const bad = stage.runner('r1');
+    const busy = stage.runner('r2');
+    busy.lastPingAt = stage.now;
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    const [refuses, runs] = names(bad).length > 0 ? [bad, busy] : [busy, bad];
+    stage.pool.offer(offerOf('e2'), stage.now);
+    await stage.answers();
+    stage.frame(runs, { type: 'launched', lease: runs.launched[0]?.lease ?? 0 });
+    stage.recall = ({ cause }) => (cause.kind === 'check' ? { kind: 'active' } : { kind: 'waiting', offer: offerOf('e1') });
+    stage.frame(refuses, { type: 'refused', lease: refuses.launched[0]?.lease ?? 0, code: 'start_failed', retry: true });
+    for (let second = 0; second < 70; second += 5) {
+      refuses.lastPingAt = stage.now;
+      // The other one loses power when its run was seen: no close ever arrives.
+      if (second <= 20) runs.lastPingAt = stage.now;
+      await stage.pass(5_000);
+    }
+    expect(names(refuses)).toEqual(['e1', 'e1']);
+  });
+});
+
+describe('an offer', () => {
+  it('[POOL2] of a session that was deleted and made again counts, and not the one before', async () => {
+    const stage = new Stage();
+    stage.pool.offer(offerOf('e1'), stage.now);
+    // The message about the deletion was lost.
+    stage.pool.offer(offerOf('e1', { requires: { gpu: 'yes' }, waitUntil: START + 90_000_000 }), stage.now);
+    const plain = stage.runner('r1');
+    const gpu = stage.runner('r2', { labels: { gpu: 'yes' } });
+    await stage.answers();
+    expect([names(plain), names(gpu)]).toEqual([[], ['e1']]);
+  });
+});
