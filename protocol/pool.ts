@@ -104,7 +104,9 @@ const labels = z
   .record(z.string().check(z.regex(LABEL_KEY_PATTERN)), z.string().check(z.maxLength(LABEL_VALUE_CHARS_MAX), z.refine(isName)))
   .check(z.refine((all) => Object.keys(all).length <= LABELS_MAX));
 
-const runs = z.array(z.string().check(z.refine((text) => splitRunName(text) !== null)));
+const runs = z
+  .array(z.string().check(z.refine((text) => splitRunName(text) !== null)))
+  .check(z.maxLength(RUNNER_SLOTS_MAX));
 
 export const helloSchema = z.object({
   type: z.literal('hello'),
@@ -211,7 +213,13 @@ export function parsePoolFrame(text: string): ParsedFrame<PoolFrame> {
   return parseFrame(text, POOL_FRAMES) as ParsedFrame<PoolFrame>;
 }
 
-export const encodeRunnerFrame = (frame: RunnerFrameInput): string => JSON.stringify(frame);
+/** A message is cut, because a path in it may be as long as a message: the pool would refuse it. */
+export const encodeRunnerFrame = (frame: RunnerFrameInput): string =>
+  JSON.stringify(
+    frame.type === 'refused' && frame.message !== undefined
+      ? { ...frame, message: frame.message.slice(0, ERROR_MESSAGE_CHARS_MAX).toWellFormed() }
+      : frame,
+  );
 export const encodePoolFrame = (
   frame: RunnerWelcome | DrainFrame | DrainedFrame | { type: 'launch'; lease: number; request: LaunchRequest },
 ): string => JSON.stringify(frame);

@@ -30,6 +30,7 @@
  *       next one, and the spool's lock admits only one of them.
  *   R7  The job's env applies only to the job: nothing in it acts on the wrapper (job/env).
  *   R8  Token and env go to the wrapper through a pipe (wrapper.ts).
+ *   R9  A full disk refuses new launches. It does not end the runner, and hides no end of a run.
  */
 
 import type { ChildProcess } from 'node:child_process';
@@ -175,9 +176,13 @@ export class Runs {
   renew(request: Launch, lease: number): void {
     const run = this.#runs.get(runKey(request));
     if (!run || run.record.end !== null) return;
-    writeIngest(run.folder, request.ingest);
     run.record.lease = lease;
-    writeRecord(run.folder, run.record);
+    try {
+      writeIngest(run.folder, request.ingest);
+    } catch (error) {
+      this.#notWritten(run, error);
+    }
+    this.#note(run);
   }
 
   /** A run that has ended may be launched again. What it has not delivered is removed with it. */
@@ -219,7 +224,7 @@ export class Runs {
           if (found) {
             record.pid = found.pid;
             record.start = found.start;
-            writeRecord(folder, record);
+            this.#note(run);
           } else if (record.restarts === 0 && !record.left && !hasSpool(folder)) {
             // The earlier runner died before it started a process (R6). With the record kept, the
             // repeated request would find a run that had ended.
@@ -313,7 +318,7 @@ export class Runs {
     if (record.end !== null) return { kind: 'ended', run: view(run) };
     if (record.stopRequestedAt === null) {
       record.stopRequestedAt = this.#options.now();
-      writeRecord(run.folder, record);
+      this.#note(run);
       this.#signal(run, 'SIGTERM');
     }
     return { kind: 'stopping', run: view(run) };
@@ -405,7 +410,24 @@ export class Runs {
       if (run.child === child) this.#onWrapperGone(run, code, signal);
     });
     child.unref();
-    writeRecord(folder, record);
+    // It runs, whether this can be written or not.
+    this.#note(run);
+  }
+
+  /**
+   * R9. For the record of a run that has had a process: on a full disk an older one stays there,
+   * and the next `recover` finds out what has become of the process.
+   */
+  #note(run: Run): void {
+    try {
+      writeRecord(run.folder, run.record);
+    } catch (error) {
+      this.#notWritten(run, error);
+    }
+  }
+
+  #notWritten({ record }: Run, error: unknown): void {
+    this.#options.log(`${record.session}/${record.id}: its record could not be written: ${(error as Error).message}`);
   }
 
   #signal(run: Run, signal: NodeJS.Signals): void {
@@ -457,7 +479,7 @@ export class Runs {
         record.restarts = after.restarts;
         record.pid = null;
         record.start = null;
-        writeRecord(folder, record);
+        this.#note(run);
         run.restartTimer = setTimeout(() => this.#restart(run, after.ingest), after.delayMs);
         return;
       default:
@@ -479,7 +501,7 @@ export class Runs {
   #end(run: Run, end: 'finished' | 'abandoned'): void {
     run.record.end = end;
     run.record.endedAt = this.#options.now();
-    writeRecord(run.folder, run.record);
+    this.#note(run);
     removeIngest(run.folder); // R3
     if (end === 'abandoned') releaseJob(run.folder);
     this.#tellIdle();
@@ -498,7 +520,7 @@ export class Runs {
       exitCode: null,
       signal: null,
     });
-    writeRecord(run.folder, run.record);
+    this.#note(run);
     this.#tellIdle();
   }
 

@@ -6,7 +6,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LABEL_VALUE_CHARS_MAX, LABELS_MAX } from '../../protocol/index.ts';
+import { ERROR_MESSAGE_CHARS_MAX, LABEL_VALUE_CHARS_MAX, LABELS_MAX } from '../../protocol/index.ts';
 import { readLaunchRequest } from '../../protocol/launch.ts';
 import {
   encodePoolFrame,
@@ -107,6 +107,21 @@ describe('frames of a runner', () => {
   it('a hello with a run of the longest ids in every slot fits a frame', () => {
     const run = runName('s'.repeat(128), 'e'.repeat(128));
     expect(detailOf({ ...hello, slots: RUNNER_SLOTS_MAX, runs: Array(RUNNER_SLOTS_MAX).fill(run) })).toBe('read');
+  });
+
+  it('a hello with more runs than slots can be is refused', () => {
+    const runs = Array.from({ length: RUNNER_SLOTS_MAX + 1 }, (_, index) => runName('s1', `e${index}`));
+    expect(detailOf({ ...hello, runs })).toBe('hello.runs is not valid');
+  });
+
+  it('a message that is longer than a frame may have is cut, never inside a character', () => {
+    const refused = (message: string) =>
+      parseRunnerFrame(encodeRunnerFrame({ type: 'refused', lease: 1, code: 'cwd_missing', message, retry: true }));
+    const whole = 'x'.repeat(ERROR_MESSAGE_CHARS_MAX);
+    expect(refused(whole)).toMatchObject({ ok: true, frame: { message: whole } });
+    expect(refused(`${whole}y`)).toMatchObject({ ok: true, frame: { message: whole } });
+    const cut = refused(`${whole.slice(1)}\u{1F600}`);
+    expect(cut.ok && cut.frame?.type === 'refused' && cut.frame.message.isWellFormed()).toBe(true);
   });
 
   it('any text is a frame or a refusal; no parser throws', () => {

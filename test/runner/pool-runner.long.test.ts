@@ -6,14 +6,15 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CLOSE, WRAPPER_FEATURES } from '../../protocol/index.ts';
+import { CLOSE, CWD_BYTES_MAX, ERROR_MESSAGE_CHARS_MAX, WRAPPER_FEATURES } from '../../protocol/index.ts';
 import { CLONED_REASON, KEY_REVOKED_REASON } from '../../protocol/pool.ts';
 import { VERSION } from '../../protocol/version.ts';
+import { foldersIn } from '../../runner/folder.ts';
 import { listProcesses } from '../../wrapper/processes.ts';
 import { ConnectProxy } from '../support/connect-proxy.ts';
 import { FakePool, POOL_KEY } from '../support/fake-pool.ts';
@@ -202,6 +203,29 @@ describe('a runner', () => {
     await until(() => traces().some(({ signal }) => signal), 'the end of a wrapper');
     pool.refusal = null;
     await until(() => pool.connections.length > 2 && pool.runner?.hello?.runs.length === 1, 'a hello with one run');
+  });
+
+  it('[R9] [RNR2] on a full disk keeps what runs, answers for it, and tells its end', async () => {
+    const runner = await connected();
+    expect(await launch(request(), 1)).toMatchObject({ type: 'launched' });
+    const pid = await firstPid();
+    const [session = ''] = foldersIn(spool);
+    const [folder = ''] = foldersIn(session);
+    // No record and no credential can be written any more, for any user.
+    for (const file of ['run.json.tmp', 'ingest.json.tmp']) mkdirSync(join(folder, file));
+    expect(await launch(request(), 2)).toMatchObject({ type: 'launched', lease: 2 });
+    process.kill(pid, 'SIGTERM');
+    await until(() => pool.ends().includes('s1/e1'), 'the end');
+    expect(runner.stderr()).toContain('its record could not be written');
+    expect(await launch(request('e2', 'exit:0'))).toMatchObject({ type: 'launched' });
+  });
+
+  it('[RNR3] refuses a folder whose name has the greatest length, and stays in its pool', async () => {
+    await connected();
+    const cwd = `/${'x'.repeat(CWD_BYTES_MAX - 1)}`;
+    const { message } = (await launch(request('e1', 'stay', { cwd }))) as { message: string };
+    expect(message.length).toBe(ERROR_MESSAGE_CHARS_MAX);
+    expect(await launch(request('e2', 'exit:0'))).toMatchObject({ type: 'launched' });
   });
 
   it('[RNR4] [PL4] dials again when the pool is silent', async () => {
