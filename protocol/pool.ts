@@ -104,9 +104,7 @@ const labels = z
   .record(z.string().check(z.regex(LABEL_KEY_PATTERN)), z.string().check(z.maxLength(LABEL_VALUE_CHARS_MAX), z.refine(isName)))
   .check(z.refine((all) => Object.keys(all).length <= LABELS_MAX));
 
-const runs = z
-  .array(z.string().check(z.refine((text) => splitRunName(text) !== null)))
-  .check(z.maxLength(RUNNER_SLOTS_MAX));
+const runs = z.array(z.string().check(z.refine((text) => splitRunName(text) !== null))).check(z.maxLength(RUNNER_SLOTS_MAX));
 
 export const helloSchema = z.object({
   type: z.literal('hello'),

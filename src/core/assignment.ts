@@ -11,8 +11,8 @@
  * each lease, and only while the execution is pending.
  */
 
-import type { WaitReason } from '../../protocol/index.ts';
-import type { ExecutionRecord } from './execution.ts';
+import { WAIT_MS_DEFAULT, type WaitReason } from '../../protocol/index.ts';
+import type { ExecutionPatch, ExecutionRecord } from './execution.ts';
 import { neededFeatures, settleFailed, type Transition } from './lifecycle.ts';
 import type { OfferAnswer, PoolOffer, RecallAnswer, RecallCause, RecallRequest } from './pool-messages.ts';
 
@@ -39,7 +39,7 @@ export function offerOf(session: string, record: ExecutionRecord): PoolOffer {
 
 /** Null: there is nothing to change, because the claim was faster than the answer. */
 export function afterOffer(record: ExecutionRecord, answer: OfferAnswer, now: number): Transition | null {
-  if (record.lease !== null) return null;
+  if (record.assignedAt !== null) return null;
   switch (answer.kind) {
     case 'no_pool':
       return settleFailed(record, 'launch_failed', `there is no pool ${record.pool}: make a runner key of it`, now);
@@ -60,7 +60,7 @@ export function afterOffer(record: ExecutionRecord, answer: OfferAnswer, now: nu
 
 /** Null when it was known, or does not wait. */
 export function noteReason(record: ExecutionRecord, reason: WaitReason): Transition | null {
-  if (record.status !== 'pending' || record.lease !== null || record.waitReason === reason) return null;
+  if (record.status !== 'pending' || record.assignedAt !== null || record.waitReason === reason) return null;
   return {
     patch: { waitReason: reason },
     events: [{ type: 'execution_waiting', data: { pool: record.pool, reason } }],
@@ -75,11 +75,14 @@ export interface Claim {
 
 export type ClaimDecision = { kind: 'gone' } | { kind: 'bound'; transition: Transition | null };
 
-/** A repeated claim of the lease that holds is answered as the first was. */
+/**
+ * A repeated claim of the lease that holds is answered as the first was. One that arrives after its
+ * recall is refused: it would bind a lease that the pool has given up.
+ */
 export function decideClaim(record: ExecutionRecord, { lease, runner }: Claim, now: number): ClaimDecision {
   if (record.status !== 'pending' || record.pool === null) return { kind: 'gone' };
-  if (record.lease === lease) return { kind: 'bound', transition: null };
-  if (record.lease !== null && record.lease > lease) return { kind: 'gone' };
+  if (record.lease === lease && record.assignedAt !== null) return { kind: 'bound', transition: null };
+  if (record.lease !== null && record.lease >= lease) return { kind: 'gone' };
   return {
     kind: 'bound',
     transition: {
@@ -109,8 +112,13 @@ export function decideRecall(record: ExecutionRecord | null, { lease, cause }: R
   if (record?.status === 'running') return { answer: 'active', transition: null };
   if (record?.status !== 'pending') return { answer: 'over', transition: null };
   if (cause.kind === 'check') return { answer: 'pending', transition: null };
-  // The claim of this lease never arrived, or another call has ended it.
-  if (record.lease !== lease) return { answer: 'waiting', transition: null };
+  const known = record.lease ?? 0;
+  // Another call has ended this lease.
+  if (lease < known || (lease === known && record.assignedAt === null)) return { answer: 'waiting', transition: null };
+  // Its claim did not arrive, and must not count any more if it still does.
+  if (lease > known) {
+    return { answer: 'waiting', transition: { patch: { ...waitsAgain(record, now), lease }, events: [], commands: [] } };
+  }
   if (cause.kind === 'refused' && !cause.retry && !isNoFault(cause.code)) {
     return { answer: 'over', transition: settleRefused(record, cause.code, textOf(record, cause), now) };
   }
@@ -123,16 +131,7 @@ export function decideRecall(record: ExecutionRecord | null, { lease, cause }: R
   return {
     answer: 'waiting',
     transition: {
-      patch: {
-        lease: null,
-        runnerId: null,
-        runnerName: null,
-        assignedAt: null,
-        pendingUntil: null,
-        waitUntil: (record.pendingAt ?? now) + (record.waitMs ?? 0),
-        launchAt: now + OFFER_AGAIN_MS,
-        assignmentsFailed: failed,
-      },
+      patch: { ...waitsAgain(record, now), assignmentsFailed: failed },
       events: [
         {
           type: 'execution_recalled',
@@ -148,6 +147,15 @@ export function decideRecall(record: ExecutionRecord | null, { lease, cause }: R
     },
   };
 }
+
+const waitsAgain = ({ pendingAt, waitMs }: ExecutionRecord, now: number): ExecutionPatch => ({
+  runnerId: null,
+  runnerName: null,
+  assignedAt: null,
+  pendingUntil: null,
+  waitUntil: (pendingAt ?? now) + (waitMs ?? WAIT_MS_DEFAULT),
+  launchAt: now + OFFER_AGAIN_MS,
+});
 
 /** `code` is that of the runner: one of REFUSAL_CODES, or of a later version. */
 const settleRefused = (record: ExecutionRecord, code: string, error: string, now: number): Transition =>

@@ -73,8 +73,9 @@ export interface ExecutionRecord {
   /** Set while it waits for a runner (assignment.ts). */
   waitUntil: number | null;
   waitReason: WaitReason | null;
-  /** Its last assignment, until that comes to nothing. */
+  /** The newest lease that is known, also after it came to nothing: no older one is bound again. */
   lease: number | null;
+  /** Its last assignment, until that comes to nothing. */
   runnerId: string | null;
   runnerName: string | null;
   assignedAt: number | null;

@@ -91,8 +91,8 @@ export function becomeQueued(position: number): Transition {
 }
 
 /** It is pending, and no runner of its pool has it. */
-export const isUnassigned = ({ status, pool, lease }: ExecutionRecord): boolean =>
-  status === 'pending' && pool !== null && lease === null;
+export const isUnassigned = ({ status, pool, assignedAt }: ExecutionRecord): boolean =>
+  status === 'pending' && pool !== null && assignedAt === null;
 
 // ── connection ──────────────────────────────────────────────────────────────────────────────────
 

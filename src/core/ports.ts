@@ -43,13 +43,16 @@ export interface SessionRuntime {
 }
 
 /**
- * What a session asks of other services. No method throws. A promise that is lost with the object
+ * What a session asks of other services. No method throws, but for `launchRequest`. A promise that is lost with the object
  * changes nothing: the session's rows hold what is still to do.
  */
 export interface ExternalServices {
   /** Starts a wrapper somewhere. */
   launch(record: ExecutionRecord, now: number): Promise<LaunchOutcome>;
-  /** What a runner of a pool needs to start the wrapper. Signs its credential. */
+  /**
+   * What a runner of a pool needs to start the wrapper. Signs its credential. Rejects when a setting
+   * of the deployment is wrong.
+   */
   launchRequest(record: ExecutionRecord, now: number): Promise<LaunchRequest>;
   /** The execution has ended, and needs nothing of its pool any more. */
   leavePool(record: ExecutionRecord): Promise<void>;

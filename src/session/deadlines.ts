@@ -107,7 +107,7 @@ async function launchOne(context: SessionContext, due: ExecutionRecord, now: num
   const outcome = await context.services.launch(leased, now);
   const record = store.exists ? executions.get(leased.id) : null;
   // An execution that a runner has got meanwhile waits for its wrapper only.
-  if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts || record.lease !== null) return;
+  if (record?.status !== 'pending' || record.launchAttempts !== leased.launchAttempts || record.assignedAt !== null) return;
   const later = clock();
   const fields = { execution: record.id, launcher: record.launcher, attempt: record.launchAttempts };
   if (outcome.kind === 'launched' || outcome.kind === 'offered') context.log('info', 'launched', fields);

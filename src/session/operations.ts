@@ -26,6 +26,7 @@ import type { ClaimAnswer, RecallAnswer, RecallRequest } from '../core/pool-mess
 import type { ExecutionQuery, LogRow } from '../core/ports.ts';
 import { parseStored } from '../core/stored.ts';
 import { decideResize } from '../core/terminal.ts';
+import { errorMessage } from '../platform/log.ts';
 import { commit, publish, storageLoad, type WrittenTransition, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { NormalStart, ReadQuery, StartResult, ViewerRequest } from './contract.ts';
@@ -221,7 +222,16 @@ export async function claimLaunch(context: SessionContext, id: string, claim: Cl
   if (!record || decision?.kind !== 'bound') return { kind: 'gone' };
   const bound = decision.transition ? commit(context, id, decision.transition, now) : record;
   if (!bound) return { kind: 'gone' };
-  return { kind: 'launch', request: await context.services.launchRequest(bound, now) };
+  try {
+    return { kind: 'launch', request: await context.services.launchRequest(bound, now) };
+  } catch (error) {
+    // As for every launcher, a setting that is wrong ends the execution. Otherwise the pool would
+    // assign it again at once, and so on.
+    const current = store.exists ? store.executions.get(id) : null;
+    const isBound = current?.status === 'pending' && current.lease === claim.lease;
+    if (isBound) commit(context, id, settleFailed(current, 'launch_failed', errorMessage(error), now), now);
+    return { kind: 'gone' };
+  }
 }
 
 /** The pool gives up a lease, or asks how it stands. Idempotent by the number of the lease. */

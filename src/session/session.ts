@@ -214,8 +214,11 @@ export class Session {
     } finally {
       alarm.arm(now);
     }
-    await launchDue(this.#context, now, clock);
-    alarm.arm(clock());
+    const launched = launchDue(this.#context, now, clock).then(() => alarm.arm(clock()));
+    // LIF20: the next alarm fires only when this one has ended, so a slow launcher would delay the
+    // deadlines of the others. What is lost with the object is launched again (LAUNCH_LEASE_MS).
+    if (store.exists && store.executions.active().length > 1) this.#context.runtime.waitUntil(launched);
+    else await launched;
   }
 
   /** LIF30: the session has been idle for so long that it is deleted. */

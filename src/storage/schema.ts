@@ -89,7 +89,7 @@ export const executions = sqliteTable(
     /** Set while it waits for a runner. */
     waitUntil: integer('wait_until'),
     waitReason: text('wait_reason').$type<WaitReason>(),
-    /** The assignment that holds: its lease, and the runner. */
+    /** The newest lease, and the runner while the assignment holds. */
     lease: integer(),
     runnerId: text('runner_id'),
     runnerName: text('runner_name'),

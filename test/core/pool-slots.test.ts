@@ -76,7 +76,10 @@ class Stage {
     );
   }
 
-  runner(id: string, { runs = [], labels = {}, slots = 1 }: { runs?: string[]; labels?: Record<string, string>; slots?: number } = {}) {
+  runner(
+    id: string,
+    { runs = [], labels = {}, slots = 1 }: { runs?: string[]; labels?: Record<string, string>; slots?: number } = {},
+  ) {
     const peer = new Peer();
     this.#sockets.push(peer);
     this.pool.connect(peer, { id: 'rk_1', expiresAt: null }, this.now);

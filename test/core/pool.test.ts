@@ -407,7 +407,7 @@ describe('the session of an execution that waits', () => {
       expect(answer).toBe('waiting');
       expect(transition?.events[0]).toMatchObject({ type: 'execution_recalled', data: { cause: 'runner_lost', name: 'one' } });
       record = { ...record, ...transition?.patch };
-      expect(record).toMatchObject({ lease: null, pendingUntil: null, waitUntil: NOW + 60_000, assignmentsFailed: lost });
+      expect(record).toMatchObject({ runnerId: null, pendingUntil: null, waitUntil: NOW + 60_000, assignmentsFailed: lost });
     }
     const { answer, transition } = recalled(claimed(record, 9), { kind: 'lost' });
     expect(answer).toBe('over');
@@ -435,6 +435,21 @@ describe('the session of an execution that waits', () => {
     expect(recalled({ ...record, status: 'running' }, { kind: 'lost' })).toEqual({ answer: 'active', transition: null });
     expect(recalled({ ...record, status: 'failed' }, { kind: 'lost' })).toEqual({ answer: 'over', transition: null });
     expect(decideRecall(null, { lease: 7, cause: { kind: 'lost' } }, NOW)).toEqual({ answer: 'over', transition: null });
+  });
+
+  it('[POOL3] a claim that arrives after the recall of its lease is refused', () => {
+    const claim = (lease: number, at: ExecutionRecord) => decideClaim(at, { lease, runner: { id: 'r1', name: 'one' } }, NOW);
+    const given = { ...claimed(waiting, 7), ...recalled(claimed(waiting, 7), { kind: 'not_started' }).transition?.patch };
+    const overtaken = { ...waiting, ...recalled(waiting, { kind: 'lost' }, 7).transition?.patch };
+    for (const record of [given, overtaken]) {
+      expect(record).toMatchObject({ pendingUntil: null, waitUntil: NOW + 60_000, runnerId: null });
+      expect(claim(7, record)).toEqual({ kind: 'gone' });
+      expect(claim(6, record)).toEqual({ kind: 'gone' });
+      expect(claim(8, record).kind).toBe('bound');
+      // A wrapper of an earlier lease does not begin beside the limits of the pool.
+      const said = { wrapperId: 'w', bootId: 'b', nextSeq: 1, lost: 0 };
+      expect(acceptHello(record, said, 0, 'socket', NOW).kind).toBe('not_yet');
+    }
   });
 
   it('[POOL14] takes no wrapper while no runner has it', () => {

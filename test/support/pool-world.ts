@@ -523,7 +523,7 @@ export class PoolWorld {
 
   #offer(key: string): void {
     const record = this.records.get(key);
-    if (record?.status !== 'pending' || record.lease !== null) return;
+    if (record?.status !== 'pending' || record.assignedAt !== null) return;
     this.turn((pool) => {
       const answer = pool.offer(offerOf(record.origin, record), this.now);
       this.effect(() => {
