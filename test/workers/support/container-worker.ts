@@ -14,7 +14,7 @@ import type { ContainerPort } from '../../../src/container/keeper.ts';
 import type { LaunchTerms } from '../../../src/launch/container-calls.ts';
 import type { Env } from '../../../src/platform/env.ts';
 
-export { default, Holdfast, SessionCoordinator, TenantDirectory } from '../../../src/index.ts';
+export { default, Holdfast, RunnerPool, SessionCoordinator, TenantDirectory } from '../../../src/index.ts';
 
 const LOOK_MS = 1500;
 
