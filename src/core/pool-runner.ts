@@ -52,7 +52,7 @@ const PAST_BOOTS_MAX = 8;
 /** A runner that is not heard of for this long is no longer listed. */
 export const RUNNER_FORGOTTEN_MS = 24 * 60 * 60 * 1000;
 
-/** Runners of one pool. The platform allows 32,768 sockets to an object. */
+/** Runners of one pool, connected or listed; the longest gone makes room for a new one. The platform allows 32,768 sockets to an object. */
 export const RUNNERS_MAX = 10_000;
 
 // ── hello ───────────────────────────────────────────────────────────────────────────────────────

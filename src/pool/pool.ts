@@ -60,6 +60,7 @@ import {
   noteFailure,
   noteSuccess,
   RUNNER_FORGOTTEN_MS,
+  RUNNERS_MAX,
   type RunnerRecord,
   type RunnerStatus,
   stateOf,
@@ -479,6 +480,7 @@ export class Pool {
 
   #assign(entry: PoolEntry, seat: Seat, now: number): void {
     const assigned = assign(entry, this.#store.nextLease(), seat.record, now);
+    this.#settled.delete(entryKey(entry));
     this.#put(assigned, entry);
     this.#runtime.waitUntil(this.#launch(assigned, seat.record.name));
   }
@@ -687,12 +689,14 @@ export class Pool {
     }
   }
 
+  /** Those that are gone for long, and earlier when the pool is full of them: machines come and go. */
   #forgetOldRunners(now: number): void {
-    for (const [id, seat] of this.#seats) {
-      const { goneAt } = seat.record;
-      if (seat.open || goneAt === null || goneAt + RUNNER_FORGOTTEN_MS > now || this.#index.heldCount(id) > 0) continue;
-      this.#store.removeRunner(id);
-      this.#seats.delete(id);
+    const goneAt = ({ record }: Seat): number => record.goneAt ?? now;
+    const gone = [...this.#seats.values()].filter((seat) => !seat.open && this.#index.heldCount(seat.record.id) === 0);
+    for (const seat of gone.sort((a, b) => goneAt(a) - goneAt(b))) {
+      if (goneAt(seat) + RUNNER_FORGOTTEN_MS > now && this.#seats.size < RUNNERS_MAX) return;
+      this.#store.removeRunner(seat.record.id);
+      this.#seats.delete(seat.record.id);
     }
   }
 

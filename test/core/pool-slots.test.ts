@@ -7,6 +7,7 @@
 import { describe, expect, it } from 'vitest';
 import { encodeRunnerFrame, parsePoolFrame, RUNNER_SILENCE_MS, type RunnerFrameInput } from '../../protocol/pool.ts';
 import type { ClaimAnswer, PoolOffer, RecallAnswer, RecallRequest } from '../../src/core/pool-messages.ts';
+import { RUNNERS_MAX } from '../../src/core/pool-runner.ts';
 import type { SessionSocket } from '../../src/core/ports.ts';
 import { Pool } from '../../src/pool/pool.ts';
 import { MemoryPoolStore } from '../support/pool-world.ts';
@@ -267,6 +268,28 @@ describe('a runner that was silent for a while, on a connection that stayed open
       await stage.pass(5_000);
     }
     expect(names(refuses)).toEqual(['e1', 'e1']);
+  });
+});
+
+describe('a pool that is full of runners', () => {
+  const fill = async (stage: Stage, goneAt: number) => {
+    stage.runner('r0');
+    const record = stage.store.disk.runners.get('r0');
+    if (!record) throw new Error('there is no record');
+    for (let index = 1; index < RUNNERS_MAX; index += 1)
+      stage.store.putRunner({ ...record, id: `old${index}`, goneAt: goneAt + index });
+    await stage.pool.wake(stage.now);
+  };
+
+  it('forgets the one that is gone for the longest time, for a new one', async () => {
+    const stage = new Stage();
+    await fill(stage, START - 3_600_000);
+    expect(stage.runner('new').readyState).toBe(1);
+    expect([stage.store.disk.runners.size, stage.store.disk.runners.has('old1'), stage.store.disk.runners.has('old2')]).toEqual([
+      RUNNERS_MAX,
+      false,
+      true,
+    ]);
   });
 });
 
