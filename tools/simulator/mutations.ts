@@ -29,10 +29,10 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: ingest,
-        find: `    const row = store.log.append(batch, now);
+        find: `    const row = hasScreen ? store.transact(append) : append();
     sendText(ws, ackText(receipt.ack));`,
         replace: `    sendText(ws, ackText(receipt.ack));
-    const row = store.log.append(batch, now);`,
+    const row = hasScreen ? store.transact(append) : append();`,
       },
     ],
   },
@@ -294,10 +294,10 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: ingest,
-        find: `    row: store.log.append(batch, now),
+        find: `    row: append(),
     written: writeTransition(context, record.id, settleByFact(record, last, now), now),`,
         replace: `    written: writeTransition(context, record.id, settleByFact(record, last, now), now),
-    row: store.log.append(batch, now),`,
+    row: append(),`,
       },
     ],
   },
