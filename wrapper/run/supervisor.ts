@@ -207,7 +207,8 @@ export class Supervisor implements DeliveryHandlers {
       case 'report_crash':
         // How much output was not recorded when the wrapper died is unknown. A job that had not begun
         // and wrote nothing has no output.
-        if (begun || this.#spool.nextSeq > 1) this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
+        if (begun || this.#spool.nextSeq > 1)
+          this.#report.event('gap', { events: 0, bytes: 0, unknown: true, reason: 'wrapper_crashed' });
         this.#log.problem(`${task.error}; it is not run again`); // SV2
         this.#conclude(task.end);
         return;
