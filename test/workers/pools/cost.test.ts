@@ -5,11 +5,13 @@
  */
 
 import { runInDurableObject } from 'cloudflare:test';
-import { expect, test, vi } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { billedRows, settledCounts, watch } from '../../../bench/counting/counters.ts';
 import type { LaunchRequest } from '../../../protocol/launch.ts';
 import { exit, get, newSession, start, WrapperPeer } from '../support/peers.ts';
 import { heard, newPool, poolStubOf, RunnerPeer, rowsOf } from '../support/runners.ts';
+
+afterEach(() => void vi.restoreAllMocks());
 
 const onPool = (pool: string, request: object = {}) => start(newSession(), { launcher: 'pool', pool, ...request });
 

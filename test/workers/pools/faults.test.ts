@@ -9,7 +9,10 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { api, exit, get, newSession, putToSleep, type Run, readLog, start, typesOf, WrapperPeer } from '../support/peers.ts';
 import { heard, newKey, newPool, poolAlarm, poolStubOf, RunnerPeer, rowsOf, viewOf } from '../support/runners.ts';
 
-afterEach(() => vi.useRealTimers());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
 
 const onPool = (pool: string, request: object = {}) => start(newSession(), { launcher: 'pool', pool, ...request });
 const interrupt = (run: Run) =>

@@ -148,14 +148,17 @@ export async function poolAlarm(pool: string, aheadMs: number): Promise<void> {
   await runDurableObjectAlarm(poolStubOf(pool));
 }
 
-/** Runners answer pings at this time, until the clock is real again. The platform has its own clock. */
+/**
+ * Runners answer pings at this time, because the platform has a clock of its own. The method is that
+ * of every object of this process, so the test must call `vi.restoreAllMocks()` at its end.
+ */
 export async function heard(pool: string, at: () => number | null): Promise<void> {
   await runInDurableObject(poolStubOf(pool), (_, state) => {
     const platform = Object.getPrototypeOf(state) as { getWebSocketAutoResponseTimestamp(ws: WebSocket): Date | null };
-    platform.getWebSocketAutoResponseTimestamp = () => {
+    vi.spyOn(platform, 'getWebSocketAutoResponseTimestamp').mockImplementation(() => {
       const time = at();
       return time === null ? null : new Date(time);
-    };
+    });
   });
 }
 
