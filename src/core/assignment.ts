@@ -120,7 +120,7 @@ export function decideRecall(record: ExecutionRecord | null, { lease, cause }: R
     return { answer: 'waiting', transition: { patch: { ...waitsAgain(record, now), lease }, events: [], commands: [] } };
   }
   if (cause.kind === 'refused' && !cause.retry && !isNoFault(cause.code)) {
-    return { answer: 'over', transition: settleRefused(record, cause.code, textOf(record, cause), now) };
+    return { answer: 'over', transition: settleFailed(record, cause.code, textOf(record, cause), now) };
   }
   const counts = cause.kind === 'refused' ? !isNoFault(cause.code) : cause.kind !== 'not_started';
   const failed = record.assignmentsFailed + (counts ? 1 : 0);
@@ -157,14 +157,11 @@ const waitsAgain = ({ pendingAt, waitMs }: ExecutionRecord, now: number): Execut
   launchAt: now + OFFER_AGAIN_MS,
 });
 
-/** `code` is that of the runner: one of REFUSAL_CODES, or of a later version. */
-const settleRefused = (record: ExecutionRecord, code: string, error: string, now: number): Transition =>
-  settleFailed(record, code, error, now);
-
 function giveUp(record: ExecutionRecord, cause: RecallCause, error: string, now: number): Transition {
   switch (cause.kind) {
     case 'refused':
-      return settleRefused(record, cause.code, error, now);
+      // The runner's code: one of REFUSAL_CODES, or of a later version.
+      return settleFailed(record, cause.code, error, now);
     case 'ended':
       return settleFailed(record, 'wrapper_never_connected', error, now);
     default:

@@ -18,6 +18,7 @@
  * E3  `over`: the session has ended the execution, but its runner still holds the slot.
  */
 
+import type { PoolOffer, RecallCause } from './pool-messages.ts';
 import { type ConcurrencyLimit, LEASE_CONFIRM_MS, type WaitReason } from './pool-terms.ts';
 
 export type EntryState = 'waiting' | 'leased' | 'launched' | 'running' | 'recalled' | 'over';
@@ -180,6 +181,29 @@ export function markOver(entry: PoolEntry, runnerConnected: boolean): PoolEntry 
   if (entry.state === 'running' && parseLane(entry.lane).concurrency === null) return entry;
   return { ...entry, state: 'over', dueAt: entry.state === 'leased' ? entry.dueAt : null };
 }
+
+/** Whether a row that waits is for this offer: a session may be deleted, and made again. */
+export function isOfferOf({ lane, priority, waitUntil }: PoolEntry, offer: PoolOffer): boolean {
+  const { requires, needs, concurrency } = offer;
+  const wanted = laneText({ requires, needs, concurrency, avoid: null });
+  return laneText({ ...parseLane(lane), avoid: null }) === wanted && priority === offer.priority && waitUntil === offer.waitUntil;
+}
+
+/**
+ * Whether a runner has what was recalled from it and has a wrapper all the same. One that is
+ * connected does not have it: it said so, or it never got it. If it was away, it named it in its
+ * hello since. A wrapper of an earlier lease may run on another runner.
+ */
+export function hasRun(runner: { open: boolean; extraRuns: readonly string[] } | null, run: string, cause: RecallCause): boolean {
+  if (cause.kind === 'ended') return false;
+  return !runner?.open || runner.extraRuns.includes(run);
+}
+
+/** Why an entry is recalled that the runner's hello does not have. */
+export const causeOfAbsence = (entry: PoolEntry, rebooted: boolean): RecallCause => {
+  if (!isUnseen(entry)) return { kind: 'ended' };
+  return { kind: rebooted ? 'lost' : 'not_started' };
+};
 
 /**
  * A runner said hello and listed its runs; it has this one, or not. `same`: it is still the same

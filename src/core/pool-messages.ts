@@ -37,7 +37,9 @@ export interface RecallRequest {
 }
 
 /** `waiting`: it is pending and has no lease now. `active`: its wrapper was seen. */
-export type RecallAnswer = { kind: 'waiting'; offer: PoolOffer } | { kind: 'pending' } | { kind: 'active' } | { kind: 'over' };
+export interface RecallAnswer {
+  kind: 'waiting' | 'pending' | 'active' | 'over';
+}
 
 /** A key of a runner, without the key. */
 export interface RunnerKeyRecord {

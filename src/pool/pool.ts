@@ -15,7 +15,7 @@
  * P5  All times are deadlines in rows, or are computed from rows and sockets on every wake.
  */
 
-import { CLOSE, HELLO_TIMEOUT_MS, type PoolSummary, type PoolView, type RunnerView } from '../../protocol/index.ts';
+import { CLOSE, HELLO_TIMEOUT_MS, type PoolSummary, type PoolView } from '../../protocol/index.ts';
 import {
   CLONED_REASON,
   type EndedFrame,
@@ -31,12 +31,16 @@ import {
   splitRunName,
 } from '../../protocol/pool.ts';
 import { alarmToSet } from '../core/deadlines.ts';
+import { nextPoolWake } from '../core/pool-deadlines.ts';
 import {
   afterHello,
   assign,
   CHECK_AFTER_MS,
+  causeOfAbsence,
   confirm,
   FORGOTTEN_AFTER_MS,
+  hasRun,
+  isOfferOf,
   isUnseen,
   laneText,
   markOver,
@@ -62,60 +66,21 @@ import {
   RUNNER_FORGOTTEN_MS,
   RUNNERS_MAX,
   type RunnerRecord,
-  type RunnerStatus,
-  stateOf,
   tooOldNotice,
 } from '../core/pool-runner.ts';
 import type { WaitReason } from '../core/pool-terms.ts';
 import type { SessionSocket } from '../core/ports.ts';
 import { errorMessage, type PoolLog } from '../platform/log.ts';
+import { Seat } from './seat.ts';
 import { answerRunnerClose, attach, attachmentOf, closeRunner, isOpen, RUNNER_TAG } from './sockets.ts';
+import { type SeenPool, summaryOf, viewOf } from './views.ts';
+import { WaitReasons } from './wait-reasons.ts';
 
-/** A reason must hold for this long before sessions are told, and this is the pause between two rounds. */
-const TELL_PAUSE_MS = 2_000;
-/** Sessions that are told of a reason in one round. */
-const TELL_AT_ONCE = 50;
-
-/** Rows that a view shows of the queue, and the highest position that is counted. */
-const QUEUE_SHOWN = 50;
+/** The highest position that is counted. */
 const POSITION_MAX = 1000;
 
 /** A key's last use is written at most this often. */
 const KEY_USED_AGAIN_MS = 60 * 60_000;
-
-/** A runner, with its connection while there is one. */
-class Seat implements RunnerStatus {
-  record: RunnerRecord;
-  ws: SessionSocket | null = null;
-  /** When this instance of the object got its last frame. */
-  frameAt = 0;
-  readonly #runtime: PoolRuntime;
-  readonly #index: () => PoolIndex;
-
-  constructor(record: RunnerRecord, runtime: PoolRuntime, index: () => PoolIndex) {
-    this.record = record;
-    this.#runtime = runtime;
-    this.#index = index;
-  }
-
-  get open(): boolean {
-    return this.ws !== null && isOpen(this.ws);
-  }
-  get connected(): boolean {
-    return this.open && !isSilent(this.heardAt, this.#runtime.now());
-  }
-  get heardAt(): number {
-    return Math.max(this.record.helloAt, this.frameAt, (this.ws && this.#runtime.lastPingAt(this.ws)) ?? 0);
-  }
-  get held(): number {
-    return this.#index().heldCount(this.record.id) + this.unknownRuns.length;
-  }
-  /** Of the runs in its hello, those that no entry of the pool stands for. */
-  get unknownRuns(): string[] {
-    const { id, extraRuns } = this.record;
-    return extraRuns.filter((run) => !this.#index().isHeld(run, id));
-  }
-}
 
 export class Pool {
   readonly #runtime: PoolRuntime;
@@ -129,9 +94,7 @@ export class Pool {
   #lastSince = 0;
   /** Executions whose session said that they are over, and whose runner did not yet. */
   readonly #settled = new Set<string>();
-  /** Reasons that were found in the last round and are not told yet, by lane. */
-  readonly #candidates = new Map<string, WaitReason>();
-  #tellAt: number | null = null;
+  readonly #reasons: WaitReasons;
 
   constructor(runtime: PoolRuntime, store: PoolStore, services: PoolServices, log: PoolLog = () => {}) {
     this.#runtime = runtime;
@@ -143,6 +106,7 @@ export class Pool {
       activeWith: (key) => this.#index.activeWith(key),
       lastLeaseOf: (id) => this.#index.lastLeaseOf(id),
     };
+    this.#reasons = new WaitReasons(store, (entry, reason) => runtime.waitUntil(services.tellReason(entry, reason)));
   }
 
   /** Runs first after every wake. Sockets that a reset has lost left no other trace. */
@@ -529,7 +493,10 @@ export class Pool {
     const question = cause.kind === 'check';
     switch (answer.kind) {
       case 'active': {
-        const run = question || hasRun(seat, current, cause) ? current : { ...current, runnerId: null };
+        const run =
+          question || hasRun(seat ? { open: seat.open, extraRuns: seat.record.extraRuns } : null, entryKey(current), cause)
+            ? current
+            : { ...current, runnerId: null };
         this.#put(markRunning(run, run.runnerId === null || !(seat?.open ?? false), now));
         if (question && seat) this.#succeed(seat, now);
         break;
@@ -546,7 +513,7 @@ export class Pool {
         if (!question) this.#waitAgain(requeue(current, sameRunner, now), now);
         break;
       default:
-        return answer satisfies never;
+        return answer.kind satisfies never;
     }
     this.#arm(now);
   }
@@ -636,7 +603,7 @@ export class Pool {
       if (seat.record.restUntil > 0 && seat.record.restUntil <= now) this.#fill(seat, now);
     }
     this.#match(({ lane }) => lane.avoid !== null && lane.avoid.until <= now, now);
-    this.#tellReasons(now);
+    this.#reasons.tell(this.#index.heads.values(), this.#scene, now);
   }
 
   #dropIfSilent(seat: Seat, now: number): boolean {
@@ -711,73 +678,27 @@ export class Pool {
     });
   }
 
-  /** P5. Null: nothing will ever be due, so a pool of idle runners sleeps. */
+  /** P5 */
   #nextWake(now: number): number | null {
-    let next = Number.POSITIVE_INFINITY;
-    const consider = (at: number | null): void => {
-      if (at !== null && at < next) next = at;
-    };
-    const unseen = new Set<string>();
-    for (const entry of this.#index.active.values()) {
-      consider(entry.dueAt);
-      if (isUnseen(entry) && entry.runnerId !== null) unseen.add(entry.runnerId);
-    }
-    const heads = [...this.#index.heads.values()];
-    const waits = heads.length > 0;
-    // M4: it waits for another runner, which may have lost its power, and then sends no close.
-    const waitsForOther = heads.some(({ lane: { avoid } }) => avoid !== null && avoid.until <= now);
-    for (const seat of this.#seats.values()) {
-      const { record } = seat;
-      if (seat.open && (waitsForOther || unseen.has(record.id))) consider(seat.heardAt + RUNNER_SILENCE_MS);
-      if (!seat.open && !record.lost && record.goneAt !== null && this.#index.heldCount(record.id) > 0)
-        consider(record.goneAt + RUNNER_SILENCE_MS);
-      if (waits && seat.open && record.restUntil > now) consider(record.restUntil);
-    }
-    for (const ws of this.#runtime.getWebSockets(RUNNER_TAG)) {
+    const sockets = this.#runtime.getWebSockets(RUNNER_TAG).flatMap((ws) => {
       const attachment = attachmentOf(ws);
-      if (!attachment || attachment.detached || !isOpen(ws)) continue;
-      if (attachment.runnerId === null) consider(attachment.acceptedAt + HELLO_TIMEOUT_MS);
-      consider(attachment.expiresAt);
-    }
-    for (const { waitUntil, lane } of heads) {
-      consider(waitUntil + FORGOTTEN_AFTER_MS);
-      if (lane.avoid && lane.avoid.until > now) consider(lane.avoid.until);
-    }
-    if (waits) consider(this.#tellAt);
-    return next === Number.POSITIVE_INFINITY ? null : next;
+      return attachment && !attachment.detached && isOpen(ws) ? [attachment] : [];
+    });
+    const runners = [...this.#seats.values()].map((seat) => ({
+      record: seat.record,
+      open: seat.open,
+      heardAt: seat.heardAt,
+      held: this.#index.heldCount(seat.record.id),
+    }));
+    return nextPoolWake(
+      { active: this.#index.active.values(), heads: [...this.#index.heads.values()], runners, sockets, tellAt: this.#reasons.at },
+      now,
+    );
   }
 
-  // ── reasons ────────────────────────────────────────────────────────────────────────────────────
-
+  /** What executions wait for may be another reason now. */
   #factsChanged(now: number): void {
-    if (this.#index.heads.size > 0) this.#tellAt ??= now + TELL_PAUSE_MS;
-  }
-
-  /** A reason that held for two rounds is told to the sessions, a bounded number in each round. */
-  #tellReasons(now: number): void {
-    this.#tellAt = null;
-    let left = TELL_AT_ONCE;
-    for (const head of this.#index.heads.values()) {
-      const reason = reasonOf(head.lane, this.#scene);
-      if (reason === head.told) {
-        this.#candidates.delete(head.text);
-      } else if (this.#candidates.get(head.text) !== reason) {
-        this.#candidates.set(head.text, reason);
-        this.#tellAt = now + TELL_PAUSE_MS;
-      } else if (left > 0) {
-        const asked = left;
-        const entries = this.#store.notTold(head.text, reason, asked);
-        for (const entry of entries) {
-          this.#store.noteTold(entry, reason);
-          this.#runtime.waitUntil(this.#services.tellReason(entry, reason));
-        }
-        left -= entries.length;
-        if (entries.length < asked) head.told = reason;
-        else this.#tellAt = now + TELL_PAUSE_MS;
-      } else {
-        this.#tellAt = now + TELL_PAUSE_MS;
-      }
-    }
+    if (this.#index.heads.size > 0) this.#reasons.lookAgain(now);
   }
 
   // ── keys and views ─────────────────────────────────────────────────────────────────────────────
@@ -829,74 +750,15 @@ export class Pool {
   }
 
   summary(pool: string): PoolSummary | null {
-    if (!this.#store.exists) return null;
-    const { runners, slots, busy } = this.#counts();
-    const { count, oldest } = this.#store.waiting(0);
-    return {
-      id: pool,
-      createdAt: this.#store.createdAt,
-      runners,
-      slots,
-      busy,
-      waiting: count,
-      ...(oldest === null ? {} : { oldestWaitingAt: oldest }),
-    };
-  }
-
-  #counts(): { runners: number; slots: number; busy: number } {
-    const sums = { runners: 0, slots: 0, busy: 0 };
-    for (const seat of this.#seats.values()) {
-      if (!seat.connected) continue;
-      sums.runners += 1;
-      sums.slots += seat.record.slots;
-      sums.busy += seat.held;
-    }
-    return sums;
+    return this.#store.exists ? summaryOf(pool, this.#seen) : null;
   }
 
   view(pool: string): PoolView | null {
-    const summary = this.summary(pool);
-    if (!summary) return null;
-    const { first } = this.#store.waiting(QUEUE_SHOWN);
-    return {
-      ...summary,
-      runners: [...this.#seats.values()].map((seat) => this.#runnerView(seat)).sort((a, b) => (a.name < b.name ? -1 : 1)),
-      queue: first.map(({ session, execution, priority, since, lane }) => ({
-        session,
-        execution,
-        priority,
-        since,
-        reason: reasonOf(parseLane(lane), this.#scene),
-      })),
-    };
+    return this.#store.exists ? viewOf(pool, this.#seen) : null;
   }
 
-  #runnerView(seat: Seat): RunnerView {
-    const { record } = seat;
-    const { id, name, labels, slots, version, helloAt, failures, failure, restUntil } = record;
-    const known = this.#index.heldBy(id).map(({ session, execution, state, assignedAt }) => ({
-      session,
-      execution,
-      state: RUN_STATES[state],
-      ...(assignedAt === null ? {} : { since: assignedAt }),
-    }));
-    const extra = seat.unknownRuns.map((run) => {
-      const [session = '', execution = ''] = run.split('/');
-      return { session, execution, state: 'running' as const };
-    });
-    return {
-      id,
-      name,
-      labels,
-      slots,
-      busy: seat.held,
-      version,
-      state: stateOf(seat),
-      connectedAt: helloAt,
-      lastHeardAt: seat.open ? seat.heardAt : (record.goneAt ?? helloAt),
-      ...(failures === 0 ? {} : { failing: { count: failures, code: failure ?? '', restUntil } }),
-      runs: [...known, ...extra],
-    };
+  get #seen(): SeenPool {
+    return { store: this.#store, index: this.#index, seats: this.#seats, scene: this.#scene };
   }
 
   // ── rows ───────────────────────────────────────────────────────────────────────────────────────
@@ -947,7 +809,7 @@ export class Pool {
   #leaveQueue({ lane, session, execution }: PoolEntry): void {
     const head = this.#index.heads.get(lane);
     if (head?.session === session && head.execution === execution) this.#index.setHead(lane, this.#store.headOf(lane));
-    if (!this.#index.heads.has(lane)) this.#candidates.delete(lane);
+    if (!this.#index.heads.has(lane)) this.#reasons.forget(lane);
   }
 
   #remove(entry: PoolEntry): void {
@@ -973,35 +835,3 @@ export class Pool {
     }
   }
 }
-
-/** Whether a row that waits is for this offer: a session may be deleted, and made again. */
-function isOfferOf({ lane, priority, waitUntil }: PoolEntry, offer: PoolOffer): boolean {
-  const { requires, needs, concurrency } = offer;
-  const wanted = laneText({ requires, needs, concurrency, avoid: null });
-  return laneText({ ...parseLane(lane), avoid: null }) === wanted && priority === offer.priority && waitUntil === offer.waitUntil;
-}
-
-/**
- * Whether a runner has what was recalled from it and has a wrapper all the same. One that is
- * connected does not have it: it said so, or it never got it. If it was away, it named it in its
- * hello since. A wrapper of an earlier lease may run on another runner.
- */
-function hasRun(seat: Seat | undefined, entry: PoolEntry, cause: RecallCause): boolean {
-  if (cause.kind === 'ended') return false;
-  return !seat?.open || seat.record.extraRuns.includes(entryKey(entry));
-}
-
-/** The runner's hello does not have it. */
-const causeOfAbsence = (entry: PoolEntry, rebooted: boolean): RecallCause => {
-  if (!isUnseen(entry)) return { kind: 'ended' };
-  return { kind: rebooted ? 'lost' : 'not_started' };
-};
-
-const RUN_STATES = {
-  waiting: 'assigned',
-  leased: 'assigned',
-  launched: 'starting',
-  running: 'running',
-  recalled: 'ended',
-  over: 'ended',
-} as const satisfies Record<PoolEntry['state'], RunnerView['runs'][number]['state']>;

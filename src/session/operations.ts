@@ -16,7 +16,7 @@ import {
   type WaitReason,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
-import { type Claim, decideClaim, decideRecall, noteReason, offerOf } from '../core/assignment.ts';
+import { type Claim, decideClaim, decideRecall, noteReason } from '../core/assignment.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../core/execution.ts';
 import { checkGeneration } from '../core/generation.ts';
 import { decideInput, digestOfInput, type NormalInput } from '../core/input.ts';
@@ -236,13 +236,13 @@ export async function claimLaunch(context: SessionContext, id: string, claim: Cl
 
 /** The pool gives up a lease, or asks how it stands. Idempotent by the number of the lease. */
 export function recallLease(context: SessionContext, id: string, request: RecallRequest, now: number): RecallAnswer {
-  const { store, session } = context;
+  const { store } = context;
   // A deadline that has passed counts, even if the alarm has not fired yet.
   if (store.exists) expireDue(context, id, now);
   const record = store.exists ? store.executions.get(id) : null;
   const { answer, transition } = decideRecall(record, request, now);
-  const after = (transition && commit(context, id, transition, now)) ?? record;
-  return answer === 'waiting' && after ? { kind: 'waiting', offer: offerOf(session, after) } : { kind: answer as 'over' };
+  if (transition) commit(context, id, transition, now);
+  return { kind: answer };
 }
 
 export function noteWaitReason(context: SessionContext, id: string, reason: WaitReason, now: number): void {

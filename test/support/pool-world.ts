@@ -470,9 +470,7 @@ export class PoolWorld {
           const { answer, transition } = decideRecall(record, request, this.now);
           if (record && transition) this.#apply(record, transition);
           if (answer === 'waiting') this.counts.recalled += 1;
-          return answer === 'waiting' && record
-            ? { kind: 'waiting', offer: offerOf(record.origin, this.records.get(keyOf(entry)) as ExecutionRecord) }
-            : { kind: answer as 'over' };
+          return { kind: answer };
         }),
       tellReason: async (entry, reason) => {
         await call(keyOf(entry), (record) => {

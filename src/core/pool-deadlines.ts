@@ -1,0 +1,48 @@
+/** When a pool's object must wake next. Pure; computed anew from rows and sockets after each change. */
+
+import { HELLO_TIMEOUT_MS } from '../../protocol/index.ts';
+import { RUNNER_SILENCE_MS } from '../../protocol/pool.ts';
+import { FORGOTTEN_AFTER_MS, isUnseen, type Lane, type PoolEntry } from './pool-entry.ts';
+import type { RunnerRecord } from './pool-runner.ts';
+
+export interface PoolDeadlines {
+  /** Every entry that does not wait. */
+  active: Iterable<PoolEntry>;
+  /** The first execution of each lane. */
+  heads: readonly { lane: Lane; waitUntil: number }[];
+  runners: readonly { record: RunnerRecord; open: boolean; heardAt: number; held: number }[];
+  /** Open connections. `runnerId`: null before the hello. */
+  sockets: readonly { runnerId: string | null; acceptedAt: number; expiresAt: number | null }[];
+  /** When sessions are told next why they wait; null: nothing is to be told. */
+  tellAt: number | null;
+}
+
+/** Null: nothing will ever be due, so a pool of idle runners sleeps. */
+export function nextPoolWake({ active, heads, runners, sockets, tellAt }: PoolDeadlines, now: number): number | null {
+  const times: (number | null)[] = [];
+  const unseen = new Set<string>();
+  for (const entry of active) {
+    times.push(entry.dueAt);
+    if (isUnseen(entry) && entry.runnerId !== null) unseen.add(entry.runnerId);
+  }
+  const waits = heads.length > 0;
+  // M4: it waits for another runner, which may have lost its power, and then sends no close.
+  const waitsForOther = heads.some(({ lane: { avoid } }) => avoid !== null && avoid.until <= now);
+  for (const { record, open, heardAt, held } of runners) {
+    if (open && (waitsForOther || unseen.has(record.id))) times.push(heardAt + RUNNER_SILENCE_MS);
+    if (!open && !record.lost && record.goneAt !== null && held > 0) times.push(record.goneAt + RUNNER_SILENCE_MS);
+    if (waits && open && record.restUntil > now) times.push(record.restUntil);
+  }
+  for (const { runnerId, acceptedAt, expiresAt } of sockets) {
+    if (runnerId === null) times.push(acceptedAt + HELLO_TIMEOUT_MS);
+    times.push(expiresAt);
+  }
+  for (const { waitUntil, lane } of heads) {
+    times.push(waitUntil + FORGOTTEN_AFTER_MS);
+    if (lane.avoid && lane.avoid.until > now) times.push(lane.avoid.until);
+  }
+  if (waits) times.push(tellAt);
+  let next: number | null = null;
+  for (const at of times) if (at !== null && (next === null || at < next)) next = at;
+  return next;
+}

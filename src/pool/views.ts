@@ -1,0 +1,90 @@
+/** What a caller of the API sees of a pool. Reads, and changes nothing. */
+
+import type { PoolSummary, PoolView, RunnerView } from '../../protocol/index.ts';
+import { splitRunName } from '../../protocol/pool.ts';
+import { type PoolEntry, parseLane } from '../core/pool-entry.ts';
+import type { PoolIndex } from '../core/pool-index.ts';
+import { type PoolScene, reasonOf } from '../core/pool-match.ts';
+import type { PoolStore } from '../core/pool-ports.ts';
+import { stateOf } from '../core/pool-runner.ts';
+import type { Seat } from './seat.ts';
+
+/** Rows that a view shows of the queue. */
+const QUEUE_SHOWN = 50;
+
+export interface SeenPool {
+  store: Pick<PoolStore, 'createdAt' | 'waiting'>;
+  index: Pick<PoolIndex, 'heldBy'>;
+  seats: ReadonlyMap<string, Seat>;
+  scene: PoolScene;
+}
+
+export function summaryOf(pool: string, { store, seats }: SeenPool): PoolSummary {
+  const sums = { runners: 0, slots: 0, busy: 0 };
+  for (const seat of seats.values()) {
+    if (!seat.connected) continue;
+    sums.runners += 1;
+    sums.slots += seat.record.slots;
+    sums.busy += seat.held;
+  }
+  const { count, oldest } = store.waiting(0);
+  return {
+    id: pool,
+    createdAt: store.createdAt,
+    ...sums,
+    waiting: count,
+    ...(oldest === null ? {} : { oldestWaitingAt: oldest }),
+  };
+}
+
+export function viewOf(pool: string, seen: SeenPool): PoolView {
+  const { first } = seen.store.waiting(QUEUE_SHOWN);
+  return {
+    ...summaryOf(pool, seen),
+    runners: [...seen.seats.values()].map((seat) => runnerView(seat, seen.index)).sort((a, b) => (a.name < b.name ? -1 : 1)),
+    queue: first.map(({ session, execution, priority, since, lane }) => ({
+      session,
+      execution,
+      priority,
+      since,
+      reason: reasonOf(parseLane(lane), seen.scene),
+    })),
+  };
+}
+
+function runnerView(seat: Seat, index: SeenPool['index']): RunnerView {
+  const { record } = seat;
+  const { id, name, labels, slots, version, helloAt, failures, failure, restUntil } = record;
+  const known = index.heldBy(id).map(({ session, execution, state, assignedAt }) => ({
+    session,
+    execution,
+    state: RUN_STATES[state],
+    ...(assignedAt === null ? {} : { since: assignedAt }),
+  }));
+  const extra = seat.unknownRuns.flatMap((run) => {
+    const names = splitRunName(run);
+    return names ? [{ ...names, state: 'running' as const }] : [];
+  });
+  return {
+    id,
+    name,
+    labels,
+    slots,
+    busy: seat.held,
+    version,
+    state: stateOf(seat),
+    connectedAt: helloAt,
+    lastHeardAt: seat.open ? seat.heardAt : (record.goneAt ?? helloAt),
+    ...(failures === 0 ? {} : { failing: { count: failures, code: failure ?? '', restUntil } }),
+    runs: [...known, ...extra],
+  };
+}
+
+const RUN_STATES = {
+  waiting: 'assigned',
+  leased: 'assigned',
+  launched: 'starting',
+  running: 'running',
+  recalled: 'ended',
+  over: 'ended',
+} as const satisfies Record<PoolEntry['state'], RunnerView['runs'][number]['state']>;
