@@ -27,6 +27,17 @@ export type Admission =
   /** Waits. `interrupt`: the active executions when the request replaces them. */
   | { kind: 'queue'; rank: number; position: number; interrupt: readonly ExecutionRecord[] };
 
+/** Null: as many are active as the request allows beside itself (LIF20). For a start, and for the head of the queue (LIF3). */
+export function admitNow(
+  { maxActive, policy }: Pick<ExecutionRecord, 'maxActive' | 'policy'>,
+  active: number,
+  storage: StorageLoad,
+): Extract<Admission, { kind: 'begin' | 'storage_full' }> | null {
+  if (active >= maxActive) return null;
+  const shortage = shortageFor(storage, policy);
+  return shortage ? { kind: 'storage_full', shortage } : { kind: 'begin' };
+}
+
 export function admit(
   load: SessionLoad,
   request: { digest: string; onBusy: OnBusy; policy: Policy; maxActive: number },
@@ -35,10 +46,8 @@ export function admit(
   // LIF28: an identical request finds the execution that it made before.
   if (existing) return existing.requestDigest === request.digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
   if (sessionFull) return { kind: 'session_full' };
-  if (active.length < request.maxActive) {
-    const shortage = shortageFor(storage, request.policy);
-    return shortage ? { kind: 'storage_full', shortage } : { kind: 'begin' };
-  }
+  const begins = admitNow(request, active.length, storage);
+  if (begins) return begins;
   if (request.onBusy === 'reject') return { kind: 'busy', activeIds: active.map(({ id }) => id) };
   if (queueLength >= QUEUE_LENGTH_MAX) return { kind: 'queue_full', length: queueLength };
   // Active executions will have ended when this one begins, so their reservations do not count.

@@ -10,11 +10,12 @@
  */
 
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
+import { admitNow } from '../core/admission.ts';
 import { type CallbackRecord, newCallback } from '../core/callback.ts';
 import { type ExecutionRecord, executionView } from '../core/execution.ts';
 import { takesLate } from '../core/late.ts';
 import { becomePending, type CoordinatorEvent, settleFailed, type Transition } from '../core/lifecycle.ts';
-import { describeShortage, reservedBytes, type StorageLoad, shortageFor } from '../core/log-limit.ts';
+import { describeShortage, reservedBytes, type StorageLoad } from '../core/log-limit.ts';
 import type { LogRow } from '../core/ports.ts';
 import { beginCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
@@ -105,17 +106,16 @@ function finishSettledExecution(
  */
 function promoteQueued(context: SessionContext, rows: LogRow[], now: number): WrittenTransition | null {
   const { executions } = context.store;
-  let active = executions.active().length;
   for (const next of executions.queued()) {
-    if (active >= next.maxActive) return null;
-    const shortage = shortageFor(storageLoad(context), next.policy);
-    if (shortage) {
-      return writeTransition(context, next.id, settleFailed(next, 'storage_full', describeShortage(shortage), now), now);
+    const admission = admitNow(next, executions.active().length, storageLoad(context));
+    if (!admission) return null;
+    if (admission.kind === 'storage_full') {
+      const error = describeShortage(admission.shortage);
+      return writeTransition(context, next.id, settleFailed(next, 'storage_full', error, now), now);
     }
     const promotion = becomePending(next, now);
     executions.update(next.id, promotion.patch);
     rows.push(...appendEvents(context, next.id, promotion.events, now));
-    active += 1;
   }
   return null;
 }

@@ -263,11 +263,17 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the next execution is promoted although one is active',
-    edits: [{ file: commit, find: 'if (active >= next.maxActive) return null;', replace: '' }],
+    edits: [{ file: commit, find: 'executions.active().length, storageLoad', replace: '0, storageLoad' }],
   },
   {
     name: 'one settled execution makes room for one queued execution only',
-    edits: [{ file: commit, find: 'active += 1;', replace: 'break;' }],
+    edits: [
+      {
+        file: commit,
+        find: 'rows.push(...appendEvents(context, next.id, promotion.events, now));\n  }',
+        replace: 'rows.push(...appendEvents(context, next.id, promotion.events, now));\n    break;\n  }',
+      },
+    ],
   },
   {
     name: 'the output of one execution hides the silence of another',
