@@ -9,6 +9,7 @@
  *        `attach`, and after a gap. The own screen is cleared first.
  *   TV3  A viewer that only reads sends neither keys nor sizes.
  *   TV4  What Holdfast has to say meanwhile goes into the title; remarks wait for the end.
+ *   TV5  A line feed of the program moves the cursor down, and not to the first column.
  */
 
 import { KeyQueue, type KeyQueueOptions, type Size } from '../../client/terminal/key-queue.ts';
@@ -26,6 +27,13 @@ const SAVE_TITLE = '\u001b[22;0t';
 const RESTORE_TITLE = '\u001b[23;0t';
 /** Soft reset, usual settings, and an empty screen. */
 const CLEAR = '\u001b[!p\u001b[0m\u001b(B\u000f\u001b[r\u001b[H\u001b[2J';
+
+/**
+ * TV5. Node's raw mode leaves `onlcr` on, which makes CR LF of it. Terminals take VT as LF, and
+ * `onlcr` does not know it. What follows a CR may stay as it is.
+ */
+const BARE_LINE_FEED = /(?<!\r)\n/g;
+const VERTICAL_TAB = '\v';
 
 export interface Keyboard {
   on(event: 'data', listener: (chunk: Buffer) => void): unknown;
@@ -60,6 +68,8 @@ export class TerminalView {
   /** Nothing of the job is shown yet. */
   #isFresh = true;
   #midLine = false;
+  /** The last character of the program that was written. */
+  #last = '';
   #sizeTimer: NodeJS.Timeout | null = null;
   #keyTimer: NodeJS.Timeout | null = null;
   #states = { connection: '', job: '', keys: '', size: '' };
@@ -223,8 +233,10 @@ export class TerminalView {
 
   async #write(text: string): Promise<void> {
     if (text === '') return;
-    this.#midLine = !text.endsWith('\n');
-    await this.#options.write(text);
+    const written = (this.#last + text).replace(BARE_LINE_FEED, VERTICAL_TAB).slice(this.#last.length); // TV5
+    this.#last = text.at(-1) ?? '';
+    this.#midLine = !written.endsWith('\n');
+    await this.#options.write(written);
   }
 
   // ── sizes ─────────────────────────────────────────────────────────────────────────────────────

@@ -105,6 +105,18 @@ describe('run --terminal', () => {
     expect(run.err()).toContain('detach with Ctrl-\\');
   });
 
+  test('a line feed without a carriage return keeps the column, although raw mode adds one to each', async () => {
+    fake.onStart = ({ id }) => started(id);
+    const run = call(['run', '-t', '--id', 'e1', '-s', 's1', '--', 'vim']);
+    await until('raw mode', () => run.terminal.raw.length === 1);
+    for (const part of ['abc\ndef\r\nghi\r', '\njkl', '\n\nmno', '\n']) fake.tty('e1', part);
+    fake.settle('e1', 'completed');
+    expect(await run.done).toBe(0);
+    // What a terminal receives in the mode that Node calls raw.
+    const judge = await shown(run.out().replaceAll('\n', '\r\n'));
+    expect(judge.text.split('\n')).toEqual(['abc', '   def', 'ghi', 'jkl', '', '   mno']);
+  });
+
   test('a window that changes sends its settled size, once', async () => {
     fake.onStart = ({ id }) => started(id);
     const run = call(['run', '-t', '--id', 'e1', '-s', 's1', '--', 'vim']);
