@@ -243,7 +243,7 @@ export interface PoolView extends Omit<PoolSummary, 'runners'> {
   queue: { session: string; execution: string; priority: number; since: number; reason: WaitReason }[];
 }
 
-export const RUNNER_STATES = ['connected', 'draining', 'too_old', 'lost'] as const;
+export const RUNNER_STATES = ['connected', 'draining', 'too_old', 'lost', 'ended'] as const;
 
 export interface RunnerView {
   id: string;

@@ -53,6 +53,8 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
   const abort = new AbortController();
   void ended.then(() => abort.abort());
   const givenEnv = { ...process.env };
+  // `npx holdfast` outside of a folder that has the package would ask the registry for the name.
+  const program = givenEnv.npm_command === 'exec' ? 'npx holdfast' : 'holdfast';
   leaveNpm(process.env, [DIST, process.cwd()]);
 
   return serveLocally({
@@ -80,8 +82,8 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
     env: process.env,
     json: flags.json === true,
     next: ({ url, apiKey }) => [
-      `npx holdfast run -- sh -c 'for i in 1 2 3; do echo line $i; sleep 1; done'`,
-      'npx holdfast list',
+      `${program} run -- sh -c 'for i in 1 2 3; do echo line $i; sleep 1; done'`,
+      `${program} list`,
       '',
       '# `holdfast` of this user finds this stack by itself while it runs. Other programs, and other users, need:',
       `export HOLDFAST_URL=${url} HOLDFAST_API_KEY=${apiKey}`,

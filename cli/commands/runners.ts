@@ -68,6 +68,7 @@ const COLOURS: Readonly<Record<RunnerView['state'], PaintColour>> = {
   draining: 'yellow',
   too_old: 'yellow',
   lost: 'red',
+  ended: 'dim',
 };
 
 async function printPool(context: Context, view: PoolView, now: number): Promise<void> {
@@ -104,7 +105,8 @@ export function poolText({ id, slots, busy, waiting, oldestWaitingAt }: Omit<Poo
 }
 
 function stateText({ state, lastHeardAt, failing }: RunnerView, now: number): string {
-  const since = state === 'lost' ? `, last heard ${agoText(now - lastHeardAt)} ago` : '';
+  const ago = `${agoText(now - lastHeardAt)} ago`;
+  const since = state === 'lost' ? `, last heard ${ago}` : state === 'ended' ? ` ${ago}` : '';
   const rests = failing && failing.restUntil > now ? `, rests after ${failing.count} failures (${failing.code})` : '';
   return `${state.replace('_', ' ')}${since}${rests}`;
 }
@@ -122,7 +124,7 @@ async function findRunner(context: Context, pool: string, text: string): Promise
   const byId = all.find(({ id }) => id === text);
   if (byId) return byId;
   const named = all.filter(({ name }) => name === text);
-  const connected = named.filter(({ state }) => state !== 'lost');
+  const connected = named.filter(({ state }) => state !== 'lost' && state !== 'ended');
   const [only] = named.length === 1 ? named : connected.length === 1 ? connected : [];
   if (only) return only;
   throw new UsageError(
@@ -137,7 +139,12 @@ async function drain(context: Context, pool: string, text: string): Promise<numb
   await context.client.drainRunner(pool, id);
   if (context.json) await printJson(context, { id, draining: true });
   else
-    await printNote(context, `${name} takes nothing new, and ends when its ${busy === 1 ? 'run has' : `${busy} runs have`} ended`);
+    await printNote(
+      context,
+      busy === 0
+        ? `${name} takes nothing new, and ends now: it has no runs`
+        : `${name} takes nothing new, and ends when its ${busy === 1 ? 'run has' : `${busy} runs have`} ended`,
+    );
   return EXIT.ok;
 }
 

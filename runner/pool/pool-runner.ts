@@ -312,7 +312,7 @@ export class PoolRunner {
       this.#giveUp(`the key was refused: ${why}`);
       return false;
     }
-    if (!this.#failing) log(`the key was refused: ${why}; ${runs.inFlight} jobs go on, and the key is read again meanwhile`);
+    if (!this.#failing) log(`the key was refused: ${why}; ${jobsGoOn(runs.inFlight)}, and the key is read again every 30 s`);
     this.#failing = true;
     this.#keyProblem = why;
     return true;
@@ -325,7 +325,7 @@ export class PoolRunner {
     log(`${why}. This runner does not connect again`);
     if (/id of this runner/.test(why))
       log(`the id is in ${identityFile}: a copy of a machine must not have it, so remove it there`);
-    if (runs.inFlight > 0) log(`${runs.inFlight} jobs go on; the runner ends when they have ended`);
+    if (runs.inFlight > 0) log(`${jobsGoOn(runs.inFlight)}; the runner ends after that`);
     this.#look();
   }
 
@@ -334,7 +334,10 @@ export class PoolRunner {
     if (this.#farewell) return;
     const { runs, terms } = this.#options;
     const running = runs.inFlight;
-    if (this.#keyProblem !== null && running === 0 && this.#refused === null) this.#refused = this.#keyProblem;
+    if (this.#keyProblem !== null && running === 0 && this.#refused === null) {
+      this.#refused = this.#keyProblem;
+      this.#options.log('the jobs have ended, and the key is still refused. This runner does not connect again');
+    }
     if (this.#refused !== null) {
       if (running === 0) this.#finish('refused');
       return;
@@ -387,3 +390,5 @@ export class PoolRunner {
     void this.#link.close().then(() => this.#resolve(end));
   }
 }
+
+const jobsGoOn = (count: number): string => (count === 1 ? 'its job goes on' : `its ${count} jobs go on`);

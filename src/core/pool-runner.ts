@@ -133,10 +133,11 @@ export const canTake = (runner: RunnerStatus, now: number): boolean =>
 
 export const isSilent = (heardAt: number, now: number): boolean => now - heardAt >= RUNNER_SILENCE_MS;
 
-export type RunnerState = 'connected' | 'draining' | 'too_old' | 'lost';
+export type RunnerState = 'connected' | 'draining' | 'too_old' | 'lost' | 'ended';
 
-export function stateOf({ record, connected }: RunnerStatus): RunnerState {
-  if (!connected) return 'lost';
+export function stateOf({ record, connected, held }: RunnerStatus): RunnerState {
+  // A runner that drained and has no runs leaves, as it was asked to. Nothing was lost with it.
+  if (!connected) return record.draining && held === 0 ? 'ended' : 'lost';
   if (record.tooOld) return 'too_old';
   return record.draining ? 'draining' : 'connected';
 }

@@ -38,7 +38,11 @@ const view = {
   busy: 1,
   waiting: 1,
   oldestWaitingAt: 1,
-  runners: [runner, { ...runner, id: 'r_2', name: 'old\u001b[31m', state: 'lost', busy: 0 }],
+  runners: [
+    runner,
+    { ...runner, id: 'r_2', name: 'old\u001b[31m', state: 'lost', busy: 0 },
+    { ...runner, id: 'r_3', name: 'gone', state: 'ended', busy: 0 },
+  ],
   queue: [],
 };
 
@@ -59,6 +63,7 @@ describe('runners', () => {
     expect(out).toContain('1 of 4');
     expect(out).toContain('os=linux,gpu=a100');
     expect(out).toMatch(/lost, last heard \d+ d ago/);
+    expect(out).toMatch(/gone +ended \d+ d ago/);
     expect(out).not.toContain('\u001b[31m');
   });
 

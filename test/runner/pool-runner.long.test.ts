@@ -408,10 +408,11 @@ describe('a runner that is refused', () => {
     const pid = await firstPid();
     pool.refuseKeys();
     pool.connection?.socket.close(CLOSE.credentialRefused, KEY_REVOKED_REASON);
-    await until(() => runner.stderr().includes('1 jobs go on'), 'the message');
+    await until(() => runner.stderr().includes('its job goes on'), 'the message');
     expect(runner.child.exitCode).toBeNull();
     process.kill(pid, 'SIGTERM');
     expect(await runner.exit).toBe(78);
+    expect(runner.stderr()).toContain('the key is still refused');
   });
 
   it('reads the key file again', async () => {

@@ -8,6 +8,7 @@ const STATE_WORDS: Readonly<Record<RunnerView['state'], string>> = {
   draining: 'Draining',
   too_old: 'Too old',
   lost: 'Lost',
+  ended: 'Ended',
 };
 
 /** A state of a later version is shown as it is. */
@@ -15,14 +16,19 @@ export const runnerStateText = (state: string): string =>
   Object.hasOwn(STATE_WORDS, state) ? STATE_WORDS[state as RunnerView['state']] : state.replaceAll('_', ' ');
 
 /** What the state means for the work of the runner; null when it takes launches. */
-export function runnerStateDetail({ state, failing }: Pick<RunnerView, 'state' | 'failing'>, now: number): string | null {
+export function runnerStateDetail(
+  { state, busy, failing }: Pick<RunnerView, 'state' | 'busy' | 'failing'>,
+  now: number,
+): string | null {
   switch (state) {
     case 'draining':
       return 'takes nothing new';
     case 'too_old':
       return 'gets nothing: upgrade it';
     case 'lost':
-      return 'its jobs go on';
+      return busy === 0 ? null : 'its jobs go on';
+    case 'ended':
+      return null;
     default:
       return failing && failing.restUntil > now
         ? `rests for ${formatWholeSeconds(failing.restUntil - now)}: ${failing.count} failed ${failing.count === 1 ? 'launch' : 'launches'} (${failing.code})`
@@ -36,7 +42,7 @@ export function runStateText(state: string): string | null {
   return state === 'ended' ? 'ended, the slot is not free yet' : state.replaceAll('_', ' ');
 }
 
-const RANK: Readonly<Record<string, number>> = { lost: 0, too_old: 0, draining: 2 };
+const RANK: Readonly<Record<string, number>> = { lost: 0, too_old: 0, draining: 2, ended: 3 };
 
 /** Those that need a person come first, then by name: `gpu-2` before `gpu-10`. */
 export function inOrder(runners: readonly RunnerView[]): RunnerView[] {
@@ -52,6 +58,7 @@ export function runnersText(runners: readonly Pick<RunnerView, 'state'>[]): stri
     ['draining', 0],
     ['too_old', 0],
     ['lost', 0],
+    ['ended', 0],
   ]);
   for (const { state } of runners) counts.set(state, (counts.get(state) ?? 0) + 1);
   const words = [...counts].filter(([, count]) => count > 0);

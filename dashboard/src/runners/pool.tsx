@@ -51,7 +51,7 @@ export function Pool({ summary, view, error, open, onOpen, onRetry }: Props) {
         {view ? (
           <>
             <Queue view={view} />
-            {view.runners.some(({ state }) => state !== 'lost') ? null : (
+            {view.runners.some(({ state }) => state !== 'lost' && state !== 'ended') ? null : (
               <div class="list-empty">
                 <PoolJoin pool={id} />
               </div>

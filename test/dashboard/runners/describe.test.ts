@@ -18,21 +18,23 @@ import { madeRunner } from '../app/fake-api.ts';
 const NOW = 1_000_000;
 
 it('every state has a word of its own, and each state without work says so', () => {
-  expect(RUNNER_STATES.map(runnerStateText)).toEqual(['Connected', 'Draining', 'Too old', 'Lost']);
-  expect(RUNNER_STATES.map((state) => runnerStateDetail({ state }, NOW))).toEqual([
+  expect(RUNNER_STATES.map(runnerStateText)).toEqual(['Connected', 'Draining', 'Too old', 'Lost', 'Ended']);
+  expect(RUNNER_STATES.map((state) => runnerStateDetail({ state, busy: 1 }, NOW))).toEqual([
     null,
     'takes nothing new',
     'gets nothing: upgrade it',
     'its jobs go on',
+    null,
   ]);
+  expect(runnerStateDetail({ state: 'lost', busy: 0 }, NOW)).toBeNull();
   expect(runnerStateText('of_a_later_version')).toBe('of a later version');
 });
 
 it('[POOL19] a runner that rests says until when and why, and only until then', () => {
   const failing = { count: 3, code: 'start_failed', restUntil: NOW + 20_000 };
-  expect(runnerStateDetail({ state: 'connected', failing }, NOW)).toBe('rests for 20 s: 3 failed launches (start_failed)');
-  expect(runnerStateDetail({ state: 'connected', failing: { ...failing, count: 1 } }, NOW)).toContain('1 failed launch (');
-  expect(runnerStateDetail({ state: 'connected', failing }, NOW + 20_000)).toBeNull();
+  expect(runnerStateDetail({ state: 'connected', busy: 0, failing }, NOW)).toBe('rests for 20 s: 3 failed launches (start_failed)');
+  expect(runnerStateDetail({ state: 'connected', busy: 0, failing: { ...failing, count: 1 } }, NOW)).toContain('1 failed launch (');
+  expect(runnerStateDetail({ state: 'connected', busy: 0, failing }, NOW + 20_000)).toBeNull();
 });
 
 it('what a run on a runner does is said when it does not run', () => {
@@ -44,16 +46,17 @@ it('what a run on a runner does is said when it does not run', () => {
   ]);
 });
 
-it('runners that need a person come first, those that drain last, and numbers in names count as numbers', () => {
+it('runners that need a person come first, those that drain and those that ended last, and numbers in names count as numbers', () => {
   const failing = { count: 1, code: 'cwd_missing', restUntil: NOW };
   const runners = [
     madeRunner('gpu-10'),
+    madeRunner('gpu-0', { state: 'ended' }),
     madeRunner('gpu-1', { state: 'draining' }),
     madeRunner('gpu-2'),
     madeRunner('gpu-3', { state: 'lost' }),
     madeRunner('gpu-11', { failing }),
   ];
-  expect(inOrder(runners).map(({ name }) => name)).toEqual(['gpu-3', 'gpu-11', 'gpu-2', 'gpu-10', 'gpu-1']);
+  expect(inOrder(runners).map(({ name }) => name)).toEqual(['gpu-3', 'gpu-11', 'gpu-2', 'gpu-10', 'gpu-1', 'gpu-0']);
 });
 
 it('counts runners by state, and slots', () => {

@@ -88,7 +88,7 @@ describe('the page of the runners', () => {
         madeRunner('gpu-1', { labels: { gpu: 'a100', os: 'linux' }, slots: 4, busy: 2, runs }),
         madeRunner('gpu-2', { state: 'draining' }),
         madeRunner('gpu-3', { state: 'too_old', version: '0.0.9' }),
-        madeRunner('gpu-4', { state: 'lost', lastHeardAt: Date.now() - 3 * 60_000 }),
+        madeRunner('gpu-4', { state: 'lost', busy: 1, lastHeardAt: Date.now() - 3 * 60_000 }),
       ]),
     );
     open();

@@ -230,6 +230,24 @@ describe('a runner', () => {
     expect(again.launches).toBe(0);
   });
 
+  test('[POOL17] that leaves after `drained` has ended when it has no runs, and is lost when it has one', async () => {
+    const made = await newPool();
+    const stateAfterClose = async (runner: RunnerPeer) => {
+      runner.frame({ type: 'draining' });
+      expect(await runner.next()).toEqual({ type: 'drained' });
+      runner.close();
+      await vi.waitFor(async () => expect((await viewOf(made.pool)).slots).toBe(0));
+      return (await viewOf(made.pool)).runners.find(({ id }) => id === runner.id)?.state;
+    };
+    const runner = await RunnerPeer.ready(made);
+    await onPool(made.pool);
+    const { lease, request } = await runner.launch();
+    runner.launched(lease);
+    await WrapperPeer.welcomed({ ingest: request.ingest });
+    expect(await stateAfterClose(runner)).toBe('lost');
+    expect(await stateAfterClose(await RunnerPeer.ready(made))).toBe('ended');
+  });
+
   test('[POOL18] that is too old is told so, stays listed and gets nothing', async () => {
     const made = await newPool();
     const peer = await RunnerPeer.connect(made.pool, made.key);
