@@ -13,20 +13,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { IngestAccess } from '../protocol/index.ts';
 import { findHeldJob, type HeldJob, releaseHolder } from '../wrapper/job/holder.ts';
@@ -35,6 +22,7 @@ import { type ProcessIdentity, processTree } from '../wrapper/processes.ts';
 import { listSegments } from '../wrapper/spool/recovery.ts';
 import { readSpoolIdentity, readSpoolState } from '../wrapper/spool/state.ts';
 import type { RunRecord } from './record.ts';
+import { replaceFile } from './replace-file.ts';
 
 const RECORD_FILE = 'run.json';
 const INGEST_FILE = 'ingest.json';
@@ -107,20 +95,8 @@ export function releaseJob(folder: string): void {
   else removeHolderFolder(spoolFolder(folder));
 }
 
-function writeAtomic(path: string, text: string): void {
-  const beside = `${path}.tmp`;
-  const file = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(beside, path);
-}
-
 export const writeRecord = (folder: string, record: RunRecord): void =>
-  writeAtomic(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
+  replaceFile(join(folder, RECORD_FILE), `${JSON.stringify(record)}\n`);
 
 /** Null when there is no file, or it is not a runner's record. */
 export function readRecord(folder: string): RunRecord | null {
@@ -133,7 +109,7 @@ export function readRecord(folder: string): RunRecord | null {
 }
 
 export const writeIngest = (folder: string, ingest: IngestAccess): void =>
-  writeAtomic(join(folder, INGEST_FILE), `${JSON.stringify(ingest)}\n`);
+  replaceFile(join(folder, INGEST_FILE), `${JSON.stringify(ingest)}\n`);
 
 export function readIngest(folder: string): IngestAccess | null {
   try {

@@ -3,11 +3,12 @@
  * restarts. The folder is locked (runner/lock.ts), so no two processes of a host have one id.
  */
 
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ulid } from 'ulid';
 import { isId } from '../../protocol/ids.ts';
 import { isObject, parseJson } from '../../protocol/json.ts';
+import { replaceFile } from '../replace-file.ts';
 
 export const IDENTITY_FILE = 'runner.json';
 
@@ -34,7 +35,7 @@ export function takeIdentity(folder: string, { tenant, pool }: Pick<RunnerIdenti
   }
   if (known === null) {
     const identity = { runnerId: `r_${ulid()}`, tenant, pool };
-    write(path, `${JSON.stringify(identity)}\n`);
+    replaceFile(path, `${JSON.stringify(identity)}\n`);
     return { ok: true, identity };
   }
   if (known.tenant === tenant && known.pool === pool) return { ok: true, identity: known };
@@ -56,17 +57,4 @@ function readIdentity(path: string): RunnerIdentity | 'damaged' | null {
   if (!isObject(value)) return 'damaged';
   const { runnerId, tenant, pool } = value;
   return isId(runnerId) && typeof tenant === 'string' && isId(pool) ? { runnerId, tenant, pool } : 'damaged';
-}
-
-/** Whole or not at all, also when the host loses power. */
-function write(path: string, text: string): void {
-  const beside = `${path}.tmp`;
-  const file = openSync(beside, 'w', 0o600);
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(beside, path);
 }

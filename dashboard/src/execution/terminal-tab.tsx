@@ -4,16 +4,17 @@
  */
 
 import type { ComponentChildren, ComponentType } from 'preact';
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useState } from 'preact/hooks';
 import type { TerminalPanelProps } from '../terminal/panel.tsx';
 import { Button } from '../ui/index.ts';
+import { TabList } from './tab-list.tsx';
 
 export type MainTab = 'terminal' | 'log';
 
-const TABS: readonly [MainTab, string][] = [
+const TABS = [
   ['terminal', 'Terminal'],
   ['log', 'Log'],
-];
+] as const;
 
 interface TabsProps {
   tab: MainTab;
@@ -22,37 +23,17 @@ interface TabsProps {
 }
 
 export function MainTabs({ tab, onTab, children }: TabsProps) {
-  const list = useRef<HTMLDivElement>(null);
   return (
     <>
-      <div
-        class="exec-tabs exec-main-tabs"
-        role="tablist"
-        aria-label="Output of the run"
-        ref={list}
-        onKeyDown={(key) => {
-          if (key.key !== 'ArrowLeft' && key.key !== 'ArrowRight') return;
-          key.preventDefault();
-          const next = tab === 'terminal' ? 'log' : 'terminal';
-          onTab(next);
-          list.current?.querySelector<HTMLButtonElement>(`#exec-main-tab-${next}`)?.focus();
-        }}
-      >
-        {TABS.map(([name, words]) => (
-          <button
-            key={name}
-            type="button"
-            role="tab"
-            id={`exec-main-tab-${name}`}
-            aria-controls="exec-main-panel"
-            aria-selected={tab === name}
-            tabIndex={tab === name ? 0 : -1}
-            onClick={() => onTab(name)}
-          >
-            {words}
-          </button>
-        ))}
-      </div>
+      <TabList
+        tabs={TABS}
+        tab={tab}
+        onTab={onTab}
+        label="Output of the run"
+        prefix="exec-main-tab"
+        panel="exec-main-panel"
+        class="exec-main-tabs"
+      />
       <div class="exec-main-panel" role="tabpanel" id="exec-main-panel" aria-labelledby={`exec-main-tab-${tab}`}>
         {children}
       </div>
