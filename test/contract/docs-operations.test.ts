@@ -15,6 +15,7 @@ import {
   SESSION_EXECUTIONS_MAX,
   VIEWERS_MAX,
 } from '../../protocol/index.ts';
+import { REFUSAL_CODES } from '../../protocol/pool.ts';
 import { CONTAINER_STOPPED } from '../../src/core/container.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { LAUNCH_ATTEMPTS_MAX } from '../../src/core/launching.ts';
@@ -65,10 +66,13 @@ describe('codes', () => {
 
   test('every failure code that the Worker writes, and no other', () => {
     // `settleFailed(record, 'code', …)`, however it is broken into lines; an argument that is not a
-    // literal is the code of an API caller.
+    // literal is the code of an API caller, or that of a runner that refused.
     const written = found(worker, /\bsettleFailed\(\s*\w+,\s*'([a-z_]+)'/g);
     expect(written.length).toBeGreaterThan(5);
-    expect(new Set(found(worker, /(?<!function )\bsettleFailed\(\s*\w+,\s*([^'\s][^,]*),/g))).toEqual(new Set(['code']));
+    expect(new Set(found(worker, /(?<!function )\bsettleFailed\(\s*\w+,\s*([^'\s][^,]*),/g))).toEqual(
+      new Set(['code', 'cause.code']),
+    );
+    for (const code of REFUSAL_CODES.filter((each) => each !== 'full' && each !== 'draining')) expect(why).toContain(`\`${code}\``);
     same(firsts(table(why, 'code')), [...written, CONTAINER_STOPPED]);
   });
 

@@ -101,7 +101,7 @@ export class Checks implements Witness {
     this.#commandsSeen = this.#world.host.disk.commands;
   }
 
-  /** G4, LIF3: nobody begins without room, and the head of the queue does not wait beside it. */
+  /** G4, LIF3: no execution begins without room, and the head of the queue begins when there is room. */
   #room(executions: ReadonlyMap<string, ExecutionRecord>): void {
     const active = [...executions.values()].filter(({ status }) => isActive(status));
     const most = Math.max(0, ...active.map(({ maxActive }) => maxActive));
