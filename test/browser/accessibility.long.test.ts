@@ -238,7 +238,9 @@ it.each([360, 390])('on a phone of %i px nothing is cut off, and what is to be t
       for (const element of document.querySelectorAll<HTMLElement>('button, select, input, textarea, summary')) {
         // The numbers of the lines are no more than shortcuts.
         if (element.closest('[role=log]') || !element.checkVisibility({ visibilityProperty: true })) continue;
-        const box = element.getBoundingClientRect();
+        // A touch on the label of a choice is a touch on the choice.
+        const choice = element instanceof HTMLInputElement && element.type === 'radio';
+        const box = (choice ? (element.closest('label') ?? element) : element).getBoundingClientRect();
         if (box.width === 0 || box.height === 0) continue;
         const name = element.getAttribute('aria-label') || element.textContent || element.id;
         if (Math.max(box.width, box.height) < 44 || Math.min(box.width, box.height) < 24)
@@ -268,7 +270,7 @@ it.each([360, 390])('on a phone of %i px nothing is cut off, and what is to be t
   await measure('interrupt');
   await dashboard.button('Keep it running').tap();
   await dashboard.button('Rerun').tap();
-  await page.getByRole('dialog').waitFor();
+  await page.getByRole('dialog').getByText('Wait in the queue').waitFor();
   await measure('rerun');
   await dashboard.button('Cancel').tap();
   pools ??= await playPools(stage);

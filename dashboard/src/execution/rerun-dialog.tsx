@@ -179,12 +179,12 @@ export function RerunDialog({ execution, open, onClose }: Props) {
         {active === null ? null : (
           <fieldset class="exec-field">
             <legend>Another run is active: {active}</legend>
-            <label>
-              <input type="radio" name="rerun-busy" checked={onBusy === 'queue'} onChange={() => setOnBusy('queue')} /> Wait in the
-              queue
+            <label class="exec-choice">
+              <input type="radio" name="rerun-busy" checked={onBusy === 'queue'} onChange={() => setOnBusy('queue')} />
+              Wait in the queue
             </label>
-            <label>
-              <input type="radio" name="rerun-busy" checked={onBusy === 'replace'} onChange={() => setOnBusy('replace')} />{' '}
+            <label class="exec-choice">
+              <input type="radio" name="rerun-busy" checked={onBusy === 'replace'} onChange={() => setOnBusy('replace')} />
               Interrupt it and go next
             </label>
           </fieldset>
