@@ -103,6 +103,10 @@ function hintFor(
       return 'a pool is made by its first key: holdfast runners key create --pool NAME; see the pools: holdfast runners';
     case 'key_not_found':
       return 'list the keys: holdfast runners key list';
+    case 'runner_not_found':
+      return 'list the runners: holdfast runners list';
+    case 'runner_connected':
+      return 'drain it first: holdfast runners drain RUNNER; it leaves when its runs have ended';
     case 'session_not_found':
       return 'list the sessions: holdfast list';
     case 'not_found':

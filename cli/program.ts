@@ -242,9 +242,9 @@ export async function runCli(args: string[], io: Io): Promise<number> {
       exitCode = await open(contextOf(self), id, own);
     });
 
-  add('runners', [], 'list the runners of your pools, drain one, or make a key with which a machine joins')
-    .usage('[list] | drain RUNNER | key [list] | key create | key revoke KEY')
-    .argument('[words...]', 'list (the default), drain or key')
+  add('runners', [], 'list the runners of your pools, drain or remove one, or make a key with which a machine joins')
+    .usage('[list] | drain RUNNER | remove RUNNER | key [list] | key create | key revoke KEY')
+    .argument('[words...]', 'list (the default), drain, remove or key')
     .option('--pool <pool>', 'the pool; list shows all when left out, the others take default')
     .option('--name <name>', 'with key create: what the key is for')
     .option('--expires <duration>', 'with key create: how long the key is valid, such as 30d; for ever when left out')

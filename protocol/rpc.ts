@@ -8,6 +8,8 @@ import type {
   IngestAccess,
   InputRequest,
   LoggedEvent,
+  PoolSummary,
+  PoolView,
   Result,
   SessionEntry,
   SessionSummary,
@@ -94,5 +96,13 @@ export interface HoldfastRpc {
   getSession(session: string): Promise<Result<{ session: SessionSummary }>>;
   listSessions(query?: ListQuery): Promise<Result<{ data: SessionEntry[]; next: string | null }>>;
   deleteSession(session: string): Promise<Result<object>>;
+  /** All pools of the tenant, at most 100. */
+  listPools(): Promise<Result<{ data: PoolSummary[] }>>;
+  /** With every runner, and the first 50 executions that wait. */
+  getPool(pool: string): Promise<Result<{ pool: PoolView }>>;
+  /** The runner takes nothing new, and ends when its runs have ended. */
+  drainRunner(pool: string, runner: string): Promise<Result<object>>;
+  /** The pool forgets a runner that is gone. */
+  removeRunner(pool: string, runner: string): Promise<Result<object>>;
   version(): Promise<ServiceVersion>;
 }

@@ -24,11 +24,19 @@ export const PROBLEM_TEXTS: Record<ProblemCode, { next: string; operator: string
     operator: 'A start or a read names a pool of which no runner key was ever made.',
   },
   key_not_found: { next: 'List the keys of the pool.', operator: 'A wrong id, or a key that was revoked before.' },
+  runner_not_found: {
+    next: 'List the runners: `GET /v1/pools/{pool}`.',
+    operator: 'A wrong id, or a runner that was removed, or that left more than a day ago.',
+  },
   method_not_allowed: { next: 'Correct the method.', operator: 'A wrong method.' },
   pools_full: { next: 'Use one of the pools that there are.', operator: 'A tenant can have 100 pools.' },
   keys_full: {
     next: 'Revoke a key that is not used.',
     operator: 'A pool can have 100 keys. One key can serve many runners.',
+  },
+  runner_connected: {
+    next: 'Drain the runner, and remove it when it has left.',
+    operator: 'Only a runner that is gone can be removed. Revoke its key to end its connection at once.',
   },
   execution_in_progress: {
     next: 'Wait for `activeExecutionId`, or start with `onBusy` `queue` or `replace`.',

@@ -17,6 +17,7 @@ import type {
 import { isId, PROBLEMS, PROTOCOL_VERSION, type ProblemCode } from '../protocol/index.ts';
 import { VERSION } from '../protocol/version.ts';
 import { failure } from './contract/failure.ts';
+import * as pools from './operations/pools.ts';
 import * as service from './operations/service.ts';
 import { readConfig } from './platform/config.ts';
 import type { Env } from './platform/env.ts';
@@ -67,6 +68,18 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async deleteSession(session: string) {
     return this.#call({ method: 'deleteSession', session }, (caller) => service.deleteSession(caller, session));
   }
+  async listPools() {
+    return this.#call({ method: 'listPools' }, (caller) => pools.listPools(caller));
+  }
+  async getPool(pool: string) {
+    return this.#call({ method: 'getPool' }, (caller) => pools.getPool(caller, pool));
+  }
+  async drainRunner(pool: string, runner: string) {
+    return this.#call({ method: 'drainRunner' }, (caller) => pools.drainRunner(caller, pool, runner));
+  }
+  async removeRunner(pool: string, runner: string) {
+    return this.#call({ method: 'removeRunner' }, (caller) => pools.removeRunner(caller, pool, runner));
+  }
   /** The deployed version. Needs no configuration, so that a caller can ask for it first. */
   async version(): Promise<ServiceVersion> {
     return { protocol: PROTOCOL_VERSION, version: VERSION };
@@ -112,6 +125,10 @@ const RATE_KINDS = {
   getSession: 'read',
   listSessions: 'read',
   deleteSession: 'change',
+  listPools: 'read',
+  getPool: 'read',
+  drainRunner: 'change',
+  removeRunner: 'change',
 } as const satisfies Record<Exclude<keyof HoldfastRpc, 'version'>, RateKind>;
 
 const failedWith = (result: object): ProblemCode | null => ('code' in result ? (result as Failure).code : null);

@@ -15,7 +15,7 @@ export interface RunnersFlags {
 }
 
 const USAGE =
-  'runners is used as: runners [list], runners drain RUNNER, runners key [list], runners key create, runners key revoke KEY';
+  'runners is used as: runners [list], runners drain RUNNER, runners remove RUNNER, runners key [list], runners key create, runners key revoke KEY';
 
 export async function runners(context: Context, words: readonly string[], flags: RunnersFlags, now = Date.now()): Promise<number> {
   const [action = 'list', ...args] = words;
@@ -27,6 +27,9 @@ export async function runners(context: Context, words: readonly string[], flags:
     case 'drain':
       if (args.length !== 1) throw new UsageError(USAGE);
       return drain(context, pool, args[0] as string);
+    case 'remove':
+      if (args.length !== 1) throw new UsageError(USAGE);
+      return remove(context, pool, args[0] as string);
     case 'key':
     case 'keys':
       return keys(context, pool, args, flags, now);
@@ -118,14 +121,21 @@ function agoText(ms: number): string {
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
 }
 
-/** By id, or by a name that one runner has; of several that one of them is connected. */
-async function findRunner(context: Context, pool: string, text: string): Promise<RunnerView> {
+const isGone = ({ state }: RunnerView): boolean => state === 'lost' || state === 'ended';
+
+/** By id, or by a name that one runner has; of several, that one of them is `meant`. */
+async function findRunner(
+  context: Context,
+  pool: string,
+  text: string,
+  meant: (runner: RunnerView) => boolean,
+): Promise<RunnerView> {
   const { runners: all } = await context.client.pool(pool);
   const byId = all.find(({ id }) => id === text);
   if (byId) return byId;
   const named = all.filter(({ name }) => name === text);
-  const connected = named.filter(({ state }) => state !== 'lost' && state !== 'ended');
-  const [only] = named.length === 1 ? named : connected.length === 1 ? connected : [];
+  const likely = named.filter(meant);
+  const [only] = named.length === 1 ? named : likely.length === 1 ? likely : [];
   if (only) return only;
   throw new UsageError(
     named.length > 1
@@ -135,7 +145,7 @@ async function findRunner(context: Context, pool: string, text: string): Promise
 }
 
 async function drain(context: Context, pool: string, text: string): Promise<number> {
-  const { id, name, busy } = await findRunner(context, pool, text);
+  const { id, name, busy } = await findRunner(context, pool, text, (runner) => !isGone(runner));
   await context.client.drainRunner(pool, id);
   if (context.json) await printJson(context, { id, draining: true });
   else
@@ -144,6 +154,20 @@ async function drain(context: Context, pool: string, text: string): Promise<numb
       busy === 0
         ? `${name} takes nothing new, and ends now: it has no runs`
         : `${name} takes nothing new, and ends when its ${busy === 1 ? 'run has' : `${busy} runs have`} ended`,
+    );
+  return EXIT.ok;
+}
+
+async function remove(context: Context, pool: string, text: string): Promise<number> {
+  const { id, name, busy } = await findRunner(context, pool, text, isGone);
+  await context.client.removeRunner(pool, id);
+  if (context.json) await printJson(context, { id, removed: true });
+  else
+    await printNote(
+      context,
+      busy === 0
+        ? `${name} is removed from the pool ${pool}`
+        : `${name} is removed from the pool ${pool}; ${busy === 1 ? 'its run goes' : `its ${busy} runs go`} on`,
     );
   return EXIT.ok;
 }

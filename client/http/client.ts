@@ -203,6 +203,11 @@ export function createClient(options: ClientOptions): HoldfastClient {
       await request({ method: 'POST', path, body: {}, repeatable: true }, signal);
     },
 
+    async removeRunner(pool, runner, { signal } = {}) {
+      const path = `${poolPath(pool)}/runners/${encodeURIComponent(runner)}`;
+      await request({ method: 'DELETE', path, repeatable: true, doneBefore: 'runner_not_found' }, signal);
+    },
+
     events: (session, eventsOptions = {}) =>
       connectSession({
         ...streamDefaults,

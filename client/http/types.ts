@@ -138,6 +138,10 @@ export interface HoldfastClient {
   revokeRunnerKey(pool: string, key: string, options?: CallOptions): Promise<void>;
   /** The runner takes nothing new, and ends when its runs have ended. */
   drainRunner(pool: string, runner: string, options?: CallOptions): Promise<void>;
+  /**
+   * The pool forgets a runner that is gone. Refused with `runner_connected` while it is connected.
+   */
+  removeRunner(pool: string, runner: string, options?: CallOptions): Promise<void>;
   createTicket(session: string, request?: TicketRequest, options?: CallOptions): Promise<Ticket>;
   /**
    * Deletes the session with its log. Refused with `session_not_found` when there is no such

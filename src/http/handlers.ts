@@ -143,6 +143,11 @@ const key: Handlers<'key'> = {
     return drained.ok ? c.json({ runner: { id, draining: true } }, 202) : drained;
   },
 
+  removeRunner: async (c) => {
+    const removed = await pools.removeRunner(c.get('caller'), c.req.param('pool'), c.req.param('runner'));
+    return removed.ok ? c.body(null, 204) : removed;
+  },
+
   revokeRunnerKey: async (c) => {
     const revoked = await pools.revokeRunnerKey(c.get('caller'), c.req.param('pool'), c.req.param('key'));
     return revoked.ok ? c.body(null, 204) : revoked;

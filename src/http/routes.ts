@@ -102,6 +102,7 @@ export const ROUTES = {
     createRunnerKey: { method: 'post', path: `${POOL}/keys`, counts: 'change' },
     listRunnerKeys: { method: 'get', path: `${POOL}/keys`, counts: 'read' },
     drainRunner: { method: 'post', path: `${POOL}/runners/:runner/drain`, counts: 'change' },
+    removeRunner: { method: 'delete', path: `${POOL}/runners/:runner`, counts: 'change' },
     revokeRunnerKey: { method: 'delete', path: `${POOL}/keys/:key`, counts: 'change' },
     getMetrics: { method: 'get', path: '/v1/metrics', counts: 'read' },
   },

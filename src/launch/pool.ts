@@ -25,6 +25,8 @@ export interface PoolCalls {
   revokeKey(id: string): Promise<boolean | null>;
   /** Null: there is no such pool. False: it has no such runner. */
   drainRunner(id: string): Promise<boolean | null>;
+  /** Null: there is no such pool. Idempotent: the second answer is `unknown`. */
+  removeRunner(id: string): Promise<'removed' | 'unknown' | 'connected' | null>;
   /** Upgrades only, made by `openRunnerSocket`. */
   fetch(request: Request): Promise<Response>;
 }

@@ -90,13 +90,41 @@ export async function revokeRunnerKey({ env, tenant }: Scope, pool: string, key:
   return revoked ? { ok: true } : failure('key_not_found', 'The pool has no such key. It may have been revoked before.');
 }
 
+const noRunner = (pool: string): Failure =>
+  failure('runner_not_found', `The pool has no such runner: GET /v1/pools/${pool} lists them.`, { pool });
+
+const checkRunnerId = (runner: unknown): Failure | null =>
+  isId(runner) ? null : failure('bad_request', 'runner: is not a valid id', { field: 'runner' });
+
 export async function drainRunner({ env, tenant }: Scope, pool: string, runner: string): Promise<Result<object>> {
-  const bad = checkPoolId(pool);
+  const bad = checkPoolId(pool) ?? checkRunnerId(runner);
   if (bad) return bad;
   const found = await callPool(env, tenant, pool, (stub) => stub.drainRunner(runner));
   if (found === null) return noPool(pool);
   if (typeof found !== 'boolean') return found;
-  return found ? { ok: true } : failure('not_found', 'The pool has no such runner: GET /v1/pools/{pool} lists them.');
+  return found ? { ok: true } : noRunner(pool);
+}
+
+export async function removeRunner({ env, tenant }: Scope, pool: string, runner: string): Promise<Result<object>> {
+  const bad = checkPoolId(pool) ?? checkRunnerId(runner);
+  if (bad) return bad;
+  const answer = await callPool(env, tenant, pool, (stub) => stub.removeRunner(runner));
+  if (answer === null) return noPool(pool);
+  if (typeof answer !== 'string') return answer;
+  switch (answer) {
+    case 'removed':
+      return { ok: true };
+    case 'unknown':
+      return noRunner(pool);
+    case 'connected':
+      return failure(
+        'runner_connected',
+        `The runner is connected. Drain it first, with POST /v1/pools/${pool}/runners/${runner}/drain: it leaves when its runs have ended, and can be removed then.`,
+        { pool, runner },
+      );
+    default:
+      return answer satisfies never;
+  }
 }
 
 export async function listPools({ env, tenant }: Scope): Promise<Result<{ data: PoolSummary[] }>> {

@@ -54,6 +54,7 @@ export const LOG_EVENTS = {
   runner_refused: 'warn',
   runner_cloned: 'warn',
   runner_lost: 'warn',
+  runner_removed: 'info',
   runner_failing: 'warn',
   runner_frame_ignored: 'info',
   launch_refused: 'info',

@@ -745,6 +745,28 @@ export class Pool {
     return true;
   }
 
+  /**
+   * Forgets a runner that is gone. What it had is as if it were lost now: its jobs go on, and what
+   * has not begun is assigned again. If it comes back, its hello says what it holds.
+   */
+  removeRunner(id: string, now: number): 'removed' | 'unknown' | 'connected' {
+    const seat = this.#seats.get(id);
+    if (!seat) return 'unknown';
+    if (seat.connected) return 'connected';
+    if (seat.ws) this.#drop(seat, CLOSE.tryAgainLater, 'silent for too long', now);
+    for (const entry of this.#index.heldBy(id)) {
+      if (isUnseen(entry)) this.#recall(entry, { kind: 'lost' }, now);
+      else if (entry.state === 'running') this.#put(markRunning(entry, true, now));
+      else if (entry.state === 'over') this.#remove(entry);
+    }
+    this.#store.removeRunner(id);
+    this.#seats.delete(id);
+    this.#log('info', 'runner_removed', { runner: id });
+    this.#factsChanged(now);
+    this.#arm(now);
+    return 'removed';
+  }
+
   get exists(): boolean {
     return this.#store.exists;
   }

@@ -103,6 +103,9 @@ export class RunnerPool extends DurableObject<Env> implements PoolOperations {
   drainRunner(id: string) {
     return this.#pool.exists ? this.#pool.drainRunner(id, Date.now()) : null;
   }
+  removeRunner(id: string) {
+    return this.#pool.exists ? this.#pool.removeRunner(id, Date.now()) : null;
+  }
   revokeKey(id: string) {
     return this.#pool.exists ? this.#pool.revokeKey(id, Date.now()) : null;
   }

@@ -95,7 +95,26 @@ describe('runners', () => {
     expect([code, err]).toEqual([2, expect.stringContaining('has no runner unknown')]);
   });
 
-  test.each([['nonsense'], ['drain'], ['key', 'nonsense'], ['key', 'revoke'], ['list', 'x']])(
+  test('remove takes a runner that is gone out of the list, and says what goes on', async () => {
+    answers(/^GET \/v1\/pools\/default$/, 200, {
+      pool: { ...view, runners: [...view.runners, { ...runner, id: 'r_4', state: 'lost', busy: 2 }] },
+    });
+    answers(/^DELETE \/v1\/pools\/default\/runners\/r_3$/, 204, null);
+    answers(/^DELETE \/v1\/pools\/default\/runners\/r_4$/, 204, null);
+    const ended = await result(['runners', 'remove', 'gone']);
+    expect([ended.code, ended.err]).toEqual([0, expect.stringContaining('gone is removed from the pool default\n')]);
+    // Of two with this name, the one that is gone.
+    expect((await result(['runners', 'remove', 'gpu-3'])).err).toContain('its 2 runs go on');
+  });
+
+  test('remove of a connected runner says to drain it first', async () => {
+    answers(/^GET \/v1\/pools\/default$/, 200, { pool: view });
+    fake.overrides.push({ match: /^DELETE \/v1\/pools\/default\/runners\/r_1$/, override: { problem: 'runner_connected' } });
+    const { code, err } = await result(['runners', 'remove', 'gpu-3']);
+    expect([code, err]).toEqual([125, expect.stringContaining('holdfast runners drain RUNNER')]);
+  });
+
+  test.each([['nonsense'], ['remove'], ['drain'], ['key', 'nonsense'], ['key', 'revoke'], ['list', 'x']])(
     '%s %s is a mistake',
     async (...words) => {
       expect((await result(['runners', ...words])).code).toBe(2);

@@ -15,6 +15,9 @@ const STATE_WORDS: Readonly<Record<RunnerView['state'], string>> = {
 export const runnerStateText = (state: string): string =>
   Object.hasOwn(STATE_WORDS, state) ? STATE_WORDS[state as RunnerView['state']] : state.replaceAll('_', ' ');
 
+/** It may be removed. */
+export const isGone = ({ state }: Pick<RunnerView, 'state'>): boolean => state === 'lost' || state === 'ended';
+
 /** What the state means for the work of the runner; null when it takes launches. */
 export function runnerStateDetail(
   { state, busy, failing }: Pick<RunnerView, 'state' | 'busy' | 'failing'>,

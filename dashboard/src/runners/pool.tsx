@@ -2,12 +2,14 @@
 
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
-import type { HoldfastError } from '../../../client/index.ts';
+import { HoldfastError } from '../../../client/index.ts';
 import { type PoolSummary, type PoolView, type RunnerView, waitReasonText } from '../../../protocol/index.ts';
 import { callFailureText } from '../app/access.ts';
+import { useApp } from '../app/context.ts';
 import { executionPath } from '../app/router.ts';
+import { asHoldfastError } from '../app/use-list.ts';
 import { Ago, Button, Duration, formatCount, Icon, type IconName, useNow } from '../ui/index.ts';
-import { inOrder, runnerStateDetail, runnerStateText, runnersText, runStateText, slotsText } from './describe.ts';
+import { inOrder, isGone, runnerStateDetail, runnerStateText, runnersText, runStateText, slotsText } from './describe.ts';
 import { PoolJoin } from './join.tsx';
 
 /** So many of each are drawn before the reader asks for all of them. */
@@ -51,12 +53,12 @@ export function Pool({ summary, view, error, open, onOpen, onRetry }: Props) {
         {view ? (
           <>
             <Queue view={view} />
-            {view.runners.some(({ state }) => state !== 'lost' && state !== 'ended') ? null : (
+            {view.runners.some((runner) => !isGone(runner)) ? null : (
               <div class="list-empty">
                 <PoolJoin pool={id} />
               </div>
             )}
-            {view.runners.length > 0 ? <Runners pool={id} runners={view.runners} /> : null}
+            {view.runners.length > 0 ? <Runners pool={id} runners={view.runners} onRemoved={onRetry} /> : null}
           </>
         ) : error ? (
           <p class="list-failed" role="status">
@@ -157,7 +159,13 @@ function RunLink({ session, execution }: { session: string; execution: string })
 
 const COLUMNS = ['Runner', 'State', 'Slots', 'Runs', 'Version', 'Last heard'];
 
-function Runners({ pool, runners }: { pool: string; runners: readonly RunnerView[] }) {
+interface RunnersProps {
+  pool: string;
+  runners: readonly RunnerView[];
+  onRemoved(): void;
+}
+
+function Runners({ pool, runners, onRemoved }: RunnersProps) {
   const [all, setAll] = useState(false);
   const ordered = inOrder(runners);
   const shown = all ? ordered : ordered.slice(0, RUNNERS_SHOWN);
@@ -170,7 +178,7 @@ function Runners({ pool, runners }: { pool: string; runners: readonly RunnerView
       </div>
       <ol class="rows" aria-label={`runners of the pool ${pool}`}>
         {shown.map((runner) => (
-          <RunnerRow key={runner.id} runner={runner} />
+          <RunnerRow key={runner.id} pool={pool} runner={runner} onRemoved={onRemoved} />
         ))}
       </ol>
       {shown.length < ordered.length ? (
@@ -182,7 +190,7 @@ function Runners({ pool, runners }: { pool: string; runners: readonly RunnerView
   );
 }
 
-function RunnerRow({ runner }: { runner: RunnerView }) {
+function RunnerRow({ pool, runner, onRemoved }: { pool: string; runner: RunnerView; onRemoved(): void }) {
   const { id, name, labels, slots, busy, version, lastHeardAt, runs } = runner;
   return (
     <li class="row">
@@ -194,6 +202,7 @@ function RunnerRow({ runner }: { runner: RunnerView }) {
       </span>
       <span class="runner-state">
         <RunnerState runner={runner} />
+        {isGone(runner) ? <RemoveRunner pool={pool} runner={runner} onRemoved={onRemoved} /> : null}
       </span>
       <span class="runner-slots num">
         <span>
@@ -235,6 +244,32 @@ function RunnerState({ runner }: { runner: RunnerView }) {
       </span>
       {detail === null ? null : <span class="row-beside muted num"> {detail}</span>}
     </>
+  );
+}
+
+/** Its jobs go on and it may come back, so nothing is asked first. */
+function RemoveRunner({ pool, runner: { id, name }, onRemoved }: { pool: string; runner: RunnerView; onRemoved(): void }) {
+  const { client, toast } = useApp();
+  const [busy, setBusy] = useState(false);
+  const remove = async (): Promise<void> => {
+    setBusy(true);
+    try {
+      await client.removeRunner(pool, id);
+      toast(`${name} is removed from the pool ${pool}.`);
+    } catch (error) {
+      // Already removed by another request: the wanted state is reached.
+      if (!(error instanceof HoldfastError && error.code === 'runner_not_found')) {
+        toast(`${name} could not be removed: ${callFailureText(asHoldfastError(error))}.`, 'error');
+      }
+    } finally {
+      setBusy(false);
+    }
+    onRemoved();
+  };
+  return (
+    <Button size="small" kind="ghost" icon="trash" aria-label={`Remove ${name} from the list`} disabled={busy} onClick={remove}>
+      Remove
+    </Button>
   );
 }
 

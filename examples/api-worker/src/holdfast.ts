@@ -52,8 +52,10 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'not_found':
     case 'pool_not_found':
     case 'key_not_found':
+    case 'runner_not_found':
     case 'pools_full':
     case 'keys_full':
+    case 'runner_connected':
     case 'method_not_allowed':
     case 'execution_in_progress':
     case 'session_full':

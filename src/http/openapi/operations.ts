@@ -308,7 +308,15 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     summary: 'Drain a runner',
     description: 'It takes nothing new, and ends when its runs have ended. A new process of it takes work again.',
     answers: { 202: { description: 'It is told, or will be at its next hello.', schema: answers.drainedRunnerAnswer } },
-    problems: ['bad_request', 'unauthorized', 'pool_not_found', 'not_found'],
+    problems: ['bad_request', 'unauthorized', 'pool_not_found', 'runner_not_found'],
+  },
+  removeRunner: {
+    tag: 'pools',
+    summary: 'Remove a runner that is gone',
+    description:
+      'It is no longer listed, until it connects again. What still runs on its machine goes on to its end. A runner that is connected is drained first.',
+    answers: { 204: { description: 'The pool does not know it any more.' } },
+    problems: ['bad_request', 'unauthorized', 'pool_not_found', 'runner_not_found', 'runner_connected'],
   },
   revokeRunnerKey: {
     tag: 'pools',

@@ -72,7 +72,7 @@ export class FakeApi {
     const [, , , session, part] = url.pathname.split('/');
     const refusal = this.#refusal(bearer, session);
     if (refusal) return problem(refusal);
-    if (url.pathname.startsWith('/v1/pools')) return this.#poolAnswer(session);
+    if (url.pathname.startsWith('/v1/pools')) return this.#poolAnswer(session, method, url.pathname.split('/')[5]);
     if (session === undefined) return this.#page(url, this.#sessionItems());
     const executions = this.sessions.get(session);
     if (!executions) return problem({ status: 404, code: 'session_not_found' });
@@ -89,7 +89,7 @@ export class FakeApi {
     return Response.json(this.#summary(session, executions));
   };
 
-  #poolAnswer(id: string | undefined): Response {
+  #poolAnswer(id: string | undefined, method: string, runner: string | undefined): Response {
     if (id === undefined) {
       const data = [...this.pools.values()].map(({ queue: _queue, runners, ...summary }) => ({
         ...summary,
@@ -99,7 +99,15 @@ export class FakeApi {
     }
     const pool = this.pools.get(id);
     if (this.poolTrouble) return problem(this.poolTrouble);
-    return pool ? Response.json({ pool }) : problem({ status: 404, code: 'pool_not_found' });
+    if (!pool) return problem({ status: 404, code: 'pool_not_found' });
+    if (method === 'DELETE') {
+      const found = pool.runners.find(({ id: one }) => one === runner);
+      if (!found) return problem({ status: 404, code: 'runner_not_found' });
+      if (found.state === 'connected') return problem({ status: 409, code: 'runner_connected' });
+      this.pools.set(id, { ...pool, runners: pool.runners.filter((one) => one !== found) });
+      return new Response(null, { status: 204 });
+    }
+    return Response.json({ pool });
   }
 
   #refusal(bearer: string | undefined, session: string | undefined): Refusal | null {

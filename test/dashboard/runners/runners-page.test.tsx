@@ -129,6 +129,26 @@ describe('the page of the runners', () => {
     expect(rows('gpu')).toHaveLength(1);
   });
 
+  it('[POOL24] a runner that is gone can be removed, and one that is connected cannot', async () => {
+    const gone = madeRunner('gpu-2', { state: 'ended' });
+    api.pools.set('gpu', madePool('gpu', [madeRunner('gpu-1'), gone, madeRunner('gpu-3', { state: 'lost' })]));
+    open();
+    await until(() => expect(rows('gpu')).toHaveLength(3));
+    expect(rows('gpu').map((row) => row.querySelector('button')?.getAttribute('aria-label') ?? null)).toEqual([
+      'Remove gpu-3 from the list',
+      null,
+      'Remove gpu-2 from the list',
+    ]);
+    button('Remove gpu-2').click();
+    await until(() => expect(rows('gpu')).toHaveLength(2));
+    expect(text()).toContain('gpu-2 is removed from the pool gpu.');
+    // It came back a moment ago.
+    api.pools.set('gpu', madePool('gpu', [madeRunner('gpu-1'), madeRunner('gpu-3')]));
+    button('Remove gpu-3').click();
+    await until(() => expect(text()).toContain('gpu-3 could not be removed: '));
+    await until(() => expect(root.querySelector('button[aria-label^="Remove"]')).toBeNull());
+  });
+
   it('draws many runners, runs and labels only when asked', async () => {
     const runs = Array.from({ length: 9 }, (_, at) => ({ session: `s${at}`, execution: 'e', state: 'running' as const, since: 1 }));
     const many = Array.from({ length: 60 }, (_, at) => madeRunner(`m-${at}`, at === 0 ? { runs, slots: 16, busy: 9 } : {}));

@@ -128,6 +128,7 @@ const ROWS: Record<string, Record<string, Form>> = {
     HEAD: asHead(get('key', () => '/v1/pools/default/keys', ONE_POOL)),
   },
   drainRunner: { POST: post('key', () => '/v1/pools/default/runners/r_1/drain', {}, ONE_POOL) },
+  removeRunner: { DELETE: { opens: 'key', method: 'DELETE', path: () => '/v1/pools/default/runners/r_1', ...ONE_POOL } },
   revokeRunnerKey: { DELETE: { opens: 'key', method: 'DELETE', path: () => '/v1/pools/default/keys/rk_1', ...ONE_POOL } },
   connectRunner: {
     WebSocket: get('runner', () => '/v1/pools/default/connect', {

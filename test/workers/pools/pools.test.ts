@@ -286,7 +286,63 @@ describe('draining a runner by the API', () => {
 
   test('a runner or a pool that is not there is answered 404', async () => {
     const { pool } = await newPool();
-    expect((await drain(pool, 'r_none')).body.code).toBe('not_found');
+    expect((await drain(pool, 'r_none')).body.code).toBe('runner_not_found');
     expect((await drain('no-such-pool', 'r_1')).body.code).toBe('pool_not_found');
+  });
+});
+
+describe('removing a runner by the API', () => {
+  const remove = (pool: string, runner: string) => api('DELETE', `/v1/pools/${pool}/runners/${runner}`);
+
+  test('[POOL24] one that is connected is refused and told to be drained; one that has left is removed', async () => {
+    const made = await newPool();
+    const runner = await RunnerPeer.ready(made);
+    const refused = await remove(made.pool, runner.id);
+    expect([refused.status, refused.body.code]).toEqual([409, 'runner_connected']);
+    expect(refused.body.detail).toContain(`POST /v1/pools/${made.pool}/runners/${runner.id}/drain`);
+    runner.close();
+    await vi.waitFor(async () => expect((await viewOf(made.pool)).runners).toMatchObject([{ state: 'lost' }]));
+    expect((await remove(made.pool, runner.id)).status).toBe(204);
+    expect((await viewOf(made.pool)).runners).toEqual([]);
+    expect((await remove(made.pool, runner.id)).body.code).toBe('runner_not_found');
+    expect(await rowsOf(made.pool, 'runners')).toEqual([]);
+  });
+
+  test('[POOL24] what runs on it goes on and is its own when it comes back; what was not confirmed goes elsewhere', async () => {
+    const made = await newPool();
+    const runner = await RunnerPeer.ready(made, { slots: 2 });
+    const run = await onPool(made.pool);
+    const first = await runner.launch();
+    runner.launched(first.lease);
+    const wrapper = await WrapperPeer.welcomed({ ingest: first.request.ingest });
+    const unseen = await onPool(made.pool);
+    runner.launched((await runner.launch()).lease);
+    await runner.settled();
+    runner.close();
+    await vi.waitFor(async () => expect((await viewOf(made.pool)).runners).toMatchObject([{ state: 'lost' }]));
+    expect((await remove(made.pool, runner.id)).status).toBe(204);
+    const other = await RunnerPeer.ready(made);
+    expect((await other.launch()).request.id).toBe(unseen.execution.id);
+    expect((await get(run)).status).toBe('running');
+    const back = await runner.again({ runs: [`${run.session}/${run.execution.id}`] });
+    const { runners } = await viewOf(made.pool);
+    expect(runners.find(({ id }) => id === runner.id)).toMatchObject({ state: 'connected', busy: 1 });
+    await wrapper.deliver(1, [exit(0)]);
+    back.ended(first.request);
+    await vi.waitFor(async () => {
+      const now = (await viewOf(made.pool)).runners;
+      expect(now.find(({ id }) => id === runner.id)).toMatchObject({ busy: 0 });
+    });
+    expect((await get(run)).status).toBe('completed');
+  });
+
+  test('[POOL24] an unknown runner, an invalid id, an unknown pool and the pool of another tenant are refused', async () => {
+    const made = await newPool();
+    const runner = await RunnerPeer.ready(made);
+    runner.close();
+    expect((await remove(made.pool, 'r_none')).body.code).toBe('runner_not_found');
+    expect((await remove(made.pool, 'r%2Fone')).body).toMatchObject({ code: 'bad_request', field: 'runner' });
+    expect((await remove('no-such-pool', runner.id)).body.code).toBe('pool_not_found');
+    expect((await viewOf(made.pool)).runners).toHaveLength(1);
   });
 });

@@ -22,7 +22,8 @@ import type { Env } from '../../../src/platform/env.ts';
 import { verifyIngestToken, verifyTicket } from '../../../src/platform/tokens.ts';
 import { Holdfast, type HoldfastProps } from '../../../src/rpc.ts';
 import { ask, deployment, objectCount, untouchable } from '../support/http.ts';
-import { exit, newSession, ORIGIN, output, readLog, start, stubOf, testEnv, WrapperPeer } from '../support/peers.ts';
+import { api, exit, newSession, ORIGIN, output, readLog, start, stubOf, testEnv, WrapperPeer } from '../support/peers.ts';
+import { newPool, RunnerPeer, viewOf } from '../support/runners.ts';
 
 /**
  * The entrypoint's methods with their own types. The platform's mapping of RPC types does not
@@ -313,6 +314,60 @@ describe('readEvents', () => {
   });
 });
 
+describe('pools', () => {
+  const bad = ['', 'a/b', 7, null, undefined, {}] as never[];
+
+  test('listPools and getPool return what HTTP returns, for their own tenant', async () => {
+    const made = await newPool();
+    const runner = await RunnerPeer.ready(made);
+    const { data } = granted(await acme.listPools());
+    expect(data).toEqual((await api('GET', '/v1/pools')).body.data);
+    expect(data).toContainEqual(expect.objectContaining({ id: made.pool, runners: 1 }));
+    const { pool } = granted(await acme.getPool(made.pool));
+    expect(pool).toEqual(await viewOf(made.pool));
+    expect(pool.runners).toMatchObject([{ id: runner.id, state: 'connected' }]);
+    expect(await bound({ tenant: 'globex' }).getPool(made.pool)).toMatchObject({ ok: false, code: 'pool_not_found' });
+  });
+
+  test('[POOL24] drainRunner and removeRunner: a connected runner is drained first, and one that is gone is removed once', async () => {
+    const made = await newPool();
+    const runner = await RunnerPeer.ready(made);
+    expect(await acme.removeRunner(made.pool, runner.id)).toMatchObject({ ok: false, code: 'runner_connected' });
+    expect(await acme.drainRunner(made.pool, runner.id)).toEqual({ ok: true });
+    expect(await runner.next()).toEqual({ type: 'drain' });
+    runner.close();
+    await vi.waitFor(async () => expect((await viewOf(made.pool)).runners).toMatchObject([{ state: 'ended' }]));
+    expect(await acme.removeRunner(made.pool, runner.id)).toEqual({ ok: true });
+    expect(await acme.removeRunner(made.pool, runner.id)).toMatchObject({ ok: false, code: 'runner_not_found' });
+    expect(await acme.drainRunner(made.pool, runner.id)).toMatchObject({ ok: false, code: 'runner_not_found' });
+  });
+
+  test.each(['listPools', 'getPool', 'drainRunner', 'removeRunner'] as const)(
+    '[HTTP2] [HTTP3] %s needs a tenant and keys',
+    async (method) => {
+      const call = (calls: Calls) => calls[method]('default', 'r_1');
+      expect(await call(bound({}))).toMatchObject({ ok: false, code: 'unauthorized' });
+      const { POOLS, DIRECTORY, touched } = untouchable();
+      expect(await call(deployed({ POOLS, DIRECTORY, HOLDFAST_API_KEYS: undefined }))).toMatchObject({ code: 'not_configured' });
+      expect(touched).toEqual([]);
+    },
+  );
+
+  test('[HTTP5] an invalid id is a bad request, and reaches no pool', async () => {
+    const { POOLS, touched } = untouchable();
+    const calls = deployed({ POOLS });
+    const field = (name: string) => ({ ok: false, code: 'bad_request', facts: { field: name } });
+    for (const id of bad) {
+      expect(await calls.getPool(id)).toMatchObject(field('pool'));
+      for (const method of ['drainRunner', 'removeRunner'] as const) {
+        expect(await calls[method](id, 'r_1')).toMatchObject(field('pool'));
+        expect(await calls[method]('default', id)).toMatchObject(field('runner'));
+      }
+    }
+    expect(touched).toEqual([]);
+  });
+});
+
 describe('callers and calls', () => {
   const EVERY: [name: string, call: (calls: Calls, session: unknown, execution: unknown) => Promise<object>][] = [
     ['startExecution', (calls, s) => calls.startExecution(s as string, request)],
@@ -327,7 +382,7 @@ describe('callers and calls', () => {
     ['getSession', (calls, s) => calls.getSession(s as string)],
     ['deleteSession', (calls, s) => calls.deleteSession(s as string)],
   ];
-  const WITHOUT_SESSION = ['listSessions', 'version'];
+  const WITHOUT_SESSION = ['listSessions', 'listPools', 'getPool', 'drainRunner', 'removeRunner', 'version'];
 
   test('every method is here', () => {
     const methods = Object.getOwnPropertyNames(Holdfast.prototype).filter((name) => name !== 'constructor');
