@@ -2,14 +2,14 @@
 
 import { HELLO_TIMEOUT_MS } from '../../protocol/index.ts';
 import { RUNNER_SILENCE_MS } from '../../protocol/pool.ts';
-import { FORGOTTEN_AFTER_MS, isUnseen, type Lane, type PoolEntry } from './pool-entry.ts';
+import { isUnseen, type Lane, type PoolEntry } from './pool-entry.ts';
 import type { RunnerRecord } from './pool-runner.ts';
 
 export interface PoolDeadlines {
   /** Every entry that does not wait. */
   active: Iterable<PoolEntry>;
   /** The first execution of each lane. */
-  heads: readonly { lane: Lane; waitUntil: number }[];
+  heads: readonly { lane: Lane }[];
   runners: readonly { record: RunnerRecord; open: boolean; heardAt: number; held: number }[];
   /** Open connections. `runnerId`: null before the hello. */
   sockets: readonly { runnerId: string | null; acceptedAt: number; expiresAt: number | null }[];
@@ -17,7 +17,10 @@ export interface PoolDeadlines {
   tellAt: number | null;
 }
 
-/** Null: nothing will ever be due, so a pool of idle runners sleeps. */
+/**
+ * Null: nothing will ever be due, so a pool of idle runners sleeps. An execution that waits needs no
+ * wake: a runner that gets a slot says so, and its session ends the wait.
+ */
 export function nextPoolWake({ active, heads, runners, sockets, tellAt }: PoolDeadlines, now: number): number | null {
   const times: (number | null)[] = [];
   const unseen = new Set<string>();
@@ -37,10 +40,7 @@ export function nextPoolWake({ active, heads, runners, sockets, tellAt }: PoolDe
     if (runnerId === null) times.push(acceptedAt + HELLO_TIMEOUT_MS);
     times.push(expiresAt);
   }
-  for (const { waitUntil, lane } of heads) {
-    times.push(waitUntil + FORGOTTEN_AFTER_MS);
-    if (lane.avoid && lane.avoid.until > now) times.push(lane.avoid.until);
-  }
+  for (const { lane } of heads) if (lane.avoid && lane.avoid.until > now) times.push(lane.avoid.until);
   if (waits) times.push(tellAt);
   let next: number | null = null;
   for (const at of times) if (at !== null && (next === null || at < next)) next = at;

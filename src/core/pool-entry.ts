@@ -109,7 +109,10 @@ export const RECALL_AGAIN_MS = 5_000;
 /** A run whose runner is lost is looked at this often: it goes on without its runner. */
 export const ORPHAN_CHECK_MS = 60_000;
 
-/** A waiting row that its session forgot to take back is dropped this long after it gave up. */
+/**
+ * A waiting row that its session forgot to take back is dropped this long after it gave up, when the
+ * pool is awake. Until then it delays nothing: the claim of it is refused.
+ */
 export const FORGOTTEN_AFTER_MS = 60_000;
 
 /** The states in which a runner's slot is taken. */
@@ -137,8 +140,16 @@ export const assign = (entry: PoolEntry, lease: number, runner: { id: string; bo
 export const confirm = (entry: PoolEntry, now: number): PoolEntry | null =>
   entry.state === 'leased' ? { ...entry, state: 'launched', dueAt: now + CHECK_AFTER_MS } : null;
 
-/** The lease is given up when the session agrees. The slot is free from now on. */
-export const recall = (entry: PoolEntry, now: number): PoolEntry => ({ ...entry, state: 'recalled', dueAt: now + RECALL_AGAIN_MS });
+/**
+ * The lease is given up when the session agrees. The slot is free from now on. A run that has ended
+ * is nearly always over, and what waits does not need the answer: it is asked again with the alarm
+ * that its lease has set, because an earlier one costs a row.
+ */
+export const recall = (entry: PoolEntry, now: number, hasEnded = false): PoolEntry => ({
+  ...entry,
+  state: 'recalled',
+  dueAt: now + (hasEnded ? CHECK_AFTER_MS : RECALL_AGAIN_MS),
+});
 
 /** The wrapper was seen. Nothing is due while the runner is there: the runner says when it ended. */
 export const markRunning = (entry: PoolEntry, orphaned: boolean, now: number): PoolEntry => ({

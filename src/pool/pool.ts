@@ -11,7 +11,8 @@
  * P2  The row is written before the message that follows from it is sent.
  * P3  No waiting execution fits a free runner at the end of a turn. So each turn looks only at what
  *     it changed: a new execution, a runner that got a slot, a concurrency key that got a place.
- * P4  Memory holds only what rows and sockets say (core/pool-index.ts). It is built anew on a wake.
+ * P4  Memory holds only what rows and sockets say (core/pool-index.ts), and when a question is asked
+ *     again. It is built anew on a wake.
  * P5  All times are deadlines in rows, or are computed from rows and sockets on every wake.
  */
 
@@ -127,6 +128,7 @@ export class Pool {
         else seat.record = { ...seat.record, goneAt: now };
       }
     }
+    this.#dropForgotten(now);
     this.#arm(now);
   }
 
@@ -478,7 +480,7 @@ export class Pool {
 
   /** Frees the slot, and asks the session whether the execution is to be assigned again. */
   #recall(entry: PoolEntry, cause: RecallCause, now: number, sameRunner = false): void {
-    const recalled = recall(entry, now);
+    const recalled = recall(entry, now, cause.kind === 'ended');
     this.#put(recalled);
     const again = sameRunner || (cause.kind === 'refused' && (cause.code === 'full' || cause.code === 'draining'));
     this.#runtime.waitUntil(this.#ask(recalled, cause, again));
@@ -628,8 +630,9 @@ export class Pool {
       }
       case 'launched':
       case 'running': {
+        // In memory only: without it the question is asked again, which changes nothing.
         const checked = { ...entry, dueAt: now + (entry.state === 'launched' ? CHECK_AFTER_MS : ORPHAN_CHECK_MS) };
-        this.#put(checked);
+        this.#index.set(checked);
         return this.#runtime.waitUntil(this.#ask(checked, { kind: 'check' }, false));
       }
       case 'recalled':
@@ -772,14 +775,15 @@ export class Pool {
   }
 
   summary(pool: string): PoolSummary | null {
-    return this.#store.exists ? summaryOf(pool, this.#seen) : null;
+    return this.#store.exists ? summaryOf(pool, this.#seen()) : null;
   }
 
   view(pool: string): PoolView | null {
-    return this.#store.exists ? viewOf(pool, this.#seen) : null;
+    return this.#store.exists ? viewOf(pool, this.#seen()) : null;
   }
 
-  get #seen(): SeenPool {
+  #seen(): SeenPool {
+    this.#dropForgotten(this.#runtime.now());
     return { store: this.#store, index: this.#index, seats: this.#seats, scene: this.#scene };
   }
 

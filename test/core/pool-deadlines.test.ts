@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { HELLO_TIMEOUT_MS } from '../../protocol/index.ts';
 import { RUNNER_SILENCE_MS } from '../../protocol/pool.ts';
 import { nextPoolWake, type PoolDeadlines } from '../../src/core/pool-deadlines.ts';
-import { FORGOTTEN_AFTER_MS, type Lane, type PoolEntry } from '../../src/core/pool-entry.ts';
+import type { Lane, PoolEntry } from '../../src/core/pool-entry.ts';
 import type { RunnerRecord } from '../../src/core/pool-runner.ts';
 
 const NOW = 1_000_000;
@@ -18,13 +18,14 @@ const runner = (fields: Partial<RunnerRecord>, status: { open?: boolean; held?: 
   held: 0,
   ...status,
 });
-const head = (lane: Partial<Lane> = {}) => ({ lane: { ...LANE, ...lane }, waitUntil: NOW + 10 ** 7 });
+const head = (lane: Partial<Lane> = {}) => ({ lane: { ...LANE, ...lane } });
 
 test('[G7] idle runners, and runs of runners that are there, let the pool sleep', () => {
   expect(nextPoolWake(NONE, NOW)).toBeNull();
   const sockets = [{ runnerId: 'r_1', acceptedAt: NOW, expiresAt: null }];
   expect(nextPoolWake({ ...NONE, active: [entry({})], runners: [runner({}, { held: 1 })], sockets }, NOW)).toBeNull();
   expect(nextPoolWake({ ...NONE, runners: [runner({ restUntil: NOW + 5 })] }, NOW)).toBeNull();
+  expect(nextPoolWake({ ...NONE, heads: [head()], runners: [runner({}, { held: 1 })] }, NOW)).toBeNull();
 });
 
 const avoid = (until: number): Partial<Lane> => ({ avoid: { runnerId: 'r_1', until } });
@@ -39,7 +40,6 @@ test.each<[string, Partial<PoolDeadlines>, number]>([
   ['the end of a rest', { heads: [head()], runners: [runner({ restUntil: NOW + 5 })] }, NOW + 5],
   ['a hello', { sockets: [{ runnerId: null, acceptedAt: NOW, expiresAt: null }] }, NOW + HELLO_TIMEOUT_MS],
   ['the end of a key', { sockets: [{ runnerId: 'r_1', acceptedAt: NOW, expiresAt: NOW + 9 }] }, NOW + 9],
-  ['a wait that its session forgot', { heads: [head()] }, NOW + 10 ** 7 + FORGOTTEN_AFTER_MS],
   ['a runner that may have an execution again', { heads: [head(avoid(NOW + 4))] }, NOW + 4],
   [
     'the silence of the runner that one waits for',

@@ -155,7 +155,7 @@ describe('a slot', () => {
     await stage.answers();
     // Its wrapper was killed, and the session still waits for another one.
     stage.recall = () => ({ kind: 'active' });
-    await stage.pass(5_000);
+    await stage.pass(15_000);
     expect(stage.state('e1')).toBe('running');
     stage.pool.offer(offerOf('e2'), stage.now);
     await stage.answers();
@@ -290,6 +290,28 @@ describe('a pool that is full of runners', () => {
       false,
       true,
     ]);
+  });
+});
+
+describe('an execution whose session gave up and could not say so', () => {
+  it('[POOL22] wakes nothing, is not counted as waiting, and delays no other', async () => {
+    const stage = new Stage();
+    stage.pool.offer(offerOf('gone', { waitUntil: START + 1_000 }), stage.now);
+    expect(stage.store.disk.alarm).toBeNull();
+    expect(stage.pool.summary('p')).toMatchObject({ waiting: 1 });
+    stage.now = START + 61_000;
+    expect(stage.pool.summary('p')).toMatchObject({ waiting: 0 });
+    expect(stage.state('gone')).toBeNull();
+
+    stage.pool.offer(offerOf('gone too', { waitUntil: stage.now }), stage.now);
+    stage.pool.offer(offerOf('next'), stage.now);
+    stage.claim = () => {
+      stage.claim = () => null;
+      return { kind: 'gone' };
+    };
+    const peer = stage.runner('r1');
+    await stage.answers();
+    expect(names(peer)).toEqual(['next']);
   });
 });
 

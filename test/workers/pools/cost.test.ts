@@ -4,18 +4,33 @@
  * set, over whole lives of executions.
  */
 
-import { runInDurableObject } from 'cloudflare:test';
+import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, expect, test, vi } from 'vitest';
 import { billedRows, settledCounts, watch } from '../../../bench/counting/counters.ts';
 import type { LaunchRequest } from '../../../protocol/launch.ts';
 import { exit, get, newSession, start, WrapperPeer } from '../support/peers.ts';
-import { heard, newPool, poolStubOf, RunnerPeer, rowsOf } from '../support/runners.ts';
+import { heard, newPool, poolAlarm, poolStubOf, RunnerPeer, rowsOf } from '../support/runners.ts';
 
-afterEach(() => void vi.restoreAllMocks());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+const WRITTEN_MAX = 8;
+/** It waited, has a limit, and ran when the pool asked whether it does. */
+const WRITTEN_MAX_LIMITED = 10;
+const READ_MAX = 50;
 
 const onPool = (pool: string, request: object = {}) => start(newSession(), { launcher: 'pool', pool, ...request });
 
-async function counting(pool: string): Promise<() => { written: number; read: number }> {
+interface Cost {
+  written: number;
+  read: number;
+}
+
+/** Without an alarm from before: each launch pays for its own. */
+async function counting(pool: string): Promise<() => Cost> {
+  await runDurableObjectAlarm(poolStubOf(pool));
   await runInDurableObject(poolStubOf(pool), (_, { storage }) => watch(storage, pool));
   const before = settledCounts(pool);
   return () => {
@@ -24,74 +39,114 @@ async function counting(pool: string): Promise<() => { written: number; read: nu
   };
 }
 
-/** From the launch to the end of the slot. */
-async function life(runner: RunnerPeer, pool: string): Promise<void> {
-  const { lease, request } = await runner.launch();
-  runner.launched(lease);
-  await finish(runner, pool, request);
+/** From the start to the end of the slot. `long`: it runs when the pool asks whether it does. */
+async function life(runner: RunnerPeer, pool: string, { long = false, request = {} } = {}): Promise<void> {
+  const run = await onPool(pool, request);
+  await take(runner, pool, { long });
+  expect((await get(run)).status).toBe('completed');
 }
 
-async function finish(runner: RunnerPeer, pool: string, request: LaunchRequest): Promise<void> {
+/** From the launch on. */
+async function take(runner: RunnerPeer, pool: string, { long }: { long: boolean }): Promise<void> {
+  const { lease, request } = await runner.launch();
+  runner.launched(lease);
+  await isStored(pool, request, 'launched');
+  await finish(runner, pool, request, long);
+}
+
+async function isStored(pool: string, { session: of }: LaunchRequest, state: string): Promise<void> {
+  const own = ({ session }: Record<string, unknown>) => session === of;
+  await vi.waitFor(async () => expect((await rowsOf(pool, 'active')).find(own)?.state).toBe(state));
+}
+
+async function finish(runner: RunnerPeer, pool: string, request: LaunchRequest, long = false): Promise<void> {
   const wrapper = await WrapperPeer.welcomed({ ingest: request.ingest });
+  if (long) {
+    await poolAlarm(pool, 15_100);
+    await isStored(pool, request, 'running');
+    vi.useRealTimers();
+  }
   await wrapper.deliver(1, [exit(0)]);
   runner.ended(request);
   const gone = ({ session }: Record<string, unknown>) => session !== request.session;
   await vi.waitFor(async () => expect((await rowsOf(pool, 'active')).every(gone)).toBe(true));
 }
 
-test('[POOL6] a launch is at most 8 rows written and 50 read in the pool, with nothing ahead and with 10,000 that do not fit', {
-  timeout: 120_000,
-}, async () => {
-  const made = await newPool();
-  const runner = await RunnerPeer.ready(made);
-  await heard(made.pool, () => Date.now());
-  // The first reserves lease numbers.
-  await onPool(made.pool);
-  await life(runner, made.pool);
+/** What a launch costs that waits first, because the only slot is taken. */
+async function costOfWaiting(runner: RunnerPeer, pool: string, { long = false, request = {} } = {}): Promise<Cost> {
+  await onPool(pool, request);
+  const { lease, request: first } = await runner.launch();
+  runner.launched(lease);
+  await isStored(pool, first, 'launched');
+  const atEnd = await counting(pool);
+  await finish(runner, pool, first);
+  const end = atEnd();
 
-  const empty = await counting(made.pool);
-  await onPool(made.pool);
-  await life(runner, made.pool);
-  const alone = empty();
+  await onPool(pool, request);
+  const taken = await runner.launch();
+  runner.launched(taken.lease);
+  await isStored(pool, taken.request, 'launched');
+  const count = await counting(pool);
+  const waits = await onPool(pool, request);
+  await vi.waitFor(async () => expect((await get(waits)).waiting?.reason).toBe('busy'));
+  await finish(runner, pool, taken.request);
+  await take(runner, pool, { long });
+  expect((await get(waits)).status).toBe('completed');
+  const { written, read } = count();
+  return { written: written - end.written, read: read - end.read };
+}
 
-  await runInDurableObject(poolStubOf(made.pool), (pool) => {
-    for (let index = 0; index < 10_000; index += 1) {
-      pool.offer({
-        session: `ahead-${index}`,
+async function fill(pool: string, count: number, requires: Record<string, string>, priority: number): Promise<void> {
+  await runInDurableObject(poolStubOf(pool), (instance) => {
+    for (let index = 0; index < count; index += 1) {
+      instance.offer({
+        session: `of-${JSON.stringify(requires)}-${index}`,
         execution: 'e1',
-        requires: { gpu: 'none' },
+        requires,
         needs: [],
-        priority: 10,
+        priority,
         concurrency: null,
         waitUntil: Date.now() + 3_600_000,
       });
     }
   });
-  const crowded = await counting(made.pool);
-  const run = await onPool(made.pool);
-  await life(runner, made.pool);
-  const behind = crowded();
+}
 
-  // It waits first, because the only slot is taken.
-  const waited = await counting(made.pool);
-  await onPool(made.pool);
-  const taken = await runner.launch();
-  runner.launched(taken.lease);
-  const waits = await onPool(made.pool);
-  await vi.waitFor(async () => expect((await get(waits)).waiting?.reason).toBe('busy'));
-  const before = await counting(made.pool);
-  await finish(runner, made.pool, taken.request);
-  await life(runner, made.pool);
-  const [both, second] = [waited(), before()];
+test('[POOL6] [POOL22] a launch is at most 8 rows written and 50 read in the pool: at once or after waiting, short or long, with nothing ahead and with 10,000', {
+  timeout: 240_000,
+}, async () => {
+  const made = await newPool();
+  const { pool } = made;
+  const runner = await RunnerPeer.ready(made);
+  await heard(pool, () => Date.now());
+  // The first reserves lease numbers.
+  await life(runner, pool);
+
+  const costs: Record<string, Cost> = {};
+  const measure = async (what: string): Promise<void> => {
+    for (const long of [false, true]) {
+      const count = await counting(pool);
+      await life(runner, pool, { long });
+      costs[`${what}, at once${long ? ', long' : ''}`] = count();
+      costs[`${what}, after waiting${long ? ', long' : ''}`] = await costOfWaiting(runner, pool, { long });
+    }
+  };
+  await measure('nothing else waits');
+  // None of them fits, and all are ahead.
+  await fill(pool, 10_000, { gpu: 'none' }, 10);
+  await measure('10,000 wait');
+  const limited = await costOfWaiting(runner, pool, { long: true, request: { concurrency: { key: 'deploy', limit: 5 } } });
   process.stdout?.write?.(
-    `cost: a launch is ${alone.written} rows written and ${alone.read} read; behind 10,000, ${behind.written} and ${behind.read}; two, of which one waits, ${both.written} and ${both.read} (${second.read} read after it waited)\n`,
+    `cost of a launch in its pool:\n${Object.entries(costs)
+      .map(([what, { written, read }]) => `  ${what}: ${written} rows written, ${read} read\n`)
+      .join('')}`,
   );
-  expect((await get(run)).status).toBe('completed');
-  for (const cost of [alone, behind]) {
+  for (const [what, { written, read }] of Object.entries(costs)) {
     // A counter that does not count would pass any limit.
-    expect(cost.written).toBeGreaterThan(2);
-    expect(cost.written).toBeLessThanOrEqual(8);
-    expect(cost.read).toBeLessThanOrEqual(50);
+    expect(written, what).toBeGreaterThan(2);
+    expect(written, what).toBeLessThanOrEqual(WRITTEN_MAX);
+    expect(read, what).toBeLessThanOrEqual(READ_MAX);
   }
-  expect(both.written).toBeLessThanOrEqual(16);
+  expect(limited.written).toBeLessThanOrEqual(WRITTEN_MAX_LIMITED);
+  expect(limited.read).toBeLessThanOrEqual(READ_MAX);
 });
