@@ -73,6 +73,11 @@ const SAMPLES: [what: string, output: string][] = [
   ['mouse with SGR', '\u001b[?1002h\u001b[?1006h'],
   ['any mouse with pixels', '\u001b[?1003h\u001b[?1016h'],
   ['keys of applications, paste and focus', '\u001b[?1h\u001b=\u001b[?2004h\u001b[?1004h'],
+  [
+    'a status bar as wide as the terminal, with the cursor above it',
+    '\u001b[10;1H\u001b[7mMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMMM\u001b[0m\u001b[3;5H',
+  ],
+  ['a continued row whose beginning was erased', `${'x'.repeat(45)}\u001b[1K!\r\nnext`],
   ['a scroll region', 'a\r\nb\r\nc\u001b[2;5r\u001b[3;3Hhere'],
   ['no wrapping, insert mode', '\u001b[?7l\u001b[4h'],
   ['a cursor that is a bar', '\u001b[6 q'],
@@ -101,6 +106,25 @@ describe('[TTY12] a viewer that begins with the screen', () => {
     await late.write(`${screen.data}${screen.modes}\u001b[?1049l`);
     expect(late.picture()[0]).toBe('shell $ vim');
     expect(late.picture().at(-1)).toBe('normal 0,1');
+  });
+
+  test('finds the cursor of the shell again, also above a full row', async () => {
+    const { screen } = await screenOf(`\u001b[5;1H${'x'.repeat(size.cols)}\u001b[2;7H\u001b[?1049heditor`);
+    const late = viewer();
+    await late.write(screen.data + screen.modes);
+    await late.write('\u001b[?1049l');
+    expect(late.picture().at(-1)).toBe('normal 6,1');
+  });
+
+  test('draws an editor in its own colours, over a shell that left others set', async () => {
+    const output = 'shell\u001b[?1049h\u001b[2;1Hplain \u001b[31mred';
+    const { screen } = await screenOf(output);
+    const [late, whole] = [viewer(), viewer()];
+    await whole.write(output);
+    await late.write(screen.data + screen.modes);
+    expect(late.look()).toBe(whole.look());
+    // The addon leaves the shell's buffer with the pen of now.
+    expect(screen.data).toContain('\u001b[0m\u001b[?1049h\u001b[H\r\nplain');
   });
 
   test('reads on from a screen that was taken anywhere between two sequences', async () => {
@@ -133,7 +157,7 @@ describe('[TTY12] a viewer that begins with the screen', () => {
     expect(screen.modes).toContain('\u001b[>4;2m');
     expect(screen.modes).toContain('\u001b[?1007h');
     const { screen: other } = await screenOf('\u001b[>1u\u001b[?1049h\u001b[?1007h\u001bc');
-    expect(other.modes).toBe('');
+    expect(other.modes).not.toContain('u');
   });
 
   test('never gets 2026 or the clipboard', async () => {

@@ -12,7 +12,8 @@
  *   EM4  A screen that is taken inside a sequence would leave its rest to be shown as text.
  *
  * Accepted weakness: tab stops, hyperlinks (OSC 8) and a keyboard mode of the buffer that is not
- * shown are not in a screen; a program sets them when it draws again.
+ * shown are not in a screen; a program sets them when it draws again. Nor are the cursor that
+ * `ESC 7` saved, and that the cursor stands behind the last column, where other rows follow.
  *
  * It reads parts of xterm.js that are not its public interface (`_core`), because the interface has
  * no synchronous write and does not name these modes. Its version is pinned, and a test compares
@@ -45,7 +46,15 @@ interface Core {
 }
 
 interface CoreBuffer {
-  lines: { length: number; get(row: number): { isWrapped: boolean; getTrimmedLength(): number } | undefined };
+  lines: { length: number; get(row: number): CoreLine | undefined };
+  x: number;
+  y: number;
+}
+
+interface CoreLine {
+  isWrapped: boolean;
+  getTrimmedLength(): number;
+  hasContent(column: number): number;
 }
 
 /** The state of a parser that is in no sequence. */
@@ -135,8 +144,8 @@ export class Emulator {
     const title = this.#title === null ? {} : { title: this.#title.slice(0, 1024).toWellFormed() };
     const rows = this.#addon;
     const attempts: (() => Pick<ScreenData, 'data' | 'colours'>)[] = [
-      () => ({ data: rows.serialize({ scrollback: SCROLLBACK_ROWS }) }),
-      () => ({ data: rows.serialize({ scrollback: 0 }) }),
+      () => ({ data: this.#apart(rows.serialize({ scrollback: SCROLLBACK_ROWS })) }),
+      () => ({ data: this.#apart(rows.serialize({ scrollback: 0 })) }),
       () => ({ data: this.#plain(), colours: false }),
     ];
     for (const attempt of attempts) {
@@ -149,7 +158,7 @@ export class Emulator {
 
   /**
    * A row continues the row above it. When that one was cleared or moved away since, the addon
-   * leaves a dash in its place.
+   * leaves a dash in its place; when the row itself begins with nothing now, it is drawn one lower.
    */
   #unwrapBrokenLines(): void {
     const { normal, alt } = this.#core._bufferService.buffers;
@@ -157,9 +166,20 @@ export class Emulator {
       for (let row = 0; row < lines.length; row += 1) {
         const line = lines.get(row);
         const above = row === 0 ? undefined : lines.get(row - 1);
-        if (line?.isWrapped && (above?.getTrimmedLength() ?? 0) < this.#terminal.cols) line.isWrapped = false;
+        if (!line?.isWrapped) continue;
+        if ((above?.getTrimmedLength() ?? 0) < this.#terminal.cols || line.hasContent(0) === 0) line.isWrapped = false;
       }
     }
+  }
+
+  /**
+   * The addon draws the alternate buffer over the colours that it has left, and leaves the cursor
+   * of the normal one as `#leftOutModes` says.
+   */
+  #apart(data: string): string {
+    const { x, y } = this.#core._bufferService.buffers.normal;
+    const cursor = x < this.#terminal.cols ? `\u001b[${y + 1};${x + 1}H` : '';
+    return data.replace('\u001b[?1049h', `${cursor}\u001b[0m\u001b[?1049h`);
   }
 
   /** The characters of the shown buffer, its cursor, and the modes of the addon. */
@@ -192,10 +212,13 @@ export class Emulator {
     const { active } = this.#terminal.buffer;
     let modes = '';
     const { rows } = this.#terminal;
-    if (buffer.scrollTop > 0 || buffer.scrollBottom < rows - 1) {
+    const hasRegion = buffer.scrollTop > 0 || buffer.scrollBottom < rows - 1;
+    if (hasRegion) modes += `\u001b[${buffer.scrollTop + 1};${buffer.scrollBottom + 1}r`;
+    // To set a region or the origin mode moves the cursor. And the addon counts one column too many
+    // where the last row is full. Behind a full row the cursor has no number of its own.
+    if (hasRegion || active.cursorX < this.#terminal.cols) {
       const top = this.#terminal.modes.originMode ? buffer.scrollTop : 0;
-      // To set a region moves the cursor.
-      modes += `\u001b[${buffer.scrollTop + 1};${buffer.scrollBottom + 1}r\u001b[${active.cursorY - top + 1};${active.cursorX + 1}H`;
+      modes += `\u001b[${active.cursorY - top + 1};${active.cursorX + 1}H`;
     }
     if (this.#lineDrawing) modes += '\u001b(0';
     if (cursorStyle !== undefined) modes += `\u001b[${(SHAPES[cursorStyle] ?? 1) + (cursorBlink ? 0 : 1)} q`;
