@@ -120,6 +120,10 @@ function hintFor(
       return 'upgrade the runner, the image or the wrapper; until then, `holdfast send` with a text works, and `run --no-stdin` starts the job without stdin';
     case 'not_a_terminal':
       return 'start it with a terminal: holdfast run -t';
+    case 'not_asking':
+      return 'see what it asks, if it does: holdfast get';
+    case 'already_answered':
+      return 'nothing is left to do: the first answer counts';
     case 'not_running':
       return 'a job takes input only while it runs: see its status with holdfast get';
     case 'offset_ahead':

@@ -16,6 +16,7 @@
  */
 
 export {
+  type AnswerRequest,
   asKnown,
   type EventOf,
   type Execution,
@@ -28,9 +29,11 @@ export {
   type KnownEventData,
   type KnownType,
   type LoggedEvent,
+  type OpenQuestion,
   outputBytes,
   type Problem,
   type ProblemCode,
+  type QuestionOption,
   type SessionSummary,
   STATUSES,
   type StartRequest,

@@ -1,5 +1,6 @@
 /** Data of the HTTP API and the Workers RPC: plain data, the same in both. */
 
+import type { OpenQuestion } from './asking.ts';
 import type { JsonObject, TerminalSize } from './events.ts';
 import type { Policy } from './policy.ts';
 import type { OpenStatus, Status } from './statuses.ts';
@@ -191,6 +192,10 @@ export interface Execution {
   waitUntil?: number;
   /** The runner that it was assigned to. */
   runner?: { id: string; name: string };
+  /** The oldest question of its agent that waits for an answer. */
+  asking?: OpenQuestion;
+  /** How many wait, when that is more than one. */
+  askingCount?: number;
 }
 
 export interface Waiting {
@@ -279,6 +284,8 @@ export interface SessionSummary {
   active: string | null;
   /** The pending and running ones, oldest first. Absent in an answer of 0.1.0. */
   activeExecutionIds?: string[];
+  /** One of its executions waits for an answer. */
+  asking?: true;
   counts: Record<Status, number>;
 }
 
@@ -290,8 +297,10 @@ export interface SessionEntry {
    * change it.
    */
   lastActivityAt: number;
-  /** Its newest execution at that time. */
+  /** Its newest execution at that time, without its question. */
   execution: Execution | null;
+  /** One of its executions waits for an answer. */
+  asking?: true;
   /**
    * How many of its executions had not ended then, including that one. Absent if the session's
    * version did not report it.
@@ -342,6 +351,8 @@ export const PROBLEMS = {
   input_id_conflict: { status: 409, retryable: false, title: 'This input id belongs to a different input' },
   wrapper_too_old: { status: 409, retryable: false, title: 'The wrapper is too old for this' },
   not_a_terminal: { status: 409, retryable: false, title: 'The execution has no terminal' },
+  not_asking: { status: 409, retryable: false, title: 'There is no such open question' },
+  already_answered: { status: 409, retryable: false, title: 'The question was answered before' },
   not_running: { status: 409, retryable: false, title: 'The execution is not running' },
   offset_ahead: { status: 409, retryable: false, title: 'The offset is ahead of the log' },
   offset_expired: { status: 410, retryable: false, title: 'The log no longer goes back that far' },

@@ -4,6 +4,8 @@
  * the coordinator or a page acts on them.
  */
 
+import { askingEndedError, askingError } from './asking.ts';
+import type { Author } from './author.ts';
 import { isCount, isObject, type JsonObject } from './json.ts';
 import {
   EVENT_DEPTH_MAX,
@@ -15,6 +17,7 @@ import {
 } from './limits.ts';
 import { type Status, TERMINAL_STATUSES, type TerminalStatus } from './statuses.ts';
 
+export type { Author } from './author.ts';
 export type { JsonObject } from './json.ts';
 
 export interface HoldfastEvent {
@@ -101,12 +104,6 @@ export interface InputData {
   secret?: true;
 }
 
-/** Who made a change. `id`: of the key or the ticket, never the credential itself. */
-export interface Author {
-  kind: 'key' | 'ticket' | 'access' | 'rpc' | 'system';
-  id: string;
-  name?: string;
-}
 export interface GapData {
   events: number;
   /** Null: unknown. */
@@ -144,7 +141,7 @@ export function outputBytes({ text, base64 }: Pick<OutputData, 'text' | 'base64'
  * Event types that only the coordinator writes. A wrapper that sends one is refused; otherwise it
  * could forge a verdict.
  */
-const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^(interrupt_requested|input|resize)$/;
+const COORDINATOR_TYPE_PATTERN = /^(execution|wrapper|session)_|^(interrupt_requested|input|resize|answered)$/;
 
 export const isCoordinatorType = (type: string): boolean => COORDINATOR_TYPE_PATTERN.test(type);
 
@@ -247,6 +244,8 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
     (unknown !== undefined && typeof unknown !== 'boolean' && 'gap.unknown must be a boolean') ||
     (typeof reason !== 'string' && 'gap.reason must be a string') ||
     null,
+  asking: askingError,
+  asking_ended: askingEndedError,
 };
 
 /**

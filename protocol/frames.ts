@@ -10,6 +10,7 @@
  * frame or a tagged refusal for any input; it never throws.
  */
 
+import { type AnswerChoice, isQuestionId } from './asking.ts';
 import { checkFact, type HoldfastEvent, isTerminalFact, isTerminalSize, type TerminalSize } from './events.ts';
 import { isId } from './ids.ts';
 import { isCount, isObject, type JsonObject, parseJson } from './json.ts';
@@ -36,6 +37,10 @@ export const FEATURE_BYTES = 'bytes';
 export const FEATURE_MERGE = 'merge';
 /** In both: the job can run in a terminal (`job.terminal`). */
 export const FEATURE_TTY = 'tty';
+/**
+ * In both: the wrapper reports the questions of an agent, and takes `answer`.
+ */
+export const FEATURE_ASKING = 'asking';
 /** In `hello.features` of this version's wrapper. */
 export const WRAPPER_FEATURES: readonly string[] = [
   FEATURE_SECRET_NAMES,
@@ -53,6 +58,7 @@ export const COORDINATOR_FEATURES: readonly string[] = [
   FEATURE_BYTES,
   FEATURE_MERGE,
   FEATURE_TTY,
+  FEATURE_ASKING,
 ];
 export const STREAM_SUBPROTOCOL = 'holdfast.stream.v1';
 /**
@@ -96,6 +102,8 @@ export interface EventsFrame {
   body: string;
   /** Which of the lines is the last `screen`, from 0 on. Null: none is. */
   lastScreen: number | null;
+  /** The lines that are an `asking` or `asking_ended`, from 0 on. Absent: none is. */
+  questions?: readonly number[];
   /** Parsed from the lines on each access. The coordinator needs only the last one. */
   readonly events: HoldfastEvent[];
 }
@@ -135,7 +143,22 @@ export interface ResizeCommand {
   command: 'resize';
   data: TerminalSize;
 }
-export type Command = InterruptCommand | InputCommand | ResizeCommand;
+/**
+ * The answer to an open question of the job's agent. The wrapper writes it to the job's stdin in
+ * the form of the agent. Exactly one of `option`, `options` and `text`.
+ */
+export interface AnswerCommandData extends AnswerChoice {
+  /** Of the question. */
+  question: string;
+}
+export interface AnswerCommand {
+  id: number;
+  command: 'answer';
+  data: AnswerCommandData;
+}
+export type Command = InterruptCommand | InputCommand | ResizeCommand | AnswerCommand;
+/** The commands that are carried out in order, when the job's stdin has room. */
+export type StdinCommand = InputCommand | AnswerCommand;
 
 export interface WelcomeFrame {
   type: 'welcome';
@@ -340,6 +363,7 @@ function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame>
     return refuse('count_mismatch', 'events.count differs from the number of event lines');
   }
   let lastScreen: number | null = null;
+  const questions: number[] = [];
   for (let start = 0, line = 1; line <= count; line += 1) {
     PLAIN_OUTPUT.lastIndex = start;
     if (PLAIN_OUTPUT.test(body)) {
@@ -350,9 +374,10 @@ function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame>
     const checked = checkLine(lineEnd === -1 ? body.slice(start) : body.slice(start, lineEnd), line === count);
     if (!checked.ok) return checked;
     if (checked.event.type === 'screen') lastScreen = line - 1;
+    else if (isQuestionFact(checked.event)) questions.push(line - 1);
     start = lineEnd + 1;
   }
-  const frame = { type: 'events', seq, count, body, lastScreen } as const;
+  const frame = { type: 'events', seq, count, body, lastScreen, ...(questions.length > 0 ? { questions } : {}) } as const;
   return {
     ok: true,
     frame: {
@@ -363,6 +388,8 @@ function parseEvents(header: JsonObject, rest: string): FrameResult<EventsFrame>
     },
   };
 }
+
+const isQuestionFact = ({ type }: HoldfastEvent): boolean => type === 'asking' || type === 'asking_ended';
 
 /**
  * A line that is certainly an `output` event as a wrapper writes it, with its line end. Nearly all
@@ -458,6 +485,10 @@ function asCommand(value: unknown): Command | null {
     const input = asInput(data);
     return input && { id, command: 'input', data: input };
   }
+  if (value.command === 'answer') {
+    const answer = asAnswer(data);
+    return answer && { id, command: 'answer', data: answer };
+  }
   if (value.command === 'resize' && isTerminalSize(data)) {
     return { id, command: 'resize', data: { cols: data.cols, rows: data.rows } };
   }
@@ -474,6 +505,15 @@ function asInput({ text, base64, eof }: JsonObject): InputCommandData | null {
     ...(base64 === undefined ? {} : { base64 }),
     ...(eof === true ? { eof } : {}),
   };
+}
+
+/** Null for an answer that this version does not understand, as for an input. */
+function asAnswer({ question, option, options, text }: JsonObject): AnswerCommandData | null {
+  if (!isQuestionId(question)) return null;
+  if (typeof text === 'string') return { question, text };
+  if (typeof option === 'string') return { question, option };
+  const isList = Array.isArray(options) && options.every((each) => typeof each === 'string');
+  return isList ? { question, options } : null;
 }
 
 function parseWelcome(header: JsonObject): FrameResult<WelcomeFrame> {

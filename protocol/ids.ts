@@ -24,6 +24,7 @@ export const newWrapperId = (): string => `w_${ulid()}`;
 export const newBootId = (): string => `b_${ulid()}`;
 export const newCallbackId = (): string => `cb_${ulid()}`;
 export const newInputId = (): string => `in_${ulid()}`;
+export const newAnswerId = (): string => `an_${ulid()}`;
 /** Of a runner's key. */
 export const newRunnerKeyId = (): string => `rk_${ulid()}`;
 export const newRequestId = (): string => `req_${ulid()}`;

@@ -7,6 +7,7 @@
  *   events, frames    what a wrapper sends, what the coordinator answers; strict parsers for both
  *   stream            what a viewer gets
  *   known-events      the events of a log as types
+ *   asking            questions of an agent, and their answers
  *   close-codes       close codes
  *   next-step         whose answer counts, and what a peer does next
  *   reconnect-policy  when the next attempt is made
@@ -25,6 +26,7 @@
  */
 
 export * from './api.ts';
+export * from './asking.ts';
 export * from './callback.ts';
 export * from './clock.ts';
 export * from './close-codes.ts';

@@ -6,6 +6,7 @@
  */
 
 import type { LoggedEvent } from './api.ts';
+import type { AnsweredData, AskingData, AskingEndedData } from './asking.ts';
 import {
   type ErrorData,
   factDataError,
@@ -121,6 +122,8 @@ export interface KnownEventData {
   exit: ProcessEnd;
   gap: GapData;
   screen: ScreenData;
+  asking: AskingData;
+  asking_ended: AskingEndedData;
   // From the coordinator.
   execution_queued: QueuedData;
   execution_pending: PendingData;
@@ -138,6 +141,7 @@ export interface KnownEventData {
   interrupt_requested: InterruptRequestedData;
   input: InputData;
   resize: ResizeData;
+  answered: AnsweredData;
 }
 
 export type KnownType = keyof KnownEventData;
@@ -166,6 +170,8 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   exit: {},
   gap: {},
   screen: {},
+  asking: {},
+  asking_ended: {},
   execution_queued: { position: 'number' },
   execution_pending: { launcher: 'string' },
   execution_waiting: { pool: 'string', reason: 'string' },
@@ -188,6 +194,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   interrupt_requested: { reason: 'string', force: 'boolean', cause: 'string' },
   input: { bytes: 'number', text: 'string?', sha256: 'string?', eof: 'boolean?', secret: 'boolean?' },
   resize: { cols: 'number', rows: 'number' },
+  answered: { id: 'string', option: 'string?', text: 'string?' },
 };
 
 export const KNOWN_TYPES = /* @__PURE__ */ Object.keys(FIELDS) as readonly KnownType[];

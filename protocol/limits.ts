@@ -166,6 +166,20 @@ export const CALLBACK_URL_CHARS_MAX = 2048;
  */
 export const FAILURE_CODE_PATTERN = /^[a-z][a-z0-9_]{0,63}$/;
 
+/**
+ * Questions of an agent. One with its options is shown in views and lists, so it is bounded far
+ * below an event; its wrapper cuts a longer one. What it is about (a diff, a plan) is whole in the
+ * agent's own line.
+ */
+export const QUESTION_BYTES_MAX = 16 * 1024;
+export const QUESTION_OPTIONS_MAX = 64;
+/** An id of a question or an option, which the agent makes. */
+export const QUESTION_ID_CHARS_MAX = 512;
+/** Open questions of one execution. Its wrapper reports a further one when another has ended. */
+export const QUESTIONS_OPEN_MAX = 16;
+/** Of the text of an answer. */
+export const ANSWER_BYTES_MAX = INPUT_BYTES_MAX;
+
 /** Priorities of a start on a pool. */
 export const PRIORITY_MAX = 10;
 export const CONCURRENCY_KEY_CHARS_MAX = 128;

@@ -16,6 +16,7 @@ import type {
   StartRequest,
   TicketRight,
 } from './api.ts';
+import type { AnswerRequest } from './asking.ts';
 import type { TerminalSize } from './events.ts';
 import type { Status } from './statuses.ts';
 
@@ -48,7 +49,7 @@ export interface TicketRequest {
 /**
  * Expected failures are not thrown: they are `{ok: false, code, …}`. A call rejects only when the
  * call itself failed. All may be retried then; `startExecution` if its request has an
- * `id`, `sendInput` if its input has an `inputId`.
+ * `id`, `sendInput` if its input has an `inputId`, `answerQuestion` if its answer has an `answerId`.
  */
 export interface HoldfastRpc {
   startExecution(
@@ -77,6 +78,8 @@ export interface HoldfastRpc {
   ): Promise<Result<{ execution: Execution; settled: boolean }>>;
   /** A string is the same as `{data}`. */
   sendInput(session: string, execution: string, input: string | InputRequest): Promise<Result<{ commandId: number }>>;
+  /** The answer to an open question of the agent. */
+  answerQuestion(session: string, execution: string, answer: AnswerRequest): Promise<Result<{ commandId: number }>>;
   /** `changed: false`: the terminal has this size already. */
   resizeTerminal(
     session: string,

@@ -65,11 +65,19 @@ export const PROBLEM_TEXTS: Record<ProblemCode, { next: string; operator: string
   },
   wrapper_too_old: {
     next: 'Send text without `eof`, or upgrade the runner, the image or the wrapper.',
-    operator: 'A wrapper before 0.2.0 takes neither bytes nor the end of stdin: upgrade runners and images.',
+    operator: 'A wrapper before 0.2.0 takes neither bytes, the end of stdin nor answers: upgrade runners and images.',
   },
   not_a_terminal: {
     next: 'Start the execution with `terminal: {cols, rows}`.',
     operator: 'A resize of a job that was started without a terminal.',
+  },
+  not_asking: {
+    next: 'Read the execution: `asking` is the question that waits.',
+    operator: 'An answer to a question that its agent withdrew, that ended with its run, or that was never asked.',
+  },
+  already_answered: {
+    next: 'Nothing: the first answer counts. `answeredBy` and `answeredAt` say whose it was.',
+    operator: 'Two people, or two programs, answered one question of an agent.',
   },
   not_running: {
     next: 'Input needs a running execution, and a resize one that has not ended.',
@@ -309,6 +317,7 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'QUEUE_LENGTH_MAX', past: 'HTTP15' },
     { constant: 'MAX_ACTIVE_MAX', past: 'LIF20' },
     { constant: 'SESSION_EXECUTIONS_MAX', past: 'HTTP27' },
+    { constant: 'QUESTIONS_OPEN_MAX', note: 'of an execution', past: 'ASK2' },
     { constant: 'SESSION_BYTES_MAX', past: 'LIF35' },
     { constant: 'COMMANDS_WAITING_MAX', past: 'HTTP28' },
     { constant: 'COMMANDS_WAITING_BYTES_MAX', note: 'of their data as JSON', past: 'HTTP28' },
@@ -329,6 +338,10 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
     { constant: 'STDIN_BYTES_MAX', past: 'HTTP7' },
     { constant: 'INPUT_BYTES_MAX', note: 'decoded', past: 'HTTP7' },
     { constant: 'INPUT_BASE64_CHARS_MAX', past: 'HTTP7' },
+    { constant: 'QUESTION_BYTES_MAX', note: 'the data of one `asking`, as JSON', past: 'close 4400' },
+    { constant: 'QUESTION_OPTIONS_MAX', past: 'close 4400; HTTP7' },
+    { constant: 'QUESTION_ID_CHARS_MAX', past: 'close 4400; HTTP7' },
+    { constant: 'ANSWER_BYTES_MAX', past: 'HTTP7' },
     { constant: 'CWD_BYTES_MAX', past: 'HTTP7' },
     { constant: 'TERMINAL_COLS_MAX', past: 'TTY1' },
     { constant: 'TERMINAL_ROWS_MAX', past: 'TTY1' },

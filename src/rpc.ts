@@ -6,6 +6,7 @@
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 import type {
+  AnswerRequest,
   Failure,
   HoldfastRpc,
   InputRequest,
@@ -49,6 +50,11 @@ export class Holdfast extends WorkerEntrypoint<Env, HoldfastProps> implements Ho
   async sendInput(session: string, execution: string, input: string | InputRequest) {
     const request = typeof input === 'object' && input !== null ? input : { data: input };
     return this.#call({ method: 'sendInput', session }, (caller) => service.sendInput(caller, session, execution, request));
+  }
+  async answerQuestion(session: string, execution: string, answer: AnswerRequest) {
+    return this.#call({ method: 'answerQuestion', session }, (caller) =>
+      service.answerQuestion(caller, session, execution, answer),
+    );
   }
   async resizeTerminal(session: string, execution: string, size: TerminalSize) {
     return this.#call({ method: 'resizeTerminal', session }, (caller) => service.resizeTerminal(caller, session, execution, size));
@@ -119,6 +125,7 @@ const RATE_KINDS = {
   interruptExecution: 'change',
   failExecution: 'change',
   sendInput: 'input',
+  answerQuestion: 'input',
   resizeTerminal: 'input',
   readEvents: 'read',
   createTicket: 'ticket',

@@ -13,6 +13,7 @@ import {
   type InputRequest,
   isTerminal,
   monotonicNow,
+  newAnswerId,
   newExecutionId,
   newInputId,
   type PoolSummary,
@@ -151,6 +152,12 @@ export function createClient(options: ClientOptions): HoldfastClient {
       const path = `${executionPath(session, execution)}/input`;
       const body: InputRequest = typeof input === 'string' ? { data: input } : { inputId: newInputId(), ...input };
       await request({ method: 'POST', path, body, repeatable: body.inputId !== undefined }, signal);
+    },
+
+    async answer(session, execution, answerRequest, { signal } = {}) {
+      const path = `${executionPath(session, execution)}/answer`;
+      const body = { answerId: newAnswerId(), ...answerRequest };
+      await request({ method: 'POST', path, body, repeatable: true }, signal);
     },
 
     async resize(session, execution, { cols, rows }, { signal } = {}) {

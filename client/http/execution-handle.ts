@@ -14,6 +14,7 @@ export function executionHandle(client: HoldfastClient, session: string, id: str
     interrupt: (request, options) => client.interrupt(session, id, request, options),
     fail: (request, options) => client.fail(session, id, request, options),
     send: (input, options) => client.sendInput(session, id, input, options),
+    answer: (answer, options) => client.answer(session, id, answer, options),
     resize: (size, options) => client.resize(session, id, size, options),
     events: (options) => client.events(session, { ...options, execution: id }),
     readEvents: (options) => client.readEvents(session, { ...options, execution: id }),

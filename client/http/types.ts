@@ -1,6 +1,7 @@
 /** The public types of the HTTP client. */
 
 import type {
+  AnswerRequest,
   Execution,
   IngestAccess,
   InputRequest,
@@ -56,6 +57,8 @@ export interface SessionItem {
    * have it.
    */
   open?: Record<OpenStatus, number>;
+  /** One of its executions waits for an answer. */
+  asking?: true;
   [field: string]: unknown;
 }
 
@@ -113,6 +116,11 @@ export interface HoldfastClient {
    * was lost.
    */
   sendInput(session: string, execution: string, input: string | InputRequest, options?: CallOptions): Promise<void>;
+  /**
+   * Answers an open question of the agent. Gets an `answerId` unless it has one, so the call is
+   * retried. Refused with `not_asking` or `already_answered`.
+   */
+  answer(session: string, execution: string, answer: AnswerRequest, options?: CallOptions): Promise<void>;
   /**
    * Gives a terminal another size. `changed: false`: it has this size already. Send a size when it
    * has settled, and before the first key.
@@ -179,6 +187,7 @@ export interface ExecutionHandle {
   fail(request: { code: string; message: string }, options?: CallOptions): Promise<{ settled: boolean }>;
   /** Input for the job's stdin, as `sendInput` of the client. */
   send(input: string | InputRequest, options?: CallOptions): Promise<void>;
+  answer(answer: AnswerRequest, options?: CallOptions): Promise<void>;
   resize(size: TerminalSize, options?: CallOptions): ReturnType<HoldfastClient['resize']>;
   events(options?: Omit<EventsOptions, 'execution'>): SessionStream;
   readEvents(options: Omit<ReadEventsOptions, 'execution'>): Promise<EventPage>;

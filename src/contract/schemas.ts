@@ -2,6 +2,7 @@
 
 import * as z from 'zod';
 import {
+  ANSWER_BYTES_MAX,
   CALLBACK_URL_CHARS_MAX,
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
@@ -35,6 +36,8 @@ import {
   POLICY_BOUNDS,
   POLICY_KEYS,
   PRIORITY_MAX,
+  QUESTION_ID_CHARS_MAX,
+  QUESTION_OPTIONS_MAX,
   READ_LIMIT_MAX,
   REASON_CHARS_MAX,
   SECRET_NAMES_MAX,
@@ -204,6 +207,27 @@ export const inputSchema = z.strictObject({
   eof: z.boolean().optional(),
   inputId: idSchema.optional(),
   secret: z.boolean().optional(),
+});
+
+/** Exact, because it is compared with what an agent has made. */
+const questionIdSchema = z
+  .string()
+  .min(1)
+  .max(QUESTION_ID_CHARS_MAX)
+  .refine((text) => text.length <= QUESTION_ID_CHARS_MAX, { message: `must have at most ${QUESTION_ID_CHARS_MAX} UTF-16 units` });
+
+/** `option`, `options` and `text` exclude each other (contract/answer.ts). */
+export const answerSchema = z.strictObject({
+  id: questionIdSchema,
+  option: questionIdSchema.optional(),
+  options: z
+    .array(questionIdSchema)
+    .min(1)
+    .max(QUESTION_OPTIONS_MAX)
+    .refine((ids) => new Set(ids).size === ids.length, { message: 'must not name an option twice' })
+    .optional(),
+  text: exactText(ANSWER_BYTES_MAX).min(1).optional(),
+  answerId: idSchema.optional(),
 });
 
 const base64Bytes = (text: string): number => (text.length / 4) * 3 - (text.match(/=*$/)?.[0].length ?? 0);

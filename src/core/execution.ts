@@ -5,6 +5,7 @@ import type {
   Execution,
   LateResult,
   LauncherName,
+  OpenQuestion,
   OutputFormat,
   OutputMode,
   Policy,
@@ -105,6 +106,8 @@ export interface ExecutionRecord {
   features: string[] | null;
   /** An accepted input ended the job's stdin. */
   stdinEnded: boolean;
+  /** The open questions of its agent, oldest first. Null: none. */
+  asking: OpenQuestion[] | null;
   code: string | null;
   error: string | null;
   reason: string | null;
@@ -170,6 +173,7 @@ export const NEW_EXECUTION_FIELDS = {
   signal: null,
   features: null,
   stdinEnded: false,
+  asking: null,
   screenOffset: null,
   code: null,
   error: null,
@@ -247,6 +251,8 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       waitMs: record.waitMs,
       waiting: waitingOf(record),
       waitUntil: record.waitUntil,
+      asking: record.asking?.[0],
+      askingCount: record.asking && record.asking.length > 1 ? record.asking.length : null,
       runner: record.runnerId === null ? null : { id: record.runnerId, name: record.runnerName ?? record.runnerId },
     }),
   };

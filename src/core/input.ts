@@ -6,11 +6,13 @@
  */
 
 import {
+  type AnswerCommandData,
   type Author,
   COMMANDS_WAITING_BYTES_MAX,
   COMMANDS_WAITING_MAX,
   type Command,
   type Failure,
+  FEATURE_ASKING,
   FEATURE_INPUT2,
   type InputCommandData,
   type InputData,
@@ -83,6 +85,22 @@ const eventOf = ({ text, base64, bytes, sha256, eof, secret, by }: NormalInput, 
 export const needsInput2 = ({ base64, eof }: { base64?: string | null | undefined; eof?: boolean | undefined }): boolean =>
   (base64 ?? null) !== null || eof === true;
 
+/** Why no further command for the job's stdin is accepted now; null: one is. */
+export function inputsFull(
+  execution: string,
+  waiting: InputFacts['waiting'],
+  data: InputCommandData | AnswerCommandData,
+): Failure | null {
+  const bytes = waiting.bytes + utf8Bytes(JSON.stringify(data));
+  if (waiting.count < COMMANDS_WAITING_MAX && bytes <= COMMANDS_WAITING_BYTES_MAX) return null;
+  return {
+    ok: false,
+    code: 'input_full',
+    message: `${waiting.count} commands wait for the wrapper of execution ${execution} already.`,
+    facts: { execution, waiting: waiting.count, retryAfterSeconds: FULL_RETRY_SECONDS },
+  };
+}
+
 export function decideInput(record: ExecutionRecord, input: NormalInput, { noted, waiting, storage }: InputFacts): InputDecision {
   const { id } = record;
   const refuse = (
@@ -111,13 +129,8 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
     return refuse('wrapper_too_old', `The wrapper of execution ${id} takes neither bytes nor the end of stdin. ${upgrade}`);
   }
   const data = commandOf(input);
-  if (waiting.count >= COMMANDS_WAITING_MAX || waiting.bytes + utf8Bytes(JSON.stringify(data)) > COMMANDS_WAITING_BYTES_MAX) {
-    return refuse('input_full', `${waiting.count} commands wait for the wrapper of execution ${id} already.`, {
-      execution: id,
-      waiting: waiting.count,
-      retryAfterSeconds: FULL_RETRY_SECONDS,
-    });
-  }
+  const full = inputsFull(id, waiting, data);
+  if (full) return { kind: 'refuse', failure: full };
   const isTerminal = Boolean(record.terminal);
   const event = eventOf(input, isTerminal);
   // The end of stdin is always taken: without it a job may never end.
@@ -136,12 +149,15 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
 }
 
 /**
- * The waiting commands that a wrapper with these features can carry out. An input that it does not
- * know stays, and so does every input behind it, so that their order is kept for a later wrapper
- * (VER4).
+ * The waiting commands that a wrapper with these features can carry out. An input or an answer that
+ * it does not know stays, and so does every input and answer behind it, so that their order is kept
+ * for a later wrapper (VER4).
  */
 export function commandsFor(features: readonly string[], waiting: readonly Command[]): Command[] {
-  if (features.includes(FEATURE_INPUT2)) return [...waiting];
-  const first = waiting.findIndex((command) => command.command === 'input' && needsInput2(command.data));
-  return first === -1 ? [...waiting] : waiting.filter(({ command }, index) => index < first || command !== 'input');
+  const knows = ({ command, data }: Command): boolean =>
+    (command !== 'input' || features.includes(FEATURE_INPUT2) || !needsInput2(data)) &&
+    (command !== 'answer' || features.includes(FEATURE_ASKING));
+  const first = waiting.findIndex((command) => !knows(command));
+  const isForStdin = ({ command }: Command): boolean => command === 'input' || command === 'answer';
+  return first === -1 ? [...waiting] : waiting.filter((command, index) => index < first || !isForStdin(command));
 }

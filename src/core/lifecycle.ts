@@ -21,11 +21,13 @@
 
 import {
   type Command,
+  FEATURE_ASKING,
   FEATURE_BYTES,
   FEATURE_MERGE,
   FEATURE_SECRET_NAMES,
   FEATURE_TTY,
   type HoldfastEvent,
+  mayAsk,
   type Policy,
   type TerminalStatus,
   WAIT_MS_DEFAULT,
@@ -262,6 +264,7 @@ export function settle(_record: ExecutionRecord, verdict: Verdict, now: number):
       connected: false,
       env: null,
       stdin: null,
+      asking: null,
       pendingUntil: null,
       waitUntil: null,
       waitReason: null,
@@ -314,13 +317,16 @@ export function refuseOldWrapper(record: ExecutionRecord, features: readonly str
 /**
  * What the start asked for that not every wrapper can do, and what a wrapper without it would do.
  */
-export const neededFeatures = ({ secretNames, merge, output, terminal }: ExecutionRecord) => [
+export const neededFeatures = ({ secretNames, merge, output, terminal, format }: ExecutionRecord) => [
   ...((secretNames ?? []).length > 0
     ? [{ feature: FEATURE_SECRET_NAMES, option: 'secretNames', effect: 'shown what is to be redacted' }]
     : []),
   ...(merge ? [{ feature: FEATURE_MERGE, option: 'merge', effect: 'lost the order of stdout and stderr' }] : []),
   ...(output === 'bytes' ? [{ feature: FEATURE_BYTES, option: 'output: bytes', effect: 'replaced output that is not UTF-8' }] : []),
   ...(terminal ? [{ feature: FEATURE_TTY, option: 'terminal', effect: 'run the command without a terminal' }] : []),
+  ...(mayAsk(format)
+    ? [{ feature: FEATURE_ASKING, option: `format: ${format}`, effect: 'left its questions without an answer' }]
+    : []),
 ];
 
 /** The verdict for a wrapper's terminal fact (G9: `completed` needs an exit with code 0). */

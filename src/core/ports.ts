@@ -6,6 +6,7 @@
 
 import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
+import type { NotedAnswer } from './asking.ts';
 import type { CallbackRecord } from './callback.ts';
 import type { Announcement, AnnouncementAnswer } from './directory.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from './execution.ts';
@@ -132,6 +133,8 @@ export interface ExecutionTable {
   counts(): Record<Status, number>;
   /** Counts of non-terminal rows; `queued` is at most QUEUE_LENGTH_MAX. */
   openCounts(): Record<OpenStatus, number>;
+  /** Whether one of them has an open question. */
+  asks(): boolean;
   /** Whether the session has had at least this many. */
   hasAtLeast(count: number): boolean;
   /** Id and status of the newest ones, newest first. */
@@ -156,6 +159,12 @@ export interface CommandTable {
 export interface InputTable {
   find(execution: string, inputId: string): NotedInput | null;
   note(execution: string, inputId: string, noted: NotedInput): void;
+}
+
+/** Accepted answers, the newest one of each question. They stay until the session is deleted. */
+export interface AnswerTable {
+  find(execution: string, question: string): NotedAnswer | null;
+  note(execution: string, question: string, noted: NotedAnswer): void;
 }
 
 /**
@@ -222,6 +231,7 @@ export interface Store {
   readonly executions: ExecutionTable;
   readonly commands: CommandTable;
   readonly inputs: InputTable;
+  readonly answers: AnswerTable;
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly outbox: OutboxTable;

@@ -89,6 +89,7 @@ export class Entries {
         lastActivityAt: entry?.lastActivityAt ?? now,
         execution: entry?.execution ?? null,
         open: entry?.open ?? null,
+        asking: entry?.asking ?? null,
       };
       this.#db
         .insert(sessions)
@@ -102,19 +103,25 @@ export class Entries {
 
   list({ status, limit, after }: DirectoryQuery): DirectoryPage {
     if (!this.#exists) return { data: [], next: null };
-    const { id, lastActivityAt, execution, open, removed } = sessions;
+    const { id, lastActivityAt, execution, open, asking, removed } = sessions;
     const conditions: SQL[] = [eq(removed, false)];
     if (status) conditions.push(eq(sessions.status, status));
     // One comparison of a pair, which SQLite answers with a seek.
     if (after) conditions.push(sql`(${lastActivityAt}, ${id}) < (${after.lastActivityAt}, ${after.id})`);
     const rows = this.#db
-      .select({ id, lastActivityAt, execution, open })
+      .select({ id, lastActivityAt, execution, open, asking })
       .from(sessions)
       .where(and(...conditions))
       .orderBy(desc(lastActivityAt), desc(id))
       .limit(limit + 1)
       .all();
-    const entries = rows.map(({ open: counts, ...entry }): SessionEntry => (counts ? { ...entry, open: counts } : entry));
+    const entries = rows.map(
+      ({ open: counts, asking: asks, ...entry }): SessionEntry => ({
+        ...entry,
+        ...(counts ? { open: counts } : {}),
+        ...(asks ? { asking: true } : {}),
+      }),
+    );
     const data = entries.slice(0, pageLength(entries, limit));
     const last = data.at(-1);
     return { data, next: last && data.length < rows.length ? { id: last.id, lastActivityAt: last.lastActivityAt } : null };

@@ -21,6 +21,8 @@ export const sessions = sqliteTable(
     execution: text({ mode: 'json' }).$type<Execution>(),
     /** Counts of open executions. Null in a tombstone, and in rows older than this column. */
     open: text({ mode: 'json' }).$type<Record<OpenStatus, number>>(),
+    /** One of its executions waits for an answer. Null: none, or an older row. */
+    asking: integer({ mode: 'boolean' }),
     removed: integer({ mode: 'boolean' }).notNull(),
   },
   // A page of the list is one seek, with and without a status.

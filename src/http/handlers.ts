@@ -65,6 +65,15 @@ const actor: Handlers<'actor'> = {
     return result.ok ? c.json({ commandId: result.commandId }, 202) : result;
   },
 
+  answerQuestion: async (c) => {
+    const { session, execution } = c.req.param();
+    const body = await readJson(c.req.raw);
+    if (!body.ok) return body;
+    const idempotencyKey = c.req.header('idempotency-key');
+    const result = await service.answerQuestion(c.get('caller'), session, execution, body.value, idempotencyKey);
+    return result.ok ? c.json({ commandId: result.commandId }, 202) : result;
+  },
+
   resizeTerminal: async (c) => {
     const { session, execution } = c.req.param();
     const body = await readJson(c.req.raw);

@@ -89,6 +89,7 @@ export const ROUTES = {
   actor: {
     interruptExecution: { method: 'post', path: `${EXECUTION}/interrupt`, right: 'interrupt', counts: 'change' },
     sendInput: { method: 'post', path: `${EXECUTION}/input`, right: 'input', counts: 'input' },
+    answerQuestion: { method: 'post', path: `${EXECUTION}/answer`, right: 'input', counts: 'input' },
     resizeTerminal: { method: 'post', path: `${EXECUTION}/resize`, right: 'input', counts: 'input' },
   },
   key: {

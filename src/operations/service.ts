@@ -27,9 +27,11 @@ import {
   WAIT_MS_DEFAULT,
 } from '../../protocol/index.ts';
 import { checkCallback } from '../callbacks/admission.ts';
+import { normaliseAnswer } from '../contract/answer.ts';
 import { badInput, failure } from '../contract/failure.ts';
 import { normaliseInput } from '../contract/input.ts';
 import {
+  answerSchema,
   failSchema,
   inputSchema,
   interruptSchema,
@@ -321,6 +323,28 @@ export async function sendInput(
   const plain = text !== null && inputId === null && !accepted.eof && !accepted.secret;
   const call = (stub: SessionCalls) => (plain ? stub.sendInput(execution, text, accepted) : stub.acceptInput(execution, accepted));
   return callSession(env, tenant, session, call, { idempotent: inputId !== null });
+}
+
+export async function answerQuestion(
+  { env, tenant, author }: Caller,
+  session: string,
+  execution: string,
+  input: unknown,
+  idempotencyKey?: string,
+): Promise<Result<{ commandId: number }>> {
+  const bad = checkIds(session, execution);
+  if (bad) return bad;
+  const parsed = parse(answerSchema, input);
+  if (!parsed.ok) return parsed;
+  if (idempotencyKey !== undefined && !isId(idempotencyKey)) {
+    return failure('bad_request', 'Idempotency-Key: is not a valid id', { field: 'idempotency-key' });
+  }
+  const normal = normaliseAnswer(parsed.value, author, idempotencyKey);
+  if (!normal.ok) return normal;
+  const { answer } = normal;
+  return callSession(env, tenant, session, (stub) => stub.answerQuestion(execution, answer), {
+    idempotent: answer.answerId !== null,
+  });
 }
 
 export async function resizeTerminal(

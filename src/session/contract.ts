@@ -17,6 +17,7 @@ import {
   type TerminalSize,
   type WaitReason,
 } from '../../protocol/index.ts';
+import type { NormalAnswer } from '../core/asking.ts';
 import type { Claim } from '../core/assignment.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { NormalInput } from '../core/input.ts';
@@ -86,6 +87,8 @@ export interface SessionCalls {
    * 0.1.0 does not give the third (VER8).
    */
   sendInput(id: string, text: string, input?: NormalInput): Promise<Result<{ commandId: number }>>;
+  /** An object of an earlier version does not have this method. */
+  answerQuestion(id: string, answer: NormalAnswer): Promise<Result<{ commandId: number }>>;
   /** An object of an earlier version does not have this method. */
   resizeTerminal(id: string, size: TerminalSize, by: Author): Promise<Result<{ terminal: TerminalSize; changed: boolean }>>;
   /** One body of a wrapper that posts. The answers are lines. */

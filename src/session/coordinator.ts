@@ -15,6 +15,7 @@ import {
   type WaitReason,
 } from '../../protocol/index.ts';
 import { inputOfEarlierWorker } from '../contract/input.ts';
+import type { NormalAnswer } from '../core/asking.ts';
 import type { Claim } from '../core/assignment.ts';
 import type { NormalInput } from '../core/input.ts';
 import type { RecallRequest } from '../core/pool-messages.ts';
@@ -126,6 +127,9 @@ export class SessionCoordinator extends DurableObject<Env> implements SessionOpe
   }
   async sendInput(id: string, text: string, input?: NormalInput) {
     return this.acceptInput(id, input ?? (await inputOfEarlierWorker(text)));
+  }
+  answerQuestion(id: string, answer: NormalAnswer) {
+    return this.#session.answerQuestion(id, answer, Date.now());
   }
   resizeTerminal(id: string, size: TerminalSize, by: Author) {
     return this.#session.resizeTerminal(id, size, by, Date.now());

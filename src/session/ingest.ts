@@ -14,10 +14,12 @@ import {
   FRAME_BYTES_MAX,
   HELLO_TIMEOUT_MS,
   type HelloFrame,
+  type HoldfastEvent,
   isTerminal,
   isTerminalFact,
   type JobTerms,
   lastEventOf,
+  type OpenQuestion,
   PROTOCOL_VERSION,
   parseWrapperFrame,
   SETTLED_REASON,
@@ -26,6 +28,7 @@ import {
   type WelcomeFrame,
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
+import { openQuestions } from '../core/asking.ts';
 import type { ExecutionRecord, LatePatch } from '../core/execution.ts';
 import { commandsFor } from '../core/input.ts';
 import { acceptLateHello, hasRoomForLate, type LateBatch, takesLate, withLateBatch } from '../core/late.ts';
@@ -238,9 +241,18 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   // The row of the execution is written only with a screen: about once for 256 KiB of output.
   const screen = frame.lastScreen === null ? -1 : frame.lastScreen - receipt.skip;
   const hasScreen = screen >= 0 && record.terminal !== null;
+  const asking = questionsAfter(
+    record,
+    body,
+    (frame.questions ?? []).map((line) => line - receipt.skip),
+  );
   const append = (): LogRow => {
     const row = store.log.append(batch, now);
     if (hasScreen) store.executions.update(record.id, { screenOffset: row.firstOffset + screen });
+    if (asking) {
+      store.executions.update(record.id, { asking: asking.length === 0 ? null : asking });
+      markDirectoryStale(context, now);
+    }
     return row;
   };
   if (!isTerminalFact(last)) {
@@ -250,9 +262,10 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
       const error = `the wrapper sent more than 110 % of the ${record.policy.maxLogBytes} bytes that the log of this execution takes`;
       return void commit(context, record.id, settleFailed(record, 'log_full', error, now), now);
     }
-    const row = hasScreen ? store.transact(append) : append();
+    const row = hasScreen || asking ? store.transact(append) : append();
     sendText(ws, ackText(receipt.ack));
     viewers.broadcast(row);
+    if (asking) tellDirectory(context, now);
     return;
   }
   const { row, written } = store.transact(() => ({
@@ -262,6 +275,17 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   sendText(ws, ackText(receipt.ack));
   viewers.broadcast(row);
   if (written) publish(context, written, now);
+}
+
+/** ASK2. The lines of the body that are facts about questions; those below 0 are known already. */
+function questionsAfter({ asking }: ExecutionRecord, body: string, lines: readonly number[]): OpenQuestion[] | null {
+  const kept = lines.filter((line) => line >= 0);
+  if (kept.length === 0) return null;
+  const all = body.split('\n');
+  return openQuestions(
+    asking,
+    kept.map((line) => JSON.parse(all[line] ?? '') as HoldfastEvent),
+  );
 }
 
 /**

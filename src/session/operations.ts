@@ -16,6 +16,7 @@ import {
   type WaitReason,
 } from '../../protocol/index.ts';
 import { admit } from '../core/admission.ts';
+import { decideAnswer, digestOfAnswer, type NormalAnswer } from '../core/asking.ts';
 import { type Claim, decideClaim, decideRecall, noteReason } from '../core/assignment.ts';
 import { type ExecutionRecord, NEW_EXECUTION_FIELDS } from '../core/execution.ts';
 import { checkGeneration } from '../core/generation.ts';
@@ -295,6 +296,42 @@ export function acceptInput(context: SessionContext, id: string, input: NormalIn
   }
 }
 
+/** Idempotent when the answer has an id: a repeat finds the first call's command. */
+export function answerQuestion(
+  context: SessionContext,
+  id: string,
+  answer: NormalAnswer,
+  now: number,
+): Result<{ commandId: number }> {
+  const found = findExecution(context, id);
+  if (!found.ok) return found;
+  const { store } = context;
+  const { question, answerId, by } = answer;
+  const facts = { noted: store.answers.find(id, question), waiting: store.commands.load(id), storage: storageLoad(context) };
+  const decision = decideAnswer(found.record, answer, facts);
+  switch (decision.kind) {
+    case 'repeat':
+      return { ok: true, commandId: decision.commandId };
+    case 'refuse':
+      return decision.failure;
+    case 'accept': {
+      const written = store.transact(() => {
+        const done = writeTransition(context, id, decision.transition, now);
+        const [command] = done?.commands ?? [];
+        const digest = digestOfAnswer(answer);
+        if (command) store.answers.note(id, question, { answerId, digest, by, at: now, commandId: command.id });
+        return done;
+      });
+      const [command] = written?.commands ?? [];
+      if (!written || !command) return noExecution(id);
+      publish(context, written, now);
+      return { ok: true, commandId: command.id };
+    }
+    default:
+      return decision satisfies never;
+  }
+}
+
 /** Idempotent: a second call finds the size that it asks for. */
 export function resizeTerminal(
   context: SessionContext,
@@ -340,6 +377,7 @@ export function getSession({ store, session }: SessionContext): Result<{ session
       head: store.log.head,
       active: active[0]?.id ?? null,
       activeExecutionIds: active.map(({ id }) => id),
+      ...(active.some(({ asking }) => asking !== null) ? { asking: true } : {}),
       counts: store.executions.counts(),
     },
   };

@@ -88,11 +88,14 @@ async function deliver(context: SessionContext): Promise<void> {
 function announcementOf({ store, session }: SessionContext, { version }: OutboxRecord): Announcement {
   if (!store.exists) return { session, version, entry: null };
   const [newest] = store.executions.list({ limit: 1 });
+  // Only whether there is a question: its text would make rows of many kilobytes.
+  const withoutQuestion = newest && { ...newest, asking: null };
   const entry: SessionEntry = {
     id: session,
     lastActivityAt: lastActivityAt(store),
-    execution: newest ? executionView(session, newest) : null,
+    execution: withoutQuestion ? executionView(session, withoutQuestion) : null,
     open: store.executions.openCounts(),
+    ...(store.executions.asks() ? { asking: true } : {}),
   };
   return { session, version, entry };
 }

@@ -15,6 +15,7 @@
  */
 
 import { type Author, CLOSE, type Failure, type Result, type TerminalSize, type WaitReason } from '../../protocol/index.ts';
+import type { NormalAnswer } from '../core/asking.ts';
 import type { Claim } from '../core/assignment.ts';
 import { type DeadlineInputs, RETENTION_MS } from '../core/deadlines.ts';
 import type { NormalInput } from '../core/input.ts';
@@ -162,6 +163,10 @@ export class Session {
 
   acceptInput(id: string, input: NormalInput, now: number) {
     return operations.acceptInput(this.#context, id, input, now);
+  }
+
+  answerQuestion(id: string, answer: NormalAnswer, now: number) {
+    return operations.answerQuestion(this.#context, id, answer, now);
   }
 
   resizeTerminal(id: string, size: TerminalSize, by: Author, now: number) {

@@ -4,7 +4,7 @@
  * after a transaction that was rolled back.
  */
 
-import { and, asc, count, desc, eq, inArray, lt, max, min } from 'drizzle-orm';
+import { and, asc, count, desc, eq, inArray, isNotNull, lt, max, min } from 'drizzle-orm';
 import type { DrizzleSqliteDODatabase } from 'drizzle-orm/durable-sqlite';
 import { ACTIVE_STATUSES, OPEN_STATUSES, type OpenStatus, STATUSES, type Status, TERMINAL_STATUSES } from '../../protocol/index.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from '../core/execution.ts';
@@ -129,6 +129,11 @@ export class ExecutionStore implements ExecutionTable {
     for (const { status } of this.#db.select({ status: executions.status }).from(executions).where(open).all())
       counts[status as OpenStatus] += 1;
     return counts;
+  }
+
+  asks(): boolean {
+    const row = this.#db.select({ id: executions.id }).from(executions).where(isNotNull(executions.asking)).limit(1).get();
+    return row !== undefined;
   }
 
   counts(): Record<Status, number> {

@@ -6,6 +6,7 @@
  *             (G5)
  * commands    commands that the wrapper has not acknowledged yet (ING9)
  * inputs      ids of accepted inputs, so that a repeated call finds what the first one did
+ * answers     accepted answers, so that a second one is refused, and a repeated call is not
  * log         one row per batch; log.ts uses plain SQL for it, because it is the hot path
  * callbacks   verdicts that the callback queue does not have yet, written with the verdict
  * outbox      pending reports of the session's state: one row per receiver
@@ -14,9 +15,11 @@
 
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 import type {
+  Author,
   ConcurrencyLimit,
   Execution,
   LauncherName,
+  OpenQuestion,
   OutputFormat,
   OutputMode,
   Policy,
@@ -125,6 +128,8 @@ export const executions = sqliteTable(
      */
     features: text({ mode: 'json' }).$type<string[]>(),
     stdinEnded: integer('stdin_ended', { mode: 'boolean' }).notNull().default(false),
+    /** The open questions of its agent, oldest first. Null: none. */
+    asking: text({ mode: 'json' }).$type<OpenQuestion[]>(),
 
     exitCode: integer('exit_code'),
     signal: text(),
@@ -158,6 +163,17 @@ export const inputs = sqliteTable('inputs', {
   key: text().primaryKey(),
   /** Same id and same digest is the same input. */
   digest: text().notNull(),
+  commandId: integer('command_id').notNull(),
+});
+
+export const answers = sqliteTable('answers', {
+  /** Execution and id of the question, with a slash between them. An execution id has none. */
+  key: text().primaryKey(),
+  answerId: text('answer_id'),
+  /** Same id and same digest is the same answer. */
+  digest: text().notNull(),
+  by: text({ mode: 'json' }).$type<Author>().notNull(),
+  at: integer().notNull(),
   commandId: integer('command_id').notNull(),
 });
 

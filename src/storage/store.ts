@@ -8,6 +8,7 @@
 import { drizzle } from 'drizzle-orm/durable-sqlite';
 import { createdAtAfter } from '../core/generation.ts';
 import type { Store } from '../core/ports.ts';
+import { AnswerStore } from './answers.ts';
 import { CallbackStore } from './callbacks.ts';
 import { CommandStore } from './commands.ts';
 import { type Database, ExecutionStore } from './executions.ts';
@@ -16,12 +17,13 @@ import { EventLog } from './log.ts';
 import { MetaStore } from './meta.ts';
 import { hasSchema, migrate } from './migrate.ts';
 import { OutboxStore } from './outbox.ts';
-import { commands, executions, inputs, log, meta } from './schema.ts';
+import { answers, commands, executions, inputs, log, meta } from './schema.ts';
 
 export class SessionStore implements Store {
   readonly executions: ExecutionStore;
   readonly commands: CommandStore;
   readonly inputs: InputStore;
+  readonly answers: AnswerStore;
   readonly callbacks: CallbackStore;
   readonly log: EventLog;
   readonly outbox: OutboxStore;
@@ -42,6 +44,7 @@ export class SessionStore implements Store {
     this.executions = new ExecutionStore(db);
     this.commands = new CommandStore(db);
     this.inputs = new InputStore(db);
+    this.answers = new AnswerStore(db);
     this.callbacks = new CallbackStore(db, () => this.#tables);
     this.log = new EventLog(storage.sql);
     this.outbox = new OutboxStore(db, () => this.#tables);
@@ -71,15 +74,14 @@ export class SessionStore implements Store {
   create(now: number): void {
     if (this.exists) return;
     migrate(this.#storage, now);
-    // A version before 0.2.0 deleted the session of this name and left the rows that it did not
-    // know.
-    this.#db.delete(inputs).run();
+    // An earlier version deleted the session of this name and left the rows that it did not know.
+    for (const table of [inputs, answers]) this.#db.delete(table).run();
     this.meta.set('created_at', String(createdAtAfter(this.#lastCreatedAt, this.outbox.get('directory'), now)));
     this.forget();
   }
 
   erase(tombstoneUntil: number | null): void {
-    for (const table of [executions, commands, inputs, log, meta]) this.#db.delete(table).run();
+    for (const table of [executions, commands, inputs, answers, log, meta]) this.#db.delete(table).run();
     if (tombstoneUntil !== null) this.meta.set('tombstone_until', String(tombstoneUntil));
     this.forget();
   }

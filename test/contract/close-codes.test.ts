@@ -154,6 +154,8 @@ describe('problem codes', () => {
       ['input_id_conflict', 409, false],
       ['wrapper_too_old', 409, false],
       ['not_a_terminal', 409, false],
+      ['not_asking', 409, false],
+      ['already_answered', 409, false],
       ['not_running', 409, false],
       ['offset_ahead', 409, false],
       ['offset_expired', 410, false],

@@ -32,6 +32,15 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   exit: { exitCode: 0, signal: null },
   gap: { events: 2, bytes: 120, reason: 'spool_full' },
   screen: { cols: 80, rows: 24, data: '$ ', modes: '\x1b[?25l', title: 'sh' },
+  asking: {
+    id: 'q1',
+    kind: 'permission',
+    text: 'Run make?',
+    options: [{ id: 'allow', label: 'Allow' }],
+    freeText: true,
+    tool: 't1',
+  },
+  asking_ended: { id: 'q1', reason: 'cancelled' },
   execution_queued: { position: 1 },
   execution_pending: { launcher: 'runner' },
   execution_waiting: { pool: 'default', reason: 'busy' },
@@ -48,6 +57,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   interrupt_requested: { reason: 'enough', force: false, cause: 'caller' },
   input: { by: { kind: 'key', id: 'key_01234567' }, bytes: 4, text: 'yes\n', eof: true },
   resize: { cols: 80, rows: 24, by: { kind: 'key', id: 'key_01234567' } },
+  answered: { id: 'q1', by: { kind: 'key', id: 'key_01234567' }, option: 'allow' },
 };
 
 describe('known events', () => {
@@ -75,6 +85,11 @@ describe('known events', () => {
       ['screen', 'modes'],
       ['screen', 'cols'],
       ['resize', 'rows'],
+      ['asking', 'id'],
+      ['asking', 'kind'],
+      ['asking', 'text'],
+      ['asking_ended', 'reason'],
+      ['answered', 'id'],
     ];
     for (const [type, field] of required) {
       for (const value of [undefined, null, {}, []]) {

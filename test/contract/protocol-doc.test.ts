@@ -71,7 +71,19 @@ describe('examples', () => {
       const answer = arrow === '→' ? protocol.parseWrapperFrame(text) : protocol.parseCoordinatorFrame(text);
       return answer.ok ? answer.frame.type : `${answer.detail}: ${text}`;
     });
-    expect(seen).toEqual(['hello', 'welcome', 'events', 'ack', 'nack', 'command', 'command', 'command', 'command', 'command_ack']);
+    expect(seen).toEqual([
+      'hello',
+      'welcome',
+      'events',
+      'ack',
+      'nack',
+      'command',
+      'command',
+      'command',
+      'command',
+      'command',
+      'command_ack',
+    ]);
   });
 
   it('[STR2] every stream message of the page is a frame, of every type there is', () => {

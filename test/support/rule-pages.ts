@@ -11,6 +11,7 @@ export const RULE_PAGES = [
   'docs/terminals.md',
   'docs/runners.md',
   'docs/pools.md',
+  'docs/asking.md',
 ] as const;
 
 /** The prefixes of the rule ids, each with its page. */
@@ -28,6 +29,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   TTY: 'docs/terminals.md',
   RNR: 'docs/runners.md',
   POOL: 'docs/pools.md',
+  ASK: 'docs/asking.md',
 };
 
 const PREFIX = `(?:${Object.keys(RULE_PREFIXES).join('|')})`;

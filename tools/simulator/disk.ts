@@ -8,6 +8,7 @@
  */
 
 import type { Command } from '../../protocol/index.ts';
+import type { NotedAnswer } from '../../src/core/asking.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { NotedInput } from '../../src/core/input.ts';
@@ -41,6 +42,8 @@ export class Disk {
   commands: StoredCommand[] = [];
   /** By execution and input id. */
   inputs: ReadonlyMap<string, NotedInput> = new Map();
+  /** By execution and id of the question. */
+  answers: ReadonlyMap<string, NotedAnswer> = new Map();
   callbacks: CallbackRecord[] = [];
   readonly log: StoredRow[] = [];
   lastCommandId = 0;
@@ -100,6 +103,14 @@ export class Disk {
     this.inputs = new Map([...before, [key, noted]]);
   }
 
+  noteAnswer(key: string, noted: NotedAnswer): void {
+    const before = this.answers;
+    this.write(() => {
+      this.answers = before;
+    });
+    this.answers = new Map([...before, [key, noted]]);
+  }
+
   setCallbacks(callbacks: CallbackRecord[]): void {
     const before = this.callbacks;
     this.write(() => {
@@ -123,17 +134,23 @@ export class Disk {
 
   /** All rows except those of the outbox and the callbacks. */
   erase(tombstoneUntil: number | null): void {
-    const { commands, inputs, createdAt, tombstoneUntil: before } = this;
+    const { commands, inputs, answers, createdAt, tombstoneUntil: before } = this;
     const executions = [...this.executions];
     const log = this.log.slice();
     this.write(() => {
       for (const [id, record] of executions) this.executions.set(id, record);
       this.log.push(...log);
-      Object.assign(this, { commands, inputs, createdAt, tombstoneUntil: before });
+      Object.assign(this, { commands, inputs, answers, createdAt, tombstoneUntil: before });
     });
     this.executions.clear();
     this.log.length = 0;
-    Object.assign(this, { commands: [], inputs: new Map(), createdAt: null, tombstoneUntil: tombstoneUntil ?? 0 });
+    Object.assign(this, {
+      commands: [],
+      inputs: new Map(),
+      answers: new Map(),
+      createdAt: null,
+      tombstoneUntil: tombstoneUntil ?? 0,
+    });
   }
 
   /** All that the platform stores for the object. */

@@ -5,6 +5,7 @@
  */
 
 import { type Command, isActive, isTerminal, type OpenStatus, STATUSES, type Status, utf8Bytes } from '../../protocol/index.ts';
+import type { NotedAnswer } from '../../src/core/asking.ts';
 import type { CallbackRecord } from '../../src/core/callback.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from '../../src/core/execution.ts';
 import { createdAtAfter } from '../../src/core/generation.ts';
@@ -12,6 +13,7 @@ import type { NotedInput } from '../../src/core/input.ts';
 import type { NewCommand } from '../../src/core/lifecycle.ts';
 import type { Tally } from '../../src/core/metrics.ts';
 import type {
+  AnswerTable,
   Batch,
   CallbackTable,
   CommandTable,
@@ -29,6 +31,7 @@ export class MemoryStore implements Store {
   readonly executions: ExecutionTable;
   readonly commands: CommandTable;
   readonly inputs: InputTable;
+  readonly answers: AnswerTable;
   readonly callbacks: CallbackTable;
   readonly log: LogTable;
   readonly outbox: OutboxTable;
@@ -41,6 +44,7 @@ export class MemoryStore implements Store {
     this.executions = new MemoryExecutions(disk);
     this.commands = new MemoryCommands(disk);
     this.inputs = new MemoryInputs(disk);
+    this.answers = new MemoryAnswers(disk);
     this.callbacks = new MemoryCallbacks(disk);
     this.log = new MemoryLog(disk);
   }
@@ -160,6 +164,10 @@ class MemoryExecutions implements ExecutionTable {
     return { queued, pending, running };
   }
 
+  asks(): boolean {
+    return this.#all().some(({ asking }) => asking !== null);
+  }
+
   counts(): Record<Status, number> {
     const counts = Object.fromEntries(STATUSES.map((status) => [status, 0])) as Record<Status, number>;
     for (const { status } of this.#all()) counts[status] += 1;
@@ -196,6 +204,24 @@ class MemoryInputs implements InputTable {
     needTables(this.#disk);
     if (this.find(execution, inputId)) throw new Error('UNIQUE constraint failed: inputs.key');
     this.#disk.noteInput(`${execution}/${inputId}`, noted);
+  }
+}
+
+class MemoryAnswers implements AnswerTable {
+  readonly #disk: Disk;
+
+  constructor(disk: Disk) {
+    this.#disk = disk;
+  }
+
+  find(execution: string, question: string): NotedAnswer | null {
+    needTables(this.#disk);
+    return this.#disk.answers.get(`${execution}/${question}`) ?? null;
+  }
+
+  note(execution: string, question: string, noted: NotedAnswer): void {
+    needTables(this.#disk);
+    this.#disk.noteAnswer(`${execution}/${question}`, noted);
   }
 }
 

@@ -247,6 +247,8 @@ export class Supervisor implements DeliveryHandlers {
       case 'input':
         if (this.#phase.kind === 'running') this.#phase.job.input(decodeInput(command.data));
         return;
+      case 'answer':
+        return;
       case 'resize':
         this.#resize(command.data);
         return;

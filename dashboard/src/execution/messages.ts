@@ -154,6 +154,10 @@ export function errorText(error: unknown): string {
   switch (code) {
     case 'not_running':
       return 'The run is not running, so its input is not read.';
+    case 'not_asking':
+      return 'The agent does not wait for this answer any more.';
+    case 'already_answered':
+      return `This question was answered before${facts?.answeredBy ? `, by ${facts.answeredBy}` : ''}.`;
     case 'not_a_terminal':
       return 'This run was started without a terminal.';
     case 'stdin_closed':

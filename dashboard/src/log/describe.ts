@@ -53,6 +53,16 @@ const SENTENCES: Readonly<Record<string, (data: JsonObject) => string | null>> =
     const gap = gapText(data);
     return gap === null ? null : `${gap}${also(data.reason)}`;
   },
+  asking: ({ text: question, options }) => {
+    const labels = Array.isArray(options) ? options.map((option) => text((option as JsonObject | null)?.label) ?? '') : [];
+    return `asks: ${text(question) ?? ''}${labels.length > 0 ? ` (${labels.join(' / ')})` : ''}`;
+  },
+  asking_ended: ({ reason }) => `the question was ${reason === 'cancelled' ? 'withdrawn' : 'left without an answer'}`,
+  answered: ({ option, options, text: said, by }) => {
+    const who = (by as { name?: unknown; id?: unknown } | undefined) ?? {};
+    const choice = text(said) ?? (Array.isArray(options) ? options.join(', ') : (text(option) ?? ''));
+    return `answered: ${choice}${also(who.name ?? who.id, ' by ')}`;
+  },
   interrupt_requested: ({ reason, force }) => `${force === true ? 'stop by force' : 'interrupt'} requested${also(reason)}`,
   wrapper_connected: () => 'wrapper connected',
   wrapper_reconnected: () => 'wrapper connected again',

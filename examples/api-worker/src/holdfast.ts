@@ -65,6 +65,8 @@ function inOurWords({ code }: Failure): { status: number; error: string; message
     case 'wrapper_too_old':
     case 'input_full':
     case 'not_a_terminal':
+    case 'not_asking':
+    case 'already_answered':
     case 'not_running':
     case 'offset_ahead':
     case 'offset_expired':

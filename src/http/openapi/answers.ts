@@ -15,6 +15,7 @@ import {
   PROBLEMS,
   type Problem,
   type ProblemCode,
+  QUESTION_KINDS,
   RUNNER_STATES,
   type SessionSummary,
   STATUSES,
@@ -27,6 +28,21 @@ const count = z.int().min(0);
 const offset = z.int().min(0).describe("Place of an event in the session's log, from 1; 0 is before the first.");
 
 const terminalSize = z.looseObject({ cols: z.int().min(1), rows: z.int().min(1) });
+
+const openQuestion = z
+  .looseObject({
+    id: z.string(),
+    kind: z.enum(QUESTION_KINDS),
+    text: z.string(),
+    options: z.array(
+      z.looseObject({ id: z.string(), label: z.string(), description: z.string().optional(), refuses: z.boolean().optional() }),
+    ),
+    multiple: z.boolean().optional().describe('Several options may be chosen.'),
+    freeText: z.boolean().optional().describe('It may be answered with any text.'),
+    tool: z.string().optional().describe('The tool call that it is about, as the agent names it.'),
+    at: time.describe('When the wrapper read it.'),
+  })
+  .meta({ id: 'OpenQuestion' });
 
 export const executionAnswer = z
   .looseObject({
@@ -97,6 +113,8 @@ export const executionAnswer = z
       .describe('While no runner has it.'),
     waitUntil: time.optional().describe('When it fails if no runner took it.'),
     runner: z.looseObject({ id: idSchema, name: z.string() }).optional().describe('The runner that it was assigned to.'),
+    asking: openQuestion.optional().describe('The oldest question of its agent that waits for an answer.'),
+    askingCount: z.int().min(2).optional().describe('How many wait, when that is more than one.'),
   })
   .meta({ id: 'Execution', description: 'One run of one command. It never carries env, stdin or a credential.' });
 
@@ -124,6 +142,7 @@ export const sessionsAnswer = page(
       .looseObject(Object.fromEntries(OPEN_STATUSES.map((status) => [status, count])))
       .optional()
       .describe('How many of its executions are not over; absent when the session has not reported it yet.'),
+    asking: z.literal(true).optional().describe('One of its executions waits for an answer.'),
   }),
 ).meta({ id: 'Sessions' });
 
@@ -136,6 +155,7 @@ export const sessionAnswer = z
     head: offset.describe('Newest offset; 0 for an empty log.'),
     active: z.string().nullable().describe('The oldest of activeExecutionIds.'),
     activeExecutionIds: z.array(z.string()).describe('Pending and running, oldest first.'),
+    asking: z.literal(true).optional().describe('One of its executions waits for an answer.'),
     counts: z.looseObject(Object.fromEntries(STATUSES.map((status) => [status, count]))),
   })
   .meta({ id: 'Session' });
@@ -262,6 +282,6 @@ export const problemAnswer = z
 type Covers<Type, Schema extends Type> = Schema;
 export type Held = [
   Covers<Pick<Execution, 'id' | 'session' | 'status' | 'createdAt' | 'command'>, z.infer<typeof executionAnswer>>,
-  Covers<Omit<SessionSummary, 'counts'>, z.infer<typeof sessionAnswer>>,
+  Covers<Omit<SessionSummary, 'counts' | 'asking'>, z.infer<typeof sessionAnswer>>,
   Covers<Problem, z.infer<typeof problemAnswer>>,
 ];

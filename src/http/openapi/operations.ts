@@ -6,6 +6,7 @@
 import type * as z from 'zod';
 import { GENERATION_PATTERN, type ProblemCode, WAIT_SECONDS_MAX } from '../../../protocol/index.ts';
 import {
+  answerSchema,
   failSchema,
   inputSchema,
   interruptSchema,
@@ -169,6 +170,37 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
       'not_running',
       'stdin_closed',
       'input_id_conflict',
+      'wrapper_too_old',
+      'storage_full',
+      'too_large',
+      'input_full',
+    ],
+  },
+  answerQuestion: {
+    tag: 'executions',
+    summary: 'Answer an open question of the agent',
+    description:
+      'Exactly one of `option`, `options` (of a question with `multiple`) and `text` (of a question with `freeText`). A question takes one answer. With `answerId` ' +
+      'it is idempotent: a repeat with the same content is answered as the first was, and changes nothing. A ticket needs the right `input`.',
+    parameters: [
+      {
+        name: 'Idempotency-Key',
+        in: 'header',
+        description: 'The `answerId`, when the body has none.',
+        schema: { type: 'string' },
+      },
+    ],
+    body: { schema: answerSchema, required: true },
+    answers: { 202: { description: 'It is on its way to the agent.', schema: answers.inputAnswer } },
+    problems: [
+      'bad_request',
+      'unauthorized',
+      'session_not_found',
+      'execution_not_found',
+      'forbidden_origin',
+      'not_asking',
+      'already_answered',
+      'stdin_closed',
       'wrapper_too_old',
       'storage_full',
       'too_large',

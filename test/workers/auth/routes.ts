@@ -83,6 +83,7 @@ const ROWS: Record<string, Record<string, Form>> = {
   interruptExecution: { POST: post('actor', at(EXECUTION, '/interrupt'), { force: true }) },
   failExecution: { POST: post('key', at(EXECUTION, '/fail'), { code: 'stolen', message: 'x' }) },
   sendInput: { POST: post('actor', at(EXECUTION, '/input'), { data: 'x' }) },
+  answerQuestion: { POST: post('actor', at(EXECUTION, '/answer'), { id: 'q1', option: 'allow' }) },
   resizeTerminal: { POST: post('actor', at(EXECUTION, '/resize'), { cols: 80, rows: 24 }) },
   readLog: readings(at(EXECUTION, '/log'), ['?follow=1'], 'refused'),
   readExecutionEvents: readings(at(EXECUTION, '/events'), ['?offset=-1', '?offset=-1&live=sse'], 'refused'),

@@ -7,6 +7,7 @@
 import { createExecutionContext } from 'cloudflare:test';
 import type { WorkerEntrypoint } from 'cloudflare:workers';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { FEATURE_ASKING } from '../../../protocol/index.ts';
 import type { Env } from '../../../src/platform/env.ts';
 import { Holdfast, type HoldfastProps } from '../../../src/rpc.ts';
 import { newSession, output, type Run, start, WrapperPeer } from '../support/peers.ts';
@@ -46,6 +47,7 @@ const ROWS: Record<keyof Calls, Row> = {
   interruptExecution: { call: (calls, s) => calls.interruptExecution(s, 'e1', { force: true }) },
   failExecution: { call: (calls, s) => calls.failExecution(s, 'e1', { code: 'stolen', message: 'x' }) },
   sendInput: { call: (calls, s) => calls.sendInput(s, 'e1', 'x') },
+  answerQuestion: { call: (calls, s) => calls.answerQuestion(s, 'e1', { id: 'q1', option: 'allow' }) },
   resizeTerminal: { call: (calls, s) => calls.resizeTerminal(s, 'e1', { cols: 80, rows: 24 }) },
   readEvents: { call: (calls, s) => calls.readEvents(s) },
   createTicket: { call: (calls, s) => calls.createTicket(s), makes: true },
@@ -149,6 +151,11 @@ describe('[HTTP11] a binding of another tenant', () => {
         ...(name === 'resizeTerminal' ? { terminal: { cols: 9, rows: 9 } } : {}),
       });
       if (name === 'sendInput') await WrapperPeer.welcomed(mine);
+      if (name === 'answerQuestion') {
+        const data = { id: 'q1', kind: 'permission', text: '', options: [{ id: 'allow', label: 'Allow' }] };
+        const peer = await WrapperPeer.welcomed(mine, { features: [FEATURE_ASKING] });
+        await peer.deliver(1, [{ type: 'asking', at: 1, data }]);
+      }
       mayReach.push(`acme/${mine.session}`);
       const answer = await call(calling(env, { tenant: 'acme' }), mine.session);
       if (!needsNoTenant) expect({ name, ...answer }).toMatchObject({ name, ok: true });

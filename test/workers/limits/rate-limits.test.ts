@@ -97,7 +97,7 @@ describe('HTTP25: a tenant', () => {
       const reads = method === 'GET' || path.endsWith('/tickets');
       const key = path.endsWith('/tickets')
         ? 'acme/tickets'
-        : method === 'POST' && /\/(input|resize)$/.test(path)
+        : method === 'POST' && /\/(input|answer|resize)$/.test(path)
           ? 'acme/inputs'
           : 'acme';
       expect([limiters.RATE_CHANGES.asked, limiters.RATE_READS.asked]).toEqual(reads ? [[], [key]] : [[key], []]);
@@ -173,6 +173,7 @@ describe('RPC', () => {
     interruptExecution: (calls) => calls.interruptExecution('s', 'e'),
     failExecution: (calls) => calls.failExecution('s', 'e', { code: 'x', message: 'x' }),
     sendInput: (calls) => calls.sendInput('s', 'e', 'x'),
+    answerQuestion: (calls) => calls.answerQuestion('s', 'e', { id: 'q', option: 'x' }),
     resizeTerminal: (calls) => calls.resizeTerminal('s', 'e', { cols: 80, rows: 24 }),
     readEvents: (calls) => calls.readEvents('s'),
     createTicket: (calls) => calls.createTicket('s'),
@@ -412,7 +413,7 @@ describe('the deployment', () => {
     const rules = httpApi.slice(httpApi.indexOf('**HTTP25**'), httpApi.indexOf('**HTTP27**')).replaceAll(/\s+/g, ' ');
     expect(rules).toContain(`changes (start, interrupt, fail, delete) ${changes}`);
     // Inputs have counters of their own behind the same binding.
-    expect(rules).toContain(`inputs and resizes ${changes}`);
+    expect(rules).toContain(`inputs, answers and resizes ${changes}`);
     expect(rules).toContain(`reads and upgrades of viewers ${reads}`);
     expect(rules).toContain(`tickets ${reads}`);
     expect(rules).toContain(`more than ${refused?.replace(' in ', ' of them in ')}, unless`);

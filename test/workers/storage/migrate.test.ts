@@ -45,6 +45,7 @@ describe("the project's migrations", () => {
       expect(migrate(storage, 1234)).toEqual(MIGRATIONS.map(({ name }) => name));
       expect(hasSchema(storage)).toBe(true);
       expect(tablesOf(storage)).toEqual([
+        'answers',
         'callbacks',
         'commands',
         'executions',

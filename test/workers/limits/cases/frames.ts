@@ -6,6 +6,7 @@ import { runDurableObjectAlarm } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
 import { expect, vi } from 'vitest';
 import {
+  type AskingData,
   CLOSE,
   CLOSE_REASON_BYTES_MAX,
   COORDINATOR_FRAME_BYTES_MAX,
@@ -22,6 +23,9 @@ import {
   LATE_MS_MAX,
   POST_BODY_BYTES_MAX,
   parseCoordinatorFrame,
+  QUESTION_BYTES_MAX,
+  QUESTION_ID_CHARS_MAX,
+  QUESTION_OPTIONS_MAX,
   RETRY_AFTER_MS_MAX,
   retryAfterMs,
   SCREEN_BYTES_MAX,
@@ -35,7 +39,7 @@ import { lateUntilFor, takesLate } from '../../../../src/core/late.ts';
 import { decideSend, type ViewerState } from '../../../../src/core/viewer.ts';
 import { Sender } from '../../../../wrapper/spool/sender.ts';
 import { newSession, output, type Run, start, stubOf, ViewerPeer, WrapperPeer } from '../../support/peers.ts';
-import { type Edge, textOfBytes, typesIn } from './edges.ts';
+import { type Edge, textOfBytes, textOfChars, typesIn } from './edges.ts';
 
 /**
  * A frame on an ingest socket after the welcome: `taken` is acknowledged and in the log; `refused`
@@ -72,6 +76,16 @@ const screenOfBytes = (bytes: number): HoldfastEvent => {
   const data = { cols: 80, rows: 24, data: '', modes: '' };
   return { type: 'screen', at: 1, data: { ...data, data: textOfBytes(bytes - JSON.stringify(data).length) } };
 };
+const asking = (more: Partial<AskingData>): HoldfastEvent => ({
+  type: 'asking',
+  at: 1,
+  data: { id: 'q1', kind: 'question', text: '', options: [], ...more },
+});
+const askingOfBytes = (bytes: number): HoldfastEvent => {
+  const { data } = asking({});
+  return { type: 'asking', at: 1, data: { ...data, text: textOfBytes(bytes - JSON.stringify(data).length) } };
+};
+const optionsOf = (count: number) => Array.from({ length: count }, (_, index) => ({ id: `o${index}`, label: '' }));
 const nested = (levels: number): HoldfastEvent => ({
   type: 'agent',
   at: 1,
@@ -138,6 +152,9 @@ const commandOfBytes = (bytes: number): string => {
 export const FRAMES = {
   FRAME_BYTES_MAX: eventsEdge(FRAME_BYTES_MAX, frameOfBytes),
   SCREEN_BYTES_MAX: eventsEdge(SCREEN_BYTES_MAX, (size) => frameOf([screenOfBytes(size)])),
+  QUESTION_BYTES_MAX: eventsEdge(QUESTION_BYTES_MAX, (size) => frameOf([askingOfBytes(size)])),
+  QUESTION_OPTIONS_MAX: eventsEdge(QUESTION_OPTIONS_MAX, (count) => frameOf([asking({ options: optionsOf(count) })])),
+  QUESTION_ID_CHARS_MAX: eventsEdge(QUESTION_ID_CHARS_MAX, (chars) => frameOf([asking({ id: textOfChars(chars) })])),
   EVENT_DEPTH_MAX: eventsEdge(EVENT_DEPTH_MAX, (levels) => frameOf([nested(levels)])),
   EVENT_TYPE_PATTERN: eventsEdge(64, (chars) => frameOf([{ type: 'x'.repeat(chars), at: 1, data: {} }])),
   EVENT_BYTES_MAX: {

@@ -10,12 +10,14 @@ import {
   CREDENTIAL_CHARS_MAX,
   CURSOR_CHARS_MAX,
   encodeFrame,
+  FEATURE_ASKING,
   FILTER_ITEMS_MAX,
   INPUT_BYTES_MAX,
   LIST_LIMIT_DEFAULT,
   LIST_LIMIT_MAX,
   MAX_ACTIVE_MAX,
   POLICY_BOUNDS,
+  QUESTIONS_OPEN_MAX,
   QUEUE_LENGTH_MAX,
   READ_LIMIT_MAX,
   REPLAY_ROUND_BYTES,
@@ -41,6 +43,19 @@ import { newSession, ORIGIN, type Run, start, stubOf, testEnv, ViewerPeer, Wrapp
 import { type Edge, executionsOf, expectRefused, refusedByForm, rpc, sessionOf, textOfBytes, unchanged } from './edges.ts';
 
 // ── commands ──────────────────────────────────────────────────────────────────────────────────
+
+/** Its agent has asked this many questions, `q0` and so on. */
+async function sessionWithQuestions(count: number): Promise<string> {
+  const run = await start(newSession(), { id: 'e1' });
+  const peer = await WrapperPeer.welcomed(run, { features: [FEATURE_ASKING] });
+  const events = Array.from({ length: count }, (_, index) => ({
+    type: 'asking',
+    at: 1,
+    data: { id: `q${index}`, kind: 'question', text: '', options: [{ id: 'a', label: 'A' }] },
+  }));
+  expect(await peer.deliver(1, events)).toEqual({ type: 'ack', seq: count });
+  return run.session;
+}
 
 /**
  * A running execution whose wrapper was sent this many commands, of the same length, and
@@ -226,6 +241,18 @@ export const SESSIONS = {
       waiting.peer.send('{"type":"command_ack","id":1}');
       waiting.peer.send('{"type":"command_ack","id":2}');
       await vi.waitFor(async () => expect((await inputTo(waiting.run, 'x')).status).toBe(202));
+    },
+  },
+  QUESTIONS_OPEN_MAX: {
+    async taken() {
+      const session = await sessionWithQuestions(QUESTIONS_OPEN_MAX);
+      expect((await ask('GET', `${executionsOf(session)}/e1`)).body.askingCount).toBe(QUESTIONS_OPEN_MAX);
+    },
+    async refused() {
+      const session = await sessionWithQuestions(QUESTIONS_OPEN_MAX + 1);
+      expect((await ask('GET', `${executionsOf(session)}/e1`)).body.askingCount).toBe(QUESTIONS_OPEN_MAX);
+      const body = { id: `q${QUESTIONS_OPEN_MAX}`, option: 'a' };
+      expectProblem(await ask('POST', `${executionsOf(session)}/e1/answer`, { body }), 'not_asking');
     },
   },
   COMMANDS_WAITING_BYTES_MAX: {

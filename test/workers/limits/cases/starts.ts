@@ -2,6 +2,7 @@
 
 import { expect } from 'vitest';
 import {
+  ANSWER_BYTES_MAX,
   CALLBACK_URL_CHARS_MAX,
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
@@ -9,6 +10,7 @@ import {
   ENV_BYTES_MAX,
   ENV_VARS_MAX,
   ERROR_MESSAGE_CHARS_MAX,
+  FEATURE_ASKING,
   FEATURE_INPUT2,
   INPUT_BASE64_CHARS_MAX,
   INPUT_BYTES_MAX,
@@ -79,6 +81,15 @@ function callEdge(
   };
 }
 
+/** A run whose agent has asked for a text. */
+async function asked() {
+  const run = await start(newSession(), { id: 'e1' });
+  const peer = await WrapperPeer.welcomed(run, { features: [FEATURE_ASKING] });
+  const data = { id: 'q1', kind: 'question', text: 'Which?', options: [], freeText: true };
+  expect(await peer.deliver(1, [{ type: 'asking', at: 1, data }])).toEqual({ type: 'ack', seq: 1 });
+  return { run, peer };
+}
+
 /** Base64 of `INPUT_BYTES_MAX` bytes, or the same with more characters. */
 const base64OfChars = (chars: number): string => btoa('x'.repeat(INPUT_BYTES_MAX)).padEnd(chars, 'A');
 
@@ -145,6 +156,25 @@ export const STARTS = {
     (size) => ({ body: { base64: base64OfChars(size) }, arg: { base64: base64OfChars(size) } }),
     ({ base64 }) => ({ command: 'input', data: { base64 } }),
   ),
+  ANSWER_BYTES_MAX: {
+    async taken() {
+      const { run, peer } = await asked();
+      const text = textOfBytes(ANSWER_BYTES_MAX);
+      expect((await ask('POST', `${executionsOf(run.session)}/e1/answer`, { body: { id: 'q1', text } })).status).toBe(202);
+      expect(await peer.next()).toMatchObject({ command: 'answer', data: { question: 'q1', text } });
+      const other = await asked();
+      expect(await rpc.answerQuestion?.(other.run.session, 'e1', { id: 'q1', text })).toMatchObject({ ok: true });
+    },
+    async refused() {
+      const { session } = (await asked()).run;
+      const body = { id: 'q1', text: textOfBytes(ANSWER_BYTES_MAX + 1) };
+      await unchanged(session, async () => {
+        const answer = await ask('POST', `${executionsOf(session)}/e1/answer`, { body });
+        expect(expectProblem(answer, 'bad_request').field).toBe('text');
+        expectRefused(await rpc.answerQuestion?.(session, 'e1', body), 'bad_request', 'text');
+      });
+    },
+  },
   REASON_CHARS_MAX: callEdge(
     'interrupt',
     'interruptExecution',
