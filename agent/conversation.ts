@@ -152,6 +152,11 @@ export class Conversation {
     if (item?.type === 'message' || item?.type === 'reasoning') this.#change(item.type, place, { markdown: item.markdown + more });
   }
 
+  rewrite(place: Place, markdown: string): void {
+    const item = this.items[place];
+    if (item?.type === 'message' || item?.type === 'reasoning') this.#change(item.type, place, { markdown });
+  }
+
   /** The text is complete; `markdown` replaces what was written so far. */
   finish(place: Place, markdown?: string): void {
     const item = this.items[place];

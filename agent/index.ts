@@ -5,8 +5,8 @@
  *   items.ts         the types: items, questions, answers, summary
  *   reader.ts        events of a log to items
  *   conversation.ts  the list of items, and what all formats do with it
- *   claude.ts, acp.ts                  one format each
- *   claude-asking.ts, acp-asking.ts    its questions, and the replies to them
+ *   claude.ts, codex.ts, opencode.ts, acp.ts    one format each
+ *   claude-asking.ts, acp-asking.ts  its questions, and the replies to them
  *   detect.ts        `auto`: which format a line is
  *   prompt.ts        the prompt in a command
  *   asking.ts        which questions are open, for the wrapper

@@ -11,9 +11,11 @@ import { type Author, gapText, type JsonObject } from '../protocol/index.ts';
 import { isObject, parseJson } from '../protocol/json.ts';
 import { AcpReader } from './acp.ts';
 import { ClaudeReader } from './claude.ts';
+import { CodexReader } from './codex.ts';
 import { Conversation } from './conversation.ts';
 import { detectFormat } from './detect.ts';
 import type { AgentFormat, Answer, ConversationEvent, Item, Question, Summary } from './items.ts';
+import { OpencodeReader } from './opencode.ts';
 import { promptOf } from './prompt.ts';
 import { list, number, objects, text } from './values.ts';
 
@@ -23,12 +25,14 @@ interface LineReader {
   line(line: JsonObject): boolean;
   /** A line that was written to the agent. False: it is not known. */
   input?(line: JsonObject): boolean;
+  /** The job has ended. */
+  end?(): void;
 }
 
 const READERS: Readonly<Record<AgentFormat, ((items: Conversation) => LineReader) | null>> = {
   claude: (items) => new ClaudeReader(items),
-  codex: null,
-  opencode: null,
+  codex: (items) => new CodexReader(items),
+  opencode: (items) => new OpencodeReader(items),
   acp: (items) => new AcpReader(items),
   jsonl: null,
   auto: null,
@@ -77,7 +81,10 @@ export class ConversationReader {
     else if (type === 'asking') this.#asking(data);
     else if (type === 'answered') this.#answered(data);
     else if (type === 'asking_ended') items.withdrawn(text(data.id) ?? '');
-    else if (type === 'exit' || type === 'interrupted' || VERDICT.test(type)) items.ended();
+    else if (type === 'exit' || type === 'interrupted' || VERDICT.test(type)) {
+      this.#lines?.end?.();
+      items.ended();
+    }
   }
 
   #line(line: JsonObject): void {

@@ -162,7 +162,7 @@ describe('[CR1] [CR2] [CR3]', () => {
         for (const event of all) {
           const changed = reader.add([event]);
           if (event.type !== 'agent' || changed.length > 0) continue;
-          expect(['claude', 'acp']).toContain(reader.summary.format);
+          expect(['claude', 'codex', 'opencode', 'acp']).toContain(reader.summary.format);
           expect({ line: event.data, isProgress: isProgress(event.data) }).toMatchObject({ isProgress: true });
         }
       }),

@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { type AgentFormat, ConversationReader } from '../../agent/index.ts';
 import { recorded, recordings, shownAll } from './recorded.ts';
 
-describe.each<AgentFormat>(['claude', 'acp'])('%s', (format) => {
+describe.each<AgentFormat>(['claude', 'codex', 'opencode', 'acp'])('%s', (format) => {
   it.each(recordings(format))('%s has these items', async (name) => {
     const reader = new ConversationReader(format);
     reader.add(recorded(name));
