@@ -4,14 +4,14 @@
  * An item is never changed in place: a change makes a new object with the same `key`.
  */
 
-import type { Author } from '../protocol/index.ts';
+import type { Author, OutputFormat } from '../protocol/index.ts';
 
 /**
  * `auto` decides from the lines. `jsonl` is any program that prints JSON lines; all of its lines
  * are `raw`.
  */
-export const AGENT_FORMATS = ['claude', 'codex', 'opencode', 'acp', 'jsonl', 'auto'] as const;
-export type AgentFormat = (typeof AGENT_FORMATS)[number];
+export type AgentFormat = Exclude<OutputFormat, 'text'>;
+export const AGENT_FORMATS = ['claude', 'codex', 'opencode', 'acp', 'jsonl', 'auto'] as const satisfies readonly AgentFormat[];
 
 /** The formats in which an agent can ask, and take an answer. `auto` may turn out to be one. */
 export const ASKING_FORMATS: readonly AgentFormat[] = ['claude', 'acp', 'auto'];

@@ -1,10 +1,8 @@
 /**
  * Reads the events of one execution as a conversation.
  *
- *   CR1  No input makes it throw.
- *   CR2  Nothing is hidden: what it does not know becomes a `raw` item.
- *   CR3  Events added one by one make the same items as all at once.
- *   CR4  n events take O(n) steps.
+ *   CR1  No input makes it throw, and nothing is hidden: what it does not know is `raw` (AGT2).
+ *   CR2  Events added one by one make the same items as all at once, in O(n) steps (AGT3).
  */
 
 import { type Author, gapText, type JsonObject } from '../protocol/index.ts';

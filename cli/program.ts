@@ -124,7 +124,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-n, --no-stdin', "do not send this command's stdin to the job, as for a loop that reads it itself")
     .option('-t, --terminal', 'run the job in a terminal of the size of this one, as an editor or a shell needs it')
     .option('--detach-keys <keys>', 'with --terminal: keys that detach, such as ctrl-p,ctrl-q; or none (default: ctrl-\\)')
-    .option('--format <format>', 'what the job prints: text (the default), or jsonl, whose JSON lines become agent events')
+    .option('--format <format>', 'what the job prints: text (default), jsonl, or an agent: claude, codex, opencode, acp, auto')
     .option('--merge', 'stdout and stderr in one pipe, in the order written; all of it is stdout')
     .option('--bytes', 'keep output that is not UTF-8 byte for byte; otherwise it is replaced by U+FFFD')
     .option('--launcher <launcher>', "who starts the job: pool, container, or none (you do); default: the deployment's own")

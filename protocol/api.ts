@@ -11,7 +11,11 @@ export type LauncherName = (typeof LAUNCHERS)[number];
 export const ON_BUSY = ['reject', 'queue', 'replace'] as const;
 export type OnBusy = (typeof ON_BUSY)[number];
 
-export const OUTPUT_FORMATS = ['text', 'jsonl'] as const;
+/**
+ * What the job prints. With all but `text`, lines that are JSON objects become `agent` events; the
+ * others say which program prints them (`agent/`).
+ */
+export const OUTPUT_FORMATS = ['text', 'jsonl', 'claude', 'codex', 'opencode', 'acp', 'auto'] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** What becomes of output that is not UTF-8: it is replaced by U+FFFD, or kept byte for byte. */

@@ -148,7 +148,7 @@ export const launchRequestSchema = z.object(
      * of its stdin then waits for ever.
      */
     openStdin: z._default(z.boolean('openStdin must be true or false.'), false),
-    format: z._default(z.enum(OUTPUT_FORMATS, 'format must be text or jsonl.'), 'text'),
+    format: z._default(z.enum(OUTPUT_FORMATS, `format must be one of ${OUTPUT_FORMATS.join(', ')}.`), 'text'),
     merge: z._default(z.boolean('merge must be true or false.'), false),
     output: z._default(z.enum(OUTPUT_MODES, 'output must be text or bytes.'), 'text'),
     /** The size that the terminal of the job begins with, unless it changes before. */

@@ -6,7 +6,7 @@
 import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { OUTPUT_MODES, type OutputFormat, type OutputMode } from '../protocol/index.ts';
+import { OUTPUT_FORMATS, OUTPUT_MODES, type OutputFormat, type OutputMode } from '../protocol/index.ts';
 import type { StdinSource } from './job/child.ts';
 import { decodeJobEnv, readPrivate } from './job/env.ts';
 import { type JobUser, readJobUser } from './job/user.ts';
@@ -70,7 +70,8 @@ Runs the command, reports each line of it to a coordinator, and exits with its e
   --spool DIR             where events are kept until acknowledged   HOLDFAST_SPOOL
                           (a new folder in ~/.local/state/holdfast/spools)
   --spool-limit-bytes N   then the job has to wait (1 GiB)           HOLDFAST_SPOOL_LIMIT_BYTES
-  --format text|jsonl     jsonl: JSON lines of stdout become agent events, or progress and status (text)
+  --format F              jsonl: JSON lines of stdout become agent events, or progress and status;
+                          claude, codex, opencode, acp, auto: so do those of this agent (text)
   --merge                 stdout and stderr in one pipe, in the order written; all of it is stdout
   --output text|bytes     bytes: output that is not UTF-8 is kept as it is; otherwise it is replaced
                           by U+FFFD (text)
@@ -157,8 +158,8 @@ export function readRunOptions(argv: string[], env: NodeJS.ProcessEnv): RunReadi
   if (limit !== undefined && !(/^[1-9]\d*$/.test(limit) && Number.isSafeInteger(Number(limit)))) {
     return wrong('--spool-limit-bytes must be a number of bytes');
   }
-  const format = text('format') ?? 'text';
-  if (format !== 'text' && format !== 'jsonl') return wrong('--format must be text or jsonl');
+  const format = OUTPUT_FORMATS.find((each) => each === (text('format') ?? 'text'));
+  if (!format) return wrong(`--format must be one of ${OUTPUT_FORMATS.join(', ')}`);
   const output = OUTPUT_MODES.find((mode) => mode === (text('output') ?? 'text'));
   if (!output) return wrong('--output must be text or bytes');
   const sse = text('sse', 'HOLDFAST_SSE') ?? null;

@@ -85,7 +85,7 @@ const POLICY_FLAGS: Partial<Record<PolicyKey, string>> = {
 const NOT_IN_A_TERMINAL: Record<string, (flags: RunFlags) => boolean> = {
   '--merge': ({ merge }) => merge === true,
   '--bytes': ({ bytes }) => bytes === true,
-  '--format jsonl': ({ format }) => format === 'jsonl',
+  '--format': ({ format }) => format !== undefined && format !== 'text',
   '--no-stdin': ({ stdin }) => stdin === false,
   '--json without --detach': ({ json, detach }) => json === true && detach !== true,
 };

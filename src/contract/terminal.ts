@@ -13,7 +13,7 @@ const CLASHES: readonly { field: string; clashes: (body: StartBody) => boolean; 
   { field: 'merge', clashes: ({ merge }) => merge === true, why: 'a terminal has one output already; leave merge out' },
   {
     field: 'format',
-    clashes: ({ format }) => format === 'jsonl',
+    clashes: ({ format }) => format !== undefined && format !== 'text',
     why: 'a terminal wraps and colours lines; start a program that writes JSON lines without a terminal',
   },
   {

@@ -1,6 +1,6 @@
 /** Starts a wrapper through the execution's launcher. Credentials are signed just before use. */
 
-import { DEFAULT_POOL } from '../../protocol/index.ts';
+import { DEFAULT_POOL, type OutputFormat } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { offerOf } from '../core/assignment.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
@@ -57,7 +57,7 @@ export async function launchRequestOf(
     tenant,
     session,
     command: record.command,
-    format: record.format,
+    format: launchFormat(record.format),
     openStdin: record.openStdin,
     ...(record.merge ? { merge: true } : {}),
     ...(record.output === 'text' ? {} : { output: record.output }),
@@ -69,3 +69,9 @@ export async function launchRequestOf(
     ingest: { url: ingestUrl(record.origin, session, record.id), token },
   };
 }
+
+/**
+ * These agents cannot ask, so their lines are JSON lines to the wrapper, and a runner of an earlier
+ * version takes the launch.
+ */
+const launchFormat = (format: OutputFormat): OutputFormat => (format === 'codex' || format === 'opencode' ? 'jsonl' : format);

@@ -9,7 +9,7 @@ import { type AgentFormat, ConversationReader } from '../../agent/index.ts';
 import { recorded, recordings, shownAll } from './recorded.ts';
 
 describe.each<AgentFormat>(['claude', 'codex', 'opencode', 'acp'])('%s', (format) => {
-  it.each(recordings(format))('%s has these items', async (name) => {
+  it.each(recordings(format))('[AGT4] %s has these items', async (name) => {
     const reader = new ConversationReader(format);
     reader.add(recorded(name));
     await expect(shownAll(reader.items, reader.summary)).toMatchFileSnapshot(`transcripts/${name}.items.txt`);

@@ -11,6 +11,7 @@ export const RULE_PAGES = [
   'docs/terminals.md',
   'docs/runners.md',
   'docs/pools.md',
+  'docs/agents.md',
   'docs/asking.md',
 ] as const;
 
@@ -29,6 +30,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   TTY: 'docs/terminals.md',
   RNR: 'docs/runners.md',
   POOL: 'docs/pools.md',
+  AGT: 'docs/agents.md',
   ASK: 'docs/asking.md',
 };
 

@@ -185,6 +185,11 @@ describe('output', () => {
     expect(coordinator.events.find(({ type }) => type === 'agent')?.data).toEqual({ step: 1 });
   });
 
+  it.each(['claude', 'codex', 'opencode', 'acp', 'auto'] as const)('[AGT1] %s: objects become agent events', async (format) => {
+    await runInProcess(coordinator, sh(`echo '{"type":"system"}'; echo plain`), { format }).exitCode;
+    expect(coordinator.events.map(({ type }) => type)).toEqual(['started', 'agent', 'output', 'exit']);
+  });
+
   it('jsonl: objects become agent events, in their place among the rest', async () => {
     await runInProcess(coordinator, sh(`echo '{"step":1}'; echo plain; echo '{"step":2}'; echo '{"no":1}' >&2`), {
       format: 'jsonl',

@@ -55,7 +55,7 @@ export class OutputStream {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     const { redaction, exact } = options;
-    const isJson = options.format === 'jsonl' && name === 'stdout';
+    const isJson = options.format !== 'text' && name === 'stdout';
     this.#splitter = isJson ? new JsonLineSplitter(redaction, { exact }) : new TextSplitter(redaction, { exact });
     this.#terminal = isJson ? null : new TerminalProgress();
     this.#tee = options.tee ? process[name] : null;

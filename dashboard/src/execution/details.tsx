@@ -28,9 +28,19 @@ function policyValue(key: keyof Policy, value: number | undefined): string {
   return key === 'maxLogBytes' ? formatBytes(value) : formatDuration(value);
 }
 
+const FORMATS: Record<Execution['format'], string> = {
+  text: 'text',
+  jsonl: 'JSON lines',
+  claude: 'lines of Claude Code',
+  codex: 'lines of Codex',
+  opencode: 'lines of OpenCode',
+  acp: 'lines of the Agent Client Protocol',
+  auto: 'lines of an agent',
+};
+
 const outputTerms = ({ format, merge, output }: Execution): string =>
   [
-    format === 'jsonl' ? 'JSON lines' : 'text',
+    FORMATS[format],
     ...(merge ? ['stdout and stderr in one pipe'] : []),
     ...(output === 'bytes' ? ['every byte is kept'] : []),
   ].join(', ');

@@ -54,6 +54,18 @@ async function nextAttempt(run: Run): Promise<void> {
 
 const launched = (run: Run) => vi.waitFor(async () => expect((await rowOf(run)).launch_at).toBeNull());
 
+test.each([
+  ['auto', 'auto'],
+  ['claude', 'claude'],
+  ['codex', 'jsonl'],
+  ['opencode', 'jsonl'],
+])('[AGT1] an execution has the format %s, and its runner starts a wrapper for %s', async (format, launchedAs) => {
+  const run = await runner(newSession(), { format });
+  await launched(run);
+  expect(run.execution.format).toBe(format);
+  expect(asked[0]?.body).toMatchObject({ format: launchedAs });
+});
+
 test('[LIF1] a start calls the runner at once, with everything the job needs, and keeps env and stdin no longer', async () => {
   const run = await runner(newSession(), { env: { SECRET: 'sesame' }, stdin: 'hi\n', cwd: '/srv', format: 'jsonl' });
   await launched(run);

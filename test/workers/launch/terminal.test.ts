@@ -75,6 +75,7 @@ test.each([
   ['stdin', { terminal, stdin: '' }],
   ['merge', { terminal, merge: true }],
   ['format', { terminal, format: 'jsonl' }],
+  ['format', { terminal, format: 'auto' }],
   ['output', { terminal, output: 'bytes' }],
 ])('[TTY1] a start is refused, by the field %s: %j', async (field, body) => {
   const session = newSession();
