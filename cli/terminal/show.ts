@@ -77,6 +77,7 @@ export function terminalShowing(context: Context, options: TerminalShowing): Sho
       else if (state.status !== 'connecting' && state.status !== 'reconnecting') view.connection('');
     },
     async finish() {
+      view.endKeys();
       await io.stdout.flush();
       view.close();
       for (const remark of view.remarks) await io.stderr.write(`holdfast: ${escapeControls(remark)}\n`);

@@ -10,8 +10,10 @@
  *   TV3  A viewer that only reads sends neither keys nor sizes.
  *   TV4  What Holdfast has to say meanwhile goes into the title; remarks wait for the end.
  *   TV5  A line feed of the program moves the cursor down, and not to the first column.
+ *   TV6  Between two parts of much output everything else has its turn: keys, signals, titles.
  */
 
+import { setImmediate as turn } from 'node:timers/promises';
 import { KeyQueue, type KeyQueueOptions, type Size } from '../../client/terminal/key-queue.ts';
 import { ViewerFilter } from '../../client/terminal/viewer-filter.ts';
 import { gapText, type LoggedEvent, newInputId } from '../../protocol/index.ts';
@@ -22,6 +24,11 @@ import type { OwnTerminal } from './own-terminal.ts';
 /** A window that is dragged changes its size many times. */
 const SIZE_SETTLES_MS = 250;
 const CTRL_C = '\u0003';
+/**
+ * TV6. Node waits for the terminal while it writes, and a slow one takes seconds for what one
+ * frame of the stream brings. About as much as the kernel holds for a terminal.
+ */
+const PART_CHARS = 4096;
 
 const SAVE_TITLE = '\u001b[22;0t';
 const RESTORE_TITLE = '\u001b[23;0t';
@@ -68,6 +75,8 @@ export class TerminalView {
   /** Nothing of the job is shown yet. */
   #isFresh = true;
   #midLine = false;
+  /** Since the last turn of everything else. */
+  #drawnChars = 0;
   /** The last character of the program that was written. */
   #last = '';
   #sizeTimer: NodeJS.Timeout | null = null;
@@ -144,11 +153,10 @@ export class TerminalView {
         if (this.#awaitsScreen) await this.#showScreen(data);
         return;
       case 'output': {
-        const text = this.#filter.push(String(data.text ?? ''));
         // Without a screen at the start, all of the output is shown.
         this.#awaitsScreen = false;
         this.#isFresh = false;
-        await this.#write(text);
+        await this.#draw(String(data.text ?? ''));
         return;
       }
       case 'gap': {
@@ -185,11 +193,15 @@ export class TerminalView {
     if (timer) clearTimeout(timer);
   }
 
+  /** No key is sent any more. A request that is aborted after this has not failed. */
+  endKeys(): void {
+    this.unsentBytes = this.#queue?.queuedBytes ?? 0;
+    this.#queue?.stop();
+  }
+
   /** Gives the own terminal back. */
   close(): void {
     const { keyboard } = this.#options;
-    this.unsentBytes = this.#queue?.queuedBytes ?? 0;
-    this.#queue?.stop();
     if (this.#sizeTimer) clearTimeout(this.#sizeTimer);
     if (this.#keyTimer) clearTimeout(this.#keyTimer);
     if (!this.#isOpen) return;
@@ -227,8 +239,22 @@ export class TerminalView {
     const push = this.#isFresh ? `\u001b[${rows};1H${'\n'.repeat(rows)}` : '';
     this.#isFresh = false;
     const title = typeof data.title === 'string' ? `\u001b]2;${escapeControls(data.title)}\u001b\\` : '';
-    const text = this.#filter.push(`${CLEAR}${data.data ?? ''}${data.modes ?? ''}${title}`);
-    await this.#write(leave + push + text);
+    await this.#write(leave + push);
+    await this.#draw(`${CLEAR}${data.data ?? ''}${data.modes ?? ''}${title}`);
+  }
+
+  /** The parts are of the text before the filter, which never leaves the terminal in a sequence. */
+  async #draw(text: string): Promise<void> {
+    for (let at = 0; at < text.length && this.#isOpen; ) {
+      // A character of two units is not cut.
+      const end = at + PART_CHARS + (isHighSurrogate(text.charCodeAt(at + PART_CHARS - 1)) ? 1 : 0);
+      await this.#write(this.#filter.push(text.slice(at, end)));
+      this.#drawnChars += Math.min(end, text.length) - at;
+      at = end;
+      if (this.#drawnChars < PART_CHARS) continue;
+      this.#drawnChars = 0;
+      await turn(); // TV6
+    }
   }
 
   async #write(text: string): Promise<void> {
@@ -305,3 +331,5 @@ export class TerminalView {
     this.#options.terminal.writeNow(`\u001b]2;${own === '' ? (this.#filter.modes.title ?? '') : own}\u001b\\`);
   }
 }
+
+const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;

@@ -117,6 +117,28 @@ describe('run --terminal', () => {
     expect(judge.text.split('\n')).toEqual(['abc', '   def', 'ghi', 'jkl', '', '   mno']);
   });
 
+  test('much output is written in parts, so that keys and signals do not wait for the end of it', async () => {
+    fake.onStart = ({ id }) => started(id);
+    const run = call(['run', '-t', '--id', 'e1', '-s', 's1', '--', 'yes']);
+    await until('raw mode', () => run.terminal.raw.length === 1);
+    const lengths = new Set<number>();
+    let isWatching = true;
+    const watch = () => {
+      lengths.add(run.out().length);
+      if (isWatching) setImmediate(watch);
+    };
+    watch();
+    // Every part ends in another character, and some of them in the middle of one of two units.
+    const text = `${'x'.repeat(4090)}🦀\u001b[1m🦀\u001b[0m`.repeat(20);
+    fake.tty('e1', text);
+    await until('all of it', () => run.out().length === text.length);
+    isWatching = false;
+    expect(run.out()).toBe(text);
+    expect(lengths.size).toBeGreaterThan(10);
+    fake.settle('e1', 'completed', { exitCode: 0 });
+    expect(await run.done).toBe(0);
+  });
+
   test('a window that changes sends its settled size, once', async () => {
     fake.onStart = ({ id }) => started(id);
     const run = call(['run', '-t', '--id', 'e1', '-s', 's1', '--', 'vim']);
@@ -360,6 +382,19 @@ describe('attach', () => {
     const json = call(['attach', '--json', 's1/e1']);
     expect(await json.done).toBe(2);
     expect(json.err()).toContain('holdfast logs --json');
+  });
+
+  test('a job that ends while keys are on the way is no error', async () => {
+    fake.addExecution('e1', { terminal: { cols: 80, rows: 24 } });
+    started('e1');
+    fake.overrides.push({ match: /input$/, override: 'silent' });
+    const attach = call(['attach', 's1/e1']);
+    await until('live', () => fake.openViewers.some(({ live }) => live));
+    attach.type('a');
+    await until('the request', () => fake.overrides.length === 0);
+    fake.settle('e1', 'completed', { exitCode: 0 });
+    expect(await attach.done).toBe(0);
+    expect(attach.err()).not.toContain('keys were not sent');
   });
 
   test('keys that the job does not take any more are no error; another failure is', async () => {

@@ -70,6 +70,8 @@ export type Override =
   | { problem: ProblemCode; facts?: Record<string, unknown>; headers?: Record<string, string> }
   | { status: number; body: string; headers?: Record<string, string> }
   | 'cut'
+  /** No response. */
+  | 'silent'
   /** Executed, but the response is lost. */
   | 'cut-after';
 
@@ -384,6 +386,7 @@ export class FakeSession {
     const at = this.overrides.findIndex(({ match }) => match.test(`${method} ${path}`));
     const override = at === -1 ? null : (this.overrides.splice(at, 1)[0]?.override ?? null);
     if (override === 'cut') return void request.socket.destroy();
+    if (override === 'silent') return;
     if (override && override !== 'cut-after') {
       if ('problem' in override) return send(response, problemOf(override.problem, override.facts), override.headers);
       response.writeHead(override.status, override.headers).end(override.body);
