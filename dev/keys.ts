@@ -10,7 +10,6 @@ import { join } from 'node:path';
 export interface Keys {
   apiKey: string;
   signingKey: string;
-  runnerToken: string;
   /** Signs callbacks; a receiver checks them with it. */
   callbackKey: string;
 }
@@ -42,7 +41,6 @@ export function readKeys(data: string, log: (message: string) => void): Keys {
   const keys: Keys = {
     apiKey: `hf_${randomBytes(24).toString('hex')}`,
     signingKey: randomBytes(32).toString('hex'),
-    runnerToken: randomBytes(24).toString('hex'),
     callbackKey: `whsec_${randomBytes(32).toString('base64')}`,
     ...known,
   };

@@ -10,8 +10,9 @@
  *   ST2  What a run did not deliver before its stack ended is delivered at the next start on the
  *        same folder, also on another port.
  *   ST3  A folder that is not a stack's own is refused, and not changed (data-folder).
- *   ST4  With a pool the runner starts when the coordinator answers, because its key is made there.
- *        The key is kept in the data folder, and made again when the coordinator does not know it.
+ *   ST4  The runner dials out to the pool `default`. It starts when the coordinator answers, because
+ *        its key is made there. The key is kept in the data folder, and made again when the
+ *        coordinator does not know it.
  *   ST5  Two coordinators on one folder would damage it, so the lock of a runner that lives is looked
  *        for before anything is started.
  */
@@ -35,7 +36,7 @@ const READY_TIMEOUT_MS = 90_000;
  */
 const PORT_FREE_TIMEOUT_MS = 5000;
 /** Enough for one machine; what waits for a slot waits in the pool. */
-const POOL_SLOTS = 64;
+const SLOTS_DEFAULT = 64;
 /** Longer than the runner takes with --stop-jobs: 10 s for jobs, 5 s for reports, 2 s for ends. */
 const RUNNER_PATIENCE_MS = 25_000;
 
@@ -51,16 +52,12 @@ export interface LocalStackOptions {
   /** Keys, the coordinator's storage, the runner's spool and the logs. */
   data: string;
   port?: number;
-  /** Where the runner listens: for launches, or with a pool for its status. */
+  /** Where the runner answers for its status. */
   runnerPort?: number;
-  /**
-   * How the runner gets its work: it is asked over HTTP, or dials out to the pool `default`. Default
-   * `runner`.
-   */
-  launcher?: 'runner' | 'pool';
   /** The address that wrappers dial, if it is not the coordinator itself (a proxy). */
   publicUrl?: string;
-  runnerMax?: number;
+  /** Executions that may run at the same time. */
+  slots?: number;
   /** Pages of these origins may read sessions from a browser. */
   allowedOrigins?: readonly string[];
   /** Further variables of the coordinator. */
@@ -89,10 +86,9 @@ export class LocalStack {
   readonly port: number;
   readonly url: string;
   readonly apiKey: string;
-  readonly runnerToken: string;
   readonly callbackKey: string;
   readonly data: string;
-  /** With a pool it answers /health and /metrics alone. */
+  /** Answers /health and /metrics of the runner. */
   runnerUrl = '';
   readonly #options: LocalStackOptions;
   readonly #keys: Keys;
@@ -107,7 +103,6 @@ export class LocalStack {
     claimDataFolder(this.data); // ST3
     this.#keys = readKeys(this.data, options.log ?? ((message) => process.stderr.write(`holdfast: ${message}\n`)));
     this.apiKey = this.#keys.apiKey;
-    this.runnerToken = this.#keys.runnerToken;
     this.callbackKey = this.#keys.callbackKey;
   }
 
@@ -116,10 +111,8 @@ export class LocalStack {
     const stack = new LocalStack(options, options.port ?? (await freePort()));
     try {
       await stack.#checkPorts();
-      const { launcher } = options;
-      if (launcher !== 'pool') await stack.#startRunner();
       await stack.#startCoordinator();
-      if (launcher === 'pool') await stack.#startRunner(); // ST4
+      await stack.#startRunner(); // ST4
       return stack;
     } catch (error) {
       await stack.stop();
@@ -207,23 +200,19 @@ export class LocalStack {
   }
 
   async #startRunner(): Promise<void> {
-    const { runnerPort, runnerMax, wrapper, cwd, launcher } = this.#options;
-    const coordinator = ['--coordinator', this.#options.publicUrl ?? this.url]; // ST2
-    const spool = ['--spool', join(this.data, 'runner'), '--stop-jobs', '--json'];
+    const { runnerPort, slots = SLOTS_DEFAULT, publicUrl, wrapper, cwd } = this.#options;
     const port = this.runnerUrl === '' ? (runnerPort ?? (await freePort())) : Number(new URL(this.runnerUrl).port);
-    const max = runnerMax === undefined ? [] : ['--max', String(runnerMax)];
-    const isPooled = launcher === 'pool';
-    if (isPooled) await provideRunnerKey(this.data, { url: this.url, apiKey: this.apiKey });
-    const pooled = [
-      ...['--url', this.url, '--key-file', runnerKeyFile(this.data), '--name', 'local'],
-      ...['--slots', String(runnerMax ?? POOL_SLOTS), '--status-port', String(port)],
-    ];
+    await provideRunnerKey(this.data, { url: this.url, apiKey: this.apiKey });
     const kept = new KeptProcess(
-      [...wrapper, 'serve', ...(isPooled ? pooled : ['--port', String(port), ...max]), ...spool, ...coordinator],
+      [
+        ...[...wrapper, 'serve', '--url', this.url, '--key-file', runnerKeyFile(this.data), '--name', 'local'],
+        ...['--slots', String(slots), '--status-port', String(port), '--spool', join(this.data, 'runner')],
+        ...['--stop-jobs', '--json', '--coordinator', publicUrl ?? this.url], // ST2
+      ],
       {
         cwd,
         logFile: join(this.data, 'runner.log'),
-        env: isPooled ? {} : { HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken },
+        env: {},
         readStdout: true,
         patienceMs: RUNNER_PATIENCE_MS,
       },
@@ -232,11 +221,11 @@ export class LocalStack {
     this.#tieEnds();
     const line = await kept.firstLine(READY_TIMEOUT_MS);
     if (line === null) {
-      const [, pid] = /a runner already (?:serves|uses) .* \(pid (\d+)/.exec(kept.logTail()) ?? [];
+      const [, pid] = /a runner already uses .* \(pid (\d+)/.exec(kept.logTail()) ?? [];
       if (pid !== undefined) throw new Error(alreadyServed(this.data, pid));
       throw new Error(`the runner did not start; its log ends so:\n${kept.logTail()}`);
     }
-    this.runnerUrl = isPooled ? `http://127.0.0.1:${port}` : (JSON.parse(line) as { url: string }).url;
+    this.runnerUrl = `http://127.0.0.1:${port}`;
   }
 
   /**
@@ -265,9 +254,7 @@ export class LocalStack {
       HOLDFAST_CALLBACK_KEYS: `local=${this.#keys.callbackKey}`,
       // The first receiver that a developer tries is on this machine.
       HOLDFAST_CALLBACK_ALLOW_PRIVATE: '1',
-      ...(this.#options.launcher === 'pool'
-        ? { HOLDFAST_LAUNCHER: 'pool' }
-        : { HOLDFAST_LAUNCHER: 'runner', HOLDFAST_RUNNER_TOKEN: this.#keys.runnerToken, HOLDFAST_RUNNER_URL: this.runnerUrl }),
+      HOLDFAST_LAUNCHER: 'pool',
       HOLDFAST_PUBLIC_URL: this.#options.publicUrl ?? this.url,
       ...(this.#options.allowedOrigins ? { HOLDFAST_ALLOWED_ORIGINS: this.#options.allowedOrigins.join(',') } : {}),
       ...this.#options.variables,

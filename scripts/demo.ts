@@ -107,7 +107,7 @@ async function demo(folder: string, onCleanup: (step: () => Promise<void>) => vo
   const port = await freePort();
   const proxy = await TcpProxy.start({ targetPort: port });
   onCleanup(() => proxy.close());
-  const stack = await Stack.start({ data: join(folder, 'data'), port, publicUrl: proxy.url, launcher: 'pool' });
+  const stack = await Stack.start({ data: join(folder, 'data'), port, publicUrl: proxy.url });
   onCleanup(() => stack.stop());
   print(dim(`  ready after ${seconds(Date.now() - begun)}\n`));
 

@@ -71,7 +71,8 @@ const keysOf = (value: unknown): unknown => {
 
 async function record(into: string): Promise<void> {
   const stack = await RecordedStack.start();
-  const { apiKey, runnerToken, callbackKey, runnerUrl, url, data } = stack.stack;
+  const { runnerToken } = stack;
+  const { apiKey, callbackKey, runnerUrl, url, data } = stack.stack;
   const files = new Map<string, string>();
   try {
     note('recording ingest …');

@@ -72,7 +72,7 @@ async function main(): Promise<number> {
 
   const data = values.data === undefined ? join(ROOT, '.holdfast') : resolve(values.data);
   return serveLocally({
-    start: () => Stack.start({ data, launcher: 'pool', variables: passedOn(process.env), ...ports }),
+    start: () => Stack.start({ data, variables: passedOn(process.env), ...ports }),
     ended,
     env: process.env,
     json: values.json === true,

@@ -62,7 +62,6 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
       const wrangler = await provideWrangler({ from: join(DIST, 'holdfast.mjs'), env: givenEnv, note, signal: abort.signal });
       return LocalStack.start({
         data,
-        launcher: 'pool',
         ...ports,
         variables: passedOn(process.env),
         cwd: process.cwd(),

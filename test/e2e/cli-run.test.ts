@@ -45,7 +45,7 @@ it('holdfast run shows each stream as it is and ends as the job did', async () =
 
   const { data } = await real.client.list('s1');
   expect(data).toHaveLength(1);
-  expect(data[0]).toMatchObject({ status: 'failed', code: 'exit_nonzero', exitCode: 7, launcher: 'runner' });
+  expect(data[0]).toMatchObject({ status: 'failed', code: 'exit_nonzero', exitCode: 7, launcher: 'pool' });
   const events = await real.read('s1', data[0]?.id ?? '');
   const output = events.filter(({ type }) => type === 'output').map(({ data }) => [data.stream, data.text]);
   expect(output.sort()).toEqual([

@@ -15,18 +15,13 @@ import { processesWith, RealStack, until } from '../support/real-stack.ts';
 
 let real: RealStack;
 beforeAll(async () => {
-  real = await RealStack.start({ runnerMax: 2 });
+  real = await RealStack.start({ slots: 2 });
 });
 afterAll(() => real?.close());
 
-const runner = async (path = '/executions') => {
-  const { runnerUrl, runnerToken } = real.stack;
-  const answer = await fetch(`${runnerUrl}${path}`, { headers: { authorization: `Bearer ${runnerToken}` } });
-  return (await answer.json()) as {
-    data: { id: string; session: string; pid: number; state: string }[];
-    inFlight: number;
-    max: number;
-  };
+const pool = async () => {
+  const { runners, queue } = await real.client.pool('default');
+  return { runners: runners.map(({ id, state, busy, slots }) => ({ id, state, busy, slots })), waiting: queue.length };
 };
 
 let files = 0;
@@ -51,7 +46,6 @@ async function jobOf(session: string, execution: string): Promise<ProcessIdentit
 
 async function serve(args: string[]): Promise<{ code: number | null; stderr: string }> {
   const child = spawn(process.execPath, [join(ROOT, 'wrapper', 'main.ts'), 'serve', ...args], {
-    env: { ...process.env, HOLDFAST_RUNNER_TOKEN: 'another' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let stderr = '';
@@ -62,19 +56,18 @@ async function serve(args: string[]): Promise<{ code: number | null; stderr: str
   return { code, stderr };
 }
 
-it('a second runner on the same spool, or on the same port, exits 0 with a message and disturbs neither runner nor job', async () => {
+it('a second runner on the same folder ends with a message and disturbs neither runner nor job', async () => {
   const { command, release } = held('echo one', 'echo two');
   await real.client.start('twice', { id: 'e1', command });
   const job = await jobOf('twice', 'e1');
-  const before = await runner();
+  const before = { pool: await pool(), runs: real.runs() };
 
-  const sameSpool = await serve(['--port', '0', '--spool', join(real.stack.data, 'runner')]);
-  expect(sameSpool).toMatchObject({ code: 0, stderr: expect.stringContaining('already serves') });
-  const samePort = await serve(['--port', new URL(real.stack.runnerUrl).port, '--spool', join(real.folder, 'other')]);
-  expect(samePort).toMatchObject({ code: 0, stderr: expect.stringContaining('already listens') });
+  const key = ['--url', real.stack.url, '--key-file', join(real.stack.data, 'runner.key')];
+  const second = await serve([...key, '--spool', join(real.stack.data, 'runner')]);
+  expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining('a runner already uses') });
 
   expect(isAlive(job)).toBe(true);
-  expect(await runner()).toEqual(before);
+  expect({ pool: await pool(), runs: real.runs() }).toEqual(before);
   release();
   expect(await real.client.wait('twice', 'e1')).toMatchObject({ status: 'completed', epoch: 1 });
 });
@@ -156,27 +149,16 @@ it('a dispatch is idempotent by its id and bound to its request: again is the sa
   expect(readFileSync(marks, 'utf8')).toBe('run\n');
 });
 
-it('a full runner answers 429 with the facts, and the execution waits for a slot, which is free when a job has ended', async () => {
+it('an execution waits while every slot is taken, and gets the slot of a job that has ended', async () => {
   const hold = ['sh', '-c', 'echo up; sleep 600'];
   for (const session of ['slot-1', 'slot-2']) {
     await real.client.start(session, { id: 'e1', command: hold });
     await jobOf(session, 'e1');
   }
-  const { runnerUrl, runnerToken } = real.stack;
-  const full = await fetch(`${runnerUrl}/executions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${runnerToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ id: 'x', session: 'x', command: ['true'], ingest: { url: real.stack.url, token: 't' } }),
-  });
-  expect(full.status).toBe(429);
-  expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
-  expect(await full.json()).toMatchObject({ code: 'runner_full', retryable: true, inFlight: 2, max: 2 });
-
   await real.client.start('slot-3', { id: 'e1', command: ['echo', 'at last'] });
-  await sleep(1000);
-  expect(await real.client.get('slot-3', 'e1')).toMatchObject({ status: 'pending' });
+  await until(async () => (await real.client.get('slot-3', 'e1')).waiting?.reason === 'busy', 'it waits for a slot');
   // No viewer follows any of them: a slot is the job's, not a connection's.
-  expect(await runner()).toMatchObject({ inFlight: 2 });
+  expect(await pool()).toMatchObject({ runners: [{ busy: 2, slots: 2 }], waiting: 1 });
 
   await real.client.interrupt('slot-1', 'e1', { force: true });
   expect(await real.client.wait('slot-3', 'e1')).toMatchObject({ status: 'completed' });

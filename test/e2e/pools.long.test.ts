@@ -17,7 +17,7 @@ import { MAIN } from '../support/wrapper-run.ts';
 
 let real: RealStack;
 beforeAll(async () => {
-  real = await RealStack.start({ launcher: 'pool', runnerMax: 4 });
+  real = await RealStack.start({ slots: 4 });
 }, 120_000);
 afterAll(async () => {
   await real?.close();

@@ -9,23 +9,16 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/processes.ts';
 import { RealStack, until } from '../support/real-stack.ts';
 
-interface Listed {
-  id: string;
-  pid: number;
-  state: string;
-  restarts: number;
-}
-
 let real: RealStack;
 beforeAll(async () => {
   real = await RealStack.start();
 });
 afterAll(() => real?.close());
 
-async function runs(): Promise<Listed[]> {
-  const { runnerUrl, runnerToken } = real.stack;
-  const answer = await fetch(`${runnerUrl}/executions`, { headers: { authorization: `Bearer ${runnerToken}` } });
-  return ((await answer.json()) as { data: Listed[] }).data;
+/** As the pool sees it. */
+async function runningOnRunner(): Promise<number> {
+  const { runners } = await real.client.pool('default');
+  return runners.reduce((sum, { busy }) => sum + busy, 0);
 }
 
 /** Starts it, waits until its first line was seen, and says which process its wrapper is. */
@@ -36,10 +29,9 @@ async function startJob(session: string, script: string): Promise<{ id: string; 
     if (type === 'started') pid = Number(data.pid);
     if (type === 'output') break;
   }
-  const listed = (await runs()).find(({ id }) => id === execution.id);
   return {
     id: execution.id,
-    wrapper: identityOf(listed?.pid ?? 0) as ProcessIdentity,
+    wrapper: identityOf(real.run(session, execution.id)?.pid ?? 0) as ProcessIdentity,
     job: identityOf(pid) as ProcessIdentity,
   };
 }
@@ -49,8 +41,11 @@ it('a wrapper that is killed is restarted and adopts the job, which goes on to i
   const script = `echo before; until [ -e '${release}' ]; do sleep 0.05; done; echo after; exit 7`;
   const { id, wrapper, job } = await startJob('crash', script);
   process.kill(wrapper.pid, 'SIGKILL');
-  const run = async () => (await runs()).find((each) => each.id === id);
-  await until(async () => (await run())?.restarts === 1 && (await run())?.pid !== wrapper.pid, 'the restart');
+  const restarted = () => {
+    const run = real.run('crash', id);
+    return run?.restarts === 1 && run.pid !== null && run.pid !== wrapper.pid;
+  };
+  await until(restarted, 'the restart');
   expect(isAlive(job)).toBe(true);
   writeFileSync(release, '');
   expect(await real.client.wait('crash', id)).toMatchObject({ status: 'failed', code: 'exit_nonzero', exitCode: 7 });
@@ -58,7 +53,7 @@ it('a wrapper that is killed is restarted and adopts the job, which goes on to i
   expect(events.filter(({ type }) => type === 'started')).toHaveLength(1);
   expect(events.filter(({ type }) => type === 'output').map(({ data }) => data.text)).toEqual(['before\n', 'after\n']);
   expect(events.filter(({ type }) => type === 'gap').map(({ data }) => data.reason)).toEqual(['wrapper_restarted']);
-  await until(async () => (await run())?.state === 'finished', 'the run is finished');
+  await until(() => real.run('crash', id)?.end === 'finished', 'the run is finished');
 });
 
 it('a wrapper that is killed with the holder of its job reports the crash, and the orphaned job is ended', async () => {
@@ -70,7 +65,7 @@ it('a wrapper that is killed with the holder of its job reports the crash, and t
   const events = await real.read('held', id);
   expect(events.find(({ type }) => type === 'error')).toMatchObject({ data: { code: 'wrapper_crashed', fatal: true } });
   expect(events.at(-1)?.type).toBe('execution_failed');
-  await until(async () => (await runs()).find((run) => run.id === id)?.state === 'finished', 'the run is finished');
+  await until(() => real.run('held', id)?.end === 'finished', 'the run is finished');
   expect(isAlive(job)).toBe(false);
 });
 
@@ -83,19 +78,18 @@ it('a runner that is killed takes no job with it; the next one adopts the job an
   await real.stack.killRunner();
   expect(isAlive(wrapper)).toBe(true);
   await real.stack.startRunner();
-  expect((await runs()).find((run) => run.id === id)).toMatchObject({ pid: wrapper.pid, state: 'running', restarts: 0 });
+  expect(real.run('adopt', id)).toMatchObject({ pid: wrapper.pid, end: null, restarts: 0 });
+  expect(await runningOnRunner()).toBe(1);
   writeFileSync(release, '');
   expect(await real.client.wait('adopt', id)).toMatchObject({ status: 'completed' });
   const text = (await real.read('adopt', id)).filter(({ type }) => type === 'output').map(({ data }) => data.text);
   expect(text.join('')).toBe('line 1\nline 2\nline 3\nline 4\nline 5\nline 6\nline 7\nline 8\n');
-  await until(async () => (await runs()).find((run) => run.id === id)?.state === 'finished', 'the run is finished');
+  await until(() => real.run('adopt', id)?.end === 'finished', 'the run is finished');
+  await until(async () => (await runningOnRunner()) === 0, 'the slot is free');
 });
 
-it('a run that the runner stops ends as interrupted', async () => {
-  const { id } = await startJob('stopped', 'echo up; sleep 600');
-  await fetch(`${real.stack.runnerUrl}/executions/${id}?session=stopped`, {
-    method: 'DELETE',
-    headers: { authorization: `Bearer ${real.stack.runnerToken}` },
-  });
+it('a run whose wrapper gets SIGTERM, as from its runner, ends as interrupted', async () => {
+  const { id, wrapper } = await startJob('stopped', 'echo up; sleep 600');
+  process.kill(wrapper.pid, 'SIGTERM');
   expect(await real.client.wait('stopped', id)).toMatchObject({ status: 'interrupted' });
 });

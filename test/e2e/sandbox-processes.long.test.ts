@@ -20,7 +20,7 @@ const newSandbox = (env: Record<string, string | undefined> = {}): SandboxProces
   new SandboxProcesses(client, `sandbox-${++count}`, { cwd: real.folder, env });
 
 beforeAll(async () => {
-  real = await RealStack.start({ launcher: 'pool' });
+  real = await RealStack.start();
   client = createClient({ url: real.stack.url, apiKey: real.stack.apiKey });
 });
 afterAll(async () => {

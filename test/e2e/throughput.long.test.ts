@@ -53,14 +53,7 @@ afterAll(() => real?.close());
 
 it('keeps every one of 100,000 lines, in order, and its memory bounded', { timeout: 180_000 }, async () => {
   const { execution } = await real.client.start('s1', { id: 'e1', command: [process.execPath, '-e', JOB] });
-  const runs = await until(async () => {
-    const answer = await fetch(`${real.stack.runnerUrl}/executions`, {
-      headers: { authorization: `Bearer ${real.stack.runnerToken}` },
-    });
-    const { data } = (await answer.json()) as { data: { pid: number }[] };
-    return data.length > 0 ? data : null;
-  }, 'the wrapper is launched');
-  const pid = runs[0]?.pid ?? 0;
+  const pid = await until(() => real.run('s1', 'e1')?.pid, 'the wrapper is launched');
 
   let peakMiB = 0;
   let over = false;

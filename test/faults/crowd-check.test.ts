@@ -170,9 +170,9 @@ describe('checkSession finds nothing in', () => {
       made({ shape: 'endless', done: { deed: 'freeze', took: true }, ...failed('wrapper_disconnected'), facts: [START] }),
     ],
     [
-      'a launch that failed while the runner was away',
+      'a runner that was lost',
       {
-        ...made({ ...failed('launch_failed'), truth: null, facts: [] }),
+        ...made({ ...failed('runners_lost'), truth: null, facts: [] }),
         troubles: [{ kind: 'runner', from: T0 + 5, until: T0 + 6 }],
       },
     ],
@@ -277,7 +277,7 @@ describe('checkSession finds', () => {
     ],
     [
       'a launch that failed beside a runner that was there',
-      changed({ ...failed('launch_failed'), truth: null, facts: [] }),
+      changed({ ...failed('runners_lost'), truth: null, facts: [] }),
       'the runner was there all the time',
     ],
     [

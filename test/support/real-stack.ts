@@ -16,6 +16,8 @@ import {
   type WebSocketConstructor,
 } from '../../client/index.ts';
 import type { LoggedEvent } from '../../protocol/index.ts';
+import { foldersIn, readRecord } from '../../runner/folder.ts';
+import type { RunRecord } from '../../runner/record.ts';
 import { freePort, Stack, type StackOptions } from '../../scripts/stack.ts';
 import { listProcesses, type ProcessInfo } from '../../wrapper/processes.ts';
 import { endJobsIn } from './held-jobs.ts';
@@ -52,6 +54,16 @@ export class RealStack {
   /** The environment of a user who has the URL and the key. */
   get userEnv(): NodeJS.ProcessEnv {
     return { ...process.env, HOLDFAST_URL: this.stack.url, HOLDFAST_API_KEY: this.stack.apiKey };
+  }
+
+  /** What the runner has on disk: a record for each run. */
+  runs(): RunRecord[] {
+    const folders = foldersIn(join(this.stack.data, 'runner')).flatMap(foldersIn);
+    return folders.flatMap((folder) => readRecord(folder) ?? []);
+  }
+
+  run(session: string, id: string): RunRecord | undefined {
+    return this.runs().find((run) => run.session === session && run.id === id);
   }
 
   follow(session: string, execution?: string, after = 0): SessionStream {

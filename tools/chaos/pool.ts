@@ -99,7 +99,7 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
   mkdirSync(marks);
   const begun = Date.now();
   const port = await freePort();
-  const stack = await Stack.start({ data: join(folder, 'data'), port, launcher: 'pool', runnerMax: 1 });
+  const stack = await Stack.start({ data: join(folder, 'data'), port, slots: 1 });
   const client = createClient({ url: stack.url, apiKey: stack.apiKey, retryBudgetMs: 120_000, rateLimitBudgetMs: 120_000 });
   const runners: ChaosRunner[] = [];
   const faults: Record<string, number> = {};

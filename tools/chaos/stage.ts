@@ -3,8 +3,8 @@
  * its two kinds of peers.
  *
  *    viewers, API calls ──► viewer link ──► coordinator ◄── wrapper link ◄── wrapper ── job
- *                                           │ launches                       ▲
- *                                           └────────────► runner ───────────┘
+ *                                           ▲                                ▲ starts
+ *                                           └───────────── runner ───────────┘
  *
  * The coordinator is `wrangler dev`.
  * Owns a folder for everything, the processes, and the proxies. `close()` leaves no process that

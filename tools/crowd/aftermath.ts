@@ -71,7 +71,7 @@ export async function goHome(scene: Scene): Promise<void> {
   const { stage, result, times, say } = scene;
   for (const end = Date.now() + LEFTOVERS_WAIT_MS; stage.leftovers().length > 0 && Date.now() < end; ) await sleep(200);
   for (const { pid, command } of stage.leftovers()) result.problems.push(`process ${pid} is left: ${command}`);
-  for (const end = Date.now() + 10_000; (await stage.runs()).inFlight > 0 && Date.now() < end; ) await sleep(200);
+  for (const end = Date.now() + 10_000; (await stage.running()) > 0 && Date.now() < end; ) await sleep(200);
   result.problems.push(...checkSpools(stage.runnerSpool));
   for (const watch of scene.watches.values()) watch.recorder.close();
   // A half-open connection is dead for its viewer, which has another one. The coordinator keeps it

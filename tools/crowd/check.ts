@@ -128,7 +128,7 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
   const asked = has(own, 'interrupt_requested', '"cause":"request"');
   const mustBe = (expected: string): string | null => (verdict === expected ? null : `should be "${expected}"`);
 
-  if (execution.code === 'launch_failed') {
+  if (execution.code === 'runners_lost') {
     const { pendingAt = 0, endedAt = 0 } = execution;
     return overlaps(troubles, 'runner', pendingAt, endedAt) ? null : 'the runner was there all the time';
   }

@@ -3,8 +3,8 @@
  * callbacks, and a proxy in front of the coordinator for each of its two kinds of peers.
  *
  *    viewers ──► viewer link ──► coordinator ◄── wrapper link ◄── wrappers ── jobs
- *    API calls ─────────────────────┘ │ launches                   ▲
- *                                     └─────────► runner ──────────┘
+ *    API calls ─────────────────────┘ ▲                            ▲ starts
+ *                                     └─────────── runner ─────────┘
  *
  * Owns a folder for everything, the processes, and the proxies. Worker and wrapper are bundled into
  * the folder when it opens, so edits during a run have no effect. `close()` leaves no process that
@@ -49,14 +49,6 @@ export interface CrowdStageOptions {
   /** Wrappers that may run at a time. */
   max: number;
   collect: 'runner' | 'all';
-}
-
-/** A listed run of the runner. */
-export interface ListedRun {
-  id: string;
-  session: string;
-  pid: number | null;
-  state: string;
 }
 
 /** One in this many callbacks is refused, and is retried. */
@@ -109,7 +101,7 @@ export class CrowdStage {
         data: join(folder, 'data'),
         port,
         publicUrl: wrapperLink.url,
-        runnerMax: max,
+        slots: max,
         coordinator: workerd.command,
         wrapper: [process.execPath, ...probeOptions(join(folder, 'probes'), collect), wrapper],
       });
@@ -131,13 +123,13 @@ export class CrowdStage {
     return join(this.stack.data, 'runner');
   }
 
-  async runs(): Promise<{ data: ListedRun[]; inFlight: number }> {
-    const { runnerUrl, runnerToken } = this.stack;
-    const answer = await fetch(`${runnerUrl}/executions`, {
-      headers: { authorization: `Bearer ${runnerToken}`, connection: 'close' },
+  /** Runs that have a slot of the runner. */
+  async running(): Promise<number> {
+    const answer = await fetch(`${this.stack.runnerUrl}/health`, {
+      headers: { connection: 'close' },
       signal: AbortSignal.timeout(10_000),
     });
-    return (await answer.json()) as { data: ListedRun[]; inFlight: number };
+    return ((await answer.json()) as { running: number }).running;
   }
 
   get coordinatorPid(): number | null {

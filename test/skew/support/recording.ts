@@ -1,19 +1,25 @@
 /**
- * The stack under the recorder: the real coordinator and runner with recording proxies in front of
- * both, wrappers as processes of their own, and functions to wait for their actions. scenarios.ts
- * uses them.
+ * The stack under the recorder: the real coordinator, and the runner of a container, with recording
+ * proxies in front of both, wrappers as processes of their own, and functions to wait for their
+ * actions. scenarios.ts uses them.
  *
- *    viewers, wrappers ──► proxy ──► coordinator ──► proxy ──► runner
+ *    viewers, wrappers ──► proxy ──► coordinator
+ *    launchInContainer ──► proxy ──► runner of a container
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import { STREAM_SUBPROTOCOL } from '../../../protocol/index.ts';
+import type { LaunchRequest } from '../../../protocol/launch.ts';
 import { freePort, ROOT, Stack } from '../../../scripts/stack.ts';
+import type { LaunchOutcome } from '../../../src/core/launching.ts';
+import { launchOnRunner } from '../../../src/launch/runner.ts';
 import type { Entry, FixtureHead, RecordedCall } from './fixtures.ts';
 import { type Gates, lastSeqIn } from './jobs.ts';
 import { RecordingProxy } from './recording-proxy.ts';
@@ -49,6 +55,36 @@ export interface RawFixture {
   entries: Entry[];
 }
 
+interface ContainerRunner {
+  process: ChildProcess;
+  token: string;
+}
+
+/** As the image of a container runs it, with the variables that the coordinator gives it. */
+function startContainerRunner(folder: string, port: number): ContainerRunner {
+  const token = randomBytes(24).toString('hex');
+  const child = spawn(process.execPath, [join(ROOT, 'wrapper', 'main.ts'), 'serve'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: {
+      PATH: process.env.PATH,
+      HOLDFAST_RUNNER_TOKEN: token,
+      HOLDFAST_RUNNER_HOST: '127.0.0.1',
+      HOLDFAST_RUNNER_PORT: String(port),
+      HOLDFAST_RUNNER_SPOOL: join(folder, 'container'),
+      HOLDFAST_RUNNER_DRAIN: '1',
+    },
+  });
+  return { process: child, token };
+}
+
+const answers = async (url: string): Promise<boolean> => {
+  try {
+    return (await fetch(`${url}/health`)).ok;
+  } catch {
+    return false;
+  }
+};
+
 /** Runs the repository's own Worker with test/workers/support/recording-worker.ts as its entry. */
 function recordingRoot(folder: string): string {
   const root = join(folder, 'root');
@@ -68,12 +104,23 @@ export class RecordedStack {
   readonly runnerProxy: RecordingProxy;
   readonly folder: string;
   readonly wrappers: RecordedWrapper[] = [];
+  readonly #runner: ContainerRunner;
 
-  private constructor(stack: Stack, proxy: RecordingProxy, runnerProxy: RecordingProxy, folder: string) {
+  private constructor(
+    stack: Stack,
+    runner: ContainerRunner,
+    proxies: { proxy: RecordingProxy; runnerProxy: RecordingProxy },
+    folder: string,
+  ) {
     this.stack = stack;
-    this.proxy = proxy;
-    this.runnerProxy = runnerProxy;
+    this.#runner = runner;
+    this.proxy = proxies.proxy;
+    this.runnerProxy = proxies.runnerProxy;
     this.folder = folder;
+  }
+
+  get runnerToken(): string {
+    return this.#runner.token;
   }
 
   static async start(): Promise<RecordedStack> {
@@ -81,17 +128,19 @@ export class RecordedStack {
     const [port, runnerPort] = [await freePort(), await freePort()];
     const proxy = await RecordingProxy.start(`http://127.0.0.1:${port}`);
     const runnerProxy = await RecordingProxy.start(`http://127.0.0.1:${runnerPort}`);
+    const runner = startContainerRunner(folder, runnerPort);
     try {
+      await until(() => answers(`http://127.0.0.1:${runnerPort}`), 'the runner of the container answers');
       const stack = await Stack.start({
         data: join(folder, 'data'),
         root: recordingRoot(folder),
         port,
-        runnerPort,
         publicUrl: proxy.url,
-        variables: { HOLDFAST_LAUNCHER: 'none', HOLDFAST_RUNNER_URL: runnerProxy.url },
+        variables: { HOLDFAST_LAUNCHER: 'none' },
       });
-      return new RecordedStack(stack, proxy, runnerProxy, folder);
+      return new RecordedStack(stack, runner, { proxy, runnerProxy }, folder);
     } catch (error) {
+      runner.process.kill('SIGKILL');
       await Promise.all([proxy.close(), runnerProxy.close()]);
       rmSync(folder, { recursive: true, force: true });
       throw error;
@@ -101,6 +150,8 @@ export class RecordedStack {
   async close(): Promise<void> {
     for (const { process } of this.wrappers) process.kill('SIGKILL');
     await this.stack.stop();
+    const { process: runner } = this.#runner;
+    if (runner.exitCode === null && runner.kill('SIGTERM')) await once(runner, 'exit');
     await Promise.all([this.proxy.close(), this.runnerProxy.close()]);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
@@ -132,6 +183,13 @@ export class RecordedStack {
     const { ingest } = (await answer.json()) as { ingest?: { url: string; token: string } };
     if (!ingest) throw new Error(`start answered ${answer.status}`);
     return { session, id: request.id, ...ingest };
+  }
+
+  /** As the session's container object asks the runner in its container. */
+  async launchInContainer(run: StartedRun, job: Omit<LaunchRequest, 'id' | 'session' | 'tenant' | 'ingest'>): Promise<LaunchOutcome> {
+    const { id, session, url, token } = run;
+    const request = { id, session, tenant: 'local', ...job, ingest: { url, token } };
+    return launchOnRunner({ url: this.runnerProxy.url, token: this.runnerToken }, request, Date.now());
   }
 
   wrapper(run: StartedRun, command: readonly string[], { args = [] as string[], env = {}, spool = '' } = {}): RecordedWrapper {

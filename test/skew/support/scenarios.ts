@@ -241,22 +241,24 @@ export async function recordHttp(stack: RecordedStack): Promise<RawFixture[]> {
 // ── Worker and runner ─────────────────────────────────────────────────────────────────────────
 
 export async function recordLaunches(stack: RecordedStack): Promise<RawFixture[]> {
-  const command = ['sh', '-c', 'cat; echo "colour $COLOUR"; read -r more; echo "more $more"'];
-  const given = { env: { COLOUR: 'blue' }, stdin: 'from the start\n', openStdin: true, cwd: '/' };
-  await stack.start('launched', {
-    id: 'e1',
-    command: ['sh', '-c', 'cat; echo "colour $COLOUR"'],
-    ...given,
-    openStdin: false,
-    launcher: 'runner',
-  });
+  const command = ['sh', '-c', 'cat; echo "colour $COLOUR"'];
+  const given = { env: { COLOUR: 'blue' }, stdin: 'from the start\n', openStdin: false, cwd: '/' };
   const over = async (session: string) => {
     const answer = await stack.api('GET', `/v1/sessions/${session}/executions/e1`);
     return ['completed', 'failed'].includes(((await answer.json()) as { status: string }).status);
   };
+  await stack.start('launched', { id: 'e1', command, ...given, launcher: 'pool' });
   await until(() => over('launched'), 'the launched job has ended');
-  await stack.start('launch-refused', { id: 'e1', command, ...given, cwd: '/there/is/no/such/folder', launcher: 'runner' });
-  await until(() => over('launch-refused'), 'the launch was refused');
+
+  const inContainer = async (session: string, job: typeof given) => {
+    const run = await stack.start(session, { id: 'e1', command, ...job, launcher: 'none' });
+    const { kind } = await stack.launchInContainer(run, { command, format: 'text', ...job });
+    return kind;
+  };
+  if ((await inContainer('contained', given)) !== 'launched') throw new Error('the launch in a container was not accepted');
+  await until(() => over('contained'), 'the job in the container has ended');
+  if ((await inContainer('launch-refused', { ...given, cwd: '/there/is/no/such/folder' })) !== 'refused')
+    throw new Error('a launch in a folder that is not there was not refused');
   return [
     {
       head: {
