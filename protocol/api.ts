@@ -5,8 +5,13 @@ import type { JsonObject, TerminalSize } from './events.ts';
 import type { Policy } from './policy.ts';
 import type { OpenStatus, Status } from './statuses.ts';
 
-export const LAUNCHERS = ['none', 'pool', 'runner', 'container'] as const;
+/** How a new start gets a wrapper. */
+export const LAUNCHERS = ['none', 'pool', 'container'] as const;
 export type LauncherName = (typeof LAUNCHERS)[number];
+
+/** What an execution may have: `runner` was a launcher of 0.1.0, and nothing new begins with it. */
+export const RECORDED_LAUNCHERS = [...LAUNCHERS, 'runner'] as const;
+export type RecordedLauncher = (typeof RECORDED_LAUNCHERS)[number];
 
 export const ON_BUSY = ['reject', 'queue', 'replace'] as const;
 export type OnBusy = (typeof ON_BUSY)[number];
@@ -134,7 +139,7 @@ export interface Execution {
   command: string[];
   cwd?: string;
   format: OutputFormat;
-  launcher: LauncherName;
+  launcher: RecordedLauncher;
   labels: Record<string, string>;
   /** Whether it was started to accept `input`. */
   openStdin?: boolean;

@@ -143,7 +143,7 @@ export class Keeper {
     const refusal = await this.#becomeReady(container, boot, request.id, deadline);
     if (refusal) return refusal;
     const timeoutMs = Math.max(1, deadline - this.#ports.now());
-    return launchOnRunner({ url: RUNNER_URL, token: boot.token }, request, now, { send: this.#send(container), timeoutMs });
+    return launchOnRunner({ url: RUNNER_URL, token: boot.token, send: this.#send(container) }, request, now, timeoutMs);
   }
 
   /** Handles everything that is due. Safe to run early, late or twice. */

@@ -40,11 +40,14 @@ export function admitNow(
 
 export function admit(
   load: SessionLoad,
-  request: { digest: string; onBusy: OnBusy; policy: Policy; maxActive: number },
+  request: { digest: string; digestOfRunner?: string | null; onBusy: OnBusy; policy: Policy; maxActive: number },
 ): Admission {
   const { existing, active, queueLength, lowestQueueRank, sessionFull, storage } = load;
   // LIF28: an identical request finds the execution that it made before.
-  if (existing) return existing.requestDigest === request.digest ? { kind: 'existing', record: existing } : { kind: 'conflict' };
+  if (existing) {
+    const same = [request.digest, request.digestOfRunner].includes(existing.requestDigest);
+    return same ? { kind: 'existing', record: existing } : { kind: 'conflict' };
+  }
   if (sessionFull) return { kind: 'session_full' };
   const begins = admitNow(request, active.length, storage);
   if (begins) return begins;

@@ -4,11 +4,11 @@ import type {
   ConcurrencyLimit,
   Execution,
   LateResult,
-  LauncherName,
   OpenQuestion,
   OutputFormat,
   OutputMode,
   Policy,
+  RecordedLauncher,
   Status,
   TerminalSize,
   Waiting,
@@ -43,7 +43,7 @@ export interface ExecutionRecord {
   terminal: TerminalSize | null;
   /** Offset of the newest `screen` event. Null: none. */
   screenOffset: number | null;
-  launcher: LauncherName;
+  launcher: RecordedLauncher;
   /** It began, or begins, while fewer than this number are active. */
   maxActive: number;
   labels: Record<string, string>;

@@ -8,7 +8,9 @@ import { createMiddleware } from 'hono/factory';
 import { type Author, type Failure, isId, STREAM_SUBPROTOCOL, URL_CHARS_MAX } from '../../protocol/index.ts';
 import { failure, urlTooLong } from '../contract/failure.ts';
 import type { Caller } from '../operations/service.ts';
-import { readConfig } from '../platform/config.ts';
+import { obsoleteSettings, readConfig } from '../platform/config.ts';
+import type { Env } from '../platform/env.ts';
+import { logLine } from '../platform/log.ts';
 import { checkRateLimit, type RateKind } from '../platform/rate-limits.ts';
 import { authenticateKey, originAllowed } from './auth.ts';
 import type { AppEnv, ConfiguredEnv, GroupEnv } from './context.ts';
@@ -63,10 +65,20 @@ const refusalOf =
 const boundedUrl = (refuse: Refuse = asProblem) =>
   createMiddleware<AppEnv>(async (c, next) => (c.req.raw.url.length > URL_CHARS_MAX ? refuse(c, urlTooLong()) : next()));
 
+/** One line for each instance of the Worker is enough to be found. */
+let warned = false;
+
+function warnOnce(env: Env): void {
+  if (warned) return;
+  warned = true;
+  for (const message of obsoleteSettings(env)) logLine('warn', 'obsolete_setting', { message });
+}
+
 /** HTTP3 */
 const configured = createMiddleware<ConfiguredEnv>(async (c, next) => {
   const read = readConfig(c.env);
   if (!read.ok) return asProblem(c, failure('not_configured', read.message));
+  warnOnce(c.env);
   c.set('config', read.config);
   return next();
 });

@@ -5,6 +5,7 @@ import { VERSION } from '../../protocol/version.ts';
 import { failure } from '../contract/failure.ts';
 import * as pools from '../operations/pools.ts';
 import * as service from '../operations/service.ts';
+import { obsoleteSettings } from '../platform/config.ts';
 import { readText } from './body.ts';
 import type { Handlers } from './context.ts';
 import { readStream } from './durable-streams.ts';
@@ -20,7 +21,10 @@ import { postToIngest, upgradeIngest, upgradeStream, wantsUpgrade } from './upgr
 let description: string | null = null;
 
 const publicRoutes: Handlers<'public'> = {
-  getHealth: (c) => c.json({ status: 'ok', version: VERSION }),
+  getHealth: (c) => {
+    const warnings = obsoleteSettings(c.env);
+    return c.json({ status: 'ok', version: VERSION, ...(warnings.length > 0 ? { warnings } : {}) });
+  },
 
   /** HTTP24: the interface is public, and tools that read it have no credential. */
   getDescription: (c) => {

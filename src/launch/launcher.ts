@@ -11,7 +11,6 @@ import { ingestTtlSeconds, signIngestToken } from '../platform/tokens.ts';
 import { ingestUrl } from '../platform/urls.ts';
 import { launchInContainer, watchedUntil } from './container.ts';
 import { offerToPool } from './pool.ts';
-import { checkRunnerUrl, launchOnRunner } from './runner.ts';
 
 export interface LaunchingSession {
   tenant: string;
@@ -19,6 +18,10 @@ export interface LaunchingSession {
   /** Creation time of the session. */
   sessionSince: number;
 }
+
+/** Of rows that 0.1.0 left, and that no wrapper has yet. */
+const RUNNER_REMOVED =
+  'the launcher runner was removed: start it again with the launcher pool, whose runners dial out (docs/runners.md)';
 
 /** Never throws. */
 export async function launchExecution(
@@ -30,17 +33,21 @@ export async function launchExecution(
   const configured = readConfig(env);
   if (!configured.ok) return { kind: 'refused', message: configured.message };
   const { config } = configured;
-  if (record.launcher === 'pool') return offerToPool(env, tenant, offerOf(session, record), record.pool ?? DEFAULT_POOL);
-  const { runner, containers } = config;
-  if (record.launcher === 'container' ? !containers : record.launcher !== 'runner' || !runner) {
-    return { kind: 'refused', message: `launcher ${record.launcher} is not configured in this deployment` };
+  switch (record.launcher) {
+    case 'pool':
+      return offerToPool(env, tenant, offerOf(session, record), record.pool ?? DEFAULT_POOL);
+    case 'container': {
+      if (!config.containers) return { kind: 'refused', message: 'launcher container is not configured in this deployment' };
+      const request = await launchRequestOf(config, { tenant, session }, record, now);
+      return launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince });
+    }
+    case 'runner':
+      return { kind: 'refused', message: RUNNER_REMOVED };
+    case 'none':
+      return { kind: 'refused', message: 'the launcher none starts nothing' };
+    default:
+      return record.launcher satisfies never;
   }
-  const unsafe = record.launcher === 'runner' && runner ? checkRunnerUrl(runner.url) : null;
-  if (unsafe) return { kind: 'refused', message: unsafe };
-  const request = await launchRequestOf(config, { tenant, session }, record, now);
-  return record.launcher === 'runner' && runner
-    ? launchOnRunner(runner, request, now)
-    : launchInContainer(env, request, { until: watchedUntil(record.policy, now), sessionSince });
 }
 
 /** With a fresh credential. */

@@ -1,44 +1,35 @@
 /**
- * Launcher `runner`: asks a `holdfast-wrapper serve` over HTTP to start a wrapper. The runner is
- * idempotent by execution id, so a retry is safe.
+ * Asks the runner in a container over HTTP to start a wrapper. The runner is idempotent by execution
+ * id, so a retry is safe.
  *
  * The request carries the job's env and stdin, the runner's token and the ingest token. It goes to
- * the configured address only: redirects are not followed, and it is encrypted unless the address
- * is loopback (HTTP30).
+ * the port of the container only: redirects are not followed (HTTP30).
  */
 
 import { retryAfterMs } from '../../protocol/index.ts';
-import { isLoopbackHost } from '../../protocol/ip-address.ts';
 import { isEndedRun, type LaunchRequest, readProblemReason } from '../../protocol/launch.ts';
 import { LAUNCH_TIMEOUT_MS, type LaunchOutcome } from '../core/launching.ts';
 import { errorMessage } from '../platform/log.ts';
 import { withTimeLimit } from '../platform/time-limit.ts';
 
-/** How a runner is reached: over the network, or through the port of a container. */
+/** Through the port of a container, without a network. */
 export type SendToRunner = (url: string, init: RequestInit) => Promise<Response>;
 
-const overNetwork: SendToRunner = (url, init) => fetch(url, init);
-
-/**
- * Why a launch may not be sent to this address; null when it may. Not used for containers, whose
- * port is reached without a network.
- */
-export function checkRunnerUrl(text: string): string | null {
-  const url = URL.canParse(text) ? new URL(text) : null;
-  if (url?.protocol === 'https:') return null;
-  if (url?.protocol === 'http:' && isLoopbackHost(url.hostname)) return null;
-  return 'HOLDFAST_RUNNER_URL must begin with https:// (http:// is for loopback only): a launch carries env, stdin and tokens';
+export interface ReachedRunner {
+  url: string;
+  token: string;
+  send: SendToRunner;
 }
 
 export async function launchOnRunner(
-  runner: { url: string; token: string },
+  runner: ReachedRunner,
   request: LaunchRequest,
   now: number,
-  { send = overNetwork, timeoutMs = LAUNCH_TIMEOUT_MS }: { send?: SendToRunner; timeoutMs?: number } = {},
+  timeoutMs = LAUNCH_TIMEOUT_MS,
 ): Promise<LaunchOutcome> {
   try {
     const { response, answer } = await withTimeLimit(timeoutMs, async (signal) => {
-      const given = await send(`${runner.url.replace(/\/+$/, '')}/executions`, {
+      const given = await runner.send(`${runner.url}/executions`, {
         method: 'POST',
         headers: { authorization: `Bearer ${runner.token}`, 'content-type': 'application/json' },
         body: JSON.stringify(request),
@@ -56,12 +47,12 @@ export async function launchOnRunner(
     if (response.status >= 300 && response.status < 400) {
       return {
         kind: 'failed',
-        message: `the runner's address answered ${response.status}, a redirect, which is not followed: a launch carries env, stdin and tokens. Set HOLDFAST_RUNNER_URL to the runner itself`,
+        message: `the runner's port answered ${response.status}, a redirect, which is not followed: a launch carries env, stdin and tokens. The image must run \`holdfast-wrapper serve\` on this port`,
       };
     }
     const message = `the runner answered ${response.status}: ${withoutSecrets(readProblemReason(answer), runner.token, request)}`;
     const retryAfter = response.headers.get('retry-after');
-    // A runner that is stopping says when to retry. Its successor at that address gets the retry.
+    // A runner that is stopping says when to retry. The next container gets the retry.
     if (response.status === 429 || (response.status === 503 && retryAfter !== null))
       return { kind: 'saturated', retryAfterMs: retryAfterMs(retryAfter, now) };
     return response.status >= 400 && response.status < 500 && response.status !== 408
@@ -79,9 +70,8 @@ const DETAIL_CHARS_MAX = 500;
 const SECRET_CHARS_MIN = 6;
 
 /**
- * The reason becomes the execution's error, which every reader sees. The runner does not echo its
- * input, but a proxy in front of it may answer with the whole request (HTTP20). Secrets are
- * replaced before the text is cut, so no part of a secret remains.
+ * The reason becomes the execution's error, which every reader sees. Our runner does not echo its
+ * input, but another program of the image may answer on its port (HTTP20). Secrets are replaced before the text is cut, so no part of a secret remains.
  */
 function withoutSecrets(text: string, runnerToken: string, { env = {}, stdin, ingest }: LaunchRequest): string {
   const given = [runnerToken, ingest.token, (stdin ?? '').trim(), ...Object.values(env)];

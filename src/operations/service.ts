@@ -13,11 +13,11 @@ import {
   type IngestAccess,
   isId,
   isTerminal,
-  type LauncherName,
   LIST_LIMIT_DEFAULT,
   type LoggedEvent,
   newExecutionId,
   READ_LIMIT_MAX,
+  type RecordedLauncher,
   type Result,
   resolvePolicy,
   type SessionEntry,
@@ -137,7 +137,7 @@ async function normalise(
   const terms = poolTerms(body, launcher);
   if ('code' in terms) return terms;
   const refusal =
-    checkLauncher(config, launcher, body.maxActive ?? 1) ??
+    checkLauncher(config, body, launcher) ??
     (terms.pool === null ? null : await checkPool({ env, tenant }, terms.pool)) ??
     (body.callback ? checkCallback(env, config, tenant, body.callback.url) : null);
   const where = config.publicUrl ?? origin;
@@ -158,6 +158,7 @@ async function normalise(
   const names = [...new Set(body.secretNames)].sort();
   const secretNames = names.length === 0 ? null : names;
   const { merge = false, output = 'text', terminal = null, maxActive = 1 } = body;
+  const later = { secretNames, merge, output, terminal, maxActive };
   return {
     ok: true,
     refusal,
@@ -165,7 +166,10 @@ async function normalise(
       ...work,
       policy: policy.policy,
       id: body.id ?? newExecutionId(),
-      digest: await sha256Hex(startText(work, given, { secretNames, merge, output, terminal, maxActive, ...givenTerms(terms) })),
+      digest: await sha256Hex(startText(work, given, { ...later, ...givenTerms(terms) })),
+      // LIF28: where `runner` was the default launcher, another one has to be the default now.
+      digestOfRunner:
+        body.launcher === undefined ? await sha256Hex(startText({ ...work, launcher: 'runner' }, given, later)) : null,
       secretNames,
       merge,
       output,
@@ -182,7 +186,7 @@ async function normalise(
 type PoolTerms = Pick<ExecutionRecord, 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'>;
 
 /** What only a pool knows has no meaning for another launcher, so it is refused there. */
-function poolTerms({ pool, requires, priority, concurrency, waitMs }: StartBody, launcher: LauncherName): PoolTerms | Failure {
+function poolTerms({ pool, requires, priority, concurrency, waitMs }: StartBody, launcher: RecordedLauncher): PoolTerms | Failure {
   const given = { pool, requires, priority, concurrency, waitMs };
   if (launcher !== 'pool') {
     const [field] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
@@ -201,13 +205,20 @@ function poolTerms({ pool, requires, priority, concurrency, waitMs }: StartBody,
 /** For the digest, in which a launcher without a pool has none of them. */
 const givenTerms = (terms: PoolTerms): Partial<PoolTerms> => (terms.pool === null ? {} : terms);
 
-function checkLauncher({ runner, containers }: Config, launcher: LauncherName, maxActive: number): Failure | null {
+function checkLauncher({ containers }: Config, body: StartBody, launcher: RecordedLauncher): Failure | null {
+  const { maxActive = 1 } = body;
+  if (launcher === 'runner') {
+    const message =
+      body.launcher === undefined
+        ? 'launcher: the default of this deployment, runner (HOLDFAST_LAUNCHER), was removed; name the launcher pool, or set HOLDFAST_LAUNCHER to pool (docs/runners.md)'
+        : 'launcher: runner was removed; use pool, whose runners dial out (docs/runners.md)';
+    return failure('bad_request', message, { field: 'launcher' });
+  }
   if (launcher === 'container' && maxActive > 1) {
     const message = 'maxActive: a container runs one execution at a time; leave maxActive out or use another launcher';
     return failure('bad_request', message, { field: 'maxActive' });
   }
-  if (launcher === 'none' || launcher === 'pool' || (launcher === 'runner' && runner) || (launcher === 'container' && containers))
-    return null;
+  if (launcher !== 'container' || containers) return null;
   return failure('bad_request', `launcher: ${launcher} is not configured in this deployment`, { field: 'launcher' });
 }
 

@@ -1,6 +1,6 @@
 /** Reads the configuration. Fails closed: without usable keys only /healthz is served. */
 
-import { CREDENTIAL_CHARS_MAX, isId, LAUNCHERS, type LauncherName } from '../../protocol/index.ts';
+import { CREDENTIAL_CHARS_MAX, isId, LAUNCHERS, RECORDED_LAUNCHERS, type RecordedLauncher } from '../../protocol/index.ts';
 import type { Env } from './env.ts';
 
 /** A shorter API key could be guessed; 16 characters of random text cannot. */
@@ -17,8 +17,8 @@ export interface Config {
   apiKeys: { tenant: string; key: string }[];
   signingKeys: Uint8Array[];
   allowedOrigins: string[];
-  launcher: LauncherName;
-  runner: { url: string; token: string } | null;
+  /** Of starts that name none. With `runner`, of 0.1.0, such a start is refused. */
+  launcher: RecordedLauncher;
   /** Whether executions may be launched in containers. */
   containers: boolean;
   publicUrl: string | null;
@@ -78,14 +78,9 @@ export function readConfig(env: Env): ConfigResult {
     return refuse(`each of HOLDFAST_SIGNING_KEYS must have at least ${SIGNING_KEY_BYTES_MIN} bytes`);
   }
   const launcher = env.HOLDFAST_LAUNCHER || 'none';
-  if (!(LAUNCHERS as readonly string[]).includes(launcher))
+  // Runs of 0.1.0 may be under way, so this value does not close the deployment: obsoleteSettings().
+  if (!(RECORDED_LAUNCHERS as readonly string[]).includes(launcher))
     return refuse(`HOLDFAST_LAUNCHER must be one of ${LAUNCHERS.join(', ')}`);
-  const runner =
-    env.HOLDFAST_RUNNER_URL && env.HOLDFAST_RUNNER_TOKEN
-      ? { url: env.HOLDFAST_RUNNER_URL, token: env.HOLDFAST_RUNNER_TOKEN }
-      : null;
-  if (launcher === 'runner' && !runner)
-    return refuse('HOLDFAST_LAUNCHER is runner, but HOLDFAST_RUNNER_URL or HOLDFAST_RUNNER_TOKEN is not set');
   const containers = env.HOLDFAST_CONTAINERS || '0';
   if (containers !== '0' && containers !== '1') return refuse('HOLDFAST_CONTAINERS must be 1 or 0');
   if (containers === '1' && !env.CONTAINERS) return refuse('HOLDFAST_CONTAINERS is 1, but there is no binding CONTAINERS');
@@ -109,11 +104,29 @@ export function readConfig(env: Env): ConfigResult {
       apiKeys,
       signingKeys,
       allowedOrigins: list(env.HOLDFAST_ALLOWED_ORIGINS),
-      launcher: launcher as LauncherName,
-      runner,
+      launcher: launcher as RecordedLauncher,
       containers: containers === '1',
       publicUrl,
       callbacks: { keys: callbackKeys, allowPrivate: allowPrivate === '1' },
     },
   };
+}
+
+/**
+ * What is set for a part that this version does not have: one sentence for each, with what to do.
+ * The deployment serves all the same.
+ */
+export function obsoleteSettings(env: Env): string[] {
+  const warnings: string[] = [];
+  if (env.HOLDFAST_LAUNCHER === 'runner') {
+    warnings.push(
+      'HOLDFAST_LAUNCHER is runner, a launcher that was removed: starts that name no launcher are refused. Make a runner key, start a runner with it, and set HOLDFAST_LAUNCHER to pool (docs/runners.md)',
+    );
+  }
+  if (env.HOLDFAST_RUNNER_URL) {
+    warnings.push(
+      'HOLDFAST_RUNNER_URL has no effect: runners dial out to a pool now. Move the runner to a pool, then delete this variable and HOLDFAST_RUNNER_TOKEN (docs/runners.md)',
+    );
+  }
+  return warnings;
 }

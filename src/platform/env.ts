@@ -29,8 +29,6 @@ export interface Env {
   HOLDFAST_API_KEYS?: string;
   /** Secret: comma list of keys for tokens and tickets; the first signs, all verify. */
   HOLDFAST_SIGNING_KEYS?: string;
-  /** Secret: what the runner expects as its bearer token. */
-  HOLDFAST_RUNNER_TOKEN?: string;
   /** Secret: `tenant=whsec_…`, several for one tenant newest first. */
   HOLDFAST_CALLBACK_KEYS?: string;
   /** `1`: callbacks may go to private and loopback addresses, and over http. */
@@ -39,6 +37,7 @@ export interface Env {
   HOLDFAST_LAUNCHER?: string;
   /** `1`: the class JobContainer has a container (wrangler.containers.toml). */
   HOLDFAST_CONTAINERS?: string;
+  /** Of the launcher `runner` of 0.1.0. It has no effect but a warning (config.ts). */
   HOLDFAST_RUNNER_URL?: string;
   /** Where wrappers reach this deployment, if it differs from the URL of the start request. */
   HOLDFAST_PUBLIC_URL?: string;

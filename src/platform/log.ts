@@ -18,6 +18,7 @@ export const LOG_EVENTS = {
   rpc_failed: 'error',
   session_call_failed: 'warn',
   directory_call_failed: 'warn',
+  obsolete_setting: 'warn',
   rate_limited: 'warn',
   refused_keys_limited: 'warn',
   rate_limiter_failed: 'error',

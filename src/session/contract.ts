@@ -45,6 +45,8 @@ export type NormalStart = Pick<
   | 'secretNames'
 > & {
   digest: string;
+  /** What 0.1.0 made of the request where `runner` was the default launcher. Null: it names one. */
+  digestOfRunner?: string | null;
   onBusy: OnBusy;
 } & Partial<
     Pick<

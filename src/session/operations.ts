@@ -146,7 +146,16 @@ function describeBusy(activeIds: readonly string[], maxActive: number): string {
 }
 
 function insert(context: SessionContext, request: NormalStart, queueRank: number, now: number): ExecutionRecord {
-  const { digest, onBusy: _, merge = false, output = 'text', terminal = null, maxActive = 1, ...fields } = request;
+  const {
+    digest,
+    digestOfRunner: _digest,
+    onBusy: _,
+    merge = false,
+    output = 'text',
+    terminal = null,
+    maxActive = 1,
+    ...fields
+  } = request;
   return context.store.executions.insert({
     ...NEW_EXECUTION_FIELDS,
     ...fields,

@@ -18,11 +18,11 @@ import type {
   Author,
   ConcurrencyLimit,
   Execution,
-  LauncherName,
   OpenQuestion,
   OutputFormat,
   OutputMode,
   Policy,
+  RecordedLauncher,
   Status,
   TerminalSize,
   WaitReason,
@@ -56,7 +56,7 @@ export const executions = sqliteTable(
     terminal: text({ mode: 'json' }).$type<TerminalSize>(),
     /** Offset of the newest `screen` event, where a reader of the screen begins. */
     screenOffset: integer('screen_offset'),
-    launcher: text().$type<LauncherName>().notNull(),
+    launcher: text().$type<RecordedLauncher>().notNull(),
     /** It began, or begins, while fewer than this number are active. */
     maxActive: integer('max_active').notNull().default(1),
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),

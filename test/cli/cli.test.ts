@@ -171,7 +171,7 @@ describe('run', () => {
       '--merge',
       '--bytes',
     ];
-    args.push('--launcher', 'runner', '--timeout', '30m', '--', 'sh', '-c', 'echo "$A"');
+    args.push('--launcher', 'container', '--timeout', '30m', '--', 'sh', '-c', 'echo "$A"');
     expect((await result(args, { env: { FROM: 'shell' } })).code).toBe(0);
     expect(fake.requests[0]).toMatchObject({ path: '/v1/sessions/s7/executions' });
     expect(fake.requests[0]?.body).toEqual({
@@ -186,7 +186,7 @@ describe('run', () => {
       format: 'jsonl',
       merge: true,
       output: 'bytes',
-      launcher: 'runner',
+      launcher: 'container',
       policy: { maxRuntimeMs: 1_800_000 },
     });
   });

@@ -42,7 +42,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   },
   asking_ended: { id: 'q1', reason: 'cancelled' },
   execution_queued: { position: 1 },
-  execution_pending: { launcher: 'runner' },
+  execution_pending: { launcher: 'pool' },
   execution_waiting: { pool: 'default', reason: 'busy' },
   execution_assigned: { runner: 'r_1', name: 'gpu-3' },
   execution_recalled: { runner: 'r_1', name: 'gpu-3', cause: 'runner_lost', message: 'runner gpu-3 was lost' },

@@ -55,7 +55,7 @@ function newSession(launch: (id: string) => Promise<LaunchOutcome>) {
         stdin: null,
         openStdin: false,
         format: 'text',
-        launcher: 'runner',
+        launcher: 'container',
         labels: {},
         policy: { ...POLICY_DEFAULTS, maxLogBytes: 1_048_576 },
         onBusy: 'reject',

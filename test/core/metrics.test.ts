@@ -25,7 +25,7 @@ const record = (fields: Partial<ExecutionRecord>): ExecutionRecord => ({
     merge: false,
     output: 'text',
     terminal: null,
-    launcher: 'runner',
+    launcher: 'container',
     labels: { MARK: 'MARK' },
     policy: POLICY_DEFAULTS,
   },
@@ -81,7 +81,7 @@ describe('a verdict', () => {
       ['execution_failed', { downMs: 9999 }],
     );
     expect(observeVerdict(ended, { events: 12, bytes: 345, own: history })).toEqual({
-      ...{ kind: 'verdict', status: 'failed', code: 'exit_nonzero', reason: '', wsCloseCode: '', launcher: 'runner' },
+      ...{ kind: 'verdict', status: 'failed', code: 'exit_nonzero', reason: '', wsCloseCode: '', launcher: 'container' },
       ...{ transport: 'socket', interruptCause: '', exit: '7', runMs: 5500, queueMs: 2000, connectMs: 1500, events: 12 },
       ...{ bytes: 345, connections: 3, disconnects: 2, downMs: 750, connectionMs: 0, launchAttempts: 2, forced: 0 },
     });

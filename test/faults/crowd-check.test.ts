@@ -69,7 +69,7 @@ function made({
   const log = events.map(([type, data], index) => ({ offset: index + 1, execution: 'e1', type, text: JSON.stringify(data) }));
   const plan: ExecutionPlan = { session: 's', id: 'e1', shape, size, deed: deed ?? done?.deed ?? null, deedAfterMs: 0 };
   const whole: Execution = {
-    ...{ id: 'e1', session: 's', status: 'completed', command: [], format: 'text', launcher: 'runner', labels: {} },
+    ...{ id: 'e1', session: 's', status: 'completed', command: [], format: 'text', launcher: 'pool', labels: {} },
     ...{ policy: POLICY_DEFAULTS, createdAt: T0, pendingAt: T0, startedAt: T0 + 100, endedAt: T0 + 9000, epoch: 1, firstOffset: 1 },
     ...(execution.status === undefined ? { exitCode: 0 } : {}),
     ...execution,

@@ -9,7 +9,6 @@ import {
   EVENT_TYPE_PATTERN,
   ID_PATTERN,
   KNOWN_TYPES,
-  LAUNCHERS,
   nextStepAfterClose,
   ON_BUSY,
   OUTPUT_FORMATS,
@@ -17,6 +16,7 @@ import {
   PROTOCOL_VERSION,
   parseCoordinatorFrame,
   parseStreamFrame,
+  RECORDED_LAUNCHERS,
   resolvePolicy,
   STATUSES,
 } from '../../protocol/index.ts';
@@ -36,7 +36,7 @@ describe.each(VERSIONS)('the names of $name', ({ name, files, fixture, vocabular
 
   test('[VER1] event types, launchers, formats and the values of onBusy are all there', () => {
     expect(KNOWN_TYPES).toEqual(expect.arrayContaining(then.eventTypes));
-    expect(LAUNCHERS).toEqual(expect.arrayContaining(then.launchers));
+    expect(RECORDED_LAUNCHERS).toEqual(expect.arrayContaining(then.launchers));
     expect(OUTPUT_FORMATS).toEqual(expect.arrayContaining(then.formats));
     expect(ON_BUSY).toEqual(expect.arrayContaining(then.onBusy));
     for (const type of then.eventTypes) expect(type).toMatch(EVENT_TYPE_PATTERN);

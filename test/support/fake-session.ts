@@ -169,7 +169,7 @@ export class FakeSession {
       status: 'running',
       command: ['job'],
       format: 'text',
-      launcher: 'runner',
+      launcher: 'container',
       labels: {},
       policy: { ...POLICY_DEFAULTS },
       createdAt: 1_763_650_000_000,
@@ -515,7 +515,7 @@ export class FakeSession {
     const execution = this.addExecution(id, {
       command: body.command as string[],
       ...(body.terminal ? { terminal: body.terminal as { cols: number; rows: number } } : {}),
-      ...(body.launcher ? { launcher: body.launcher as 'runner' } : {}),
+      ...(body.launcher ? { launcher: body.launcher as 'container' } : {}),
     });
     this.append(id, [{ type: 'execution_pending', data: {} }]);
     this.onStart(execution, body);

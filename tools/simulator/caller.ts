@@ -36,7 +36,7 @@ export class Caller {
 
   start(
     id: string,
-    { policy, launcher, onBusy, maxActive }: { policy: Policy; launcher: 'none' | 'runner'; onBusy: OnBusy; maxActive: number },
+    { policy, launcher, onBusy, maxActive }: { policy: Policy; launcher: 'none' | 'container'; onBusy: OnBusy; maxActive: number },
   ): void {
     const request: NormalStart = {
       id,

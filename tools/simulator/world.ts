@@ -169,7 +169,7 @@ export class World {
       this.#jobs.set(id, burst ? drawBurst(random) : drawJob(random, bulky && index === 0));
       const wish = {
         policy,
-        launcher: random.pick(['none', 'runner'] as const),
+        launcher: random.pick(['none', 'container'] as const),
         onBusy: random.pick<OnBusy>(['reject', 'queue', 'queue', 'replace']),
         maxActive: crowded ? beside.pick([1, 2, 3]) : 1,
       };

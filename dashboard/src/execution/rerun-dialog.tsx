@@ -60,7 +60,8 @@ export function rerunRequest(
     request: {
       command: command.value,
       format,
-      launcher,
+      // The launcher `runner` of 0.1.0 is gone: such a run is started again by the default one.
+      ...(launcher === 'runner' ? {} : { launcher }),
       policy,
       onBusy,
       labels: labels.value,

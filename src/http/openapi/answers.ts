@@ -7,7 +7,6 @@
 import * as z from 'zod';
 import {
   type Execution,
-  LAUNCHERS,
   OPEN_STATUSES,
   OUTPUT_FORMATS,
   OUTPUT_MODES,
@@ -16,6 +15,7 @@ import {
   type Problem,
   type ProblemCode,
   QUESTION_KINDS,
+  RECORDED_LAUNCHERS,
   RUNNER_STATES,
   type SessionSummary,
   STATUSES,
@@ -52,7 +52,7 @@ export const executionAnswer = z
     command: z.array(z.string()),
     cwd: z.string().optional(),
     format: z.enum(OUTPUT_FORMATS),
-    launcher: z.enum(LAUNCHERS),
+    launcher: z.enum(RECORDED_LAUNCHERS),
     labels: z.record(z.string(), z.string()),
     openStdin: z.boolean().optional().describe('Whether it was started to take input.'),
     stdinEnded: z.boolean().optional().describe('Whether an input with `eof` ended its stdin.'),
@@ -251,7 +251,9 @@ export const drainedRunnerAnswer = z
 
 export const runnerKeysAnswer = z.looseObject({ data: z.array(z.looseObject(runnerKey)) }).meta({ id: 'RunnerKeys' });
 
-export const healthAnswer = z.looseObject({ status: z.literal('ok'), version: z.string() }).meta({ id: 'Health' });
+export const healthAnswer = z
+  .looseObject({ status: z.literal('ok'), version: z.string(), warnings: z.array(z.string()).optional() })
+  .meta({ id: 'Health' });
 
 export const loggedEvents = z
   .array(

@@ -23,7 +23,7 @@ const POLICY = {
 
 export function made(session: string, id: string, status: Status, createdAt: number, fields: Partial<Execution> = {}): Execution {
   return {
-    ...{ id, session, status, createdAt, command: ['make', 'all'], format: 'text', launcher: 'runner', labels: {} },
+    ...{ id, session, status, createdAt, command: ['make', 'all'], format: 'text', launcher: 'container', labels: {} },
     ...{ policy: POLICY, epoch: 1, firstOffset: 1, ...fields },
   };
 }

@@ -12,7 +12,7 @@ export const madeExecution = (fields: Partial<Execution> = {}): Execution => ({
   status: 'running',
   command: ['make', 'test'],
   format: 'text',
-  launcher: 'runner',
+  launcher: 'container',
   labels: {},
   policy: { ...POLICY_DEFAULTS },
   createdAt: T0,

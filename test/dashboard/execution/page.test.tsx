@@ -419,7 +419,7 @@ describe('running again', () => {
         command: ['sh', '-c', 'echo hi'],
         cwd: '/srv',
         format: 'text',
-        launcher: 'runner',
+        launcher: 'container',
         policy: original.policy,
         onBusy: 'queue',
         labels: { team: 'a', 'rerun-of': 'e1' },
@@ -428,6 +428,14 @@ describe('running again', () => {
       expect.anything(),
     ]);
     expect(visited).toEqual(['/sessions/s1/executions/e2']);
+  });
+
+  test('[HTTP38] a run of 0.1.0 with the launcher runner, which is gone, is started again by the default one', async () => {
+    await live(await show(ended('completed', { launcher: 'runner', exitCode: 0 })));
+    press('r');
+    await settle();
+    await click(button('Queue it', dialog()));
+    expect(asked[0]?.body).toEqual(['s1', expect.not.objectContaining({ launcher: expect.anything() }), expect.anything()]);
   });
 
   test('what is secret in the first is secret in the next: the names are kept, the values are not', async () => {
@@ -482,7 +490,7 @@ test('a link that is shared carries the ticket behind the #, for the time that w
 
 test('an event of the timeline is shown as it is stored', async () => {
   const run = await show(madeExecution(), (made) => {
-    made.log = [event(1, 'execution_pending', { launcher: 'runner' }), event(2, 'status', { message: 'cloning' })];
+    made.log = [event(1, 'execution_pending', { launcher: 'container' }), event(2, 'status', { message: 'cloning' })];
   });
   await live(run);
   await click(button('cloning'));

@@ -24,7 +24,7 @@ describe('status', () => {
   test('[F1] follows the events from queued to the verdict, with its times and facts', () => {
     const { pendingAt: _p, startedAt: _s, connected: _c, ...created } = madeExecution({ status: 'queued', epoch: 0 });
     let facts = live(createFacts(created));
-    facts = withEvents(facts, [event(2, 'execution_pending', { launcher: 'runner' })]);
+    facts = withEvents(facts, [event(2, 'execution_pending', { launcher: 'container' })]);
     expect(facts.execution).toMatchObject({ status: 'pending', pendingAt: T0 + 2_000 });
     facts = withEvents(facts, [event(3, 'wrapper_connected', { epoch: 1 }), event(4, 'execution_running')]);
     expect(facts.execution).toMatchObject({ status: 'running', startedAt: T0 + 4_000 });
@@ -209,7 +209,7 @@ describe('the timeline', () => {
 
   test('[T1] events take the place of those moments, and each is there once', () => {
     const all = [
-      event(1, 'execution_pending', { launcher: 'runner' }),
+      event(1, 'execution_pending', { launcher: 'container' }),
       event(2, 'wrapper_connected', { epoch: 1, wrapperId: 'w_1' }),
       event(3, 'execution_running'),
       event(4, 'started', { pid: 42 }),

@@ -186,10 +186,13 @@ export class RecordedStack {
   }
 
   /** As the session's container object asks the runner in its container. */
-  async launchInContainer(run: StartedRun, job: Omit<LaunchRequest, 'id' | 'session' | 'tenant' | 'ingest'>): Promise<LaunchOutcome> {
+  async launchInContainer(
+    run: StartedRun,
+    job: Omit<LaunchRequest, 'id' | 'session' | 'tenant' | 'ingest'>,
+  ): Promise<LaunchOutcome> {
     const { id, session, url, token } = run;
     const request = { id, session, tenant: 'local', ...job, ingest: { url, token } };
-    return launchOnRunner({ url: this.runnerProxy.url, token: this.runnerToken }, request, Date.now());
+    return launchOnRunner({ url: this.runnerProxy.url, token: this.runnerToken, send: fetch }, request, Date.now());
   }
 
   wrapper(run: StartedRun, command: readonly string[], { args = [] as string[], env = {}, spool = '' } = {}): RecordedWrapper {

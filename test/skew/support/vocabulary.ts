@@ -6,13 +6,13 @@
 import {
   CLOSE,
   KNOWN_TYPES,
-  LAUNCHERS,
   type NextStep,
   nextStepAfterClose,
   ON_BUSY,
   OUTPUT_FORMATS,
   POLICY_BOUNDS,
   PROBLEMS,
+  RECORDED_LAUNCHERS,
   STATUSES,
 } from '../../../protocol/index.ts';
 
@@ -38,7 +38,7 @@ interface Description {
 export const vocabularyOf = ({ paths }: Description): Vocabulary => ({
   statuses: [...STATUSES],
   eventTypes: [...KNOWN_TYPES],
-  launchers: [...LAUNCHERS],
+  launchers: [...RECORDED_LAUNCHERS],
   onBusy: [...ON_BUSY],
   formats: [...OUTPUT_FORMATS],
   policy: POLICY_BOUNDS,

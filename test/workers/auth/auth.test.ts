@@ -618,8 +618,6 @@ describe('HTTP3: a deployment that is not configured', () => {
     ['a signing key of 31 bytes', 'HOLDFAST_SIGNING_KEYS', { HOLDFAST_SIGNING_KEYS: 'x'.repeat(31) }],
     ['a second signing key that is short', 'HOLDFAST_SIGNING_KEYS', { HOLDFAST_SIGNING_KEYS: `${'x'.repeat(32)},short` }],
     ['a launcher that is none', 'HOLDFAST_LAUNCHER', { HOLDFAST_LAUNCHER: 'docker' }],
-    ['the runner without its address', 'HOLDFAST_RUNNER_URL', { HOLDFAST_LAUNCHER: 'runner', HOLDFAST_RUNNER_URL: undefined }],
-    ['the runner without its token', 'HOLDFAST_RUNNER_TOKEN', { HOLDFAST_LAUNCHER: 'runner', HOLDFAST_RUNNER_TOKEN: undefined }],
   ];
   test.each(LACKS)('[HTTP3] %s: every route but /healthz is answered 503, with any credential', async (_, names, settings) => {
     const env = deployment(settings);

@@ -296,7 +296,6 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every route, and n
     ['the name of the tenant', () => 'acme'],
     ['tenant and key as they are configured', () => `acme=${ACME_KEY}`],
     ['the signing key', () => KEY],
-    ['the token of the runner', () => String(testEnv.HOLDFAST_RUNNER_TOKEN)],
     ['the key of callbacks', () => 'whsec_aG9sZGZhc3QtdGVzdC1rZXktb2YtdGhpcnR5LXR3by1ieXRlcw=='],
     ['garbage with two dots', () => 'a.b.c'],
   ];

@@ -15,6 +15,7 @@ import type { HoldfastRpc, StartRequest } from '../../../protocol/index.ts';
 import type { CallbackMessage } from '../../../src/core/callback-message.ts';
 import { RETENTION_MS } from '../../../src/core/deadlines.ts';
 import worker from '../../../src/index.ts';
+import { provideContainers } from '../support/container-runner.ts';
 import { ask, deployment } from '../support/http.ts';
 import {
   ACME_KEY,
@@ -49,7 +50,6 @@ const CREDENTIALS = {
   otherKey: GLOBEX_KEY,
   almostKey: `${ACME_KEY}-almost`,
   signing: String(testEnv.HOLDFAST_SIGNING_KEYS),
-  runner: String(testEnv.HOLDFAST_RUNNER_TOKEN),
   callback: String(testEnv.HOLDFAST_CALLBACK_KEYS).split('acme=')[1] as string,
 };
 const ADDRESS = 'https://caller.test/done?token=address-marker-0f0f';
@@ -69,7 +69,9 @@ function silent(where: string, text: string, ...secrets: string[]): void {
 const spoken: string[] = [];
 const queued: CallbackMessage[] = [];
 let launches: { authorization: string | null; text: string; body: { ingest: Run['ingest'] } }[] = [];
-/** The runner, or a proxy in front of it. */
+/** What the coordinator gave the runners of its containers. */
+const runnerTokens = (): string[] => launches.flatMap(({ authorization }) => authorization?.replace('Bearer ', '') ?? []);
+/** The runner of the container, or another program on its port. */
 let runner: (request: Request, text: string) => Response | Promise<Response> = () => Response.json({ id: 'x' }, { status: 201 });
 
 beforeEach(() => {
@@ -84,15 +86,13 @@ beforeEach(() => {
     queued.push(message);
     return { metadata: { metrics: { backlogCount: 1, backlogBytes: 1 } } } as QueueSendResponse;
   });
-  vi.stubGlobal('fetch', async (input: RequestInfo, init?: RequestInit) => {
-    const request = new Request(input, init);
-    const text = await request.text();
-    launches.push({ authorization: request.headers.get('authorization'), text, body: JSON.parse(text) });
-    return runner(request, text);
-  });
+});
+provideContainers(async (request) => {
+  const text = await request.text();
+  launches.push({ authorization: request.headers.get('authorization'), text, body: JSON.parse(text) });
+  return runner(request, text);
 });
 afterEach(() => {
-  vi.unstubAllGlobals();
   vi.restoreAllMocks();
   vi.useRealTimers();
 });
@@ -102,7 +102,7 @@ const REQUEST: Partial<StartRequest> = {
   env: { TOKEN: SECRETS.env, [SECRETS.name]: '1' },
   stdin: SECRETS.stdin,
   openStdin: true,
-  launcher: 'runner',
+  launcher: 'container',
   callback: { url: ADDRESS },
 };
 const startSecret = (session: string, more: Partial<StartRequest> = {}): Promise<Run> =>
@@ -194,7 +194,7 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or can no 
     silent('rows', await kept(session), ...Object.values(SECRETS));
     silent('directory', JSON.stringify(await directoryOf()), ...Object.values(SECRETS));
     silent('callback', JSON.stringify(queued), ...Object.values(SECRETS));
-    silent('console', spoken.join('\n'), ...Object.values(SECRETS), ...Object.values(CREDENTIALS));
+    silent('console', spoken.join('\n'), ...Object.values(SECRETS), ...Object.values(CREDENTIALS), ...runnerTokens());
     if (waits === 'launched') expect(launches[0]?.text).toContain('env-marker');
   });
 
@@ -251,7 +251,7 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or can no 
       spoken.join('\n'),
     ].join('\n');
     const { token } = (launches[0] as (typeof launches)[0]).body.ingest;
-    silent('anywhere', told, SECRETS.env, SECRETS.stdin, CREDENTIALS.runner, token);
+    silent('anywhere', told, SECRETS.env, SECRETS.stdin, ...runnerTokens(), token);
     // Not even a prefix of one.
     expect(told).not.toContain(token.slice(0, 12));
     expect(queued).toHaveLength(1);
@@ -270,8 +270,8 @@ describe('[HTTP20] env and stdin are kept until the wrapper has them, or can no 
       await runDurableObjectAlarm(stubOf(run.session));
     }
     await statusIs(run, 'failed');
-    silent('rows', await kept(run.session), ...Object.values(SECRETS), CREDENTIALS.runner);
-    silent('console', spoken.join('\n'), ...Object.values(SECRETS), ...Object.values(CREDENTIALS));
+    silent('rows', await kept(run.session), ...Object.values(SECRETS), ...runnerTokens());
+    silent('console', spoken.join('\n'), ...Object.values(SECRETS), ...Object.values(CREDENTIALS), ...runnerTokens());
   });
 
   test('a session that expired has nothing left', async () => {

@@ -6,7 +6,7 @@
  */
 
 import { runInDurableObject } from 'cloudflare:test';
-import { afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   type Execution,
   type IngestAccess,
@@ -19,6 +19,7 @@ import {
   TICKET_UNTIL_SECONDS_DEFAULT,
   WAIT_SECONDS_MAX,
 } from '../../../protocol/index.ts';
+import { provideContainers } from '../support/container-runner.ts';
 import { ask, deployment, expectProblem } from '../support/http.ts';
 import {
   ACME_KEY,
@@ -207,11 +208,8 @@ describe('start', () => {
 
   test('a launcher that this deployment does not have is answered 400', async () => {
     const session = newSession();
-    const env = deployment({ HOLDFAST_RUNNER_URL: undefined });
-    for (const launcher of ['runner', 'container']) {
-      const answer = await ask('POST', executionsOf(session), { body: { command: ['job'], launcher }, env });
-      expect(expectProblem(answer, 'bad_request').field).toBe('launcher');
-    }
+    const answer = await ask('POST', executionsOf(session), { body: { command: ['job'], launcher: 'container' } });
+    expect(expectProblem(answer, 'bad_request').field).toBe('launcher');
     expectProblem(await ask('GET', `/v1/sessions/${session}`), 'session_not_found');
   });
 });
@@ -620,7 +618,7 @@ describe('input and openStdin', () => {
   const launched = async (request: { openStdin?: boolean }): Promise<{ run: Run; peer: WrapperPeer }> => {
     const run = await start(newSession(), request);
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
-      storage.sql.exec("UPDATE executions SET launcher = 'runner'");
+      storage.sql.exec("UPDATE executions SET launcher = 'container'");
     });
     await putToSleep(stubOf(run.session));
     return { run, peer: await WrapperPeer.welcomed(run) };
@@ -741,9 +739,9 @@ describe('tickets', () => {
 });
 
 describe('secrets in responses', () => {
+  provideContainers(() => Response.json({ detail: 'not here' }, { status: 400 }));
   const SECRETS = { env: 'env-secret-5d1f', stdin: 'stdin-secret-8a2c' };
-  const request = { command: ['job'], env: { TOKEN: SECRETS.env }, stdin: SECRETS.stdin, launcher: 'runner' };
-  const withRunner = deployment({ HOLDFAST_RUNNER_URL: 'http://runner.invalid', HOLDFAST_RUNNER_TOKEN: 'runner-token-0123456789' });
+  const request = { command: ['job'], env: { TOKEN: SECRETS.env }, stdin: SECRETS.stdin, launcher: 'container' };
 
   const silent = (what: string, text: string): void => {
     for (const secret of Object.values(SECRETS)) expect(text, what).not.toContain(secret);
@@ -759,12 +757,10 @@ describe('secrets in responses', () => {
 
   test('[HTTP20] env and stdin are in no answer, no event and no log line, and the row deletes them when the execution ends', async () => {
     const lines = listen();
-    vi.stubGlobal('fetch', async () => Response.json({ detail: 'not here' }, { status: 400 }));
-    onTestFinished(() => void vi.unstubAllGlobals());
     const session = newSession();
     const path = executionsOf(session);
     const blocker = await start(session, { id: 'blocker' });
-    const started = await ask('POST', path, { body: { id: 'e1', onBusy: 'queue', ...request }, env: withRunner });
+    const started = await ask('POST', path, { body: { id: 'e1', onBusy: 'queue', ...request } });
     expect(started.status).toBe(201);
     const rows = () =>
       runInDurableObject(stubOf(session), (_, { storage }) =>
@@ -781,9 +777,9 @@ describe('secrets in responses', () => {
     const viewer = await ViewerPeer.connect(session);
     const answers = [
       started,
-      await ask('POST', path, { body: { id: 'e1', ...request }, env: withRunner }),
-      await ask('POST', path, { body: { id: 'e1', ...request, command: ['other'] }, env: withRunner }),
-      await ask('POST', path, { body: { id: 'e2', ...request }, env: withRunner }),
+      await ask('POST', path, { body: { id: 'e1', ...request } }),
+      await ask('POST', path, { body: { id: 'e1', ...request, command: ['other'] } }),
+      await ask('POST', path, { body: { id: 'e2', ...request } }),
       await ask('POST', path, { body: { id: 'e1', ...request, env: { TOKEN: `${SECRETS.env}\0` } } }),
       await ask('POST', path, { body: { id: 'e1', ...request, env: { [SECRETS.env]: 5 } } }),
       await ask('POST', path, { body: { id: 'e1', ...request, stdin: [SECRETS.stdin] } }),
@@ -822,10 +818,7 @@ describe('secrets in responses', () => {
     await runInDurableObject(stubOf(run.session), (_, { storage }) => {
       storage.sql.exec("CREATE TRIGGER full BEFORE INSERT ON executions BEGIN SELECT RAISE(ABORT, 'no room'); END");
     });
-    const answer = await ask('POST', executionsOf(run.session), {
-      body: { id: 'e2', onBusy: 'queue', ...request },
-      env: withRunner,
-    });
+    const answer = await ask('POST', executionsOf(run.session), { body: { id: 'e2', onBusy: 'queue', ...request } });
     expectProblem(answer, 'internal');
     silent('answer', answer.text);
     silent('console', lines.join('\n'));

@@ -11,6 +11,7 @@ import { signalName } from '../../../src/core/signal.ts';
 import { errorMessage, errorStack, LOG_EVENTS } from '../../../src/platform/log.ts';
 import source from '../../../src/platform/log.ts?raw';
 import { Holdfast } from '../../../src/rpc.ts';
+import { provideContainers } from '../support/container-runner.ts';
 import { ask, deployment } from '../support/http.ts';
 import { ACME_KEY, api, exit, get, newSession, output, start, stubOf, ViewerPeer, WrapperPeer } from '../support/peers.ts';
 
@@ -60,9 +61,10 @@ test('the fields were found in the source', () =>
   expect(FIELDS).toEqual(expect.arrayContaining(['tenant', 'wsCloseCode', 'stack'])));
 
 describe('the life of a session', () => {
+  provideContainers(() => Response.json({ detail: MARK }, { status: 503 }));
+
   test('a line for each connection that opened or closed, with its close code, and one for the verdict; no line contains anything of the job', async () => {
-    vi.stubGlobal('fetch', async () => Response.json({ detail: MARK }, { status: 503 }));
-    const run = await start(newSession(), { ...marked, launcher: 'runner' });
+    const run = await start(newSession(), { ...marked, launcher: 'container' });
     await vi.waitFor(() => expect(linesOf('launch_attempt_failed')).not.toEqual([]));
     const viewer = await ViewerPeer.connect(run.session);
     const first = await WrapperPeer.welcomed(run, { wrapperId: 'w_1' });
@@ -80,7 +82,7 @@ describe('the life of a session', () => {
 
     expectShape();
     const own = { tenant: 'acme', session: run.session, execution: run.execution.id };
-    expect(linesOf('launch_attempt_failed')[0]).toMatchObject({ ...own, launcher: 'runner', attempt: 1, outcome: 'failed' });
+    expect(linesOf('launch_attempt_failed')[0]).toMatchObject({ ...own, launcher: 'container', attempt: 1, outcome: 'failed' });
     expect(linesOf('wrapper_connected')).toEqual([
       { level: 'info', event: 'wrapper_connected', ...own, epoch: 1, transport: 'socket' },
     ]);

@@ -12,6 +12,7 @@ import { BLOBS, type DataPoint, DOUBLES, type Observation } from '../../../src/c
 import type { Env } from '../../../src/platform/env.ts';
 import { logLine } from '../../../src/platform/log.ts';
 import { WorkerServices, type WorkerServicesOptions } from '../../../src/session/worker-services.ts';
+import { provideContainers } from '../support/container-runner.ts';
 import { ask } from '../support/http.ts';
 import { api, exit, get, newSession, output, putToSleep, type Run, start, stubOf, testEnv, WrapperPeer } from '../support/peers.ts';
 
@@ -26,13 +27,12 @@ beforeEach(() => {
     if (fails) throw fails;
     written.push(point as DataPoint);
   });
-  // A runner that is only called by this test, and is always available.
-  vi.stubGlobal('fetch', async () => Response.json({ id: 'x' }, { status: 201 }));
 });
+// A runner that refuses.
+provideContainers(() => Response.json({ detail: 'MARK' }, { status: 400 }));
 
 afterEach(() => {
   vi.restoreAllMocks();
-  vi.unstubAllGlobals();
   vi.useRealTimers();
 });
 
@@ -153,12 +153,11 @@ const roads: [name: string, road: () => Promise<Run>, said: Partial<Point>][] = 
   [
     'a runner that refuses',
     async () => {
-      vi.stubGlobal('fetch', async () => Response.json({ detail: 'MARK' }, { status: 400 }));
-      const run = await begin({ launcher: 'runner' });
+      const run = await begin({ launcher: 'container' });
       await vi.waitFor(async () => expect((await get(run)).status).toBe('failed'));
       return run;
     },
-    { status: 'failed', code: 'launch_failed', launcher: 'runner', launchAttempts: 1 },
+    { status: 'failed', code: 'launch_failed', launcher: 'container', launchAttempts: 1 },
   ],
   [
     'a wrapper that does not come back',

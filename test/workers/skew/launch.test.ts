@@ -1,20 +1,22 @@
 /**
- * Goal: a Worker of today starts its wrappers through a runner of any recorded version, and through
- * one that sends more.
- * Method: `fetch` is a runner with the recorded responses. (test/skew/old-runner.test.ts covers the
- * other direction.)
+ * Goal: a Worker of today starts its wrappers through the runner of an image of any recorded version,
+ * and through one that sends more.
+ * Method: the port of the container is a runner with the recorded responses.
+ * (test/skew/old-runner.test.ts covers the other direction.)
  */
 
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { LaunchRequest } from '../../../protocol/launch.ts';
 import { launchOnRunner } from '../../../src/launch/runner.ts';
 import { exchangesOf } from '../../skew/support/fixtures.ts';
+import { provideContainers } from '../support/container-runner.ts';
 import { newSession, start } from '../support/peers.ts';
 import { VERSIONS } from './fixtures.ts';
 
-afterEach(() => void vi.unstubAllGlobals());
+let runner: (request: Request) => Promise<Response>;
+provideContainers((request) => runner(request));
 
-const RUNNER = { url: 'http://runner.test', token: 'a-runner-token' };
+const RUNNER = { url: 'http://runner:8788', token: 'a-runner-token' };
 const REQUEST: LaunchRequest = {
   id: 'e1',
   tenant: 'acme',
@@ -26,8 +28,8 @@ const REQUEST: LaunchRequest = {
 };
 
 const answering = (status: number, body: unknown, headers: Record<string, string> = {}) => {
-  vi.stubGlobal('fetch', async () => new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers }));
-  return launchOnRunner(RUNNER, REQUEST, Date.now());
+  const send = async () => new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers });
+  return launchOnRunner({ ...RUNNER, send }, REQUEST, Date.now());
 };
 
 describe.each(VERSIONS)('a runner of $name', ({ fixture }) => {
@@ -44,17 +46,16 @@ describe.each(VERSIONS)('a runner of $name', ({ fixture }) => {
 
   test('[VER7] today’s request has every recorded field, of the same kind', async () => {
     const asked: Record<string, unknown>[] = [];
-    vi.stubGlobal('fetch', async (input: RequestInfo, init?: RequestInit) => {
-      const request = new Request(input, init);
+    runner = async (request) => {
       expect(`${request.method} ${new URL(request.url).pathname}`).toBe('POST /executions');
       expect(request.headers.get('authorization')).toMatch(/^Bearer \S+$/);
       asked.push(await request.json());
       return Response.json({}, { status: 201 });
-    });
+    };
     for (const { request } of exchanges) {
       const then = JSON.parse(request.body) as Record<string, unknown>;
       const { id, command, cwd, env, stdin, openStdin, format } = then;
-      await start(newSession(), { id, command, cwd, env, stdin, openStdin, format, launcher: 'runner' } as object);
+      await start(newSession(), { id, command, cwd, env, stdin, openStdin, format, launcher: 'container' } as object);
       await vi.waitFor(() => expect(asked).toHaveLength(1));
       const now = asked.shift() ?? {};
       expect(now).toMatchObject({ id, command, cwd, env, stdin, openStdin, format });
