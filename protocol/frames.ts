@@ -49,6 +49,7 @@ export const WRAPPER_FEATURES: readonly string[] = [
   FEATURE_BYTES,
   FEATURE_MERGE,
   FEATURE_TTY,
+  FEATURE_ASKING,
 ];
 /** In `welcome.features` of this version's coordinator. */
 export const COORDINATOR_FEATURES: readonly string[] = [

@@ -35,7 +35,7 @@ import type { WrapperTimes } from '../times.ts';
 import { type HeldJob, Holder, type HolderHandlers } from './holder.ts';
 import type { JobEnd } from './holder-folder.ts';
 import { holderProgram } from './holder-script.ts';
-import { type OutputOptions, OutputStream } from './output-stream.ts';
+import { type OutputHandlers, type OutputOptions, OutputStream } from './output-stream.ts';
 import { whyNotExecutable } from './programs.ts';
 import { ProgressEvents } from './progress.ts';
 import { resizeTerminal, terminalScreen, whyNoTerminal } from './terminal.ts';
@@ -90,6 +90,8 @@ export interface ChildOptions extends OutputOptions {
 
 export interface ChildHandlers {
   output(line: Buffer): void;
+  /** See `OutputHandlers`. */
+  agentLine?: OutputHandlers['agentLine'];
   /** An encoded `screen` of its terminal, after the output that it shows. */
   screen(line: Buffer): void;
   /** The job has a process. Before any output. */
@@ -180,6 +182,7 @@ export class Child {
     }
     const onOutput = {
       output: (line: Buffer) => handlers.output(line),
+      agentLine: handlers.agentLine,
       teeFull: (stream: StreamName, full: boolean) => (full ? this.pause(`tee_${stream}`) : this.resume(`tee_${stream}`)),
     };
     for (const [name, pipe] of [

@@ -1,5 +1,5 @@
 /**
- * The waiting inputs of a job: in the order of the coordinator's commands, each taken once, and no
+ * The waiting inputs and answers of a job: in the order of the coordinator's commands, each taken once, and no
  * faster than the job reads.
  *
  *   IN1  An input is taken when the job's stdin has room, and acknowledged then. What is not taken
@@ -7,7 +7,7 @@
  *   IN2  An interrupt never waits behind an input.
  */
 
-import type { InputCommand, InputCommandData } from '../../protocol/index.ts';
+import type { InputCommandData, StdinCommand } from '../../protocol/index.ts';
 
 /** Bytes for the job's stdin, and whether it ends after them. */
 export interface JobInput {
@@ -21,19 +21,19 @@ export const decodeInput = ({ text = '', base64, eof }: InputCommandData): JobIn
 });
 
 export class InputQueue {
-  readonly #waiting = new Map<number, InputCommand>();
+  readonly #waiting = new Map<number, StdinCommand>();
   readonly #hasRoom: () => boolean;
-  readonly #take: (command: InputCommand) => void;
+  readonly #take: (command: StdinCommand) => void;
   #taking = false;
 
   /** `take` is called once per command, while `hasRoom`. */
-  constructor(hasRoom: () => boolean, take: (command: InputCommand) => void) {
+  constructor(hasRoom: () => boolean, take: (command: StdinCommand) => void) {
     this.#hasRoom = hasRoom;
     this.#take = take;
   }
 
   /** A command may be offered again while it waits, with each welcome. */
-  offer(command: InputCommand): void {
+  offer(command: StdinCommand): void {
     this.#waiting.set(command.id, command);
     this.pump();
   }

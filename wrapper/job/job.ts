@@ -18,7 +18,15 @@
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { FEATURE_BYTES, type JobTerms, type TerminalSize } from '../../protocol/index.ts';
+import type { AgentFormat } from '../../agent/index.ts';
+import {
+  type AnswerCommandData,
+  FEATURE_BYTES,
+  type JobTerms,
+  type JsonObject,
+  mayAsk,
+  type TerminalSize,
+} from '../../protocol/index.ts';
 import { LineNumbers } from '../output/line-numbers.ts';
 import type { Redaction } from '../output/redaction.ts';
 import type { ProcessIdentity } from '../processes.ts';
@@ -34,6 +42,7 @@ import type { HeldJob } from './holder.ts';
 import { holderFolder, letThrough, makeHolderFolder, outputPipeIds } from './holder-folder.ts';
 import type { JobInput } from './input.ts';
 import { MemoryWatch } from './memory.ts';
+import { type QuestionFact, Questions } from './questions.ts';
 import { JobStop } from './stop.ts';
 import { terminalEnvironment } from './terminal.ts';
 import { type JobProcess, type Mark, maySignal, processNames } from './tree.ts';
@@ -66,6 +75,8 @@ export class Job {
   readonly #memoryCheck: NodeJS.Timeout;
   #outOfMemory = false;
   #agent: AgentStream | null = null;
+  /** Null: its agent cannot ask, or could not be answered. */
+  readonly #questions: Questions | null = null;
   #isPaused = false;
   #isConnected = true;
   #inputRefused = false;
@@ -113,14 +124,17 @@ export class Job {
   static adopt(options: JobOptions, held: HeldJob, secretsKnown: boolean): Job {
     const { run, report, spool } = options;
     const wasRead = spool.state.job.pid !== null;
+    const foundSeq = spool.nextSeq;
     // An older coordinator accepts no `null` here.
     const bytes = spool.state.terms?.features.length ? null : 0;
     if (wasRead) report.event('gap', { events: 0, bytes, unknown: true, reason: 'wrapper_restarted' });
-    return new Job(options, {
+    const job = new Job(options, {
       source: { kind: 'adopt', held, openStdin: spool.state.job.holder?.openStdin ?? run.stdin.open },
       lines: wasRead ? null : new LineNumbers(),
       withholds: !secretsKnown,
     });
+    job.#resumeQuestions(foundSeq);
+    return job;
   }
 
   private constructor(options: JobOptions, how: Pick<ChildOptions, 'source' | 'lines' | 'withholds'>) {
@@ -139,6 +153,7 @@ export class Job {
       times,
       handlers: {
         output: (line) => report.output(line),
+        ...(mayAsk(run.format) ? { agentLine: (line) => this.#readQuestions(line) } : {}),
         screen: (line) => report.screen(line),
         started: (job) => this.#started(job),
         inputHasRoom: () => options.inputHasRoom(),
@@ -147,6 +162,7 @@ export class Job {
       },
     });
     this.stop = new JobStop(this.#child, times);
+    if (mayAsk(run.format) && this.#child.takesInput) this.#questions = this.#openQuestions();
     this.#recordHolder();
   }
 
@@ -174,6 +190,50 @@ export class Job {
       this.#options.report.event('status', { message: 'input was not delivered: the stdin of the job is closed' });
     }
     if (eof) this.#child.endInput();
+  }
+
+  /**
+   * The answer to a question of its agent. An agent that has stopped waiting reads nothing; the log
+   * says so.
+   */
+  answer(data: AnswerCommandData): void {
+    const outcome = this.#questions?.answer(data) ?? { kind: 'not_asking' };
+    if (outcome.kind === 'not_asking') {
+      const message = 'an answer was not passed on: the agent had stopped waiting for it';
+      return this.#options.report.event('status', { message });
+    }
+    if (outcome.kind === 'waits') return;
+    this.input({ bytes: Buffer.from(outcome.text), eof: false });
+    this.#reportQuestions(this.#questions?.written() ?? []);
+  }
+
+  #openQuestions(): Questions {
+    const { run, spool, report } = this.#options;
+    return new Questions({
+      format: run.format as AgentFormat,
+      folder: spool.directory,
+      redacted: (text) => report.redacted(text),
+      nextSeq: () => spool.nextSeq,
+      problem: (message) => run.log.problem(message),
+    });
+  }
+
+  #resumeQuestions(foundSeq: number): void {
+    const { facts = [], unsure = [] } = this.#questions?.resume(foundSeq) ?? {};
+    for (const question of unsure) {
+      const message = `the wrapper was killed while it passed an answer on; the agent may not have it. The question was: ${question}`;
+      this.#options.report.event('status', { message });
+    }
+    this.#reportQuestions(facts);
+  }
+
+  #readQuestions(line: JsonObject): () => void {
+    const facts = this.#questions?.read(line) ?? [];
+    return () => this.#reportQuestions(facts);
+  }
+
+  #reportQuestions(facts: readonly QuestionFact[]): void {
+    for (const { type, data } of facts) this.#options.report.event(type, { ...data });
   }
 
   resize(size: TerminalSize): void {
@@ -264,6 +324,7 @@ export class Job {
   async #exited(exit: ChildExit): Promise<void> {
     await this.#agent?.finish(); // SV4
     clearInterval(this.#memoryCheck);
+    this.#reportQuestions(this.#questions?.jobEnded() ?? []);
     if (exit.kind === 'not_started') {
       // SV7
       return this.#options.exited(this, { ...exit, message: this.#options.report.redacted(exit.message) }, {});

@@ -1,7 +1,7 @@
 /** One of the two output streams: reads, splits, and briefly holds back an unfinished line. */
 
 import type { Readable } from 'node:stream';
-import type { OutputFormat } from '../../protocol/index.ts';
+import type { JsonObject, OutputFormat } from '../../protocol/index.ts';
 import { encodePiece, type StreamName } from '../output/event-lines.ts';
 import type { LineNumbers } from '../output/line-numbers.ts';
 import type { Redaction } from '../output/redaction.ts';
@@ -27,6 +27,11 @@ export interface OutputOptions {
 
 export interface OutputHandlers {
   output(line: Buffer): void;
+  /**
+   * A JSON line of the job, as it wrote it, before its event. What this returns is called after the
+   * event. Absent: nothing needs the lines.
+   */
+  agentLine?: ((line: JsonObject) => () => void) | undefined;
   /** This process's own stdout or stderr is full (`tee`): pause the job; and when it drained. */
   teeFull(stream: StreamName, full: boolean): void;
 }
@@ -56,7 +61,9 @@ export class OutputStream {
     this.#now = options.now ?? Date.now;
     const { redaction, exact } = options;
     const isJson = options.format !== 'text' && name === 'stdout';
-    this.#splitter = isJson ? new JsonLineSplitter(redaction, { exact }) : new TextSplitter(redaction, { exact });
+    this.#splitter = isJson
+      ? new JsonLineSplitter(redaction, { exact, keepsLines: handlers.agentLine !== undefined })
+      : new TextSplitter(redaction, { exact });
     this.#terminal = isJson ? null : new TerminalProgress();
     this.#tee = options.tee ? process[name] : null;
     this.#tee?.on('error', () => handlers.teeFull(name, false));
@@ -127,7 +134,9 @@ export class OutputStream {
       // JSON lines become `agent` events and are not counted as output lines.
       const output = piece.kind === 'text' ? piece.text : piece.kind === 'bytes' ? piece.bytes : null;
       const line = output === null ? null : (lines?.take(this.#name, output) ?? null);
+      const follows = piece.kind === 'json' && piece.line ? this.#handlers.agentLine?.(piece.line) : undefined;
       this.#handlers.output(encodePiece(piece, this.#name, at, line));
+      follows?.();
     }
   }
 }

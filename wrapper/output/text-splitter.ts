@@ -39,13 +39,16 @@ export type Piece =
   /** `replaced`: how many of its bytes were not UTF-8; absent if none. */
   | { kind: 'text'; text: string; partial: boolean; replaced?: number }
   | { kind: 'bytes'; text: ''; bytes: Buffer; partial: boolean }
-  | { kind: 'json'; text: string }
+  /** `line`: what the job wrote, not redacted. Only where it is asked for. */
+  | { kind: 'json'; text: string; line?: JsonObject }
   /** A JSON line that reports a fact of the job (SPL26); `text` is that line. */
   | { kind: 'fact'; text: string; fact: JobFact };
 
 export interface SplitterOptions {
   /** Output that is not UTF-8 becomes pieces of bytes (TX5). */
   exact?: boolean;
+  /** JSON lines are also returned as they are. */
+  keepsLines?: boolean;
 }
 
 export interface Splitter {
@@ -246,7 +249,7 @@ export class TextSplitter implements Splitter {
  * The line as a piece of its own if it is an object that may be an event's data; null if the line
  * is plain output.
  */
-function jsonPiece(line: Buffer, redaction: Redaction | null): Piece | null {
+function jsonPiece(line: Buffer, redaction: Redaction | null, keepsLine: boolean): Piece | null {
   if (line.length > JSON_LINE_BYTES_MAX || mayBeJson(line) !== 'yes') return null;
   const text = line.toString('utf8').trim();
   if (Buffer.byteLength(text) > JSON_LINE_BYTES_MAX) return null;
@@ -264,7 +267,7 @@ function jsonPiece(line: Buffer, redaction: Redaction | null): Piece | null {
   const redacted = redaction ? redaction.json(text, line) : text;
   // A marker may be longer than the secret that it replaces.
   if (redacted === null || (redacted !== text && Buffer.byteLength(redacted) > JSON_LINE_BYTES_MAX)) return null;
-  if (!Object.hasOwn(data, JOB_FACT_MARKER)) return { kind: 'json', text: redacted };
+  if (!Object.hasOwn(data, JOB_FACT_MARKER)) return { kind: 'json', text: redacted, ...(keepsLine ? { line: data } : {}) };
   // Taken from the redacted line, so that no secret gets into the event.
   const fact = jobFactOf(redacted === text ? data : (JSON.parse(redacted) as JsonObject));
   return fact ? { kind: 'fact', text: redacted, fact } : { kind: 'json', text: redacted };
@@ -288,13 +291,15 @@ export class JsonLineSplitter implements Splitter {
   /** Handles text. A JSON line is held whole and redacted as JSON. */
   readonly #redacted: RedactedStream | null;
   readonly #exact: boolean;
+  readonly #keepsLines: boolean;
   /** The beginning of the current line was emitted as text, so its rest is text too. */
   #inTextLine = false;
 
-  constructor(redaction: Redaction | null = null, { exact = false }: SplitterOptions = {}) {
+  constructor(redaction: Redaction | null = null, { exact = false, keepsLines = false }: SplitterOptions = {}) {
     this.#redaction = redaction;
     this.#redacted = redaction?.stream() ?? null;
     this.#exact = exact;
+    this.#keepsLines = keepsLines;
   }
 
   get late(): boolean {
@@ -314,7 +319,7 @@ export class JsonLineSplitter implements Splitter {
     let textFrom = 0;
     let from = 0;
     for (let lineEnd = all.indexOf(NEWLINE); lineEnd !== -1; lineEnd = all.indexOf(NEWLINE, from)) {
-      const json = this.#inTextLine ? null : jsonPiece(all.subarray(from, lineEnd), this.#redaction);
+      const json = this.#inTextLine ? null : jsonPiece(all.subarray(from, lineEnd), this.#redaction, this.#keepsLines);
       if (json) {
         this.#cutText(all.subarray(textFrom, from), false, pieces);
         pieces.push(json);
@@ -335,7 +340,7 @@ export class JsonLineSplitter implements Splitter {
 
   end(): Piece[] {
     const all = this.#held.take();
-    const json = this.#inTextLine ? null : jsonPiece(all, this.#redaction);
+    const json = this.#inTextLine ? null : jsonPiece(all, this.#redaction, this.#keepsLines);
     if (json) return [json];
     const pieces: Piece[] = [];
     const text = this.#redacted ? Buffer.concat([this.#redacted.push(all), this.#redacted.end()]) : all;

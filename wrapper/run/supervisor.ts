@@ -48,6 +48,7 @@ import { removeHolderFolder } from '../job/holder-folder.ts';
 import { decodeInput } from '../job/input.ts';
 import type { StopSignal } from '../job/interrupt.ts';
 import { Job, type JobOptions } from '../job/job.ts';
+import { removeQuestionsFile } from '../job/questions.ts';
 import { type Mark, markIn } from '../job/tree.ts';
 import type { Log } from '../log.ts';
 import { type Redaction, type RedactionReading, tooMuchToRedact } from '../output/redaction.ts';
@@ -248,6 +249,7 @@ export class Supervisor implements DeliveryHandlers {
         if (this.#phase.kind === 'running') this.#phase.job.input(decodeInput(command.data));
         return;
       case 'answer':
+        if (this.#phase.kind === 'running') this.#phase.job.answer(command.data);
         return;
       case 'resize':
         this.#resize(command.data);
@@ -441,7 +443,10 @@ export class Supervisor implements DeliveryHandlers {
     // SV6
     await settlesWithin(CLOSE_WAIT_MS, keepSpool ? this.#spool.close() : this.#spool.destroy());
     // The holder of a job that was not adopted has left its folder.
-    if (!keepSpool) removeHolderFolder(this.#spool.directory);
+    if (!keepSpool) {
+      removeHolderFolder(this.#spool.directory);
+      removeQuestionsFile(this.#spool.directory);
+    }
     this.#resolve(exitCode);
   }
 

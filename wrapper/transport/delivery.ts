@@ -370,7 +370,7 @@ export class Delivery implements ConnectionHandlers {
 
   #command(command: Command): void {
     if (this.#spool.state.commandsDone.includes(command.id)) this.#acknowledge(command);
-    else if (command.command === 'input') this.#inputs.offer(command);
+    else if (command.command === 'input' || command.command === 'answer') this.#inputs.offer(command);
     else this.#carryOut(command);
   }
 
