@@ -329,6 +329,17 @@ describe('[KQ3] [KQ4] sizes', () => {
     expect(requests.log).toEqual(['100x30', '101x30', '102x30']);
   });
 
+  test('[KQ1] of the sizes that a window takes while a request is under way, only the newest is sent', async () => {
+    const requests = new Requests();
+    const queue = requests.queue();
+    queue.start();
+    for (const cols of [100, 101, 102, 103]) queue.setOwnSize({ cols, rows: 30 });
+    queue.push(bytes('a'));
+    await requests.answer();
+    await requests.answer();
+    expect(requests.log).toEqual(['100x30', '103x30', 'a']);
+  });
+
   test('a size that changed nothing waits for no event', async () => {
     const requests = new Requests();
     const queue = requests.queue({ leads: false });

@@ -253,6 +253,25 @@ describe('output and input', () => {
     expect(end()).toMatchObject({ data: { exitCode: null, signal: 'SIGINT' } });
   });
 
+  it('[TTY14] a program that closes its terminal has not ended, and opens it again', async () => {
+    const { exitCode } = run(sh('echo before; exec <&- >&- 2>&-; sleep 0.3; exec </dev/tty >/dev/tty; echo after; exit 5'));
+    expect(await exitCode).toBe(5);
+    expect(text()).toBe('before\r\nafter\r\n');
+  });
+
+  it('[TTY14] a process that keeps the terminal open does not delay the end', async () => {
+    const folder = temporaryFolder();
+    const [begun, go, left] = ['begun', 'go', 'left'].map((name) => join(folder, name));
+    const keeps = `echo >${begun}; until test -e ${go}; do sleep 0.1; done; echo late; echo >${left}`;
+    const { exitCode } = run(sh(`setsid sh -c '${keeps}' & until test -e ${begun}; do sleep 0.1; done; echo out; exit 3`));
+    expect(await exitCode).toBe(3);
+    expect(existsSync(left as string)).toBe(false);
+    writeFileSync(go as string, '');
+    await coordinator.until(() => existsSync(left as string), 'the end of what was left');
+    expect(text()).toBe('out\r\n');
+    expect(end()).toMatchObject({ type: 'exit', data: { exitCode: 3 } });
+  });
+
   it('[TTY14] an interrupt ends a shell that ignores it, and what runs in its session', async () => {
     const { exitCode } = run(['bash', '--norc', '--noprofile', '-i'], { jobEnv: { PS1: '$ ' } });
     await shows('$ ');
