@@ -7,6 +7,7 @@
  */
 
 import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import type { ReadStream, WriteStream } from 'node:tty';
 import type { Size } from '../../client/terminal/key-queue.ts';
 import { TERMINAL_COLS_MAX, TERMINAL_ROWS_MAX } from '../../protocol/index.ts';
@@ -30,8 +31,8 @@ const STDOUT = 1;
 /** How often a full terminal is asked again; it is not read when its window hangs. */
 const WRITE_ATTEMPTS = 200;
 
-/** These end a process by default, without any of its code. 128 + n is the exit code of a shell. */
-const ENDING_SIGNALS = { SIGHUP: 129, SIGQUIT: 131, SIGTERM: 143 } as const;
+/** These end a process by default, without any of its code. */
+const ENDING_SIGNALS = ['SIGHUP', 'SIGQUIT', 'SIGABRT', 'SIGALRM', 'SIGTERM', 'SIGUSR2', 'SIGVTALRM', 'SIGXCPU'] as const;
 
 export function processTerminal(stdin: ReadStream, stdout: WriteStream): OwnTerminal {
   return {
@@ -67,11 +68,11 @@ export function processTerminal(stdin: ReadStream, stdout: WriteStream): OwnTerm
       }
     },
     onExit(listener) {
-      const others = Object.entries(ENDING_SIGNALS) as [keyof typeof ENDING_SIGNALS, number][];
       // A command that handles the signal itself decides when the process ends.
-      const handlers = others.map(([signal, code]) => {
+      const handlers = ENDING_SIGNALS.map((signal) => {
         const end = () => {
-          if (process.listenerCount(signal) === 1) process.exit(code);
+          // As a shell reports it.
+          if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
         };
         process.on(signal, end);
         return [signal, end] as const;

@@ -67,6 +67,7 @@ describe.skipIf(!hasScript)('[TV1] every way out (needs script of util-linux)', 
     ['SIGTERM', 143, (run) => run.signal('SIGTERM')],
     ['SIGHUP', 129, (run) => run.signal('SIGHUP')],
     ['SIGQUIT', 131, (run) => run.signal('SIGQUIT')],
+    ['SIGXCPU', 152, (run) => run.signal('SIGXCPU')],
     ['an error that nothing catches', 1, (run) => run.signal('SIGUSR2')],
     ['process.exit', 9, (run) => run.signal('SIGALRM')],
   ])('%s', async (_way, code, end) => {
