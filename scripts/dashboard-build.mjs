@@ -12,7 +12,7 @@ import { join } from 'node:path';
  * Everything in the repository that can change the outcome. The lockfile stands for everything in
  * node_modules.
  */
-const SOURCES = ['dashboard', 'client', 'protocol', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.dashboard.json'];
+const SOURCES = ['dashboard', 'agent', 'client', 'protocol', 'package-lock.json', 'tsconfig.base.json', 'tsconfig.dashboard.json'];
 
 export async function buildDashboard(root) {
   const target = join(root, 'dist', 'dashboard');

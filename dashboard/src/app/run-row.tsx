@@ -13,6 +13,8 @@ export interface RunRowProps {
   execution: Execution | null;
   /** For a session: its number of executions that have not ended. */
   open?: Readonly<Record<OpenStatus, number>> | undefined;
+  /** For a session: one of its executions waits for an answer. */
+  asking?: boolean | undefined;
   /** The time of its last activity. */
   at: number;
   /** The target of the command, if it differs from the line's. */
@@ -45,8 +47,10 @@ export function otherOpenText(execution: Execution, open: Readonly<Record<OpenSt
   return words.length > 0 ? words.join(', ') : null;
 }
 
-export function RunRow({ name, href, execution, open, at, commandHref }: RunRowProps) {
+export function RunRow({ name, href, execution, open, asking, at, commandHref }: RunRowProps) {
   const beside = execution && open ? otherOpenText(execution, open) : null;
+  const isRunning = execution?.status === 'running';
+  const waitsForYou = asking ?? execution?.asking !== undefined;
   return (
     <li class="row">
       <span class="row-status">
@@ -55,12 +59,14 @@ export function RunRow({ name, href, execution, open, at, commandHref }: RunRowP
             status={execution.status}
             connected={execution.connected}
             waiting={execution.waiting !== undefined}
+            asking={waitsForYou}
             graceUntil={execution.graceUntil}
           />
         ) : (
           <span class="muted">Empty</span>
         )}
         {beside === null ? null : <span class="row-beside muted num"> {beside}</span>}
+        {waitsForYou && !isRunning ? <span class="row-beside"> {statusLabel('asking').toLowerCase()}</span> : null}
       </span>
       <span class="row-name">
         <a class="row-link" href={href}>

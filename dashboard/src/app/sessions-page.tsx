@@ -42,13 +42,14 @@ export function SessionsPage() {
         query={changeQuery}
         onPointerMove={reader.onPointerMove}
         empty={<FirstRun />}
-        row={({ id, execution, open, lastActivityAt }) => (
+        row={({ id, execution, open, asking, lastActivityAt }) => (
           <RunRow
             key={id}
             name={id}
             href={sessionPath(id)}
             execution={execution}
             open={open}
+            asking={asking === true}
             commandHref={execution ? executionPath(id, execution.id) : undefined}
             at={lastActivityAt}
           />

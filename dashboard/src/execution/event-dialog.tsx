@@ -12,11 +12,16 @@ interface Props {
   generation: string | undefined;
   offset: number | null;
   onClose(): void;
+  /** Shows what this event is in the conversation; null for a run without one. */
+  onConversation: ((offset: number) => void) | null;
 }
+
+/** Types of events that are items of a conversation, or parts of one. */
+const PRINTS = ['agent', 'output', 'input', 'asking', 'answered', 'asking_ended', 'gap', 'error', 'status'];
 
 type Loaded = { state: 'loading' } | { state: 'there'; event: LoggedEvent } | { state: 'failed'; error: unknown };
 
-export function EventDialog({ session, execution, generation, offset, onClose }: Props) {
+export function EventDialog({ session, execution, generation, offset, onClose, onConversation }: Props) {
   const { client } = useApp();
   const [loaded, setLoaded] = useState<Loaded>({ state: 'loading' });
 
@@ -45,6 +50,9 @@ export function EventDialog({ session, execution, generation, offset, onClose }:
       footer={
         <>
           {text === '' ? null : <CopyButton text={text} label="Copy the JSON" />}
+          {loaded.state === 'there' && onConversation && PRINTS.includes(loaded.event.type) ? (
+            <Button onClick={() => onConversation(loaded.event.offset)}>Show in the conversation</Button>
+          ) : null}
           <Button onClick={onClose}>Close</Button>
         </>
       }

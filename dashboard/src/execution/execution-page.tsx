@@ -6,36 +6,43 @@
  *   run-facts, timeline   what is known of it, from the object and from events
  *   messages, stream-view, interrupting                 the same as text
  *   header, notices, waiting, unavailable, connection   its state
+ *   main-tabs, terminal-tab, conversation-tab, chunk    the views beside the log
+ *   agent-events                                        the events for the conversation
  *   timeline-list, details, side                        its history, and everything else
  *   …-dialog, input-bar, use-download                   what can be done
  *
  * The log itself is the panel of `../log`; this page owns the feed of its model.
  */
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { readTicket } from '../../../client/index.ts';
 import { useApp, useHash } from '../app/context.ts';
+import { itemHash, itemOf, offsetOf } from '../conversation/item-hash.ts';
+import type { Answering, Choice } from '../conversation/question.tsx';
 import { LogModel, LogPanel } from '../log/index.ts';
 import { Button, formatBytes as bytesWords } from '../ui/index.ts';
+import { AgentEvents } from './agent-events.ts';
 import { Notice } from './components.tsx';
 import { Connection } from './connection.tsx';
+import { ConversationTab } from './conversation-tab.tsx';
 import { Details, RERUN_LABEL } from './details.tsx';
 import { EventDialog } from './event-dialog.tsx';
 import { ExecutionFeed } from './feed.ts';
-import type { FeedOptions, FeedSnapshot } from './feed-types.ts';
+import { type FeedOptions, type FeedSnapshot, sinkOf } from './feed-types.ts';
 import { Header } from './header.tsx';
 import { useSnapshot, useStoredState } from './hooks.ts';
 import { InputBar } from './input-bar.tsx';
 import { InterruptDialog } from './interrupt-dialog.tsx';
 import { interruptResultText, interruptView, type PendingRequest } from './interrupting.ts';
+import { agentFormatOf, besideLog, firstTab, type MainTab, MainTabs } from './main-tabs.tsx';
 import { errorText, statusText } from './messages.ts';
 import { Notices } from './notices.tsx';
 import { RerunDialog } from './rerun-dialog.tsx';
-import { type Facts, isEnded } from './run-facts.ts';
+import { askedFirst, type Facts, isEnded } from './run-facts.ts';
 import { ShareDialog } from './share-dialog.tsx';
 import { Side, type SideTab } from './side.tsx';
 import { streamView } from './stream-view.ts';
-import { type MainTab, MainTabs, TerminalTab } from './terminal-tab.tsx';
+import { TerminalTab } from './terminal-tab.tsx';
 import { TimelineList } from './timeline-list.tsx';
 import { Unavailable } from './unavailable.tsx';
 import { useDownload } from './use-download.ts';
@@ -69,6 +76,9 @@ export function ExecutionPage({ session, execution, ...rest }: Props) {
  */
 const AFTER_EXPIRY_MS = 500;
 
+/** Of a question, beside another view. */
+const QUESTION_CHARS = 300;
+
 const lineOfHash = (hash: string): number | null => {
   const line = Number(/^#L(\d{1,9})/.exec(hash)?.[1] ?? 0);
   return line >= 1 ? line : null;
@@ -77,8 +87,12 @@ const lineOfHash = (hash: string): number | null => {
 function View({ session, execution, connect, onRestart }: Props & { onRestart(): void }) {
   const { client, credential, getTicket } = useApp();
   const hash = useHash();
-  const [{ feed, model }] = useState(() => {
+  const [{ feed, model, events }] = useState(() => {
     const log = new LogModel();
+    const agent = new AgentEvents(() => {
+      const known = made.snapshot.facts?.execution;
+      return known !== undefined && besideLog(known) === 'conversation';
+    });
     const options = {
       session,
       execution,
@@ -86,11 +100,13 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
       client,
       readsSession: credential.kind === 'key' || readTicket(credential.ticket).execution === null,
       getTicket: () => getTicket(session, execution),
-      model: log,
+      model: sinkOf(log, agent),
       line: lineOfHash(hash),
+      offset: offsetOf(hash),
       ...(connect ? { connect } : {}),
     };
-    return { model: log, feed: new ExecutionFeed(options) };
+    const made = new ExecutionFeed(options);
+    return { model: log, feed: made, events: agent };
   });
   const snapshot = useSnapshot(feed);
 
@@ -131,7 +147,7 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
 
   const { load, facts } = snapshot;
   if (load.state !== 'ready' || !facts) return <Unavailable load={load} session={session} onRetry={onRestart} />;
-  return <Ready feed={feed} model={model} facts={facts} onRestart={onRestart} connect={connect} />;
+  return <Ready feed={feed} model={model} events={events} facts={facts} onRestart={onRestart} connect={connect} />;
 }
 
 type Open = 'interrupt' | 'force' | 'rerun' | 'share' | null;
@@ -139,12 +155,13 @@ type Open = 'interrupt' | 'force' | 'rerun' | 'share' | null;
 interface ReadyProps {
   feed: ExecutionFeed;
   model: LogModel;
+  events: AgentEvents;
   facts: Facts;
   onRestart(): void;
   connect: FeedOptions['connect'];
 }
 
-function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
+function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
   const { client, readOnly, may, registerKeys, toast } = useApp();
   const snapshot = useSnapshot(feed);
   const { execution } = facts;
@@ -163,7 +180,34 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
   const interrupt = interruptView(facts, pending);
   const stdinOpen = execution.openStdin === true && execution.stdinEnded !== true;
   const takesInput = status === 'running' && !snapshot.gone && stdinOpen && may.input && !execution.terminal;
-  const [mainTab, setMainTab] = useState<MainTab>(() => (lineOfHash(location.hash) === null ? 'terminal' : 'log'));
+  const hash = useHash();
+  const beside = besideLog(execution);
+  const format = agentFormatOf(execution);
+  const [mainTab, setMainTab] = useState<MainTab>(() => firstTab(execution));
+  /** The address names a line or an item: the view that has it is shown. */
+  useEffect(() => {
+    if (lineOfHash(hash) !== null) setMainTab('log');
+    else if (itemOf(hash) !== null && beside === 'conversation') setMainTab('conversation');
+  }, [hash, beside]);
+  const [target, setTarget] = useState<{ offset: number } | null>(null);
+  const showInLog = (offset: number): void => {
+    setTarget({ offset });
+    setMainTab('log');
+  };
+  const showInConversation = (offset: number): void => {
+    setInspected(null);
+    setMainTab('conversation');
+    location.replace(itemHash(String(offset)));
+  };
+  const answers = may.input && status === 'running' && !snapshot.gone;
+  const answering = useMemo<Answering>(
+    () => ({
+      answer: answers ? (question: string, choice: Choice) => client.answer(session, id, { id: question, ...choice }) : null,
+      why: may.input ? null : 'It waits for an answer. This link allows no input.',
+      errorText,
+    }),
+    [answers, may.input, client, session, id],
+  );
 
   const reconnect = () => {
     if (!feed.reconnect()) onRestart();
@@ -209,7 +253,9 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
     [registerKeys],
   );
 
-  useTitle(`${snapshot.gone ? 'Deleted' : statusText(facts)} · ${execution.command[0] ?? id}`);
+  const asked = snapshot.gone ? null : askedFirst(facts);
+  const statusWords = snapshot.gone ? 'Deleted' : statusText({ ...facts, asking: asked !== null });
+  useTitle(`${statusWords} · ${execution.command[0] ?? id}`);
 
   const log = (
     <div class="exec-log">
@@ -230,6 +276,7 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
           })
         }
         empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
+        target={target}
       />
       <Waiting snapshot={snapshot} facts={facts} lines={model.lines} />
     </div>
@@ -284,6 +331,21 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
         onCancelLoading={() => feed.cancelLoading()}
         onRetryOlder={() => feed.retryOlder()}
       />
+      {asked !== null && mainTab !== 'conversation' ? (
+        <Notice
+          tone="warn"
+          title="The agent waits for an answer"
+          actions={
+            beside === 'conversation' ? (
+              <Button kind="primary" onClick={() => setMainTab('conversation')}>
+                Show the question
+              </Button>
+            ) : null
+          }
+        >
+          {asked.text.slice(0, QUESTION_CHARS)}
+        </Notice>
+      ) : null}
       {download.busy || download.error ? (
         <Notice
           tone={download.error ? 'warn' : 'info'}
@@ -297,24 +359,41 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
       ) : null}
       <div class="exec-body">
         <div class="exec-main">
-          {execution.terminal ? (
-            <MainTabs tab={mainTab} onTab={setMainTab}>
+          {beside === null ? (
+            log
+          ) : (
+            <MainTabs beside={beside} tab={mainTab} onTab={setMainTab}>
               {mainTab === 'log' ? (
                 log
               ) : (
                 <div class="exec-log">
-                  <TerminalTab
-                    session={session}
-                    execution={id}
-                    isRunning={status === 'running'}
-                    over={over}
-                    {...(connect ? { connect } : {})}
-                  />
+                  {mainTab === 'terminal' ? (
+                    <TerminalTab
+                      session={session}
+                      execution={id}
+                      isRunning={status === 'running'}
+                      over={over}
+                      {...(connect ? { connect } : {})}
+                    />
+                  ) : (
+                    <>
+                      <ConversationTab
+                        events={events}
+                        format={format ?? 'jsonl'}
+                        live={!over}
+                        older={snapshot.older.state}
+                        onOlder={() => feed.loadOlder()}
+                        onGoToOffset={(offset) => feed.goToOffset(offset)}
+                        onLog={showInLog}
+                        answering={answering}
+                        empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
+                      />
+                      <Waiting snapshot={snapshot} facts={facts} lines={model.lines} />
+                    </>
+                  )}
                 </div>
               )}
             </MainTabs>
-          ) : (
-            log
           )}
           {takesInput ? (
             <InputBar
@@ -341,10 +420,7 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
           </Side>
         ) : null}
       </div>
-      <Announcer
-        status={snapshot.gone ? 'Deleted' : statusText(facts)}
-        connection={announced(snapshot.stream, snapshot.streamSince)}
-      />
+      <Announcer status={statusWords} connection={announced(snapshot.stream, snapshot.streamSince)} />
       {readOnly ? null : (
         <>
           <InterruptDialog
@@ -364,6 +440,7 @@ function Ready({ feed, model, facts, onRestart, connect }: ReadyProps) {
         generation={snapshot.generation}
         offset={inspected}
         onClose={() => setInspected(null)}
+        onConversation={beside === 'conversation' ? showInConversation : null}
       />
     </div>
   );

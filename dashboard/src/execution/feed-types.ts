@@ -1,19 +1,37 @@
-/** Input and output types of the feed. No code runs here. */
+/** Input and output types of the feed, and what is made of them without state. */
 
 import type { HoldfastClient, LoggedEvent, SessionStreamOptions, StreamState } from '../../../client/index.ts';
+import type { EventSink } from './agent-events.ts';
 import type { HistoryView } from './history-loader.ts';
 import type { SessionSummary } from './model.ts';
 import type { Facts } from './run-facts.ts';
 
 /** The part of the log model that the feed writes to. */
-export interface LogSink {
-  append(events: readonly LoggedEvent[]): void;
-  prepend(events: readonly LoggedEvent[]): void;
-  atStart(): void;
+export interface LogSink extends EventSink {
   readonly firstLine: number | null;
   /** The loaded line with this number. */
   idOf(line: number): number | null;
 }
+
+/** A log whose events go to another reader, too. */
+export const sinkOf = (log: LogSink, also: EventSink): LogSink => ({
+  append(events) {
+    log.append(events);
+    also.append(events);
+  },
+  prepend(events) {
+    log.prepend(events);
+    also.prepend(events);
+  },
+  atStart() {
+    log.atStart();
+    also.atStart();
+  },
+  get firstLine() {
+    return log.firstLine;
+  },
+  idOf: (line) => log.idOf(line),
+});
 
 export interface StreamLike {
   readonly state: StreamState;
@@ -36,6 +54,8 @@ export interface FeedOptions {
   model: LogSink;
   /** `#L…` when the page opened. */
   line: number | null;
+  /** `#item-…` when the page opened: the offset that must be loaded. */
+  offset?: number | null;
   connect?: (options: SessionStreamOptions) => StreamLike;
   now?: () => number;
 }

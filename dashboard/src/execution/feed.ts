@@ -27,7 +27,7 @@ import {
 import { generationOf, HEARTBEATS_MISSED, silentForMs } from '../../../protocol/index.ts';
 import { type FeedOptions, type FeedSnapshot, loadFailure, type StreamLike, startingSnapshot } from './feed-types.ts';
 import { HistoryLoader } from './history-loader.ts';
-import { boundsAfterExpiry, findStartOffset, type ReadLog, readBounds } from './log-position.ts';
+import { boundsAfterExpiry, findStartOffset, type ReadLog, readBounds, startOf } from './log-position.ts';
 import { atBottom, bottomOf, type LogBounds, newestOf, windowFrom } from './log-window.ts';
 import type { Execution, SessionSummary } from './model.ts';
 import {
@@ -190,6 +190,24 @@ export class ExecutionFeed {
     return false;
   }
 
+  /** Loads until the event at this offset is loaded. False when it was cancelled, or failed. */
+  async goToOffset(offset: number): Promise<boolean> {
+    while (!this.#life.signal.aborted) {
+      const { load, caughtUp } = this.#snapshot;
+      if (load.state !== 'ready' && load.state !== 'loading') return false;
+      const older = this.#older;
+      if (load.state === 'loading' || !older) await this.#changed();
+      else if (older.window.floor >= offset) {
+        const outcome = await older.load('line', () => older.window.floor < offset);
+        return outcome === 'content' || outcome === 'at_start';
+      }
+      // It is below what was loaded first, so it is in transit.
+      else if (this.#newest >= offset || caughtUp) return true;
+      else await this.#changed();
+    }
+    return false;
+  }
+
   /**
    * Reads the entries of the timeline from before what was loaded, and nothing else: the server
    * filters.
@@ -230,9 +248,13 @@ export class ExecutionFeed {
   async #open(bounds: LogBounds, line: number | null): Promise<void> {
     const bottom = bottomOf(bounds);
     const { signal } = this.#life;
-    const after = await findStartOffset(this.#source, line, bounds, signal, () =>
-      this.#change({ load: { state: 'loading', searching: true } }),
-    );
+    const { offset = null } = this.#options;
+    const after =
+      offset !== null && line === null
+        ? startOf(offset, bounds)
+        : await findStartOffset(this.#source, line, bounds, signal, () =>
+            this.#change({ load: { state: 'loading', searching: true } }),
+          );
     if (this.#life.signal.aborted) return;
     const { model } = this.#options;
     this.#older = new HistoryLoader(windowFrom(after, bottom), newestOf(bounds), {

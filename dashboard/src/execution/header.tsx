@@ -9,7 +9,7 @@ import { Moment, timeOfDay } from './components.tsx';
 import { RERUN_LABEL } from './details.tsx';
 import { exitText } from './messages.ts';
 import { isTerminal, type Status } from './model.ts';
-import { type Facts, waitsForRunner } from './run-facts.ts';
+import { askedFirst, type Facts, waitsForRunner } from './run-facts.ts';
 
 interface Props {
   facts: Facts;
@@ -41,6 +41,7 @@ export function Header({ facts, connection, actions, progress, gone, reruns }: P
           <StatusBadge
             status={status}
             waiting={execution.waiting !== undefined}
+            asking={askedFirst(facts) !== null}
             {...(wrapper.state === 'none' ? {} : { connected: wrapper.state === 'connected' })}
             {...(wrapper.graceUntil === null ? {} : { graceUntil: wrapper.graceUntil })}
           />

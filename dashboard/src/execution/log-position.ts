@@ -65,6 +65,10 @@ export async function findStartOffset(
   }
 }
 
+/** Near the tail, or, for an event that is above it, some events above that one. */
+export const startOf = (offset: number, bounds: LogBounds): number =>
+  Math.max(bottomOf(bounds), Math.min(tailAfter(bounds), offset - CONTEXT_OFFSETS));
+
 /** Why the log cannot be read after this offset; null when it can. */
 async function refusalOf(read: ReadLog, after: number, signal: AbortSignal): Promise<unknown> {
   try {

@@ -188,11 +188,13 @@ export function errorText(error: unknown): string {
   }
 }
 
-/** The status in one word, as in the badge. */
+/** The status in a word or two, as in the badge. */
 export const statusText = ({
   execution: { status },
   wrapper,
+  asking = false,
 }: {
   execution: Pick<Execution, 'status'>;
   wrapper: { state: string };
-}): string => statusLabel(statusKind(status, wrapper.state !== 'disconnected'));
+  asking?: boolean;
+}): string => statusLabel(statusKind(status, wrapper.state !== 'disconnected', false, asking));

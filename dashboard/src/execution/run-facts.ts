@@ -14,6 +14,7 @@
 import type { LoggedEvent } from '../../../client/index.ts';
 import type { WaitReason } from '../../../protocol/index.ts';
 import { type Execution, isTerminal, type Status, terminalStatusOf } from './model.ts';
+import { type AskedQuestion, questionsOf, withAsked, withQuestion } from './questions.ts';
 import { EMPTY_TIMELINE, type Timeline, timelineEntry, withEntries } from './timeline.ts';
 
 export interface Wrapper {
@@ -51,6 +52,8 @@ export interface Facts {
   readonly replayed: Wrapper | null;
   readonly progress: Progress | null;
   readonly interrupt: Interrupt | null;
+  /** Open questions of its agent, oldest first. */
+  readonly questions: readonly AskedQuestion[];
   /** It has printed output, as far as the log is loaded. */
   readonly printed: boolean;
   readonly timeline: Timeline;
@@ -60,6 +63,15 @@ const RANK: Readonly<Record<Status, number>> = { queued: 0, pending: 1, running:
 
 /** `waiting` of the object stays when only an event reports the end of the wait. */
 export const waitsForRunner = ({ status, waiting }: Execution): boolean => status === 'pending' && waiting !== undefined;
+
+/**
+ * The question to answer first. While events are replayed it is the object's, since a replay begins
+ * with questions that were answered long ago.
+ */
+export function askedFirst({ execution, caughtUp, questions }: Facts): AskedQuestion | null {
+  if (execution.status !== 'running') return null;
+  return (caughtUp ? questions : questionsOf(execution))[0] ?? null;
+}
 
 export const isEnded = ({ execution }: Facts): boolean => isTerminal(execution.status);
 
@@ -76,6 +88,7 @@ export function createFacts(execution: Execution): Facts {
     caughtUp: false,
     replayed: null,
     progress: null,
+    questions: questionsOf(execution),
     printed: false,
     interrupt:
       interruptRequestedAt === undefined
@@ -102,6 +115,7 @@ export function withObject(facts: Facts, execution: Execution): Facts {
     execution,
     wrapper,
     replayed: null,
+    questions: isTerminal(execution.status) ? [] : withAsked(facts.questions, execution),
     interrupt: facts.interrupt ?? createFacts(execution).interrupt,
   };
 }
@@ -175,6 +189,12 @@ function withEvent(facts: Facts, event: LoggedEvent): Facts {
       return event.data.deadline === 'grace' ? withGrace(facts, numberOf(event.data.until)) : facts;
     case 'interrupt_requested':
       return { ...facts, interrupt: interruptOf(event) };
+    case 'asking':
+    case 'asking_ended':
+    case 'answered': {
+      const questions = withQuestion(facts.questions, event);
+      return questions === facts.questions ? facts : { ...facts, questions };
+    }
     case 'progress': {
       const progress = progressOf(event);
       return progress ? { ...facts, progress } : facts;
@@ -236,6 +256,7 @@ function withVerdict(facts: Facts, { type, at, offset, data }: LoggedEvent, stat
     execution: { ...rest, ...verdict, status, endedAt: execution.endedAt ?? at, lastOffset: offset },
     wrapper: { ...facts.wrapper, state: 'none', graceUntil: null },
     replayed: null,
+    questions: [],
     ...(type === 'execution_interrupted' && !facts.interrupt
       ? { interrupt: { at, reason: verdict.reason ?? null, force: verdict.forced === true, cause: null } }
       : {}),

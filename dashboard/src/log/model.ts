@@ -172,6 +172,24 @@ export class LogModel {
     return null;
   }
 
+  /** The first line that began with the event at this offset, or else the last one before it. */
+  idAtOffset(offset: number): number | null {
+    let low = this.first;
+    let high = this.#end;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#offsetOf(middle) < offset) low = middle + 1;
+      else high = middle;
+    }
+    if (low < this.#end && this.#offsetOf(low) === offset) return low;
+    return low > this.first ? low - 1 : low < this.#end ? low : null;
+  }
+
+  #offsetOf(id: number): number {
+    const position = this.position(id);
+    return position === null ? Number.POSITIVE_INFINITY : position.chunk.offset(position.index);
+  }
+
   /** The current id, given how many lines had been removed when the id was taken. */
   settle(id: number, removedBefore: number): number {
     let now = id;

@@ -80,10 +80,17 @@ export function rowAt(scrollPx: number, rows: number, space: number, viewPx: num
  * and some more on both sides. Near an end the anchor is not at its wanted position, and all of the
  * view is on its other side, so there are never fewer than fill it.
  */
-export function drawn(anchorRow: number, y: number, rows: number, viewPx: number, spare: number): { from: number; to: number } {
-  const above = Math.ceil(Math.max(y, 0) / ROW_PX) + spare;
-  const below = Math.ceil(Math.max(viewPx - y, 0) / ROW_PX) + 1 + spare;
-  const fill = Math.ceil(viewPx / ROW_PX) + 1;
+export function drawn(
+  anchorRow: number,
+  y: number,
+  rows: number,
+  viewPx: number,
+  spare: number,
+  rowPx: number = ROW_PX,
+): { from: number; to: number } {
+  const above = Math.ceil(Math.max(y, 0) / rowPx) + spare;
+  const below = Math.ceil(Math.max(viewPx - y, 0) / rowPx) + 1 + spare;
+  const fill = Math.ceil(viewPx / rowPx) + 1;
   const to = Math.min(anchorRow + below, rows);
   const from = Math.max(Math.min(Math.min(anchorRow, rows) - above, to - fill), 0);
   return { from, to: Math.max(to, Math.min(from + fill, rows)) };

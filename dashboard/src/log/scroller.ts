@@ -11,8 +11,6 @@
  *   SC4  The offset is corrected only where the text stays still: see scroll-space.ts.
  */
 
-import type { LogModel } from './model.ts';
-import type { Rows } from './rows.ts';
 import { drawn, isLocal, ROW_PX, rowAt, scrollOf, spacePx } from './scroll-space.ts';
 
 export interface Range {
@@ -20,10 +18,28 @@ export interface Range {
   to: number;
 }
 
-/**
- * Rows drawn beyond the view on each side. Half of it may be used up before rows are drawn again.
- */
-const SPARE_ROWS = 40;
+/** What is scrolled, by ids that stay while rows come and go: lines of a log, or other things. */
+export interface ScrolledRows {
+  readonly count: number;
+  id(row: number): number;
+  /** The row of this id, or the one that is now in its place. */
+  row(id: number): number;
+}
+
+/** Where ids may be given to something else: `LogModel`. */
+export interface ScrolledModel {
+  readonly removed: { readonly length: number };
+  settle(id: number, removedBefore: number): number;
+}
+
+export interface RowSizes {
+  /** No row is lower. */
+  rowPx: number;
+  /** Rows drawn beyond the view on each side. Half may be used up before rows are drawn again. */
+  spareRows: number;
+}
+
+const LINES: RowSizes = { rowPx: ROW_PX, spareRows: 40 };
 /** This long without a scroll event is rest; inertial scrolling sends them far closer together. */
 const REST_MS = 160;
 /** Counts as at the end: within a pixel of rounding. */
@@ -40,8 +56,9 @@ export class Scroller {
   readonly #onRange: (range: Range) => void;
   /** The view is now anchored to the end, or no longer. */
   readonly #onEnd: (atEnd: boolean) => void;
-  #model: LogModel;
-  #rows: Rows;
+  readonly #sizes: RowSizes;
+  #model: ScrolledModel;
+  #rows: ScrolledRows;
   #wrap = false;
   #anchor: Anchor = { at: 'end' };
   /** The requested rows. */
@@ -64,12 +81,20 @@ export class Scroller {
    */
   #noted = 0;
   #view = 0;
-  #rowPx = ROW_PX;
+  #rowPx: number;
   #blockTop = 0;
   #rest: ReturnType<typeof setTimeout> | undefined;
   #resize: ResizeObserver | null = null;
 
-  constructor(model: LogModel, rows: Rows, onRange: (range: Range) => void, onEnd: (atEnd: boolean) => void) {
+  constructor(
+    model: ScrolledModel,
+    rows: ScrolledRows,
+    onRange: (range: Range) => void,
+    onEnd: (atEnd: boolean) => void,
+    sizes: RowSizes = LINES,
+  ) {
+    this.#sizes = sizes;
+    this.#rowPx = sizes.rowPx;
     this.#model = model;
     this.#rows = rows;
     this.#onRange = onRange;
@@ -83,7 +108,9 @@ export class Scroller {
 
   /** The first row that is visible, fully or in part. */
   get topRow(): number {
-    return this.#anchor.at === 'end' ? Math.max(this.#rows.count - Math.ceil(this.#view / ROW_PX), 0) : this.#rowOf(this.#anchor);
+    return this.#anchor.at === 'end'
+      ? Math.max(this.#rows.count - Math.ceil(this.#view / this.#sizes.rowPx), 0)
+      : this.#rowOf(this.#anchor);
   }
 
   attach(viewPort: HTMLElement, space: HTMLElement, block: HTMLElement): () => void {
@@ -112,9 +139,9 @@ export class Scroller {
   }
 
   /** New rows of the same log, or another way to draw them. The line at the top stays. */
-  use(model: LogModel, rows: Rows, wrap: boolean): void {
+  use(model: ScrolledModel, rows: ScrolledRows, wrap: boolean): void {
     if (model !== this.#model) this.#anchor = { at: 'end' };
-    if (wrap !== this.#wrap) this.#rowPx = ROW_PX;
+    if (wrap !== this.#wrap) this.#rowPx = this.#sizes.rowPx;
     this.#model = model;
     this.#rows = rows;
     this.#wrap = wrap;
@@ -183,8 +210,12 @@ export class Scroller {
     const rows = this.#rows.count;
     const { from, to } = this.#range;
     const height = this.#heightTo(to);
-    if (this.#wrap && to > from && !this.#isMoving()) this.#rowPx = (this.#rowPx * 3 + height / (to - from)) / 4;
-    const rowPx = this.#wrap ? this.#rowPx : ROW_PX;
+    if (this.#wrap && to > from && !this.#isMoving()) {
+      const measured = height / (to - from);
+      // When every row is drawn, the space is exactly as high as they are.
+      this.#rowPx = from === 0 && to === rows ? measured : (this.#rowPx * 3 + measured) / 4;
+    }
+    const rowPx = this.#wrap ? this.#rowPx : this.#sizes.rowPx;
     const space = spacePx(rows, rowPx, this.#view);
     const spaceCss = `${space}px`;
     if (this.#space.style.height !== spaceCss) this.#space.style.height = spaceCss;
@@ -212,8 +243,8 @@ export class Scroller {
 
   #wanted(): Range {
     const rows = this.#rows.count;
-    if (this.#anchor.at === 'end') return drawn(rows, this.#view, rows, this.#view, SPARE_ROWS);
-    return drawn(this.#rowOf(this.#anchor), this.#anchor.y, rows, this.#view, SPARE_ROWS);
+    if (this.#anchor.at === 'end') return drawn(rows, this.#view, rows, this.#view, this.#sizes.spareRows, this.#sizes.rowPx);
+    return drawn(this.#rowOf(this.#anchor), this.#anchor.y, rows, this.#view, this.#sizes.spareRows, this.#sizes.rowPx);
   }
 
   #rowOf(anchor: Anchor & { at: 'line' }): number {
@@ -251,15 +282,15 @@ export class Scroller {
     }
     if (delta > 0 && this.#isAtEnd(now)) this.#anchor = { at: 'end' };
     // The bar stopped at the top slightly early: less than a view is left, and the reader wants it.
-    else if (now < 1 && this.topRow * ROW_PX < this.#view)
+    else if (now < 1 && this.topRow * this.#sizes.rowPx < this.#view)
       this.#anchor = { at: 'line', id: this.#rows.id(0), removed: this.#model.removed.length, y: 0 };
     if (was !== this.atEnd) this.#onEnd(this.atEnd);
     const wanted = this.#wanted();
     const { from, to } = this.#range;
     // Half of the spare rows may be used up; near an end there may be fewer, and they are drawn at
     // once.
-    const above = from > 0 && (wanted.from === 0 || wanted.from + SPARE_ROWS / 2 < from);
-    const below = to < this.#rows.count && (wanted.to === this.#rows.count || wanted.to - SPARE_ROWS / 2 > to);
+    const above = from > 0 && (wanted.from === 0 || wanted.from + this.#sizes.spareRows / 2 < from);
+    const below = to < this.#rows.count && (wanted.to === this.#rows.count || wanted.to - this.#sizes.spareRows / 2 > to);
     if (!local || above || below || this.#anchor.at === 'end' || now < WALL_PX) this.update();
   }
 
@@ -272,7 +303,7 @@ export class Scroller {
     const rows = this.#rows.count;
     const isFull = offset >= Number.parseFloat(this.#space?.style.height ?? '0') - this.#view - END_PX;
     // The bar may stop at its end slightly early, too.
-    if (isFull && (to < rows || (rows - this.topRow) * ROW_PX < 2 * this.#view)) return true;
+    if (isFull && (to < rows || (rows - this.topRow) * this.#sizes.rowPx < 2 * this.#view)) return true;
     return to === rows && this.#blockTop + this.#heightTo(to) <= offset + this.#view + END_PX;
   }
 
@@ -281,7 +312,7 @@ export class Scroller {
     const { from, to } = this.#stands();
     if (row < from || row >= to) return false;
     const top = this.#blockTop + this.#heightTo(row) - this.#seen;
-    return top >= 0 && top + ROW_PX <= this.#view;
+    return top >= 0 && top + this.#sizes.rowPx <= this.#view;
   }
 
   /** SC1: the row at the top of the view becomes the anchor. */
@@ -306,7 +337,7 @@ export class Scroller {
    */
   #heightTo(row: number): number {
     const { from, to } = this.#stands();
-    if (!this.#wrap) return (row - from) * ROW_PX;
+    if (!this.#wrap) return (row - from) * this.#sizes.rowPx;
     if (row <= from) return (row - from) * this.#rowPx;
     const children = this.#block?.children ?? [];
     const there = Math.min(children.length, to - from);
@@ -322,7 +353,7 @@ export class Scroller {
    * block.
    */
   #rowsAt(px: number): number {
-    if (!this.#wrap) return px / ROW_PX;
+    if (!this.#wrap) return px / this.#sizes.rowPx;
     if (px <= 0) return px / this.#rowPx;
     const { from, to } = this.#stands();
     let low = from;

@@ -2,9 +2,7 @@
 
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { LogModel } from './model.ts';
-import type { Rows } from './rows.ts';
-import { type Range, Scroller } from './scroller.ts';
+import { type Range, type RowSizes, type ScrolledModel, type ScrolledRows, Scroller } from './scroller.ts';
 
 export interface ScrollerParts {
   scroller: Scroller;
@@ -15,7 +13,7 @@ export interface ScrollerParts {
 }
 
 /** Renders again when the model changes, at most once a frame. */
-export function useModelVersion(model: LogModel): number {
+export function useModelVersion(model: { readonly version: number; subscribe(changed: () => void): () => void }): number {
   const [version, setVersion] = useState(model.version);
   useEffect(() => {
     let frame = 0;
@@ -36,7 +34,13 @@ export function useModelVersion(model: LogModel): number {
   return version;
 }
 
-export function useScroller(model: LogModel, rows: Rows, wrap: boolean, onEnd: (atEnd: boolean) => void): ScrollerParts {
+export function useScroller(
+  model: ScrolledModel,
+  rows: ScrolledRows,
+  wrap: boolean,
+  onEnd: (atEnd: boolean) => void,
+  sizes?: RowSizes,
+): ScrollerParts {
   const [, draw] = useState<Range | null>(null);
   const viewPort = useRef<HTMLDivElement>(null);
   const space = useRef<HTMLDivElement>(null);
@@ -44,7 +48,7 @@ export function useScroller(model: LogModel, rows: Rows, wrap: boolean, onEnd: (
   const onEndRef = useRef(onEnd);
   onEndRef.current = onEnd;
   // biome-ignore lint/correctness/useExhaustiveDependencies: one scroller for the life of the panel; `use` gives it what changes
-  const scroller = useMemo(() => new Scroller(model, rows, draw, (atEnd) => onEndRef.current(atEnd)), []);
+  const scroller = useMemo(() => new Scroller(model, rows, draw, (atEnd) => onEndRef.current(atEnd), sizes), []);
   scroller.use(model, rows, wrap);
   const { range } = scroller;
   useLayoutEffect(() => {

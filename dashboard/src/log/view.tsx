@@ -36,6 +36,8 @@ export interface LogPanelProps {
   onDownload(kind: 'text' | 'jsonl'): void;
   /** Shown in place of the lines while there is no line. */
   empty: ComponentChildren;
+  /** Shows the line of the event at this offset, once for each object. */
+  target?: { readonly offset: number } | null | undefined;
 }
 
 /** Older lines are requested when fewer than this are left above. */
@@ -46,7 +48,7 @@ const NARROW = '(max-width: 640px)';
 const NO_MARKS: readonly never[] = [];
 
 export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
-  const { model, live, startedAt, older, onOlder, onLoadAll, onGoToLine, onInspect, onDownload, empty, page } = props;
+  const { model, live, startedAt, older, onOlder, onLoadAll, onGoToLine, onInspect, onDownload, empty, page, target } = props;
   const { query, setQuery, hash, setHash } = page;
   const mask = maskOf(query.get('show'));
   const [wrapByDefault] = useState(() => window.matchMedia(NARROW).matches);
@@ -71,6 +73,17 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
     if (kind !== null && !(mask & (1 << kind))) setQuery({ show: namesOf(mask | (1 << kind)) }, { replace: true });
     scroller.show(id);
   });
+  const [targetId, setTargetId] = useState<number | null>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the log goes there once
+  useEffect(() => {
+    const id = target ? model.idAtOffset(target.offset) : null;
+    setTargetId(id);
+    if (id === null) return;
+    const kind = model.kind(id);
+    if (kind !== null && !(mask & (1 << kind))) setQuery({ show: namesOf(mask | (1 << kind)) }, { replace: true });
+    scroller.show(id);
+  }, [target, model]);
+
   const inspect = useRef(onInspect);
   inspect.current = onInspect;
   const actions = useMemo<RowActions>(
@@ -152,7 +165,7 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
         time={timeOf(times, chunk.time(index), startedAt)}
         offset={chunk.offset(index)}
         marks={marks.length === 0 ? NO_MARKS : marks}
-        selected={selected !== null && number !== null && number >= selected.from && number <= selected.to}
+        selected={id === targetId || (selected !== null && number !== null && number >= selected.from && number <= selected.to)}
         expanded={expanded.has(id)}
         actions={actions}
       />,

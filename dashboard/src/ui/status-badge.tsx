@@ -8,11 +8,13 @@ export interface StatusBadgeProps {
   connected?: boolean | undefined;
   /** For a pending one: it waits for a runner. */
   waiting?: boolean | undefined;
+  /** For a running one: its agent waits for an answer. */
+  asking?: boolean | undefined;
   /** For a disconnected one: when it fails without a reconnect. */
   graceUntil?: number | undefined;
 }
 
-export type StatusKind = Status | 'waiting' | 'disconnected';
+export type StatusKind = Status | 'waiting' | 'disconnected' | 'asking';
 
 const WORDS: Readonly<Record<StatusKind, string>> = {
   queued: 'Queued',
@@ -20,21 +22,23 @@ const WORDS: Readonly<Record<StatusKind, string>> = {
   pending: 'Preparing',
   running: 'Running',
   disconnected: 'Disconnected',
+  asking: 'Waits for you',
   completed: 'Completed',
   failed: 'Failed',
   interrupted: 'Interrupted',
 };
 
-export function statusKind(status: Status, connected?: boolean, waiting?: boolean): StatusKind {
+export function statusKind(status: Status, connected?: boolean, waiting?: boolean, asking?: boolean): StatusKind {
   if (status === 'pending' && waiting === true) return 'waiting';
-  return status === 'running' && connected === false ? 'disconnected' : status;
+  if (status !== 'running') return status;
+  return connected === false ? 'disconnected' : asking === true ? 'asking' : status;
 }
 
 export const statusLabel = (kind: StatusKind): string => WORDS[kind];
 
 /** Shape and text state it, too, not the colour alone. */
-export function StatusBadge({ status, connected, waiting, graceUntil }: StatusBadgeProps) {
-  const kind = statusKind(status, connected, waiting);
+export function StatusBadge({ status, connected, waiting, asking, graceUntil }: StatusBadgeProps) {
+  const kind = statusKind(status, connected, waiting, asking);
   const counts = kind === 'disconnected' && graceUntil !== undefined;
   const now = useNow(counts);
   const left = counts ? graceUntil - now : 0;
@@ -57,6 +61,7 @@ const MARKS: Readonly<Record<StatusKind, string>> = {
   pending: 'M8 3.2a4.8 4.8 0 1 0 4.8 4.8',
   running: 'M8 3.2a4.8 4.8 0 1 0 4.8 4.8',
   disconnected: 'M8 2.5 14 13H2zM8 6.5v3M8 11.2v.1',
+  asking: 'M5 6a3 3 0 1 1 4.4 2.7C8.4 9.2 8 9.7 8 10.4M8 13v.1',
   completed: 'm3.5 8.4 3 3 6-6.6',
   failed: 'm4.2 4.2 7.6 7.6M11.8 4.2l-7.6 7.6',
   interrupted: 'M4.5 4.5h7v7h-7z',

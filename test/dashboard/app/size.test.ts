@@ -18,6 +18,9 @@ const BUDGET_BYTES = 120_000;
 /** The terminal, which only the page of a run with one loads. */
 const TERMINAL_BUDGET_BYTES = 110_000;
 
+/** The conversation, which only the page of an agent's run loads. */
+const CONVERSATION_BUDGET_BYTES = 45_000;
+
 /** The page of the runners. */
 const RUNNERS_BUDGET_BYTES = 8_000;
 
@@ -52,10 +55,11 @@ describe('the built page', () => {
     return total;
   };
   const isOfRunners = ([file]: [string, number]): boolean => /^assets\/runners-page-/.test(file);
+  const isOfConversation = ([file]: [string, number]): boolean => /^assets\/conversation-panel-/.test(file);
   const isOfTerminal = ([file]: [string, number]): boolean => /^assets\/panel-/.test(file);
 
   it(`has at most ${BUDGET_BYTES / 1000} kB of scripts and styles, compressed`, () => {
-    const first = [...sizes()].filter((entry) => !isOfTerminal(entry) && !isOfRunners(entry));
+    const first = [...sizes()].filter((entry) => !isOfTerminal(entry) && !isOfRunners(entry) && !isOfConversation(entry));
     expect(report('all', first)).toBeLessThanOrEqual(BUDGET_BYTES);
     expect(first.some(([file]) => file.endsWith('.js'))).toBe(true);
     expect(first.some(([file]) => file.endsWith('.css'))).toBe(true);
@@ -67,6 +71,16 @@ describe('the built page', () => {
     expect(terminal.map(([file]) => file.replace(/-[\w-]{8,}\./, '.')).sort()).toEqual(['assets/panel.css', 'assets/panel.js']);
     expect(report('the terminal', terminal)).toBeLessThanOrEqual(TERMINAL_BUDGET_BYTES);
     expect(text('index.html')).not.toMatch(/panel-/);
+  });
+
+  it(`loads the conversation apart, with at most ${CONVERSATION_BUDGET_BYTES / 1000} kB`, () => {
+    const conversation = [...sizes()].filter(isOfConversation);
+    expect(conversation.map(([file]) => file.replace(/-[\w-]{8}\./, '.')).sort()).toEqual([
+      'assets/conversation-panel.css',
+      'assets/conversation-panel.js',
+    ]);
+    expect(report('the conversation', conversation)).toBeLessThanOrEqual(CONVERSATION_BUDGET_BYTES);
+    expect(text('index.html')).not.toMatch(/conversation-panel-/);
   });
 
   it(`loads the page of the runners apart, with at most ${RUNNERS_BUDGET_BYTES / 1000} kB`, () => {

@@ -1,0 +1,257 @@
+/**
+ * The conversation with an agent: what it said, did and asked. A chunk of its own, with the readers
+ * of `agent/` and the parser of Markdown: a page of other runs loads none of it.
+ *
+ *   model       the rows: items in order, those of sub-agents below their tool call
+ *   row         one row; tool, diff, question, text-blocks: its parts; folds: what is open
+ *   markdown    Markdown as elements; markdown-tokens: the parser and its limits; links
+ *   item-hash, use-item-link   links to items
+ *   usage       tokens and cost as text
+ *
+ * Scrolling is that of the log (`../log/scroller.ts`): only rows near the view are drawn.
+ */
+
+import type { ComponentChildren, JSX } from 'preact';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { type AgentFormat, ConversationReader, type ToolItem } from '../../../agent/index.ts';
+import { useApp, useHash } from '../app/context.ts';
+import type { KeyBinding } from '../app/keys.ts';
+import type { AgentEvents } from '../execution/agent-events.ts';
+import { useModelVersion, useScroller } from '../log/use-scroller.ts';
+import { CopyButton, formatCount } from '../ui/index.ts';
+import './conversation.css';
+import { type FoldState, foldsOf, NO_FOLDS, withFold } from './folds.ts';
+import { itemHash } from './item-hash.ts';
+import { ConversationModel } from './model.ts';
+import type { Answering } from './question.tsx';
+import { ConversationRow } from './row.tsx';
+import { usageText } from './usage.ts';
+import { useItemLink } from './use-item-link.ts';
+
+export interface ConversationPanelProps {
+  /** The events of the run. */
+  events: AgentEvents;
+  format: AgentFormat;
+  /** The run continues: offer to follow. */
+  live: boolean;
+  older: 'none' | 'available' | 'loading';
+  onOlder(): void;
+  /** Loads older events until this one is loaded. */
+  onGoToOffset(offset: number): Promise<boolean>;
+  /** Shows the line of this event in the log. */
+  onLog(offset: number): void;
+  answering: Answering;
+  /** Shown in place of the rows while there is none. */
+  empty: ComponentChildren;
+}
+
+/** Older events are requested when fewer than this many rows are left above. */
+const OLDER_ROWS = 60;
+const SIZES = { rowPx: 32, spareRows: 12 };
+
+export default function ConversationPanel(props: ConversationPanelProps): JSX.Element {
+  const { events, format, live, older, onOlder, onGoToOffset, onLog, answering, empty } = props;
+  const { registerKeys } = useApp();
+  const hash = useHash();
+  const model = useMemo(() => events.sink(() => new ConversationModel(() => new ConversationReader(format))), [events, format]);
+  const version = useModelVersion(model);
+  /** The newest row when the view left the end. */
+  const [leftAt, setLeftAt] = useState<number | null>(null);
+  const onEnd = (atEnd: boolean) => setLeftAt((before) => (atEnd ? null : (before ?? model.id(model.count - 1))));
+  const { scroller, range, viewPort, space, block } = useScroller(model, model, true, onEnd, SIZES);
+  const following = live && scroller.atEnd;
+
+  const [state, setState] = useState<FoldState>(NO_FOLDS);
+  // What is opened or closed stays where it is, also at the end of the conversation.
+  const hold = useRef(() => {});
+  hold.current = () => scroller.pause();
+  const setFold = useCallback((name: string, open: boolean) => {
+    hold.current();
+    setState((before) => withFold(before, name, open));
+  }, []);
+  const folds = useMemo(() => foldsOf(state, setFold), [state, setFold]);
+  const onSteps = useCallback(
+    (tool: string) => {
+      hold.current();
+      model.toggle(tool);
+    },
+    [model],
+  );
+  const log = useRef(onLog);
+  log.current = onLog;
+  const toLog = useCallback((offset: number) => log.current(offset), []);
+
+  const { selected, missing } = useItemLink(model, version, hash, onGoToOffset, (id) => scroller.show(id, undefined, false));
+
+  const nearTop = scroller.topRow < OLDER_ROWS;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asked again when rows came or the view moved, and once for each
+  useEffect(() => {
+    if (nearTop && older === 'available') onOlder();
+  }, [nearTop, older, version, range]);
+
+  // A font that arrives, or a window that changes, changes the height of rows.
+  useLayoutEffect(() => {
+    const { current } = block;
+    if (current === null || typeof ResizeObserver === 'undefined') return;
+    const observer = new ResizeObserver(() => scroller.update());
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, [block, scroller]);
+
+  const step = (by: number): void => {
+    const at = model.rows.findIndex(({ item }) => item.key === selected);
+    const next = model.rows[at < 0 ? scroller.topRow : at + by];
+    if (next) location.replace(itemHash(next.item.key));
+  };
+  const expandAll = (): void => {
+    scroller.pause();
+    setState(({ all }) => ({ chosen: new Map(), all: all !== true }));
+  };
+  const follow = (): void => (scroller.atEnd ? scroller.pause() : scroller.toEnd());
+  const keys = useRef<KeyBinding[]>([]);
+  keys.current = [
+    { keys: ['g'], label: 'To the beginning', run: () => scroller.toTop() },
+    { keys: ['G'], label: 'To the end', run: () => scroller.toEnd() },
+    { keys: ['j'], label: 'Select the next item', run: () => step(1) },
+    { keys: ['k'], label: 'Select the previous item', run: () => step(-1) },
+    { keys: ['x'], label: 'Expand or collapse everything', run: expandAll },
+    { keys: ['f'], label: 'Follow the end', run: follow },
+  ];
+  useEffect(
+    () => registerKeys(keys.current.map((key, i) => ({ ...key, run: (press) => keys.current[i]?.run(press) }))),
+    [registerKeys],
+  );
+
+  const drawn: JSX.Element[] = [];
+  for (let at = range.from; at < Math.min(range.to, model.count); at += 1) {
+    const row = model.rows[at];
+    if (!row) continue;
+    const { item } = row;
+    drawn.push(
+      <ConversationRow
+        key={row.id}
+        row={row}
+        tool={item.type === 'question' && item.tool !== undefined ? toolOf(model, item.tool) : null}
+        live={live}
+        selected={item.key === selected}
+        folds={folds}
+        answering={answering}
+        onSteps={onSteps}
+        onLog={toLog}
+      />,
+    );
+  }
+
+  const { model: name, sessionId, usage, format: decided } = model.summary;
+  const totals = usageText(usage);
+  const fresh = leftAt === null ? 0 : model.count - 1 - model.row(leftAt);
+  return (
+    <section class="talk" aria-label="Conversation">
+      <div class="talk-bar" role="toolbar" aria-label="Conversation tools">
+        <dl class="talk-facts">
+          <div>
+            <dt class="visually-hidden">Agent</dt>
+            <dd class="talk-agent">{AGENTS[decided]}</dd>
+          </div>
+          {name === null ? null : (
+            <div>
+              <dt>Model</dt>
+              <dd>{name}</dd>
+            </div>
+          )}
+          {totals === '' ? null : (
+            <div>
+              <dt>Used</dt>
+              <dd class="num" title={older === 'none' ? undefined : 'Of the part that is loaded'}>
+                {older === 'none' ? '' : 'at least '}
+                {totals}
+              </dd>
+            </div>
+          )}
+          {sessionId === null ? null : (
+            <div class="talk-session">
+              <dt>Its session</dt>
+              <dd>
+                <code title={sessionId}>{sessionId}</code>{' '}
+                <CopyButton text={sessionId} label="Copy the id with which the agent resumes" />
+              </dd>
+            </div>
+          )}
+        </dl>
+        <div class="talk-tools">
+          <button
+            type="button"
+            class="log-button"
+            aria-pressed={state.all === true}
+            title="Expand or collapse everything (x)"
+            onClick={expandAll}
+          >
+            Expand all
+          </button>
+          {live ? (
+            <button type="button" class="log-button" aria-pressed={following} title="Follow the end (f)" onClick={follow}>
+              Follow
+            </button>
+          ) : null}
+        </div>
+      </div>
+      <div class="talk-frame">
+        <div
+          ref={viewPort}
+          class="talk-view"
+          role="log"
+          aria-label="Messages"
+          aria-live="off"
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+          tabIndex={0}
+          onKeyDown={(event) => {
+            if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
+            if (event.key === 'Home') scroller.toTop();
+            else if (event.key === 'End') scroller.toEnd();
+            else {
+              if (event.key === 'ArrowUp' || event.key === 'PageUp') scroller.pause();
+              return;
+            }
+            event.preventDefault();
+          }}
+        >
+          <div ref={space} class="talk-space">
+            <div ref={block} class="talk-block">
+              {drawn}
+            </div>
+          </div>
+        </div>
+        {model.count === 0 ? <div class="log-empty">{empty}</div> : null}
+        {older === 'loading' && model.count > 0 ? (
+          <div class="log-note log-note-top" role="status">
+            Loading what was before…
+          </div>
+        ) : null}
+        {missing ? (
+          <div class="log-note log-note-top" role="status">
+            There is no such item in this conversation.
+          </div>
+        ) : null}
+        {fresh > 0 ? (
+          <button type="button" class="log-note log-note-end" onClick={() => scroller.toEnd()}>
+            {formatCount(fresh)} new {fresh === 1 ? 'item' : 'items'} ↓
+          </button>
+        ) : null}
+      </div>
+    </section>
+  );
+}
+
+const AGENTS: Readonly<Record<AgentFormat, string>> = {
+  claude: 'Claude Code',
+  codex: 'Codex',
+  opencode: 'OpenCode',
+  acp: 'Agent Client Protocol',
+  jsonl: 'JSON lines',
+  auto: 'Agent not known yet',
+};
+
+function toolOf(model: ConversationModel, id: string): ToolItem | null {
+  const item = model.tool(id);
+  return item?.type === 'tool' ? item : null;
+}
