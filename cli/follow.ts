@@ -18,8 +18,11 @@ export interface Showing {
   /** Called once, when the job takes input. */
   onRunning(): void;
   onState?: SessionStreamOptions['onState'];
-  /** Nothing is shown any more. Called before anything is said about the end. */
-  finish(): Promise<void>;
+  /**
+   * Nothing is shown any more. Called before anything is said about the end. `hasEnded`: the run,
+   * as far as its log was seen.
+   */
+  finish(hasEnded: boolean): Promise<void>;
   /** After the viewer has detached. */
   detachedNotes(lastOffset: number): string[];
   /** How to follow on after a failure. */
@@ -67,7 +70,7 @@ export async function follow(
     failure = error;
   } finally {
     stop.feeding.abort();
-    await showing.finish();
+    await showing.finish(verdict !== null);
   }
   const lastOffset = stream.lastOffset ?? 0;
   if (stop.detached) {

@@ -76,12 +76,19 @@ export function terminalShowing(context: Context, options: TerminalShowing): Sho
       if (state.status === 'reconnecting' && state.attempt > 1) view.connection(outageText(context, state));
       else if (state.status !== 'connecting' && state.status !== 'reconnecting') view.connection('');
     },
-    async finish() {
+    async finish(hasEnded) {
       view.endKeys();
       await io.stdout.flush();
       view.close();
       for (const remark of view.remarks) await io.stderr.write(`holdfast: ${escapeControls(remark)}\n`);
-      if (view.unsentBytes > 0 && stop.detached) await io.stderr.write(`holdfast: ${view.unsentBytes} typed bytes were not sent\n`);
+      // A job that has ended takes none.
+      if (!hasEnded) {
+        if (view.unsentBytes > 0) await io.stderr.write(`holdfast: ${view.unsentBytes} typed bytes were not sent\n`);
+        if (view.unansweredBytes > 0)
+          await io.stderr.write(
+            `holdfast: ${view.unansweredBytes} typed bytes may not have arrived: their request was not answered\n`,
+          );
+      }
       if (view.keysFailed === null || stop.detached) return;
       const { code, message } = explain(view.keysFailed, { url: context.settings.url, reference });
       // The job ended before it took them.

@@ -89,6 +89,7 @@ export class TerminalView {
   keysFailed: unknown = null;
   /** Of the keys, at the end. */
   unsentBytes = 0;
+  unansweredBytes = 0;
 
   constructor(options: ViewOptions) {
     const { writer, terminal, fromScreen, detachKeys } = options;
@@ -196,6 +197,7 @@ export class TerminalView {
   /** No key is sent any more. A request that is aborted after this has not failed. */
   endKeys(): void {
     this.unsentBytes = this.#queue?.queuedBytes ?? 0;
+    this.unansweredBytes = this.#queue?.unansweredBytes ?? 0;
     this.#queue?.stop();
   }
 

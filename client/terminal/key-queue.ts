@@ -42,6 +42,8 @@ export class KeyQueue {
   readonly #options: KeyQueueOptions;
   #keys: Uint8Array[] = [];
   #bytes = 0;
+  /** Of the request whose answer is missing. */
+  #underWay = 0;
   #own: Size | null;
   /** Of the terminal, as far as is known; null: unknown. */
   #known: Size | null = null;
@@ -68,6 +70,11 @@ export class KeyQueue {
 
   get queuedBytes(): number {
     return this.#bytes;
+  }
+
+  /** What is on its way may have arrived. */
+  get unansweredBytes(): number {
+    return this.#underWay;
   }
 
   /** The job takes input now. */
@@ -140,11 +147,14 @@ export class KeyQueue {
         } else if (this.#bytes > 0) {
           const part = this.#take();
           this.#requests += 1;
+          this.#underWay = part.length;
           await this.#options.input({ base64: toBase64(part), inputId: `${this.#options.id}.${this.#requests}` }); // KQ2
+          this.#underWay = 0;
           this.sentBytes += part.length;
         } else return;
       }
     } catch (error) {
+      this.#underWay = 0;
       if (!this.#stopped) {
         this.stop();
         this.#options.onFailed(error);

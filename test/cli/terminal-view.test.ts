@@ -384,6 +384,22 @@ describe('attach', () => {
     expect(json.err()).toContain('holdfast logs --json');
   });
 
+  test('keys that were not sent when it gives up, or that were not answered, are counted', async () => {
+    fake.addExecution('e1', { terminal: { cols: 80, rows: 24 } });
+    started('e1');
+    fake.overrides.push({ match: /input$/, override: 'silent' });
+    const attach = call(['attach', 's1/e1']);
+    await until('live', () => fake.openViewers.some(({ live }) => live));
+    attach.type('ab');
+    await until('the request', () => fake.overrides.length === 0);
+    attach.type('cde');
+    fake.deleted = true;
+    for (const { socket } of fake.openViewers) socket.close(4404, 'deleted');
+    expect(await attach.done).toBe(125);
+    expect(attach.err()).toContain('holdfast: 3 typed bytes were not sent\n');
+    expect(attach.err()).toContain('holdfast: 2 typed bytes may not have arrived: their request was not answered\n');
+  });
+
   test('a job that ends while keys are on the way is no error', async () => {
     fake.addExecution('e1', { terminal: { cols: 80, rows: 24 } });
     started('e1');
