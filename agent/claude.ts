@@ -50,6 +50,8 @@ export class ClaudeReader {
   /** By sub-agent: its lines come between those of others. */
   readonly #blocks = new Map<string | null, OpenBlock>();
   readonly #messages = new Map<string | null, string>();
+  /** Calls of agents that run in the background. */
+  readonly #launched = new Set<string>();
   #tasks = new Map<string, PlanEntry>();
   /** `total_cost_usd` of the last result. */
   #costUsd = 0;
@@ -125,7 +127,7 @@ export class ClaudeReader {
     if (subtype === 'task_notification') {
       const id = text(line.tool_use_id);
       const state = line.status === 'completed' ? 'done' : 'failed';
-      if (id !== null && this.#items.tool(id)?.state === 'running') this.#items.result(id, { state, output: text(line.summary) });
+      if (id !== null && this.#launched.delete(id)) this.#items.result(id, { state, output: text(line.summary) });
       return true;
     }
     return PROGRESS_SUBTYPES.has(subtype as string);
@@ -208,7 +210,10 @@ export class ClaudeReader {
     const isError = block.is_error === true;
     const more = object(details);
     // The result of a background agent only says that it was launched.
-    if (more.isAsync === true) return;
+    if (more.isAsync === true) {
+      this.#launched.add(id);
+      return;
+    }
     const stdout = text(more.stdout);
     const stderr = text(more.stderr) ?? '';
     const said = textsOf(typeof more.agentId === 'string' ? more.content : block.content);

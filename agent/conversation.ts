@@ -64,6 +64,8 @@ export class Conversation {
   #ofEvent = 0;
   #parent: string | null = null;
   readonly #changed = new Set<Place>();
+  /** Only for `takeSettled`. */
+  readonly #unsettled = new Set<Place>();
   readonly #tools = new Map<string, Place>();
   readonly #running = new Set<Place>();
   readonly #questions = new Map<string, Place>();
@@ -78,7 +80,7 @@ export class Conversation {
   /** Something was said or done since the last end of a turn. */
   #inTurn = false;
   /** The last messages of the agent itself. */
-  #lastMessages: Place[] = [];
+  #lastMessages: string[] = [];
 
   constructor(format: AgentFormat) {
     const usage: Usage = { inputTokens: null, outputTokens: null, costUsd: null };
@@ -102,6 +104,43 @@ export class Conversation {
     const changed = [...this.#changed].map((place) => this.items[place] as Item);
     this.#changed.clear();
     return changed;
+  }
+
+  /**
+   * The items that changed since the last call, for a reader that keeps none: those that will not
+   * change any more are forgotten.
+   */
+  takeSettled(): { item: Item; isSettled: boolean }[] {
+    return [...this.#changed].map((place) => {
+      this.#changed.delete(place);
+      const item = this.items[place] as Item;
+      const isSettled = this.#isSettled(place, item);
+      if (isSettled) this.#forget(place);
+      else this.#unsettled.add(place);
+      return { item, isSettled };
+    });
+  }
+
+  /** The items that may still change. They are forgotten. */
+  takeRest(): Item[] {
+    return [...this.#unsettled].map((place) => {
+      const item = this.items[place] as Item;
+      this.#forget(place);
+      return item;
+    });
+  }
+
+  #isSettled(place: Place, item: Item): boolean {
+    if (item.type === 'message' || item.type === 'reasoning') return item.partial !== true;
+    if (item.type === 'tool') return item.state !== 'running';
+    if (item.type === 'question') return item.state !== 'open';
+    return place !== this.#plan;
+  }
+
+  /** What comes for it later is ignored. */
+  #forget(place: Place): void {
+    this.#unsettled.delete(place);
+    this.items[place] = undefined as never;
   }
 
   #add<T extends ItemType>(type: T, fields: Fields<T>): Place {
@@ -143,8 +182,13 @@ export class Conversation {
     const fields = { markdown, ...(partial ? { partial: true as const } : {}) };
     if (type === 'reasoning') return this.#add(type, fields);
     const place = this.#add(type, { role, ...fields });
-    if (role === 'assistant' && this.#parent === null) this.#lastMessages = [place, ...this.#lastMessages].slice(0, LAST_MESSAGES);
+    if (!partial) this.#keepMessage(this.items[place] as Item);
     return place;
+  }
+
+  #keepMessage(item: Item): void {
+    if (item.type === 'message' && item.role === 'assistant' && item.parent === undefined)
+      this.#lastMessages = [item.markdown, ...this.#lastMessages].slice(0, LAST_MESSAGES);
   }
 
   write(place: Place, more: string): void {
@@ -167,6 +211,7 @@ export class Conversation {
     this.items[place] = rest;
     if (markdown === undefined) this.#changed.add(place);
     else this.#change(item.type, place, { markdown });
+    this.#keepMessage(this.items[place] as Item);
   }
 
   /** A message of the user that was sent to the agent; its echo is not shown again. */
@@ -329,8 +374,9 @@ export class Conversation {
 
   endTurn(state: TurnEndItem['state'], text: string | null = null): void {
     for (const place of this.#writing) this.finish(place);
-    this.#add('turn_end', { state, text });
+    if (this.#plan !== null) this.#changed.add(this.#plan);
     this.#plan = null;
+    this.#add('turn_end', { state, text });
     this.#inTurn = false;
   }
 
@@ -341,7 +387,7 @@ export class Conversation {
 
   /** Whether one of the agent's last messages is this text. */
   hasSaid(text: string | null): boolean {
-    return this.#lastMessages.map((place) => this.items[place]).some((item) => item?.type === 'message' && item.markdown === text);
+    return text !== null && this.#lastMessages.includes(text);
   }
 
   get inTurn(): boolean {

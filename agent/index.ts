@@ -9,6 +9,7 @@
  *   claude-asking.ts, acp-asking.ts  its questions, and the replies to them
  *   detect.ts        `auto`: which format a line is
  *   prompt.ts        the prompt in a command
+ *   text.ts          a conversation as plain text
  *   asking.ts        which questions are open, for the wrapper
  *   answer.ts        what is written to an agent: answers, messages, interrupts
  */
@@ -20,3 +21,4 @@ export { detectFormat } from './detect.ts';
 export * from './items.ts';
 export { promptOf } from './prompt.ts';
 export { ConversationReader } from './reader.ts';
+export { answerText, ConversationText, type TextOptions, type TextPiece, usageText } from './text.ts';

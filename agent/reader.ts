@@ -42,8 +42,9 @@ export class ConversationReader {
   readonly #items: Conversation;
   #lines: LineReader | null;
 
-  constructor(format: AgentFormat) {
-    this.#items = new Conversation(format);
+  /** `items`: only for a reader that takes them out itself. */
+  constructor(format: AgentFormat, items = new Conversation(format)) {
+    this.#items = items;
     this.#lines = READERS[format]?.(this.#items) ?? null;
   }
 
@@ -58,11 +59,13 @@ export class ConversationReader {
 
   /** Events in the order of their offsets. Returns the items that are new or changed. */
   add(events: Iterable<ConversationEvent>): readonly Item[] {
-    for (const event of events) {
-      this.#items.at(event);
-      this.#add(event.type, event.data);
-    }
+    for (const event of events) this.read(event);
     return this.#items.takeChanged();
+  }
+
+  read(event: ConversationEvent): void {
+    this.#items.at(event);
+    this.#add(event.type, event.data);
   }
 
   #add(type: string, data: JsonObject): void {
