@@ -3,13 +3,14 @@
  * goes to stdout.
  */
 
+import { type AgentFormat, ConversationText, type TextPiece } from '../agent/index.ts';
 import { ViewerFilter } from '../client/terminal/viewer-filter.ts';
-import { gapText, type LoggedEvent, waitReasonText } from '../protocol/index.ts';
+import { gapText, type LoggedEvent, type OutputFormat, waitReasonText } from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
 import { progressText, type StatusLine } from './status-line.ts';
-import { escapeControls } from './terminal-text.ts';
+import { escapeControls, escapeControlsInLines } from './terminal-text.ts';
 
 /** Shown to people by default: the job's lines, and what explains a pause or an end in them. */
 export const HUMAN_TYPES = [
@@ -30,7 +31,30 @@ export const HUMAN_TYPES = [
   'execution_interrupted',
 ] as const;
 
+/** Besides `HUMAN_TYPES`: what an agent was asked and told, and how its run ended. */
+export const CONVERSATION_TYPES = [
+  'started',
+  'input',
+  'asking',
+  'asking_ended',
+  'answered',
+  'exit',
+  'interrupted',
+  'execution_completed',
+] as const;
+
+const IN_CONVERSATION: ReadonlySet<string> = new Set(['agent', 'execution_failed', 'execution_interrupted', ...CONVERSATION_TYPES]);
+
+/** Longer output of an agent's tool is cut in the middle. */
+const TOOL_LINES_MAX = 12;
+
+/** The format of an agent whose lines are printed as a conversation; null for other programs. */
+export const conversationFormat = (format: OutputFormat | undefined): AgentFormat | null =>
+  format === undefined || format === 'text' || format === 'jsonl' ? null : format;
+
 export interface PrinterOptions {
+  /** The lines of this agent are printed as a conversation. */
+  conversation?: AgentFormat | null;
   timestamps?: boolean;
   /** Types that were requested by name are printed even when they are unknown here. */
   types?: readonly string[] | undefined;
@@ -51,18 +75,23 @@ export class Printer {
   readonly #options: PrinterOptions;
   #splitter = new LineSplitter();
   #filter = new ViewerFilter({ asLines: true });
+  #conversation: ConversationText | null;
   #saidLate = false;
   #replacedBytes = 0;
 
   constructor(io: Io, options: PrinterOptions = {}) {
     this.#io = io;
     this.#options = options;
+    this.#conversation = options.conversation
+      ? new ConversationText(options.conversation, { outputLinesMax: TOOL_LINES_MAX })
+      : null;
   }
 
   /** Continues the lines that another printer has left unfinished. */
   continueFrom(other: Printer): void {
     this.#splitter = other.#splitter;
     this.#filter = other.#filter;
+    this.#conversation = other.#conversation;
     this.#saidLate = other.#saidLate;
     this.#replacedBytes = other.#replacedBytes;
   }
@@ -95,7 +124,23 @@ export class Printer {
     return [remark, ...pieces];
   }
 
-  #piecesOf({ type, at, data, offset }: LoggedEvent): LinePiece[] {
+  #piecesOf(event: LoggedEvent): LinePiece[] {
+    const said = this.#conversation && IN_CONVERSATION.has(event.type) ? this.#said(this.#conversation.add([event])) : [];
+    return [...said, ...this.#others(event)];
+  }
+
+  /** What is not complete yet. Call at the end of a log that is not followed. */
+  rest(): LinePiece[] {
+    return this.#said(this.#conversation?.rest() ?? []);
+  }
+
+  #said(pieces: readonly TextPiece[]): LinePiece[] {
+    return pieces.flatMap(({ text, at }) =>
+      this.#splitter.split('stdout', this.#io.stdout.isTty ? escapeControlsInLines(text) : text, at),
+    );
+  }
+
+  #others({ type, at, data, offset }: LoggedEvent): LinePiece[] {
     switch (type) {
       case 'output': {
         if (typeof data.replaced === 'number') this.#replacedBytes += data.replaced;
@@ -105,6 +150,7 @@ export class Printer {
         return this.#splitter.split(stream, Buffer.from(data.base64, 'base64').toString('latin1'), at, true);
       }
       case 'agent':
+        if (this.#conversation) return [];
         return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
       default: {
         // The verdict repeats a fatal error; if verdicts were not requested, only this reports it.

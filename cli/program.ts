@@ -125,6 +125,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-t, --terminal', 'run the job in a terminal of the size of this one, as an editor or a shell needs it')
     .option('--detach-keys <keys>', 'with --terminal: keys that detach, such as ctrl-p,ctrl-q; or none (default: ctrl-\\)')
     .option('--format <format>', 'what the job prints: text (default), jsonl, or an agent: claude, codex, opencode, acp, auto')
+    .option('--raw', 'show the JSON lines of an agent as they are, not its conversation')
     .option('--merge', 'stdout and stderr in one pipe, in the order written; all of it is stdout')
     .option('--bytes', 'keep output that is not UTF-8 byte for byte; otherwise it is replaced by U+FFFD')
     .option('--launcher <launcher>', "who starts the job: pool, container, or none (you do); default: the deployment's own")
@@ -167,6 +168,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('--after <offset>', 'only what came after this place in the log: `offset` of an event of --json')
     .option('--types <a,b>', 'only events of these types, such as output,agent,progress')
     .option('-t, --timestamps', 'put the time before each line')
+    .option('--raw', 'the JSON lines of an agent as they are, not its conversation')
     .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
     .action(async (id: string, own: LogsFlags, self: Command) => {
       about(id, own);

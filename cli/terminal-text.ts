@@ -7,7 +7,14 @@
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about
+const COLOURS = /\u001b\[[\d;:]*m/g;
+
 export const escapeControls = (text: string): string => text.replace(CONTROLS, '·');
+
+/** The same for a text of several lines: colours are left out, line ends and tabs are kept. */
+export const escapeControlsInLines = (text: string): string =>
+  text.replace(COLOURS, '').replace(CONTROLS, (control) => (control === '\n' || control === '\t' ? control : '·'));
 
 /**
  * Cut to at most `columns` columns. Non-ASCII characters count as two: too short is harmless, but a

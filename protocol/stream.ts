@@ -3,6 +3,7 @@
  * the log to the viewer.
  */
 
+import type { OutputFormat } from './api.ts';
 import type { HoldfastEvent, TerminalSize } from './events.ts';
 import { isCount, isObject, type JsonObject, parseJson } from './json.ts';
 import { exceedsUtf8Bytes, HEADER_BYTES_MAX } from './limits.ts';
@@ -18,10 +19,10 @@ export interface StreamHello {
   /** The generation of the log with this name. A coordinator of 0.1.0 does not send it. */
   generation?: string;
   /**
-   * `output`: the option of the start, if not `text`. `terminal`: the current size, if it has one.
-   * Both only of executions that the viewer named.
+   * `output`, `format`: the options of the start, if not `text`. `terminal`: the current size, if it
+   * has one. All of them only of executions that the viewer named.
    */
-  executions: { id: string; status: Status; output?: 'bytes'; terminal?: TerminalSize }[];
+  executions: { id: string; status: Status; output?: 'bytes'; format?: OutputFormat; terminal?: TerminalSize }[];
 }
 /** Either `offset` (event i has offset + i) or `offsets` (a filter left holes) is given. */
 export interface StreamEvents {

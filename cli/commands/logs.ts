@@ -1,11 +1,12 @@
 /** `holdfast logs`: what a run has printed, and with -f what it prints until it ends. */
 
+import type { AgentFormat } from '../../agent/index.ts';
 import { type SessionStream, StreamFailure } from '../../client/index.ts';
 import { EVENT_TYPE_PATTERN, type Execution, type LoggedEvent } from '../../protocol/index.ts';
 import { type Context, openStream, printNote } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import { LastLines, type LinePiece } from '../lines.ts';
-import { HUMAN_TYPES, Printer } from '../printer.ts';
+import { CONVERSATION_TYPES, conversationFormat, HUMAN_TYPES, Printer } from '../printer.ts';
 import { parseDuration, parseReference, parseWholeNumber, type Reference, UsageError } from '../settings.ts';
 
 export interface LogsFlags {
@@ -15,6 +16,7 @@ export interface LogsFlags {
   after?: string;
   types?: string;
   timestamps?: boolean;
+  raw?: boolean;
   giveUpAfter: string;
 }
 
@@ -27,6 +29,7 @@ const TAIL_SLACK_EVENTS = 32;
 interface Reading {
   reference: Reference;
   types: readonly string[] | undefined;
+  conversation: AgentFormat | null;
   giveUpAfterMs: number;
   /** The log that is read, once known: output is never continued from another log. */
   log: { generation?: string | undefined };
@@ -48,7 +51,11 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
 
   const { status } = context;
   const draws = flags.follow === true && !json && asked === undefined && status.enabled;
+  // Also reports a missing run at once.
+  const execution = await client.get(reference.session, reference.execution);
+  const conversation = json || flags.raw || asked ? null : conversationFormat(execution.format);
   const printer = new Printer(io, {
+    conversation,
     timestamps: flags.timestamps === true,
     types: asked,
     quiet: context.quiet,
@@ -56,14 +63,13 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
   });
   const reading: Reading = {
     reference,
-    types: asked ?? (json ? undefined : draws ? [...HUMAN_TYPES, 'progress'] : HUMAN_TYPES),
+    types:
+      asked ?? (json ? undefined : [...HUMAN_TYPES, ...(conversation ? CONVERSATION_TYPES : []), ...(draws ? ['progress'] : [])]),
+    conversation,
     giveUpAfterMs,
     log: {},
     show: json ? (event) => io.stdout.write(`${JSON.stringify(event)}\n`) : (event) => printer.print(event),
   };
-  // Also reports a missing run at once.
-  const execution = await client.get(reference.session, reference.execution);
-
   let from = after ?? execution.firstOffset - 1;
   let ended = false;
   if (tail !== null) {
@@ -75,6 +81,7 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
   }
   if (tail === null || (flags.follow && !ended && !io.stdout.broken))
     await read(context, reading, { from, follow: flags.follow === true, exact: after !== null });
+  await printer.write(printer.rest());
   await printer.reportReplaced();
   return EXIT.ok;
 }
@@ -140,7 +147,7 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
   const oldest = Math.max(execution.firstOffset, earliest) - 1;
   for (let span = count + TAIL_SLACK_EVENTS; ; span *= 4) {
     const from = Math.max(oldest, newest - span);
-    const trial = new Printer(context.io, { types: reading.types });
+    const trial = new Printer(context.io, { types: reading.types, conversation: reading.conversation });
     const texts: string[] = [];
     const lines = new LastLines(count);
     // The printer that continues after the tail must know which line is unfinished, so the last

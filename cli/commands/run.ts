@@ -5,6 +5,7 @@
  */
 
 import { ulid } from 'ulid';
+import type { AgentFormat } from '../../agent/index.ts';
 import type { Started } from '../../client/index.ts';
 import type { Size } from '../../client/terminal/key-queue.ts';
 import {
@@ -24,7 +25,7 @@ import { type Context, printJson, printNote } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import { explain } from '../explain.ts';
 import { follow, type Showing } from '../follow.ts';
-import { Printer } from '../printer.ts';
+import { conversationFormat, Printer } from '../printer.ts';
 import {
   checkId,
   formatReference,
@@ -71,6 +72,7 @@ export interface RunFlags {
   grace?: string;
   maxLog?: string;
   maxActive?: string;
+  raw?: boolean;
   interruptOnExit?: boolean;
   json?: boolean;
   giveUpAfter: string;
@@ -219,7 +221,7 @@ export async function run(context: Context, command: string[], flags: RunFlags):
       context,
       reference,
       { place, isRunning, stop, giveUpAfterMs },
-      linesShowing(context, reference, stop, stdin),
+      linesShowing(context, reference, stop, stdin, flags.raw ? null : conversationFormat(execution.format)),
     );
   } finally {
     await stop.release();
@@ -227,10 +229,17 @@ export async function run(context: Context, command: string[], flags: RunFlags):
 }
 
 /** The output as lines, and stdin on its way to the job. */
-function linesShowing(context: Context, reference: Reference, stop: Stop, stdin: StdinForwarder | null): Showing {
+function linesShowing(
+  context: Context,
+  reference: Reference,
+  stop: Stop,
+  stdin: StdinForwarder | null,
+  conversation: AgentFormat | null,
+): Showing {
   const name = formatReference(reference);
   const waiting = new WaitingLine(context, reference);
   const printer = new Printer(context.io, {
+    conversation,
     quiet: context.quiet,
     status: context.status,
     ...(context.json ? { outputTo: 'stderr' as const } : {}),
@@ -245,6 +254,7 @@ function linesShowing(context: Context, reference: Reference, stop: Stop, stdin:
     },
     finish: async () => {
       waiting.end();
+      await printer.write(printer.rest());
       await printer.reportReplaced();
     },
     detachedNotes: (lastOffset) => [

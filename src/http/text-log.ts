@@ -1,19 +1,23 @@
 /**
  * The output of a run, for terminals and `curl`: its stdout and stderr, in the order of the log.
- * Text, or for an execution that was started with `output: bytes` the bytes that the job wrote.
+ * Text, or for an execution that was started with `output: bytes` the bytes that the job wrote. The
+ * lines of an agent are read as a conversation (AGT5).
  *
  * A reader of plain text cannot say where it stopped. So a broken connection to the session is
  * opened again here, from the offset that was reached, and the reader sees no gap and no repeat.
  * When that fails the answer is aborted, so that a partial log is never taken for the whole.
  */
 
+import { ConversationText, type TextPiece } from '../../agent/index.ts';
 import {
   BackoffController,
   type Failure,
   type GapData,
   gapText,
   type InterruptRequestedData,
+  type JsonObject,
   type OutputData,
+  type OutputFormat,
   outputBytes,
 } from '../../protocol/index.ts';
 import { failure } from '../contract/failure.ts';
@@ -59,7 +63,8 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
     );
   const first = await open(0, generation.value);
   if (!first.ok) return first;
-  const exact = first.hello.executions.some(({ id, output }) => id === execution && output === 'bytes');
+  const of = first.hello.executions.find(({ id }) => id === execution);
+  const exact = of?.output === 'bytes';
   const headers = {
     'content-type': exact ? 'application/octet-stream' : 'text/plain; charset=utf-8',
     'cache-control': 'no-cache, no-transform',
@@ -73,7 +78,7 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
   const { readable, writable } = new IdentityTransformStream();
   // Types are filtered here, because the object would have to parse every event for it.
   const shows = (type: string): boolean => !ticket?.types || ticket.types.includes(type);
-  const shown = { showGaps: shows('gap'), showRequests: shows('interrupt_requested'), exact };
+  const shown = { shows, exact, format: of?.format ?? 'text' };
   // STR30: a reopened connection reads the same log, or the answer is aborted.
   const again = (after: number) => open(after, first.hello.generation ?? generation.value);
   void pump(writable.getWriter(), first.feed, again, {
@@ -89,10 +94,10 @@ export async function readTextLog(request: Request, { caller, ticket }: Reader, 
 
 interface Reading {
   follow: boolean;
-  showGaps: boolean;
-  showRequests: boolean;
+  shows: (type: string) => boolean;
   /** Bytes, to which nothing is added but gaps: without them the bytes would look complete. */
   exact: boolean;
+  format: OutputFormat;
   /** When the reader's ticket expires; null for an API key. */
   until: number | null;
   signal: AbortSignal;
@@ -117,6 +122,7 @@ async function pump(
         for (const part of text.of(item.events)) await writer.write(part);
         after = item.last;
       } else if (item.type === 'end' || (item.type === 'caught_up' && !follow)) {
+        for (const part of text.rest()) await writer.write(part);
         return await writer.close();
       } else if (item.type === 'closed') {
         if (signal.aborted) return await writer.abort('the reader left');
@@ -143,6 +149,21 @@ async function pump(
   }
 }
 
+/** Of the events of a conversation, those that are not written here in their own way. */
+const CONVERSATION_TYPES: ReadonlySet<string> = new Set([
+  'started',
+  'agent',
+  'input',
+  'asking',
+  'asking_ended',
+  'answered',
+  'exit',
+  'interrupted',
+  'execution_completed',
+  'execution_failed',
+  'execution_interrupted',
+]);
+
 const LATE_REMARK = 'what follows arrived after the verdict';
 
 const NEWLINE = 0x0a;
@@ -154,16 +175,18 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(
  * Output as the job wrote it. A gap, a request to stop, and the verdict are on lines of their own.
  */
 class LogText {
-  readonly #showGaps: boolean;
-  readonly #showRequests: boolean;
-  readonly #showLate: boolean;
+  readonly #shows: Reading['shows'];
+  readonly #exact: boolean;
+  readonly #hasLines: boolean;
+  readonly #conversation: ConversationText | null;
   #lineOpen = false;
   #isLate = false;
 
-  constructor({ showGaps, showRequests, exact }: Pick<Reading, 'showGaps' | 'showRequests' | 'exact'>) {
-    this.#showGaps = showGaps;
-    this.#showRequests = showRequests && !exact;
-    this.#showLate = !exact;
+  constructor({ shows, exact, format }: Pick<Reading, 'shows' | 'exact' | 'format'>) {
+    this.#shows = shows;
+    this.#exact = exact;
+    this.#hasLines = format === 'jsonl' || (exact && format !== 'text');
+    this.#conversation = format === 'text' || this.#hasLines ? null : new ConversationText(format);
   }
 
   /** Text of many events is one part. */
@@ -174,9 +197,11 @@ class LogText {
       if (text !== '') parts.push(encoder.encode(text));
       text = '';
     };
-    for (const { type, data, late } of events) {
-      const shown = type === 'output' || (type === 'gap' && this.#showGaps);
-      if (late && shown && !this.#isLate && this.#showLate) text += this.#remark(LATE_REMARK);
+    for (const event of events) {
+      const { type, data, late } = event;
+      if (!this.#shows(type)) continue;
+      const shown = type === 'output' || type === 'gap' || type === 'agent';
+      if (late && shown && !this.#isLate && !this.#exact) text += this.#remark(LATE_REMARK);
       this.#isLate ||= late && shown;
       if (type === 'output') {
         const output = JSON.parse(data) as OutputData;
@@ -186,11 +211,30 @@ class LogText {
           parts.push(this.#addBytes(outputBytes(output)));
         }
       }
-      if (type === 'gap' && this.#showGaps) text += this.#gap(JSON.parse(data) as GapData);
-      if (type === 'interrupt_requested' && this.#showRequests) text += this.#request(JSON.parse(data) as InterruptRequestedData);
+      if (type === 'agent' && this.#hasLines) text += this.#add(`${data}\n`);
+      if (CONVERSATION_TYPES.has(type)) text += this.#said(event);
+      if (type === 'gap') text += this.#gap(JSON.parse(data) as GapData);
+      if (type === 'interrupt_requested' && !this.#exact) text += this.#request(JSON.parse(data) as InterruptRequestedData);
     }
     endText();
     return parts;
+  }
+
+  /** What is not complete at the end of the answer. */
+  rest(): Uint8Array[] {
+    const text = this.#piecesOf(this.#conversation?.rest() ?? []);
+    return text === '' ? [] : [encoder.encode(text)];
+  }
+
+  #said({ type, at, data, offset }: StoredEvent): string {
+    if (!this.#conversation) return '';
+    const event = { offset, type, at: Number(at), data: JSON.parse(data) as JsonObject };
+    return this.#piecesOf(this.#conversation.add([event]));
+  }
+
+  #piecesOf(pieces: readonly TextPiece[]): string {
+    const text = pieces.map((piece) => piece.text).join('');
+    return text === '' ? '' : (this.#lineOpen ? '\n' : '') + this.#add(text);
   }
 
   #gap(data: GapData): string {

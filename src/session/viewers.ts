@@ -47,8 +47,16 @@ const HELLO_EXECUTIONS_MAX = 50;
 
 function statusOf(record: ExecutionRecord | null): StreamHello['executions'] {
   if (!record) return [];
-  const { id, status, output, terminal } = record;
-  return [{ id, status, ...(output === 'bytes' ? { output } : {}), ...(terminal ? { terminal } : {}) }];
+  const { id, status, output, format, terminal } = record;
+  return [
+    {
+      id,
+      status,
+      ...(output === 'bytes' ? { output } : {}),
+      ...(format === 'text' ? {} : { format }),
+      ...(terminal ? { terminal } : {}),
+    },
+  ];
 }
 
 /** STR12. */

@@ -320,6 +320,50 @@ describe('logs', () => {
     expect([code, out, err]).toEqual([0, 'to stdout\n', 'to stderr\n']);
   });
 
+  describe('of an agent', () => {
+    const line = (data: Record<string, unknown>): { type: string; data: Record<string, unknown> } => ({ type: 'agent', data });
+    const said = { type: 'assistant', message: { id: 'm', content: [{ type: 'text', text: 'Hello\u001b[31m' }] } };
+    const CALL = { type: 'tool_use', id: 't', name: 'Bash', input: { command: 'seq 20' } };
+    const output = Array.from({ length: 20 }, (_, at) => `${at + 1}\n`).join('');
+    const lines = [
+      line({ type: 'system', subtype: 'init', session_id: 's', uuid: 'u' }),
+      line(said),
+      line({ type: 'assistant', message: { id: 'm', content: [CALL] } }),
+      line({ type: 'user', message: { content: [{ type: 'tool_result', tool_use_id: 't', content: output }] } }),
+      line({ type: 'stream_event', event: { type: 'content_block_delta', delta: { type: 'text_delta', text: 'half' } } }),
+    ];
+    const shown = `Hello·[31m\n\n[tool] Bash: seq 20\n${[1, 2, 3, 4, 5, 6].map((each) => `  ${each}\n`).join('')}`;
+
+    test('[AGT5] prints its conversation, with long output cut, and what is not complete at the end', async () => {
+      fake.addExecution('e1', { format: 'claude' });
+      fake.append('e1', lines);
+      const { out } = await result(['logs', 's1/e1']);
+      const rest = ['  … 9 more lines …', ...[16, 17, 18, 19, 20].map((each) => `  ${each}`), '', 'half'];
+      expect(out).toBe(`${shown.replace('·[31m', '\u001b[31m')}${rest.join('\n')}\n`);
+      expect((await result(['logs', '--tail', '2', 's1/e1'])).out).toBe('  19\n  20\n\nhalf\n');
+      expect((await result(['logs', 's1/e1'], { tty: true })).out).not.toContain('\u001b[31m');
+    });
+
+    test('--raw, --types and --json print its lines', async () => {
+      fake.addExecution('e1', { format: 'claude' });
+      fake.append('e1', lines);
+      const raw = lines.map(({ data }) => `${JSON.stringify(data)}\n`).join('');
+      expect((await result(['logs', '--raw', 's1/e1'])).out).toBe(raw);
+      expect((await result(['logs', '--types', 'agent', 's1/e1'])).out).toBe(raw);
+      expect((await result(['logs', '--json', 's1/e1'])).out.split('\n').length).toBe(lines.length + 1);
+    });
+
+    test('`run` prints it as it grows, and the lines with --raw', async () => {
+      fake.onStart = ({ id }) => {
+        fake.append(id, lines);
+        fake.append(id, [{ type: 'exit', data: { exitCode: 0, signal: null } }]);
+        fake.settle(id, 'completed', { exitCode: 0 });
+      };
+      expect((await result(['run', '--format', 'claude', '--', 'job'])).out).toMatch(/^Hello.*\n\n\[tool\] Bash: seq 20\n/);
+      expect((await result(['run', '--format', 'claude', '--raw', '--', 'job'])).out).toContain('{"type":"system"');
+    });
+  });
+
   test('-f follows until the run ends, and exits 0 however it ended', async () => {
     aRun();
     const called = call(['logs', '-f', 's1/e1']);

@@ -13,6 +13,7 @@ import {
   type HoldfastEvent,
   isTerminal,
   type LoggedEvent,
+  type OutputFormat,
   POLICY_DEFAULTS,
   PROBLEMS,
   type ProblemCode,
@@ -514,6 +515,7 @@ export class FakeSession {
     (this as { session: string }).session = session;
     const execution = this.addExecution(id, {
       command: body.command as string[],
+      ...(body.format ? { format: body.format as OutputFormat } : {}),
       ...(body.terminal ? { terminal: body.terminal as { cols: number; rows: number } } : {}),
       ...(body.launcher ? { launcher: body.launcher as 'container' } : {}),
     });

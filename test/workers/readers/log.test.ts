@@ -6,7 +6,7 @@
 
 import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test, vi } from 'vitest';
-import { type HoldfastEvent, VIEWER_WINDOW_BYTES } from '../../../protocol/index.ts';
+import { FEATURE_ASKING, type HoldfastEvent, VIEWER_WINDOW_BYTES } from '../../../protocol/index.ts';
 import { ask, expectProblem } from '../support/http.ts';
 import { api, exit, newSession, output, putToSleep, type Run, start, stubOf, WrapperPeer } from '../support/peers.ts';
 import { read, TextReader } from '../support/readers.ts';
@@ -47,6 +47,46 @@ test('[STR23] of one execution has nothing of the others, and one without output
   await (await WrapperPeer.welcomed(second)).deliver(1, [output('second\n')]);
   expect(await (await read(logOf(first, '?follow=1'))).text()).toBe('first\n');
   expect(await (await read(logOf(second))).text()).toBe('second\n');
+});
+
+const agent = (data: HoldfastEvent['data']): HoldfastEvent => ({ type: 'agent', at: 1_763_650_000_000, data });
+
+describe('of a job that prints JSON lines', () => {
+  test('[STR23] has the lines as they were printed, in their place', async () => {
+    const run = await start(newSession(), { format: 'jsonl' });
+    const peer = await WrapperPeer.welcomed(run);
+    await peer.deliver(1, [output('a\n'), agent({ step: 1, of: 'ü' }), output('b\n'), exit(0)]);
+    expect(await (await read(logOf(run))).text()).toBe('a\n{"step":1,"of":"ü"}\nb\n');
+  });
+
+  test('[STR23] of the format text has none: such events are not output', async () => {
+    const run = await start(newSession());
+    const peer = await WrapperPeer.welcomed(run);
+    await peer.deliver(1, [output('a\n'), agent({ step: 1 }), exit(0)]);
+    expect(await (await read(logOf(run))).text()).toBe('a\n');
+  });
+
+  const claude = [
+    agent({ type: 'system', subtype: 'init', session_id: 's', uuid: 'u' }),
+    agent({ type: 'assistant', message: { id: 'm', content: [{ type: 'text', text: 'Hello' }] }, session_id: 's', uuid: 'u' }),
+    agent({ type: 'stream_event', event: { type: 'content_block_delta', delta: { type: 'text_delta', text: 'half' } } }),
+  ];
+
+  test.each(['claude', 'auto'] as const)(
+    '[STR23] [AGT5] of an agent is its conversation, followed to its end: %s',
+    async (format) => {
+      const run = await start(newSession(), { format });
+      const peer = await WrapperPeer.welcomed(run, { features: [FEATURE_ASKING] });
+      await peer.deliver(1, [output('no line', 'stderr'), ...claude]);
+      expect(await (await read(logOf(run))).text()).toBe('no line\nHello\n\nhalf\n');
+      const reader = await TextReader.open(logOf(run, '?follow=1'));
+      await peer.deliver(5, [gap(1, 5, 'lost'), exit(0)]);
+      expect(await reader.ended).toBe('whole');
+      expect(reader.text).toBe(
+        'no line\nHello\n[holdfast: 1 event (5 bytes) is missing here: lost]\n\nhalf\n\n[the end of the turn is missing]\n',
+      );
+    },
+  );
 });
 
 test('[STR24] a gap is a line of its own', async () => {
