@@ -115,14 +115,14 @@ export function parseSize(text: string, flag: string): number {
 export function parsePairs(
   items: readonly string[],
   flag: string,
-  whenBare: (key: string) => string | undefined,
+  whenBare?: (key: string) => string | undefined,
 ): Record<string, string> {
   const found: Record<string, string> = {};
   for (const item of items) {
     const at = item.indexOf('=');
     const key = at === -1 ? item : item.slice(0, at);
-    const value = at === -1 ? whenBare(item) : item.slice(at + 1);
-    if (key !== '' && value === undefined)
+    const value = at === -1 ? whenBare?.(item) : item.slice(at + 1);
+    if (key !== '' && value === undefined && whenBare)
       throw new UsageError(`${flag}: this shell exports no ${JSON.stringify(key)}; export it, or give KEY=VALUE`);
     if (key === '' || value === undefined) throw new UsageError(`${flag} must be KEY=VALUE, not ${JSON.stringify(item)}`);
     found[key] = value;

@@ -118,18 +118,44 @@ ${next(stack)
   .map((line) => `    ${line}`)
   .join('\n')}
 
-  Another machine joins with its own runner, here through ssh:
+  Another machine, which has the package too, joins with its own runner, here through ssh:
 
-    ssh -R ${port}:127.0.0.1:${port} MACHINE holdfast-wrapper serve --url ${url} --key "$(cat ${shellWord(key)})"
+    scp ${shellWord(key)} MACHINE:runner.key
+    ssh -t -R ${port}:127.0.0.1:${port} MACHINE holdfast-wrapper serve --url ${url} --key-file runner.key
 
   Ctrl-C ends everything that was started here.
 `);
-    const reason = await Promise.race([ended, stack.crashed()]);
+    const reason = await untilOver(stack, ended, note);
     if (reason !== 'signal') note(reason);
     note('stopping …  (jobs get 10 s to end)');
     return reason === 'signal' ? 0 : 1;
   } finally {
     removeRunningStack(env, process.pid);
     await stack.stop();
+  }
+}
+
+/**
+ * Resolves with why the stack is over. A coordinator that stopped answering is started again, because
+ * jobs and runner continue without it.
+ */
+export async function untilOver(
+  stack: Pick<LocalStack, 'crashed' | 'silent' | 'restart'>,
+  ended: Promise<'signal'>,
+  note: (text: string) => void,
+): Promise<string> {
+  for (;;) {
+    const watch = new AbortController();
+    const silent = stack.silent(watch.signal).then((isSilent) => (isSilent ? null : new Promise<never>(() => {})));
+    const reason = await Promise.race([ended, stack.crashed(), silent]);
+    watch.abort();
+    if (reason !== null) return reason;
+    note('the coordinator does not answer any more, and is started again; jobs continue meanwhile …');
+    try {
+      await stack.restart();
+    } catch (error) {
+      return (error as Error).message.trimEnd();
+    }
+    note('the coordinator answers again');
   }
 }

@@ -23,6 +23,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isAlive } from '../wrapper/processes.ts';
 import { claimDataFolder } from './data-folder.ts';
+import { isHealthy, stopsAnswering } from './health.ts';
 import { KeptProcess } from './kept-process.ts';
 import { type Keys, readKeys } from './keys.ts';
 import { describeListenFailure, freePort, isFree, listenFailure } from './ports.ts';
@@ -137,6 +138,11 @@ export class LocalStack {
       return kept?.asked ? new Promise(() => {}) : `${name} ended by itself; its log is ${kept?.logFile}`;
     };
     return Promise.race([watch(this.#coordinator, 'the coordinator'), watch(this.#runner, 'the runner')]);
+  }
+
+  /** Resolves when the coordinator has not answered for half a minute; false: aborted. */
+  silent(signal: AbortSignal): Promise<boolean> {
+    return stopsAnswering(() => isHealthy(this.url), signal);
   }
 
   /**
@@ -298,15 +304,5 @@ function servingRunner(data: string): number | null {
     return host === hostname() && isAlive({ pid, start }) ? Number(pid) : null;
   } catch {
     return null;
-  }
-}
-
-async function isHealthy(url: string): Promise<boolean> {
-  try {
-    const answer = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(2000) });
-    await answer.arrayBuffer();
-    return answer.ok;
-  } catch {
-    return false;
   }
 }

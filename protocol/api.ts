@@ -45,7 +45,7 @@ export type WaitReason = (typeof WAIT_REASONS)[number];
 
 const WAIT_TEXTS: Readonly<Record<WaitReason, string>> = {
   no_runner: 'no connected runner has its labels',
-  busy: 'every runner with its labels is busy',
+  busy: 'every runner with its labels is busy, or rests after a launch that failed',
   concurrency: 'its concurrency limit is reached',
 };
 

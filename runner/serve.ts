@@ -54,9 +54,15 @@ export async function serve(argv: string[]): Promise<number> {
   const reader = options.runAs === null ? null : readJobUser(options.runAs);
   if (reader && !reader.ok) {
     printMessage(reader.why);
+    return 2;
+  }
+  let lock: ReturnType<typeof acquireLock>;
+  try {
+    lock = acquireLock(options.spool);
+  } catch (error) {
+    printMessage(`the folder for runs cannot be used: ${(error as Error).message}. Give another one with --spool`);
     return 1;
   }
-  const lock = acquireLock(options.spool);
   if (lock.kind !== 'acquired') {
     printMessage(
       lock.kind === 'held'
@@ -103,7 +109,7 @@ async function serveLocked(options: PoolOptions, permits: Permits, runAs: JobUse
     onEnded: (run) => runner?.runEnded(run),
   });
   const { adopted, crashed } = runs.recover(options.coordinator);
-  if (adopted + crashed > 0) log(`${adopted} running wrappers adopted, ${crashed} had ended`);
+  if (adopted + crashed > 0) log(`${countOf(adopted, 'running wrapper')} taken over, ${crashed} had ended`);
   let announced = false;
   runner = new PoolRunner({
     runs,
@@ -144,7 +150,9 @@ async function serveLocked(options: PoolOptions, permits: Permits, runAs: JobUse
   followSignals(it, runs, options.stopJobs, log);
   const end = await it.start();
   server?.close();
-  if (runs.inFlight > 0) log(`${runs.inFlight} jobs continue without this runner`);
+  if (runs.inFlight > 0)
+    log(`${countOf(runs.inFlight, 'job')} ${runs.inFlight === 1 ? 'continues' : 'continue'} without this runner`);
+  else if (end === 'done') log('no job runs here any more, so this runner ends');
   runs.close();
   return exitCodeOf(end);
 }
@@ -155,10 +163,12 @@ function followSignals(runner: PoolRunner, runs: Runs, stopJobs: boolean, log: (
     runner.drain();
     if (!stopJobs) {
       if (runs.inFlight > 0)
-        log(`${signal}: takes nothing new, and ends when ${runs.inFlight} jobs have ended; a second ${signal} leaves them running`);
+        log(
+          `${signal}: takes nothing new, and ends when ${runs.inFlight === 1 ? 'its job has' : `its ${runs.inFlight} jobs have`} ended; a second ${signal} leaves ${runs.inFlight === 1 ? 'it' : 'them'} running`,
+        );
       return;
     }
-    log(`${signal}: stopping ${runs.inFlight} jobs`);
+    log(`${signal}: stopping ${countOf(runs.inFlight, 'job')}`);
     await runs.stopAll(STOP_REASON, STOP_PATIENCE);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -188,6 +198,8 @@ function exitCodeOf(end: PoolRunnerEnd): number {
       return end satisfies never;
   }
 }
+
+const countOf = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 const usualFolder = (user: JobUser | null): string => (user ? (isDirectory(user.home) ? user.home : '/') : process.cwd());
 

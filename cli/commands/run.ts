@@ -144,7 +144,7 @@ function readPoolFlags(flags: RunFlags): Partial<StartRequest> {
   return {
     launcher: 'pool',
     ...(pool === undefined ? {} : { pool: checkId(pool, 'pool') }),
-    ...(requires === undefined ? {} : { requires: parsePairs(requires, '--requires', () => undefined) }),
+    ...(requires === undefined ? {} : { requires: parsePairs(requires, '--requires') }),
     ...(priority === undefined ? {} : { priority: parsePriority(priority) }),
     ...(concurrency === undefined ? {} : { concurrency: parseConcurrency(concurrency) }),
     ...(wait === undefined ? {} : { waitMs: parseDuration(wait, '--wait') }),

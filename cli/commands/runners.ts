@@ -145,9 +145,17 @@ async function findRunner(
 }
 
 async function drain(context: Context, pool: string, text: string): Promise<number> {
-  const { id, name, busy } = await findRunner(context, pool, text, (runner) => !isGone(runner));
+  const runner = await findRunner(context, pool, text, (each) => !isGone(each));
+  const { id, name, busy, state } = runner;
   await context.client.drainRunner(pool, id);
   if (context.json) await printJson(context, { id, draining: true });
+  else if (isGone(runner))
+    await printNote(
+      context,
+      state === 'ended'
+        ? `${name} has ended before; there is nothing to drain`
+        : `${name} has no connection; it takes nothing new when it connects again, unless its program is restarted`,
+    );
   else
     await printNote(
       context,

@@ -51,6 +51,9 @@ import {
   WAIT_MS_MAX,
   WAIT_SECONDS_MAX,
 } from '../../protocol/index.ts';
+import { describeBadValue } from './bad-value.ts';
+
+z.config({ localeError: describeBadValue });
 
 export const idSchema = z
   .string()

@@ -141,7 +141,10 @@ export function decideAnswer(
   }
   const wrong = refuseChoice(question, choice);
   if (wrong) return refuse('bad_request', `${wrong.field}: ${wrong.why}`, { field: wrong.field });
-  if (record.stdinEnded) return refuse('stdin_closed', `The stdin of execution ${execution} was ended by an earlier input.`);
+  if (record.stdinEnded) {
+    const next = 'Its agent can take no answer; start another execution.';
+    return refuse('stdin_closed', `The stdin of execution ${execution} was ended by an earlier input (eof: true). ${next}`);
+  }
   if (!(record.features ?? []).includes(FEATURE_ASKING)) {
     const upgrade = 'Upgrade the runner, the image or the wrapper.';
     return refuse('wrapper_too_old', `The wrapper that execution ${execution} has now takes no answers. ${upgrade}`);

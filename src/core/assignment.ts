@@ -184,7 +184,7 @@ function textOf({ runnerName, runnerId }: ExecutionRecord, cause: Exclude<Recall
     case 'ended':
       return `the wrapper on ${runner} ended before it connected`;
     case 'refused':
-      return `${runner} refused it: ${cause.message || cause.code}`;
+      return `${runner} refused it: ${(cause.message || cause.code).replace(/\.$/, '')}`;
     default:
       return cause satisfies never;
   }

@@ -16,6 +16,7 @@ import {
   FEATURE_INPUT2,
   type InputCommandData,
   type InputData,
+  isTerminal,
   utf8Bytes,
 } from '../../protocol/index.ts';
 import type { ExecutionRecord } from './execution.ts';
@@ -116,14 +117,24 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
     return refuse('input_id_conflict', `Input ${input.inputId} of execution ${id} had other content. Use another inputId.`);
   }
   if (record.status !== 'running') {
-    return refuse('not_running', `Execution ${id} is ${record.status}.`, { executionStatus: record.status });
+    const next = isTerminal(record.status)
+      ? 'It takes no input any more; start another execution.'
+      : 'Send the input again when it runs, with the same inputId.';
+    return refuse('not_running', `Execution ${id} is ${record.status}. ${next}`, { executionStatus: record.status });
   }
   // A wrapper that a launcher started has the stdin that was requested. Only the wrapper itself
   // knows the stdin of one that the caller started.
   if (record.launcher !== 'none' && !record.openStdin) {
-    return refuse('stdin_closed', `Execution ${id} was started without openStdin.`);
+    return refuse(
+      'stdin_closed',
+      `Execution ${id} was started without openStdin. Start another one with openStdin: true to send it input.`,
+    );
   }
-  if (record.stdinEnded) return refuse('stdin_closed', `The stdin of execution ${id} was ended by an earlier input.`);
+  if (record.stdinEnded)
+    return refuse(
+      'stdin_closed',
+      `The stdin of execution ${id} was ended by an earlier input (eof: true). Start another execution to send more.`,
+    );
   if (needsInput2(input) && !(record.features ?? []).includes(FEATURE_INPUT2)) {
     const upgrade = 'Send text without eof, or upgrade the runner, the image or the wrapper.';
     return refuse('wrapper_too_old', `The wrapper of execution ${id} takes neither bytes nor the end of stdin. ${upgrade}`);
@@ -131,8 +142,8 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
   const data = commandOf(input);
   const full = inputsFull(id, waiting, data);
   if (full) return { kind: 'refuse', failure: full };
-  const isTerminal = Boolean(record.terminal);
-  const event = eventOf(input, isTerminal);
+  const hasTerminal = Boolean(record.terminal);
+  const event = eventOf(input, hasTerminal);
   // The end of stdin is always taken: without it a job may never end.
   if (input.bytes > 0 && !hasRoom(storage, utf8Bytes(JSON.stringify(event)))) {
     return refuse('storage_full', `The session of execution ${id} has no room for the event of this input.`);
@@ -141,7 +152,7 @@ export function decideInput(record: ExecutionRecord, input: NormalInput, { noted
     kind: 'accept',
     transition: {
       // TTY7: Ctrl-D closes nothing.
-      patch: input.eof && !isTerminal ? { stdinEnded: true } : {},
+      patch: input.eof && !hasTerminal ? { stdinEnded: true } : {},
       events: [{ type: 'input', data: { ...event } }],
       commands: [{ command: 'input', data }],
     },

@@ -29,7 +29,10 @@ export function decideResize(
     const next = 'Start it with terminal: {cols, rows} to give it one.';
     return refuse('not_a_terminal', `Execution ${id} has no terminal. ${next}`, { execution: id });
   }
-  if (isTerminal(status)) return refuse('not_running', `Execution ${id} is ${status}.`, { executionStatus: status });
+  if (isTerminal(status))
+    return refuse('not_running', `Execution ${id} is ${status}. Its terminal is closed, and has no size any more.`, {
+      executionStatus: status,
+    });
   if (terminal.cols === cols && terminal.rows === rows) return { kind: 'same' };
   const event: ResizeData = { cols, rows, by };
   if (!hasRoom(storage, utf8Bytes(JSON.stringify(event)))) {

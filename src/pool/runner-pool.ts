@@ -30,7 +30,8 @@ type PoolOperations = {
 const refused: Failure = {
   ok: false,
   code: 'unauthorized',
-  message: 'This is not a key of this pool, or it has expired or was revoked. Make one with POST /v1/pools/{pool}/keys.',
+  message:
+    'This is not a key of this pool, or it has expired or was revoked. Make one with `holdfast runners key create`, or POST /v1/pools/{pool}/keys.',
 };
 
 export class RunnerPool extends DurableObject<Env> implements PoolOperations {

@@ -10,10 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readSettings } from '../../cli/settings.ts';
+import { stopsAnswering } from '../../dev/health.ts';
 import { leaveNpm, npmAncestors } from '../../dev/npm.ts';
 import { describeListenFailure, listenFailure } from '../../dev/ports.ts';
 import { findRunningStack, notesFolder, removeRunningStack, writeRunningStack } from '../../dev/running.ts';
-import { portsOf, readPort } from '../../dev/serve.ts';
+import { portsOf, readPort, untilOver } from '../../dev/serve.ts';
 import { provideWrangler, WRANGLER_VERSION } from '../../dev/wrangler.ts';
 import manifest from '../../package.json' with { type: 'json' };
 
@@ -169,4 +170,40 @@ test('without npm, and without a folder to download into, the way without a down
 
 test('the wrangler that is downloaded is the one of the tests', () => {
   expect(WRANGLER_VERSION).toBe(manifest.devDependencies.wrangler);
+});
+
+test('a coordinator that misses checks in a row does not answer any more; one answer between begins again', async () => {
+  const answers = [true, false, false, true, false, false, false];
+  const asked: boolean[] = [];
+  const isHealthy = async () => {
+    const answer = answers.shift() ?? true;
+    asked.push(answer);
+    return answer;
+  };
+  const times = { everyMs: 1, failures: 3 };
+  expect(await stopsAnswering(isHealthy, new AbortController().signal, times)).toBe(true);
+  expect(asked).toEqual([true, false, false, true, false, false, false]);
+  expect(await stopsAnswering(async () => false, AbortSignal.abort(), times)).toBe(false);
+});
+
+test('a coordinator that does not answer is started again, and the stack goes on', async () => {
+  const never = new Promise<never>(() => {});
+  const notes: string[] = [];
+  let restarts = 0;
+  let end = (_: 'signal') => {};
+  const ended = new Promise<'signal'>((resolve) => {
+    end = resolve;
+  });
+  const fake = {
+    crashed: () => never,
+    silent: async () => restarts === 0 || never,
+    restart: async () => {
+      restarts += 1;
+      end('signal');
+    },
+  };
+  expect(await untilOver(fake, ended, (text) => notes.push(text))).toBe('signal');
+  expect([restarts, notes]).toEqual([1, [expect.stringContaining('started again'), 'the coordinator answers again']]);
+  const broken = { ...fake, silent: async () => true, restart: () => Promise.reject(new Error('the port 8787 is in use')) };
+  expect(await untilOver(broken, never, () => {})).toBe('the port 8787 is in use');
 });

@@ -90,6 +90,7 @@ test('pairs split at the first =, and each flag defines what a bare key means', 
   expect(parsePairs(['A=1', 'B=x=y', 'C=', 'D'], '--env', (key) => `<${key}>`)).toEqual({ A: '1', B: 'x=y', C: '', D: '<D>' });
   expect(() => parsePairs(['NOPE'], '--env', () => undefined)).toThrow(UsageError);
   expect(() => parsePairs(['=1'], '--env', () => '')).toThrow(UsageError);
+  expect(() => parsePairs(['gpu'], '--requires')).toThrow('--requires must be KEY=VALUE, not "gpu"');
 });
 
 test('settings: flags before environment, and each missing value is reported with its remedy', () => {

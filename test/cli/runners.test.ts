@@ -95,6 +95,14 @@ describe('runners', () => {
     expect([code, err]).toEqual([2, expect.stringContaining('has no runner unknown')]);
   });
 
+  test('drain of a runner that has ended, or has no connection, says so', async () => {
+    answers(/^GET \/v1\/pools\/default$/, 200, { pool: view });
+    answers(/^POST \/v1\/pools\/default\/runners\/r_[23]\/drain$/, 202, { runner });
+    const ended = await result(['runners', 'drain', 'gone']);
+    expect([ended.code, ended.err]).toEqual([0, expect.stringContaining('gone has ended before; there is nothing to drain')]);
+    expect((await result(['runners', 'drain', 'r_2'])).err).toContain('has no connection; it takes nothing new when it connects');
+  });
+
   test('remove takes a runner that is gone out of the list, and says what goes on', async () => {
     answers(/^GET \/v1\/pools\/default$/, 200, {
       pool: { ...view, runners: [...view.runners, { ...runner, id: 'r_4', state: 'lost', busy: 2 }] },

@@ -115,7 +115,7 @@ describe('the page of the runners', () => {
     await until(() => expect(text()).toContain('First of those that wait'));
     const queue = [...root.querySelectorAll('.queue-rows > li')].map((row) => row.textContent ?? '');
     expect(queue[0]).toMatch(/s0 \/ e1no connected runner has its labels.*waits 5 m/);
-    expect(queue[1]).toMatch(/every runner with its labels is busy · priority 1/);
+    expect(queue[1]).toMatch(/every runner with its labels is busy, or rests after a launch that failed · priority 1/);
     expect(queue[2]).toMatch(/its concurrency limit is reached/);
     expect(text()).toContain('57 more wait.');
     expect(region('default').textContent).toMatch(/Waiting60Oldest wait5 m/);
