@@ -195,7 +195,7 @@ export function createClient(options: ClientOptions): HoldfastClient {
     },
 
     async createRunnerKey(pool, keyRequest, { signal } = {}) {
-      // A repeat would make a second key, and the first would be known to nobody.
+      // A repeat would make a second key, and the text of the first would be lost.
       const call = { method: 'POST', path: `${poolPath(pool)}/keys`, body: keyRequest, repeatable: false } as const;
       return (await request(call, signal)).body as unknown as RunnerKey & { key: string };
     },

@@ -225,14 +225,14 @@ describe('checkSession finds', () => {
       '[CR1]: is failed, but its last event is execution_completed',
     ],
     [
-      'a failure that nobody caused',
+      'a failure without a cause in the plan',
       changed({ ...failed('wrapper_disconnected'), facts: WHOLE.slice(0, 2) }),
       '[CR2]: is "failed wrapper_disconnected"; should be "completed"',
     ],
     [
-      'an interrupt that nobody asked for',
+      'an interrupt that was not requested',
       changed({ ...interrupted(), facts: [START] }),
-      '[CR2]: is "interrupted"; nobody interrupted it',
+      '[CR2]: is "interrupted"; was interrupted without a request of the plan',
     ],
     [
       'a running job that was interrupted without a request',
@@ -254,7 +254,11 @@ describe('checkSession finds', () => {
       'forced, though its wrapper could be reached',
     ],
     ['a call that failed it and was forgotten', changed({ done: { deed: 'fail', took: true } }), `should be "failed ${FAIL_CODE}"`],
-    ['a failure by a call that nobody made', changed({ ...failed(FAIL_CODE), facts: [START] }), 'nobody asked for that'],
+    [
+      'a failure by a call that was not made',
+      changed({ ...failed(FAIL_CODE), facts: [START] }),
+      'was failed without a request of the plan',
+    ],
     [
       'a killed wrapper that failed its execution',
       changed({ done: KILLED, ...failed('wrapper_error'), facts: [START, GAP] }),
@@ -373,7 +377,11 @@ describe('[CR7] checkCallbacks', () => {
     ['none', [], 'was told under 0 ids'],
     ['two ids', [told, { ...told, id: 'cb_2' }], 'was told under 2 ids'],
     ['one id for two executions', [told, { ...told, execution: 'e2' }], 'was told under the id of s/e1'],
-    ['an execution that nobody knows', [told, { ...told, id: 'cb_2', execution: 'e9' }], 's/e9 [CR7]: nobody knows'],
+    [
+      'an execution that was not started',
+      [told, { ...told, id: 'cb_2', execution: 'e9' }],
+      's/e9 [CR7]: a callback names this execution',
+    ],
     ['another verdict', [{ ...told, status: 'failed' }], 'was told to be failed and is completed'],
     ['a bad signature', [{ ...told, verified: false }], 'was not signed'],
     ['no attempt that was accepted', [{ ...told, accepted: false }], 'was never told with success'],
@@ -393,7 +401,7 @@ describe('[CR8] checkDirectory', () => {
   it.each<[string, Parameters<typeof checkDirectory>[1], string]>([
     ['a session that is missing', [], 'is not in the list'],
     ['a session twice', [entry, entry], 'is in the list twice'],
-    ['a session that nobody made', [entry, { id: 's2', execution: null }], 'nobody made it'],
+    ['a session that was not started', [entry, { id: 's2', execution: null }], 'was not started'],
     ['another execution', [{ ...entry, execution: { id: 'e4', status: 'completed' } }], 'is listed with e4 completed'],
     ['an old status', [{ ...entry, execution: { id: 'e5', status: 'running' } }], 'is listed with e5 running'],
     ['no execution', [{ ...entry, execution: null }], 'is listed with undefined'],

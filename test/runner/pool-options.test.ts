@@ -36,7 +36,7 @@ describe('options', () => {
     expect(dialsOut([], { HOLDFAST_RUNNER_KEY: POOL_KEY })).toBe(true);
   });
 
-  it('have defaults, and labels that nobody has to set', () => {
+  it('have defaults, and each runner has the labels os, arch and host', () => {
     const given = options([]);
     expect(given).toMatchObject({ tenant: TENANT, pool: 'default', slots: 1, once: false, idleExitMs: null, runAs: null });
     expect(Object.keys(given.labels).sort()).toEqual(['arch', 'host', 'os']);

@@ -141,7 +141,8 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
   if (execution.status === 'interrupted') {
     // An endless job goes on after the kill of its wrapper, and is then interrupted.
     const byKill = done?.deed === 'kill' && NATURAL_VERDICT[plan.shape] === null;
-    if (!done || !(byKill || ['interrupt', 'force', 'early'].includes(done.deed))) return 'nobody interrupted it';
+    if (!done || !(byKill || ['interrupt', 'force', 'early'].includes(done.deed)))
+      return 'was interrupted without a request of the plan';
     if (!asked && has(own, 'started')) return 'the log has no request for it';
     if (!execution.forced) return null;
     const { interruptRequestedAt = 0, endedAt = 0 } = execution;
@@ -149,7 +150,7 @@ function explain(facts: ExecutionFacts, own: Own, troubles: readonly Trouble[]):
       overlaps(troubles, 'link', interruptRequestedAt, endedAt) || overlaps(troubles, 'coordinator', interruptRequestedAt, endedAt);
     return away ? null : 'forced, though its wrapper could be reached';
   }
-  if (execution.code === FAIL_CODE) return done?.deed === 'fail' ? null : 'nobody asked for that';
+  if (execution.code === FAIL_CODE) return done?.deed === 'fail' ? null : 'was failed without a request of the plan';
   if (done?.took) {
     switch (done.deed) {
       case 'interrupt':
@@ -301,7 +302,7 @@ export function checkCallbacks(executions: readonly ExecutionFacts[], seen: read
     const other = own.find(({ status }) => status !== execution.status);
     if (other) problems.push(`${key} [CR7]: was told to be ${other.status} and is ${execution.status}`);
   }
-  for (const key of byExecution.keys()) problems.push(`${key} [CR7]: nobody knows this execution that was told of`);
+  for (const key of byExecution.keys()) problems.push(`${key} [CR7]: a callback names this execution, which was not started`);
   return problems;
 }
 
@@ -320,7 +321,7 @@ export function checkDirectory(
   for (const entry of listed) {
     if (seen.has(entry.id)) problems.push(`${entry.id} [CR8]: is in the list twice`);
     seen.set(entry.id, entry);
-    if (!newest.has(entry.id)) problems.push(`${entry.id} [CR8]: is in the list, and nobody made it`);
+    if (!newest.has(entry.id)) problems.push(`${entry.id} [CR8]: is in the list, and was not started`);
   }
   for (const [session, { id, status }] of newest) {
     const entry = seen.get(session);

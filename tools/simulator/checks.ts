@@ -225,7 +225,7 @@ export class Checks implements Witness {
       const socket = sockets.find((one) => one.execution === record.id && one.epoch === record.epoch);
       if (!socket) continue;
       const due = this.#world.latest(socket.lastHeardAt + record.policy.silenceTimeoutMs);
-      if (this.#world.now > due) this.#fail('LIF23', `${record.id} has been silent since ${socket.lastHeardAt} and nobody noticed`);
+      if (this.#world.now > due) this.#fail('LIF23', `${record.id} has been silent since ${socket.lastHeardAt} and was not closed`);
     }
   }
 

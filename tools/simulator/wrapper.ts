@@ -442,7 +442,7 @@ export class WrapperProcess {
     } else if (this.phase === 'draining') {
       const since = this.#drainingSince;
       if (!isDrainOverdue({ since, ackedAt: this.#ackedAt }, triedAt, budgetMs)) return;
-      this.#giveUp('nobody took the report', budgetMs);
+      this.#giveUp('the report was not acknowledged', budgetMs);
     }
   }
 

@@ -154,13 +154,13 @@ export function RerunDialog({ execution, open, onClose }: Props) {
         <Field id="rerun-command" label="Command" hint="Quoted as in a shell, and run without one." error={errors.command ?? null}>
           <textarea autofocus rows={Math.min(8, Math.max(2, form.command.split('\n').length))} {...field('command')} />
         </Field>
-        <Field id="rerun-cwd" label="Directory" hint="Empty: the launcher’s own.">
+        <Field id="rerun-cwd" label="Directory" hint="Empty: the folder in which the runner works.">
           <input type="text" {...field('cwd')} />
         </Field>
         <Field
           id="rerun-env"
           label="Environment"
-          hint="NAME=value, one a line. The values of the first run were never kept: type again what the command needs."
+          hint="NAME=value, one a line. The values of the first run were not kept: enter again what the command needs."
           error={errors.env ?? null}
         >
           <textarea rows={2} {...field('env')} />
@@ -172,7 +172,7 @@ export function RerunDialog({ execution, open, onClose }: Props) {
           <Field
             id="rerun-stdin"
             label="Text for stdin"
-            hint="Nor was the text of the first run’s stdin, or the address of its callback."
+            hint="The stdin of the first run was not kept, nor was the address of its callback."
           >
             <textarea rows={1} {...field('stdin')} />
           </Field>

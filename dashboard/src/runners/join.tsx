@@ -58,7 +58,7 @@ function LoopbackNote() {
   if (!isLoopback(window.location.hostname)) return null;
   return (
     <p class="muted">
-      Only this machine can reach this address. <code>holdfast dev</code> and <code>npm start</code> print a command that starts a
+      Only this machine can reach this address. <code>holdfast dev</code> and <code>npm start</code> print the commands that start a
       runner on another machine through ssh.
     </p>
   );

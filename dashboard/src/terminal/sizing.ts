@@ -4,7 +4,7 @@ import type { Size } from '../../../client/terminal/key-queue.ts';
 import { TERMINAL_COLS_MAX, TERMINAL_ROWS_MAX } from '../../../protocol/index.ts';
 
 export const FONT_PX = 13;
-/** Smaller than this nobody reads: the terminal scrolls to the side then. */
+/** Smaller text cannot be read. The terminal scrolls sideways instead. */
 export const FONT_PX_MIN = 8;
 
 /** Of a character at `FONT_PX`; the box is what the page has for the terminal. */

@@ -35,13 +35,13 @@ export async function playPools(stage: Stage): Promise<PoolScene> {
     return execution.id;
   };
   const pathOf = (session: string, id: string): string => `/sessions/${session}/executions/${id}`;
-  const running = await start('web-shop', ['npm', 'run', 'ci'], { labels: { branch: 'main' } });
+  const running = await start('shop-release', ['npm', 'run', 'ci'], { labels: { branch: 'main' } });
   const more = await start('docs-site', ['make', 'site'], {});
   const third = await start('invoices', ['./reconcile', '--all'], {});
   const train = await start('train-tax-model', ['python', 'train.py'], { pool: 'gpu', requires: { gpu: 'a100' } });
   await until(async () => {
     const runs = [
-      ['web-shop', running],
+      ['shop-release', running],
       ['docs-site', more],
       ['invoices', third],
       ['train-tax-model', train],
@@ -59,7 +59,7 @@ export async function playPools(stage: Stage): Promise<PoolScene> {
   await until(async () => (await client.pool('gpu')).queue.length === 2, 'two executions wait');
   return {
     waiting: pathOf('train-forecast', waiting),
-    running: pathOf('web-shop', running),
+    running: pathOf('shop-release', running),
     close: () => {
       for (const peer of peers) peer.close();
     },

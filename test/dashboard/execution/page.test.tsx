@@ -410,7 +410,7 @@ describe('running again', () => {
     await live(await show(original));
     press('r');
     await settle();
-    expect(dialog().textContent).toContain('were never kept');
+    expect(dialog().textContent).toContain('were not kept');
     type(field<HTMLTextAreaElement>('rerun-env'), 'TOKEN=x');
     await click(button('Queue it', dialog()));
     expect(asked[0]?.body).toEqual([

@@ -126,7 +126,7 @@ const FORGERIES: [what: string, token: (kind: Kind) => string | Promise<string>,
     'an address of keys in its header',
     (kind) => handMade({ ...HS256, kid: '../../dev/null', jku: 'https://evil.example/keys' }, claimsOf(kind), OTHER_KEY),
   ],
-  ['a critical extension that nobody knows', (kind) => handMade({ ...HS256, crit: ['x'], x: 1 }, claimsOf(kind), KEY)],
+  ['an unknown critical extension', (kind) => handMade({ ...HS256, crit: ['x'], x: 1 }, claimsOf(kind), KEY)],
   ['an unencoded payload', (kind) => handMade({ ...HS256, b64: false, crit: ['b64'] }, claimsOf(kind), KEY)],
   ['no alg', (kind) => handMade({ typ: 'JWT' }, claimsOf(kind), KEY)],
   [
@@ -233,14 +233,14 @@ async function expectRefusedEverywhere(credential: string | null, { ingest, read
   const carriers: Carrier[] = credential === null ? ['bearer'] : ['bearer', 'query', 'subprotocol'];
   for (const carrier of carriers) {
     for (const way of WAYS) {
-      if (way.opens === 'everybody') continue;
+      if (way.opens === 'public') continue;
       const asBearer = carrier === 'bearer';
       // A ticket may be sent in any position. An API key and an ingest token are accepted in one
       // position.
-      if (way.opens !== 'nobody' && opens[way.opens] && (asBearer || (way.opens === 'reader' && !opens.key))) continue;
+      if (way.opens !== 'nothing' && opens[way.opens] && (asBearer || (way.opens === 'reader' && !opens.key))) continue;
       const ticketReads = opens.reader === true && opens.key !== true;
       const answered = await take(way, subject, credential, env, carrier);
-      if (way.opens === 'nobody') expect([way.name, answered.status]).toEqual([way.name, 426]);
+      if (way.opens === 'nothing') expect([way.name, answered.status]).toEqual([way.name, 426]);
       else if (way.opens === 'key' || way.opens === 'runner') expectUnauthorized(way, answered, undefined);
       else if (way.opens === 'ingest') expectUnauthorized(way, answered, asBearer && credential !== null ? ingest : undefined);
       else if (credential === null || (asBearer && !TICKET_SHAPE.test(credential)))
@@ -275,7 +275,7 @@ describe('the table', () => {
         const pattern = path.replace('{pool}', 'default').replace('{runner}', 'r_1').replace('{key}', 'rk_1');
         expect(way.path({ session: '{session}', execution: '{execution}' }).split('?')[0]).toBe(pattern);
         expect([method.toUpperCase(), 'HEAD']).toContain(way.method);
-        if (way.opens !== 'nobody') expect(way.opens, way.name).toBe(group === 'public' ? 'everybody' : group);
+        if (way.opens !== 'nothing') expect(way.opens, way.name).toBe(group);
       }
       if (method === 'get' && !['public', 'ingest', 'runner'].includes(group))
         expect(
@@ -331,7 +331,7 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every route, and n
 
   test('a good credential in the wrong place: cookie, basic, the address itself, a header of ours', async () => {
     const { env, reached } = watched();
-    for (const way of WAYS.filter(({ opens }) => opens !== 'everybody' && opens !== 'nobody')) {
+    for (const way of WAYS.filter(({ opens }) => opens !== 'public' && opens !== 'nothing')) {
       const reason = way.opens === 'reader' || way.opens === 'actor' ? 'credential_needed' : undefined;
       for (const headers of [
         { cookie: `key=${ACME_KEY}; authorization=Bearer ${ACME_KEY}` },
@@ -349,7 +349,7 @@ describe('[HTTP2] [HTTP21] [STR15] [STR26] [ING11] refused on every route, and n
 
   test('unsupported methods and unknown paths reveal nothing without a credential', async () => {
     const { env, reached } = watched();
-    const paths = [...new Set(WAYS.filter(({ opens }) => opens !== 'everybody').map((way) => way.path(subject)))];
+    const paths = [...new Set(WAYS.filter(({ opens }) => opens !== 'public').map((way) => way.path(subject)))];
     for (const path of [
       ...paths,
       '/v1',
@@ -400,7 +400,7 @@ describe('accepted credentials, so that each refusal above is for the fault that
     const answered = await take(way, at, credential, env);
     expect(wasLetIn(answered), `${answered.status} ${answered.text}`).toBe(true);
     const names = way.reaches ?? [way.operation === 'listSessions' ? 'acme' : `acme/${mine.session}`];
-    const expected = way.reachesNothing || way.opens === 'nobody' ? [] : names;
+    const expected = way.reachesNothing || way.opens === 'nothing' ? [] : names;
     expect([...new Set(reached)].filter((name) => !way.reaches || name === 'acme' || expected.includes(name))).toEqual(expected);
     if (way.opens === 'reader' || way.opens === 'actor') expect(wasLetIn(await take(way, at, ACME_KEY, env))).toBe(true);
     if (way.opens === 'reader') expect(wasLetIn(await take(way, at, credential, env, 'query'))).toBe(true);
@@ -490,9 +490,7 @@ describe('[HTTP11] [STR17] another tenant', () => {
   };
 
   // A runner's key belongs to one pool and names no session (pools.test.ts).
-  const ways = WAYS.filter(({ opens }) => !['everybody', 'nobody', 'runner'].includes(opens)).map(
-    (way) => [way.name, way] as const,
-  );
+  const ways = WAYS.filter(({ opens }) => !['public', 'nothing', 'runner'].includes(opens)).map((way) => [way.name, way] as const);
   test.each(ways)(
     '%s: reaches its own objects alone, and learns nothing: an existing session is answered as one that never existed',
     async (_, way) => {

@@ -21,9 +21,9 @@ export interface Way {
   operation: string;
   name: string;
   /**
-   * The kind of credential that opens it; `nobody`: it is refused before a credential is checked.
+   * The kind of credential that opens it; `nothing`: it is refused before a credential is checked.
    */
-  opens: 'everybody' | 'key' | 'actor' | 'reader' | 'ingest' | 'runner' | 'nobody';
+  opens: 'public' | 'key' | 'actor' | 'reader' | 'ingest' | 'runner' | 'nothing';
   method: string;
   path: (subject: Subject) => string;
   headers?: Record<string, string>;
@@ -105,7 +105,7 @@ const ROWS: Record<string, Record<string, Form>> = {
       headers: EVENT_STREAM,
       beyond: 'refused',
     }),
-    'neither upgrade nor event stream': get('nobody', at(SESSION, '/stream')),
+    'neither upgrade nor event stream': get('nothing', at(SESSION, '/stream')),
   },
   dialIn: {
     WebSocket: get('ingest', at(EXECUTION, '/ingest'), { headers: { ...UPGRADE, 'sec-websocket-protocol': INGEST_SUBPROTOCOL } }),
@@ -139,8 +139,8 @@ const ROWS: Record<string, Record<string, Form>> = {
     'no upgrade': get('runner', () => '/v1/pools/default/connect', { reachesNothing: true }),
   },
   getMetrics: { GET: get('key', () => '/v1/metrics', LISTS), HEAD: asHead(get('key', () => '/v1/metrics', LISTS)) },
-  getHealth: { GET: get('everybody', () => '/healthz', { reachesNothing: true }) },
-  getDescription: { GET: get('everybody', () => '/openapi.json', { reachesNothing: true }) },
+  getHealth: { GET: get('public', () => '/healthz', { reachesNothing: true }) },
+  getDescription: { GET: get('public', () => '/openapi.json', { reachesNothing: true }) },
 };
 
 export const OPERATIONS_WITH_A_ROW = Object.keys(ROWS);

@@ -475,7 +475,7 @@ describe('get with wait', () => {
     const { body, tookMs } = await waitFor(run, WAIT_SECONDS_MAX);
     expect(body).toMatchObject({ status: 'failed' });
     expect(tookMs).toBeLessThan((WAIT_SECONDS_MAX * 1000) / 2);
-    expectProblem(await ask('GET', `${executionsOf(run.session)}/nobody?wait=${WAIT_SECONDS_MAX}`), 'execution_not_found');
+    expectProblem(await ask('GET', `${executionsOf(run.session)}/unknown?wait=${WAIT_SECONDS_MAX}`), 'execution_not_found');
   });
 
   test.each([String(WAIT_SECONDS_MAX + 1), '-1', '1.5', '', 'yes', '05', '1e1'])(

@@ -193,7 +193,7 @@ describe('HTTP23: DELETE', () => {
 
   test('[HTTP23] [STR17] its tickets open nothing any more, and restore nothing', async () => {
     const run = await start(newSession(), { id: 'e1' });
-    await (await WrapperPeer.welcomed(run)).deliver(1, [output('kept for nobody'), exit(0)]);
+    await (await WrapperPeer.welcomed(run)).deliver(1, [output('is deleted'), exit(0)]);
     const tickets = await Promise.all([ticketFor(run.session), ticketFor(run.session, { execution: 'e1' })]);
     for (const ticket of tickets) expect((await readWith(run.session, ticket)).map(({ status }) => status)).toContain(200);
     expect((await remove(run.session)).status).toBe(204);
@@ -224,7 +224,7 @@ describe('HTTP23: DELETE', () => {
     await runInDurableObject(stubOf(run.session), async (instance, ctx) => {
       const [ingest] = ctx.getWebSockets('ingest');
       const [watching] = ctx.getWebSockets('viewer');
-      if (!ingest || !watching) throw new Error('nobody is connected');
+      if (!ingest || !watching) throw new Error('no socket is connected');
       await instance.deleteSession();
       instance.webSocketMessage(ingest, '{"type":"events","seq":1,"count":1}\n{"type":"exit","at":1,"data":{"exitCode":0}}');
       instance.webSocketMessage(watching, '{"type":"ack","offset":1}');

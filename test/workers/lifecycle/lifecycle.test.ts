@@ -508,18 +508,21 @@ describe('interrupt', () => {
       { status: 'failed', code: 'runtime_exceeded' },
     ],
     [exit(0), { status: 'failed', code: 'runtime_exceeded' }],
-  ])('[LIF37] the limit of a run counts only where its interrupt reached the job, or nobody knows: %j', async (fact, ended) => {
-    const run = await start(newSession(), { policy: { ...SHORT, maxRuntimeMs: 10_000 } });
-    const peer = await WrapperPeer.welcomed(run);
-    const { startedAt = 0 } = await get(run);
-    at(startedAt + 10_000);
-    await alarm(run);
-    expect(await get(run)).toMatchObject({ status: 'running', interruptRequestedAt: startedAt + 10_000 });
-    await peer.next();
-    await peer.deliver(1, [fact]);
-    expect(await get(run)).toMatchObject(ended);
-    await verdictOf(run);
-  });
+  ])(
+    '[LIF37] the limit of a run counts only where its interrupt reached the job, or where that is unknown: %j',
+    async (fact, ended) => {
+      const run = await start(newSession(), { policy: { ...SHORT, maxRuntimeMs: 10_000 } });
+      const peer = await WrapperPeer.welcomed(run);
+      const { startedAt = 0 } = await get(run);
+      at(startedAt + 10_000);
+      await alarm(run);
+      expect(await get(run)).toMatchObject({ status: 'running', interruptRequestedAt: startedAt + 10_000 });
+      await peer.next();
+      await peer.deliver(1, [fact]);
+      expect(await get(run)).toMatchObject(ended);
+      await verdictOf(run);
+    },
+  );
 
   test('[LIF] requested twice it is one command; force adds a SIGKILL once', async () => {
     const run = await start(newSession());

@@ -121,7 +121,7 @@ const roads: [name: string, road: () => Promise<Run>, said: Partial<Point>][] = 
     { status: 'interrupted', interruptCause: 'request', exit: 'SIGINT', forced: 0 },
   ],
   [
-    'an interrupt that nobody answers',
+    'an interrupt without an answer',
     async () => {
       const { run } = await running();
       await interrupt(run);

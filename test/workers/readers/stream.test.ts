@@ -200,7 +200,7 @@ describe('refusals are an accepted socket that closes with a code', () => {
 
   test('[STR] an unknown session or execution closes 4404, and asking does not create it', async () => {
     expect(await refused('never-started', '')).toEqual({ code: CLOSE.notFound, reason: 'session_not_found' });
-    expect(await refused(run.session, '?execution=nobody')).toEqual({ code: CLOSE.notFound, reason: 'execution_not_found' });
+    expect(await refused(run.session, '?execution=unknown')).toEqual({ code: CLOSE.notFound, reason: 'execution_not_found' });
     expect((await api('GET', '/v1/sessions/never-started')).body).toMatchObject({ code: 'session_not_found' });
   });
 

@@ -170,7 +170,7 @@ describe('the same as HTTP', () => {
   /** One request in both ways: an RPC call, and the equivalent HTTP request. */
   const REFUSED: [what: string, rpc: (session: string) => Promise<object>, http: [method: string, path: string, body?: unknown]][] =
     [
-      ['an unknown execution', (s) => acme.getExecution(s, 'nobody'), ['GET', '/executions/nobody']],
+      ['an unknown execution', (s) => acme.getExecution(s, 'unknown'), ['GET', '/executions/unknown']],
       ['a busy session', (s) => acme.startExecution(s, { command: ['x'] }), ['POST', '/executions', { command: ['x'] }]],
       [
         'an id conflict',
