@@ -1,66 +1,93 @@
 /**
- * The unmodified Worker, with an object that counts its operations. `GET
- * /bench/counts/{tenant}/{session}` returns the counts.
+ * The unmodified Worker, with objects that count their operations. `GET
+ * /bench/counts/{tenant}/{session}` returns the counts of a session, `GET
+ * /bench/pool-counts/{tenant}/{pool}` those of a pool. `POST
+ * /bench/pool-offers/{tenant}/{pool}/{from}/{to}` lets so many executions wait in a pool, for
+ * runners that do not exist.
  */
 
 import holdfast from '../../src/index.ts';
 import type { Env } from '../../src/platform/env.ts';
-import { SessionCoordinator as Original } from '../../src/session/coordinator.ts';
+import { RunnerPool as OriginalPool } from '../../src/pool/runner-pool.ts';
+import { SessionCoordinator as OriginalSession } from '../../src/session/coordinator.ts';
 import { countsOf, settledCounts, watch } from './counters.ts';
 
-// All of its other exports; the object's class is the one below.
+// All of its other exports; the classes of the objects are those below.
 export * from '../../src/index.ts';
+
+interface Handlers {
+  fetch(request: Request): Promise<Response>;
+  alarm(): Promise<void>;
+  webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void;
+  webSocketClose(ws: WebSocket, code: number, reason: string): void;
+}
 
 const HANDLERS = new Set(['constructor', 'fetch', 'alarm', 'webSocketMessage', 'webSocketClose', 'webSocketError']);
 
-export class SessionCoordinator extends Original {
-  readonly #name: string;
+const poolName = (name: string): string => `pool ${name}`;
 
+/** Counts the calls of a class's methods, by the name of the object. */
+function counted(prototype: Handlers, nameOf: (object: Handlers) => string): void {
+  const original = Object.getPrototypeOf(prototype) as Handlers & Record<string, (...args: unknown[]) => unknown>;
+  const count = (method: string, what: 'requests' | 'alarms' | 'messages' | 'closes'): void => {
+    const own = original[method];
+    if (typeof own !== 'function') return;
+    Object.defineProperty(prototype, method, {
+      value(this: Handlers, ...args: unknown[]) {
+        countsOf(nameOf(this))[what] += 1;
+        return own.apply(this, args);
+      },
+    });
+  };
+  count('fetch', 'requests');
+  count('alarm', 'alarms');
+  count('webSocketMessage', 'messages');
+  count('webSocketClose', 'closes');
+  // Every other method is an operation that the Worker calls: one request each.
+  for (const name of Object.getOwnPropertyNames(original)) if (!HANDLERS.has(name)) count(name, 'requests');
+}
+
+const names = new WeakMap<object, string>();
+const nameOf = (object: object): string => names.get(object) ?? '';
+
+export class SessionCoordinator extends OriginalSession {
   constructor(ctx: DurableObjectState, env: Env) {
     const name = ctx.id.name ?? '';
     watch(ctx.storage, name);
     countsOf(name).wakes += 1;
     super(ctx, env);
-    this.#name = name;
-  }
-
-  override fetch(request: Request): Promise<Response> {
-    countsOf(this.#name).requests += 1;
-    return super.fetch(request);
-  }
-
-  override alarm(): Promise<void> {
-    countsOf(this.#name).alarms += 1;
-    return super.alarm();
-  }
-
-  override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
-    countsOf(this.#name).messages += 1;
-    super.webSocketMessage(ws, message);
-  }
-
-  override webSocketClose(ws: WebSocket, code: number, reason: string): void {
-    countsOf(this.#name).closes += 1;
-    super.webSocketClose(ws, code, reason);
+    names.set(this, name);
   }
 }
+counted(SessionCoordinator.prototype, nameOf);
 
-// Every other method is an operation that the Worker calls: one request each.
-for (const name of Object.getOwnPropertyNames(Original.prototype)) {
-  const original = (Original.prototype as unknown as Record<string, (...args: unknown[]) => unknown>)[name];
-  if (HANDLERS.has(name) || typeof original !== 'function') continue;
-  Object.defineProperty(SessionCoordinator.prototype, name, {
-    value(this: { ctx: DurableObjectState }, ...args: unknown[]) {
-      countsOf(this.ctx.id.name ?? '').requests += 1;
-      return original.apply(this, args);
-    },
-  });
+export class RunnerPool extends OriginalPool {
+  constructor(ctx: DurableObjectState, env: Env) {
+    const name = poolName(ctx.id.name ?? '');
+    watch(ctx.storage, name);
+    countsOf(name).wakes += 1;
+    super(ctx, env);
+    names.set(this, name);
+  }
+
+  async offerMany(from: number, to: number): Promise<number> {
+    const terms = { requires: { gpu: 'none' }, needs: [], priority: 10, concurrency: null };
+    const waitUntil = Date.now() + 24 * 60 * 60_000;
+    for (let index = from; index < to; index += 1) this.offer({ session: `waits-${index}`, execution: 'e1', ...terms, waitUntil });
+    return to - from;
+  }
 }
+counted(RunnerPool.prototype, nameOf);
 
 export default {
-  fetch(request, env, ctx) {
-    const [, , , tenant, session] = new URL(request.url).pathname.split('/');
-    if (new URL(request.url).pathname.startsWith('/bench/counts/')) return Response.json(settledCounts(`${tenant}/${session}`));
-    return holdfast.fetch(request, env, ctx);
+  async fetch(request, env, ctx) {
+    const [, bench, kind, tenant, name, from, to] = new URL(request.url).pathname.split('/');
+    if (bench !== 'bench') return holdfast.fetch(request, env, ctx);
+    const object = `${tenant}/${name}`;
+    if (kind === 'pool-offers') {
+      const pool = env.POOLS.getByName(object) as unknown as { offerMany(from: number, to: number): Promise<number> };
+      return Response.json({ waiting: await pool.offerMany(Number(from), Number(to)) });
+    }
+    return Response.json(settledCounts(kind === 'pool-counts' ? poolName(object) : object));
   },
 } satisfies ExportedHandler<Env>;

@@ -10,9 +10,15 @@ export interface PoolDeadlines {
   active: Iterable<PoolEntry>;
   /** The first execution of each lane. */
   heads: readonly { lane: Lane }[];
-  runners: readonly { record: RunnerRecord; open: boolean; heardAt: number; held: number }[];
-  /** Open connections. `runnerId`: null before the hello. */
-  sockets: readonly { runnerId: string | null; acceptedAt: number; expiresAt: number | null }[];
+  /** `open` and `heardAt` ask the platform, and are read only for those that may matter. */
+  runners: Iterable<{
+    readonly record: RunnerRecord;
+    readonly open: boolean;
+    readonly heardAt: number;
+    readonly heldByRows: number;
+  }>;
+  /** Open connections that have no hello yet, or whose key expires. `runnerId`: null before the hello. */
+  sockets: Iterable<{ runnerId: string | null; acceptedAt: number; expiresAt: number | null }>;
   /** When sessions are told next why they wait; null: nothing is to be told. */
   tellAt: number | null;
 }
@@ -29,12 +35,12 @@ export function nextPoolWake({ active, heads, runners, sockets, tellAt }: PoolDe
     if (isUnseen(entry) && entry.runnerId !== null) unseen.add(entry.runnerId);
   }
   const waits = heads.length > 0;
-  // M4: it waits for another runner, which may have lost its power, and then sends no close.
-  const waitsForOther = heads.some(({ lane: { avoid } }) => avoid !== null && avoid.until <= now);
-  for (const { record, open, heardAt, held } of runners) {
-    if (open && (waitsForOther || unseen.has(record.id))) times.push(heardAt + RUNNER_SILENCE_MS);
-    if (!open && !record.lost && record.goneAt !== null && held > 0) times.push(record.goneAt + RUNNER_SILENCE_MS);
-    if (waits && open && record.restUntil > now) times.push(record.restUntil);
+  for (const runner of runners) {
+    const { record } = runner;
+    if (unseen.has(record.id) && runner.open) times.push(runner.heardAt + RUNNER_SILENCE_MS);
+    if (!record.lost && record.goneAt !== null && runner.heldByRows > 0 && !runner.open)
+      times.push(record.goneAt + RUNNER_SILENCE_MS);
+    if (waits && record.restUntil > now && runner.open) times.push(record.restUntil);
   }
   for (const { runnerId, acceptedAt, expiresAt } of sockets) {
     if (runnerId === null) times.push(acceptedAt + HELLO_TIMEOUT_MS);

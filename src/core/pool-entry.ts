@@ -54,8 +54,16 @@ export interface Lane {
   /** Features of the wrapper (ING21). */
   needs: readonly string[];
   concurrency: ConcurrencyLimit | null;
-  /** The runner that had it last and did not start it, and until when it is excluded in any case. */
-  avoid: { runnerId: string; until: number } | null;
+  /** The runner that had it last and did not start it. */
+  avoid: Avoidance | null;
+}
+
+export interface Avoidance {
+  runnerId: string;
+  /** It may have it again from then on. */
+  until: number;
+  /** Also when no other runner fits: it said itself that it cannot start it. */
+  evenAlone: boolean;
 }
 
 /** Sorted, so that two spellings are one lane. */
@@ -64,7 +72,7 @@ export const laneText = ({ requires, needs, concurrency, avoid }: Lane): string 
     Object.entries(requires).sort(([a], [b]) => (a < b ? -1 : 1)),
     [...needs].sort(),
     concurrency ? [concurrency.key, concurrency.limit] : null,
-    avoid ? [avoid.runnerId, avoid.until] : null,
+    avoid ? [avoid.runnerId, avoid.until, avoid.evenAlone] : null,
   ]);
 
 export function parseLane(text: string): Lane {
@@ -72,13 +80,13 @@ export function parseLane(text: string): Lane {
     [string, string][],
     string[],
     [string, number] | null,
-    [string, number] | null,
+    [string, number, boolean?] | null,
   ];
   return {
     requires: Object.fromEntries(requires),
     needs,
     concurrency: concurrency && { key: concurrency[0], limit: concurrency[1] },
-    avoid: avoid && { runnerId: avoid[0], until: avoid[1] },
+    avoid: avoid && { runnerId: avoid[0], until: avoid[1], evenAlone: avoid[2] ?? true },
   };
 }
 
@@ -93,8 +101,8 @@ export const PRIORITY_STEP_MS = 5 * 60_000;
 export const rankOf = (priority: number, since: number): number => since - priority * PRIORITY_STEP_MS;
 
 /**
- * After a runner had an execution and did not start it, another one is taken. If no other fitting
- * runner is connected, the same may have it again after this time.
+ * After a runner had an execution and did not start it, another one that fits has this long to get a
+ * free slot. Then the same may have it again, also while the others are busy.
  */
 export const SAME_RUNNER_AFTER_MS = 30_000;
 
@@ -159,9 +167,10 @@ export const markRunning = (entry: PoolEntry, orphaned: boolean, now: number): P
 });
 
 /** The session takes it back: it waits again, in its old place, and not for the same runner. */
-export function requeue(entry: PoolEntry, sameRunner: boolean, now: number): PoolEntry {
+export function requeue(entry: PoolEntry, cause: RecallCause, sameRunner: boolean, now: number): PoolEntry {
   const { runnerId } = entry;
-  const avoid = sameRunner || runnerId === null ? null : { runnerId, until: now + SAME_RUNNER_AFTER_MS };
+  const evenAlone = cause.kind === 'refused' || cause.kind === 'ended';
+  const avoid = sameRunner || runnerId === null ? null : { runnerId, until: now + SAME_RUNNER_AFTER_MS, evenAlone };
   return {
     ...entry,
     state: 'waiting',

@@ -5,8 +5,8 @@
  * M2  Of the runners that fit, the one with the smallest part of its slots taken; of equal ones, the
  *     one whose last lease is the oldest. So equal runners get equally many.
  * M3  A concurrency limit compares with the executions of that key that are active now.
- * M4  A runner that had an execution and did not start it does not get it next, while another
- *     runner that fits is connected.
+ * M4  A runner that had an execution and did not start it does not get it for a while, unless no
+ *     other runner that fits is connected.
  */
 
 import type { Lane } from './pool-entry.ts';
@@ -34,12 +34,12 @@ export const underLimit = ({ concurrency }: Lane, scene: Pick<PoolScene, 'active
 
 /** M4 */
 function isAvoided({ avoid }: Lane, runnerId: string, others: () => boolean, now: number): boolean {
-  return avoid?.runnerId === runnerId && (now < avoid.until || others());
+  return avoid?.runnerId === runnerId && now < avoid.until && (avoid.evenAlone || others());
 }
 
 const othersServe = (lane: Lane, scene: PoolScene): boolean => {
   for (const runner of scene.runners()) {
-    if (runner.record.id !== lane.avoid?.runnerId && isServing(runner) && fits(lane, runner.record)) return true;
+    if (runner.record.id !== lane.avoid?.runnerId && fits(lane, runner.record) && isServing(runner)) return true;
   }
   return false;
 };
@@ -49,9 +49,11 @@ export function chooseRunner(lane: Lane, scene: PoolScene, now: number): RunnerS
   if (!underLimit(lane, scene)) return null;
   let best: RunnerStatus | null = null;
   for (const runner of scene.runners()) {
-    if (!canTake(runner, now) || !fits(lane, runner.record)) continue;
-    if (isAvoided(lane, runner.record.id, () => othersServe(lane, scene), now)) continue;
-    if (best === null || isFreer(runner, best, scene)) best = runner;
+    if (!fits(lane, runner.record)) continue;
+    // Whether it can take something asks the platform, so it is asked of the better ones only.
+    if (best !== null && !isFreer(runner, best, scene)) continue;
+    if (!canTake(runner, now)) continue;
+    if (!isAvoided(lane, runner.record.id, () => othersServe(lane, scene), now)) best = runner;
   }
   return best;
 }
@@ -84,7 +86,7 @@ export function chooseLane<Head extends LaneHead>(
 export function reasonOf(lane: Lane, scene: PoolScene): WaitReason {
   let any = false;
   for (const runner of scene.runners()) {
-    if (isServing(runner) && fits(lane, runner.record)) {
+    if (fits(lane, runner.record) && isServing(runner)) {
       any = true;
       break;
     }

@@ -36,6 +36,8 @@ export interface RunnerRecord {
   failure: string | null;
   /** It gets nothing before this time. */
   restUntil: number;
+  /** Answers `full` since it last took a launch. Absent in older rows. */
+  fulls?: number;
 }
 
 /** What only the platform knows, and what the rows say it holds. */
@@ -95,6 +97,7 @@ export function decideHello(
     failures: rebooted ? 0 : (before?.failures ?? 0),
     failure: rebooted ? null : (before?.failure ?? null),
     restUntil: rebooted ? 0 : (before?.restUntil ?? 0),
+    fulls: rebooted ? 0 : (before?.fulls ?? 0),
   };
   const alive = heardAt !== null && now - heardAt < RUNNER_CLONE_MS;
   return { kind: 'accept', record, rebooted, closes: rebooted && alive ? 'cloned' : 'superseded' };
@@ -144,8 +147,8 @@ export function stateOf({ record, connected, held }: RunnerStatus): RunnerState 
 
 // ── rest ────────────────────────────────────────────────────────────────────────────────────────
 
-/** After `full`, unless it says before that a run has ended. */
-export const FULL_REST_MS = 5_000;
+/** After the first `full`, unless it says before that a run has ended. */
+const FULL_REST_MS = 5_000;
 
 const REST_BASE_MS = 5_000;
 const REST_CAP_MS = 5 * 60_000;
@@ -158,6 +161,13 @@ export function noteFailure(record: RunnerRecord, failure: string, now: number):
   const failures = record.failures + 1;
   const restMs = backoffDelayMs(failures - 1, { baseMs: REST_BASE_MS, capMs: REST_CAP_MS });
   return { ...record, failures, failure, restUntil: now + restMs };
+}
+
+/** A runner that always answers `full` counts its slots in another way than the pool does. */
+export function noteFull(record: RunnerRecord, now: number): RunnerRecord {
+  const fulls = (record.fulls ?? 0) + 1;
+  const restMs = backoffDelayMs(fulls - 1, { baseMs: FULL_REST_MS, capMs: REST_CAP_MS });
+  return { ...record, fulls, restUntil: Math.max(record.restUntil, now + restMs) };
 }
 
 /** Null when there is nothing to change. */

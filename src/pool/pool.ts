@@ -60,9 +60,8 @@ import type { OfferAnswer, PoolOffer, RecallCause, RunnerKeyRecord } from '../co
 import type { PoolRuntime, PoolServices, PoolStore } from '../core/pool-ports.ts';
 import {
   decideHello,
-  FULL_REST_MS,
-  isSilent,
   noteFailure,
+  noteFull,
   noteSuccess,
   RUNNER_FORGOTTEN_MS,
   RUNNERS_MAX,
@@ -73,7 +72,16 @@ import type { WaitReason } from '../core/pool-terms.ts';
 import type { SessionSocket } from '../core/ports.ts';
 import { errorMessage, type PoolLog } from '../platform/log.ts';
 import { Seat } from './seat.ts';
-import { answerRunnerClose, attach, attachmentOf, closeRunner, isOpen, RUNNER_TAG } from './sockets.ts';
+import {
+  answerRunnerClose,
+  attach,
+  attachmentOf,
+  closeRunner,
+  isOpen,
+  isTimed,
+  RUNNER_TAG,
+  type RunnerAttachment,
+} from './sockets.ts';
 import { type SeenPool, summaryOf, viewOf } from './views.ts';
 import { WaitReasons } from './wait-reasons.ts';
 
@@ -96,6 +104,8 @@ export class Pool {
   /** Executions whose session said that they are over, and whose runner did not yet. */
   readonly #settled = new Set<string>();
   readonly #reasons: WaitReasons;
+  /** Sockets that are closed at a time: those without a hello, and those whose key expires. */
+  readonly #timed = new Set<SessionSocket>();
 
   constructor(runtime: PoolRuntime, store: PoolStore, services: PoolServices, log: PoolLog = () => {}) {
     this.#runtime = runtime;
@@ -118,15 +128,13 @@ export class Pool {
     for (const record of this.#store.runners()) this.#seat(record);
     for (const ws of this.#runtime.getWebSockets(RUNNER_TAG)) {
       const attachment = attachmentOf(ws);
+      if (attachment && isTimed(attachment)) this.#timed.add(ws);
       const seat = attachment?.runnerId ? this.#seats.get(attachment.runnerId) : undefined;
       if (seat && attachment?.bootId === seat.record.bootId && !attachment.detached && isOpen(ws)) seat.ws = ws;
     }
     for (const seat of this.#seats.values()) {
       // Downtime of the object is not silence of the runner, so its time begins now.
-      if (seat.ws === null && seat.record.goneAt === null) {
-        if (this.#index.heldCount(seat.record.id) > 0) this.#putRunner(seat, { goneAt: now });
-        else seat.record = { ...seat.record, goneAt: now };
-      }
+      if (seat.ws === null && seat.record.goneAt === null) this.#putRunner(seat, { goneAt: now });
     }
     this.#dropForgotten(now);
     this.#arm(now);
@@ -145,6 +153,7 @@ export class Pool {
   connect(ws: SessionSocket, key: Pick<RunnerKeyRecord, 'id' | 'expiresAt'>, now: number): void {
     this.#runtime.acceptWebSocket(ws, [RUNNER_TAG]);
     attach(ws, { role: 'runner', keyId: key.id, expiresAt: key.expiresAt, acceptedAt: now, runnerId: null, bootId: null });
+    this.#timed.add(ws);
     this.#arm(now);
   }
 
@@ -228,20 +237,24 @@ export class Pool {
       this.#send(seat, encodePoolFrame({ type: 'drained' }));
       // It was told to while it was away.
       if (!hello.draining) this.#send(seat, encodePoolFrame({ type: 'drain' }));
-    } else this.#giveBack(seat, now);
+    }
+    this.#giveBack(seat, now);
     this.#fill(seat, now);
     // What was given up may have freed places under a limit.
     for (const entry of known) this.#matchKey(entry, now);
     this.#factsChanged(now);
   }
 
-  /** It was given up for lost and is there again: what it has and what waits here becomes its own. */
+  /**
+   * It was given up for lost and is there again: what it has and what waits here becomes its own.
+   * Nothing is sent, because it has the run, and may be draining (POOL17).
+   */
   #giveBack(seat: Seat, now: number): void {
     for (const run of seat.record.extraRuns) {
       const name = splitRunName(run);
       const entry = name && !this.#index.active.has(run) ? this.#store.get(name.session, name.execution) : null;
       if (entry?.state !== 'waiting' || !underLimit(parseLane(entry.lane), this.#scene)) continue;
-      this.#assign(entry, seat, now);
+      this.#assign(entry, seat, now, true);
     }
   }
 
@@ -273,7 +286,9 @@ export class Pool {
     const entry = this.#entryOf(seat, lease);
     if (entry?.state === 'over') return entry.dueAt === null ? undefined : this.#put({ ...entry, dueAt: null });
     const confirmed = entry && confirm(entry, now);
-    if (confirmed) this.#put(confirmed);
+    if (!confirmed) return;
+    this.#put(confirmed);
+    if (seat.record.fulls) this.#putRunner(seat, { fulls: 0 });
   }
 
   #onRefused(seat: Seat, { lease, code, message, retry }: RefusedFrame, now: number): void {
@@ -285,7 +300,7 @@ export class Pool {
     if (entry?.state !== 'leased') return;
     this.#log('info', 'launch_refused', { runner: seat.record.id, execution: entry.execution, session: entry.session, code });
     if (code === 'draining') this.#putRunner(seat, { draining: true });
-    else if (code === 'full') this.#putRunner(seat, { restUntil: Math.max(seat.record.restUntil, now + FULL_REST_MS) });
+    else if (code === 'full') this.#putRunner(seat, noteFull(seat.record, now));
     else if (code === 'start_failed') this.#fail(seat, code, now);
     this.#recall(entry, { kind: 'refused', code, message, retry }, now);
     this.#fill(seat, now);
@@ -444,15 +459,16 @@ export class Pool {
     return reason;
   }
 
-  #assign(entry: PoolEntry, seat: Seat, now: number): void {
+  /** `returned`: the runner has it, by its hello. */
+  #assign(entry: PoolEntry, seat: Seat, now: number, returned = false): void {
     const assigned = assign(entry, this.#store.nextLease(), seat.record, now);
     this.#settled.delete(entryKey(entry));
     this.#put(assigned, entry);
-    this.#runtime.waitUntil(this.#launch(assigned, seat.record.name));
+    this.#runtime.waitUntil(this.#launch(assigned, seat.record.name, returned));
   }
 
   /** P1, P2. The session gives the request, so env and stdin are never stored here. */
-  async #launch(entry: PoolEntry, name: string): Promise<void> {
+  async #launch(entry: PoolEntry, name: string, returned: boolean): Promise<void> {
     const runnerId = entry.runnerId ?? '';
     const answer = await this.#services.claim(entry, { id: runnerId, name });
     const now = this.#runtime.now();
@@ -463,6 +479,8 @@ export class Pool {
       this.#remove(current);
       if (seat) this.#fill(seat, now);
       this.#matchKey(current, now);
+    } else if (current.state === 'leased' && returned && answer?.kind === 'launch') {
+      this.#put(confirm(current, now) ?? current);
     } else if (current.state === 'leased') {
       const sent =
         answer?.kind === 'launch' &&
@@ -512,7 +530,7 @@ export class Pool {
         break;
       case 'waiting':
         if (cause.kind === 'ended' && seat) this.#fail(seat, 'ended_before_it_connected', now);
-        if (!question) this.#waitAgain(requeue(current, sameRunner, now), now);
+        if (!question) this.#waitAgain(requeue(current, cause, sameRunner, now), now);
         break;
       default:
         return answer.kind satisfies never;
@@ -609,7 +627,7 @@ export class Pool {
   }
 
   #dropIfSilent(seat: Seat, now: number): boolean {
-    if (!seat.open || !isSilent(seat.heardAt, now)) return false;
+    if (!seat.open || !seat.isSilent(now)) return false;
     this.#drop(seat, CLOSE.tryAgainLater, 'silent for too long', now);
     return true;
   }
@@ -683,24 +701,23 @@ export class Pool {
 
   /** P5 */
   #nextWake(now: number): number | null {
-    const sockets = this.#runtime.getWebSockets(RUNNER_TAG).flatMap((ws) => {
+    const sockets: RunnerAttachment[] = [];
+    for (const ws of this.#timed) {
       const attachment = attachmentOf(ws);
-      return attachment && !attachment.detached && isOpen(ws) ? [attachment] : [];
-    });
-    const runners = [...this.#seats.values()].map((seat) => ({
-      record: seat.record,
-      open: seat.open,
-      heardAt: seat.heardAt,
-      held: this.#index.heldCount(seat.record.id),
-    }));
-    return nextPoolWake(
-      { active: this.#index.active.values(), heads: [...this.#index.heads.values()], runners, sockets, tellAt: this.#reasons.at },
-      now,
-    );
+      const waits = attachment && !attachment.detached && isOpen(ws) && isTimed(attachment);
+      if (waits) sockets.push(attachment);
+      else this.#timed.delete(ws);
+    }
+    const heads = [...this.#index.heads.values()];
+    const runners = this.#seats.values();
+    return nextPoolWake({ active: this.#index.active.values(), heads, runners, sockets, tellAt: this.#reasons.at }, now);
   }
 
   /** What executions wait for may be another reason now. */
   #factsChanged(now: number): void {
+    if (this.#index.heads.size === 0) return;
+    // M4: the others may be gone.
+    this.#match(({ lane: { avoid } }) => avoid !== null && !avoid.evenAlone && now < avoid.until, now);
     if (this.#index.heads.size > 0) this.#reasons.lookAgain(now);
   }
 

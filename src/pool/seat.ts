@@ -12,6 +12,8 @@ export class Seat implements RunnerStatus {
   ws: SessionSocket | null = null;
   /** When this instance of the object got its last frame. */
   frameAt = 0;
+  /** The newest `heardAt` that was read. */
+  #heardAt = 0;
   readonly #runtime: PoolRuntime;
   readonly #index: () => PoolIndex;
 
@@ -25,13 +27,24 @@ export class Seat implements RunnerStatus {
     return this.ws !== null && isOpen(this.ws);
   }
   get connected(): boolean {
-    return this.open && !isSilent(this.heardAt, this.#runtime.now());
+    return this.open && !this.isSilent(this.#runtime.now());
+  }
+  /**
+   * Asks the platform only when what it said last is too old: `heardAt` only grows, and there may be
+   * ten thousand runners.
+   */
+  isSilent(now: number): boolean {
+    if (isSilent(this.#heardAt, now)) this.#heardAt = this.heardAt;
+    return isSilent(this.#heardAt, now);
   }
   get heardAt(): number {
     return Math.max(this.record.helloAt, this.frameAt, (this.ws && this.#runtime.lastPingAt(this.ws)) ?? 0);
   }
   get held(): number {
-    return this.#index().heldCount(this.record.id) + this.unknownRuns.length;
+    return this.heldByRows + this.unknownRuns.length;
+  }
+  get heldByRows(): number {
+    return this.#index().heldCount(this.record.id);
   }
   /** Of the runs in its hello, those that no entry of the pool stands for. */
   get unknownRuns(): string[] {

@@ -21,6 +21,9 @@ export interface RunnerAttachment {
 
 export const RUNNER_TAG = 'runner';
 
+/** It ends at a time, whatever its runner does. */
+export const isTimed = ({ runnerId, expiresAt }: RunnerAttachment): boolean => runnerId === null || expiresAt !== null;
+
 const OPEN = 1;
 
 export const isOpen = (ws: SessionSocket): boolean => ws.readyState === OPEN;

@@ -11,11 +11,11 @@ const NOW = 1_000_000;
 const NONE: PoolDeadlines = { active: [], heads: [], runners: [], sockets: [], tellAt: null };
 const LANE: Lane = { requires: {}, needs: [], concurrency: null, avoid: null };
 const entry = (fields: Partial<PoolEntry>) => ({ state: 'running', runnerId: 'r_1', dueAt: null, ...fields }) as PoolEntry;
-const runner = (fields: Partial<RunnerRecord>, status: { open?: boolean; held?: number } = {}) => ({
+const runner = (fields: Partial<RunnerRecord>, status: { open?: boolean; heldByRows?: number } = {}) => ({
   record: { id: 'r_1', goneAt: null, lost: false, restUntil: 0, ...fields } as RunnerRecord,
   open: true,
   heardAt: NOW - 3,
-  held: 0,
+  heldByRows: 0,
   ...status,
 });
 const head = (lane: Partial<Lane> = {}) => ({ lane: { ...LANE, ...lane } });
@@ -23,29 +23,28 @@ const head = (lane: Partial<Lane> = {}) => ({ lane: { ...LANE, ...lane } });
 test('[G7] idle runners, and runs of runners that are there, let the pool sleep', () => {
   expect(nextPoolWake(NONE, NOW)).toBeNull();
   const sockets = [{ runnerId: 'r_1', acceptedAt: NOW, expiresAt: null }];
-  expect(nextPoolWake({ ...NONE, active: [entry({})], runners: [runner({}, { held: 1 })], sockets }, NOW)).toBeNull();
+  expect(nextPoolWake({ ...NONE, active: [entry({})], runners: [runner({}, { heldByRows: 1 })], sockets }, NOW)).toBeNull();
   expect(nextPoolWake({ ...NONE, runners: [runner({ restUntil: NOW + 5 })] }, NOW)).toBeNull();
-  expect(nextPoolWake({ ...NONE, heads: [head()], runners: [runner({}, { held: 1 })] }, NOW)).toBeNull();
+  expect(nextPoolWake({ ...NONE, heads: [head()], runners: [runner({}, { heldByRows: 1 })] }, NOW)).toBeNull();
 });
 
-const avoid = (until: number): Partial<Lane> => ({ avoid: { runnerId: 'r_1', until } });
+const avoid = (until: number): Partial<Lane> => ({ avoid: { runnerId: 'r_1', until, evenAlone: false } });
 test.each<[string, Partial<PoolDeadlines>, number]>([
   ['a deadline of an entry', { active: [entry({ dueAt: NOW + 7 })] }, NOW + 7],
   [
     'the silence of a runner whose launch was not seen to work',
-    { active: [entry({ state: 'leased', dueAt: NOW + 10 ** 6 })], runners: [runner({}, { held: 1 })] },
+    { active: [entry({ state: 'leased', dueAt: NOW + 10 ** 6 })], runners: [runner({}, { heldByRows: 1 })] },
     NOW - 3 + RUNNER_SILENCE_MS,
   ],
-  ['the loss of a runner that is gone', { runners: [runner({ goneAt: NOW }, { open: false, held: 1 })] }, NOW + RUNNER_SILENCE_MS],
+  [
+    'the loss of a runner that is gone',
+    { runners: [runner({ goneAt: NOW }, { open: false, heldByRows: 1 })] },
+    NOW + RUNNER_SILENCE_MS,
+  ],
   ['the end of a rest', { heads: [head()], runners: [runner({ restUntil: NOW + 5 })] }, NOW + 5],
   ['a hello', { sockets: [{ runnerId: null, acceptedAt: NOW, expiresAt: null }] }, NOW + HELLO_TIMEOUT_MS],
   ['the end of a key', { sockets: [{ runnerId: 'r_1', acceptedAt: NOW, expiresAt: NOW + 9 }] }, NOW + 9],
   ['a runner that may have an execution again', { heads: [head(avoid(NOW + 4))] }, NOW + 4],
-  [
-    'the silence of the runner that one waits for',
-    { heads: [head(avoid(NOW))], runners: [runner({})] },
-    NOW - 3 + RUNNER_SILENCE_MS,
-  ],
   ['a reason to be told', { heads: [head()], tellAt: NOW + 2 }, NOW + 2],
 ])('%s', (_, deadlines, at) => {
   expect(nextPoolWake({ ...NONE, ...deadlines }, NOW)).toBe(at);

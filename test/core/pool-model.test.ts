@@ -12,6 +12,11 @@ import { propertyRuns } from '../support/property-runs.ts';
 const plan = (seed: number, faultRate: number) => ({ seed, runners: 4, executions: 40, faultRate, calmAtMs: 300_000 });
 
 describe('a pool in a world of faults', () => {
+  // It avoided a free runner for as long as another one was connected, and that one was busy.
+  it('[POOL6] [POOL11] seed 5756', async () => {
+    expect((await runPoolWorld(plan(5756, 0.02))).problems).toEqual([]);
+  });
+
   it('[POOL1] without faults, everything runs', async () => {
     for (let seed = 1; seed <= propertyRuns(20); seed += 1) {
       const world = await runPoolWorld(plan(seed, 0));

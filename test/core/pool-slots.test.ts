@@ -79,13 +79,18 @@ class Stage {
 
   runner(
     id: string,
-    { runs = [], labels = {}, slots = 1 }: { runs?: string[]; labels?: Record<string, string>; slots?: number } = {},
+    {
+      runs = [],
+      labels = {},
+      slots = 1,
+      draining = false,
+    }: { runs?: string[]; labels?: Record<string, string>; slots?: number; draining?: boolean } = {},
   ) {
     const peer = new Peer();
     this.#sockets.push(peer);
     this.pool.connect(peer, { id: 'rk_1', expiresAt: null }, this.now);
     const hello = { type: 'hello', protocol: 1, runnerId: id, bootId: `${id}-b1`, name: id, version: '0.2.0' } as const;
-    this.frame(peer, { ...hello, labels, slots, runs });
+    this.frame(peer, { ...hello, labels, slots, runs, draining });
     return peer;
   }
 
@@ -269,6 +274,103 @@ describe('a runner that was silent for a while, on a connection that stayed open
     }
     expect(names(refuses)).toEqual(['e1', 'e1']);
   });
+});
+
+describe('a runner that had an execution and lost it', () => {
+  /** The runner that got e1 is cut off and connects again; the other one fits too, and is busy. */
+  const cutOff = async () => {
+    const stage = new Stage();
+    const peers = { r1: stage.runner('r1'), r2: stage.runner('r2') };
+    await stage.running('other', peers.r1);
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    expect(names(peers.r2)).toEqual(['e1']);
+    stage.recall = () => ({ kind: 'waiting' });
+    peers.r2.readyState = 3;
+    stage.pool.onClose(peers.r2, 1006, '', stage.now);
+    await stage.answers();
+    expect(stage.state('e1')).toBe('waiting');
+    return { stage, busy: peers.r1, back: stage.runner('r2') };
+  };
+
+  it('[POOL11] does not get it for 30 s while another one fits, and then does', async () => {
+    const { stage, busy, back } = await cutOff();
+    for (let second = 0; second < 30; second += 5) {
+      expect(names(back)).toEqual([]);
+      busy.lastPingAt = stage.now;
+      back.lastPingAt = stage.now;
+      await stage.pass(5_000);
+    }
+    expect([names(busy), names(back)]).toEqual([['other'], ['e1']]);
+  });
+
+  it('[POOL11] leaves it to the other one when that has a free slot in time', async () => {
+    const { stage, busy, back } = await cutOff();
+    await stage.pass(3_000);
+    stage.frame(busy, { type: 'ended', session: 's1', execution: 'other' });
+    await stage.answers();
+    expect([names(busy), names(back)]).toEqual([['other', 'e1'], []]);
+  });
+
+  it.each<[string, (stage: Stage, busy: Peer) => void]>([
+    ['leaves', (stage, busy) => stage.pool.onClose(busy, 1006, '', stage.now)],
+    ['drains', (stage, busy) => stage.frame(busy, { type: 'draining' })],
+  ])('[POOL11] gets it at once when the only other one %s', async (_, go) => {
+    const { stage, busy, back } = await cutOff();
+    await stage.pass(1_000);
+    expect(names(back)).toEqual([]);
+    go(stage, busy);
+    await stage.answers();
+    expect(names(back)).toEqual(['e1']);
+  });
+
+  it('[POOL15] [POOL17] has it again when it still runs it, also while it drains, and is sent nothing', async () => {
+    const { stage } = await cutOff();
+    const draining = stage.runner('r3', { runs: ['s1/e1'], draining: true });
+    await stage.answers();
+    expect(names(draining)).toEqual([]);
+    expect(stage.store.get('s1', 'e1')).toMatchObject({ state: 'launched', runnerId: 'r3' });
+    stage.pool.settled('s1', 'e1', stage.now);
+    stage.frame(draining, { type: 'ended', session: 's1', execution: 'e1' });
+    expect(stage.state('e1')).toBeNull();
+  });
+});
+
+it('[POOL12] a runner that always answers `full` is asked ever more rarely, and takes a launch in the end', async () => {
+  const stage = new Stage();
+  const peer = stage.runner('r1');
+  stage.recall = () => ({ kind: 'waiting' });
+  stage.pool.offer(offerOf('e1'), stage.now);
+  await stage.answers();
+  const asked: number[] = [];
+  for (let second = 0; second < 600; second += 5) {
+    const { length } = peer.launched;
+    if (length > asked.length) {
+      asked.push(second);
+      stage.frame(peer, { type: 'refused', lease: peer.launched.at(-1)?.lease ?? 0, code: 'full', retry: true });
+      await stage.answers();
+    }
+    peer.lastPingAt = stage.now;
+    await stage.pass(5_000);
+  }
+  expect(asked).toEqual([0, 5, 15, 35, 75, 155, 315]);
+  // A run of its own has ended: no rest any more, and the next `full` is the eighth.
+  stage.frame(peer, { type: 'ended', session: 's1', execution: 'unknown' });
+  stage.frame(stage.runner('r1', { runs: ['s1/own'], slots: 2 }), { type: 'ended', session: 's1', execution: 'own' });
+  await stage.answers();
+  expect(stage.store.get('s1', 'e1')?.state).toBe('leased');
+});
+
+it('the time since which a runner is gone outlives a reset of the object', async () => {
+  const stage = new Stage();
+  stage.runner('r1');
+  for (const laterMs of [0, 3_600_000]) {
+    // A new instance, whose sockets were lost with the one before.
+    const next = new Stage();
+    next.store.disk = stage.store.disk;
+    await next.pool.wake(START + laterMs);
+    expect(next.store.disk.runners.get('r1')?.goneAt).toBe(START);
+  }
 });
 
 describe('a pool that is full of runners', () => {

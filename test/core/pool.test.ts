@@ -26,7 +26,7 @@ import {
 import { entryKey, PoolIndex } from '../../src/core/pool-index.ts';
 import { chooseLane, chooseRunner, type PoolScene, reasonOf } from '../../src/core/pool-match.ts';
 import type { RecallCause } from '../../src/core/pool-messages.ts';
-import { decideHello, isTooOld, noteFailure, type RunnerRecord, type RunnerStatus } from '../../src/core/pool-runner.ts';
+import { decideHello, isTooOld, noteFailure, noteFull, type RunnerRecord, type RunnerStatus } from '../../src/core/pool-runner.ts';
 import { propertyRuns } from '../support/property-runs.ts';
 
 const NOW = 1_763_650_000_000;
@@ -158,13 +158,19 @@ describe('which runner', () => {
     expect(order).toEqual(['a', 'b', 'a', 'b']);
   });
 
-  it('[POOL11] not the one that had it last, while another that fits is connected, and never within 30 s', () => {
-    const avoiding = { ...ANY, avoid: { runnerId: 'a', until: NOW + 30_000 } };
+  it('[POOL11] not the one that had it last, for 30 s, while another that fits is connected, also a busy one', () => {
+    const avoiding = { ...ANY, avoid: { runnerId: 'a', until: NOW + 30_000, evenAlone: false } };
     const [a, b, busy] = [runner('a'), runner('b'), runner('b', {}, { held: 2 })];
     expect(chooseRunner(avoiding, scene([a, b]), NOW)?.record.id).toBe('b');
-    expect(chooseRunner(avoiding, scene([a, busy]), NOW + 60_000)).toBeNull();
-    expect(chooseRunner(avoiding, scene([a]), NOW + 29_999)).toBeNull();
-    expect(chooseRunner(avoiding, scene([a]), NOW + 30_000)?.record.id).toBe('a');
+    expect(chooseRunner(avoiding, scene([a, busy]), NOW + 29_999)).toBeNull();
+    expect(chooseRunner(avoiding, scene([a, busy]), NOW + 30_000)?.record.id).toBe('a');
+    expect(chooseRunner(avoiding, scene([a]), NOW)?.record.id).toBe('a');
+  });
+
+  it('[POOL11] not the one that could not start it, for 30 s, also when no other fits', () => {
+    const avoiding = { ...ANY, avoid: { runnerId: 'a', until: NOW + 30_000, evenAlone: true } };
+    expect(chooseRunner(avoiding, scene([runner('a')]), NOW + 29_999)).toBeNull();
+    expect(chooseRunner(avoiding, scene([runner('a')]), NOW + 30_000)?.record.id).toBe('a');
   });
 });
 
@@ -248,10 +254,11 @@ describe('a lease', () => {
   });
 
   it('[POOL11] that came to nothing gives the execution its old place, without the runner', () => {
-    const again = requeue({ ...leased, rank: 5 }, false, NOW);
+    const again = requeue({ ...leased, rank: 5 }, { kind: 'lost' }, false, NOW);
     expect(again).toMatchObject({ state: 'waiting', rank: 5, lease: null, runnerId: null });
-    expect(parseLane(again.lane).avoid).toEqual({ runnerId: 'r1', until: NOW + 30_000 });
-    expect(parseLane(requeue(leased, true, NOW).lane).avoid).toBeNull();
+    expect(parseLane(again.lane).avoid).toEqual({ runnerId: 'r1', until: NOW + 30_000, evenAlone: false });
+    expect(parseLane(requeue(leased, { kind: 'ended' }, false, NOW).lane).avoid?.evenAlone).toBe(true);
+    expect(parseLane(requeue(leased, { kind: 'not_started' }, true, NOW).lane).avoid).toBeNull();
   });
 });
 
@@ -300,7 +307,12 @@ describe('the index', () => {
     const a = laneText({ ...ANY, requires: { a: '1', b: '2' }, needs: ['x', 'y'] });
     const b = laneText({ ...ANY, requires: { b: '2', a: '1' }, needs: ['y', 'x'] });
     expect(a).toBe(b);
-    const lane = { requires: { a: '1' }, needs: ['x'], concurrency: { key: 'k', limit: 2 }, avoid: { runnerId: 'r', until: 3 } };
+    const lane = {
+      requires: { a: '1' },
+      needs: ['x'],
+      concurrency: { key: 'k', limit: 2 },
+      avoid: { runnerId: 'r', until: 3, evenAlone: false },
+    };
     expect(parseLane(laneText(lane))).toEqual(lane);
   });
 });
@@ -358,6 +370,15 @@ describe('a hello', () => {
     });
     expect(rests).toEqual([5, 10, 20, 40, 80, 160, 300, 300, 300]);
   });
+});
+
+it('[POOL12] [POOL19] each `full` in a row doubles the rest, up to five minutes', () => {
+  let { record } = runner('r1');
+  const rests = Array.from({ length: 9 }, () => {
+    record = noteFull(record, NOW);
+    return (record.restUntil - NOW) / 1000;
+  });
+  expect(rests).toEqual([5, 10, 20, 40, 80, 160, 300, 300, 300]);
 });
 
 describe('the session of an execution that waits', () => {

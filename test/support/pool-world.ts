@@ -625,8 +625,23 @@ export class PoolWorld {
     const unknown = record.extraRuns.filter((run) => !this.#isHeld(run, record.id));
     if (this.#heldBy(record.id) + unknown.length >= record.slots) return false;
     const lane = parseLane(entry.lane);
-    if ((lane.avoid?.runnerId === record.id && !evenAvoided) || !this.#fits(lane, record.labels)) return false;
+    if ((this.#isAvoided(lane, record.id) && !evenAvoided) || !this.#fits(lane, record.labels)) return false;
     return lane.concurrency === null || this.#activeWith(lane.concurrency.key, keyOf(entry)) < lane.concurrency.limit;
+  }
+
+  #isAvoided(lane: Lane, runnerId: string): boolean {
+    const { avoid } = lane;
+    if (avoid?.runnerId !== runnerId || this.now >= avoid.until) return false;
+    return avoid.evenAlone || [...this.sockets].some((other) => other.owner.id !== runnerId && this.#serves(other, lane));
+  }
+
+  /** It would take it if it had a free slot. */
+  #serves(socket: Socket, lane: Lane): boolean {
+    const record = this.disk.runners.get(socket.owner.id);
+    const attachment = socket.attachment as { bootId: string | null; detached?: boolean } | null;
+    if (!record || socket.readyState !== 1 || attachment?.bootId !== record.bootId || attachment.detached) return false;
+    const heardAt = Math.max(record.helloAt, socket.lastFrameAt, socket.lastPingAt ?? 0);
+    return !record.draining && !isSilent(heardAt, this.now) && this.#fits(lane, record.labels);
   }
 
   /** Before the row is written: the queue is still as it was. */

@@ -193,12 +193,12 @@ describe('a runner', () => {
     await runner.settled();
     const again = await runner.again({ runs: [`${kept.session}/${kept.execution.id}`, 'old/one'] });
     expect((await runner.closed).code).toBe(4001);
-    // The one that it does not have is assigned again: to it, once the rest is over.
-    await vi.waitFor(async () => expect((await get(lost)).waiting).toBeDefined());
+    // The one that it does not have is assigned again: to it, because no other runner fits.
+    expect((await again.launch()).request.id).toBe(lost.execution.id);
     const { runners } = await viewOf(made.pool);
-    expect(runners[0]?.runs.map(({ execution }) => execution).sort()).toEqual([kept.execution.id, 'one'].sort());
+    expect(runners[0]?.runs.map(({ execution }) => execution).sort()).toEqual([kept.execution.id, lost.execution.id, 'one'].sort());
     again.frame({ type: 'ended', session: 'old', execution: 'one' });
-    await vi.waitFor(async () => expect((await viewOf(made.pool)).busy).toBe(1));
+    await vi.waitFor(async () => expect((await viewOf(made.pool)).busy).toBe(2));
   });
 
   test('[POOL16] two processes with one id: the newer is served, the older is closed as a clone and stays out', async () => {
