@@ -5,10 +5,11 @@
 
 import { type AgentFormat, ConversationText, type TextPiece } from '../agent/index.ts';
 import { ViewerFilter } from '../client/terminal/viewer-filter.ts';
-import { gapText, type LoggedEvent, type OutputFormat, waitReasonText } from '../protocol/index.ts';
+import { type AnswerChoice, choiceText, gapText, type LoggedEvent, type OutputFormat, waitReasonText } from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
+import { askingOf, commandLine, questionLines } from './questions.ts';
 import { progressText, type StatusLine } from './status-line.ts';
 import { escapeControls, escapeControlsInLines } from './terminal-text.ts';
 
@@ -26,24 +27,26 @@ export const HUMAN_TYPES = [
   'wrapper_disconnected',
   'wrapper_reconnected',
   'execution_deadline_renewed',
+  'asking',
+  'asking_ended',
+  'answered',
   'interrupt_requested',
   'execution_failed',
   'execution_interrupted',
 ] as const;
 
 /** Besides `HUMAN_TYPES`: what an agent was asked and told, and how its run ended. */
-export const CONVERSATION_TYPES = [
-  'started',
-  'input',
-  'asking',
-  'asking_ended',
-  'answered',
-  'exit',
-  'interrupted',
-  'execution_completed',
-] as const;
+export const CONVERSATION_TYPES = ['started', 'input', 'exit', 'interrupted', 'execution_completed'] as const;
 
-const IN_CONVERSATION: ReadonlySet<string> = new Set(['agent', 'execution_failed', 'execution_interrupted', ...CONVERSATION_TYPES]);
+const QUESTION_TYPES = ['asking', 'asking_ended', 'answered'] as const;
+
+const IN_CONVERSATION: ReadonlySet<string> = new Set([
+  'agent',
+  'execution_failed',
+  'execution_interrupted',
+  ...QUESTION_TYPES,
+  ...CONVERSATION_TYPES,
+]);
 
 /** Longer output of an agent's tool is cut in the middle. */
 const TOOL_LINES_MAX = 12;
@@ -64,6 +67,8 @@ export interface PrinterOptions {
    * other events.
    */
   status?: StatusLine;
+  /** `session/execution`, for the command that answers a question. Absent: the run has ended. */
+  reference?: string;
   /** `run --json` reserves stdout for its one object. */
   outputTo?: StreamName;
 }
@@ -155,13 +160,28 @@ export class Printer {
       default: {
         // The verdict repeats a fatal error; if verdicts were not requested, only this reports it.
         const repeats = type === 'error' && data.fatal === true && !this.#options.types?.includes(type);
-        const remark = repeats ? null : remarkOn(type, data);
+        if (type === 'asking') return this.#question(data, at);
+        // A conversation has them itself.
+        const isSaid = this.#conversation !== null && (QUESTION_TYPES as readonly string[]).includes(type);
+        const remark = repeats || isSaid ? null : remarkOn(type, data);
         if (remark !== null)
           return [this.#splitter.remark(`holdfast: ${escapeControls(remark)}\n`, at, isTrouble(type, data) ? 'error' : 'note')];
         if (repeats || !this.#options.types?.includes(type)) return [];
         return this.#splitter.split('stdout', `${offset} ${type} ${escapeControls(JSON.stringify(data))}\n`, at);
       }
     }
+  }
+
+  #question(data: Record<string, unknown>, at: number): LinePiece[] {
+    const question = askingOf(data);
+    if (!question) return [];
+    const { reference = null } = this.#options;
+    const command = reference === null ? [] : [commandLine(question, reference)];
+    // A conversation has the question and its options itself.
+    const lines = this.#conversation ? command : questionLines(question, reference);
+    return lines
+      .flatMap((line) => line.split('\n'))
+      .map((line) => this.#splitter.remark(`holdfast: ${escapeControls(line)}\n`, at, 'note'));
   }
 
   /** A terminal would answer the program's queries, into the input of the shell. */
@@ -231,6 +251,12 @@ function remarkOn(type: string, data: Record<string, unknown>): string | null {
         : 'the job is connected again';
     case 'interrupt_requested':
       return `${data.force === true ? 'stop by force' : 'interrupt'} requested${data.reason ? `: ${data.reason}` : ''}`;
+    case 'asking_ended':
+      return data.reason === 'cancelled' ? 'the agent withdrew its question' : null;
+    case 'answered': {
+      const { name, id } = (data.by ?? {}) as { name?: unknown; id?: unknown };
+      return `the question was answered: ${choiceText(data as AnswerChoice)} (by ${name ?? id})`;
+    }
     case 'execution_deadline_renewed':
       return 'the coordinator was away itself; it waits for the job again';
     case 'execution_failed':

@@ -4,6 +4,7 @@
 
 import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../protocol/version.ts';
+import { type AnswerFlags, answer } from './commands/answer.ts';
 import { type AttachFlags, attach } from './commands/attach.ts';
 import * as control from './commands/control.ts';
 import { type DeleteFlags, deleteCommand } from './commands/delete.ts';
@@ -231,6 +232,17 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .action(async (id: string, text: string | undefined, own: control.SendFlags, self: Command) => {
       about(id, own);
       exitCode = await control.send(contextOf(self), id, text, own);
+    });
+
+  add('answer', [], 'answer what the agent of a run asks')
+    .argument('<id>', 'session/execution')
+    .argument('[options...]', 'the id or the label of an option; several where the question allows it')
+    .option('-s, --session <id>', 'session of the execution (HOLDFAST_SESSION)')
+    .option('--id <question>', 'the question, as `logs` and `get` name it; the oldest open one when left out')
+    .option('--text <text>', 'a text in the place of an option, where the question allows it')
+    .action(async (id: string, options: string[], own: AnswerFlags, self: Command) => {
+      about(id, own);
+      exitCode = await answer(contextOf(self), id, options, own);
     });
 
   add('open', [], 'open the page of a run in the browser, or print a link to share it')

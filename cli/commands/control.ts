@@ -16,6 +16,7 @@ import {
 } from '../../protocol/index.ts';
 import { type Context, type PaintColour, printJson, printNote } from '../context.ts';
 import { describeEnding, type Ending, EXIT, exitCodeOf } from '../exit-code.ts';
+import { answerCommand } from '../questions.ts';
 import {
   checkId,
   formatReference,
@@ -26,6 +27,7 @@ import {
   type Reference,
   UsageError,
 } from '../settings.ts';
+import { quoted } from '../shell-words.ts';
 import { StdinForwarder } from '../stdin.ts';
 import { escapeControls } from '../terminal-text.ts';
 import { waitingText } from '../waiting.ts';
@@ -55,7 +57,9 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
     const page = await client.sessions(query);
     if (context.json) await printJson(context, page);
     else {
-      const rows = page.data.map(({ id, execution }) => (execution ? rowOf(execution) : [escapeControls(id), '-', '-', '-', '-']));
+      const rows = page.data.map(({ id, execution, asking }) =>
+        execution ? rowOf(execution, asking) : [escapeControls(id), '-', '-', '-', '-'],
+      );
       await printTable(context, rows, 'no sessions yet: start one with `holdfast run -- command`');
       if (page.next) await printNote(context, `there are more: --cursor ${page.next}`);
     }
@@ -64,7 +68,11 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
   const page = await client.list(checkId(session, 'session'), query);
   if (context.json) await printJson(context, page);
   else {
-    await printTable(context, page.data.map(rowOf), `nothing${query.status ? ` ${query.status}` : ''} in session ${session}`);
+    await printTable(
+      context,
+      page.data.map((execution) => rowOf(execution)),
+      `nothing${query.status ? ` ${query.status}` : ''} in session ${session}`,
+    );
     if (page.next) await printNote(context, `there are more: --cursor ${page.next}`);
   }
   return EXIT.ok;
@@ -73,13 +81,15 @@ export async function list(context: Context, flags: ListFlags): Promise<number> 
 const HEADINGS = ['EXECUTION', 'STATUS', 'STARTED', 'TOOK', 'COMMAND'];
 const COMMAND_CHARS_MAX = 60;
 
-function rowOf(execution: Execution): string[] {
+/** `asks`: one of the runs of its session waits for an answer. */
+function rowOf(execution: Execution, asks = false): string[] {
   const { session, id, status, command, createdAt } = execution;
+  const asking = execution.asking !== undefined || asks;
   const text = escapeControls(command.join(' '));
   const silence = silenceOf(execution);
   return [
     escapeControls(formatReference({ session, execution: id })),
-    silence === null ? escapeControls(status) : `${escapeControls(status)}, ${silence}`,
+    [status, ...(asking ? ['asks'] : []), ...(silence === null ? [] : [silence])].map(escapeControls).join(', '),
     timeOf(createdAt),
     tookOf(execution),
     text.length > COMMAND_CHARS_MAX ? `${text.slice(0, COMMAND_CHARS_MAX - 1)}…` : text,
@@ -127,6 +137,8 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
   const rows: [string, string | undefined][] = [
     ['execution', formatReference(reference)],
     ['status', paint(colourOf(execution.status), escapeControls(ended))],
+    ['asks', execution.asking && escapeControls(execution.asking.text)],
+    ['answer', execution.asking && escapeControls(answerCommand(execution.asking, formatReference(reference)))],
     ['command', escapeControls(execution.command.map(quoted).join(' '))],
     ['cwd', execution.cwd === undefined ? undefined : escapeControls(execution.cwd)],
     ['launcher', execution.launcher],
@@ -317,6 +329,3 @@ function tookOf({ startedAt, endedAt }: Execution): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)}m${seconds % 60}s`;
   return `${Math.floor(seconds / 3600)}h${Math.floor((seconds % 3600) / 60)}m`;
 }
-
-const quoted = (argument: string): string =>
-  /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;

@@ -2,12 +2,12 @@
 
 import type { AgentFormat } from '../../agent/index.ts';
 import { type SessionStream, StreamFailure } from '../../client/index.ts';
-import { EVENT_TYPE_PATTERN, type Execution, type LoggedEvent } from '../../protocol/index.ts';
+import { EVENT_TYPE_PATTERN, type Execution, isTerminal, type LoggedEvent } from '../../protocol/index.ts';
 import { type Context, openStream, printNote } from '../context.ts';
 import { EXIT } from '../exit-code.ts';
 import { LastLines, type LinePiece } from '../lines.ts';
 import { CONVERSATION_TYPES, conversationFormat, HUMAN_TYPES, Printer } from '../printer.ts';
-import { parseDuration, parseReference, parseWholeNumber, type Reference, UsageError } from '../settings.ts';
+import { formatReference, parseDuration, parseReference, parseWholeNumber, type Reference, UsageError } from '../settings.ts';
 
 export interface LogsFlags {
   session?: string;
@@ -59,6 +59,7 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
     timestamps: flags.timestamps === true,
     types: asked,
     quiet: context.quiet,
+    ...(isTerminal(execution.status) ? {} : { reference: formatReference(reference) }),
     ...(draws ? { status } : {}),
   });
   const reading: Reading = {
@@ -147,7 +148,12 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
   const oldest = Math.max(execution.firstOffset, earliest) - 1;
   for (let span = count + TAIL_SLACK_EVENTS; ; span *= 4) {
     const from = Math.max(oldest, newest - span);
-    const trial = new Printer(context.io, { types: reading.types, conversation: reading.conversation });
+    const { types, conversation } = reading;
+    const trial = new Printer(context.io, {
+      types,
+      conversation,
+      ...(isTerminal(execution.status) ? {} : { reference: formatReference(reading.reference) }),
+    });
     const texts: string[] = [];
     const lines = new LastLines(count);
     // The printer that continues after the tail must know which line is unfinished, so the last

@@ -241,6 +241,7 @@ function linesShowing(
   const printer = new Printer(context.io, {
     conversation,
     quiet: context.quiet,
+    reference: name,
     status: context.status,
     ...(context.json ? { outputTo: 'stderr' as const } : {}),
   });

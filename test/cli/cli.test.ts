@@ -6,7 +6,7 @@
  */
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Execution, POLICY_DEFAULTS } from '../../protocol/index.ts';
+import { type AskingData, type Execution, POLICY_DEFAULTS } from '../../protocol/index.ts';
 import { type CallOptions, result as resultOf, call as startCall } from '../support/cli-call.ts';
 import { FakeSession, until } from '../support/fake-session.ts';
 
@@ -608,6 +608,56 @@ describe('interrupt, fail, send', () => {
     expect((await result(args)).err).toContain('nothing changed');
     expect(JSON.parse((await result([...args, '--json'])).out)).toEqual({ settled: false });
     expect((await result(['fail', 's1/e1', '--code', 'Bad Code', '--message', 'x'])).code).toBe(2);
+  });
+
+  test('a question is printed with the command that answers it, and `answer` answers it', async () => {
+    const question: AskingData = {
+      id: 'q 1',
+      kind: 'permission',
+      text: 'Allow Bash: make?\nIt takes long.',
+      options: [
+        { id: 'allow', label: 'Allow once' },
+        { id: 'deny', label: 'Deny', description: 'nothing runs' },
+      ],
+      freeText: true,
+    };
+    const execution = fake.addExecution('e1');
+    fake.append('e1', [
+      { type: 'asking', data: { ...question } },
+      { type: 'asking_ended', data: { id: 'q0', reason: 'cancelled' } },
+      { type: 'answered', data: { id: 'q0', option: 'deny', by: { kind: 'key', id: 'key_1', name: 'ci' } } },
+    ]);
+    expect((await result(['logs', 's1/e1'])).err.split('\n')).toEqual([
+      'holdfast: the agent asks: Allow Bash: make?',
+      'holdfast: It takes long.',
+      'holdfast:   allow  Allow once',
+      'holdfast:   deny   Deny (nothing runs)',
+      "holdfast: answer it: holdfast answer s1/e1 --id 'q 1' allow | deny | --text '…'",
+      'holdfast: the agent withdrew its question',
+      'holdfast: the question was answered: deny (by ci)',
+      '',
+    ]);
+    expect((await result(['answer', 's1/e1', 'allow'])).err).toContain('s1/e1 asks nothing now');
+    Object.assign(execution, { asking: { ...question, at: 1 } });
+    expect((await result(['get', 's1/e1'])).out).toMatch(/asks +Allow Bash: make\?/);
+    expect((await result(['list', '--session', 's1'])).out).toContain('running, asks');
+    const missing = await result(['answer', 's1/e1']);
+    expect([missing.code, missing.err]).toEqual([2, expect.stringContaining('allow  Allow once')]);
+    expect((await result(['answer', 's1/e1', 'allow', '--text', 'x'])).code).toBe(2);
+    const done = await result(['answer', 's1/e1', 'ALLOW ONCE']);
+    expect([done.code, done.err]).toEqual([0, expect.stringContaining('s1/e1 was answered: Allow once')]);
+    Object.assign(execution, { asking: { ...question, at: 1 } });
+    expect(JSON.parse((await result(['answer', 's1/e1', '--id', 'q 1', '--text', 'Why?', '--json'])).out)).toEqual({
+      id: 'q 1',
+      text: 'Why?',
+    });
+    expect(fake.answers).toMatchObject([
+      { id: 'q 1', option: 'allow' },
+      { id: 'q 1', text: 'Why?' },
+    ]);
+    expect(new Set(fake.answers.map(({ answerId }) => answerId)).size).toBe(2);
+    const late = await result(['answer', 's1/e1', '--id', 'q 1', 'allow']);
+    expect([late.code, late.err]).toEqual([125, expect.stringContaining('holdfast get')]);
   });
 
   test('send sends a line, or stdin as it is, and nothing twice', async () => {

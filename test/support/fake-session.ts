@@ -116,6 +116,7 @@ export class FakeSession {
   /** The sizes that viewers asked for. */
   readonly sizes: string[] = [];
   readonly endedStdins = new Set<string>();
+  readonly answers: Record<string, unknown>[] = [];
   readonly #inputIds = new Map<string, number>();
   readonly #http: Server;
   readonly #ws = new WebSocketServer({
@@ -456,6 +457,11 @@ export class FakeSession {
         if (changed) this.append(execution.id, [{ type: 'resize', data: { cols, rows, by: { kind: 'key', id: 'key' } } }]);
         return { status: 200, body: { terminal: execution.terminal, changed } };
       }
+      case 'answer':
+        if (execution.asking?.id !== body.id) return problemOf('not_asking');
+        this.answers.push(body);
+        delete execution.asking;
+        return { status: 202, body: { commandId: this.answers.length } };
       case 'input':
         if (execution.status !== 'running') return problemOf('not_running');
         return this.#input(execution.id, body);
