@@ -10,6 +10,7 @@ import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StartRequest } from '../protocol/index.ts';
+import { taxAgent } from '../test/browser/support/agents.ts';
 import { Dashboard } from '../test/browser/support/dashboard.ts';
 import { manyLines } from '../test/browser/support/jobs.ts';
 import { NETWORK_NOISE } from '../test/browser/support/page-watch.ts';
@@ -64,6 +65,8 @@ try {
   await failing.ended();
   const agent = await scene('tax-off-by-one', scenes.agent, ['coder', '--task', 'tax is off by one cent'], { format: 'jsonl' });
   await agent.ended();
+  const claude = ['claude', '-p', '--input-format', 'stream-json', '--output-format', 'stream-json', '--verbose'];
+  const conversation = await scene('tax-off-by-one', taxAgent, claude, { format: 'claude', openStdin: true });
   const long = await scene('compile-all', manyLines(200_000), ['make', 'all'], { format: 'jsonl' });
   await long.ended();
   const nightly = await scene('nightly-import', scenes.nightlyImport, ['import', '--date', '2026-11-20'], {
@@ -94,6 +97,14 @@ try {
   const typing = async (dashboard: Dashboard): Promise<void> => {
     await dashboard.page.getByText('tax.ts - web-shop').waitFor();
     await dashboard.page.getByLabel(/^Terminal: keys go/).focus();
+  };
+  const asked = (dashboard: Dashboard): Promise<void> =>
+    dashboard.page.getByRole('group', { name: 'The agent asks for permission' }).waitFor();
+  const fromTheTop = async (dashboard: Dashboard): Promise<void> => {
+    await asked(dashboard);
+    await dashboard.page.getByRole('log', { name: 'Messages' }).focus();
+    await dashboard.page.keyboard.press('Home');
+    await dashboard.page.getByText('I will look at how').waitFor();
   };
   const { ticket } = await stage.real.client.createTicket(editor.session, { execution: editor.id });
   const shots: Shot[] = [
@@ -141,6 +152,10 @@ try {
       dark: true,
       ready: (dashboard) => dashboard.shows('All 17 tests'),
     },
+    { name: 'question', path: conversation.path, ready: asked },
+    { name: 'question-phone', path: conversation.path, phone: true, ready: asked },
+    { name: 'conversation-dark', path: conversation.path, dark: true, ready: fromTheTop },
+    { name: 'conversation-phone-dark', path: conversation.path, phone: true, dark: true, ready: fromTheTop },
     { name: 'search', path: long.path, ready: find },
     { name: 'queued', path: waiting.path, ready: (dashboard) => dashboard.page.getByText('Waiting for its turn').waitFor() },
     {

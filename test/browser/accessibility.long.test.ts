@@ -9,6 +9,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { until } from '../support/real-stack.ts';
+import { taxAgent } from './support/agents.ts';
 import { axeViolations } from './support/axe.ts';
 import { Dashboard } from './support/dashboard.ts';
 import { linesUntilReleased } from './support/jobs.ts';
@@ -20,12 +21,14 @@ let stage: Stage;
 let running: Job;
 let failed: Job;
 let agents: Job;
+let asking: Job;
 beforeAll(async () => {
   stage = await Stage.start();
   failed = await stage.start('shop', failingTests, { labels: { branch: 'main' } });
   await failed.ended();
   agents = await stage.start('agent', agent, { format: 'jsonl' });
   await agents.ended();
+  asking = await stage.start('asking', taxAgent, { format: 'claude', openStdin: true });
   running = await stage.start('shop', linesUntilReleased(100), { openStdin: true });
   await running.running();
 });
@@ -125,6 +128,19 @@ it('axe-core finds nothing on a run, whatever its state, and in its dialogs', as
   await dashboard.status('Completed');
   await dashboard.shows('5');
   expect(await inspect(page, 'agent')).toEqual([]);
+});
+
+it('axe-core finds nothing on a conversation with an agent, folded and expanded', async () => {
+  const dashboard = await Dashboard.signedIn(stage, asking.path);
+  const { page } = dashboard;
+  await page.getByRole('group', { name: 'The agent asks for permission' }).waitFor();
+  expect(await inspect(page, 'a question')).toEqual([]);
+  await page.getByRole('button', { name: 'Expand all' }).click();
+  await page.getByRole('log', { name: 'Messages' }).focus();
+  await page.keyboard.press('Home');
+  await page.getByRole('button', { name: '2 steps of the sub-agent' }).click();
+  await page.getByText('rg -l sumWithTax src test').first().waitFor();
+  expect(await inspect(page, 'a conversation, expanded')).toEqual([]);
 });
 
 it('from the sign-in to an interrupt without a pointer', async () => {
@@ -278,6 +294,9 @@ it.each([360, 390])('on a phone of %i px nothing is cut off, and what is to be t
   await page.getByText('gpu-3', { exact: true }).waitFor();
   await page.getByText('Join another machine').tap();
   await measure('runners');
+  await page.goto(`${stage.url}${asking.path}`);
+  await page.getByRole('group', { name: 'The agent asks for permission' }).waitFor();
+  await measure('conversation');
   await page.goto(`${stage.url}${failed.path}`);
   await dashboard.status('Failed');
   await measure('failed');

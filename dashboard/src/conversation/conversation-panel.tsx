@@ -28,6 +28,8 @@ import { ConversationRow } from './row.tsx';
 import { usageText } from './usage.ts';
 import { useItemLink } from './use-item-link.ts';
 
+export { encodeMessage } from '../../../agent/index.ts';
+
 export interface ConversationPanelProps {
   /** The events of the run. */
   events: AgentEvents;

@@ -4,8 +4,9 @@
  * Owns: the reader, the events that it may have to read again, which sub-agents are open, the rows.
  * Does not own: what an event means (`agent/`), what is folded inside a row (`panel`).
  *
- *   CM1  A reader reads forward only. When older events arrive, all are read again by a new reader;
- *        while they keep arriving, this takes a fifth of the time at most.
+ *   CM1  A reader reads forward only. When older events arrive, all are read again by a new reader,
+ *        in short tasks, while the old one goes on with new events. While older events keep
+ *        arriving, this takes a fifth of the time at most.
  *   CM2  A row has a number of its own (`id`) that stays when rows are made again, because items
  *        keep their keys.
  *   CM3  New events cost as much as they are many, however long the conversation is. Only opening a
@@ -37,12 +38,17 @@ export interface Row {
 
 /** CM1: reading again waits this many times as long as it took. */
 const REREAD_REST = 4;
+/** CM1: a task of it ends after this long. */
+const TASK_MS = 12;
+const TASK_EVENTS = 250;
 
 export class ConversationModel {
   readonly #open: () => Reader;
   #reader: Reader;
-  /** Empty once the beginning is loaded: nothing older can arrive. */
+  /** Empty once the beginning is loaded and read: nothing older can arrive. */
   #events: LoggedEvent[] = [];
+  /** Older than those, and not read yet. */
+  #older: LoggedEvent[] = [];
   #complete = false;
   #reread: ReturnType<typeof setTimeout> | null = null;
   #rereadMs = 0;
@@ -99,7 +105,7 @@ export class ConversationModel {
 
   /** False while older events wait to be read. */
   get isCurrent(): boolean {
-    return this.#reread === null;
+    return this.#reread === null && this.#older.length === 0;
   }
 
   has(key: string): boolean {
@@ -157,21 +163,20 @@ export class ConversationModel {
 
   append(events: readonly LoggedEvent[]): void {
     if (events.length === 0) return;
-    if (!this.#complete) for (const event of events) this.#events.push(event);
-    if (this.#reread === null) this.#take(this.#reader.add(events));
+    if (!this.#complete || !this.isCurrent) for (const event of events) this.#events.push(event);
+    this.#take(this.#reader.add(events));
     this.#notify();
   }
 
   prepend(events: readonly LoggedEvent[]): void {
     if (events.length === 0) return;
-    this.#events = events.concat(this.#events);
-    if (this.#reread !== null) return;
-    this.#reread = setTimeout(() => this.#readAgain(), this.#rereadMs * REREAD_REST);
+    this.#older = events.concat(this.#older);
+    this.#plan();
   }
 
   atStart(): void {
     this.#complete = true;
-    if (this.#reread === null) this.#events = [];
+    if (this.isCurrent) this.#events = [];
     this.#notify();
   }
 
@@ -186,15 +191,34 @@ export class ConversationModel {
   }
 
   /** CM1 */
-  #readAgain(): void {
-    this.#reread = null;
+  #plan(): void {
+    if (this.#reread !== null || this.#older.length === 0) return;
+    this.#reread = setTimeout(() => {
+      this.#events = this.#older.concat(this.#events);
+      this.#older = [];
+      this.#readAgain(this.#open(), 0, 0);
+    }, this.#rereadMs * REREAD_REST);
+  }
+
+  #readAgain(reader: Reader, from: number, spentMs: number): void {
     const began = performance.now();
-    this.#reader = this.#open();
-    this.#reader.add(this.#events);
-    if (this.#complete) this.#events = [];
+    let next = from;
+    do {
+      reader.add(this.#events.slice(next, next + TASK_EVENTS));
+      next += TASK_EVENTS;
+    } while (next < this.#events.length && performance.now() - began < TASK_MS);
+    const spent = spentMs + performance.now() - began;
+    if (next < this.#events.length) {
+      this.#reread = setTimeout(() => this.#readAgain(reader, next, spent), 0);
+      return;
+    }
+    this.#reader = reader;
     this.#makeRows();
-    this.#rereadMs = performance.now() - began;
+    this.#reread = null;
+    this.#rereadMs = spent;
+    if (this.#complete && this.#older.length === 0) this.#events = [];
     this.#notify();
+    this.#plan();
   }
 
   #makeRows(): void {

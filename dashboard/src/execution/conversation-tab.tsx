@@ -4,12 +4,22 @@
  */
 
 import type { ComponentType } from 'preact';
+import type { AgentFormat } from '../../../agent/items.ts';
 import type { ConversationPanelProps } from '../conversation/conversation-panel.tsx';
 import { ChunkState, useChunk } from './chunk.tsx';
 
 type Panel = ComponentType<ConversationPanelProps>;
 
 const load = (): Promise<Panel> => import('../conversation/conversation-panel.tsx').then(({ default: Panel }) => Panel);
+
+/** The line with which an agent of this format reads a message on its stdin; null: it reads none. */
+export const messageEncoder = (format: AgentFormat | null): ((text: string) => Promise<string>) | null =>
+  format === 'claude' ? encodeForClaude : null;
+
+async function encodeForClaude(text: string): Promise<string> {
+  const { encodeMessage } = await import('../conversation/conversation-panel.tsx');
+  return encodeMessage('claude', text) as string;
+}
 
 export function ConversationTab(props: ConversationPanelProps) {
   const Panel = useChunk(load);

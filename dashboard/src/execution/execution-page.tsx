@@ -24,7 +24,7 @@ import { Button, formatBytes as bytesWords } from '../ui/index.ts';
 import { AgentEvents } from './agent-events.ts';
 import { Notice } from './components.tsx';
 import { Connection } from './connection.tsx';
-import { ConversationTab } from './conversation-tab.tsx';
+import { ConversationTab, messageEncoder } from './conversation-tab.tsx';
 import { Details, RERUN_LABEL } from './details.tsx';
 import { EventDialog } from './event-dialog.tsx';
 import { ExecutionFeed } from './feed.ts';
@@ -189,6 +189,8 @@ function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
     if (lineOfHash(hash) !== null) setMainTab('log');
     else if (itemOf(hash) !== null && beside === 'conversation') setMainTab('conversation');
   }, [hash, beside]);
+  // Text that is no message would end such an agent. Others read something else than messages.
+  const encode = mainTab === 'conversation' ? messageEncoder(format) : null;
   const [target, setTarget] = useState<{ offset: number } | null>(null);
   const showInLog = (offset: number): void => {
     setTarget({ offset });
@@ -379,7 +381,7 @@ function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
                     <>
                       <ConversationTab
                         events={events}
-                        format={format ?? 'jsonl'}
+                        format={format ?? 'auto'}
                         live={!over}
                         older={snapshot.older.state}
                         onOlder={() => feed.loadOlder()}
@@ -395,10 +397,12 @@ function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
               )}
             </MainTabs>
           )}
-          {takesInput ? (
+          {takesInput && (mainTab === 'log' || beside === null || encode) ? (
             <InputBar
+              key={encode ? 'message' : 'text'}
               session={session}
               execution={id}
+              encode={encode}
               onReady={(focus) => {
                 focusInput.current = focus;
               }}

@@ -1,5 +1,5 @@
 /**
- * Text for the job's stdin. Shown only while the run accepts input. The client repeats a text whose
+ * Text for the job's stdin, or a message for an agent that reads messages there. Shown only while the run accepts input. The client repeats a text whose
  * answer was lost, and the job reads it once. When no answer comes at all, it is unknown whether
  * the job got it, and the page says so.
  */
@@ -22,11 +22,13 @@ const SHOWN_MAX = 3;
 interface Props {
   session: string;
   execution: string;
+  /** Of an agent that reads messages: the line that it reads. Null: the text itself, and a newline. */
+  encode: ((text: string) => Promise<string>) | null;
   /** Gets the function that moves the focus here. */
   onReady(focus: () => void): void;
 }
 
-export function InputBar({ session, execution, onReady }: Props) {
+export function InputBar({ session, execution, encode, onReady }: Props) {
   const { client } = useApp();
   const [text, setText] = useState('');
   const [sent, setSent] = useState<readonly Sent[]>([]);
@@ -38,13 +40,12 @@ export function InputBar({ session, execution, onReady }: Props) {
   const send = async () => {
     const id = next.current;
     next.current += 1;
-    const whole = `${text}\n`;
     setText('');
     setSent((before) => [...before.slice(1 - SHOWN_MAX), { id, text, state: 'sending', detail: null }]);
     const settle = (state: Sent['state'], detail: string | null) =>
       setSent((before) => before.map((item) => (item.id === id ? { ...item, state, detail } : item)));
     try {
-      await client.sendInput(session, execution, { text: whole });
+      await client.sendInput(session, execution, { text: encode ? await encode(text) : `${text}\n` });
       settle('accepted', null);
     } catch (error) {
       const status = (error as { status?: unknown } | null)?.status;
@@ -60,7 +61,7 @@ export function InputBar({ session, execution, onReady }: Props) {
   return (
     <form
       class="exec-input"
-      aria-label="Input of the job"
+      aria-label={encode ? 'Message to the agent' : 'Input of the job'}
       onSubmit={(submit) => {
         submit.preventDefault();
         void send();
@@ -79,8 +80,8 @@ export function InputBar({ session, execution, onReady }: Props) {
       <div class="exec-input-line">
         <textarea
           ref={field}
-          aria-label="Text for the job’s stdin"
-          placeholder="Text for stdin: Enter sends it with a newline, Shift+Enter begins a new line"
+          aria-label={encode ? 'Message to the agent' : 'Text for the job’s stdin'}
+          placeholder={`${encode ? 'Message to the agent: Enter sends it' : 'Text for stdin: Enter sends it with a newline'}, Shift+Enter begins a new line`}
           rows={Math.min(6, text.split('\n').length)}
           value={text}
           spellcheck={false}

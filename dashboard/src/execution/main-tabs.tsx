@@ -9,9 +9,9 @@ export type MainTab = 'terminal' | 'conversation' | 'log';
 
 const WORDS: Readonly<Record<MainTab, string>> = { terminal: 'Terminal', conversation: 'Conversation', log: 'Log' };
 
-/** Null: its output is text. */
+/** Null: its output is text, or JSON lines of no known agent, which are best read as what they are. */
 export const agentFormatOf = ({ format }: Pick<Execution, 'format'>): AgentFormat | null =>
-  AGENT_FORMATS.find((known) => known === format) ?? null;
+  AGENT_FORMATS.find((known) => known === format && known !== 'jsonl') ?? null;
 
 /** What the run has beside its log. */
 export function besideLog(execution: Pick<Execution, 'format' | 'terminal'>): 'terminal' | 'conversation' | null {
@@ -20,10 +20,7 @@ export function besideLog(execution: Pick<Execution, 'format' | 'terminal'>): 't
 }
 
 /** The view that a page opens with, unless its address names another. */
-export function firstTab(execution: Pick<Execution, 'format' | 'terminal'>): MainTab {
-  // The lines of any program are best read as what they are.
-  return execution.format === 'jsonl' ? 'log' : (besideLog(execution) ?? 'log');
-}
+export const firstTab = (execution: Pick<Execution, 'format' | 'terminal'>): MainTab => besideLog(execution) ?? 'log';
 
 interface TabsProps {
   beside: 'terminal' | 'conversation';

@@ -19,6 +19,7 @@ import { ended, event, madeExecution } from '../execution/made.ts';
 
 let root: HTMLElement;
 let answers: unknown[];
+let inputs: unknown[];
 let refusal: unknown;
 let keys: KeyBinding[];
 
@@ -26,6 +27,7 @@ beforeEach(() => {
   root = document.createElement('div');
   document.body.append(root);
   answers = [];
+  inputs = [];
   refusal = null;
   keys = [];
   // happy-dom lays nothing out: a view in which every row is 40 px high.
@@ -61,6 +63,9 @@ async function show(execution: Execution, log: LoggedEvent[], { ticket = '', has
     client: {
       ...run.options().client,
       list: async () => ({ data: [], next: null }),
+      sendInput: async (...args: unknown[]) => {
+        inputs.push(args);
+      },
       answer: async (...args: unknown[]) => {
         answers.push(args);
         if (refusal) throw refusal;
@@ -161,14 +166,10 @@ describe('a run of an agent', () => {
     expect(all('.tool-name')).toHaveLength(5);
   });
 
-  it('is a log when its output is text, and opens with the log for lines that no reader knows', async () => {
-    await show(madeExecution(), [event(1, 'output', { stream: 'stdout', text: 'hello\n', line: 1 })]);
+  it.each(['text', 'jsonl'] as const)('is a log alone when its format is %s', async (format) => {
+    await show(madeExecution({ format }), [event(1, 'agent', { a: 1 })]);
     expect(all('.exec-main-tabs')).toEqual([]);
-    render(null, root);
-    await show(madeExecution({ format: 'jsonl' }), [event(1, 'agent', { a: 1 })]);
-    expect(root.querySelector('[role=tab][aria-selected=true]')?.textContent).toBe('Log');
-    await click(button('Conversation'));
-    expect(text()).toContain('{"a":1}');
+    expect(root.querySelector('.log')).not.toBeNull();
   });
 
   it('a tool call shows its input and output when it is opened, and a diff its changed lines with signs', async () => {
@@ -255,6 +256,37 @@ describe('a run of an agent', () => {
     expect(all('.raw-name')).toEqual(['stdout', 'stderr']);
     expect(all('.talk-pre')).toEqual(['no JSON', 'a warning']);
     expect(all('.raw-preview')[0]).toContain('of a later version');
+  });
+});
+
+describe('a message to the agent', () => {
+  const write = async (words: string) => {
+    const field = root.querySelector<HTMLTextAreaElement>('.exec-input textarea') as HTMLTextAreaElement;
+    act(() => {
+      field.value = words;
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+    });
+    act(() => root.querySelector<HTMLFormElement>('.exec-input')?.requestSubmit());
+    await settle();
+  };
+
+  it('is sent as the line that Claude Code reads; beside the log the text is sent as it is', async () => {
+    await show(running(), lines('claude-tools').slice(0, 6));
+    expect(root.querySelector('.exec-input textarea')?.getAttribute('aria-label')).toBe('Message to the agent');
+    await write('And the docs?');
+    const line = { type: 'user', message: { role: 'user', content: [{ type: 'text', text: 'And the docs?' }] } };
+    expect(inputs).toEqual([['s1', 'e1', { text: `${JSON.stringify(line)}\n` }]]);
+    await click(button('Log'));
+    await write('raw');
+    expect(inputs[1]).toEqual(['s1', 'e1', { text: 'raw\n' }]);
+  });
+
+  it('is not offered where the agent reads none', async () => {
+    await show(running({ format: 'acp' }), []);
+    expect(root.querySelector('.exec-input')).toBeNull();
+    render(null, root);
+    await show(running({ openStdin: false }), []);
+    expect(root.querySelector('.exec-input')).toBeNull();
   });
 });
 

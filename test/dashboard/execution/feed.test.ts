@@ -216,6 +216,33 @@ describe('going to a line', () => {
   });
 });
 
+describe('an event that a link names', () => {
+  test('of the page that opens: the log is read from a little above it', async () => {
+    const run = new FakeRun(madeExecution(), numbered(50_000));
+    const feed = new ExecutionFeed({ ...run.options(), offset: 12_345 });
+    feeds.push(feed);
+    await feed.start();
+    expect(run.stream.options.after).toBe(12_145);
+    const going = feed.goToOffset(12_345);
+    run.replay();
+    expect(await going).toBe(true);
+    expect(run.model.offsets[0]).toBe(12_146);
+  });
+
+  test('above what is loaded: older events are loaded until it is there, and loading can be cancelled', async () => {
+    const run = new FakeRun(madeExecution(), numbered(5_000));
+    const feed = await opened(run);
+    run.replay();
+    await settle();
+    run.catchUp();
+    expect(await feed.goToOffset(3_500)).toBe(true);
+    expect(run.model.offsets[0]).toBe(3_001);
+    const going = feed.goToOffset(5);
+    feed.cancelLoading();
+    expect(await going).toBe(false);
+  });
+});
+
 describe('[F4] the second source of the status', () => {
   test('a stream that fails is followed by a look at the object', async () => {
     const run = new FakeRun(madeExecution(), numbered(20));

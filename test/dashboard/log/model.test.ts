@@ -211,6 +211,17 @@ describe('lines', () => {
   });
 });
 
+describe('the line of an event', () => {
+  it('is the first one that began with it, or else the last one before it', () => {
+    const model = new LogModel();
+    model.append([output(10, 'a\nb\n'), output(12, 'c\n')]);
+    model.prepend([output(5, 'z\n')]);
+    const textAt = (offset: number): string | undefined => texts(model)[(model.idAtOffset(offset) ?? Number.NaN) - model.first];
+    expect([4, 5, 9, 10, 11, 12, 99].map(textAt)).toEqual(['z', 'z', 'z', 'a', 'b', 'c', 'c']);
+    expect(new LogModel().idAtOffset(1)).toBeNull();
+  });
+});
+
 /** Whether a removal after the id was taken took just this line. */
 function isGone(model: LogModel, id: number, removedBefore: number): boolean {
   let now = id;
