@@ -71,7 +71,11 @@ export class OpencodeReader {
     const error = text(state.error);
     if (state.status === 'error')
       this.#items.result(id, { state: REFUSED.test(error ?? '') ? 'refused' : 'failed', output: error });
-    else if (state.status === 'completed') this.#items.result(id, { state: 'done', output: text(state.output), diff });
+    else if (state.status === 'completed') {
+      // A command that failed is `completed` as well.
+      const failed = (number(metadata.exit) ?? 0) !== 0;
+      this.#items.result(id, { state: failed ? 'failed' : 'done', output: text(state.output), diff });
+    }
     if (name === 'todowrite' && state.status === 'completed')
       this.#items.plan(
         objects(input.todos).map(({ content, status }) => ({ text: text(content) ?? '', state: planState(status) })),
