@@ -119,7 +119,7 @@ export interface Question {
 /** `options`: of a question with `multiple`. */
 export interface Answer {
   option?: string;
-  options?: readonly string[];
+  options?: string[];
   text?: string;
 }
 

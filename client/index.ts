@@ -12,7 +12,7 @@
  *   terminal/               what viewers of a terminal share: viewer-filter, own-modes, key-queue;
  *                           not part of the package's entries
  *
- * `react.ts` is an entry of its own.
+ * `react.ts`, `agent.ts` and `agent-react.ts` are entries of their own.
  */
 
 export {

@@ -99,7 +99,13 @@ async function buildPrograms() {
 async function buildClient() {
   const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { index: 'client/index.ts', react: 'client/react.ts', protocol: 'protocol/index.ts' },
+    entryPoints: {
+      index: 'client/index.ts',
+      react: 'client/react.ts',
+      agent: 'client/agent.ts',
+      'agent-react': 'client/agent-react.ts',
+      protocol: 'protocol/index.ts',
+    },
     outdir: clientFolder,
     chunkNames: 'shared-[hash]',
     bundle: true,

@@ -20,6 +20,7 @@ const steps: [name: string, program: string, args: string[]][] = [
   ['types, browser tests', process.execPath, [tsc, '--noEmit', '-p', 'tsconfig.browser.json']],
   ['types, examples: API', process.execPath, [tsc, '--noEmit', '-p', 'examples/api-worker']],
   ['types, examples: page', process.execPath, [tsc, '--noEmit', '-p', 'examples/viewer-page']],
+  ['types, examples: agent page', process.execPath, [tsc, '--noEmit', '-p', 'examples/agent-page']],
   ['types, examples: processes', process.execPath, [tsc, '--noEmit', '-p', 'examples/sandbox-processes']],
   ['packages', process.execPath, [join(ROOT, 'scripts', 'check-packages.ts')]],
   ['dependencies', process.execPath, [join(ROOT, 'scripts', 'audit.ts')]],

@@ -18,6 +18,7 @@ test.each([
   ['docs/client.md', ['ts', 'tsx', 'ts']],
   ['README.md', ['ts']],
   ['packages/client/README.md', ['ts']],
+  ['docs/agents.md', ['ts', 'tsx']],
 ])('every example of %s compiles', (page, kinds) => {
   const source = readFileSync(join(ROOT, page), 'utf8');
   const examples = [...source.matchAll(/^```(tsx?)\n(.*?)^```/gms)].map(([, kind, code]) => ({ kind, code: code ?? '' }));
@@ -31,6 +32,8 @@ test.each([
     const paths = {
       '@holdfast/client': [join(ROOT, 'client/index.ts')],
       '@holdfast/client/react': [join(ROOT, 'client/react.ts')],
+      '@holdfast/client/agent': [join(ROOT, 'client/agent.ts')],
+      '@holdfast/client/agent/react': [join(ROOT, 'client/agent-react.ts')],
       react: [join(ROOT, 'node_modules/@types/react/index.d.ts')],
       'react/jsx-runtime': [join(ROOT, 'node_modules/@types/react/jsx-runtime.d.ts')],
     };

@@ -297,7 +297,11 @@ export class FakeSession {
   }
 
   #hello({ socket }: Viewer): void {
-    const executions = [...this.executions.values()].map(({ id, status }) => ({ id, status }));
+    const executions = [...this.executions.values()].map(({ id, status, format }) => ({
+      id,
+      status,
+      ...(format === 'text' ? {} : { format }),
+    }));
     const { session, earliest, generation } = this;
     socket.send(JSON.stringify({ type: 'hello', session, earliest, head: this.log.length, generation, executions }));
   }
