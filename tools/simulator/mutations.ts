@@ -29,10 +29,10 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: ingest,
-        find: `    const row = hasScreen ? store.transact(append) : append();
+        find: `    const row = hasScreen || asking ? store.transact(append) : append();
     sendText(ws, ackText(receipt.ack));`,
         replace: `    sendText(ws, ackText(receipt.ack));
-    const row = hasScreen ? store.transact(append) : append();`,
+    const row = hasScreen || asking ? store.transact(append) : append();`,
       },
     ],
   },
