@@ -180,6 +180,10 @@ describe('RPC', () => {
     getSession: (calls) => calls.getSession('s'),
     listSessions: (calls) => calls.listSessions(),
     deleteSession: (calls) => calls.deleteSession('s'),
+    listPools: (calls) => calls.listPools(),
+    getPool: (calls) => calls.getPool('p'),
+    drainRunner: (calls) => calls.drainRunner('p', 'r'),
+    removeRunner: (calls) => calls.removeRunner('p', 'r'),
   };
 
   test('every method is here', () => {
