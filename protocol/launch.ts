@@ -1,10 +1,9 @@
 /**
- * The launch wire: how a coordinator asks a runner for a wrapper, over HTTP.
+ * A launch request, as a pool and a container's object send it to a runner; and the wire of the
+ * latter, HTTP to the port of the container.
  *
  *   POST /executions          a launch request; 201 with a new run, 200 with the one that exists
  *   GET /executions/{id}      a run
- *   DELETE /executions/{id}   stops it: 202 while its wrapper still lives, 200 when it has ended
- *   GET /executions           all runs
  *   GET /health               how many wrappers there are; the only answer that needs no token
  *
  * Every refusal is a problem document (RFC 9457) with a code of `RUNNER_PROBLEMS`.
@@ -187,7 +186,7 @@ export function readLaunchRequest(body: unknown): LaunchReading {
 
 // ── the answers ─────────────────────────────────────────────────────────────────────────────────
 
-/** Named in /health, so that a second runner can tell a runner on its port from another program. */
+/** Named in /health, which other programs of an image may answer too. */
 export const RUNNER_PROGRAM = 'holdfast-runner';
 
 export const runViewSchema = z.object({
@@ -226,7 +225,6 @@ export const RUNNER_PROBLEMS = {
   method_not_allowed: [405, false, 'This path does not take that method'],
   execution_id_conflict: [409, false, 'This execution id belongs to a different request'],
   too_large: [413, false, 'The request is too large'],
-  too_many_wrong_tokens: [429, true, 'Too many wrong tokens came from this address'],
   runner_full: [429, true, 'Every slot of this runner is taken'],
   internal: [500, true, 'Something went wrong here'],
   launch_failed: [503, true, 'The wrapper could not be started'],
@@ -274,11 +272,6 @@ const inFlightSchema = z.pick(runnerHealthSchema, { inFlight: true });
 
 /** Null when the answer of /health does not say it. */
 export const readInFlight = (health: unknown): number | null => inFlightSchema.safeParse(health).data?.inFlight ?? null;
-
-const programSchema = z.pick(runnerHealthSchema, { program: true });
-
-/** Whether /health was answered by a runner, of any version. */
-export const isRunnerHealth = (health: unknown): boolean => programSchema.safeParse(health).success;
 
 function parseJson(text: string): unknown {
   try {

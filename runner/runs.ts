@@ -88,8 +88,6 @@ export type LaunchResult =
   | { kind: 'bad_cwd' }
   | { kind: 'failed'; message: string };
 
-export type StopOutcome = { kind: 'unknown' } | { kind: 'stopping'; run: RunView } | { kind: 'ended'; run: RunView };
-
 export interface RunsOptions {
   spool: string;
   max: number;
@@ -193,11 +191,6 @@ export class Runs {
     removeFolder(run.folder);
   }
 
-  get(key: RunKey): RunView | null {
-    const run = this.#runs.get(runKey(key));
-    return run ? view(run) : null;
-  }
-
   /**
    * Reads the records of an earlier runner, adopts wrappers that still run, and restarts or ends
    * the runs of the others. Called once, before any launch. With `origin` all of them report to
@@ -296,34 +289,6 @@ export class Runs {
     return { kind: 'launched', run: view(run) };
   }
 
-  /** Runs with this id. A session or tenant that is null matches all. */
-  matching({ id, session, tenant }: { id: string; session: string | null; tenant: string | null }): RunKey[] {
-    return [...this.#runs.values()]
-      .map(({ record }) => record)
-      .filter(
-        (record) =>
-          record.id === id && (session === null || record.session === session) && (tenant === null || record.tenant === tenant),
-      );
-  }
-
-  /**
-   * Asks the wrapper to stop its job and report. Idempotent: only the first call signals. The
-   * answer changes when the exit is proven.
-   */
-  stop(key: RunKey): StopOutcome {
-    const run = this.#runs.get(runKey(key));
-    if (!run) return { kind: 'unknown' };
-    const { record } = run;
-    if (record.end === null) this.#look(run);
-    if (record.end !== null) return { kind: 'ended', run: view(run) };
-    if (record.stopRequestedAt === null) {
-      record.stopRequestedAt = this.#options.now();
-      this.#note(run);
-      this.#signal(run, 'SIGTERM');
-    }
-    return { kind: 'stopping', run: view(run) };
-  }
-
   /**
    * Stops all runs because the stack ends as a whole: the jobs first, so that their wrappers can
    * report. Wrappers that still report after that are killed. No process is left; what was not
@@ -368,8 +333,18 @@ export class Runs {
     for (const run of this.#runs.values()) {
       if (run.record.end !== null || run.left) continue;
       leaveStopReason(stopReasonFile(run.folder), reason);
-      this.stop(run.record);
+      this.#stop(run);
     }
+  }
+
+  /** Idempotent: only the first call signals. */
+  #stop(run: Run): void {
+    this.#look(run);
+    const { record } = run;
+    if (record.end !== null || record.stopRequestedAt !== null) return;
+    record.stopRequestedAt = this.#options.now();
+    this.#note(run);
+    this.#signal(run, 'SIGTERM');
   }
 
   #killJobs(patienceMs: number): void {

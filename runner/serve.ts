@@ -1,8 +1,8 @@
 /**
- * `holdfast-wrapper serve`: the program that starts wrappers, in one of two ways.
+ * `holdfast-wrapper serve`: the program that starts wrappers, in one of two places.
  *
- *   pool/       dials out to a pool, and runs what the pool assigns (`--url`, `--key`)
- *   runner      listens, and runs what a coordinator asks for over HTTP; for containers
+ *   pool/       on a machine: dials out to a pool, and runs what the pool assigns (`--url`, `--key`)
+ *   container   in a container: listens, and runs what its coordinator asks for over HTTP
  */
 
 import { spawnSync } from 'node:child_process';
@@ -10,26 +10,31 @@ import { join, resolve } from 'node:path';
 import { letThrough } from '../wrapper/job/holder-folder.ts';
 import { asUser, type JobUser, readJobUser } from '../wrapper/job/user.ts';
 import { isDirectory } from '../wrapper/job/working-directory.ts';
+import { CONTAINER_USAGE, isContainer, printMessage, serveContainer } from './container.ts';
 import { acquireLock } from './lock.ts';
 import { IDENTITY_FILE, takeIdentity } from './pool/identity.ts';
 import { connectUrl, dialsOut, POOL_USAGE, type PoolOptions, readPoolOptions, shownUrl } from './pool/options.ts';
 import { type Permits, readPermits } from './pool/permits.ts';
 import { PoolRunner, type PoolRunnerEnd } from './pool/pool-runner.ts';
 import { serveStatus } from './pool/status.ts';
-import { printMessage, SERVER_USAGE, STOP_PATIENCE, STOP_REASON, serveHttp } from './runner.ts';
-import { Runs } from './runs.ts';
+import { Runs, type StopPatience } from './runs.ts';
 import { environmentForJobs } from './wrapper.ts';
 
 /** `EX_CONFIG` of sysexits: a service manager should not start it again before a person acts. */
 export const REFUSED_EXIT = 78;
 
-const USAGE = `A runner starts a wrapper for each execution. It is told to in one of two ways:
+/**
+ * With --stop-jobs. A report that the coordinator can take needs a moment; the rest is for a busy
+ * machine.
+ */
+const STOP_PATIENCE: StopPatience = { jobsMs: 10_000, reportsMs: 5_000 };
+const STOP_REASON = 'the runner was told to stop';
 
-  holdfast-wrapper serve --url URL --key-file FILE   dials out to a pool; for machines of your own
-  holdfast-wrapper serve [--port N]                  listens for HTTP requests; for containers
+const USAGE = `${POOL_USAGE}
+${CONTAINER_USAGE}`;
 
-${POOL_USAGE}
-${SERVER_USAGE}`;
+const NO_POOL =
+  'a runner dials out to its pool: give --url URL and --key-file FILE (or HOLDFAST_URL and HOLDFAST_RUNNER_KEY_FILE). A runner no longer listens for launches, except in a container; docs/runners.md has the way from its address to a pool';
 
 /** Runs until it is done; resolves with the exit code. */
 export async function serve(argv: string[]): Promise<number> {
@@ -37,7 +42,11 @@ export async function serve(argv: string[]): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  if (!dialsOut(argv, process.env)) return serveHttp(argv);
+  if (!dialsOut(argv, process.env)) {
+    if (isContainer(process.env)) return serveContainer(argv);
+    printMessage(`${NO_POOL}. See holdfast-wrapper serve --help.`);
+    return 2;
+  }
   const reading = readPoolOptions(argv, process.env);
   if (reading.kind === 'help') return 0;
   if (reading.kind === 'wrong') {

@@ -1,6 +1,6 @@
 /**
- * The runner over HTTP: reads requests, calls `Runs`, writes answers. Errors are RFC 9457 problem
- * documents, as in the coordinator's API.
+ * The runner of a container over HTTP: reads requests, calls `Runs`, writes answers. Errors are
+ * RFC 9457 problem documents, as in the coordinator's API.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -18,7 +18,6 @@ import {
   readLaunchRequest,
 } from '../protocol/launch.ts';
 import { VERSION } from '../protocol/version.ts';
-import { Lockout } from './lockout.ts';
 import type { Runs } from './runs.ts';
 
 /**
@@ -34,19 +33,10 @@ export interface RunnerServerOptions {
   token: string;
   isStopping: () => boolean;
   log?: (message: string) => void;
-  /** A monotonic clock in milliseconds. */
-  now?: () => number;
 }
 
-export function runnerListener({
-  runs,
-  token,
-  isStopping,
-  log = () => {},
-  now = () => performance.now(),
-}: RunnerServerOptions): RequestListener {
+export function runnerListener({ runs, token, isStopping, log = () => {} }: RunnerServerOptions): RequestListener {
   const expected = sha256(token);
-  const lockout = new Lockout();
 
   const authorized = (request: IncomingMessage): boolean => {
     const [, given] = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '') ?? [];
@@ -74,20 +64,7 @@ export function runnerListener({
       const health: RunnerHealth = { ok: true, program: RUNNER_PROGRAM, version: VERSION, inFlight, max };
       return send(response, 200, health);
     }
-    const address = request.socket.remoteAddress ?? '';
-    const lockedMs = lockout.remainingMs(address, now());
-    if (lockedMs !== null) {
-      response.setHeader('Connection', 'close');
-      response.setHeader('Retry-After', String(Math.ceil(lockedMs / 1000)));
-      return problem(
-        response,
-        'too_many_wrong_tokens',
-        'Too many wrong tokens came from this address. Try again after the time in Retry-After.',
-      );
-    }
     if (!authorized(request)) {
-      lockout.noteWrong(address, now());
-      if (lockout.remainingMs(address, now()) !== null) log(`${address} sent too many wrong tokens and is locked out for a while`);
       response.setHeader('Connection', 'close'); // Its body is not read.
       response.setHeader('WWW-Authenticate', 'Bearer');
       return problem(response, 'unauthorized', 'Send the token of this runner as Authorization: Bearer.');
@@ -95,40 +72,15 @@ export function runnerListener({
     if (url === null || root !== 'executions' || more.length > 0)
       return problem(response, 'not_found', 'The runner has /health and /executions.');
 
-    if (rawId === undefined) {
-      if (method === 'GET') return send(response, 200, { data: runs.list(), inFlight: runs.inFlight, max: runs.max });
-      if (method === 'POST') return launch(request, response);
-      return wrongMethod(response, 'GET, POST');
-    }
-
+    if (rawId === undefined) return method === 'POST' ? launch(request, response) : wrongMethod(response, 'POST');
+    if (method !== 'GET') return wrongMethod(response, 'GET');
     const id = decoded(rawId);
     if (!isId(id)) return problem(response, 'bad_request', 'The execution id in the path is not valid.', { field: 'id' });
-    // Ids are unique within a session. When one runner has the same id twice, the caller must name
-    // the session.
-    const matches = runs.matching({ id, session: url.searchParams.get('session'), tenant: url.searchParams.get('tenant') });
-    if (matches.length > 1) {
-      return problem(response, 'bad_request', 'Several sessions have this id. Add ?session= and ?tenant=.', { field: 'session' });
-    }
-    const [known] = matches;
-    if (!known) return problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
-    if (method === 'GET') {
-      const run = runs.get(known);
-      return run
-        ? send(response, 200, run)
-        : problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
-    }
-    if (method !== 'DELETE') return wrongMethod(response, 'GET, DELETE');
-    const outcome = runs.stop(known);
-    switch (outcome.kind) {
-      case 'unknown':
-        return problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
-      case 'stopping':
-        return send(response, 202, outcome.run);
-      case 'ended':
-        return send(response, 200, outcome.run);
-      default:
-        return outcome satisfies never;
-    }
+    // The container is of one session, within which ids are unique.
+    const run = runs.list().find((each) => each.id === id);
+    return run
+      ? send(response, 200, run)
+      : problem(response, 'execution_not_found', 'It was never started here, or ended long ago.');
   }
 
   async function launch(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -144,7 +96,7 @@ export function runnerListener({
     if (!reading.ok) return problem(response, 'bad_request', reading.message, { field: reading.field });
     if (isStopping()) {
       response.setHeader('Retry-After', '2');
-      return problem(response, 'stopping', 'Ask again: another runner may take over at this address.');
+      return problem(response, 'stopping', 'Ask again: this container is told to stop, and another one may follow.');
     }
 
     const outcome = runs.launch(reading.launch);

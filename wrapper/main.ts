@@ -39,7 +39,6 @@ import { WRAPPER_FAILED } from './job/end.ts';
 
 const USAGE = `Usage: holdfast-wrapper run [options] -- command…   runs one command and reports it
        holdfast-wrapper serve --url URL [options]    a runner of a pool: dials out, runs what it is given
-       holdfast-wrapper serve [options]              a runner in a container: listens for HTTP
        holdfast-wrapper run --help | serve --help | --version
 `;
 

@@ -61,8 +61,8 @@ export type PoolReading = { kind: 'options'; options: PoolOptions } | { kind: 'h
 
 const wrong = (message: string): PoolReading => ({ kind: 'wrong', message });
 
-/** Options that only the HTTP server has. */
-const OF_SERVER = ['port', 'host', 'token', 'max', 'drain-on-term', 'drain-seconds'];
+/** Options of 0.1.0, when a runner listened for launches. */
+const OF_LISTENING = ['port', 'host', 'token', 'max', 'drain-on-term', 'drain-seconds'];
 
 /** Whether the arguments ask for the runner that dials out. */
 export const dialsOut = (argv: readonly string[], env: NodeJS.ProcessEnv): boolean =>
@@ -96,8 +96,13 @@ export function readPoolOptions(argv: string[], env: NodeJS.ProcessEnv): PoolRea
       },
     }));
   } catch (error) {
-    const other = OF_SERVER.find((name) => argv.some((argument) => argument === `--${name}` || argument.startsWith(`--${name}=`)));
-    if (other) return wrong(`--${other} belongs to the HTTP server for containers, which has no --url and no --key`);
+    const other = OF_LISTENING.find((name) =>
+      argv.some((argument) => argument === `--${name}` || argument.startsWith(`--${name}=`)),
+    );
+    if (other)
+      return wrong(
+        `--${other} was for a runner that listens; --slots says how many executions run at the same time, and nothing calls a runner`,
+      );
     return wrong((error as Error).message);
   }
   if (values.help) return { kind: 'help' };

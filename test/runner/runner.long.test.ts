@@ -1,8 +1,8 @@
 /**
- * Goal: the runner starts each job once, knows which are alive, and never ends a job by its own
- * end.
- * Method: the real server as its own process, over HTTP, with a fake wrapper
- * (test/support/fake-wrapper.ts).
+ * Goal: a runner starts each job once, and knows which are alive.
+ * Method: the runner of a container as its own process, over HTTP, with a fake wrapper
+ * (test/support/fake-wrapper.ts); what its end does to jobs is in drain.long.test.ts. A runner that
+ * dials out has the same runs: pool-runner.long.test.ts.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -17,13 +17,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ENV_BYTES_MAX } from '../../protocol/index.ts';
 import { RUNNER_BODY_BYTES_MAX } from '../../protocol/launch.ts';
-import { CONNECTIONS_MAX, TOKEN_CHARS_MIN } from '../../runner/runner.ts';
+import { CONNECTIONS_MAX, TOKEN_CHARS_MIN } from '../../runner/container.ts';
+import { foldersIn, readRecord } from '../../runner/folder.ts';
+import type { RunRecord } from '../../runner/record.ts';
 import { Runs } from '../../runner/runs.ts';
-import { identityOf, isAlive, listProcesses, type ProcessIdentity } from '../../wrapper/processes.ts';
+import { identityOf, listProcesses } from '../../wrapper/processes.ts';
 import { endJobsIn } from '../support/held-jobs.ts';
 
 const PUPPET = new URL('../support/fake-wrapper.ts', import.meta.url).pathname;
-const TOKEN = 'runner-secret';
+const TOKEN = 'runner-secret-0123';
 
 let base: string;
 let spool: string;
@@ -37,28 +39,36 @@ interface Runner {
   stderr: () => string;
 }
 
-function spawnServe(args: string[], env: NodeJS.ProcessEnv = {}): Runner {
-  const child = spawn(process.execPath, [PUPPET, 'serve', '--json', ...args], {
+function spawnServe(env: NodeJS.ProcessEnv = {}, args: string[] = []): Runner {
+  const child = spawn(process.execPath, [PUPPET, 'serve', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, HOLDFAST_RUNNER_TOKEN: TOKEN, ...env },
+    env: {
+      ...process.env,
+      HOLDFAST_RUNNER_DRAIN: '1',
+      HOLDFAST_RUNNER_TOKEN: TOKEN,
+      HOLDFAST_RUNNER_HOST: '127.0.0.1',
+      HOLDFAST_RUNNER_PORT: '0',
+      HOLDFAST_RUNNER_SPOOL: spool,
+      ...env,
+    },
   });
   let stderr = '';
   child.stderr?.on('data', (chunk) => {
     stderr += chunk;
   });
-  const exit = new Promise<number | null>((done) => child.on('exit', done));
+  const exit = new Promise<number | null>((done) => child.on('close', done));
   const runner: Runner = { child, url: '', exit, stderr: () => stderr };
   runners.push(runner);
   return runner;
 }
 
-async function startRunner(args: string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Runner> {
-  const runner = spawnServe(['--port', '0', '--spool', spool, ...args], env);
+async function startRunner(env: NodeJS.ProcessEnv = {}): Promise<Runner> {
+  const runner = spawnServe(env);
   if (!runner.child.stdout) throw new Error('no stdout');
   const lines = createInterface({ input: runner.child.stdout });
   const first = await Promise.race([once(lines, 'line'), runner.exit.then(() => null)]);
   if (first === null) throw new Error(`runner ended: ${runner.stderr()}`);
-  runner.url = (JSON.parse(String(first[0])) as { url: string }).url;
+  runner.url = `http://127.0.0.1:${/^runner on port (\d+),/.exec(String(first[0]))?.[1]}`;
   return runner;
 }
 
@@ -105,6 +115,13 @@ const traces = (): Trace[] =>
         .map((line) => JSON.parse(line) as Trace)
     : [];
 
+/** What is on disk of each run. */
+const records = (): RunRecord[] =>
+  foldersIn(spool)
+    .flatMap(foldersIn)
+    .flatMap((folder) => readRecord(folder) ?? []);
+const ended = (): boolean => records()[0]?.end === 'finished';
+
 async function until<T>(look: () => T | Promise<T>, what = 'condition', ms = 40_000): Promise<NonNullable<T>> {
   const end = Date.now() + ms;
   for (;;) {
@@ -147,7 +164,7 @@ afterEach(async () => {
 
 describe('HTTP', () => {
   it('/health needs no token and reports what is in flight', async () => {
-    const runner = await startRunner(['--max', '5']);
+    const runner = await startRunner({ HOLDFAST_RUNNER_MAX: '5' });
     const { status, body } = await call(runner, 'GET', '/health', undefined, null);
     expect(status).toBe(200);
     expect(body).toMatchObject({ ok: true, program: 'holdfast-runner', inFlight: 0, max: 5 });
@@ -158,9 +175,8 @@ describe('HTTP', () => {
     const runner = await startRunner();
     for (const token of [null, 'wrong', `${TOKEN}x`, '']) {
       for (const [method, path] of [
-        ['GET', '/executions'],
+        ['GET', '/executions/e1'],
         ['POST', '/executions'],
-        ['DELETE', '/executions/e1?session=s1'],
         ['GET', '/nothing'],
       ] as const) {
         const { status, headers, body } = await call(runner, method, path, method === 'POST' ? request() : undefined, token);
@@ -184,27 +200,21 @@ describe('HTTP', () => {
       status: 400,
       body: { field: 'cwd' },
     });
-    expect(await call(runner, 'DELETE', '/executions/e1')).toMatchObject({ status: 404, body: { code: 'execution_not_found' } });
-    expect(await call(runner, 'DELETE', '/executions/e1?session=s1')).toMatchObject({
-      status: 404,
-      body: { code: 'execution_not_found' },
-    });
+    expect(await call(runner, 'GET', '/executions/e1')).toMatchObject({ status: 404, body: { code: 'execution_not_found' } });
+    expect(await call(runner, 'DELETE', '/executions/e1')).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } });
+    expect(await call(runner, 'GET', '/executions')).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } });
     expect(await call(runner, 'POST', '/executions', 'x'.repeat(RUNNER_BODY_BYTES_MAX + 1))).toMatchObject({
       status: 413,
       body: { code: 'too_large' },
     });
     expect((await call(runner, 'POST', '/executions', ' '.repeat(RUNNER_BODY_BYTES_MAX))).status).toBe(400);
-    expect((await call(runner, 'GET', '/executions')).body.data).toEqual([]);
+    expect(records()).toEqual([]);
   });
 
-  it('finds a run by its id alone, and asks for the session when two sessions have that id', async () => {
+  it('shows a run by its id', async () => {
     const runner = await startRunner();
-    for (const session of ['s1', 's2']) await call(runner, 'POST', '/executions', request({ session }));
-    expect(await call(runner, 'GET', '/executions/e1')).toMatchObject({ status: 400, body: { field: 'session' } });
-    expect(await call(runner, 'DELETE', '/executions/e1')).toMatchObject({ status: 400, body: { field: 'session' } });
-    expect(await call(runner, 'GET', '/executions/e1?session=s2')).toMatchObject({ status: 200, body: { session: 's2' } });
-    await call(runner, 'POST', '/executions', request({ id: 'e2' }));
-    expect(await call(runner, 'GET', '/executions/e2')).toMatchObject({ status: 200, body: { id: 'e2', session: 's1' } });
+    await call(runner, 'POST', '/executions', request());
+    expect(await call(runner, 'GET', '/executions/e1')).toMatchObject({ status: 200, body: { id: 'e1', state: 'running' } });
   });
 
   it('refuses a body that is too long also without a declared length', async () => {
@@ -271,7 +281,7 @@ describe('launch', () => {
       expect(text.includes('ingest-secret-1')).toBe(file.endsWith('ingest.json'));
     }
     expect(statSync(join(folder, 'ingest.json')).mode & 0o777).toBe(0o600);
-    expect(JSON.stringify((await call(runner, 'GET', '/executions')).body)).not.toMatch(/secret|env-value/);
+    expect(JSON.stringify((await call(runner, 'GET', '/executions/e1')).body)).not.toMatch(/secret|env-value/);
   });
 
   it('[R1] the same request again, with a new token, is the same run; a different one is a conflict', async () => {
@@ -308,7 +318,7 @@ describe('launch', () => {
     const runner = await startRunner();
     const command = ['exit:7', trace];
     await call(runner, 'POST', '/executions', request({ command }));
-    await until(async () => (await call(runner, 'GET', '/executions')).body.data[0].state === 'finished');
+    await until(ended);
     const again = await call(runner, 'POST', '/executions', request({ command }));
     expect([again.status, again.body.state, again.body.exitCode]).toEqual([200, 'finished', 7]);
     expect(traces()).toHaveLength(1);
@@ -316,7 +326,7 @@ describe('launch', () => {
   });
 
   it('[R2] answers 429 with Retry-After and the facts when every slot is occupied, until a wrapper has ended', async () => {
-    const runner = await startRunner(['--max', '2']);
+    const runner = await startRunner({ HOLDFAST_RUNNER_MAX: '2' });
     await call(runner, 'POST', '/executions', request());
     await call(runner, 'POST', '/executions', request({ id: 'e2' }));
     const full = await call(runner, 'POST', '/executions', request({ id: 'e3' }));
@@ -324,51 +334,12 @@ describe('launch', () => {
     expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await call(runner, 'POST', '/executions', request())).status).toBe(200);
     await until(() => traces().length === 2);
-    await call(runner, 'DELETE', '/executions/e1?session=s1');
+    process.kill(records().find(({ id }) => id === 'e1')?.pid ?? 0, 'SIGTERM');
     await until(async () => (await call(runner, 'POST', '/executions', request({ id: 'e3' }))).status === 201);
   });
 });
 
-describe('stop', () => {
-  it('answers 202 until the exit is proven, then 200, and signals once', async () => {
-    const runner = await startRunner();
-    await call(runner, 'POST', '/executions', request({ command: ['stubborn', trace] }));
-    const [seen] = await until(() => (traces().length > 0 ? traces() : null));
-    for (let i = 0; i < 3; i += 1) {
-      expect(await call(runner, 'DELETE', '/executions/e1?session=s1')).toMatchObject({ status: 202, body: { state: 'stopping' } });
-    }
-    await sleep(100);
-    expect(traces().filter(({ signal }) => signal)).toHaveLength(1);
-    process.kill(seen?.pid ?? 0, 'SIGKILL'); // Its recovery ends it.
-    const last = await until(async () => {
-      const answer = await call(runner, 'DELETE', '/executions/e1?session=s1');
-      return answer.status === 200 ? answer : null;
-    });
-    expect(last.body).toMatchObject({ state: 'finished', restarts: 1 });
-    expect((await call(runner, 'DELETE', '/executions/e1?session=s1')).status).toBe(200);
-  });
-});
-
 describe('the life of the runner', () => {
-  it('SIGTERM ends it with 0 and leaves the jobs; the next one adopts them and sees their end', async () => {
-    const first = await startRunner();
-    const { body } = await call(first, 'POST', '/executions', request());
-    await until(() => traces().length);
-    const wrapper = identityOf(body.pid) as ProcessIdentity;
-    first.child.kill('SIGTERM');
-    expect(await first.exit).toBe(0);
-    expect(isAlive(wrapper)).toBe(true);
-
-    const second = await startRunner();
-    const [listed] = (await call(second, 'GET', '/executions')).body.data;
-    expect(listed).toMatchObject({ id: 'e1', pid: wrapper.pid, state: 'running' });
-    expect((await call(second, 'POST', '/executions', request())).status).toBe(200);
-    expect((await call(second, 'DELETE', '/executions/e1?session=s1')).status).toBe(202);
-    await until(async () => (await call(second, 'DELETE', '/executions/e1?session=s1')).status === 200);
-    expect(isAlive(wrapper)).toBe(false);
-    expect(traces().filter(({ pid }) => pid)).toHaveLength(1);
-  });
-
   it('a killed runner comes back and adopts the jobs, despite its lock', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
@@ -376,7 +347,7 @@ describe('the life of the runner', () => {
     first.child.kill('SIGKILL');
     await first.exit;
     const second = await startRunner();
-    expect((await call(second, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
+    expect((await call(second, 'GET', '/executions/e1')).body).toMatchObject({ pid: body.pid, state: 'running' });
   });
 
   it('[R1] finds a wrapper whose pid was never stored', async () => {
@@ -388,7 +359,7 @@ describe('the life of the runner', () => {
     const record = join(await runFolder(), 'run.json');
     writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), pid: null, start: null }));
     const second = await startRunner();
-    expect((await call(second, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
+    expect((await call(second, 'GET', '/executions/e1')).body).toMatchObject({ pid: body.pid, state: 'running' });
   });
 
   it('[R6] a launch that was cut off before there was a wrapper is forgotten, so a repeated request starts it', async () => {
@@ -404,75 +375,55 @@ describe('the life of the runner', () => {
     writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), pid: null, start: null }));
     rmSync(join(folder, 'spool'), { recursive: true, force: true });
     const second = await startRunner();
-    expect((await call(second, 'GET', '/executions')).body).toMatchObject({ data: [], inFlight: 0 });
+    expect((await call(second, 'GET', '/health')).body).toMatchObject({ inFlight: 0 });
     expect(await call(second, 'POST', '/executions', request())).toMatchObject({ status: 201, body: { restarts: 0 } });
     await until(() => traces().filter(({ pid, signal }) => pid && !signal).length === 2);
     expect(traces().map(({ recover }) => recover)).toEqual([false, false]);
   });
 
-  it('--stop-jobs stops the jobs before it ends', async () => {
-    const runner = await startRunner(['--stop-jobs']);
-    const { body } = await call(runner, 'POST', '/executions', request());
-    await until(() => traces().length);
-    const wrapper = identityOf(body.pid) as ProcessIdentity;
-    runner.child.kill('SIGTERM');
-    expect(await runner.exit).toBe(0);
-    expect(isAlive(wrapper)).toBe(false);
-    expect(traces().some(({ signal }) => signal === 'SIGTERM')).toBe(true);
-  });
-
-  it('a second one on the same spool exits 0, says so, and disturbs nothing', async () => {
+  it('a second one on the same folder exits 1, says so, and disturbs nothing', async () => {
     const first = await startRunner();
     const { body } = await call(first, 'POST', '/executions', request());
-    const second = spawnServe(['--port', '0', '--spool', spool]);
-    expect(await second.exit).toBe(0);
-    expect(second.stderr()).toContain('already serves');
-    expect((await call(first, 'GET', '/executions')).body.data[0]).toMatchObject({ pid: body.pid, state: 'running' });
+    const second = spawnServe();
+    expect(await second.exit).toBe(1);
+    expect(second.stderr()).toContain('already uses');
+    expect((await call(first, 'GET', '/executions/e1')).body).toMatchObject({ pid: body.pid, state: 'running' });
   });
 
-  it('a second one on the same port exits 0 and leaves no lock behind', async () => {
-    const first = await startRunner();
-    const other = join(base, 'other');
-    const second = spawnServe(['--port', new URL(first.url).port, '--spool', other]);
-    expect(await second.exit).toBe(0);
-    expect(second.stderr()).toContain('already listens');
-    expect(readdirSync(other)).toEqual([]);
-  });
-
-  it('exits 1 when the port belongs to another program, or the lock cannot be trusted', async () => {
+  it('exits 1 when its port is taken, or the lock cannot be trusted', async () => {
     const stranger = createServer((_, response) => response.end('{}'));
     stranger.listen(0, '127.0.0.1');
     await once(stranger, 'listening');
-    const blocked = spawnServe(['--port', String((stranger.address() as AddressInfo).port), '--spool', spool]);
+    const blocked = spawnServe({ HOLDFAST_RUNNER_PORT: String((stranger.address() as AddressInfo).port) });
     expect(await blocked.exit).toBe(1);
-    expect(blocked.stderr()).toContain('another program');
+    expect(blocked.stderr()).toContain('cannot listen on');
     stranger.close();
 
     writeFileSync(join(spool, 'runner.lock'), 'garbage');
-    const refused = spawnServe(['--port', '0', '--spool', spool]);
+    const refused = spawnServe();
     expect(await refused.exit).toBe(1);
     expect(refused.stderr()).toContain('corrupt');
   });
 
-  it('refuses to listen beyond loopback without a token, and generates one on loopback', async () => {
-    const open = spawnServe(['--port', '0', '--spool', spool, '--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: '' });
-    expect(await open.exit).toBe(1);
-    expect(open.stderr()).toContain('without a token');
-    const local = await startRunner([], { HOLDFAST_RUNNER_TOKEN: '' });
-    expect((await call(local, 'GET', '/executions', undefined, null)).status).toBe(401);
+  it('refuses to listen without a token, or with a weak one', async () => {
+    for (const [token, reason] of [
+      ['', 'without a token'],
+      ['x', 'a token of 1 characters'],
+      ['x'.repeat(TOKEN_CHARS_MIN - 1), `a token of ${TOKEN_CHARS_MIN - 1} characters`],
+    ] as const) {
+      const refused = spawnServe({ HOLDFAST_RUNNER_TOKEN: token });
+      expect(await refused.exit).toBe(2);
+      expect(refused.stderr()).toContain(reason);
+    }
+    await startRunner({ HOLDFAST_RUNNER_TOKEN: 'x'.repeat(TOKEN_CHARS_MIN) });
   });
 
-  it('refuses to listen beyond loopback with a weak token, and says how to make a strong one', async () => {
-    const listen = (token: string) =>
-      spawnServe(['--port', '0', '--json', '--spool', spool, '--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: token });
-    for (const token of ['x', 'x'.repeat(TOKEN_CHARS_MIN - 1)]) {
-      const refused = listen(token);
-      expect(await refused.exit).toBe(1);
-      expect(refused.stderr()).toContain(`a token of ${token.length} characters`);
-      expect(refused.stderr()).toContain('openssl rand -hex 32');
+  it('outside of a container it does not listen, and names --url and --key-file', async () => {
+    for (const args of [[], ['--port', '8788'], ['--host', '127.0.0.1', '--max', '16']]) {
+      const refused = spawnServe({ HOLDFAST_RUNNER_DRAIN: '' }, args);
+      expect(await refused.exit).toBe(2);
+      expect(refused.stderr()).toMatch(/--url URL and --key-file FILE.*docs\/runners\.md/);
     }
-    const taken = await startRunner(['--host', '0.0.0.0'], { HOLDFAST_RUNNER_TOKEN: 'x'.repeat(TOKEN_CHARS_MIN) });
-    expect(taken.url).toContain('0.0.0.0');
   });
 
   it('holds as many connections as its limit, and no more; idle ones are closed', async () => {
@@ -496,11 +447,20 @@ describe('the life of the runner', () => {
     expect((await call(runner, 'GET', '/health', undefined, null)).status).toBe(200);
   });
 
-  it('says what is wrong with its arguments', async () => {
-    for (const args of [['--port', 'x'], ['--max', '0'], ['--nonsense']]) {
-      const runner = spawnServe(args);
+  it('says what is wrong with its settings', async () => {
+    for (const [name, value] of [
+      ['HOLDFAST_RUNNER_PORT', 'x'],
+      ['HOLDFAST_RUNNER_MAX', '0'],
+      ['HOLDFAST_RUNNER_DRAIN_SECONDS', 'soon'],
+      ['HOLDFAST_RUNNER_TOKEN', 'with a space in it'],
+    ] as const) {
+      const runner = spawnServe({ [name]: value });
       expect(await runner.exit).toBe(2);
+      expect(runner.stderr()).toContain(name);
     }
+    const runner = spawnServe({}, ['--port', '1']);
+    expect(await runner.exit).toBe(2);
+    expect(runner.stderr()).toContain('--port: the runner of a container has variables only');
   });
 });
 
@@ -518,7 +478,7 @@ describe('crashes', () => {
     await call(runner, 'POST', '/executions', request({ env: { SECRET: 'env-value-1' } }));
     const [seen] = await until(() => (traces().length > 0 ? traces() : null));
     process.kill(seen?.pid ?? 0, 'SIGKILL');
-    await until(async () => (await call(runner, 'GET', '/executions')).body.data[0].state === 'finished');
+    await until(ended);
     const [, recovery, ...more] = traces();
     expect(more).toEqual([]);
     expect(recovery?.recover).toBe(true);
@@ -584,14 +544,14 @@ describe('crashes', () => {
     await call(runner, 'POST', '/executions', request({ command: ['unbegun', trace] }));
     const [seen] = await until(() => (traces().length > 0 ? traces() : null));
     process.kill(seen?.pid ?? 0, 'SIGKILL');
-    await until(async () => (await call(runner, 'GET', '/executions')).body.data[0].state === 'finished');
+    await until(ended);
     expect(traces().map(({ recover }) => recover)).toEqual([false, true]);
   });
 
   it('a wrapper that exited on its own with unreported events is not restarted, and its spool is kept', async () => {
     const runner = await startRunner();
     await call(runner, 'POST', '/executions', request({ command: ['keep:125', trace] }));
-    await until(async () => (await call(runner, 'GET', '/executions')).body.data[0].state === 'abandoned');
+    await until(() => records()[0]?.end === 'abandoned');
     expect(traces()).toHaveLength(1);
     expect(existsSync(join(await runFolder(), 'spool', 'state.json'))).toBe(true);
   });
@@ -603,8 +563,8 @@ describe('crashes', () => {
     first.child.kill('SIGKILL');
     await first.exit;
     process.kill(body.pid, 'SIGKILL');
-    const second = await startRunner();
-    await until(async () => (await call(second, 'GET', '/executions')).body.data[0].state === 'finished');
+    await startRunner();
+    await until(ended);
     expect(traces()[1]?.recover).toBe(true);
   });
 
@@ -628,7 +588,7 @@ describe('crashes', () => {
     runs.recover();
     runs.launch(job);
     runs.launch({ ...job, id: 'e2', command: ['exit:0', trace] });
-    await until(() => runs.get({ id: 'e2', session: 's1', tenant: '' })?.state === 'finished');
+    await until(() => runs.list().find(({ id }) => id === 'e2')?.state === 'finished');
     runs.close();
 
     now += 3_599_000;
@@ -678,11 +638,5 @@ describe('crashes', () => {
     expect(recovery?.args).toContain('http://127.0.0.1:10/ingest');
     expect(recovery?.given?.token).toBe('ingest-secret-1');
     next.close();
-  });
-
-  it('--coordinator must be an address', async () => {
-    const wrong = spawnServe(['--port', '0', '--spool', spool, '--coordinator', 'elsewhere']);
-    expect(await wrong.exit).toBe(2);
-    expect(wrong.stderr()).toContain('--coordinator must be an http(s) URL');
   });
 });

@@ -105,9 +105,10 @@ export class ContainerEngine {
     const disk = join(this.#folder, `disk-${this.started.length}`);
     mkdirSync(disk, { recursive: true });
     // A container has its own network; here the runner picks a free port of the machine.
-    const main = spawn(process.execPath, [MAIN, 'serve', '--json', '--host', '127.0.0.1', '--port', '0', '--spool', disk], {
+    const own = { HOLDFAST_RUNNER_HOST: '127.0.0.1', HOLDFAST_RUNNER_PORT: '0', HOLDFAST_RUNNER_SPOOL: disk };
+    const main = spawn(process.execPath, [MAIN, 'serve'], {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...env, ...own },
       cwd: disk,
     });
     const container: Started = { name, env, exitCode: null, disk, main, port: 0 };
@@ -116,7 +117,7 @@ export class ContainerEngine {
       container.exitCode = code;
     });
     createInterface({ input: main.stdout }).once('line', (line) => {
-      container.port = Number(new URL((JSON.parse(line) as { url: string }).url).port);
+      container.port = Number(/^runner on port (\d+),/.exec(line)?.[1]);
     });
   }
 
