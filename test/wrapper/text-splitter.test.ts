@@ -291,6 +291,31 @@ describe('JSON lines', () => {
     expect(new JsonLineSplitter().push(Buffer.from(deep))).toEqual([{ kind: 'text', text: deep, partial: false }]);
   });
 
+  it.each([
+    ['a byte order mark', '\ufeff{"a":1}\n', '{"a":1}'],
+    ['a carriage return', '{"a":1}\r\n', '{"a":1}'],
+    ['white space', ' \t{"a":1} \n', '{"a":1}'],
+    ['half a surrogate pair in it', '{"a":"\\ud800"}\n', '{"a":"\\ud800"}'],
+  ])('[AGT1] takes an object with %s, wherever it was cut', (_, line, text) => {
+    fc.assert(
+      fc.property(cuts, (reads) => {
+        const given = feed(
+          new JsonLineSplitter(),
+          Buffer.from(`${line}text\n${line}`),
+          reads.map(({ at }) => ({ at, flush: false })),
+        );
+        expect(given.map((piece) => piece.text)).toEqual([text, 'text\n', text]);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('[AGT1] text that begins like a byte order mark is text', () => {
+    expect(new JsonLineSplitter().push(Buffer.from('\ufefb{\n\ufefftext\n'))).toEqual([
+      { kind: 'text', text: '\ufefb{\n\ufefftext\n', partial: false },
+    ]);
+  });
+
   it('takes an object at the very end of the stream, without a line end', () => {
     const splitter = new JsonLineSplitter();
     splitter.push(Buffer.from('{"last":true}'));

@@ -273,9 +273,12 @@ function jsonPiece(line: Buffer, redaction: Redaction | null, keepsLine: boolean
   return fact ? { kind: 'fact', text: redacted, fact } : { kind: 'json', text: redacted };
 }
 
+/** White space before an object, and the bytes of a byte order mark, which `trim` removes too. */
+const BEFORE_JSON: ReadonlySet<number> = new Set([0x20, 0x09, 0x0d, 0xef, 0xbb, 0xbf]);
+
 function mayBeJson(bytes: Buffer | undefined): 'yes' | 'no' | 'unknown' {
   for (const byte of bytes ?? []) {
-    if (byte === 0x20 || byte === 0x09 || byte === 0x0d) continue;
+    if (BEFORE_JSON.has(byte)) continue;
     return byte === 0x7b ? 'yes' : 'no';
   }
   return 'unknown';
