@@ -1,6 +1,6 @@
 /**
  * `npm run chaos -- --pool [--seed S] [--executions N] [--json]`: many executions on runners that
- * are killed, frozen and cut off, while the coordinator is killed too.
+ * are killed, frozen, cut off and half open, while the coordinator is killed too.
  *
  * Three runners of four slots, each behind a link of its own; 200 executions with labels and
  * priorities. Each command notes that it runs in a file of its own. At the end every execution must
@@ -118,7 +118,7 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
     };
     const injectRunnerFault = async (runner: ChaosRunner): Promise<void> => {
       runner.busy = true;
-      const kind = Math.floor(random() * 4);
+      const kind = Math.floor(random() * 5);
       const forMs = 500 + random() * 12_000;
       if (kind === 0) {
         did('runner killed', runner.name);
@@ -136,9 +136,13 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
         runner.proxy.cut();
         await sleep(forMs);
         runner.proxy.accept();
-      } else {
+      } else if (kind === 3) {
         did('link reset', runner.name);
         runner.proxy.cut();
+      } else {
+        // The runner and the pool find it out by themselves: each hears nothing.
+        did('link half open', runner.name);
+        runner.proxy.halfOpen();
       }
       runner.busy = false;
     };
