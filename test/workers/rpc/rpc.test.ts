@@ -376,6 +376,7 @@ describe('callers and calls', () => {
     ['interruptExecution', (calls, s, e) => calls.interruptExecution(s as string, e as string)],
     ['failExecution', (calls, s, e) => calls.failExecution(s as string, e as string, { code: 'x', message: 'x' })],
     ['sendInput', (calls, s, e) => calls.sendInput(s as string, e as string, 'x')],
+    ['answerQuestion', (calls, s, e) => calls.answerQuestion(s as string, e as string, { id: 'q1', option: 'allow' })],
     ['resizeTerminal', (calls, s, e) => calls.resizeTerminal(s as string, e as string, { cols: 80, rows: 24 })],
     ['readEvents', (calls, s) => calls.readEvents(s as string)],
     ['createTicket', (calls, s) => calls.createTicket(s as string)],
@@ -398,7 +399,7 @@ describe('callers and calls', () => {
     }
     expect(touched).toEqual([]);
   });
-  const takesExecution = ['getExecution', 'interruptExecution', 'failExecution', 'sendInput', 'resizeTerminal'];
+  const takesExecution = ['getExecution', 'interruptExecution', 'failExecution', 'sendInput', 'answerQuestion', 'resizeTerminal'];
 
   test.each(EVERY)('[HTTP2] %s without a tenant, or with an invalid one, is unauthorized', async (_, call) => {
     const before = await objectCount();
