@@ -84,9 +84,12 @@ function Reasoning({ item: { key, markdown, partial }, folds }: { item: Reasonin
 
 const PREVIEW_CHARS = 200;
 
-/** Of a text that is being written, its end. */
+/** Of a text that is being written, its end. Without marks of Markdown. */
 const preview = (text: string, isWritten: boolean): string =>
-  (isWritten && text.length > PREVIEW_CHARS ? `…${text.slice(-PREVIEW_CHARS)}` : text.slice(0, PREVIEW_CHARS)).replace(/\s+/g, ' ');
+  (isWritten && text.length > PREVIEW_CHARS ? `…${text.slice(-PREVIEW_CHARS)}` : text.slice(0, PREVIEW_CHARS))
+    .replace(/[*`#]+/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
 
 const MARKS = { open: '☐', active: '▶', done: '☑' } as const;
 const WORDS = { open: 'open', active: 'in progress', done: 'done' } as const;
