@@ -71,7 +71,7 @@ describe('the tarballs', () => {
     ])
       expect(packed.holdfast.files).toContain(file);
     const ofClient =
-      /^(package\.json|README\.md|LICENSE|dist\/THIRD_PARTY_LICENSES\.txt|dist\/[\w-]+\.js|dist\/types\/(client|protocol)\/.*\.d\.ts)$/;
+      /^(package\.json|README\.md|LICENSE|dist\/THIRD_PARTY_LICENSES\.txt|dist\/[\w-]+\.js|dist\/types\/(agent|client|protocol)\/.*\.d\.ts)$/;
     expect(packed.client.files.filter((file) => !ofClient.test(file))).toEqual([]);
     for (const name of ['holdfast', '@holdfast/client'])
       expect(existsSync(join(project, 'node_modules', name, 'LICENSE'))).toBe(true);
