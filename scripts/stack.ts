@@ -4,7 +4,7 @@
  */
 
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync } from 'node:fs';
+import { cpSync, existsSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type CoordinatorPlace, LocalStack, type LocalStackOptions, wranglerDev } from '../dev/stack.ts';
@@ -56,6 +56,18 @@ export const Stack = {
     });
   },
 };
+
+/** What the Worker and the wrapper are made of. */
+const PROGRAMS = [
+  ...['protocol', 'agent', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'],
+  ...['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'],
+];
+
+/** Makes a folder that can be the `root` of a stack. */
+export function copyPrograms(target: string): void {
+  for (const part of PROGRAMS) cpSync(join(ROOT, part), join(target, part), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(target, 'node_modules'));
+}
 
 /**
  * `wrangler dev` does not start without the folder of the dashboard. Takes a moment when it is

@@ -329,6 +329,7 @@ describe('variables', () => {
   const code = [
     'src',
     'protocol',
+    'agent',
     'wrapper',
     'runner',
     'cli',

@@ -164,7 +164,7 @@ describe('what is shipped', () => {
     const { peerDependencies } = json('packages/client/package.json') as Record<string, Record<string, string>>;
     const shipped = shippedPaths(locked).map((path) => path.replace('node_modules/', ''));
     for (const name of Object.keys(dependencies ?? {})) expect(shipped).toContain(name);
-    const names = [...imported(['src', 'protocol', 'wrapper', 'runner', 'cli', 'dev', 'client', 'dashboard'])];
+    const names = [...imported(['src', 'protocol', 'agent', 'wrapper', 'runner', 'cli', 'dev', 'client', 'dashboard'])];
     expect(names.length).toBeGreaterThan(8);
     const known = [...Object.keys(dependencies ?? {}), ...Object.keys(peerDependencies ?? {}), ...BUNDLED];
     expect(names.filter((name) => !known.includes(name))).toEqual([]);

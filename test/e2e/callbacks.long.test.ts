@@ -6,12 +6,12 @@
  * binding is missing.
  */
 
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { CallbackPayload } from '../../protocol/index.ts';
-import { ROOT } from '../../scripts/stack.ts';
+import { copyPrograms } from '../../scripts/stack.ts';
 import { CallbackReceiver } from '../support/callback-receiver.ts';
 import { RealStack, until } from '../support/real-stack.ts';
 
@@ -24,12 +24,7 @@ const config = () => join(programs(), 'wrangler.toml');
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-callbacks-'));
-  mkdirSync(programs());
-  for (const name of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
-    cpSync(join(ROOT, name), join(programs(), name), { recursive: true });
-  for (const name of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
-    copyFileSync(join(ROOT, name), join(programs(), name));
-  symlinkSync(join(ROOT, 'node_modules'), join(programs(), 'node_modules'));
+  copyPrograms(programs());
   real = await RealStack.start({ root: programs() });
 });
 afterEach(async () => {

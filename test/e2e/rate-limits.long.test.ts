@@ -6,11 +6,11 @@
  * test may meet the end of one: what is expected holds for any.
  */
 
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ROOT } from '../../scripts/stack.ts';
+import { copyPrograms, ROOT } from '../../scripts/stack.ts';
 import { result } from '../support/cli-call.ts';
 import { RealStack } from '../support/real-stack.ts';
 
@@ -23,11 +23,7 @@ let real: RealStack;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-rates-'));
   const programs = join(folder, 'programs');
-  mkdirSync(programs);
-  for (const name of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
-    cpSync(join(ROOT, name), join(programs, name), { recursive: true });
-  for (const name of ['package.json', 'tsconfig.json', 'tsconfig.base.json']) copyFileSync(join(ROOT, name), join(programs, name));
-  symlinkSync(join(ROOT, 'node_modules'), join(programs, 'node_modules'));
+  copyPrograms(programs);
   const config = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8');
   const low = config
     .replace(/(name = "RATE_CHANGES"\n.*\nsimple = \{ limit = )\d+/, `$1${CHANGES}`)

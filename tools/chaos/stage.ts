@@ -11,26 +11,17 @@
  * has the folder among its arguments.
  */
 
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type HoldfastClient } from '../../client/index.ts';
-import { freePort, ROOT, Stack } from '../../scripts/stack.ts';
+import { copyPrograms, freePort, Stack } from '../../scripts/stack.ts';
 import { endJobsIn } from '../../test/support/held-jobs.ts';
 import { processesWith } from '../../test/support/real-stack.ts';
 import { TcpProxy } from '../../test/support/tcp-proxy.ts';
 import { identityOf, signalProcess } from '../../wrapper/processes.ts';
 import { FullDisk } from './disk.ts';
-
-/** The repository may be edited during fifty runs, and `wrangler dev` would reload at each save. */
-function copyPrograms(target: string): void {
-  for (const folder of ['protocol', 'src', 'wrapper', 'runner', 'egress', 'migrations', 'packages/holdfast/package.json'])
-    cpSync(join(ROOT, folder), join(target, folder), { recursive: true });
-  for (const file of ['package.json', 'wrangler.toml', 'tsconfig.json', 'tsconfig.base.json'])
-    copyFileSync(join(ROOT, file), join(target, file));
-  symlinkSync(join(ROOT, 'node_modules'), join(target, 'node_modules'));
-}
 
 export class Stage {
   readonly folder: string;
@@ -62,7 +53,7 @@ export class Stage {
     const links: TcpProxy[] = [];
     try {
       const root = join(folder, 'programs');
-      mkdirSync(root);
+      // The repository may be edited during fifty runs, and `wrangler dev` would reload at each save.
       copyPrograms(root);
       const port = await freePort();
       for (let i = 0; i < 2; i += 1) links.push(await TcpProxy.start({ targetPort: port }));

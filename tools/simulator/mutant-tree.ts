@@ -12,7 +12,7 @@ import type { Mutation } from './mutations.ts';
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Whole folders: a list of files would have to follow each new import. */
-const PARTS = ['protocol', 'src', 'wrapper', 'tools/simulator', 'package.json', 'packages/holdfast/package.json'];
+const PARTS = ['protocol', 'agent', 'src', 'wrapper', 'tools/simulator', 'package.json', 'packages/holdfast/package.json'];
 
 export interface MutantTree {
   batchFile: string;
