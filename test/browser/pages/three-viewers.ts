@@ -77,7 +77,9 @@ window.begin = ({ url, session, execution, ticketSeconds }) => {
 
   /** EventSource tells only of the types it was asked for. */
   const TYPES = 'output agent status progress error interrupted exit gap started interrupt_requested input_sent'.split(' ');
-  const FACTS = 'queued pending running completed failed interrupted'.split(' ').map((name) => `execution_${name}`);
+  const FACTS = 'queued pending waiting assigned recalled running completed failed interrupted'
+    .split(' ')
+    .map((name) => `execution_${name}`);
   const CONNECTION = ['wrapper_connected', 'wrapper_disconnected', 'wrapper_reconnected'];
 
   function untilGivenUp(source: EventSource): Promise<void> {

@@ -35,9 +35,10 @@ export async function playPools(stage: Stage): Promise<PoolScene> {
     return execution.id;
   };
   const pathOf = (session: string, id: string): string => `/sessions/${session}/executions/${id}`;
-  const running = await start('shop-release', ['npm', 'run', 'ci'], { labels: { branch: 'main' } });
-  const more = await start('docs-site', ['make', 'site'], {});
-  const third = await start('invoices', ['./reconcile', '--all'], {});
+  // The stack has a runner of its own in the pool `default`.
+  const running = await start('shop-release', ['npm', 'run', 'ci'], { labels: { branch: 'main' }, requires: { host: 'build-1' } });
+  const more = await start('docs-site', ['make', 'site'], { requires: { host: 'build-2' } });
+  const third = await start('invoices', ['./reconcile', '--all'], { requires: { host: 'build-2' } });
   const train = await start('train-tax-model', ['python', 'train.py'], { pool: 'gpu', requires: { gpu: 'a100' } });
   await until(async () => {
     const runs = [
