@@ -146,7 +146,7 @@ export function acpAnswer(question: Question, result: JsonObject): Answer | null
 export const isAcpReply = (line: JsonObject): boolean =>
   isObject(line.result) && line.method === undefined && (isObject(line.result.outcome) || typeof line.result.action === 'string');
 
-/** Which open questions a line ends, whoever answered them; null when it ends none. */
+/** Which open questions a line ends, answered or withdrawn; null when it ends none. */
 export function acpEnds(line: JsonObject): QuestionEnd | null {
   const params = object(line.params);
   if (line.method === '$/cancel_request') return { of: 'request', id: `${params.requestId}`, state: 'cancelled' };

@@ -126,7 +126,7 @@ export function claudeAnswer(question: Question, response: JsonObject): Answer {
   return option ? { option: option.id } : { text: said };
 }
 
-/** Which open questions a line of the agent ends, whoever answered them; null when it ends none. */
+/** Which open questions a line of the agent ends, answered or withdrawn; null when it ends none. */
 export function claudeEnds(line: JsonObject): QuestionEnd | null {
   if (line.type === 'control_cancel_request') return { of: 'request', id: text(line.request_id) ?? '', state: 'cancelled' };
   if (line.type === 'control_response')

@@ -309,7 +309,7 @@ export class Conversation {
     }
   }
 
-  /** A question is over, whoever ended it. */
+  /** A question has been answered or withdrawn. */
   close(end: QuestionEnd): void {
     for (const { id, state } of this.#open.ended(end)) this.#endQuestion(id, { state });
   }

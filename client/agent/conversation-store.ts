@@ -7,7 +7,8 @@
  */
 
 import { type AgentFormat, ConversationReader, type Item, type Summary } from '../../agent/index.ts';
-import { isStatus, monotonicNow, type Status } from '../../protocol/index.ts';
+import { isStatus, type Status } from '../../protocol/index.ts';
+import { FrameTimer } from '../stream/frame-timer.ts';
 import { LOG_REPLACED, StreamFailure, type StreamState } from '../stream/options.ts';
 import type { SessionStream } from '../stream/session-stream.ts';
 import { formatOf } from './read-agent.ts';
@@ -41,9 +42,6 @@ export const INITIAL_CONVERSATION: ConversationSnapshot = {
   error: null,
 };
 
-/** One frame of a 60 Hz screen. */
-const NOTIFY_MS = 16;
-
 export interface ConversationHooks {
   onState: () => void;
   onControl: (control: { type: string }) => void;
@@ -60,8 +58,8 @@ export class ConversationStore {
   #statuses = new Map<string, Status>();
   #caughtUp = false;
   #error: StreamFailure | null = null;
-  #timer: ReturnType<typeof setTimeout> | null = null;
-  #notifiedAt = Number.NEGATIVE_INFINITY;
+  /** CS1 */
+  readonly #timer = new FrameTimer(() => this.#listener(this.#take()));
 
   constructor(
     open: (hooks: ConversationHooks) => SessionStream,
@@ -82,8 +80,7 @@ export class ConversationStore {
   }
 
   close(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer.stop();
     this.#stream.close();
   }
 
@@ -91,10 +88,10 @@ export class ConversationStore {
     this.#clear();
     this.#error = null;
     const stream = this.#open({
-      onState: () => this.#notify(),
+      onState: () => this.#timer.request(),
       onControl: ({ type }) => {
         if (type === 'caught_up') this.#caughtUp = true;
-        this.#notify();
+        this.#timer.request();
       },
     });
     void this.#read(stream);
@@ -121,23 +118,12 @@ export class ConversationStore {
           const status = type.slice('execution_'.length);
           if (type.startsWith('execution_') && isStatus(status)) this.#statuses = new Map(this.#statuses).set(execution, status);
         }
-        this.#notify();
+        this.#timer.request();
       }
     } catch (error) {
       this.#error = error instanceof StreamFailure ? error : new StreamFailure('internal', String(error));
     }
-    this.#notify();
-  }
-
-  /** CS1: at once after a quiet time, else at the next frame with everything until then. */
-  #notify(): void {
-    if (this.#timer) return;
-    const waitMs = Math.max(0, this.#notifiedAt + NOTIFY_MS - monotonicNow());
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#notifiedAt = monotonicNow();
-      this.#listener(this.#take());
-    }, waitMs);
+    this.#timer.request();
   }
 
   #take(): ConversationSnapshot {

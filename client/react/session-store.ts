@@ -11,7 +11,8 @@
  * T4  A snapshot holds events of one log. A session that was deleted and made again has another.
  */
 
-import { isStatus, type LoggedEvent, monotonicNow, type Status } from '../../protocol/index.ts';
+import { isStatus, type LoggedEvent, type Status } from '../../protocol/index.ts';
+import { FrameTimer } from '../stream/frame-timer.ts';
 import { LOG_REPLACED, type StreamControl, StreamFailure, type StreamState } from '../stream/options.ts';
 import type { SessionStream } from '../stream/session-stream.ts';
 
@@ -38,9 +39,6 @@ export const INITIAL_SNAPSHOT: SessionSnapshot = {
   error: null,
 };
 
-/** One frame of a 60 Hz screen. */
-const NOTIFY_MS = 16;
-
 export interface StreamHooks {
   onState: (state: StreamState) => void;
   onControl: (control: StreamControl) => void;
@@ -59,8 +57,11 @@ export class SessionStore {
   #head = 0;
   #error: StreamFailure | null = null;
   #reading = false;
-  #timer: ReturnType<typeof setTimeout> | null = null;
-  #notifiedAt = Number.NEGATIVE_INFINITY;
+  /** T1 */
+  readonly #timer = new FrameTimer(() => {
+    this.#snapshot = this.#take();
+    for (const listener of [...this.#listeners]) listener();
+  });
 
   /**
    * Opens the stream. After `log_replaced`, `open` is called again with `fresh`, to read the new
@@ -71,7 +72,7 @@ export class SessionStore {
     const hooks: StreamHooks = {
       onState: ({ status }) => {
         if (status === 'replaying') this.#onHello();
-        this.#notify();
+        this.#timer.request();
       },
       onControl: (control) => this.#onControl(control),
     };
@@ -97,8 +98,7 @@ export class SessionStore {
   }
 
   close(): void {
-    if (this.#timer) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer.stop();
     this.#listeners.clear();
     this.#stream.close();
   }
@@ -126,19 +126,19 @@ export class SessionStore {
         // T2: in a hidden page a minute may pass until the next snapshot.
         const excess = this.#fresh.length - this.#maxEvents;
         if (excess > this.#maxEvents) this.#droppedFresh += this.#fresh.splice(0, excess).length;
-        this.#notify();
+        this.#timer.request();
       }
     } catch (error) {
       this.#error = error instanceof StreamFailure ? error : new StreamFailure('internal', String(error));
     }
     this.#reading = false;
-    this.#notify();
+    this.#timer.request();
   }
 
   #onControl(control: StreamControl): void {
     if (control.type === 'caught_up') this.#caughtUp = true;
     else this.#setStatus(control.execution, control.status);
-    this.#notify();
+    this.#timer.request();
   }
 
   /** T3. */
@@ -155,18 +155,6 @@ export class SessionStore {
     const { hello } = this.#stream;
     this.#head = hello?.head ?? 0;
     for (const { id, status } of hello?.executions ?? []) this.#setStatus(id, status);
-  }
-
-  /** T1: at once after a quiet time, else at the next frame with everything until then. */
-  #notify(): void {
-    if (this.#timer) return;
-    const waitMs = Math.max(0, this.#notifiedAt + NOTIFY_MS - monotonicNow());
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.#notifiedAt = monotonicNow();
-      this.#snapshot = this.#take();
-      for (const listener of [...this.#listeners]) listener();
-    }, waitMs);
   }
 
   #take(): SessionSnapshot {

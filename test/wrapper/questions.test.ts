@@ -161,7 +161,7 @@ describe('[ASK10] a wrapper that takes over', () => {
     return { bench, facts: bench.append(facts), unsure };
   };
 
-  it('answers an open question, and reports it to nobody again', () => {
+  it('answers an open question, and does not report it again', () => {
     const first = new Bench();
     first.line(CLAUDE_ASKS);
     expect(statSync(first.file).mode & 0o777).toBe(0o600);

@@ -1,6 +1,6 @@
 /**
  * The conversation with an agent: what it said, did and asked. A chunk of its own, with the readers
- * of `agent/` and the parser of Markdown: a page of other runs loads none of it.
+ * of `agent/` and the parser of Markdown: a page of other runs does not load it.
  *
  *   model       the rows: items in order, those of sub-agents below their tool call
  *   row         one row; tool, diff, question, text-blocks: its parts; folds: what is open
@@ -17,6 +17,7 @@ import { type AgentFormat, ConversationReader, type ToolItem } from '../../../ag
 import { useApp, useHash } from '../app/context.ts';
 import type { KeyBinding } from '../app/keys.ts';
 import type { AgentEvents } from '../execution/agent-events.ts';
+import { ScrollView } from '../log/scroll-view.tsx';
 import { useModelVersion, useScroller } from '../log/use-scroller.ts';
 import { CopyButton, formatCount } from '../ui/index.ts';
 import './conversation.css';
@@ -60,7 +61,8 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
   /** The newest row when the view left the end. */
   const [leftAt, setLeftAt] = useState<number | null>(null);
   const onEnd = (atEnd: boolean) => setLeftAt((before) => (atEnd ? null : (before ?? model.id(model.count - 1))));
-  const { scroller, range, viewPort, space, block } = useScroller(model, model, true, onEnd, SIZES);
+  const parts = useScroller(model, model, true, onEnd, SIZES);
+  const { scroller, range, block } = parts;
   const following = live && scroller.atEnd;
 
   const [state, setState] = useState<FoldState>(NO_FOLDS);
@@ -198,31 +200,9 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
         </div>
       </div>
       <div class="talk-frame">
-        <div
-          ref={viewPort}
-          class="talk-view"
-          role="log"
-          aria-label="Messages"
-          aria-live="off"
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-          tabIndex={0}
-          onKeyDown={(event) => {
-            if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
-            if (event.key === 'Home') scroller.toTop();
-            else if (event.key === 'End') scroller.toEnd();
-            else {
-              if (event.key === 'ArrowUp' || event.key === 'PageUp') scroller.pause();
-              return;
-            }
-            event.preventDefault();
-          }}
-        >
-          <div ref={space} class="talk-space">
-            <div ref={block} class="talk-block">
-              {drawn}
-            </div>
-          </div>
-        </div>
+        <ScrollView parts={parts} name="talk" label="Messages">
+          {drawn}
+        </ScrollView>
         {model.count === 0 ? <div class="log-empty">{empty}</div> : null}
         {older === 'loading' && model.count > 0 ? (
           <div class="log-note log-note-top" role="status">

@@ -11,7 +11,7 @@
  *                  time limit
  *   scroll-space   scroll offsets of a log higher than an element can be; scroller: keeps the view
  *                  in place
- *   view           the panel; toolbar, row: its parts; panel: the same inside the shell
+ *   view           the panel; toolbar, row, scroll-view: its parts; panel: the same inside the shell
  */
 
 export { LogModel } from './model.ts';

@@ -11,6 +11,7 @@ import type { LogModel } from './model.ts';
 import type { Page, PageKeyBinding } from './page.ts';
 import { LineRow, type RowActions } from './row.tsx';
 import { maskOf, namesOf, Rows } from './rows.ts';
+import { ScrollView } from './scroll-view.tsx';
 import { TIME_MODES, timeModeOf, timeOf } from './times.ts';
 import { SearchField, Toolbar } from './toolbar.tsx';
 import { useLineLink } from './use-line-link.ts';
@@ -60,7 +61,7 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
   const shown = useMemo(() => new ShownLines(model), [model]);
   const [leftAt, setLeftAt] = useState<number | null>(null);
   const parts = useScroller(model, rows, wrap, (atEnd) => setLeftAt(atEnd ? null : (before) => before ?? model.end));
-  const { scroller, range, viewPort, space, block } = parts;
+  const { scroller, range, viewPort, block } = parts;
   const following = live && scroller.atEnd;
 
   const [expanded, setExpanded] = useState<ReadonlySet<number>>(new Set());
@@ -215,31 +216,9 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
         />
       </div>
       <div class="log-frame">
-        <div
-          ref={viewPort}
-          class="log-view"
-          role="log"
-          aria-label="Log lines"
-          aria-live="off"
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-          tabIndex={0}
-          onKeyDown={(event) => {
-            if (event.ctrlKey || event.metaKey || event.altKey) return;
-            if (event.key === 'Home') scroller.toTop();
-            else if (event.key === 'End') scroller.toEnd();
-            else {
-              if (event.key === 'ArrowUp' || event.key === 'PageUp') scroller.pause();
-              return;
-            }
-            event.preventDefault();
-          }}
-        >
-          <div ref={space} class="log-space">
-            <div ref={block} class="log-block" style={{ '--log-digits': widest }}>
-              {drawn}
-            </div>
-          </div>
-        </div>
+        <ScrollView parts={parts} name="log" label="Log lines" blockStyle={{ '--log-digits': widest }}>
+          {drawn}
+        </ScrollView>
         {isEmpty && <div class="log-empty">{empty}</div>}
         {!isEmpty && rows.count === 0 && (
           <div class="log-empty">No line of the kinds chosen. {model.lines.toLocaleString('en')} others are hidden.</div>

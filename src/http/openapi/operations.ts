@@ -54,6 +54,12 @@ const GENERATION = query(
     pattern: GENERATION_PATTERN.source,
   },
 );
+const idempotencyKey = (description: string): Parameter => ({
+  name: 'Idempotency-Key',
+  in: 'header',
+  description,
+  schema: { type: 'string' },
+});
 const AFTER = query('after', 'Events behind this offset; 0 for all that is kept.', { type: 'integer', minimum: 0 });
 const TAIL = query('tail', 'The last so many offsets. Excludes `after`.', { type: 'integer', minimum: 0 });
 const FROM = query('from', 'The newest screen of the terminal of one `execution`. Excludes `after` and `tail`.', {
@@ -89,14 +95,7 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     description:
       'Idempotent by execution id: the same id with the same request answers with the execution that exists. A `callback` is refused (400, `field`) where its ' +
       'address may not be called, where the tenant has no key to sign it with, and where the deployment has no queue for it.',
-    parameters: [
-      {
-        name: 'Idempotency-Key',
-        in: 'header',
-        description: 'The execution id, when the body has none.',
-        schema: { type: 'string' },
-      },
-    ],
+    parameters: [idempotencyKey('The execution id, when the body has none.')],
     body: { schema: startSchema, required: true },
     answers: {
       201: { description: 'It was started.', schema: answers.startAnswer },
@@ -182,14 +181,7 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     description:
       'Exactly one of `option`, `options` (of a question with `multiple`) and `text` (of a question with `freeText`). A question takes one answer. With `answerId` ' +
       'it is idempotent: a repeat with the same content is answered as the first was, and changes nothing. A ticket needs the right `input`.',
-    parameters: [
-      {
-        name: 'Idempotency-Key',
-        in: 'header',
-        description: 'The `answerId`, when the body has none.',
-        schema: { type: 'string' },
-      },
-    ],
+    parameters: [idempotencyKey('The `answerId`, when the body has none.')],
     body: { schema: answerSchema, required: true },
     answers: { 202: { description: 'It is on its way to the agent.', schema: answers.inputAnswer } },
     problems: [

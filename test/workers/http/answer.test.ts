@@ -1,6 +1,6 @@
 /**
- * Goal: a question of an agent is shown while it waits, is answered once by whoever may, and every
- * other answer is refused by name and changes nothing.
+ * Goal: a question of an agent is shown while it waits and is answered once, with the right to do
+ * so. Every other answer is refused by name and changes nothing.
  * Method: the real Worker and object, wrappers that the test steers.
  */
 
