@@ -11,7 +11,7 @@ import type { Conversation, Place } from './conversation.ts';
 import { diffsOfContent } from './diff.ts';
 import type { PlanEntry, ToolState, TurnEndItem } from './items.ts';
 import { titleOf } from './title.ts';
-import { number, object, objects, sum, text } from './values.ts';
+import { lookUp, number, object, objects, sum, text } from './values.ts';
 
 /** Updates without an item of their own. */
 const PROGRESS_UPDATES = new Set([
@@ -99,7 +99,7 @@ export class AcpReader {
     const meta = object(update._meta);
     summary.sessionId = text(params.sessionId) ?? summary.sessionId;
     this.#items.within(text(object(meta.claudeCode).parentToolUseId));
-    const chunk = Object.hasOwn(CHUNKS, kind) ? CHUNKS[kind] : undefined;
+    const chunk = lookUp(CHUNKS, kind);
     if (chunk) return this.#chunk(kind, chunk, update);
     if (kind === 'tool_call' || kind === 'tool_call_update') return this.#tool(update, kind === 'tool_call_update');
     if (kind === 'plan') {
@@ -149,8 +149,8 @@ export class AcpReader {
     const claude = object(meta.claudeCode);
     const name = text(call.name) ?? text(claude.toolName) ?? (known ? null : text(call.kind));
     this.#items.call(id, { name, title: text(call.title) ?? (known ? null : titleOf(call.rawInput)), input: call.rawInput });
-    const state = TOOL_STATES[text(call.status) ?? ''] ?? null;
-    const output = this.#output(id, call, meta, isUpdate && state !== null);
+    const state = lookUp(TOOL_STATES, text(call.status)) ?? null;
+    const output = this.#output(id, call, meta, state === 'done' || state === 'failed' || (isUpdate && state !== null));
     const diff = diffsOfContent(call.content);
     if (claude.nonExecutionKind === 'user-rejected') this.#items.refuse(id);
     if (state !== null || output !== null || diff)
@@ -191,7 +191,7 @@ export class AcpReader {
     if (reason === null) return true;
     this.#finishText();
     this.#spent(object(object(object(result._meta).quota).token_count));
-    const [state, why] = (Object.hasOwn(STOPS, reason) ? STOPS[reason] : undefined) ?? ['unknown', reason];
+    const [state, why] = lookUp(STOPS, reason) ?? ['unknown', reason];
     this.#items.endTurn(state, why);
     return true;
   }

@@ -9,7 +9,7 @@ import type { JsonObject } from '../protocol/json.ts';
 import type { Conversation, Place, ToolCall, ToolResult } from './conversation.ts';
 import type { ToolState, Usage } from './items.ts';
 import { titleOf } from './title.ts';
-import { number, object, objects, oneLine, text } from './values.ts';
+import { lookUp, number, object, objects, oneLine, text } from './values.ts';
 
 const STATES: Readonly<Record<string, ToolState>> = {
   in_progress: 'running',
@@ -110,12 +110,12 @@ export class CodexReader {
       );
       return true;
     }
-    const tool = Object.hasOwn(TOOLS, type) ? TOOLS[type] : undefined;
+    const tool = lookUp(TOOLS, type);
     if (!tool) return false;
     const { output, ...call } = tool(item);
     this.#items.call(id, call);
     // A search has no status.
-    const state = STATES[text(item.status) ?? ''] ?? (isCompleted ? 'done' : 'running');
+    const state = lookUp(STATES, text(item.status)) ?? (isCompleted ? 'done' : 'running');
     if (state !== 'running' || output) this.#items.result(id, { state, output: output ?? null });
     return true;
   }

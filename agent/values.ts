@@ -15,6 +15,13 @@ export const object = (value: unknown): JsonObject => (isObject(value) ? value :
 
 export const objects = (value: unknown): JsonObject[] => list(value).filter(isObject);
 
+/**
+ * What a table has for a word of the agent. An agent may print the name of a property that every
+ * object has, such as `constructor`.
+ */
+export const lookUp = <T>(table: Readonly<Record<string, T>>, word: string | null): T | undefined =>
+  word !== null && Object.hasOwn(table, word) ? table[word] : undefined;
+
 /** The sum of what is known; null when nothing is. */
 export const sum = (...values: unknown[]): number | null =>
   values.reduce<number | null>((total, value) => {

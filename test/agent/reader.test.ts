@@ -16,6 +16,8 @@ const itemsOf = (format: AgentFormat, ...events: Event[]): string[] => read(form
 const output = (text: string, stream = 'stdout'): Event => ({ type: 'output', data: { stream, text } });
 const claude = (content: unknown[], more = {}): Event =>
   agentEvent({ type: 'assistant', message: { id: 'm1', content }, session_id: 's', uuid: 'u', ...more });
+const acpUpdate = (update: Event['data']): Event =>
+  agentEvent({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's', update } });
 const permission = agentEvent({
   type: 'control_request',
   request_id: 'r1',
@@ -173,5 +175,21 @@ describe('the prompt in a command', () => {
     [[], null],
   ])('%j: %j', (command, prompt) => {
     expect(promptOf(command)).toBe(prompt);
+  });
+});
+
+describe('tool calls of ACP and Codex', () => {
+  it.each(['constructor', 'toString', '__proto__'])('a name that every object has, %s, is no state of a tool', (status) => {
+    const acp = read('acp', acpUpdate({ sessionUpdate: 'tool_call', toolCallId: 't', title: 'make', status }));
+    const item = { id: 'i', type: 'command_execution', command: 'make', aggregated_output: 'done', status };
+    const codex = read('codex', agentEvent({ type: 'item.completed', item }));
+    expect(acp.items).toMatchObject([{ type: 'tool', state: 'running' }]);
+    expect(codex.items).toMatchObject([{ type: 'tool', state: 'done', output: 'done' }]);
+  });
+
+  it('a call of ACP that is printed once, when it has ended, has its output', () => {
+    const content = [{ type: 'content', content: { type: 'text', text: 'done' } }];
+    const call = { sessionUpdate: 'tool_call', toolCallId: 't', title: 'make', status: 'completed', content };
+    expect(read('acp', acpUpdate(call)).items).toMatchObject([{ type: 'tool', state: 'done', output: 'done' }]);
   });
 });
