@@ -124,6 +124,14 @@ function contentOf(params: JsonObject, name: string, field: JsonObject, answer: 
   return [...given, [name, isNumber && Number.isFinite(Number(answer.text)) ? Number(answer.text) : answer.text]];
 }
 
+/** The reply that says no where no person can be asked. */
+export function acpRefusal(line: JsonObject): JsonObject {
+  const reply = (result: JsonObject): JsonObject => ({ jsonrpc: '2.0', id: line.id, result });
+  if (line.method === 'elicitation/create') return reply({ action: 'decline' });
+  const { optionId } = objects(object(line.params).options).find(({ kind }) => kind === 'reject_once') ?? {};
+  return optionId === undefined ? acpCancelled(line) : reply({ outcome: { outcome: 'selected', optionId } });
+}
+
 /** The reply with which a client withdraws from a question, as after `session/cancel`. */
 export const acpCancelled = (line: JsonObject): JsonObject => ({
   jsonrpc: '2.0',

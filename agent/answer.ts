@@ -4,8 +4,8 @@
  */
 
 import type { JsonObject } from '../protocol/json.ts';
-import { acpCancelled, acpQuestions, acpReply } from './acp-asking.ts';
-import { claudeQuestions, claudeReply } from './claude-asking.ts';
+import { acpCancelled, acpQuestions, acpRefusal, acpReply } from './acp-asking.ts';
+import { claudeQuestions, claudeRefusal, claudeReply } from './claude-asking.ts';
 import { detectFormat } from './detect.ts';
 import type { AgentFormat, Answer, Question } from './items.ts';
 
@@ -27,6 +27,13 @@ export function questionsIn(format: AgentFormat, line: JsonObject): Question[] {
 export function encodeAnswer(format: AgentFormat, line: JsonObject, answers: Readonly<Record<string, Answer>>): string | null {
   const is = decided(format, line);
   const reply = is === 'claude' ? claudeReply(line, answers) : is === 'acp' ? acpReply(line, answers) : null;
+  return reply && lineOf(reply);
+}
+
+/** The reply that says no to the whole request `line`, where no person can be asked. */
+export function encodeRefusal(format: AgentFormat, line: JsonObject, message: string): string | null {
+  const is = decided(format, line);
+  const reply = is === 'claude' ? claudeRefusal(line, message) : is === 'acp' ? acpRefusal(line) : null;
   return reply && lineOf(reply);
 }
 

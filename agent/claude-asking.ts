@@ -85,10 +85,7 @@ export function claudeReply(line: JsonObject, answers: Readonly<Record<string, A
   const asked = claudeRequest(line);
   const questions = claudeQuestions(line);
   if (!asked || questions.some(({ id }) => !Object.hasOwn(answers, id))) return null;
-  const reply = (response: JsonObject): JsonObject => ({
-    type: 'control_response',
-    response: { subtype: 'success', request_id: asked.id, response },
-  });
+  const reply = (response: JsonObject): JsonObject => claudeResponse(asked.id, response);
   // 2.1.197 fails the tool without `updatedInput`.
   const updatedInput = object(asked.request.input);
   const [first] = questions as [Question];
@@ -101,6 +98,17 @@ export function claudeReply(line: JsonObject, answers: Readonly<Record<string, A
   if (option === ALWAYS) return reply({ behavior: 'allow', updatedInput, updatedPermissions: forThisRun(asked.request) });
   return reply({ behavior: 'deny', message: message || 'A person did not allow this.' });
 }
+
+/** The reply that says no where no person can be asked. Null: the line asks nothing. */
+export function claudeRefusal(line: JsonObject, message: string): JsonObject | null {
+  const asked = claudeRequest(line);
+  return asked && claudeResponse(asked.id, { behavior: 'deny', message });
+}
+
+const claudeResponse = (id: string, response: JsonObject): JsonObject => ({
+  type: 'control_response',
+  response: { subtype: 'success', request_id: id, response },
+});
 
 /** `localSettings` and its like would write into the repository, or the user's home. */
 const forThisRun = ({ permission_suggestions }: JsonObject): JsonObject[] =>

@@ -21,6 +21,7 @@ import type {
   PlanEntry,
   Question,
   QuestionItem,
+  QuestionOption,
   Summary,
   ToolItem,
   ToolState,
@@ -290,6 +291,15 @@ export class Conversation {
 
   hasAsked(id: string): boolean {
     return this.#questions.has(id);
+  }
+
+  /** The options that its wrapper reported of an open question: an answer names one of these. */
+  reported(id: string, options: readonly QuestionOption[]): void {
+    if (!this.#open.has(id)) return;
+    const known = this.#question(id)?.options ?? [];
+    if (known.length === options.length && known.every((option, index) => option.id === options[index]?.id)) return;
+    this.#change('question', this.#questions.get(id) ?? -1, { options: [...options] });
+    this.#findOldest();
   }
 
   /** Holdfast's own call answered it, or the reply to the agent was seen. */

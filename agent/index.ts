@@ -14,7 +14,7 @@
  *   answer.ts        what is written to an agent: answers, messages, interrupts
  */
 
-export { answerError, encodeAnswer, encodeInterrupt, encodeMessage, questionsIn } from './answer.ts';
+export { answerError, encodeAnswer, encodeInterrupt, encodeMessage, encodeRefusal, questionsIn } from './answer.ts';
 export { AskingReader } from './asking.ts';
 export { refuses } from './conversation.ts';
 export { detectFormat } from './detect.ts';

@@ -134,13 +134,14 @@ export class ConversationReader {
   /** The wrapper's own report of a question, for lines that this reader does not know. */
   #asking(data: JsonObject): void {
     const { id, kind } = data;
-    if (typeof id !== 'string' || this.#items.hasAsked(id)) return;
+    if (typeof id !== 'string') return;
     const options = objects(data.options).map((option) => ({
       id: text(option.id) ?? '',
       label: text(option.label) ?? '',
       ...(text(option.description) ? { description: text(option.description) as string } : {}),
       ...(option.refuses === true ? { refuses: true as const } : {}),
     }));
+    if (this.#items.hasAsked(id)) return this.#items.reported(id, options);
     this.#items.ask({
       id,
       request: text(data.request) ?? id,

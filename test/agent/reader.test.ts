@@ -99,6 +99,18 @@ describe('other events of the log', () => {
   });
 });
 
+describe('the report of a question', () => {
+  it('has the options that can be answered, also where the line has others', () => {
+    const options = [
+      { id: '1', label: 'Yes' },
+      { id: '2', label: 'No' },
+    ];
+    const data = { id: 'r1', kind: 'permission', text: '', options };
+    const reader = read('claude', permission, { type: 'asking', data });
+    expect(reader.summary.asking).toMatchObject({ id: 'r1', text: 'Allow Write: /a?', options });
+  });
+});
+
 describe('lines of Claude', () => {
   it('a block of a kind that is not known is raw, beside the known ones', () => {
     expect(

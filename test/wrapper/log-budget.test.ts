@@ -38,6 +38,11 @@ describe('[SPL39] the budget', () => {
     expect(budget.dropped).toEqual({ events: 1, bytes: 1 });
   });
 
+  it('takes questions of an agent while 16 KiB are left to other facts', () => {
+    expect(budgetOf(LIMIT - 16_384 - 100).fitsQuestions(100)).toBe(true);
+    expect(budgetOf(LIMIT - 16_384 - 100).fitsQuestions(101)).toBe(false);
+  });
+
   it('keeps everything before the limit is known, and without a limit', () => {
     const budget = new LogBudget();
     expect(budget.takeOutput(10 * LIMIT).keep).toBe(true);

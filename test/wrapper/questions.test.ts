@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AgentFormat, Question } from '../../agent/index.ts';
 import {
+  type AskingData,
   checkFact,
   type JsonObject,
   QUESTION_BYTES_MAX,
@@ -30,6 +31,9 @@ class Bench {
   readonly questions: Questions;
   readonly problems: string[] = [];
   nextSeq: number;
+  /** What the log still takes of questions. */
+  roomBytes = Number.POSITIVE_INFINITY;
+  isLogFull = false;
 
   constructor({ folder = temporaryFolder(), nextSeq = 1, format = 'claude' as AgentFormat, secret = '' } = {}) {
     this.folder = folder;
@@ -39,6 +43,8 @@ class Bench {
       folder,
       redacted: (text) => (secret === '' ? text : text.replaceAll(secret, '[redacted]')),
       nextSeq: () => this.nextSeq,
+      isLogFull: () => this.isLogFull,
+      hasRoom: (bytes) => bytes <= this.roomBytes,
       problem: (message) => this.problems.push(message),
     });
   }
@@ -46,7 +52,7 @@ class Bench {
   /** Reads a line, and appends its event and what follows. */
   line(line: JsonObject): QuestionFact[] {
     const facts = this.questions.read(line);
-    this.nextSeq += 1;
+    if (!this.isLogFull) this.nextSeq += 1;
     return this.append(facts);
   }
 
@@ -236,7 +242,97 @@ it(`[ASK9] at most ${QUESTIONS_OPEN_MAX} are reported at a time; the next ones f
   expect(idsOf(bench.line(claudeCancels(request('r4'))))).toEqual(['asking_ended r4', 'asking late2']);
 });
 
+describe('[ASK12] a question that cannot be reported is refused, so that its agent goes on', () => {
+  const replies = (bench: Bench) =>
+    bench.questions.takeRefused().map(({ reply, message }) => ({ reply: JSON.parse(reply ?? 'null'), message }));
+
+  it('where the log has no room for it: Claude Code, said once', () => {
+    const bench = new Bench();
+    bench.roomBytes = 400;
+    expect(idsOf(bench.line(request('r1')))).toEqual(['asking r1']);
+    bench.roomBytes = 0;
+    expect(bench.line(request('r2'))).toEqual([]);
+    const [{ reply, message } = { reply: null, message: null }] = replies(bench);
+    expect(reply).toMatchObject({ response: { request_id: 'r2', response: { behavior: 'deny' } } });
+    expect(message).toContain('the log of this execution is full');
+    expect(message).toContain('Allow Bash: make?');
+    expect(bench.questions.written()).toEqual([]);
+    bench.line(request('r3'));
+    expect(replies(bench)).toMatchObject([{ reply: { response: { request_id: 'r3' } }, message: null }]);
+    bench.questions.written();
+    expect(idsOf(bench.questions.jobEnded())).toEqual(['asking_ended r1']);
+  });
+
+  it('as a whole, also when the first of its questions had room', () => {
+    const bench = new Bench();
+    bench.roomBytes = 300;
+    expect(idsOf(bench.line(twoQuestions))).toEqual(['asking r1.1', 'asking_ended r1.1']);
+    expect(replies(bench)).toHaveLength(1);
+    bench.questions.written();
+    expect(bench.questions.answer({ question: 'r1.1', option: '1' })).toEqual({ kind: 'not_asking' });
+    expect(existsSync(bench.file)).toBe(false);
+  });
+
+  it('also the one whose turn comes when another has its answer', () => {
+    const bench = new Bench();
+    for (let index = 0; index <= QUESTIONS_OPEN_MAX; index += 1) bench.line(request(`r${index}`));
+    bench.roomBytes = 0;
+    bench.questions.answer({ question: 'r0', option: 'allow' });
+    expect(bench.questions.written()).toEqual([]);
+    expect(replies(bench)).toMatchObject([{ reply: { response: { request_id: `r${QUESTIONS_OPEN_MAX}` } } }]);
+  });
+
+  it('in ACP by the option that says no once, or by a withdrawal', () => {
+    const options = [
+      { optionId: 'never', kind: 'reject_always', name: 'Never' },
+      { optionId: 'no', kind: 'reject_once', name: 'No' },
+    ];
+    const ask = (id: number, more: JsonObject) => ({ jsonrpc: '2.0', id, method: 'session/request_permission', params: more });
+    const bench = new Bench({ format: 'acp' });
+    bench.roomBytes = 0;
+    bench.line(ask(1, { options }));
+    bench.line(ask(2, { options: [] }));
+    bench.line({ jsonrpc: '2.0', id: 3, method: 'elicitation/create', params: { message: 'Which?' } });
+    expect(replies(bench).map(({ reply }) => reply.result)).toEqual([
+      { outcome: { outcome: 'selected', optionId: 'no' } },
+      { outcome: { outcome: 'cancelled' } },
+      { action: 'decline' },
+    ]);
+  });
+
+  it('whose id is too long', () => {
+    const bench = new Bench();
+    expect(bench.line(request('r'.repeat(600)))).toEqual([]);
+    expect(replies(bench)).toMatchObject([{ message: expect.stringContaining('its id is empty or too long') }]);
+    bench.questions.written();
+    expect(existsSync(bench.file)).toBe(false);
+  });
+});
+
+it('[ASK9] with a full log, whose lines have no events, a question is known by the seq of its own', () => {
+  const bench = new Bench({ nextSeq: 5 });
+  bench.isLogFull = true;
+  bench.line(request('r1'));
+  const next = new Bench({ folder: bench.folder, nextSeq: bench.nextSeq });
+  expect(next.questions.resume(bench.nextSeq).facts).toEqual([]);
+});
+
 describe('[ASK9] the report of a question', () => {
+  it.each([
+    ['are the same without their secrets', ['hunter2', '[redacted]']],
+    ['are too long', ['a'.repeat(600), 'b'.repeat(600)]],
+    ['are long, and many', Array.from({ length: QUESTION_OPTIONS_MAX }, (_, index) => 'o'.repeat(500) + index)],
+    ['are empty', ['', 'b']],
+  ])('numbers options whose ids %s', (_, ids) => {
+    const bench = new Bench({ format: 'acp', secret: 'hunter2' });
+    const options = ids.map((optionId) => ({ optionId, kind: 'allow_once', name: '\u0001'.repeat(300) }));
+    const params = { toolCall: { toolCallId: 'c' }, options };
+    const [fact] = bench.line({ jsonrpc: '2.0', id: 1, method: 'session/request_permission', params });
+    expect((fact as { data: AskingData }).data.options.map(({ id }) => id)).toEqual(ids.map((_id, index) => `${index + 1}`));
+    const reply = replyIn(bench.questions.answer({ question: '1', option: '2' }));
+    expect(reply).toMatchObject({ result: { outcome: { optionId: ids[1] } } });
+  });
+
   it('has no secret, and an answer is translated back', () => {
     const bench = new Bench({ format: 'acp', secret: 'hunter2' });
     const params = {

@@ -214,6 +214,8 @@ export class Job {
       folder: spool.directory,
       redacted: (text) => report.redacted(text),
       nextSeq: () => spool.nextSeq,
+      isLogFull: () => report.isLogFull,
+      hasRoom: (bytes) => report.hasRoomForQuestions(bytes),
       problem: (message) => run.log.problem(message),
     });
   }
@@ -233,7 +235,17 @@ export class Job {
   }
 
   #reportQuestions(facts: readonly QuestionFact[]): void {
-    for (const { type, data } of facts) this.#options.report.event(type, { ...data });
+    const { report, run } = this.#options;
+    for (const { type, data } of facts) report.event(type, { ...data });
+    const refused = this.#questions?.takeRefused() ?? [];
+    for (const { reply, message } of refused) {
+      if (message !== null) {
+        run.log.problem(message);
+        report.event('status', { message });
+      }
+      if (reply !== null) this.input({ bytes: Buffer.from(reply), eof: false });
+    }
+    if (refused.length > 0) this.#reportQuestions(this.#questions?.written() ?? []);
   }
 
   resize(size: TerminalSize): void {

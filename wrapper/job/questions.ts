@@ -14,10 +14,12 @@
  *   QU5  What is reported is redacted and bounded. An answer is translated back to the ids of the
  *        agent.
  *   QU6  At most QUESTIONS_OPEN_MAX are reported at a time; a further one waits for an end.
+ *   QU7  A request that cannot be reported is refused, because its agent would wait for an answer
+ *        that no person can give.
  */
 
 import { join } from 'node:path';
-import { type AgentFormat, type Answer, AskingReader, encodeAnswer, type Question } from '../../agent/index.ts';
+import { type AgentFormat, type Answer, AskingReader, encodeAnswer, encodeRefusal, type Question } from '../../agent/index.ts';
 import {
   type AnswerCommandData,
   type AskingData,
@@ -35,6 +37,9 @@ import { nodeFiles, replaceFile, type SpoolFiles } from '../spool/files.ts';
 const QUESTIONS_FILE = 'questions.json';
 const LABEL_CHARS_MAX = 200;
 const SHORT_CHARS_MAX = 40;
+const SHORTEST_CHARS_MAX = 12;
+/** Of the event of a question, beside its data. */
+const EVENT_BYTES = 64;
 
 export type QuestionFact = { type: 'asking'; data: AskingData } | { type: 'asking_ended'; data: AskingEndedData };
 
@@ -68,6 +73,10 @@ export interface QuestionsOptions {
   redacted(text: string): string;
   /** Of the next event that is appended to the spool. */
   nextSeq(): number;
+  /** Further lines of the agent get no event. */
+  isLogFull(): boolean;
+  /** Whether the events of questions, of this size together, have room in the log. */
+  hasRoom(bytes: number): boolean;
   problem(message: string): void;
   files?: SpoolFiles;
 }
@@ -79,6 +88,13 @@ export type AnswerOutcome =
   /** The agent does not wait for it any more. */
   | { kind: 'not_asking' };
 
+/** A request that was refused (QU7). */
+export interface RefusedRequest {
+  reply: string | null;
+  /** For the log. Null: it was said before. */
+  message: string | null;
+}
+
 export const removeQuestionsFile = (folder: string, files: SpoolFiles = nodeFiles): void =>
   files.remove(join(folder, QUESTIONS_FILE));
 
@@ -87,6 +103,8 @@ export class Questions {
   readonly #files: SpoolFiles;
   readonly #reader: AskingReader;
   #requests: AskedRequest[] = [];
+  #refused: RefusedRequest[] = [];
+  #saidFull = false;
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
@@ -106,8 +124,9 @@ export class Questions {
     if (asked.length === 0 && ended.length === 0) return [];
     const facts = this.#end(ended, 'cancelled');
     const questions = asked.flatMap((question) => this.#asked(question));
-    if (questions.length > 0) this.#requests.push({ line, questions });
-    facts.push(...this.#askNext(this.#options.nextSeq() + 1 + facts.length));
+    if (asked.length > 0) this.#requests.push({ line, questions });
+    if (questions.length < asked.length) this.#refuse(this.#requests.at(-1) as AskedRequest, asked, 'no_form');
+    facts.push(...this.#askNext(this.#options.nextSeq() + (this.#options.isLogFull() ? 0 : 1) + facts.length));
     this.#save(); // QU1
     return facts;
   }
@@ -150,6 +169,11 @@ export class Questions {
     return reply === null ? { kind: 'waits' } : { kind: 'reply', text: reply };
   }
 
+  /** Write these replies, report what is said, and call `written`. */
+  takeRefused(): RefusedRequest[] {
+    return this.#refused.splice(0);
+  }
+
   /** The reply is with the job. Returns the questions that waited for their turn. */
   written(): QuestionFact[] {
     this.#requests = this.#requests.filter(({ replied }) => !replied);
@@ -176,8 +200,25 @@ export class Questions {
   #asked(question: Question): Asked[] {
     const wire = wireOf(question, (text) => this.#options.redacted(text));
     if (wire && !this.#open().some((other) => other.wire.id === wire.id)) return [{ question, wire, seq: null }];
-    this.#options.problem('the agent asks a question that cannot be reported: its ids or options are too long');
     return [];
+  }
+
+  /** QU7. Returns what ends those of its questions that were reported. */
+  #refuse(request: AskedRequest, asked: readonly Question[], why: 'no_form' | 'log_full'): QuestionFact[] {
+    const reason =
+      why === 'log_full' ? 'the log of this execution is full' : 'its id is empty or too long, or that of another open question';
+    const reply = encodeRefusal(this.#reader.format, request.line, `No person can be asked: ${reason}.`);
+    const text = cut(this.#options.redacted(asked[0]?.text ?? '').toWellFormed(), LABEL_CHARS_MAX);
+    const further = why === 'log_full' ? ' So is each further one that has no room.' : '';
+    const message = `a question of the agent was refused, because no person can be asked: ${reason}.${further} The question was: ${text}`;
+    this.#refused.push({ reply, message: why === 'log_full' && this.#saidFull ? null : message });
+    this.#saidFull ||= why === 'log_full';
+    const ends = request.questions.filter(isWaiting).map(({ wire }): QuestionFact => {
+      return { type: 'asking_ended', data: { id: wire.id, reason: 'cancelled' } };
+    });
+    request.replied = true; // QU4
+    this.#reader.answered(asked.map(({ id }) => id));
+    return ends;
   }
 
   /** Forgets these questions of the agent. */
@@ -195,11 +236,26 @@ export class Questions {
 
   /** QU6. `seq`: that the first of these facts will have. */
   #askNext(seq: number): QuestionFact[] {
-    const open = this.#open();
-    const room = QUESTIONS_OPEN_MAX - open.filter(isWaiting).length;
-    const next = open.filter((asked) => asked.seq === null).slice(0, Math.max(0, room));
-    for (const [index, asked] of next.entries()) asked.seq = seq + index;
-    return next.map(({ wire }) => ({ type: 'asking', data: wire }));
+    const facts: QuestionFact[] = [];
+    let bytes = 0;
+    let room = QUESTIONS_OPEN_MAX - this.#open().filter(isWaiting).length;
+    for (const request of this.#requests) {
+      for (const asked of request.questions) {
+        if (room <= 0) return facts;
+        if (request.replied || asked.seq !== null) continue;
+        const more = jsonBytes(asked.wire) + EVENT_BYTES;
+        if (this.#options.hasRoom(bytes + more)) {
+          asked.seq = seq + facts.length;
+          facts.push({ type: 'asking', data: asked.wire });
+          bytes += more;
+          room -= 1;
+        } else {
+          const questions = request.questions.map(({ question }) => question);
+          facts.push(...this.#refuse(request, questions, 'log_full'));
+        }
+      }
+    }
+    return facts;
   }
 
   #save(): void {
@@ -231,12 +287,12 @@ const isWaiting = ({ seq, answer }: Asked): boolean => seq !== null && answer ==
 /** QU5. Null: it has no form that fits. */
 export function wireOf(question: Question, redacted: (text: string) => string): AskingData | null {
   const { id, kind, text, options, multiple, freeText, tool } = question;
-  const shorten = (labelChars: number, withDescriptions: boolean): AskingData => ({
+  const shorten = (labelChars: number, withDescriptions: boolean, isNumbered: boolean): AskingData => ({
     id: redacted(id),
     kind,
     text: '',
-    options: options.slice(0, QUESTION_OPTIONS_MAX).map((option) => ({
-      id: redacted(option.id),
+    options: options.slice(0, QUESTION_OPTIONS_MAX).map((option, index) => ({
+      id: isNumbered ? `${index + 1}` : redacted(option.id),
       label: cut(redacted(option.label), labelChars),
       ...(option.description !== undefined && withDescriptions
         ? { description: cut(redacted(option.description), LABEL_CHARS_MAX) }
@@ -247,11 +303,19 @@ export function wireOf(question: Question, redacted: (text: string) => string): 
     ...(freeText ? { freeText: true } : {}),
     ...(tool === undefined ? {} : { tool: cut(redacted(tool), LABEL_CHARS_MAX) }),
   });
+  // Ids that are too long, empty, or the same without their secrets become numbers.
+  const forms = [false, true].flatMap((isNumbered) => [
+    shorten(LABEL_CHARS_MAX, true, isNumbered),
+    shorten(LABEL_CHARS_MAX, false, isNumbered),
+    shorten(SHORT_CHARS_MAX, false, isNumbered),
+    shorten(SHORTEST_CHARS_MAX, false, isNumbered),
+  ]);
+  const isSound = (form: AskingData): boolean => askingError(form as unknown as JsonObject) === null;
   // Half is left for the text.
-  const forms = [shorten(LABEL_CHARS_MAX, true), shorten(LABEL_CHARS_MAX, false), shorten(SHORT_CHARS_MAX, false)];
-  const short = forms.find((form) => jsonBytes(form) <= QUESTION_BYTES_MAX / 2) ?? (forms.at(-1) as AskingData);
+  const short = forms.find((form) => isSound(form) && jsonBytes(form) <= QUESTION_BYTES_MAX / 2) ?? forms.find(isSound);
+  if (!short) return null;
   const wire = { ...short, text: cutToBytes(redacted(text).toWellFormed(), QUESTION_BYTES_MAX - jsonBytes(short)) };
-  return askingError(wire as unknown as JsonObject) === null ? wire : null;
+  return isSound(wire) ? wire : null;
 }
 
 const jsonBytes = (value: unknown): number => utf8Bytes(JSON.stringify(value));

@@ -12,6 +12,9 @@
  *        everything is kept.
  */
 
+/** Of the reserve, what questions leave to the facts that end them, and to the others. */
+const AFTER_QUESTIONS_BYTES = 16 * 1024;
+
 /**
  * For the wrapper's own facts after the last output, its end included: a few of its longest facts.
  */
@@ -62,6 +65,16 @@ export class LogBudget {
     }
     this.#usedBytes += bytes;
     return true;
+  }
+
+  /** Further output is left out. */
+  get isFull(): boolean {
+    return this.#full;
+  }
+
+  /** Whether questions of an agent, of this size together, have room. They are taken as facts. */
+  fitsQuestions(bytes: number): boolean {
+    return this.#fits(bytes, AFTER_QUESTIONS_BYTES);
   }
 
   /**

@@ -50,6 +50,16 @@ export class Report {
     this.event('status', { message }); // SV8
   }
 
+  /** Further output of the job is left out. */
+  get isLogFull(): boolean {
+    return this.#budget.isFull;
+  }
+
+  /** Whether questions of an agent, of this size together, have room in the log. */
+  hasRoomForQuestions(bytes: number): boolean {
+    return this.#budget.fitsQuestions(bytes);
+  }
+
   /** A screen of the job's terminal, encoded. */
   screen(line: Buffer): void {
     if (this.#budget.takeScreen(line.length)) this.#spool.append(line);
