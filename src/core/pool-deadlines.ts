@@ -1,21 +1,22 @@
 /** When a pool's object must wake next. Pure; computed anew from rows and sockets after each change. */
 
 import { HELLO_TIMEOUT_MS } from '../../protocol/index.ts';
-import { RUNNER_SILENCE_MS } from '../../protocol/pool.ts';
 import { isUnseen, type Lane, type PoolEntry } from './pool-entry.ts';
 import type { RunnerRecord } from './pool-runner.ts';
+import { nextLookAt } from './pool-silence.ts';
 
 export interface PoolDeadlines {
   /** Every entry that does not wait. */
   active: Iterable<PoolEntry>;
   /** The first execution of each lane. */
   heads: readonly { lane: Lane }[];
-  /** `open` and `heardAt` ask the platform, and are read only for those that may matter. */
+  /** `open` and `signAt` ask the platform, and are read only for those that may matter. */
   runners: Iterable<{
     readonly record: RunnerRecord;
     readonly open: boolean;
-    readonly heardAt: number;
+    readonly signAt: number;
     readonly heldByRows: number;
+    readonly doubtedAt: number | null;
   }>;
   /** Open connections that have no hello yet, or whose key expires. `runnerId`: null before the hello. */
   sockets: Iterable<{ runnerId: string | null; acceptedAt: number; expiresAt: number | null }>;
@@ -36,10 +37,10 @@ export function nextPoolWake({ active, heads, runners, sockets, tellAt }: PoolDe
   }
   const waits = heads.length > 0;
   for (const runner of runners) {
-    const { record } = runner;
-    if (unseen.has(record.id) && runner.open) times.push(runner.heardAt + RUNNER_SILENCE_MS);
-    if (!record.lost && record.goneAt !== null && runner.heldByRows > 0 && !runner.open)
-      times.push(record.goneAt + RUNNER_SILENCE_MS);
+    const { record, doubtedAt } = runner;
+    const mayBeSilent = doubtedAt !== null || unseen.has(record.id);
+    const mayBeLost = !record.lost && record.goneAt !== null && runner.heldByRows > 0;
+    if ((mayBeSilent && runner.open) || (mayBeLost && !runner.open)) times.push(nextLookAt(runner.signAt, doubtedAt));
     if (waits && record.restUntil > now && runner.open) times.push(record.restUntil);
   }
   for (const { runnerId, acceptedAt, expiresAt } of sockets) {

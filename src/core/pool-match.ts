@@ -10,7 +10,7 @@
  */
 
 import type { Lane } from './pool-entry.ts';
-import { canTake, fits, isServing, type RunnerStatus } from './pool-runner.ts';
+import { canTake, fits, isServing, mayServe, type RunnerStatus } from './pool-runner.ts';
 import type { WaitReason } from './pool-terms.ts';
 
 /** The first execution of a lane. */
@@ -37,9 +37,9 @@ function isAvoided({ avoid }: Lane, runnerId: string, others: () => boolean, now
   return avoid?.runnerId === runnerId && now < avoid.until && (avoid.evenAlone || others());
 }
 
-const othersServe = (lane: Lane, scene: PoolScene): boolean => {
+const othersMayServe = (lane: Lane, scene: PoolScene): boolean => {
   for (const runner of scene.runners()) {
-    if (runner.record.id !== lane.avoid?.runnerId && fits(lane, runner.record) && isServing(runner)) return true;
+    if (runner.record.id !== lane.avoid?.runnerId && fits(lane, runner.record) && mayServe(runner)) return true;
   }
   return false;
 };
@@ -53,7 +53,7 @@ export function chooseRunner(lane: Lane, scene: PoolScene, now: number): RunnerS
     // Whether it can take something asks the platform, so it is asked of the better ones only.
     if (best !== null && !isFreer(runner, best, scene)) continue;
     if (!canTake(runner, now)) continue;
-    if (!isAvoided(lane, runner.record.id, () => othersServe(lane, scene), now)) best = runner;
+    if (!isAvoided(lane, runner.record.id, () => othersMayServe(lane, scene), now)) best = runner;
   }
   return best;
 }
@@ -77,7 +77,7 @@ export function chooseLane<Head extends LaneHead>(
     if (best !== null && best.rank <= head.rank) continue;
     const { lane } = head;
     if (!fits(lane, runner.record) || !underLimit(lane, scene)) continue;
-    if (!isAvoided(lane, runner.record.id, () => othersServe(lane, scene), now)) best = head;
+    if (!isAvoided(lane, runner.record.id, () => othersMayServe(lane, scene), now)) best = head;
   }
   return best;
 }

@@ -43,7 +43,9 @@ export interface RunnerRecord {
 /** What only the platform knows, and what the rows say it holds. */
 export interface RunnerStatus {
   readonly record: RunnerRecord;
-  /** It has an open connection, and is not silent. */
+  /** It has a connection. */
+  readonly open: boolean;
+  /** It has a connection, and is not silent. */
   readonly connected: boolean;
   readonly held: number;
 }
@@ -127,8 +129,13 @@ export const tooOldNotice = (version: string) => ({
 export const fits = ({ requires, needs }: Lane, { labels, features }: RunnerRecord): boolean =>
   Object.entries(requires).every(([name, value]) => labels[name] === value) && needs.every((need) => features.includes(need));
 
+const takesNew = ({ draining, tooOld }: RunnerRecord): boolean => !draining && !tooOld;
+
 /** It takes new runs when a slot is free. */
-export const isServing = (runner: RunnerStatus): boolean => !runner.record.draining && !runner.record.tooOld && runner.connected;
+export const isServing = (runner: RunnerStatus): boolean => takesNew(runner.record) && runner.connected;
+
+/** It takes new runs, or may in a moment: a silence is believed at the second look. */
+export const mayServe = (runner: RunnerStatus): boolean => takesNew(runner.record) && runner.open;
 
 /** It can be sent something now. */
 export const canTake = (runner: RunnerStatus, now: number): boolean =>

@@ -14,6 +14,7 @@
  * P4  Memory holds only what rows and sockets say (core/pool-index.ts), and when a question is asked
  *     again. It is built anew on a wake.
  * P5  All times are deadlines in rows, or are computed from rows and sockets on every wake.
+ * P6  A runner that looks silent gets nothing, and is given up at a second look (core/pool-silence.ts).
  */
 
 import { CLOSE, HELLO_TIMEOUT_MS, type PoolSummary, type PoolView } from '../../protocol/index.ts';
@@ -68,6 +69,7 @@ import {
   type RunnerRecord,
   tooOldNotice,
 } from '../core/pool-runner.ts';
+import { isSecondLook, LOOK_AGAIN_MS } from '../core/pool-silence.ts';
 import type { WaitReason } from '../core/pool-terms.ts';
 import type { SessionSocket } from '../core/ports.ts';
 import { errorMessage, type PoolLog } from '../platform/log.ts';
@@ -137,6 +139,8 @@ export class Pool {
       if (seat.ws === null && seat.record.goneAt === null) this.#putRunner(seat, { goneAt: now });
     }
     this.#dropForgotten(now);
+    // P3. The instance before may have doubted a runner that was heard since.
+    this.#match(() => true, now);
     this.#arm(now);
   }
 
@@ -172,10 +176,8 @@ export class Pool {
       const seat = attachment.runnerId === null ? undefined : this.#seats.get(attachment.runnerId);
       if (attachment.runnerId === null) return this.#refuseFrame(ws, 'hello must come first', now);
       if (seat?.ws !== ws) return;
-      const wasSilent = !seat.connected;
       seat.frameAt = now;
       this.#onFrame(seat, frame, now);
-      if (wasSilent) this.#fill(seat, now);
     }
     this.#arm(now);
   }
@@ -355,7 +357,7 @@ export class Pool {
     this.#factsChanged(now);
   }
 
-  /** It was not heard of for RUNNER_SILENCE_MS. Jobs whose wrapper was seen go on without it. */
+  /** Jobs whose wrapper was seen go on without it. */
   #declareLost(seat: Seat, now: number): void {
     this.#putRunner(seat, { lost: true, goneAt: seat.record.goneAt ?? now });
     this.#log('warn', 'runner_lost', { runner: seat.record.id, open: this.#index.heldCount(seat.record.id) });
@@ -453,7 +455,7 @@ export class Pool {
       this.#assign(entry, seat, now);
       return null;
     }
-    this.#dropSilent(now); // As in #match.
+    this.#look(now);
     const reason = reasonOf(parseLane(entry.lane), this.#scene);
     this.#put({ ...entry, told: reason });
     return reason;
@@ -542,8 +544,7 @@ export class Pool {
 
   /** The runner may have free slots. */
   #fill(seat: Seat, now: number): void {
-    // A runner that was silent has to say hello before it gets something.
-    if (this.#index.heads.size > 0) this.#dropIfSilent(seat, now);
+    if (this.#index.heads.size > 0) seat.look(now);
     for (;;) {
       const head = chooseLane(seat, this.#index.heads.values(), this.#scene, now);
       if (!head || !this.#assignHead(head, seat, now)) return;
@@ -565,9 +566,8 @@ export class Pool {
         if (seat) best = { head, seat };
       }
       if (best && this.#assignHead(best.head, best.seat, now)) continue;
-      // As in #fill: its next ping would not make it get what it fits now.
       const heads = [...this.#index.heads.values()];
-      if (heads.some((head) => wanted(head) && underLimit(head.lane, this.#scene))) this.#dropSilent(now);
+      if (heads.some((head) => wanted(head) && underLimit(head.lane, this.#scene))) this.#look(now);
       return;
     }
   }
@@ -606,13 +606,10 @@ export class Pool {
       }
     }
     for (const seat of this.#seats.values()) {
-      const { record } = seat;
-      const held = this.#index.heldCount(record.id);
-      if (this.#dropIfSilent(seat, now)) {
-        if (held > 0) this.#declareLost(seat, now);
-      } else if (!seat.open && !record.lost && held > 0 && (record.goneAt ?? now) + RUNNER_SILENCE_MS <= now) {
-        this.#declareLost(seat, now);
-      }
+      const held = this.#index.heldCount(seat.record.id);
+      if (!seat.look(now)) continue;
+      if (seat.open) this.#drop(seat, CLOSE.tryAgainLater, 'silent for too long', now);
+      if (held > 0) this.#declareLost(seat, now);
     }
     for (const entry of [...this.#index.active.values()]) {
       if (entry.dueAt !== null && entry.dueAt <= now) this.#onDue(entry, now);
@@ -626,14 +623,16 @@ export class Pool {
     this.#reasons.tell(this.#index.heads.values(), this.#scene, now);
   }
 
-  #dropIfSilent(seat: Seat, now: number): boolean {
-    if (!seat.open || !seat.isSilent(now)) return false;
-    this.#drop(seat, CLOSE.tryAgainLater, 'silent for too long', now);
-    return true;
+  /** P6. Something waits, and a runner that would fit may be silent. */
+  #look(now: number): void {
+    for (const seat of this.#seats.values()) seat.look(now);
   }
 
-  #dropSilent(now: number): void {
-    for (const seat of this.#seats.values()) this.#dropIfSilent(seat, now);
+  /** P3. A ping is no turn, so a runner that is heard again gets in the next one what fits it. */
+  #fillHeard(now: number): void {
+    for (const seat of this.#seats.values()) {
+      if (seat.endDoubt(now)) this.#fill(seat, now);
+    }
   }
 
   #onDue(entry: PoolEntry, now: number): void {
@@ -642,6 +641,8 @@ export class Pool {
       case 'leased': {
         // Without its connection the runner's own time decides.
         if (!seat?.open) return this.#put({ ...entry, dueAt: now + RUNNER_SILENCE_MS });
+        // P6. In memory only, as below.
+        if (!isSecondLook(entry)) return this.#index.set({ ...entry, dueAt: now + LOOK_AGAIN_MS });
         this.#fail(seat, 'not_confirmed', now);
         // A runner that does not answer says in its next hello what it holds.
         return this.#drop(seat, CLOSE.tryAgainLater, 'a launch was not confirmed in time', now);
@@ -689,6 +690,7 @@ export class Pool {
   }
 
   #arm(now: number): void {
+    this.#fillHeard(now);
     const at = this.#nextWake(now);
     const wanted = at === null ? null : alarmToSet(this.#alarm, at, now);
     if (wanted === null) return;

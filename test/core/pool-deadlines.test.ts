@@ -6,16 +6,21 @@ import { RUNNER_SILENCE_MS } from '../../protocol/pool.ts';
 import { nextPoolWake, type PoolDeadlines } from '../../src/core/pool-deadlines.ts';
 import type { Lane, PoolEntry } from '../../src/core/pool-entry.ts';
 import type { RunnerRecord } from '../../src/core/pool-runner.ts';
+import { LOOK_AGAIN_MS } from '../../src/core/pool-silence.ts';
 
 const NOW = 1_000_000;
 const NONE: PoolDeadlines = { active: [], heads: [], runners: [], sockets: [], tellAt: null };
 const LANE: Lane = { requires: {}, needs: [], concurrency: null, avoid: null };
 const entry = (fields: Partial<PoolEntry>) => ({ state: 'running', runnerId: 'r_1', dueAt: null, ...fields }) as PoolEntry;
-const runner = (fields: Partial<RunnerRecord>, status: { open?: boolean; heldByRows?: number } = {}) => ({
+const runner = (
+  fields: Partial<RunnerRecord>,
+  status: { open?: boolean; signAt?: number; heldByRows?: number; doubtedAt?: number } = {},
+) => ({
   record: { id: 'r_1', goneAt: null, lost: false, restUntil: 0, ...fields } as RunnerRecord,
   open: true,
-  heardAt: NOW - 3,
+  signAt: NOW - 3,
   heldByRows: 0,
+  doubtedAt: null,
   ...status,
 });
 const head = (lane: Partial<Lane> = {}) => ({ lane: { ...LANE, ...lane } });
@@ -38,8 +43,14 @@ test.each<[string, Partial<PoolDeadlines>, number]>([
   ],
   [
     'the loss of a runner that is gone',
-    { runners: [runner({ goneAt: NOW }, { open: false, heldByRows: 1 })] },
+    { runners: [runner({ goneAt: NOW }, { open: false, signAt: NOW, heldByRows: 1 })] },
     NOW + RUNNER_SILENCE_MS,
+  ],
+  ['the second look at a runner that is silent', { runners: [runner({}, { doubtedAt: NOW })] }, NOW + LOOK_AGAIN_MS],
+  [
+    'the second look at a runner that is gone',
+    { runners: [runner({ goneAt: 1 }, { open: false, signAt: 1, heldByRows: 1, doubtedAt: NOW })] },
+    NOW + LOOK_AGAIN_MS,
   ],
   ['the end of a rest', { heads: [head()], runners: [runner({ restUntil: NOW + 5 })] }, NOW + 5],
   ['a hello', { sockets: [{ runnerId: null, acceptedAt: NOW, expiresAt: null }] }, NOW + HELLO_TIMEOUT_MS],

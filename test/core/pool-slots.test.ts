@@ -5,9 +5,16 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import { encodeRunnerFrame, parsePoolFrame, RUNNER_SILENCE_MS, type RunnerFrameInput } from '../../protocol/pool.ts';
+import {
+  encodeRunnerFrame,
+  LEASE_CONFIRM_MS,
+  parsePoolFrame,
+  RUNNER_SILENCE_MS,
+  type RunnerFrameInput,
+} from '../../protocol/pool.ts';
 import type { ClaimAnswer, PoolOffer, RecallAnswer, RecallRequest } from '../../src/core/pool-messages.ts';
 import { RUNNERS_MAX } from '../../src/core/pool-runner.ts';
+import { LOOK_AGAIN_MS } from '../../src/core/pool-silence.ts';
 import type { SessionSocket } from '../../src/core/ports.ts';
 import { Pool } from '../../src/pool/pool.ts';
 import { MemoryPoolStore } from '../support/pool-world.ts';
@@ -53,12 +60,12 @@ class Stage {
   recall: (request: RecallRequest) => RecallAnswer | null = () => null;
   readonly store = new MemoryPoolStore({ createdAt: START, lease: 1, entries: new Map(), runners: new Map(), alarm: null });
   readonly pool: Pool;
-  readonly #sockets: Peer[] = [];
+  readonly sockets: Peer[] = [];
 
   constructor() {
     this.pool = new Pool(
       {
-        getWebSockets: () => this.#sockets.filter(({ readyState }) => readyState === 1),
+        getWebSockets: () => this.sockets.filter(({ readyState }) => readyState === 1),
         acceptWebSocket: () => {},
         lastPingAt: (ws) => (ws as Peer).lastPingAt,
         getAlarm: async () => this.store.disk.alarm,
@@ -87,7 +94,7 @@ class Stage {
     }: { runs?: string[]; labels?: Record<string, string>; slots?: number; draining?: boolean } = {},
   ) {
     const peer = new Peer();
-    this.#sockets.push(peer);
+    this.sockets.push(peer);
     this.pool.connect(peer, { id: 'rk_1', expiresAt: null }, this.now);
     const hello = { type: 'hello', protocol: 1, runnerId: id, bootId: `${id}-b1`, name: id, version: '0.2.0' } as const;
     this.frame(peer, { ...hello, labels, slots, runs, draining });
@@ -194,7 +201,7 @@ describe('a slot', () => {
     stage.pool.offer(offerOf('e1'), stage.now);
     await stage.answers();
     stage.frame(first, { type: 'launched', lease: first.launched[0]?.lease ?? 0 });
-    await stage.pass(RUNNER_SILENCE_MS);
+    await stage.pass(RUNNER_SILENCE_MS + LOOK_AGAIN_MS);
     expect(stage.state('e1')).toBe('recalled');
     const again = stage.runner('r1', { slots: 2, runs: ['s1/e1'] });
     stage.recall = () => ({ kind: 'active' });
@@ -219,7 +226,8 @@ describe('a slot', () => {
 describe('a runner that was silent for a while, on a connection that stayed open', () => {
   const key = { concurrency: { key: 'k', limit: 1 } };
 
-  it('[POOL6] says hello again before it gets what was freed meanwhile, and then gets it', async () => {
+  /** The place of e1 under their limit is free while r2, the only one that fits e2, is silent. */
+  const freedMeanwhile = async () => {
     const stage = new Stage();
     const other = stage.runner('r1', { labels: { one: 'yes' } });
     await stage.running('e1', other, { ...key, requires: { one: 'yes' } });
@@ -229,9 +237,34 @@ describe('a runner that was silent for a while, on a connection that stayed open
     await stage.pass(RUNNER_SILENCE_MS);
     other.lastPingAt = stage.now;
     stage.pool.settled('s1', 'e1', stage.now);
-    // Either it is told to dial again, or it is given the execution when its next ping has come.
-    expect(peer.readyState).toBe(3);
-    expect(other.readyState).toBe(1);
+    expect([peer.readyState, other.readyState, stage.state('e2')]).toEqual([1, 1, 'waiting']);
+    return { stage, peer, other };
+  };
+
+  it('[POOL6] gets what was freed meanwhile when its next ping has come', async () => {
+    const { stage, peer } = await freedMeanwhile();
+    await stage.pass(500);
+    peer.lastPingAt = stage.now;
+    await stage.pass(LOOK_AGAIN_MS);
+    expect(names(peer)).toEqual(['e2']);
+  });
+
+  it('[POOL6] also when the pool was reset before it came', async () => {
+    const { stage, peer } = await freedMeanwhile();
+    const next = new Stage();
+    next.store.disk = stage.store.disk;
+    next.sockets.push(...stage.sockets);
+    next.now = stage.now + 500;
+    peer.lastPingAt = next.now;
+    await next.pool.wake(next.now);
+    await next.answers();
+    expect(names(peer)).toEqual(['e2']);
+  });
+
+  it('[POOL11] is told to dial again when none comes, and the others are not', async () => {
+    const { stage, peer, other } = await freedMeanwhile();
+    await stage.pass(LOOK_AGAIN_MS);
+    expect([peer.readyState, other.readyState]).toEqual([3, 1]);
     const again = stage.runner('r2', { labels: { two: 'yes' } });
     await stage.answers();
     expect(names(again)).toEqual(['e2']);
@@ -273,6 +306,84 @@ describe('a runner that was silent for a while, on a connection that stayed open
       await stage.pass(5_000);
     }
     expect(names(refuses)).toEqual(['e1', 'e1']);
+  });
+});
+
+describe('a pool whose process stood still for longer than a runner may be silent', () => {
+  const STILL_MS = 20_000;
+  const crowd = (stage: Stage) => Array.from({ length: 4 }, (_, index) => stage.runner(`r${index}`));
+  const states = (peers: Peer[]) => peers.map(({ readyState }) => readyState);
+
+  it('[POOL22] keeps its runners, and gives them what waits as soon as their pings are read', async () => {
+    const stage = new Stage();
+    const peers = crowd(stage);
+    stage.now += STILL_MS;
+    // The offer is read before the pings that arrived meanwhile.
+    expect(stage.pool.offer(offerOf('e1'), stage.now)).toMatchObject({ kind: 'waiting' });
+    expect(states(peers)).toEqual([1, 1, 1, 1]);
+    for (const peer of peers) peer.lastPingAt = stage.now;
+    await stage.pass(LOOK_AGAIN_MS);
+    expect(states(peers)).toEqual([1, 1, 1, 1]);
+    expect(peers.flatMap(names)).toEqual(['e1']);
+  });
+
+  it('[POOL22] drops those that stay silent when their time to be read is over', async () => {
+    const stage = new Stage();
+    const peers = crowd(stage);
+    stage.now += STILL_MS;
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.pass(LOOK_AGAIN_MS - 1);
+    expect(states(peers)).toEqual([1, 1, 1, 1]);
+    await stage.pass(1);
+    expect(states(peers)).toEqual([3, 3, 3, 3]);
+    // It happens again a while later: a new delay, and not the old one.
+    const again = crowd(stage);
+    stage.now += STILL_MS;
+    stage.pool.offer(offerOf('e2'), stage.now);
+    expect(states(again)).toEqual([1, 1, 1, 1]);
+  });
+
+  it.each([[STILL_MS], [LEASE_CONFIRM_MS]])(
+    '[POOL11] [POOL22] does not take back a launch that was confirmed in these %i ms',
+    async (stillMs) => {
+      const stage = new Stage();
+      const peer = stage.runner('r1');
+      stage.pool.offer(offerOf('e1'), stage.now);
+      await stage.answers();
+      stage.now += stillMs;
+      await stage.pass(0);
+      expect([stage.state('e1'), peer.readyState]).toEqual(['leased', 1]);
+      stage.frame(peer, { type: 'launched', lease: peer.launched[0]?.lease ?? 0 });
+      peer.lastPingAt = stage.now;
+      await stage.pass(LOOK_AGAIN_MS);
+      expect([stage.state('e1'), peer.readyState]).toEqual(['launched', 1]);
+    },
+  );
+
+  it('[POOL11] [POOL22] takes back a launch that stays unanswered', async () => {
+    const stage = new Stage();
+    const peer = stage.runner('r1');
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    stage.now += STILL_MS;
+    await stage.pass(LOOK_AGAIN_MS);
+    expect([stage.state('e1'), peer.readyState]).toEqual(['recalled', 3]);
+  });
+
+  it('[POOL22] does not believe a runner lost that could not connect again meanwhile', async () => {
+    const stage = new Stage();
+    const peer = stage.runner('r1');
+    stage.pool.offer(offerOf('e1'), stage.now);
+    await stage.answers();
+    stage.frame(peer, { type: 'launched', lease: peer.launched[0]?.lease ?? 0 });
+    peer.readyState = 3;
+    stage.pool.onClose(peer, 1006, '', stage.now);
+    stage.recall = ({ cause }) => ({ kind: cause.kind === 'check' ? 'pending' : 'waiting' });
+    stage.now += STILL_MS;
+    await stage.pass(0);
+    stage.runner('r1', { runs: ['s1/e1'] });
+    await stage.pass(LOOK_AGAIN_MS);
+    expect(stage.state('e1')).toBe('launched');
   });
 });
 

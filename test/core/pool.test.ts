@@ -54,6 +54,7 @@ const runner = (id: string, fields: Partial<RunnerRecord> = {}, status: Partial<
     restUntil: 0,
     ...fields,
   },
+  open: true,
   connected: true,
   held: 0,
   ...status,
@@ -114,7 +115,7 @@ describe('which runner', () => {
     ['without a free slot', runner('r1', {}, { held: 2 })],
     ['that drains', runner('r1', { draining: true })],
     ['that is too old', runner('r1', { tooOld: true })],
-    ['without a connection', runner('r1', {}, { connected: false })],
+    ['without a connection', runner('r1', {}, { open: false, connected: false })],
     ['that rests', runner('r1', { restUntil: NOW + 1 })],
   ])('[POOL17] [POOL18] [POOL19] a runner %s gets nothing', (_, one) => {
     expect(chooseRunner(ANY, scene([one]), NOW)).toBeNull();
@@ -165,6 +166,8 @@ describe('which runner', () => {
     expect(chooseRunner(avoiding, scene([a, busy]), NOW + 29_999)).toBeNull();
     expect(chooseRunner(avoiding, scene([a, busy]), NOW + 30_000)?.record.id).toBe('a');
     expect(chooseRunner(avoiding, scene([a]), NOW)?.record.id).toBe('a');
+    // A silence is believed at the second look.
+    expect(chooseRunner(avoiding, scene([a, runner('b', {}, { connected: false })]), NOW)).toBeNull();
   });
 
   it('[POOL11] not the one that could not start it, for 30 s, also when no other fits', () => {

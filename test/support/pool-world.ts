@@ -640,8 +640,7 @@ export class PoolWorld {
     const record = this.disk.runners.get(socket.owner.id);
     const attachment = socket.attachment as { bootId: string | null; detached?: boolean } | null;
     if (!record || socket.readyState !== 1 || attachment?.bootId !== record.bootId || attachment.detached) return false;
-    const heardAt = Math.max(record.helloAt, socket.lastFrameAt, socket.lastPingAt ?? 0);
-    return !record.draining && !isSilent(heardAt, this.now) && this.#fits(lane, record.labels);
+    return !record.draining && this.#fits(lane, record.labels);
   }
 
   /** Before the row is written: the queue is still as it was. */

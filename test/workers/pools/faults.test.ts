@@ -33,12 +33,14 @@ describe('a lease that comes to nothing', () => {
     expect((await get(run)).runner?.name).toBe('second');
   });
 
-  test('[POOL11] a runner that is frozen before it answers loses it after 16 s, and its socket', async () => {
+  test('[POOL11] a runner that is frozen before it answers loses it after 18 s, and its socket', async () => {
     const made = await newPool();
     const frozen = await RunnerPeer.ready(made, { name: 'frozen' });
     const run = await onPool(made.pool);
     const { lease } = await frozen.launch();
     await poolAlarm(made.pool, 16_100);
+    expect(await rowsOf(made.pool, 'active')).toMatchObject([{ state: 'leased' }]);
+    await poolAlarm(made.pool, 2_000);
     await vi.waitFor(async () => expect((await get(run)).waiting).toBeDefined());
     expect((await frozen.closed).code).toBe(1013);
     // A late word of it changes nothing.
@@ -350,6 +352,7 @@ describe('the pool', () => {
     runner.close();
     await heard(made.pool, () => Date.now());
     await poolAlarm(made.pool, 16_100);
+    await poolAlarm(made.pool, 2_000);
     await vi.waitFor(async () => expect(await rowsOf(made.pool, 'active')).toMatchObject([{ state: 'running' }]));
     expect((await get(run)).status).toBe('running');
     expect((await get(next)).waiting?.reason).toBe('concurrency');
