@@ -114,6 +114,7 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .option('-d, --detach', 'print session/execution and leave the job to itself')
     .option('--queue', 'wait behind an active run of the session instead of failing')
     .option('--max-active <n>', 'begin while fewer than this number of runs of the session are active (default 1)')
+    .option('--continues <execution>', 'the run of the session that this one continues, as the next turn of a conversation')
     .option(
       '--cwd <dir>',
       "working directory of the job, on its host; its runner's when left out, and a relative one counts from there",

@@ -94,6 +94,11 @@ export interface StartRequest {
    */
   maxActive?: number;
   onBusy?: OnBusy;
+  /**
+   * The execution of the same session that this one continues: the next turn of a conversation. It
+   * waits for nothing, and changes nothing else of the start.
+   */
+  continues?: string;
   policy?: Partial<Policy>;
   labels?: Record<string, string>;
   callback?: { url: string };
@@ -153,6 +158,8 @@ export interface Execution {
   terminal?: TerminalSize;
   /** How many executions of the session may be active, this one among them. Absent: 1. */
   maxActive?: number;
+  /** The execution of the same session that it continues. */
+  continues?: string;
   policy: Policy;
   createdAt: number;
   pendingAt?: number;

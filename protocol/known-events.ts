@@ -37,9 +37,13 @@ export interface ProgressData {
 export interface QueuedData {
   /** 1 is next. */
   position: number;
+  /** The execution that it continues. */
+  continues?: string;
 }
 export interface PendingData {
   launcher: string;
+  /** The execution that it continues. */
+  continues?: string;
 }
 export interface WaitingData {
   pool: string;
@@ -172,8 +176,8 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   screen: {},
   asking: {},
   asking_ended: {},
-  execution_queued: { position: 'number' },
-  execution_pending: { launcher: 'string' },
+  execution_queued: { position: 'number', continues: 'string?' },
+  execution_pending: { launcher: 'string', continues: 'string?' },
   execution_waiting: { pool: 'string', reason: 'string' },
   execution_assigned: { runner: 'string', name: 'string' },
   execution_recalled: { runner: 'string', name: 'string', cause: 'string', message: 'string' },

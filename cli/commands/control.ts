@@ -159,6 +159,7 @@ export async function get(context: Context, id: string, flags: ReferenceFlags): 
     ['took', execution.startedAt === undefined ? undefined : tookOf(execution)],
     ['error', execution.error === undefined ? undefined : escapeControls(execution.error)],
     ['late', execution.late === undefined ? undefined : escapeControls(lateText(execution.late))],
+    ['continues', execution.continues],
     ['labels', pairsOf(execution.labels)],
     ['offsets', `${execution.firstOffset} to ${execution.lastOffset ?? '(running)'}`],
   ];

@@ -32,6 +32,7 @@ import {
   parseChoice,
   parseDuration,
   parsePairs,
+  parseReference,
   parseSize,
   parseWholeNumber,
   type Reference,
@@ -72,6 +73,7 @@ export interface RunFlags {
   grace?: string;
   maxLog?: string;
   maxActive?: string;
+  continues?: string;
   raw?: boolean;
   interruptOnExit?: boolean;
   json?: boolean;
@@ -107,11 +109,16 @@ export function readRunFlags(
     const other = Object.entries(NOT_IN_A_TERMINAL).find(([, isGiven]) => isGiven(flags))?.[0];
     if (other !== undefined) throw new UsageError(`--terminal and ${other} exclude each other`);
   } else if (flags.detachKeys !== undefined) throw new UsageError('--detach-keys needs --terminal');
-  const session = checkId(flags.session ?? (sessionOf(env) || `s_${ulid()}`), 'session');
+  const own = flags.session ?? (sessionOf(env) || undefined);
+  // It names the session too, where that is not given.
+  const before =
+    flags.continues === undefined ? null : parseReference(flags.continues, own === undefined ? {} : { session: own }, {});
+  const session = checkId(before?.session ?? own ?? `s_${ulid()}`, 'session');
   const id = checkId(flags.id ?? newExecutionId(), 'execution');
   const request: StartRequest = { id, command };
   if (flags.queue) request.onBusy = 'queue';
   if (flags.maxActive !== undefined) request.maxActive = parseMaxActive(flags.maxActive);
+  if (before) request.continues = before.execution;
   if (flags.cwd !== undefined) request.cwd = flags.cwd;
   if (flags.env) request.env = parsePairs(flags.env, '--env', (key) => env[key]);
   if (flags.label) request.labels = parsePairs(flags.label, '--label', () => '');

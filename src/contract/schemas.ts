@@ -168,6 +168,7 @@ export const startSchema = z.strictObject({
   waitMs: z.int().min(1000).max(WAIT_MS_MAX).optional(),
   maxActive: z.int().min(1).max(MAX_ACTIVE_MAX).optional(),
   onBusy: z.enum(ON_BUSY).optional(),
+  continues: idSchema.optional(),
   policy: policy.optional(),
   labels: labels.optional(),
   callback: z.strictObject({ url: z.url({ protocol: /^https?$/ }).max(CALLBACK_URL_CHARS_MAX) }).optional(),

@@ -46,6 +46,8 @@ export interface ExecutionRecord {
   launcher: RecordedLauncher;
   /** It began, or begins, while fewer than this number are active. */
   maxActive: number;
+  /** The execution of the same session that it continues. */
+  continues: string | null;
   labels: Record<string, string>;
   policy: Policy;
   callbackUrl: string | null;
@@ -130,6 +132,7 @@ export type LatePatch = Partial<
 /** Initial values of the columns that events change later, and of those that only a pool uses. */
 export const NEW_EXECUTION_FIELDS = {
   maxActive: 1,
+  continues: null,
   pendingAt: null,
   startedAt: null,
   endedAt: null,
@@ -241,6 +244,7 @@ export function executionView(session: string, record: ExecutionRecord): Executi
       output: record.output === 'bytes' ? record.output : null,
       terminal: record.terminal,
       maxActive: record.maxActive === 1 ? null : record.maxActive,
+      continues: record.continues,
       traceparent: record.traceparent,
       secretNames: record.secretNames,
       late: lateOf(record),

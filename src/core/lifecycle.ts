@@ -72,7 +72,10 @@ const defined = (fields: Record<string, unknown>): Record<string, unknown> =>
 // ── start ───────────────────────────────────────────────────────────────────────────────────────
 
 /** A free session takes the execution at once, and its launcher is due immediately. */
-export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher' | 'waitMs'>, now: number): Transition {
+export function becomePending(
+  record: Pick<ExecutionRecord, 'policy' | 'launcher' | 'waitMs' | 'continues'>,
+  now: number,
+): Transition {
   // In a pool the wrapper's time begins with the assignment (assignment.ts).
   const waits = record.launcher === 'pool';
   return {
@@ -83,13 +86,14 @@ export function becomePending(record: Pick<ExecutionRecord, 'policy' | 'launcher
       waitUntil: waits ? now + (record.waitMs ?? WAIT_MS_DEFAULT) : null,
       launchAt: record.launcher === 'none' ? null : now,
     },
-    events: [{ type: 'execution_pending', data: { launcher: record.launcher } }],
+    events: [{ type: 'execution_pending', data: defined({ launcher: record.launcher, continues: record.continues }) }],
     commands: [],
   };
 }
 
-export function becomeQueued(position: number): Transition {
-  return { patch: { status: 'queued' }, events: [{ type: 'execution_queued', data: { position } }], commands: [] };
+export function becomeQueued({ continues }: Pick<ExecutionRecord, 'continues'>, position: number): Transition {
+  const data = defined({ position, continues });
+  return { patch: { status: 'queued' }, events: [{ type: 'execution_queued', data }], commands: [] };
 }
 
 /** It is pending, and no runner of its pool has it. */

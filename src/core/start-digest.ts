@@ -41,6 +41,7 @@ const LATER: Readonly<Record<string, unknown>> = {
   priority: 0,
   concurrency: null,
   waitMs: 86_400_000,
+  continues: null,
 };
 
 /** The fields of a start in 0.1.0. All are present; null where they were not given. */

@@ -157,8 +157,8 @@ async function normalise(
   };
   const names = [...new Set(body.secretNames)].sort();
   const secretNames = names.length === 0 ? null : names;
-  const { merge = false, output = 'text', terminal = null, maxActive = 1 } = body;
-  const later = { secretNames, merge, output, terminal, maxActive };
+  const { merge = false, output = 'text', terminal = null, maxActive = 1, continues = null } = body;
+  const later = { secretNames, merge, output, terminal, maxActive, continues };
   return {
     ok: true,
     refusal,
@@ -175,6 +175,7 @@ async function normalise(
       output,
       terminal,
       maxActive,
+      continues,
       ...terms,
       onBusy: body.onBusy ?? 'reject',
       traceparent: body.traceparent ?? null,

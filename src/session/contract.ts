@@ -51,7 +51,7 @@ export type NormalStart = Pick<
 } & Partial<
     Pick<
       ExecutionRecord,
-      'merge' | 'output' | 'terminal' | 'maxActive' | 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'
+      'merge' | 'output' | 'terminal' | 'maxActive' | 'continues' | 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'
     >
   >;
 

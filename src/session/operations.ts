@@ -41,11 +41,11 @@ export const sessionNotFound: Failure = {
   message: 'This session was never started, or it was deleted.',
 };
 
-const noExecution = (id: string): Failure => ({
+const noExecution = (id: string, facts: Failure['facts'] = {}): Failure => ({
   ok: false,
   code: 'execution_not_found',
   message: `There is no execution ${id} in this session.`,
-  facts: { execution: id },
+  facts: { execution: id, ...facts },
 });
 
 export function findExecution({ store }: SessionContext, id: string): { ok: true; record: ExecutionRecord } | Failure {
@@ -64,6 +64,10 @@ export function startExecution(context: SessionContext, request: NormalStart, re
   const { maxActive = 1 } = request;
   const existing = store.exists ? store.executions.get(request.id) : null;
   if (!existing && refusal) return refusal;
+  // LIF41
+  const { continues = null } = request;
+  const isMissing = continues !== null && !(store.exists && store.executions.get(continues));
+  if (!existing && isMissing) return noExecution(continues, { field: 'continues' });
   store.create(now);
   const admission = admit(
     {
@@ -120,7 +124,7 @@ export function startExecution(context: SessionContext, request: NormalStart, re
     case 'queue': {
       const written = store.transact(() => {
         const record = insert(context, request, admission.kind === 'queue' ? admission.rank : 0, now);
-        const first = admission.kind === 'queue' ? becomeQueued(admission.position) : becomePending(record, now);
+        const first = admission.kind === 'queue' ? becomeQueued(record, admission.position) : becomePending(record, now);
         const begun = writeTransition(context, record.id, first, now);
         const interrupted = (admission.kind === 'queue' ? admission.interrupt : []).map((active) => {
           const interrupt = requestInterrupt(active, { reason: `replaced by ${record.id}`, force: false, cause: 'replace' }, now);
@@ -154,6 +158,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     output = 'text',
     terminal = null,
     maxActive = 1,
+    continues = null,
     ...fields
   } = request;
   return context.store.executions.insert({
@@ -163,6 +168,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     output,
     terminal,
     maxActive,
+    continues,
     status: 'queued',
     requestDigest: digest,
     // `none` has no launcher that would need them. The caller starts the wrapper and already has

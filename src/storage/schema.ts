@@ -59,6 +59,8 @@ export const executions = sqliteTable(
     launcher: text().$type<RecordedLauncher>().notNull(),
     /** It began, or begins, while fewer than this number are active. */
     maxActive: integer('max_active').notNull().default(1),
+    /** The execution of this session that it continues. */
+    continues: text(),
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),
     callbackUrl: text('callback_url'),

@@ -131,6 +131,25 @@ describe('runners', () => {
   );
 });
 
+describe('run --continues', () => {
+  const read = (flags: object, env = {}) => readRunFlags({ giveUpAfter: '10m', ...flags }, ['job'], env);
+
+  test('names the run before, and its session where that is not given', () => {
+    for (const given of [
+      read({ continues: 'chat/e1' }),
+      read({ continues: 'e1', session: 'chat' }),
+      read({ continues: 'e1' }, { HOLDFAST_SESSION: 'chat' }),
+    ]) {
+      expect(given).toMatchObject({ reference: { session: 'chat' }, request: { continues: 'e1' } });
+    }
+  });
+
+  test.each([[{ continues: 'e1' }], [{ continues: 'chat/e1', session: 'other' }], [{ continues: 'a/b/c' }], [{ continues: '' }]])(
+    '%j is a mistake',
+    (flags) => expect(() => read(flags)).toThrow(UsageError),
+  );
+});
+
 describe('run on a pool', () => {
   const read = (flags: object) => readRunFlags({ giveUpAfter: '10m', ...flags }, ['job'], {}).request;
 

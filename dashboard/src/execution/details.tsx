@@ -58,6 +58,11 @@ export function Details({ facts, reruns }: { facts: Facts; reruns: readonly stri
         <Row name="Session">
           <a href={sessionPath(session)}>{session}</a> <CopyButton text={session} label="Copy the session id" />
         </Row>
+        {execution.continues ? (
+          <Row name="Continues">
+            <a href={executionPath(session, execution.continues)}>{execution.continues}</a>
+          </Row>
+        ) : null}
         {original ? (
           <Row name="Rerun of">
             <a href={executionPath(session, original)}>{original}</a>

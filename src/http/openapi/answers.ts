@@ -60,6 +60,7 @@ export const executionAnswer = z
     output: z.enum(OUTPUT_MODES).optional().describe('bytes: output that is not UTF-8 is kept as base64. Absent: text.'),
     terminal: terminalSize.optional().describe('The current size of its terminal. Absent: it has none.'),
     maxActive: z.int().optional().describe('How many executions of the session may be active. Absent: 1.'),
+    continues: idSchema.optional().describe('The execution of the same session that it continues.'),
     policy: z.looseObject(
       Object.fromEntries(POLICY_KEYS.map((key) => [key, key === 'maxLogBytes' ? z.int().min(0).optional() : z.int().min(0)])),
     ),

@@ -104,6 +104,7 @@ const DESCRIPTIONS: Record<RouteId, Description> = {
     problems: [
       'bad_request',
       'unauthorized',
+      'execution_not_found',
       'pool_not_found',
       'execution_in_progress',
       'execution_id_conflict',

