@@ -37,6 +37,9 @@ const PROGRESS_SUBTYPES = new Set([
 ]);
 const STREAM_PROGRESS = new Set(['content_block_stop', 'message_delta', 'message_stop', 'ping']);
 
+/** Further ones are not in the plan, which is made again for each of its lines (AGT3). */
+const TASKS_MAX = 200;
+
 /** The block that deltas are being received for, of one sequence of lines. */
 interface OpenBlock {
   message: string;
@@ -234,9 +237,10 @@ export class ClaudeReader {
       );
       return;
     }
-    if (call?.name === 'TaskCreate')
+    if (call?.name === 'TaskCreate') {
+      if (this.#tasks.size >= TASKS_MAX) return;
       this.#tasks.set(text(object(result.task).id) ?? '', { text: text(input.subject) ?? '', state: 'open' });
-    else if (call?.name === 'TaskUpdate') this.#updateTask(input);
+    } else if (call?.name === 'TaskUpdate') this.#updateTask(input);
     else return;
     this.#items.plan([...this.#tasks.values()]);
   }

@@ -29,7 +29,7 @@ import type {
   Usage,
 } from './items.ts';
 import { OpenQuestions, type QuestionEnd } from './open-questions.ts';
-import { sum } from './values.ts';
+import { amount, sum } from './values.ts';
 
 type ItemOf<T extends ItemType> = Extract<Item, { type: T }>;
 type Fields<T extends ItemType> = Omit<ItemOf<T>, keyof ItemBase | 'type'>;
@@ -371,7 +371,8 @@ export class Conversation {
   }
 
   /** What a turn took. */
-  usage(usage: Usage): void {
+  usage({ inputTokens, outputTokens, costUsd }: Usage): void {
+    const usage = { inputTokens: amount(inputTokens), outputTokens: amount(outputTokens), costUsd: amount(costUsd) };
     if (usage.inputTokens === null && usage.outputTokens === null && usage.costUsd === null) return;
     this.#add('usage', usage);
     const total = this.summary.usage;

@@ -6,6 +6,12 @@ export const text = (value: unknown): string | null => (typeof value === 'string
 
 export const number = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null);
 
+/** What was used; null for a number that cannot be one. */
+export const amount = (value: unknown): number | null => {
+  const known = number(value);
+  return known === null || known < 0 ? null : known;
+};
+
 export const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 const NOTHING: JsonObject = {};

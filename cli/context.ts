@@ -12,7 +12,7 @@ import { egressFetch } from '../egress/fetch.ts';
 import type { Io } from './io.ts';
 import type { Flags, Reference, Settings } from './settings.ts';
 import { StatusLine } from './status-line.ts';
-import { escapeControls } from './terminal-text.ts';
+import { escapeControls, jsonText } from './terminal-text.ts';
 import { connectWithWs } from './web-socket.ts';
 
 /**
@@ -86,7 +86,7 @@ export async function printNote({ io, quiet }: Pick<Context, 'io' | 'quiet'>, te
 }
 
 export async function printJson({ io }: Pick<Context, 'io'>, value: unknown): Promise<void> {
-  await io.stdout.write(`${JSON.stringify(value)}\n`);
+  await io.stdout.write(`${jsonText(value, io.stdout)}\n`);
 }
 
 export function openStream(

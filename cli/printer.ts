@@ -11,7 +11,7 @@ import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
 import { askingOf, commandLine, questionLines } from './questions.ts';
 import { progressText, type StatusLine } from './status-line.ts';
-import { escapeControls, escapeControlsInLines } from './terminal-text.ts';
+import { escapeControls, escapeControlsInLines, jsonText } from './terminal-text.ts';
 
 /** Shown to people by default: the job's lines, and what explains a pause or an end in them. */
 export const HUMAN_TYPES = [
@@ -140,9 +140,12 @@ export class Printer {
   }
 
   #said(pieces: readonly TextPiece[]): LinePiece[] {
-    return pieces.flatMap(({ text, at }) =>
-      this.#splitter.split('stdout', this.#io.stdout.isTty ? escapeControlsInLines(text) : text, at),
-    );
+    return pieces.flatMap(({ text, at }) => {
+      // Output may have left its line unfinished.
+      const begin = this.#splitter.isOpen('stdout') ? '\n' : '';
+      const shown = this.#io.stdout.isTty ? escapeControlsInLines(text) : text;
+      return this.#splitter.split('stdout', `${begin}${shown}`, at);
+    });
   }
 
   #others({ type, at, data, offset }: LoggedEvent): LinePiece[] {
@@ -151,12 +154,15 @@ export class Printer {
         if (typeof data.replaced === 'number') this.#replacedBytes += data.replaced;
         const stream = data.stream === 'stderr' ? 'stderr' : 'stdout';
         if (data.stream === 'tty') return this.#splitter.split('stdout', this.#terminalText(String(data.text ?? '')), at);
-        if (typeof data.base64 !== 'string') return this.#splitter.split(stream, String(data.text ?? ''), at);
-        return this.#splitter.split(stream, Buffer.from(data.base64, 'base64').toString('latin1'), at, true);
+        const bytes = typeof data.base64 === 'string' ? Buffer.from(data.base64, 'base64') : null;
+        const text = bytes ? bytes.toString('utf8') : String(data.text ?? '');
+        if (this.#conversation && this.#io[stream].isTty) return this.#splitter.split(stream, escapeControlsInLines(text), at);
+        if (bytes) return this.#splitter.split(stream, bytes.toString('latin1'), at, true);
+        return this.#splitter.split(stream, text, at);
       }
       case 'agent':
         if (this.#conversation) return [];
-        return this.#splitter.split('stdout', `${JSON.stringify(data)}\n`, at);
+        return this.#splitter.split('stdout', `${jsonText(data, this.#io.stdout)}\n`, at);
       default: {
         // The verdict repeats a fatal error; if verdicts were not requested, only this reports it.
         const repeats = type === 'error' && data.fatal === true && !this.#options.types?.includes(type);

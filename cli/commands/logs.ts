@@ -8,6 +8,7 @@ import { EXIT } from '../exit-code.ts';
 import { LastLines, type LinePiece } from '../lines.ts';
 import { CONVERSATION_TYPES, conversationFormat, HUMAN_TYPES, Printer } from '../printer.ts';
 import { formatReference, parseDuration, parseReference, parseWholeNumber, type Reference, UsageError } from '../settings.ts';
+import { jsonText } from '../terminal-text.ts';
 
 export interface LogsFlags {
   session?: string;
@@ -69,7 +70,7 @@ export async function logs(context: Context, id: string, flags: LogsFlags): Prom
     conversation,
     giveUpAfterMs,
     log: {},
-    show: json ? (event) => io.stdout.write(`${JSON.stringify(event)}\n`) : (event) => printer.print(event),
+    show: json ? (event) => io.stdout.write(`${jsonText(event, io.stdout)}\n`) : (event) => printer.print(event),
   };
   let from = after ?? execution.firstOffset - 1;
   let ended = false;
@@ -159,7 +160,7 @@ async function readTail(context: Context, reading: Reading, printer: Printer, ex
     // The printer that continues after the tail must know which line is unfinished, so the last
     // attempt runs through it.
     const show = async (event: LoggedEvent) => {
-      if (context.json) texts.push(`${JSON.stringify(event)}\n`);
+      if (context.json) texts.push(`${jsonText(event, context.io.stdout)}\n`);
       else for (const piece of trial.pieces(event)) lines.push(piece);
       if (texts.length > 2 * count + 1024) texts.splice(0, texts.length - count);
     };

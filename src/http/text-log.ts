@@ -154,6 +154,7 @@ const CONVERSATION_TYPES: ReadonlySet<string> = new Set([
   'started',
   'agent',
   'input',
+  'status',
   'asking',
   'asking_ended',
   'answered',

@@ -190,6 +190,28 @@ describe('the prompt in a command', () => {
   });
 });
 
+describe('hostile numbers', () => {
+  it('a negative number of tokens, or a negative cost, is not counted', () => {
+    const usage = { input_tokens: -5, output_tokens: 7 };
+    const { items, summary } = read('claude', agentEvent({ type: 'result', usage, total_cost_usd: -3 }));
+    expect(items[0]).toMatchObject({ type: 'usage', inputTokens: null, outputTokens: 7, costUsd: null });
+    expect(summary.usage).toEqual({ inputTokens: null, outputTokens: 7, costUsd: null });
+  });
+
+  it('[AGT3] a plan has 200 tasks at most', () => {
+    const lines = Array.from({ length: 201 }, (_, i) => [
+      agentEvent({ type: 'assistant', message: { content: [{ type: 'tool_use', id: `t${i}`, name: 'TaskCreate', input: {} }] } }),
+      agentEvent({
+        type: 'user',
+        message: { content: [{ type: 'tool_result', tool_use_id: `t${i}`, content: 'ok' }] },
+        tool_use_result: { task: { id: `${i}` } },
+      }),
+    ]);
+    const { items } = read('claude', ...lines.flat());
+    expect(items.find(({ type }) => type === 'plan')).toMatchObject({ entries: { length: 200 } });
+  });
+});
+
 describe('tool calls of ACP and Codex', () => {
   it.each(['constructor', 'toString', '__proto__'])('a name that every object has, %s, is no state of a tool', (status) => {
     const acp = read('acp', acpUpdate({ sessionUpdate: 'tool_call', toolCallId: 't', title: 'make', status }));

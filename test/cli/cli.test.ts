@@ -344,6 +344,29 @@ describe('logs', () => {
       expect((await result(['logs', 's1/e1'], { tty: true })).out).not.toContain('\u001b[31m');
     });
 
+    test('on a terminal nothing that an agent wrote is a control character', async () => {
+      const hostile = 'a\u001b]52;c;eA==\u0007b\u009b2Jc\rd\u202ee\u007f';
+      fake.addExecution('e1', { format: 'claude' });
+      fake.append('e1', [
+        { type: 'output', data: { stream: 'stdout', text: hostile } },
+        { type: 'output', data: { stream: 'stderr', text: `${hostile}\n` } },
+        { type: 'output', data: { stream: 'stdout', text: '', base64: Buffer.from('\u001b[2Jf').toString('base64') } },
+        { type: 'agent', data: { type: 'assistant', message: { content: [{ type: 'text', text: hostile }] } } },
+        { type: 'asking', data: { id: hostile, kind: 'question', text: hostile, options: [{ id: hostile, label: hostile }] } },
+      ]);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
+      const controls = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/;
+      for (const flags of [[], ['--raw'], ['--json'], ['--tail', '9'], ['--json', '--tail', '9'], ['--types', 'agent,asking']]) {
+        const { out, err } = await result(['logs', ...flags, 's1/e1'], { tty: true });
+        // Output that is printed as it is belongs to the job.
+        const printed = flags[0] === '--raw' ? out.slice(out.indexOf('{')) : `${out}${err}`;
+        expect(printed).not.toMatch(controls);
+      }
+      const { out } = await result(['logs', '--json', 's1/e1'], { tty: true });
+      expect(JSON.parse(out.split('\n')[0] ?? '')).toMatchObject({ data: { text: hostile } });
+      expect((await result(['logs', 's1/e1'])).out).toContain(`${hostile}\u001b[2Jf\n${hostile}\n`);
+    });
+
     test('--raw, --types and --json print its lines', async () => {
       fake.addExecution('e1', { format: 'claude' });
       fake.append('e1', lines);

@@ -160,7 +160,9 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
           {name === null ? null : (
             <div>
               <dt>Model</dt>
-              <dd>{name}</dd>
+              <dd class="talk-model" title={name}>
+                {name}
+              </dd>
             </div>
           )}
           {totals === '' ? null : (

@@ -45,7 +45,7 @@ export function Diff({ diff: { path, hunks }, name, folds }: { diff: FileDiff; n
   return (
     <figure class="diff">
       <figcaption class="diff-head">
-        <span class="diff-path">{path}</span>
+        <span class="diff-path">{readable(path)}</span>
         <span class="diff-count">
           <span class="diff-plus">+{formatCount(countOf(lines, '+'))}</span>{' '}
           <span class="diff-minus">−{formatCount(countOf(lines, '-'))}</span>

@@ -10,12 +10,13 @@ import { CopyButton, formatCount } from '../ui/index.ts';
 import { linkPieces, safeHref, withoutReferences } from './links.ts';
 import { markdownOf, type Token, type Tokens } from './markdown-tokens.ts';
 import { ScrollBox } from './scroll-box.tsx';
+import { withMarks } from './text-blocks.tsx';
 
 /** Of the part that is not parsed, until the reader asks for more. */
 const REST_SHOWN_CHARS = 2_000;
 
 export function Markdown({ text }: { text: string }) {
-  const { tokens, rest } = useMemo(() => markdownOf(text), [text]);
+  const { tokens, rest } = useMemo(() => markdownOf(withMarks(text)), [text]);
   return (
     <div class="md">
       {blocks(tokens)}
@@ -145,7 +146,7 @@ function Link({ href, text, children }: { href: string; text: string; children: 
 }
 
 function Text({ text }: { text: string }) {
-  const pieces = linkPieces(withoutReferences(text));
+  const pieces = linkPieces(withMarks(withoutReferences(text)));
   return (
     <>
       {pieces.map(({ text: part, href }, i) =>
@@ -174,7 +175,7 @@ function Code({ text, lang }: { text: string; lang: string | undefined }) {
   return (
     <div class="md-code">
       <div class="md-code-head">
-        <span>{(lang ?? '').split(/\s/)[0]}</span>
+        <span class="md-lang">{(lang ?? '').split(/\s/)[0]}</span>
         <CopyButton text={text} label="Copy the code" />
       </div>
       <ScrollBox class="md-code-text" label="Code">

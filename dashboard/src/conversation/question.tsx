@@ -8,6 +8,7 @@ import type { QuestionItem, QuestionOption, ToolItem } from '../../../agent/inde
 import { Button } from '../ui/index.ts';
 import type { Folds } from './folds.ts';
 import { Markdown } from './markdown.tsx';
+import { readable, withMarks } from './text-blocks.tsx';
 import { Input } from './tool.tsx';
 
 /** One of the three, as the coordinator takes it. */
@@ -55,7 +56,7 @@ export function Question({ item, tool, folds, answering }: Props) {
     <div class="ask" role="group" data-state={state} data-kind={kind} aria-label={HEADS[kind]}>
       <p class="ask-head">{isOpen ? HEADS[kind] : ASKED[kind]}</p>
       {/* The title of a tool call is no Markdown: a `*` in a command stays. */}
-      {kind === 'permission' ? <p class="ask-text">{text}</p> : <Markdown text={text} />}
+      {kind === 'permission' ? <p class="ask-text">{readable(text)}</p> : <Markdown text={text} />}
       {isOpen && kind === 'permission' && tool ? (
         <div class="ask-about">
           <Input input={tool.input} name={`${key}/input`} folds={folds} />
@@ -76,7 +77,7 @@ function Outcome({ item: { state, answer, options } }: { item: QuestionItem }) {
   const said = [...chosen.map((id) => labelOf(options, id)), ...(answer.text === undefined ? [] : [answer.text])].join(', ');
   return (
     <p class="ask-outcome">
-      Answer: <strong>{said || 'given'}</strong>
+      Answer: <strong>{withMarks(said) || 'given'}</strong>
       {answer.by ? <span class="talk-muted"> by {authorText(answer.by)}</span> : null}
     </p>
   );
@@ -144,8 +145,8 @@ function Answers({ item, answering }: { item: QuestionItem; answering: Answering
                 }}
               />
               <span>
-                {option.label}
-                {option.description ? <span class="talk-muted"> {option.description}</span> : null}
+                {withMarks(option.label)}
+                {option.description ? <span class="talk-muted"> {withMarks(option.description)}</span> : null}
               </span>
             </label>
           ))}
@@ -162,8 +163,8 @@ function Answers({ item, answering }: { item: QuestionItem; answering: Answering
               disabled={busy}
               onClick={() => void send({ option: option.id }, option.label)}
             >
-              <span class="ask-option-label">{option.label}</span>
-              {option.description ? <span class="ask-option-about">{option.description}</span> : null}
+              <span class="ask-option-label">{withMarks(option.label)}</span>
+              {option.description ? <span class="ask-option-about">{withMarks(option.description)}</span> : null}
             </Button>
           ))}
         </div>

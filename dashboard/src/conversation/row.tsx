@@ -75,7 +75,7 @@ function Reasoning({ item: { key, markdown, partial }, folds }: { item: Reasonin
       <button type="button" class="think-head" aria-expanded={isOpen} onClick={() => folds.set(key, !isOpen)}>
         <Icon name={isOpen ? 'chevron-down' : 'chevron-right'} />
         <span class="think-name">Reasoning</span>
-        {isOpen ? null : <span class="think-preview">{preview(markdown, partial === true)}</span>}
+        {isOpen ? null : <span class="think-preview">{readable(preview(markdown, partial === true))}</span>}
       </button>
       {isOpen ? <Markdown text={markdown} /> : null}
     </div>
@@ -112,7 +112,7 @@ function Plan({ item: { entries } }: { item: PlanItem }) {
               {MARKS[state]}
             </span>
             <span>
-              {text}
+              {readable(text)}
               <span class={state === 'active' ? 'plan-word' : 'visually-hidden'}> {WORDS[state]}</span>
             </span>
           </li>
@@ -136,7 +136,7 @@ function TurnEnd({ item: { state, text }, usage }: { item: TurnEndItem; usage: s
         <strong>{ENDS[state]}</strong>
         {usage === '' ? null : <span> · {usage}</span>}
       </p>
-      {text === null || text === '' ? null : <p class="turn-text">{text}</p>}
+      {text === null || text === '' ? null : <p class="turn-text">{readable(text)}</p>}
     </div>
   );
 }
@@ -150,7 +150,7 @@ function Note({ item: { level, text } }: { item: NoticeItem }) {
       <Icon name={ICONS[level]} />
       <span>
         <strong>{LEVELS[level]}</strong>
-        {text}
+        {readable(text)}
       </span>
     </p>
   );

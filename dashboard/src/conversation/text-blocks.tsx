@@ -1,5 +1,6 @@
 /** Long text of a program: input, output, lines. Shown from its beginning until the reader asks for all. */
 
+import { showHiddenCharacters } from '../log/scan.ts';
 import { formatCount } from '../ui/index.ts';
 import type { Folds } from './folds.ts';
 import { ScrollBox } from './scroll-box.tsx';
@@ -11,8 +12,14 @@ const SHOWN_CHARS = 6_000;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is removed
 const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0b-\x1f\x7f]/g;
 
+/** Marks that change the direction of what follows, so that it reads as another text. */
+const DIRECTIONS = /[\u202a-\u202e\u2066-\u2069]/g;
+
+/** Text in which those marks are visible, as in the log. */
+export const withMarks = (text: string): string => text.replace(DIRECTIONS, showHiddenCharacters);
+
 /** Text as it reads, without what only a terminal shows. */
-export const readable = (text: string): string => text.replaceAll('\r\n', '\n').replace(SEQUENCES, '');
+export const readable = (text: string): string => withMarks(text.replaceAll('\r\n', '\n').replace(SEQUENCES, ''));
 
 /** The end of the part that is shown at first. */
 export function shownEnd(text: string): number {

@@ -38,7 +38,7 @@ export function Tool({ item, steps, live, folds, onSteps }: Props) {
     <div class="tool" data-state={state}>
       <button type="button" class="tool-head" aria-expanded={isOpen} disabled={!hasBody} onClick={() => folds.set(key, !isOpen)}>
         <span class="tool-state">{icon === null ? <span class={live ? 'tool-spin' : 'tool-still'} /> : <Icon name={icon} />}</span>
-        <span class="tool-name">{name || 'Tool'}</span>
+        <span class="tool-name">{readable(name) || 'Tool'}</span>
         <span class="tool-title">{readable(title)}</span>
         <span class={isSaid ? 'tool-word' : 'visually-hidden'}>{word}</span>
         <span class="tool-time">

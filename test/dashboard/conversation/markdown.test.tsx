@@ -63,6 +63,12 @@ describe('Markdown', () => {
     expect(root.textContent).toContain('<b onclick="x()">in</b>');
   });
 
+  it('marks that change the direction of text are visible, also as references and in code', () => {
+    shown('good\u202elive &#x202e;gpj.exe `rm \u2066x`\n\n```\na\u2069\n```');
+    expect(root.textContent).toContain('good⟨U+202E⟩live ⟨U+202E⟩gpj.exe rm ⟨U+2066⟩x');
+    expect(root.textContent).toContain('a⟨U+2069⟩');
+  });
+
   it('loads no image: it is a link that names its host', () => {
     shown('![a cat](https://tracker.example/cat.png)');
     expect(root.querySelector('img')).toBeNull();

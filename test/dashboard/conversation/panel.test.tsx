@@ -312,6 +312,13 @@ describe('a question', () => {
     expect(document.title).toContain('Running');
   });
 
+  it('a mark that changes the direction of text is visible in what is asked', async () => {
+    const options = [{ id: '1', label: 'No\u202eseY', description: '\u2066' }];
+    await show(running(), [event(1, 'asking', { id: 'q1', kind: 'permission', text: 'Allow Bash: rm \u202egpj.exe?', options })]);
+    expect(all('.ask-text')).toEqual(['Allow Bash: rm ⟨U+202E⟩gpj.exe?']);
+    expect(all('.ask-options .button')).toEqual(['No⟨U+202E⟩seY⟨U+2066⟩']);
+  });
+
   it('a refused answer says why, and can be given again', async () => {
     refusal = new HoldfastError({
       code: 'already_answered',

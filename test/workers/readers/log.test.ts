@@ -80,10 +80,11 @@ describe('of a job that prints JSON lines', () => {
       await peer.deliver(1, [output('no line', 'stderr'), ...claude]);
       expect(await (await read(logOf(run))).text()).toBe('no line\nHello\n\nhalf\n');
       const reader = await TextReader.open(logOf(run, '?follow=1'));
-      await peer.deliver(5, [gap(1, 5, 'lost'), exit(0)]);
+      const said: HoldfastEvent = { type: 'status', at: 1, data: { message: 'an answer was not passed on' } };
+      await peer.deliver(5, [said, gap(1, 5, 'lost'), exit(0)]);
       expect(await reader.ended).toBe('whole');
       expect(reader.text).toBe(
-        'no line\nHello\n[holdfast: 1 event (5 bytes) is missing here: lost]\n\nhalf\n\n[the end of the turn is missing]\n',
+        'no line\nHello\n\n[info] an answer was not passed on\n[holdfast: 1 event (5 bytes) is missing here: lost]\n\nhalf\n\n[the end of the turn is missing]\n',
       );
     },
   );
