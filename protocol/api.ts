@@ -17,6 +17,19 @@ export const ON_BUSY = ['reject', 'queue', 'replace'] as const;
 export type OnBusy = (typeof ON_BUSY)[number];
 
 /**
+ * What a start can ask to be told of: its job has begun; its agent asks; it waits for a runner, with
+ * a new reason; its wrapper is not connected any more; it has its verdict.
+ */
+export const CALLBACK_EVENTS = ['started', 'asking', 'waiting', 'disconnected', 'settled'] as const;
+export type CallbackEvent = (typeof CALLBACK_EVENTS)[number];
+
+/** Where the caller is told, and of what. `events` is `['settled']` if it is absent. */
+export interface CallbackTerms {
+  url: string;
+  events?: CallbackEvent[];
+}
+
+/**
  * What the job prints. With all but `text`, lines that are JSON objects become `agent` events; the
  * others say which program prints them (`agent/`).
  */
@@ -101,7 +114,7 @@ export interface StartRequest {
   continues?: string;
   policy?: Partial<Policy>;
   labels?: Record<string, string>;
-  callback?: { url: string };
+  callback?: CallbackTerms;
   traceparent?: string;
   /**
    * Names of variables, of the job or of its host, whose values are redacted in the job's output,

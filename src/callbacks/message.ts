@@ -1,7 +1,8 @@
 /** One callback: the queue message, and the signed request made of it (Standard Webhooks 1.0). */
 
 import { Webhook } from 'standardwebhooks';
-import { type CallbackPayload, type Execution, isTerminal, utf8Bytes } from '../../protocol/index.ts';
+import { type CallbackPayload, type Execution, isTerminal, type TerminalStatus, utf8Bytes } from '../../protocol/index.ts';
+import type { CallbackFacts } from '../core/callback.ts';
 import type { CallbackMessage } from '../core/callback-message.ts';
 
 /**
@@ -14,7 +15,7 @@ export const CALLBACK_MESSAGE_BYTES_MAX = 120_000;
 /** Length of a text after it was cut. */
 export const CALLBACK_TEXT_CHARS_MAX = 1024;
 
-export function callbackMessage(callback: { id: string; url: string }, tenant: string, execution: Execution): CallbackMessage {
+export function callbackMessage(callback: CallbackFacts, tenant: string, execution: Execution): CallbackMessage {
   const whole = compose(callback, tenant, execution, []);
   if (fits(whole)) return whole;
   const shorter = shorten(execution);
@@ -28,19 +29,24 @@ export function callbackMessage(callback: { id: string; url: string }, tenant: s
 const fits = (message: CallbackMessage): boolean => utf8Bytes(JSON.stringify(message)) <= CALLBACK_MESSAGE_BYTES_MAX;
 
 function compose(
-  { id, url }: { id: string; url: string },
+  { id, url, event, offset, createdAt }: CallbackFacts,
   tenant: string,
   execution: Execution,
   cut: readonly string[],
 ): CallbackMessage {
-  const { session, status } = execution;
-  if (!isTerminal(status)) throw new Error(`${execution.id} is ${status}: it has no verdict to report`);
+  const { session } = execution;
+  const happened = event === 'settled' ? verdictOf(execution) : { type: event, at: createdAt };
   const payload: CallbackPayload = {
-    type: `execution.${status}`,
-    timestamp: new Date(execution.endedAt ?? execution.createdAt).toISOString(),
-    data: { tenant, session, execution, ...(cut.length > 0 ? { cut: [...cut] } : {}) },
+    type: `execution.${happened.type}`,
+    timestamp: new Date(happened.at).toISOString(),
+    data: { tenant, session, execution, offset, ...(cut.length > 0 ? { cut: [...cut] } : {}) },
   };
   return { version: 1, id, tenant, session, execution: execution.id, url, body: JSON.stringify(payload) };
+}
+
+function verdictOf({ id, status, endedAt, createdAt }: Execution): { type: TerminalStatus; at: number } {
+  if (!isTerminal(status)) throw new Error(`${id} is ${status}: it has no verdict to report`);
+  return { type: status, at: endedAt ?? createdAt };
 }
 
 /** Cuts long texts: the folder, and what the job or its wrapper reported. */
@@ -55,10 +61,13 @@ function shorten(execution: Execution): { execution: Execution; cut: string[] } 
   return { execution: Object.fromEntries(fields) as Execution, cut };
 }
 
-const empty = (execution: Execution): { execution: Execution; cut: string[] } => ({
-  execution: { ...execution, command: [], labels: {} },
-  cut: ['command', 'labels'],
-});
+/** A question has up to 16 KiB, which escaping can multiply. */
+function empty({ asking, ...execution }: Execution): { execution: Execution; cut: string[] } {
+  return {
+    execution: { ...execution, command: [], labels: {} },
+    cut: ['command', 'labels', ...(asking ? ['asking'] : [])],
+  };
+}
 
 /** Whether a value from the queue is a callback message of a known version. */
 export function isCallbackMessage(value: unknown): value is CallbackMessage {

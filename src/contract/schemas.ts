@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import {
   ANSWER_BYTES_MAX,
+  CALLBACK_EVENTS,
   CALLBACK_URL_CHARS_MAX,
   COMMAND_ARGS_MAX,
   COMMAND_BYTES_MAX,
@@ -171,7 +172,12 @@ export const startSchema = z.strictObject({
   continues: idSchema.optional(),
   policy: policy.optional(),
   labels: labels.optional(),
-  callback: z.strictObject({ url: z.url({ protocol: /^https?$/ }).max(CALLBACK_URL_CHARS_MAX) }).optional(),
+  callback: z
+    .strictObject({
+      url: z.url({ protocol: /^https?$/ }).max(CALLBACK_URL_CHARS_MAX),
+      events: z.array(z.enum(CALLBACK_EVENTS)).min(1).max(CALLBACK_EVENTS.length).optional(),
+    })
+    .optional(),
   traceparent: z
     .string()
     .regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/, 'must be a W3C traceparent')

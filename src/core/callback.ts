@@ -1,8 +1,8 @@
 /**
- * A pending callback: the verdict of an execution until the callback queue has it. It is a leased
- * row (leased-row.ts), written in the transaction of the verdict. Pure.
+ * A pending callback: an event of an execution until the callback queue has it. It is a leased row
+ * (leased-row.ts), written in the transaction of the event. Pure.
  *
- * - The row is complete: id, address, and the execution as it ended. Deleting the session therefore
+ * - The row is complete: id, address, and the execution as it was. Deleting the session therefore
  *   loses no callback.
  * - `dueAt` moves before an attempt, to the time of the next one, and by at least the longest
  *   duration of an attempt. A failed attempt therefore writes nothing.
@@ -10,26 +10,32 @@
  *   id, so the queue may get duplicates.
  */
 
-import type { Execution } from '../../protocol/index.ts';
+import type { CallbackEvent, Execution } from '../../protocol/index.ts';
 import { RETENTION_MS } from './deadlines.ts';
+import type { ExecutionRecord } from './execution.ts';
 import { LEASE_MS, type LeasedRow, reschedule } from './leased-row.ts';
 
-/** `attempts` counts those of the alarm, not the one right after the verdict. */
+/** `attempts` counts those of the alarm, not the one right after the event. */
 export interface CallbackRecord extends LeasedRow {
-  /** One per verdict; receivers dedupe by it. */
+  /** One per event; receivers dedupe by it. */
   id: string;
   execution: string;
   url: string;
-  /** Offset of the verdict event. */
-  verdictOffset: number;
+  event: CallbackEvent;
+  /** Of the event in the session's log. */
+  offset: number;
+  /** When it happened. */
   createdAt: number;
-  /** The execution as it ended. Null in rows from before callbacks were delivered. */
+  /** The execution as it was then. Null in rows from before callbacks were delivered. */
   snapshot: Execution | null;
 }
 
-/** The attempt right after the verdict has the first lease. */
+/** What its message tells besides the execution. */
+export type CallbackFacts = Pick<CallbackRecord, 'id' | 'url' | 'event' | 'offset' | 'createdAt'>;
+
+/** The attempt right after the event has the first lease. */
 export const newCallback = (
-  fields: Pick<CallbackRecord, 'id' | 'execution' | 'url' | 'verdictOffset' | 'snapshot'>,
+  fields: Pick<CallbackRecord, 'id' | 'execution' | 'url' | 'event' | 'offset' | 'snapshot'>,
   now: number,
 ): CallbackRecord => ({ ...fields, createdAt: now, attempts: 0, dueAt: now + LEASE_MS });
 
@@ -42,3 +48,29 @@ export const leaseForAttempt = (record: CallbackRecord, now: number): CallbackRe
  * wake its sessions forever.
  */
 export const isExpired = ({ createdAt }: CallbackRecord, now: number): boolean => createdAt + RETENTION_MS <= now;
+
+/** Events of the coordinator that a caller can be told of. A verdict is told by its status. */
+const TOLD: Readonly<Record<string, CallbackEvent>> = {
+  execution_running: 'started',
+  execution_waiting: 'waiting',
+  wrapper_disconnected: 'disconnected',
+};
+
+/** CB12: the asked-for events among those of one row of the log, with their offsets. */
+export function wantedEvents(
+  terms: CallbackRequest,
+  events: readonly { type: string }[],
+  firstOffset: number,
+): { event: CallbackEvent; offset: number }[] {
+  return events.flatMap(({ type }, index) => {
+    const event = Object.hasOwn(TOLD, type) ? TOLD[type] : undefined;
+    return event && wants(terms, event) ? [{ event, offset: firstOffset + index }] : [];
+  });
+}
+
+/** What a start asked for. */
+export type CallbackRequest = Pick<ExecutionRecord, 'callbackUrl' | 'callbackEvents'>;
+
+/** CB1, CB12 */
+export const wants = ({ callbackUrl, callbackEvents }: CallbackRequest, event: CallbackEvent): boolean =>
+  callbackUrl !== null && (callbackEvents ?? ['settled']).includes(event);

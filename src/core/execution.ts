@@ -1,6 +1,7 @@
 /** An execution as it is stored, and its public view. */
 
 import type {
+  CallbackEvent,
   ConcurrencyLimit,
   Execution,
   LateResult,
@@ -51,6 +52,8 @@ export interface ExecutionRecord {
   labels: Record<string, string>;
   policy: Policy;
   callbackUrl: string | null;
+  /** Null: of the verdict alone. */
+  callbackEvents: CallbackEvent[] | null;
   traceparent: string | null;
   /** Null: the start named no secrets. */
   secretNames: string[] | null;
@@ -131,6 +134,7 @@ export type LatePatch = Partial<
 
 /** Initial values of the columns that events change later, and of those that only a pool uses. */
 export const NEW_EXECUTION_FIELDS = {
+  callbackEvents: null,
   maxActive: 1,
   continues: null,
   pendingAt: null,

@@ -7,7 +7,7 @@
 import type { Command, Execution, OpenStatus, Status } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import type { NotedAnswer } from './asking.ts';
-import type { CallbackRecord } from './callback.ts';
+import type { CallbackFacts, CallbackRecord } from './callback.ts';
 import type { Announcement, AnnouncementAnswer } from './directory.ts';
 import type { ExecutionPatch, ExecutionRecord, LatePatch } from './execution.ts';
 import type { NotedInput } from './input.ts';
@@ -68,7 +68,7 @@ export interface ExternalServices {
    * Hands a callback to the queue. True when the queue has it; false when that is not known: the
    * queue may still have it.
    */
-  enqueue(callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean>;
+  enqueue(callback: CallbackFacts, execution: Execution): Promise<boolean>;
   /** Records a data point without waiting. Null if metrics are off; the log is then not summed. */
   readonly measure: ((observation: Observation) => void) | null;
 }
@@ -168,8 +168,8 @@ export interface AnswerTable {
 }
 
 /**
- * Callbacks that the queue does not have yet. Each is written in the transaction of its verdict, so
- * there is exactly one per verdict. The table survives the deletion of the session. A session
+ * Callbacks that the queue does not have yet. Each is written in the transaction of its event, so
+ * there is exactly one per event. The table survives the deletion of the session. A session
  * without tables has no callbacks.
  */
 export interface CallbackTable {

@@ -32,6 +32,7 @@ const LATER_POLICY: Readonly<Record<string, unknown>> = { maxLogBytes: 2_147_483
 
 const LATER: Readonly<Record<string, unknown>> = {
   secretNames: null,
+  callbackEvents: null,
   merge: false,
   output: 'text',
   terminal: null,

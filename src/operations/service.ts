@@ -7,6 +7,8 @@
 import type * as z from 'zod';
 import {
   type Author,
+  CALLBACK_EVENTS,
+  type CallbackEvent,
   DEFAULT_POOL,
   type Execution,
   type Failure,
@@ -158,7 +160,8 @@ async function normalise(
   const names = [...new Set(body.secretNames)].sort();
   const secretNames = names.length === 0 ? null : names;
   const { merge = false, output = 'text', terminal = null, maxActive = 1, continues = null } = body;
-  const later = { secretNames, merge, output, terminal, maxActive, continues };
+  const callbackEvents = wantedOf(body.callback?.events);
+  const later = { secretNames, callbackEvents, merge, output, terminal, maxActive, continues };
   return {
     ok: true,
     refusal,
@@ -171,6 +174,7 @@ async function normalise(
       digestOfRunner:
         body.launcher === undefined ? await sha256Hex(startText({ ...work, launcher: 'runner' }, given, later)) : null,
       secretNames,
+      callbackEvents,
       merge,
       output,
       terminal,
@@ -182,6 +186,12 @@ async function normalise(
       origin: where,
     },
   };
+}
+
+/** Each once and in one order, so that two spellings are one request. Null: of the verdict alone. */
+function wantedOf(events: readonly CallbackEvent[] = ['settled']): CallbackEvent[] | null {
+  const wanted = CALLBACK_EVENTS.filter((event) => events.includes(event));
+  return wanted.length === 1 && wanted[0] === 'settled' ? null : wanted;
 }
 
 type PoolTerms = Pick<ExecutionRecord, 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'>;

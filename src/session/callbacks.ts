@@ -1,23 +1,42 @@
 /**
- * Sends callbacks to the queue (core/callback.ts): right after the turn of the verdict, and at the
+ * Sends callbacks to the queue (core/callback.ts): right after the turn of the event, and at the
  * alarm when that attempt failed or was lost.
  *
  * Callbacks are independent: one that the queue refuses does not delay the others. Order is not
  * kept and not needed, because each message is complete.
  */
 
-import type { Execution } from '../../protocol/index.ts';
-import { type CallbackRecord, isExpired, leaseForAttempt } from '../core/callback.ts';
-import { executionView } from '../core/execution.ts';
+import { type CallbackEvent, type Execution, newCallbackId } from '../../protocol/index.ts';
+import { type CallbackRecord, isExpired, leaseForAttempt, newCallback, wants } from '../core/callback.ts';
+import { type ExecutionRecord, executionView } from '../core/execution.ts';
 import type { SessionContext } from './context.ts';
 import { deleteStorageIfDone } from './outbox.ts';
 
 /** Callbacks of one alarm. When more are due, the next alarm is due at once. */
 const AT_ONCE_MAX = 10;
 
-/** After the verdict is written. The output gate holds the message until the verdict is durable. */
-export function beginCallback(context: SessionContext, record: CallbackRecord): void {
-  context.runtime.waitUntil(enqueueCallback(context, record));
+/**
+ * CB1, CB12: one id for an event that its start asked to be told of, and a snapshot of the execution,
+ * in the transaction of the event. Empty: it did not ask.
+ */
+export function noteCallback(
+  { store, session }: SessionContext,
+  record: ExecutionRecord,
+  event: CallbackEvent,
+  offset: number,
+  now: number,
+): CallbackRecord[] {
+  const { id: execution, callbackUrl: url } = record;
+  if (url === null || !wants(record, event)) return [];
+  const snapshot = executionView(session, record);
+  const callback = newCallback({ id: newCallbackId(), execution, url, event, offset, snapshot }, now);
+  store.callbacks.add(callback);
+  return [callback];
+}
+
+/** After the events are written. The output gate holds each message until its event is durable. */
+export function beginCallbacks(context: SessionContext, records: readonly CallbackRecord[]): void {
+  for (const record of records) context.runtime.waitUntil(enqueueCallback(context, record));
 }
 
 /** At the alarm: sends the callbacks that are due. */
@@ -29,7 +48,7 @@ export function beginDueCallbacks(context: SessionContext, now: number): void {
     } else {
       const attempt = leaseForAttempt(record, now);
       callbacks.postpone(attempt);
-      beginCallback(context, attempt);
+      beginCallbacks(context, [attempt]);
     }
   }
 }

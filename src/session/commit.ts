@@ -9,15 +9,15 @@
  *   closed.
  */
 
-import { CLOSE, type Command, encodeFrame, isActive, isTerminal, newCallbackId, utf8Bytes } from '../../protocol/index.ts';
+import { CLOSE, type Command, encodeFrame, isActive, isTerminal, utf8Bytes } from '../../protocol/index.ts';
 import { admitNow } from '../core/admission.ts';
-import { type CallbackRecord, newCallback } from '../core/callback.ts';
-import { type ExecutionRecord, executionView } from '../core/execution.ts';
+import { type CallbackRecord, wantedEvents } from '../core/callback.ts';
+import type { ExecutionRecord } from '../core/execution.ts';
 import { takesLate } from '../core/late.ts';
 import { becomePending, type CoordinatorEvent, settleFailed, type Transition } from '../core/lifecycle.ts';
 import { describeShortage, reservedBytes, type StorageLoad } from '../core/log-limit.ts';
 import type { LogRow } from '../core/ports.ts';
-import { beginCallback } from './callbacks.ts';
+import { beginCallbacks, noteCallback } from './callbacks.ts';
 import type { SessionContext } from './context.ts';
 import { beginDelivery, markDirectoryStale } from './outbox.ts';
 import { detachAndClose, ingestSockets, isOpen, sendText } from './sockets.ts';
@@ -35,10 +35,8 @@ export interface WrittenTransition {
    * coordinator other than an input.
    */
   changesDirectory: boolean;
-  /**
-   * The callback for the queue, when this transition ended an execution that requested one (CB1).
-   */
-  callback: CallbackRecord | null;
+  /** The callbacks of its events for the queue (CB1, CB12). */
+  callbacks: CallbackRecord[];
   /** The next queued execution, when it ended instead of beginning (LIF35). */
   next: WrittenTransition | null;
 }
@@ -69,16 +67,30 @@ export function writeTransition(
   const rows: LogRow[] = [];
   let record = store.executions.update(id, transition.patch);
   if (!record) return null;
-  rows.push(...appendEvents(context, id, transition.events, now));
+  const told = appendEvents(context, id, transition.events, now);
+  rows.push(...told);
   const commands = transition.commands.map((command) => store.commands.add(id, command, now));
-  let callback: CallbackRecord | null = null;
+  const callbacks = noteWanted(context, record, transition.events, told, now);
   let next: WrittenTransition | null = null;
   if (isTerminal(record.status)) {
-    ({ record, callback, next } = finishSettledExecution(context, record, rows, now));
+    const ending = finishSettledExecution(context, record, rows, now);
+    ({ record, next } = ending);
+    callbacks.push(...ending.callbacks);
   }
   const changesDirectory = transition.events.some(({ type }) => type !== 'input');
   if (changesDirectory) markDirectoryStale(context, now);
-  return { record, rows, commands, events: transition.events, changesDirectory, callback, next };
+  return { record, rows, commands, events: transition.events, changesDirectory, callbacks, next };
+}
+
+function noteWanted(
+  context: SessionContext,
+  record: ExecutionRecord,
+  events: readonly CoordinatorEvent[],
+  [row]: readonly LogRow[],
+  now: number,
+): CallbackRecord[] {
+  const wanted = row ? wantedEvents(record, events, row.firstOffset) : [];
+  return wanted.flatMap(({ event, offset }) => noteCallback(context, record, event, offset, now));
 }
 
 /** The other writes of an ending, in the transaction of the verdict. */
@@ -87,7 +99,7 @@ function finishSettledExecution(
   settled: ExecutionRecord,
   rows: LogRow[],
   now: number,
-): Pick<WrittenTransition, 'record' | 'callback' | 'next'> {
+): Pick<WrittenTransition, 'record' | 'callbacks' | 'next'> {
   const { store } = context;
   const lastOffset = store.log.head;
   // An execution that never began has no output in the log.
@@ -96,8 +108,8 @@ function finishSettledExecution(
   store.executions.noteVerdict(record.id, { lastOffset, logBytes });
   store.commands.drop(record.id);
   store.log.forgetAcked(record.id);
-  const callback = noteCallback(context, record, lastOffset, now);
-  return { record, callback, next: promoteQueued(context, rows, now) };
+  const callbacks = noteCallback(context, record, 'settled', lastOffset, now);
+  return { record, callbacks, next: promoteQueued(context, rows, now) };
 }
 
 /**
@@ -129,32 +141,12 @@ export function storageLoad({ store }: SessionContext): StorageLoad {
   return { databaseBytes: store.databaseBytes, reservedBytes: reserved };
 }
 
-/**
- * CB1: one callback id for the verdict, and a snapshot of the ended execution, in the transaction
- * of the verdict.
- */
-function noteCallback(
-  { store, session }: SessionContext,
-  record: ExecutionRecord,
-  verdictOffset: number,
-  now: number,
-): CallbackRecord | null {
-  const { id: execution, callbackUrl: url } = record;
-  if (url === null) return null;
-  const callback = newCallback(
-    { id: newCallbackId(), execution, url, verdictOffset, snapshot: executionView(session, record) },
-    now,
-  );
-  store.callbacks.add(callback);
-  return callback;
-}
-
 /** Sends what was written, and sets the alarm from the rows. */
 export function publish(context: SessionContext, written: WrittenTransition, now: number): void {
-  const { record, rows, commands, events, changesDirectory, callback, next } = written;
+  const { record, rows, commands, events, changesDirectory, callbacks, next } = written;
   context.alarm.arm(now);
   if (changesDirectory) void beginDelivery(context);
-  if (callback) beginCallback(context, callback);
+  beginCallbacks(context, callbacks);
   for (const row of rows) context.viewers.broadcast(row);
   if (commands.length > 0) sendCommands(context, record, commands);
   if (isTerminal(record.status)) closeSettled(context, record, now);

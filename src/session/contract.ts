@@ -51,7 +51,17 @@ export type NormalStart = Pick<
 } & Partial<
     Pick<
       ExecutionRecord,
-      'merge' | 'output' | 'terminal' | 'maxActive' | 'continues' | 'pool' | 'requires' | 'priority' | 'concurrency' | 'waitMs'
+      | 'callbackEvents'
+      | 'merge'
+      | 'output'
+      | 'terminal'
+      | 'maxActive'
+      | 'continues'
+      | 'pool'
+      | 'requires'
+      | 'priority'
+      | 'concurrency'
+      | 'waitMs'
     >
   >;
 

@@ -29,6 +29,7 @@ import {
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
 import { openQuestions } from '../core/asking.ts';
+import type { CallbackRecord } from '../core/callback.ts';
 import type { ExecutionRecord, LatePatch } from '../core/execution.ts';
 import { commandsFor } from '../core/input.ts';
 import { acceptLateHello, hasRoomForLate, type LateBatch, takesLate, withLateBatch } from '../core/late.ts';
@@ -46,6 +47,7 @@ import type { Batch, LogRow, SessionSocket } from '../core/ports.ts';
 import { dropKnownPrefix, receive } from '../core/receiver.ts';
 import { signalName } from '../core/signal.ts';
 import { executionPageUrl } from '../platform/urls.ts';
+import { beginCallbacks, noteCallback } from './callbacks.ts';
 import { closeSettled, commit, publish, settledReason, storageLoad, writeTransition } from './commit.ts';
 import type { SessionContext } from './context.ts';
 import type { Refusal } from './contract.ts';
@@ -246,12 +248,20 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
     body,
     (frame.questions ?? []).map((line) => line - receipt.skip),
   );
+  const callbacks: CallbackRecord[] = [];
   const append = (): LogRow => {
     const row = store.log.append(batch, now);
     if (hasScreen) store.executions.update(record.id, { screenOffset: row.firstOffset + screen });
     if (asking) {
-      store.executions.update(record.id, { asking: asking.length === 0 ? null : asking });
+      const updated = store.executions.update(record.id, { asking: asking.open.length === 0 ? null : asking.open });
       markDirectoryStale(context, now);
+      // The view shows the oldest open question; the callback tells of this one.
+      for (const { question, line } of asking.asked) {
+        // The verdict of this frame closes its questions.
+        if (!updated || isTerminalFact(last)) break;
+        const asks = { ...updated, asking: [question] };
+        callbacks.push(...noteCallback(context, asks, 'asking', row.firstOffset + line, now));
+      }
     }
     return row;
   };
@@ -266,6 +276,7 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
     sendText(ws, ackText(receipt.ack));
     viewers.broadcast(row);
     if (asking) tellDirectory(context, now);
+    beginCallbacks(context, callbacks);
     return;
   }
   const { row, written } = store.transact(() => ({
@@ -277,15 +288,26 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   if (written) publish(context, written, now);
 }
 
-/** ASK2. The lines of the body that are facts about questions; those below 0 are known already. */
-function questionsAfter({ asking }: ExecutionRecord, body: string, lines: readonly number[]): OpenQuestion[] | null {
+/** ASK2. `line`: of the body, from 0. */
+interface Questions {
+  open: OpenQuestion[];
+  asked: { question: OpenQuestion; line: number }[];
+}
+
+/** The lines of the body that are facts about questions; those below 0 are known already. */
+function questionsAfter({ asking }: ExecutionRecord, body: string, lines: readonly number[]): Questions | null {
   const kept = lines.filter((line) => line >= 0);
   if (kept.length === 0) return null;
   const all = body.split('\n');
-  return openQuestions(
-    asking,
-    kept.map((line) => JSON.parse(all[line] ?? '') as HoldfastEvent),
-  );
+  const facts = kept.map((line) => JSON.parse(all[line] ?? '') as HoldfastEvent);
+  const open = openQuestions(asking, facts);
+  if (!open) return null;
+  const asked = open.flatMap((question) => {
+    if (asking?.includes(question)) return [];
+    const line = kept[facts.findLastIndex(({ type, data }) => type === 'asking' && data.id === question.id)];
+    return line === undefined ? [] : [{ question, line }];
+  });
+  return { open, asked };
 }
 
 /**

@@ -159,6 +159,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     terminal = null,
     maxActive = 1,
     continues = null,
+    callbackEvents = null,
     ...fields
   } = request;
   return context.store.executions.insert({
@@ -169,6 +170,7 @@ function insert(context: SessionContext, request: NormalStart, queueRank: number
     terminal,
     maxActive,
     continues,
+    callbackEvents,
     status: 'queued',
     requestDigest: digest,
     // `none` has no launcher that would need them. The caller starts the wrapper and already has

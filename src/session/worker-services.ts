@@ -7,7 +7,7 @@ import type { Execution } from '../../protocol/index.ts';
 import type { LaunchRequest } from '../../protocol/launch.ts';
 import { VERSION } from '../../protocol/version.ts';
 import { callbackMessage } from '../callbacks/message.ts';
-import type { CallbackRecord } from '../core/callback.ts';
+import type { CallbackFacts } from '../core/callback.ts';
 import type { Announcement, AnnouncementAnswer } from '../core/directory.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import type { LaunchOutcome } from '../core/launching.ts';
@@ -83,7 +83,7 @@ export class WorkerServices implements ExternalServices {
     }
   }
 
-  async enqueue(callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean> {
+  async enqueue(callback: CallbackFacts, execution: Execution): Promise<boolean> {
     const { env, tenant, log } = this.#options;
     const fields = { callback: callback.id, execution: execution.id };
     if (!env.CALLBACKS) {

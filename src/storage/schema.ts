@@ -8,7 +8,7 @@
  * inputs      ids of accepted inputs, so that a repeated call finds what the first one did
  * answers     accepted answers, so that a second one is refused, and a repeated call is not
  * log         one row per batch; log.ts uses plain SQL for it, because it is the hot path
- * callbacks   verdicts that the callback queue does not have yet, written with the verdict
+ * callbacks   events that the callback queue does not have yet, each written with its event
  * outbox      pending reports of the session's state: one row per receiver
  * meta        facts of the session itself
  */
@@ -16,6 +16,7 @@
 import { integer, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 import type {
   Author,
+  CallbackEvent,
   ConcurrencyLimit,
   Execution,
   OpenQuestion,
@@ -64,6 +65,8 @@ export const executions = sqliteTable(
     labels: text({ mode: 'json' }).$type<Record<string, string>>().notNull(),
     policy: text({ mode: 'json' }).$type<Policy>().notNull(),
     callbackUrl: text('callback_url'),
+    /** Null: of the verdict alone. */
+    callbackEvents: text('callback_events', { mode: 'json' }).$type<CallbackEvent[]>(),
     traceparent: text(),
     /** Variables whose values the wrapper redacts in addition to the usual ones. Null: no names. */
     secretNames: text('secret_names', { mode: 'json' }).$type<string[]>(),
@@ -201,17 +204,18 @@ export const log = sqliteTable('log', {
 });
 
 export const callbacks = sqliteTable('callbacks', {
-  /** One per verdict. Receivers dedupe by it. */
+  /** One per event. Receivers dedupe by it. */
   id: text().primaryKey(),
   execution: text().notNull(),
   url: text().notNull(),
-  /** Offset of the verdict event. */
-  verdictOffset: integer('verdict_offset').notNull(),
+  event: text().$type<CallbackEvent>().notNull().default('settled'),
+  /** Of the event in the log. The first version told of verdicts alone, hence the column's name. */
+  offset: integer('verdict_offset').notNull(),
   createdAt: integer('created_at').notNull(),
   /** Attempts of the alarm to hand it to the queue. */
   attempts: integer().notNull().default(0),
   dueAt: integer('due_at').notNull().default(0),
-  /** The public view of the execution as it ended. */
+  /** The public view of the execution as it was. */
   snapshot: text({ mode: 'json' }).$type<Execution>(),
 });
 

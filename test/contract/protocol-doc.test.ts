@@ -154,10 +154,16 @@ describe('tables', () => {
       `After ${attempts.CALLBACK_RETRIES_MAX} retries`,
       `${message.CALLBACK_MESSAGE_BYTES_MAX} bytes`,
       `${message.CALLBACK_TEXT_CHARS_MAX} characters`,
-      `${LEASE_MS / 1000} s after the verdict, then after twice as long each time, up to ${RETRY_CAP_MS / 60_000} minutes`,
+      `${LEASE_MS / 1000} s after the event, then after twice as long each time, up to ${RETRY_CAP_MS / 60_000} minutes`,
       `did not accept for ${RETENTION_MS / 86_400_000} days`,
     ])
       expect(section).toContain(phrase);
+  });
+
+  it('[CB12] the events of a callback are those of the code', () => {
+    const page = readPage('docs/callbacks.md');
+    const names = [...between(page, '## Events', '## Local').matchAll(/^\| `([a-z]+)` \|/gm)].map(([, name]) => name);
+    expect(names).toEqual(['events', ...protocol.CALLBACK_EVENTS]);
   });
 
   it('[CLS11] every close code is in the section', () => {

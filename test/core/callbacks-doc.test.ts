@@ -44,7 +44,7 @@ test('[CB3] it takes what is signed, and refuses what is not', async () => {
   const { value: port } = await lines.next();
 
   const messageOf = (id: string) =>
-    callbackMessage({ id, url: `http://127.0.0.1:${port}/` }, 'acme', {
+    callbackMessage({ id, url: `http://127.0.0.1:${port}/`, event: 'settled', offset: 2, createdAt: 0 }, 'acme', {
       ...{ id: 'e1', session: 's1', status: 'completed', command: ['wörth'], format: 'text', launcher: 'none', labels: {} },
       ...{ policy: POLICY_DEFAULTS, createdAt: 0, endedAt: 1, epoch: 1, firstOffset: 1 },
     });

@@ -9,9 +9,12 @@ import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
 import {
+  CALLBACK_EVENTS,
+  type CallbackEvent,
   type CallbackPayload,
   type Execution,
   POLICY_DEFAULTS,
+  QUESTION_BYTES_MAX,
   TERMINAL_STATUSES,
   type TerminalStatus,
   utf8Bytes,
@@ -32,7 +35,15 @@ import {
   isCallbackMessage,
   signedHeaders,
 } from '../../src/callbacks/message.ts';
-import { type CallbackRecord, isExpired, leaseForAttempt, newCallback } from '../../src/core/callback.ts';
+import {
+  type CallbackFacts,
+  type CallbackRecord,
+  isExpired,
+  leaseForAttempt,
+  newCallback,
+  wantedEvents,
+  wants,
+} from '../../src/core/callback.ts';
 import { RETENTION_MS } from '../../src/core/deadlines.ts';
 import { ATTEMPT_TIMEOUT_MS, LEASE_MS, RETRY_CAP_MS } from '../../src/core/leased-row.ts';
 import { propertyRuns } from '../support/property-runs.ts';
@@ -384,14 +395,15 @@ const execution = (fields: Partial<Execution> = {}): Execution => ({
   exitCode: 0,
   ...fields,
 });
-const to = { id: 'cb_1', url: 'https://example.com/hook' };
+const ADDRESSED = { id: 'cb_1', url: 'https://example.com/hook' };
+const to: CallbackFacts = { ...ADDRESSED, event: 'settled', offset: 9, createdAt: NOW };
 const payloadOf = (one: Execution): CallbackPayload => JSON.parse(callbackMessage(to, 'acme', one).body);
 
 describe('the message', () => {
   test('[CB2] the type is the status, the time the end, and the execution is there as it is', () => {
     expect(callbackMessage(to, 'acme', execution())).toMatchObject({
       version: 1,
-      ...to,
+      ...ADDRESSED,
       tenant: 'acme',
       session: 's1',
       execution: 'e1',
@@ -399,13 +411,43 @@ describe('the message', () => {
     expect(payloadOf(execution())).toEqual({
       type: 'execution.completed',
       timestamp: '2025-11-20T14:46:41.234Z',
-      data: { tenant: 'acme', session: 's1', execution: execution() },
+      data: { tenant: 'acme', session: 's1', execution: execution(), offset: 9 },
     });
     for (const status of TERMINAL_STATUSES)
       expect(payloadOf(execution({ status })).type).toBe(`execution.${status satisfies TerminalStatus}`);
   });
 
-  test('an execution that has not ended has no callback', () => {
+  test('[CB12] of another event: its name, its time, its offset, and the execution as it was', () => {
+    const { endedAt: _, ...running } = execution({ status: 'running' });
+    for (const event of ['started', 'asking', 'waiting', 'disconnected'] as const) {
+      const message = callbackMessage({ ...to, event, createdAt: NOW + 5 }, 'acme', running);
+      expect(JSON.parse(message.body)).toEqual({
+        type: `execution.${event}`,
+        timestamp: '2025-11-20T14:46:40.005Z',
+        data: { tenant: 'acme', session: 's1', execution: running, offset: 9 },
+      });
+    }
+  });
+
+  test('[CB12] the events that are told are those that were asked for, each under its own offset', () => {
+    const events = ['wrapper_connected', 'execution_running', 'constructor', 'wrapper_disconnected', 'execution_waiting'];
+    const told = (callbackEvents: CallbackEvent[] | null, callbackUrl: string | null = to.url) =>
+      wantedEvents(
+        { callbackUrl, callbackEvents },
+        events.map((type) => ({ type })),
+        10,
+      );
+    expect(told(['started', 'waiting'])).toEqual([
+      { event: 'started', offset: 11 },
+      { event: 'waiting', offset: 14 },
+    ]);
+    expect(told(['disconnected'])).toEqual([{ event: 'disconnected', offset: 13 }]);
+    expect([told(null), told(['settled', 'asking']), told([...CALLBACK_EVENTS], null)]).toEqual([[], [], []]);
+    const verdict = (callbackEvents: CallbackEvent[] | null) => wants({ callbackUrl: to.url, callbackEvents }, 'settled');
+    expect([verdict(null), verdict(['settled']), verdict(['asking'])]).toEqual([true, true, false]);
+  });
+
+  test('an execution that has not ended has no callback of its verdict', () => {
     for (const status of ['queued', 'pending', 'running'] as const) {
       expect(() => callbackMessage(to, 'acme', execution({ status }))).toThrow(/no verdict/);
     }
@@ -413,7 +455,7 @@ describe('the message', () => {
 
   test('[CB10] what fits is left alone; texts that make it too large are cut, and the rest only when it must be', () => {
     const fits = execution({ error: 'x'.repeat(100_000), command: ['y'.repeat(10_000)] });
-    expect(payloadOf(fits).data).toEqual({ tenant: 'acme', session: 's1', execution: fits });
+    expect(payloadOf(fits).data).toEqual({ tenant: 'acme', session: 's1', execution: fits, offset: 9 });
 
     const wordy = execution({ error: 'x'.repeat(500_000), reason: 'why', cwd: '/srv' });
     const { data } = payloadOf(wordy);
@@ -443,8 +485,12 @@ describe('the message', () => {
       command: fc.array(text(65_536), { maxLength: 3 }),
       labels: fc.dictionary(fc.string({ maxLength: 63 }), text(256), { maxKeys: 32 }),
       status: fc.constantFrom(...TERMINAL_STATUSES),
+      asking: fc.constantFrom('\0', '"', 'x').map((char) => ({
+        ...{ id: 'q1', kind: 'question' as const, at: NOW, options: [] },
+        text: char.repeat(QUESTION_BYTES_MAX),
+      })),
     });
-    const longest = { id: `cb_${'x'.repeat(26)}`, url: `https://example.com/${'€'.repeat(2028)}` };
+    const longest: CallbackFacts = { ...to, id: `cb_${'x'.repeat(26)}`, url: `https://example.com/${'€'.repeat(2028)}` };
     fc.assert(
       fc.property(any, (fields) => {
         const message = callbackMessage(
@@ -514,7 +560,7 @@ describe('[CB3] the signature', () => {
 });
 
 describe('[CB6] until the queue has it', () => {
-  const fresh = newCallback({ id: 'cb_1', execution: 'e1', url: to.url, verdictOffset: 9, snapshot: execution() }, NOW);
+  const fresh = newCallback({ id: 'cb_1', execution: 'e1', url: to.url, event: 'settled', offset: 9, snapshot: execution() }, NOW);
 
   test('the attempt right after the verdict has its time, and then some', () => {
     expect(fresh).toMatchObject({ createdAt: NOW, attempts: 0, dueAt: NOW + LEASE_MS });

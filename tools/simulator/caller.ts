@@ -3,7 +3,7 @@
  * responses can be lost.
  */
 
-import type { OnBusy, Policy } from '../../protocol/index.ts';
+import type { CallbackEvent, OnBusy, Policy } from '../../protocol/index.ts';
 import type { NormalInput } from '../../src/core/input.ts';
 import type { NormalStart } from '../../src/session/contract.ts';
 import type { Session } from '../../src/session/session.ts';
@@ -25,6 +25,9 @@ const inputOf = (inputId: string): NormalInput => ({
 
 /** Half of the executions request a callback. */
 export const wantsCallback = (id: string): boolean => id.charCodeAt(id.length - 1) % 2 === 0;
+
+/** Those that the jobs of the simulator have. */
+const SIMULATED_EVENTS: CallbackEvent[] = ['started', 'disconnected', 'settled'];
 
 export class Caller {
   readonly #world: World;
@@ -54,6 +57,7 @@ export class Caller {
       labels: {},
       policy,
       callbackUrl: wantsCallback(id) ? 'https://caller.test/done' : null,
+      callbackEvents: wantsCallback(id) ? SIMULATED_EVENTS : null,
       traceparent: null,
       origin: 'https://holdfast.test',
       digest: `digest of ${id}`,

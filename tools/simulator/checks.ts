@@ -10,6 +10,7 @@ import {
   type HoldfastEvent,
   isActive,
   isTerminal,
+  TERMINAL_STATUSES,
   type TerminalStatus,
   terminalStatusOf,
   type WelcomeFrame,
@@ -430,8 +431,8 @@ export class Checks implements Witness {
   }
 
   /**
-   * CB1: one callback id for each verdict with a requested callback, always with the execution as
-   * it ended. No other callbacks exist.
+   * CB1, CB12: one callback id for each event that was asked for, and no other callbacks. That of a
+   * verdict has the execution as it ended.
    */
   #callbacks(): void {
     const { executions, callbacks } = this.#world.host.disk;
@@ -440,10 +441,13 @@ export class Checks implements Witness {
     for (const record of executions.values()) {
       const told = messages.filter(({ execution }) => execution.id === record.id);
       const ids = new Set(told.map(({ id }) => id));
-      const wanted = isTerminal(record.status) && wantsCallback(record.id) ? 1 : 0;
-      if (ids.size !== wanted) this.#fail('CB1', `${record.id} was told of under ${ids.size} ids, not ${wanted}`);
-      for (const { id, execution, url } of told) {
+      const wanted = wantsCallback(record.id) ? this.#offsetsToTell(record.id) : [];
+      const offsets = told.map(({ offset }) => offset);
+      if (ids.size !== wanted.length || wanted.some((offset) => !offsets.includes(offset)))
+        this.#fail('CB1', `of ${record.id} ${[...ids]} told of ${offsets}, not of ${wanted}`);
+      for (const { id, event, execution, url } of told) {
         const known = JSON.stringify(execution);
+        if (event !== 'settled') continue;
         if (url !== record.callbackUrl || viewAtVerdict(execution) !== viewAtVerdict(executionView('s1', record)))
           this.#fail('CB1', `${id} says ${known} to ${url} of ${JSON.stringify(record)}`);
         if (/KEY|"env"|"stdin"/.test(known)) this.#fail('HTTP20', `the queue was told ${known}`);
@@ -454,6 +458,19 @@ export class Checks implements Witness {
       if (ids.get(id) !== execution.id) this.#fail('CB1', `${id} is the id of two verdicts`);
       if (!executions.has(execution.id)) this.#fail('CB1', `${id} tells of ${execution.id}, which is not there`);
     }
+  }
+
+  /** Offsets of the events of an execution that its caller asks to be told of. */
+  #offsetsToTell(id: string): number[] {
+    const told = new Set([
+      'execution_running',
+      'wrapper_disconnected',
+      ...TERMINAL_STATUSES.map((status) => `execution_${status}`),
+    ]);
+    return this.#world.host.disk.log.flatMap(({ execution, firstSeq, firstOffset, body }) => {
+      if (execution !== id || firstSeq !== null) return [];
+      return body.split('\n').flatMap((line, index) => (told.has(JSON.parse(line).type) ? [firstOffset + index] : []));
+    });
   }
 
   /**

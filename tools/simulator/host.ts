@@ -14,7 +14,7 @@
  */
 
 import { type Execution, PING, PONG } from '../../protocol/index.ts';
-import type { CallbackRecord } from '../../src/core/callback.ts';
+import type { CallbackFacts } from '../../src/core/callback.ts';
 import type { Announcement, AnnouncementAnswer } from '../../src/core/directory.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 import type { LaunchOutcome } from '../../src/core/launching.ts';
@@ -477,7 +477,7 @@ export class Host {
   }
 
   /** A callback does, too: a verdict that can still be lost must not be delivered. */
-  #enqueue(incarnation: Incarnation, callback: Pick<CallbackRecord, 'id' | 'url'>, execution: Execution): Promise<boolean> {
+  #enqueue(incarnation: Incarnation, callback: CallbackFacts, execution: Execution): Promise<boolean> {
     return this.#parked(incarnation, (go) => {
       this.#emit(() => this.#world.queue.send(callback, execution, go));
     });

@@ -520,6 +520,10 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
   },
   {
+    name: 'a lost connection is told only with a verdict',
+    edits: [{ file: commit, find: 'row ? wantedEvents(', replace: 'row && events.length > 1 ? wantedEvents(' }],
+  },
+  {
     name: 'a callback is sent to the queue once and never again',
     edits: [{ file: callbacks, find: 'callbacks.due(now, AT_ONCE_MAX)', replace: 'callbacks.due(now, 0)' }],
   },

@@ -71,7 +71,7 @@ const execution = (id: string): Execution => ({
   error: 'wörth',
 });
 const messageOf = (id = 'cb_1', { tenant = 'acme', url = ADDRESS } = {}): CallbackMessage =>
-  callbackMessage({ id, url }, tenant, execution(`e of ${id}`));
+  callbackMessage({ id, url, event: 'settled', offset: 3, createdAt: 1 }, tenant, execution(`e of ${id}`));
 
 /** The outcome of each message, by its position: `ack`, or the seconds until its retry. */
 async function deliver(bodies: unknown[], attempts = 1, env: Env = testEnv): Promise<('ack' | number)[]> {

@@ -8,7 +8,14 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { settledCounts, watchAll } from '../../../bench/counting/counters.ts';
-import type { CallbackPayload } from '../../../protocol/index.ts';
+import {
+  type CallbackEvent,
+  type CallbackPayload,
+  FEATURE_ASKING,
+  FEATURE_INPUT2,
+  type HoldfastEvent,
+} from '../../../protocol/index.ts';
+import type { CallbackFacts } from '../../../src/core/callback.ts';
 import type { CallbackMessage } from '../../../src/core/callback-message.ts';
 import { RETENTION_MS } from '../../../src/core/deadlines.ts';
 import { ATTEMPT_TIMEOUT_MS, LEASE_MS, RETRY_CAP_MS } from '../../../src/core/leased-row.ts';
@@ -24,6 +31,7 @@ import {
   outsideOf,
   putToSleep,
   type Run,
+  readLog,
   start,
   stubOf,
   testEnv,
@@ -117,7 +125,7 @@ describe('[CB1] one message for each verdict', () => {
     expect(JSON.parse(message?.body ?? '')).toEqual({
       type: 'execution.completed',
       timestamp: new Date(ended.endedAt ?? 0).toISOString(),
-      data: { tenant: 'acme', session, execution: ended },
+      data: { tenant: 'acme', session, execution: ended, offset: ended.lastOffset },
     });
     expect(message?.body).not.toContain('sesame');
     expect(await rowsOf(session)).toEqual([]);
@@ -163,6 +171,73 @@ describe('[CB1] one message for each verdict', () => {
     await fail(run);
     const { lastOffset } = await get(run);
     expect(await rowsOf(run.session)).toMatchObject([{ execution: run.execution.id, verdict_offset: lastOffset }]);
+  });
+
+  test('[CB12] of the events that were asked for, each once and in the turn that wrote it', async () => {
+    const session = newSession();
+    const events: CallbackEvent[] = ['started', 'asking', 'disconnected', 'asking'];
+    const run = await asking(session, { openStdin: true, callback: { url: URL_OF(session), events } });
+    const features = [FEATURE_INPUT2, FEATURE_ASKING];
+    const peer = await WrapperPeer.welcomed(run, { features });
+    const question = (id: string, text = id) => ({ id, kind: 'question', text, options: [{ id: 'yes', label: 'Yes' }] });
+    const asks = (id: string, text?: string): HoldfastEvent => ({ type: 'asking', at: 1, data: question(id, text) });
+    const withdrawn: HoldfastEvent = { type: 'asking_ended', at: 1, data: { id: 'q2', reason: 'cancelled' } };
+    await peer.deliver(1, [output('x\n'), asks('q1'), asks('q2'), withdrawn, asks('q3', 'token?')]);
+    peer.close();
+    await vi.waitFor(async () => expect((await get(run)).connected).toBe(false));
+    // The frame is repeated, as a wrapper does that saw no ack.
+    const second = await WrapperPeer.welcomed(run, { features, nextSeq: 1 });
+    await second.deliver(1, [output('x\n'), asks('q1'), asks('q2'), withdrawn, asks('q3', 'token?')]);
+    await second.deliver(6, [asks('q4'), exit(0)]);
+    await nothingWaits(session);
+
+    const told = sentFor(session).map(({ body }) => JSON.parse(body) as CallbackPayload);
+    expect(new Set(sentFor(session).map(({ id }) => id)).size).toBe(told.length);
+    const log = await readLog(session);
+    const seen = told.map(({ type, data }) => [
+      type,
+      log.find(({ offset }) => offset === data.offset)?.type,
+      data.execution.asking?.id,
+    ]);
+    expect(seen.sort()).toEqual([
+      ['execution.asking', 'asking', 'q1'],
+      ['execution.asking', 'asking', 'q3'],
+      ['execution.disconnected', 'wrapper_disconnected', 'q1'],
+      ['execution.started', 'execution_running', undefined],
+    ]);
+    const [first] = told.filter(({ data }) => data.execution.asking?.id === 'q3');
+    expect(first?.data.execution).toMatchObject({ status: 'running', connected: true, asking: { text: 'token?' } });
+  });
+
+  test('[CB12] an event whose turn is undone is not told', async () => {
+    const session = newSession();
+    const run = await asking(session, { callback: { url: URL_OF(session), events: ['started'] } });
+    await runInDurableObject(stubOf(session), (_, { storage }) => {
+      storage.sql.exec(`CREATE TRIGGER broken BEFORE INSERT ON callbacks BEGIN SELECT RAISE(ABORT, 'broken'); END`);
+    });
+    await WrapperPeer.hello(run);
+    await vi.waitFor(async () => expect((await get(run)).status).toBe('pending'));
+    await runInDurableObject(stubOf(session), (_, { storage }) => storage.sql.exec('DROP TRIGGER broken'));
+    await WrapperPeer.welcomed(run);
+    await nothingWaits(session);
+    expect(sentFor(session).map(({ body }) => JSON.parse(body).type)).toEqual(['execution.started']);
+  });
+
+  test('[CB12] a start that names events repeats only with the same ones, in any order', async () => {
+    const session = newSession();
+    const url = URL_OF(session);
+    const begin = (callback: object) =>
+      api('POST', `/v1/sessions/${session}/executions`, { body: { id: 'e1', command: ['job'], callback } });
+    expect((await begin({ url, events: ['settled', 'started'] })).status).toBe(201);
+    expect((await begin({ url, events: ['started', 'settled', 'started'] })).status).toBe(200);
+    expect((await begin({ url })).status).toBe(409);
+    const plain = newSession();
+    const start2 = (callback: object) =>
+      api('POST', `/v1/sessions/${plain}/executions`, { body: { id: 'e1', command: ['job'], callback } });
+    expect((await start2({ url })).status).toBe(201);
+    expect((await start2({ url, events: ['settled'] })).status).toBe(200);
+    for (const events of [[], ['exit'], 'settled', ['settled', 'settled', 'settled', 'settled', 'settled', 'settled']])
+      expect((await start2({ url, events })).status).toBe(400);
   });
 
   test('a verdict that is undone leaves no callback and sends nothing', async () => {
@@ -314,7 +389,7 @@ describe('[CB6] until the queue has it', () => {
     const run = await start(newSession());
     await fail(run);
     const execution = await get(run);
-    const callback = { id: 'cb_1', url: URL_OF('x') };
+    const callback: CallbackFacts = { id: 'cb_1', url: URL_OF('x'), event: 'settled', offset: 3, createdAt: 1 };
     const queueOf = (send: () => Promise<unknown>) => ({ CALLBACKS: { send } }) as unknown as Env;
     expect(await outsideOf({} as Env).enqueue(callback, execution)).toBe(false);
     expect(await outsideOf(queueOf(async () => ({}))).enqueue(callback, execution)).toBe(true);
