@@ -62,6 +62,8 @@ export class Conversation {
   readonly items: Item[] = [];
   readonly summary: Summary;
   #event = { offset: 0, at: 0 };
+  /** The offset at which what the event says began. */
+  #from = 0;
   #ofEvent = 0;
   #parent: string | null = null;
   readonly #changed = new Set<Place>();
@@ -91,8 +93,14 @@ export class Conversation {
   /** What follows comes from this event. */
   at(event: { offset: number; at: number }): void {
     this.#event = event;
-    this.#ofEvent = 0;
+    this.since(event.offset);
     this.#parent = null;
+  }
+
+  /** What follows began with an earlier event. */
+  since(offset: number): void {
+    this.#from = offset;
+    this.#ofEvent = 0;
   }
 
   /** What follows comes from the sub-agent of this tool call. */
@@ -146,9 +154,10 @@ export class Conversation {
 
   #add<T extends ItemType>(type: T, fields: Fields<T>): Place {
     const { offset, at } = this.#event;
-    const key = this.#ofEvent === 0 ? `${offset}` : `${offset}.${this.#ofEvent}`;
+    const from = this.#from;
+    const key = this.#ofEvent === 0 ? `${from}` : `${from}.${this.#ofEvent}`;
     this.#ofEvent += 1;
-    const base: ItemBase = { key, from: offset, to: offset, at, ...(this.#parent === null ? {} : { parent: this.#parent }) };
+    const base: ItemBase = { key, from, to: offset, at, ...(this.#parent === null ? {} : { parent: this.#parent }) };
     const place = this.items.length;
     this.items.push({ ...base, type, ...fields } as unknown as Item);
     this.#changed.add(place);

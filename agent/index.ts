@@ -8,6 +8,7 @@
  *   claude.ts, codex.ts, opencode.ts, acp.ts    one format each
  *   claude-asking.ts, acp-asking.ts  its questions, and the replies to them
  *   detect.ts        `auto`: which format a line is
+ *   parts.ts         lines that are too long for one event
  *   prompt.ts        the prompt in a command
  *   text.ts          a conversation as plain text
  *   asking.ts        which questions are open, for the wrapper
@@ -19,6 +20,7 @@ export { AskingReader } from './asking.ts';
 export { refuses } from './conversation.ts';
 export { detectFormat } from './detect.ts';
 export * from './items.ts';
+export { LineParts } from './parts.ts';
 export { promptOf } from './prompt.ts';
 export { ConversationReader } from './reader.ts';
 export { answerText, ConversationText, type TextOptions, type TextPiece, usageText } from './text.ts';

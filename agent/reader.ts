@@ -5,7 +5,7 @@
  *   CR2  Events added one by one make the same items as all at once, in O(n) steps (AGT3).
  */
 
-import { type Author, gapText, type JsonObject } from '../protocol/index.ts';
+import { AGENT_LINE_BYTES_MAX, type Author, gapText, isAgentPart, type JsonObject } from '../protocol/index.ts';
 import { isObject, parseJson } from '../protocol/json.ts';
 import { AcpReader } from './acp.ts';
 import { ClaudeReader } from './claude.ts';
@@ -14,6 +14,7 @@ import { Conversation } from './conversation.ts';
 import { detectFormat } from './detect.ts';
 import type { AgentFormat, Answer, ConversationEvent, Item, Question, Summary } from './items.ts';
 import { OpencodeReader } from './opencode.ts';
+import { LineParts } from './parts.ts';
 import { promptOf } from './prompt.ts';
 import { list, number, objects, text } from './values.ts';
 
@@ -36,11 +37,19 @@ const READERS: Readonly<Record<AgentFormat, ((items: Conversation) => LineReader
   auto: null,
 };
 
-const VERDICT = /^execution_(completed|failed|interrupted)$/;
+const END = /^(exit|interrupted|execution_(completed|failed|interrupted))$/;
+
+/** Behind it, the rest of a line whose parts are read does not come. */
+const ENDS_LINE = /^(agent|gap|exit|interrupted|execution_(completed|failed|interrupted))$/;
 
 export class ConversationReader {
   readonly #items: Conversation;
   #lines: LineReader | null;
+  readonly #parts = new LineParts();
+  /** The line whose parts are read: its text so far, and the offset of its first part. */
+  #long: string[] = [];
+  #longChars = 0;
+  #longFrom = 0;
 
   /** `items`: only for a reader that takes them out itself. */
   constructor(format: AgentFormat, items = new Conversation(format)) {
@@ -64,13 +73,47 @@ export class ConversationReader {
   }
 
   read(event: ConversationEvent): void {
+    const { type, data, offset } = event;
     this.#items.at(event);
-    this.#add(event.type, event.data);
+    if (type === 'agent_part' && isAgentPart(data)) return this.#part(this.#parts.add(data), offset);
+    if (this.#parts.isOpen && ENDS_LINE.test(type)) {
+      this.endLine();
+      this.#items.at(event);
+    }
+    this.#add(type, data);
+  }
+
+  /** What there is of a line whose last part does not come becomes an item. */
+  endLine(): void {
+    this.#part(this.#parts.close(), this.#longFrom);
+  }
+
+  /** The text that a part adds. */
+  #part(text: string, offset: number): void {
+    for (const [index, piece] of text.split('\n').entries()) {
+      if (index > 0) this.#endLong();
+      if (piece === '') continue;
+      if (this.#long.length === 0) this.#longFrom = offset;
+      this.#long.push(piece);
+      this.#longChars += piece.length;
+    }
+    if (this.#longChars > AGENT_LINE_BYTES_MAX) this.endLine();
+  }
+
+  #endLong(): void {
+    const text = this.#long.join('');
+    const line = this.#longChars > AGENT_LINE_BYTES_MAX ? undefined : parseJson(text);
+    this.#long = [];
+    this.#longChars = 0;
+    this.#items.since(this.#longFrom);
+    if (isObject(line)) this.#line(line);
+    else this.#items.raw(text);
   }
 
   #add(type: string, data: JsonObject): void {
     const items = this.#items;
     if (type === 'agent') this.#line(data);
+    else if (type === 'agent_part') this.#items.raw(JSON.stringify(data));
     else if (type === 'output') this.#output(data);
     else if (type === 'input') this.#input(data);
     else if (type === 'started') this.#started(data);
@@ -82,7 +125,7 @@ export class ConversationReader {
     else if (type === 'asking') this.#asking(data);
     else if (type === 'answered') this.#answered(data);
     else if (type === 'asking_ended') items.withdrawn(text(data.id) ?? '');
-    else if (type === 'exit' || type === 'interrupted' || VERDICT.test(type)) {
+    else if (END.test(type)) {
       this.#lines?.end?.();
       items.ended();
     }

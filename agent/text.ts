@@ -61,6 +61,8 @@ export class ConversationText {
   /** What is not complete yet, where nothing more is read. */
   rest(): TextPiece[] {
     const pieces: TextPiece[] = [];
+    this.#reader.endLine();
+    for (const { item } of this.#conversation.takeSettled()) this.#print(pieces, item, true);
     for (const item of this.#conversation.takeRest()) this.#print(pieces, item, true);
     return pieces;
   }

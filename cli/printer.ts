@@ -3,20 +3,29 @@
  * goes to stdout.
  */
 
-import { type AgentFormat, ConversationText, type TextPiece } from '../agent/index.ts';
+import { type AgentFormat, ConversationText, LineParts, type TextPiece } from '../agent/index.ts';
 import { ViewerFilter } from '../client/terminal/viewer-filter.ts';
-import { type AnswerChoice, choiceText, gapText, type LoggedEvent, type OutputFormat, waitReasonText } from '../protocol/index.ts';
+import {
+  type AnswerChoice,
+  choiceText,
+  gapText,
+  isAgentPart,
+  type LoggedEvent,
+  type OutputFormat,
+  waitReasonText,
+} from '../protocol/index.ts';
 import { describeEnding, endedByItself } from './exit-code.ts';
 import type { Io } from './io.ts';
 import { type LinePiece, LineSplitter, type StreamName } from './lines.ts';
 import { askingOf, commandLine, questionLines } from './questions.ts';
 import { progressText, type StatusLine } from './status-line.ts';
-import { escapeControls, escapeControlsInLines, jsonText } from './terminal-text.ts';
+import { escapeControls, escapeControlsInLines, jsonText, shownJson } from './terminal-text.ts';
 
 /** Shown to people by default: the job's lines, and what explains a pause or an end in them. */
 export const HUMAN_TYPES = [
   'output',
   'agent',
+  'agent_part',
   'gap',
   'status',
   'error',
@@ -42,11 +51,15 @@ const QUESTION_TYPES = ['asking', 'asking_ended', 'answered'] as const;
 
 const IN_CONVERSATION: ReadonlySet<string> = new Set([
   'agent',
+  'agent_part',
   'execution_failed',
   'execution_interrupted',
   ...QUESTION_TYPES,
   ...CONVERSATION_TYPES,
 ]);
+
+/** They end a JSON line whose last part does not come. */
+const PRINTS: ReadonlySet<string> = new Set(['output', 'agent', 'gap']);
 
 /** Longer output of an agent's tool is cut in the middle. */
 const TOOL_LINES_MAX = 12;
@@ -81,6 +94,7 @@ export class Printer {
   #splitter = new LineSplitter();
   #filter = new ViewerFilter({ asLines: true });
   #conversation: ConversationText | null;
+  #parts = new LineParts();
   #saidLate = false;
   #replacedBytes = 0;
 
@@ -97,6 +111,7 @@ export class Printer {
     this.#splitter = other.#splitter;
     this.#filter = other.#filter;
     this.#conversation = other.#conversation;
+    this.#parts = other.#parts;
     this.#saidLate = other.#saidLate;
     this.#replacedBytes = other.#replacedBytes;
   }
@@ -131,12 +146,15 @@ export class Printer {
 
   #piecesOf(event: LoggedEvent): LinePiece[] {
     const said = this.#conversation && IN_CONVERSATION.has(event.type) ? this.#said(this.#conversation.add([event])) : [];
-    return [...said, ...this.#others(event)];
+    // What is printed next would continue a long line that has no end.
+    const ended = PRINTS.has(event.type) ? this.#splitter.split('stdout', this.#parts.close(), event.at) : [];
+    return [...ended, ...said, ...this.#others(event)];
   }
 
   /** What is not complete yet. Call at the end of a log that is not followed. */
   rest(): LinePiece[] {
-    return this.#said(this.#conversation?.rest() ?? []);
+    const ended = this.#splitter.split('stdout', this.#parts.close(), 0);
+    return [...ended, ...this.#said(this.#conversation?.rest() ?? [])];
   }
 
   #said(pieces: readonly TextPiece[]): LinePiece[] {
@@ -163,6 +181,9 @@ export class Printer {
       case 'agent':
         if (this.#conversation) return [];
         return this.#splitter.split('stdout', `${jsonText(data, this.#io.stdout)}\n`, at);
+      case 'agent_part':
+        if (this.#conversation || !isAgentPart(data)) return [];
+        return this.#splitter.split('stdout', this.#parts.add({ ...data, text: shownJson(data.text, this.#io.stdout) }), at);
       default: {
         // The verdict repeats a fatal error; if verdicts were not requested, only this reports it.
         const repeats = type === 'error' && data.fatal === true && !this.#options.types?.includes(type);

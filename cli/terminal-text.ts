@@ -16,11 +16,11 @@ export const escapeControls = (text: string): string => text.replace(CONTROLS, '
 export const escapeControlsInLines = (text: string): string =>
   text.replace(COLOURS, '').replace(CONTROLS, (control) => (control === '\n' || control === '\t' ? control : '·'));
 
-/** A value as JSON. For a terminal each of these characters is written as JSON escapes it. */
-export function jsonText(value: unknown, { isTty }: { isTty: boolean }): string {
-  const json = JSON.stringify(value);
-  return isTty ? json.replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`) : json;
-}
+/** JSON text. For a terminal each of these characters is written as JSON escapes it. */
+export const shownJson = (json: string, { isTty }: { isTty: boolean }): string =>
+  isTty ? json.replace(CONTROLS, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`) : json;
+
+export const jsonText = (value: unknown, output: { isTty: boolean }): string => shownJson(JSON.stringify(value), output);
 
 /**
  * Cut to at most `columns` columns. Non-ASCII characters count as two: too short is harmless, but a

@@ -52,6 +52,13 @@ export interface OutputData {
    */
   line?: number;
 }
+/** A part of a JSON line that is too long for one event. The texts, in order, are the line. */
+export interface AgentPartData {
+  /** From 1 to `parts`. */
+  part: number;
+  parts: number;
+  text: string;
+}
 export interface ExitData {
   exitCode: number | null;
   signal: string | null;
@@ -188,6 +195,16 @@ export const isTerminalSize = (value: unknown): value is TerminalSize =>
 const isBase64 = (value: unknown): boolean =>
   typeof value === 'string' && value.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(value);
 
+/** Whether the data of an `agent_part` is one. */
+export const isAgentPart = (data: JsonObject): data is AgentPartData & JsonObject =>
+  isCount(data.part) &&
+  isCount(data.parts) &&
+  data.part >= 1 &&
+  data.part <= data.parts &&
+  typeof data.text === 'string' &&
+  data.text !== '' &&
+  !data.text.includes('\n');
+
 /**
  * Validators of the known types. Each returns what is wrong with the data; null when it is valid.
  */
@@ -205,6 +222,7 @@ const KNOWN: Readonly<Record<string, (data: JsonObject) => string | null>> = {
       !(Number.isSafeInteger(line) && (line as number) > 0) &&
       'output.line must be a line number from 1 on') ||
     null,
+  agent_part: (data) => (isAgentPart(data) ? null : 'agent_part must be a text without line ends and its part from 1 to parts'),
   exit: ({ exitCode, signal, toldToStop, outOfMemory, left }) =>
     (exitCode !== null &&
       exitCode !== undefined &&

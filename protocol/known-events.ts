@@ -8,6 +8,7 @@
 import type { LoggedEvent } from './api.ts';
 import type { AnsweredData, AskingData, AskingEndedData } from './asking.ts';
 import {
+  type AgentPartData,
   type ErrorData,
   factDataError,
   type GapData,
@@ -119,6 +120,7 @@ export interface KnownEventData {
   started: StartedData;
   output: OutputData;
   agent: JsonObject;
+  agent_part: AgentPartData;
   status: StatusData;
   progress: ProgressData;
   error: ErrorData;
@@ -167,6 +169,7 @@ const FIELDS: { readonly [T in KnownType]: { readonly [K in keyof KnownEventData
   started: {},
   output: {},
   agent: {},
+  agent_part: {},
   status: { message: 'string' },
   progress: { current: 'number', total: 'number?', message: 'string?' },
   error: {},

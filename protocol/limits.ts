@@ -21,6 +21,13 @@ export const HEADER_BYTES_MAX = 8 * 1024;
 export const EVENT_BYTES_MAX = FRAME_BYTES_MAX - 1024;
 
 /**
+ * A JSON line of a job reaches its readers whole up to this size, in parts where it does not fit
+ * one event (AGT6). Wrapper and readers hold one such line in memory. Agents print whole files and
+ * images as base64 in a line, and an API that they call takes 5 MB for an image.
+ */
+export const AGENT_LINE_BYTES_MAX = 8 * 1024 * 1024;
+
+/**
  * Levels of objects and arrays inside an event's `data`, `data` itself counted. V8's JSON.parse
  * accepts any depth, but JSON.stringify and the parsers of other peers overflow their stack; common
  * ones stop at 128, and a stream frame adds three levels.

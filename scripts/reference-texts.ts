@@ -284,6 +284,7 @@ export const LIMIT_ROWS: readonly (readonly LimitRow[])[] = [
   [{ constant: 'HEADER_BYTES_MAX', note: 'header line; frame of a viewer', past: 'close 4400' }],
   [
     { constant: 'EVENT_BYTES_MAX', note: 'one event line, as a sender makes it', past: 'SPL18' },
+    { constant: 'AGENT_LINE_BYTES_MAX', note: 'a JSON line of a job', past: 'AGT6' },
     { constant: 'EVENT_DEPTH_MAX', note: 'levels of objects and arrays in `data`', past: 'close 4400' },
     { constant: 'EVENT_TYPE_PATTERN', past: 'close 4400' },
   ],

@@ -8,13 +8,14 @@
  * When that fails the answer is aborted, so that a partial log is never taken for the whole.
  */
 
-import { ConversationText, type TextPiece } from '../../agent/index.ts';
+import { ConversationText, LineParts, type TextPiece } from '../../agent/index.ts';
 import {
   BackoffController,
   type Failure,
   type GapData,
   gapText,
   type InterruptRequestedData,
+  isAgentPart,
   type JsonObject,
   type OutputData,
   type OutputFormat,
@@ -153,6 +154,7 @@ async function pump(
 const CONVERSATION_TYPES: ReadonlySet<string> = new Set([
   'started',
   'agent',
+  'agent_part',
   'input',
   'status',
   'asking',
@@ -164,6 +166,8 @@ const CONVERSATION_TYPES: ReadonlySet<string> = new Set([
   'execution_failed',
   'execution_interrupted',
 ]);
+
+const PRINTS: ReadonlySet<string> = new Set(['output', 'gap', 'agent', 'agent_part']);
 
 const LATE_REMARK = 'what follows arrived after the verdict';
 
@@ -180,7 +184,10 @@ class LogText {
   readonly #exact: boolean;
   readonly #hasLines: boolean;
   readonly #conversation: ConversationText | null;
+  readonly #parts = new LineParts();
   #lineOpen = false;
+  /** Remarks that wait for the end of a long JSON line. */
+  readonly #waiting: string[] = [];
   #isLate = false;
 
   constructor({ shows, exact, format }: Pick<Reading, 'shows' | 'exact' | 'format'>) {
@@ -201,7 +208,8 @@ class LogText {
     for (const event of events) {
       const { type, data, late } = event;
       if (!this.#shows(type)) continue;
-      const shown = type === 'output' || type === 'gap' || type === 'agent';
+      const shown = PRINTS.has(type);
+      if (shown && type !== 'agent_part') text += this.#endLine();
       if (late && shown && !this.#isLate && !this.#exact) text += this.#remark(LATE_REMARK);
       this.#isLate ||= late && shown;
       if (type === 'output') {
@@ -213,6 +221,7 @@ class LogText {
         }
       }
       if (type === 'agent' && this.#hasLines) text += this.#add(`${data}\n`);
+      if (type === 'agent_part' && this.#hasLines) text += this.#part(JSON.parse(data) as JsonObject);
       if (CONVERSATION_TYPES.has(type)) text += this.#said(event);
       if (type === 'gap') text += this.#gap(JSON.parse(data) as GapData);
       if (type === 'interrupt_requested' && !this.#exact) text += this.#request(JSON.parse(data) as InterruptRequestedData);
@@ -223,7 +232,7 @@ class LogText {
 
   /** What is not complete at the end of the answer. */
   rest(): Uint8Array[] {
-    const text = this.#piecesOf(this.#conversation?.rest() ?? []);
+    const text = this.#endLine() + this.#piecesOf(this.#conversation?.rest() ?? []);
     return text === '' ? [] : [encoder.encode(text)];
   }
 
@@ -245,7 +254,27 @@ class LogText {
 
   /** The reason for the signal that the job gets next. */
   #request({ reason, force }: InterruptRequestedData): string {
-    return this.#remark(`${force ? 'stop by force' : 'interrupt'} requested${reason === '' ? '' : `: ${reason}`}`);
+    const remark = `${force ? 'stop by force' : 'interrupt'} requested${reason === '' ? '' : `: ${reason}`}`;
+    if (!this.#parts.isOpen) return this.#remark(remark);
+    this.#waiting.push(remark);
+    return '';
+  }
+
+  #part(data: JsonObject): string {
+    return isAgentPart(data) ? this.#add(this.#parts.add(data)) + this.#remarksBehind() : '';
+  }
+
+  /** What follows is not part of a long line any more. */
+  #endLine(): string {
+    return this.#add(this.#parts.close()) + this.#remarksBehind();
+  }
+
+  #remarksBehind(): string {
+    if (this.#parts.isOpen) return '';
+    return this.#waiting
+      .splice(0)
+      .map((text) => this.#remark(text))
+      .join('');
   }
 
   #remark(text: string): string {

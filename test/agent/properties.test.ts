@@ -71,6 +71,12 @@ const anyEvent: fc.Arbitrary<Event> = fc.oneof(
       .map((text) => ({ type: 'input', data: { bytes: text.length, text } })),
   },
   {
+    weight: 3,
+    arbitrary: fc
+      .record({ part: fc.integer({ min: 1, max: 3 }), parts: fc.integer({ min: 1, max: 3 }), text: fc.constantFrom('{"a":', '1}') })
+      .map((data) => ({ type: 'agent_part', data })),
+  },
+  {
     weight: 1,
     arbitrary: fc
       .tuple(

@@ -376,6 +376,26 @@ describe('logs', () => {
       expect((await result(['logs', '--json', 's1/e1'])).out.split('\n').length).toBe(lines.length + 1);
     });
 
+    test('[AGT6] a long line is one line, in the conversation and with --raw, and what is missing of it is marked', async () => {
+      const text = JSON.stringify({ type: 'assistant', message: { id: 'm', content: [{ type: 'text', text: 'é and "more"' }] } });
+      const cuts = [text.slice(0, 40), text.slice(40, 80), text.slice(80)];
+      const parts = cuts.map((each, at) => ({ type: 'agent_part', data: { part: at + 1, parts: 3, text: each } }));
+      const lost = { type: 'gap', data: { events: 1, bytes: 40, reason: 'spool_damaged' } };
+      fake.addExecution('e1', { format: 'claude' });
+      fake.append('e1', [...lines.slice(0, 1), ...parts, ...parts.slice(0, 1), lost, ...parts.slice(2)]);
+      expect((await result(['logs', 's1/e1'])).out).toMatch(
+        /^é and "more"\n\n\{.*\[part 2 of 3 of this line is not here\]\n\[part 2 .*\n$/,
+      );
+      const [, whole, ...broken] = (await result(['logs', '--raw', 's1/e1'])).out.trimEnd().split('\n');
+      expect(whole).toBe(text);
+      expect(broken).toEqual([
+        `${cuts[0]}[part 2 of 3 of this line is not here]`,
+        `[part 2 of 3 of this line is not here]${cuts[2]}`,
+      ]);
+      expect((await result(['logs', '--raw', '--tail', '3', 's1/e1'])).out.split('\n')[0]).toBe(text);
+      expect((await result(['logs', '--json', 's1/e1'])).out.split('\n')).toHaveLength(8);
+    });
+
     test('`run` prints it as it grows, and the lines with --raw', async () => {
       fake.onStart = ({ id }) => {
         fake.append(id, lines);

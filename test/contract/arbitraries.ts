@@ -55,6 +55,10 @@ export const openFact: fc.Arbitrary<HoldfastEvent> = fc
   .oneof(
     eventOf('output', output),
     eventOf('agent', jsonObject),
+    eventOf(
+      'agent_part',
+      fc.record({ part: fc.constant(1), parts: positive, text: trickyText.map((text) => `{${text.replaceAll('\n', '')}`) }),
+    ),
     eventOf('started', fc.record({ pid: fc.nat(), command: fc.array(trickyText) })),
     eventOf('error', fc.record({ error: trickyText, fatal: fc.constant(false) })),
     eventOf('gap', fc.record({ events: count, bytes: count, reason: trickyText })),

@@ -25,6 +25,7 @@ const SAMPLES: { [T in keyof KnownEventData]: KnownEventData[T] } = {
   started: { pid: 4711, command: ['make'] },
   output: { stream: 'stdout', text: 'hello\n', partial: false },
   agent: { type: 'message', text: 'hi' },
+  agent_part: { part: 2, parts: 3, text: '"half' },
   status: { message: 'cloning' },
   progress: { current: 3, total: 10, message: 'files' },
   error: { error: 'boom', code: 'spawn_failed', fatal: true },
@@ -71,6 +72,9 @@ describe('known events', () => {
     const required: [keyof KnownEventData, string][] = [
       ['output', 'text'],
       ['output', 'stream'],
+      ['agent_part', 'part'],
+      ['agent_part', 'parts'],
+      ['agent_part', 'text'],
       ['status', 'message'],
       ['progress', 'current'],
       ['error', 'error'],

@@ -7,6 +7,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  AGENT_LINE_BYTES_MAX,
   CALLBACK_URL_CHARS_MAX,
   CLOSE_REASON_BYTES_MAX,
   COMMAND_ARGS_MAX,
@@ -295,6 +296,7 @@ it('the documented bounds are pinned', () => {
     FRAME_BYTES_MAX,
     HEADER_BYTES_MAX,
     EVENT_BYTES_MAX,
+    AGENT_LINE_BYTES_MAX,
     EVENT_DEPTH_MAX,
     COORDINATOR_FRAME_BYTES_MAX,
     WINDOW_BYTES,
@@ -337,6 +339,7 @@ it('the documented bounds are pinned', () => {
     FRAME_BYTES_MAX: 512 * KIB,
     HEADER_BYTES_MAX: 8 * KIB,
     EVENT_BYTES_MAX: 511 * KIB,
+    AGENT_LINE_BYTES_MAX: 8 * KIB * KIB,
     EVENT_DEPTH_MAX: 100,
     COORDINATOR_FRAME_BYTES_MAX: 16 * KIB * KIB,
     WINDOW_BYTES: 4 * KIB * KIB,

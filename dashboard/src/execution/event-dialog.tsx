@@ -17,7 +17,7 @@ interface Props {
 }
 
 /** Types of events that are items of a conversation, or parts of one. */
-const PRINTS = ['agent', 'output', 'input', 'asking', 'answered', 'asking_ended', 'gap', 'error', 'status'];
+const PRINTS = ['agent', 'agent_part', 'output', 'input', 'asking', 'answered', 'asking_ended', 'gap', 'error', 'status'];
 
 type Loaded = { state: 'loading' } | { state: 'there'; event: LoggedEvent } | { state: 'failed'; error: unknown };
 

@@ -156,7 +156,7 @@ function withoutSilence(facts: Facts): Facts {
   return lastHeardAt === undefined ? facts : { ...facts, execution };
 }
 
-const isPrint = ({ type }: LoggedEvent): boolean => type === 'output' || type === 'agent';
+const isPrint = ({ type }: LoggedEvent): boolean => type === 'output' || type === 'agent' || type === 'agent_part';
 
 const withPrinted = (facts: Facts, events: readonly LoggedEvent[]): Facts =>
   facts.printed || !events.some(isPrint) ? facts : { ...facts, printed: true };

@@ -5,7 +5,7 @@
  */
 
 import { gapText, type LoggedEvent } from '../../../client/index.ts';
-import { waitReasonText } from '../../../protocol/index.ts';
+import { isAgentPart, waitReasonText } from '../../../protocol/index.ts';
 import { AGENT, type Kind, STATUS } from './chunk.ts';
 
 type JsonObject = LoggedEvent['data'];
@@ -93,6 +93,7 @@ export function describeEvent(event: LoggedEvent): EventLine | null {
     return line === null ? null : { kind: STATUS, text: line };
   }
   if (type === 'agent') return { kind: AGENT, text: text(data.text) ?? text(data.message) ?? JSON.stringify(data) };
+  if (type === 'agent_part' && isAgentPart(data)) return { kind: AGENT, text: `[part ${data.part} of ${data.parts}] ${data.text}` };
   // A key typed into a terminal would be a line each, and says nothing.
   if (type === 'input' && data.text === undefined && data.sha256 === undefined && data.secret !== true) return null;
   if (type === 'command_ack' || type === 'screen' || type === 'resize') return null;

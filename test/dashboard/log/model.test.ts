@@ -155,12 +155,16 @@ describe('lines', () => {
       event(3, 'exit', { exitCode: 3, signal: null }),
       event(4, 'my_tool', { x: 1 }),
       event(5, 'command_ack', { id: 'c1' }),
+      event(6, 'agent_part', { part: 2, parts: 3, text: '"half' }),
+      event(7, 'agent_part', { part: { toString: 1 } }),
     ]);
     expect(linesOf(model).map(({ kind, text }) => `${kind} ${text}`)).toEqual([
       'status wrapper disconnected: no answer (close code 1006)',
       'status failed: wrapper lost for 60 s (wrapper_disconnected)',
       'status The job exited with code 3',
       'agent my_tool {"x":1}',
+      'agent [part 2 of 3] "half',
+      'agent agent_part {"part":{"toString":1}}',
     ]);
   });
 

@@ -6,7 +6,7 @@
 
 import { runInDurableObject } from 'cloudflare:test';
 import { describe, expect, test, vi } from 'vitest';
-import { FEATURE_ASKING, type HoldfastEvent, VIEWER_WINDOW_BYTES } from '../../../protocol/index.ts';
+import { CLOSE, encodeEventsFrame, FEATURE_ASKING, type HoldfastEvent, VIEWER_WINDOW_BYTES } from '../../../protocol/index.ts';
 import { ask, expectProblem } from '../support/http.ts';
 import { api, exit, newSession, output, putToSleep, type Run, start, stubOf, WrapperPeer } from '../support/peers.ts';
 import { read, TextReader } from '../support/readers.ts';
@@ -57,6 +57,40 @@ describe('of a job that prints JSON lines', () => {
     const peer = await WrapperPeer.welcomed(run);
     await peer.deliver(1, [output('a\n'), agent({ step: 1, of: 'ü' }), output('b\n'), exit(0)]);
     expect(await (await read(logOf(run))).text()).toBe('a\n{"step":1,"of":"ü"}\nb\n');
+  });
+
+  const part = (number: number, parts: number, text: string): HoldfastEvent => ({
+    type: 'agent_part',
+    at: 1_763_650_000_000,
+    data: { part: number, parts, text },
+  });
+
+  test('[STR23] [AGT6] has a long line whole, and marks what is missing of one', async () => {
+    const run = await start(newSession(), { format: 'jsonl' });
+    const peer = await WrapperPeer.welcomed(run);
+    await peer.deliver(1, [part(1, 3, '{"a":"'), part(2, 3, 'b\\n')]);
+    const path = `/v1/sessions/${run.session}/executions/${run.execution.id}/interrupt`;
+    const interrupt = await api('POST', path, { body: { reason: 'enough' } });
+    expect(interrupt.status).toBe(202);
+    await peer.deliver(3, [part(3, 3, '"}'), part(1, 2, '{"c":'), gap(1, 2, 'lost'), agent({ step: 1 }), part(1, 2, '{'), exit(0)]);
+    expect(await (await read(logOf(run))).text()).toBe(
+      [
+        '{"a":"b\\n"}',
+        '[holdfast: interrupt requested: enough]',
+        '{"c":[part 2 of 2 of this line is not here]',
+        '[holdfast: 1 event (2 bytes) is missing here: lost]',
+        '{"step":1}',
+        '{[part 2 of 2 of this line is not here]',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('[ING8] a part that is none is a bad frame', async () => {
+    const run = await start(newSession(), { format: 'jsonl' });
+    const peer = await WrapperPeer.welcomed(run);
+    peer.send(encodeEventsFrame(1, 1, JSON.stringify(part(2, 1, 'x'))));
+    expect(await peer.closed).toMatchObject({ code: CLOSE.badFrame });
   });
 
   test('[STR23] of the format text has none: such events are not output', async () => {

@@ -5,7 +5,9 @@
 import { runDurableObjectAlarm } from 'cloudflare:test';
 import { exports } from 'cloudflare:workers';
 import { expect, vi } from 'vitest';
+import { ConversationReader } from '../../../../agent/index.ts';
 import {
+  AGENT_LINE_BYTES_MAX,
   type AskingData,
   CLOSE,
   CLOSE_REASON_BYTES_MAX,
@@ -149,6 +151,15 @@ const commandOfBytes = (bytes: number): string => {
   return around.replace('""', `"${textOfBytes(bytes - around.length)}"`);
 };
 
+/** What a reader makes of a line of an agent that comes in parts. */
+function itemsOfLine(bytes: number): string[] {
+  const [before, after] = ['{"type":"assistant","message":{"content":[{"type":"text","text":"', '"}]}}'];
+  const line = `${before}${'x'.repeat(bytes - before.length - after.length)}${after}`;
+  const texts = [line.slice(0, 100), line.slice(100)];
+  const events = texts.map((text, at) => ({ offset: at, type: 'agent_part', at: 1, data: { part: at + 1, parts: 2, text } }));
+  return new ConversationReader('claude').add(events).map(({ type }) => type);
+}
+
 export const FRAMES = {
   FRAME_BYTES_MAX: eventsEdge(FRAME_BYTES_MAX, frameOfBytes),
   SCREEN_BYTES_MAX: eventsEdge(SCREEN_BYTES_MAX, (size) => frameOf([screenOfBytes(size)])),
@@ -179,6 +190,14 @@ export const FRAMES = {
       peer.send(encodeEventsFrame(1, 1, event));
       expect(await peer.closed).toMatchObject({ code: CLOSE.badFrame });
       expect(await typesIn(run)).not.toContain('output');
+    },
+  },
+  AGENT_LINE_BYTES_MAX: {
+    async taken() {
+      expect(itemsOfLine(AGENT_LINE_BYTES_MAX)).toEqual(['message']);
+    },
+    async refused() {
+      expect(itemsOfLine(AGENT_LINE_BYTES_MAX + 1)).toEqual(['raw']);
     },
   },
   HEADER_BYTES_MAX: {
