@@ -5,6 +5,7 @@
  */
 
 import { holdsSlot, isActive, type Lane, type PoolEntry, parseLane } from './pool-entry.ts';
+import type { WaitReason } from './pool-terms.ts';
 
 export interface Head {
   text: string;
@@ -14,7 +15,9 @@ export interface Head {
   execution: string;
   waitUntil: number;
   /** The reason that the executions of this lane were told, as far as is known. */
-  told: string | null;
+  told: WaitReason | null;
+  /** The reason that was found last and that they were not told yet. */
+  found: WaitReason | null;
 }
 
 export const entryKey = ({ session, execution }: Pick<PoolEntry, 'session' | 'execution'>): string => `${session}/${execution}`;
@@ -75,6 +78,7 @@ export class PoolIndex {
       execution,
       waitUntil,
       told: known ? known.told : entry.told,
+      found: known?.found ?? null,
     });
   }
 

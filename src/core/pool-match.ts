@@ -20,8 +20,8 @@ export interface LaneHead {
 }
 
 /** What the decisions see of a pool. */
-export interface PoolScene {
-  runners(): Iterable<RunnerStatus>;
+export interface PoolScene<Runner extends RunnerStatus = RunnerStatus> {
+  runners(): Iterable<Runner>;
   /** Active executions with this concurrency key. */
   activeWith(key: string): number;
   /** The newest lease of a runner; 0 before its first. */
@@ -45,9 +45,9 @@ const othersMayServe = (lane: Lane, scene: PoolScene): boolean => {
 };
 
 /** The runner for the first execution of a lane, or null when it has to wait. */
-export function chooseRunner(lane: Lane, scene: PoolScene, now: number): RunnerStatus | null {
+export function chooseRunner<Runner extends RunnerStatus>(lane: Lane, scene: PoolScene<Runner>, now: number): Runner | null {
   if (!underLimit(lane, scene)) return null;
-  let best: RunnerStatus | null = null;
+  let best: Runner | null = null;
   for (const runner of scene.runners()) {
     if (!fits(lane, runner.record)) continue;
     // Whether it can take something asks the platform, so it is asked of the better ones only.
@@ -78,6 +78,21 @@ export function chooseLane<Head extends LaneHead>(
     const { lane } = head;
     if (!fits(lane, runner.record) || !underLimit(lane, scene)) continue;
     if (!isAvoided(lane, runner.record.id, () => othersMayServe(lane, scene), now)) best = head;
+  }
+  return best;
+}
+
+/** M1, M2. The first of these lanes that a runner can take, with that runner. */
+export function chooseMatch<Head extends LaneHead, Runner extends RunnerStatus>(
+  heads: Iterable<Head>,
+  scene: PoolScene<Runner>,
+  now: number,
+): { head: Head; runner: Runner } | null {
+  let best: { head: Head; runner: Runner } | null = null;
+  for (const head of heads) {
+    if (best !== null && best.head.rank <= head.rank) continue;
+    const runner = chooseRunner(head.lane, scene, now);
+    if (runner) best = { head, runner };
   }
   return best;
 }

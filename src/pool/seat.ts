@@ -17,10 +17,10 @@ export class Seat implements RunnerStatus {
   doubtedAt: number | null = null;
   /** The newest `heardAt` that was read. */
   #heardAt = 0;
-  readonly #runtime: PoolRuntime;
+  readonly #runtime: Pick<PoolRuntime, 'lastPingAt' | 'now'>;
   readonly #index: () => PoolIndex;
 
-  constructor(record: RunnerRecord, runtime: PoolRuntime, index: () => PoolIndex) {
+  constructor(record: RunnerRecord, runtime: Pick<PoolRuntime, 'lastPingAt' | 'now'>, index: () => PoolIndex) {
     this.record = record;
     this.#runtime = runtime;
     this.#index = index;
@@ -28,6 +28,15 @@ export class Seat implements RunnerStatus {
 
   get open(): boolean {
     return this.ws !== null && isOpen(this.ws);
+  }
+  /** False when the connection takes nothing. */
+  send(text: string): boolean {
+    try {
+      this.ws?.send(text);
+      return this.ws !== null;
+    } catch {
+      return false;
+    }
   }
   get connected(): boolean {
     return this.open && !this.isSilent(this.#runtime.now());
