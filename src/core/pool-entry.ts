@@ -27,7 +27,7 @@ export interface PoolEntry {
   session: string;
   execution: string;
   state: EntryState;
-  /** What may be exchanged: executions of one lane fit the same runners at the same time. */
+  /** Executions of one lane fit the same runners at the same time, and go in the order of `since`. */
   lane: string;
   /** Lowest first. */
   rank: number;
@@ -56,6 +56,7 @@ export interface Lane {
   concurrency: ConcurrencyLimit | null;
   /** The runner that had it last and did not start it. */
   avoid: Avoidance | null;
+  priority: number;
 }
 
 export interface Avoidance {
@@ -67,26 +68,29 @@ export interface Avoidance {
 }
 
 /** Sorted, so that two spellings are one lane. */
-export const laneText = ({ requires, needs, concurrency, avoid }: Lane): string =>
+export const laneText = ({ requires, needs, concurrency, avoid, priority }: Lane): string =>
   JSON.stringify([
     Object.entries(requires).sort(([a], [b]) => (a < b ? -1 : 1)),
     [...needs].sort(),
     concurrency ? [concurrency.key, concurrency.limit] : null,
     avoid ? [avoid.runnerId, avoid.until, avoid.evenAlone] : null,
+    priority,
   ]);
 
 export function parseLane(text: string): Lane {
-  const [requires, needs, concurrency, avoid] = JSON.parse(text) as [
+  const [requires, needs, concurrency, avoid, priority] = JSON.parse(text) as [
     [string, string][],
     string[],
     [string, number] | null,
     [string, number, boolean?] | null,
+    number?,
   ];
   return {
     requires: Object.fromEntries(requires),
     needs,
     concurrency: concurrency && { key: concurrency[0], limit: concurrency[1] },
     avoid: avoid && { runnerId: avoid[0], until: avoid[1], evenAlone: avoid[2] ?? true },
+    priority: priority ?? 0,
   };
 }
 
@@ -203,10 +207,10 @@ export function markOver(entry: PoolEntry, runnerConnected: boolean): PoolEntry 
 }
 
 /** Whether a row that waits is for this offer: a session may be deleted, and made again. */
-export function isOfferOf({ lane, priority, waitUntil }: PoolEntry, offer: PoolOffer): boolean {
-  const { requires, needs, concurrency } = offer;
-  const wanted = laneText({ requires, needs, concurrency, avoid: null });
-  return laneText({ ...parseLane(lane), avoid: null }) === wanted && priority === offer.priority && waitUntil === offer.waitUntil;
+export function isOfferOf({ lane, waitUntil }: PoolEntry, offer: PoolOffer): boolean {
+  const { requires, needs, concurrency, priority } = offer;
+  const wanted = laneText({ requires, needs, concurrency, avoid: null, priority });
+  return laneText({ ...parseLane(lane), avoid: null }) === wanted && waitUntil === offer.waitUntil;
 }
 
 /**

@@ -11,6 +11,8 @@ export interface Head {
   text: string;
   lane: Lane;
   rank: number;
+  /** Of its lane, no execution has waited longer. */
+  since: number;
   session: string;
   execution: string;
   waitUntil: number;
@@ -69,11 +71,12 @@ export class PoolIndex {
   setHead(lane: string, entry: PoolEntry | null): void {
     if (!entry) return void this.heads.delete(lane);
     const known = this.heads.get(lane);
-    const { rank, session, execution, waitUntil } = entry;
+    const { rank, since, session, execution, waitUntil } = entry;
     this.heads.set(lane, {
       text: lane,
       lane: known?.lane ?? parseLane(lane),
       rank,
+      since,
       session,
       execution,
       waitUntil,

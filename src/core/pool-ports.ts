@@ -34,16 +34,17 @@ export interface PoolStore {
   remove(entry: Pick<PoolEntry, 'session' | 'execution'>): void;
   /** Every entry that does not wait. */
   active(): PoolEntry[];
-  /** The first waiting entry of each lane, or of one lane. Reads one row for each. */
+  /** The first waiting entry of each lane. Reads one row for each. */
   heads(): PoolEntry[];
-  headOf(lane: string): PoolEntry | null;
+  /** The entry that waits behind this one in its lane, or the first of the lane. Reads one row. */
+  nextIn(lane: string, after: Pick<PoolEntry, 'rank' | 'session' | 'execution'> | null): PoolEntry | null;
   /** Waiting entries of a lane whose `told` is another, in order. */
   notTold(lane: string, reason: WaitReason, limit: number): PoolEntry[];
   noteTold(entry: PoolEntry, reason: WaitReason): void;
   /** How many of the lane are before this rank; counts to `limit` at most. */
   countBefore(lane: string, rank: number, limit: number): number;
-  /** For views: reads the queue. */
-  waiting(limit: number): { count: number; oldest: number | null; first: PoolEntry[] };
+  /** Reads a row for each that waits. */
+  countWaiting(): number;
 
   runners(): RunnerRecord[];
   putRunner(record: RunnerRecord): void;

@@ -103,7 +103,7 @@ export class Assignments {
       session,
       execution,
       state: 'waiting',
-      lane: laneText({ requires, needs, concurrency, avoid: null }),
+      lane: laneText({ requires, needs, concurrency, avoid: null, priority }),
       rank: rankOf(priority, this.#lastSince),
       priority,
       since: this.#lastSince,
@@ -138,10 +138,11 @@ export class Assignments {
     const entry = this.#ledger.store.get(session, execution);
     if (entry?.state !== 'waiting') return null;
     const lane = parseLane(entry.lane);
-    const alike = laneText({ ...lane, concurrency: null, avoid: null });
+    const ANY = { concurrency: null, avoid: null, priority: 0 };
+    const alike = laneText({ ...lane, ...ANY });
     let before = 0;
     for (const head of this.#ledger.index.heads.values()) {
-      if (head.rank >= entry.rank || laneText({ ...head.lane, concurrency: null, avoid: null }) !== alike) continue;
+      if (head.rank >= entry.rank || laneText({ ...head.lane, ...ANY }) !== alike) continue;
       before += this.#ledger.store.countBefore(head.text, entry.rank, POSITION_MAX - before);
       if (before >= POSITION_MAX) break;
     }
@@ -153,7 +154,7 @@ export class Assignments {
     const head = this.#ledger.index.heads.get(entry.lane);
     const seat = head && head.rank < entry.rank ? null : chooseRunner(parseLane(entry.lane), this.#ledger.scene, now);
     if (seat) {
-      this.#assign(entry, seat, now);
+      this.#assign(entry, seat, now, { queued: false });
       return null;
     }
     this.#look(now);
@@ -163,10 +164,10 @@ export class Assignments {
   }
 
   /** `returned`: the runner has it, by its hello. */
-  #assign(entry: PoolEntry, seat: Seat, now: number, returned = false): void {
+  #assign(entry: PoolEntry, seat: Seat, now: number, { queued = true, returned = false } = {}): void {
     const assigned = assign(entry, this.#ledger.store.nextLease(), seat.record, now);
     this.#ledger.settled.delete(entryKey(entry));
-    this.#ledger.put(assigned, entry);
+    this.#ledger.put(assigned, queued ? entry : undefined);
     this.#runtime.waitUntil(this.#launch(assigned, seat.record.name, returned));
   }
 
@@ -269,7 +270,7 @@ export class Assignments {
       const name = splitRunName(run);
       const entry = name && !this.#ledger.index.active.has(run) ? this.#ledger.store.get(name.session, name.execution) : null;
       if (entry?.state !== 'waiting' || !underLimit(parseLane(entry.lane), this.#ledger.scene)) continue;
-      this.#assign(entry, seat, now, true);
+      this.#assign(entry, seat, now, { returned: true });
     }
   }
 

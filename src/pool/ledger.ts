@@ -23,6 +23,8 @@ export class PoolLedger {
   index = new PoolIndex();
   /** Executions whose session said that they are over, and whose runner did not yet. */
   readonly settled = new Set<string>();
+  /** How many wait; null: this instance has not counted them. */
+  #waiting: number | null = null;
   readonly #runtime: Pick<PoolRuntime, 'lastPingAt' | 'now'>;
 
   constructor(store: PoolStore, runtime: Pick<PoolRuntime, 'lastPingAt' | 'now'>) {
@@ -38,6 +40,7 @@ export class PoolLedger {
   /** P4 */
   load(): void {
     this.index = new PoolIndex(this.store.active(), this.store.heads());
+    this.#waiting = null;
     for (const record of this.store.runners()) this.seat(record);
   }
 
@@ -80,11 +83,18 @@ export class PoolLedger {
 
   // ── entries ────────────────────────────────────────────────────────────────────────────────────
 
-  /** `before`: what it was, if it waited. */
+  /** The first call of an instance reads the queue. */
+  get waiting(): number {
+    this.#waiting ??= this.index.heads.size === 0 ? 0 : this.store.countWaiting();
+    return this.#waiting;
+  }
+
+  /** `before`: what it was, if it waited in the queue. An entry that waits is put once. */
   put(entry: PoolEntry, before?: PoolEntry): void {
     this.store.put(entry);
     this.index.set(entry);
     if (entry.state === 'waiting') {
+      if (this.#waiting !== null) this.#waiting += 1;
       const head = this.index.heads.get(entry.lane);
       if (!head || entry.rank < head.rank) this.index.setHead(entry.lane, entry);
       return;
@@ -111,19 +121,25 @@ export class PoolLedger {
     for (const head of [...this.index.heads.values()]) {
       for (let first: Head | undefined = head; first && first.waitUntil + FORGOTTEN_AFTER_MS <= now; ) {
         this.store.remove(first);
+        this.#countLeft();
         first = this.readHead(head.text);
       }
     }
   }
 
   #leaveQueue({ lane, session, execution }: PoolEntry): void {
+    this.#countLeft();
     const head = this.index.heads.get(lane);
     if (head?.session === session && head.execution === execution) this.readHead(lane);
   }
 
+  #countLeft(): void {
+    if (this.#waiting !== null) this.#waiting -= 1;
+  }
+
   /** The first execution that waits in the lane now. */
   readHead(lane: string): Head | undefined {
-    this.index.setHead(lane, this.store.headOf(lane));
+    this.index.setHead(lane, this.store.nextIn(lane, null));
     return this.index.heads.get(lane);
   }
 }

@@ -114,8 +114,13 @@ export class PoolRows implements PoolStore {
     }
   }
 
-  headOf(lane: string): PoolEntry | null {
-    const [row] = this.#rows(`SELECT ${WAITING} FROM waiting WHERE lane = ? ORDER BY rank, session, execution LIMIT 1`, lane);
+  nextIn(lane: string, after: Pick<PoolEntry, 'rank' | 'session' | 'execution'> | null): PoolEntry | null {
+    const behind = after ? 'AND (rank, session, execution) > (?, ?, ?)' : '';
+    const [row] = this.#rows(
+      `SELECT ${WAITING} FROM waiting WHERE lane = ? ${behind} ORDER BY rank, session, execution LIMIT 1`,
+      lane,
+      ...(after ? [after.rank, after.session, after.execution] : []),
+    );
     return row ? fromWaiting(row) : null;
   }
 
@@ -142,10 +147,9 @@ export class PoolRows implements PoolStore {
     return Number(row?.count ?? 0);
   }
 
-  waiting(limit: number): { count: number; oldest: number | null; first: PoolEntry[] } {
-    const [sums] = this.#rows('SELECT count(*) AS count, min(since) AS oldest FROM waiting');
-    const first = this.#rows(`SELECT ${WAITING} FROM waiting ORDER BY rank LIMIT ?`, limit).map(fromWaiting);
-    return { count: Number(sums?.count ?? 0), oldest: sums?.oldest === null ? null : Number(sums?.oldest), first };
+  countWaiting(): number {
+    const [row] = this.#rows('SELECT count(*) AS count FROM waiting');
+    return Number(row?.count ?? 0);
   }
 
   // ── runners ─────────────────────────────────────────────────────────────────────────────────────

@@ -13,13 +13,14 @@ import type { Seat } from './seat.ts';
 const QUEUE_SHOWN = 50;
 
 export interface SeenPool {
-  store: Pick<PoolStore, 'createdAt' | 'waiting'>;
-  index: Pick<PoolIndex, 'heldBy'>;
+  store: Pick<PoolStore, 'createdAt' | 'get' | 'nextIn'>;
+  waiting: number;
+  index: Pick<PoolIndex, 'heldBy' | 'heads'>;
   seats: ReadonlyMap<string, Seat>;
   scene: PoolScene;
 }
 
-export function summaryOf(pool: string, { store, seats }: SeenPool): PoolSummary {
+export function summaryOf(pool: string, { store, waiting, index, seats }: SeenPool): PoolSummary {
   const sums = { runners: 0, slots: 0, busy: 0 };
   for (const seat of seats.values()) {
     if (!seat.connected) continue;
@@ -27,22 +28,22 @@ export function summaryOf(pool: string, { store, seats }: SeenPool): PoolSummary
     sums.slots += seat.record.slots;
     sums.busy += seat.held;
   }
-  const { count, oldest } = store.waiting(0);
+  let oldest = Number.POSITIVE_INFINITY;
+  for (const { since } of index.heads.values()) oldest = Math.min(oldest, since);
   return {
     id: pool,
     createdAt: store.createdAt,
     ...sums,
-    waiting: count,
-    ...(oldest === null ? {} : { oldestWaitingAt: oldest }),
+    waiting,
+    ...(index.heads.size === 0 ? {} : { oldestWaitingAt: oldest }),
   };
 }
 
 export function viewOf(pool: string, seen: SeenPool): PoolView {
-  const { first } = seen.store.waiting(QUEUE_SHOWN);
   return {
     ...summaryOf(pool, seen),
     runners: [...seen.seats.values()].map((seat) => runnerView(seat, seen.index)).sort((a, b) => (a.name < b.name ? -1 : 1)),
-    queue: first.map(({ session, execution, priority, since, lane }) => ({
+    queue: firstWaiting(seen).map(({ session, execution, priority, since, lane }) => ({
       session,
       execution,
       priority,
@@ -50,6 +51,21 @@ export function viewOf(pool: string, seen: SeenPool): PoolView {
       reason: reasonOf(parseLane(lane), seen.scene),
     })),
   };
+}
+
+/** Reads at most three rows for each that is shown: the lanes are merged, one execution at a time. */
+function firstWaiting({ store, index }: SeenPool): PoolEntry[] {
+  const first: PoolEntry[] = [];
+  const lanes = new Map<string, Pick<PoolEntry, 'session' | 'execution' | 'rank'>>(index.heads);
+  while (first.length < QUEUE_SHOWN && lanes.size > 0) {
+    const [lane, { session, execution }] = [...lanes].reduce((best, one) => (one[1].rank < best[1].rank ? one : best));
+    const entry = store.get(session, execution);
+    if (entry?.state === 'waiting') first.push(entry);
+    const next = entry && store.nextIn(lane, entry);
+    if (next) lanes.set(lane, next);
+    else lanes.delete(lane);
+  }
+  return first;
 }
 
 function runnerView(seat: Seat, index: SeenPool['index']): RunnerView {

@@ -10,7 +10,7 @@ import { LOOK_AGAIN_MS } from '../../src/core/pool-silence.ts';
 
 const NOW = 1_000_000;
 const NONE: PoolDeadlines = { active: [], heads: [], runners: [], sockets: [], tellAt: null };
-const LANE: Lane = { requires: {}, needs: [], concurrency: null, avoid: null };
+const LANE: Lane = { requires: {}, needs: [], concurrency: null, avoid: null, priority: 0 };
 const entry = (fields: Partial<PoolEntry>) => ({ state: 'running', runnerId: 'r_1', dueAt: null, ...fields }) as PoolEntry;
 const runner = (
   fields: Partial<RunnerRecord>,

@@ -30,7 +30,7 @@ import { decideHello, isTooOld, noteFailure, noteFull, type RunnerRecord, type R
 import { propertyRuns } from '../support/property-runs.ts';
 
 const NOW = 1_763_650_000_000;
-const ANY = { requires: {}, needs: [], concurrency: null, avoid: null };
+const ANY = { requires: {}, needs: [], concurrency: null, avoid: null, priority: 0 };
 
 const runner = (id: string, fields: Partial<RunnerRecord> = {}, status: Partial<RunnerStatus> = {}): RunnerStatus => ({
   record: {
@@ -315,6 +315,7 @@ describe('the index', () => {
       needs: ['x'],
       concurrency: { key: 'k', limit: 2 },
       avoid: { runnerId: 'r', until: 3, evenAlone: false },
+      priority: -2,
     };
     expect(parseLane(laneText(lane))).toEqual(lane);
   });

@@ -94,8 +94,9 @@ export class MemoryPoolStore implements PoolStore {
     for (const entry of this.queue) if (!heads.has(entry.lane)) heads.set(entry.lane, entry);
     return [...heads.values()];
   }
-  headOf(lane: string) {
-    return this.queue.find((entry) => entry.lane === lane) ?? null;
+  nextIn(lane: string, after: Pick<PoolEntry, 'rank' | 'session' | 'execution'> | null) {
+    const inLane = this.queue.filter((entry) => entry.lane === lane);
+    return inLane[after === null ? 0 : inLane.findIndex((entry) => keyOf(entry) === keyOf(after)) + 1] ?? null;
   }
   notTold(lane: string, reason: WaitReason, limit: number) {
     return this.queue.filter((entry) => entry.lane === lane && entry.told !== reason).slice(0, limit);
@@ -106,10 +107,8 @@ export class MemoryPoolStore implements PoolStore {
   countBefore(lane: string, rank: number, limit: number) {
     return Math.min(limit, this.queue.filter((entry) => entry.lane === lane && entry.rank < rank).length);
   }
-  waiting(limit: number) {
-    const all = this.queue;
-    const oldest = all.length === 0 ? null : Math.min(...all.map(({ since }) => since));
-    return { count: all.length, oldest, first: all.slice(0, limit) };
+  countWaiting() {
+    return this.queue.length;
   }
   runners() {
     return [...this.disk.runners.values()];
@@ -665,8 +664,15 @@ export class PoolWorld {
     }
   }
 
-  /** After a turn: nothing waits that could run. */
+  /** After a turn: nothing waits that could run, and what waits is counted. */
   #checkQueue(): void {
+    const seen = this.#pool.view('p');
+    const { queue } = this.#store;
+    const oldest = Math.min(...queue.map(({ since }) => since));
+    if (seen?.waiting !== queue.length || (seen.oldestWaitingAt ?? Number.POSITIVE_INFINITY) !== oldest)
+      this.#fail(`${queue.length} wait since ${oldest}, and the view has ${seen?.waiting} since ${seen?.oldestWaitingAt}`);
+    const [listed, first] = [seen?.queue ?? [], queue.slice(0, 50)].map((all) => all.map(keyOf).join());
+    if (listed !== first) this.#fail(`${first} are first, and the view has ${listed}`);
     for (const entry of this.#store.queue) {
       for (const socket of this.sockets) {
         if (socket.readyState === 1 && this.#couldHave(entry, socket))

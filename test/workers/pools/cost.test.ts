@@ -8,7 +8,7 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { afterEach, expect, test, vi } from 'vitest';
 import { billedRows, settledCounts, watch } from '../../../bench/counting/counters.ts';
 import type { LaunchRequest } from '../../../protocol/launch.ts';
-import { exit, get, newSession, start, WrapperPeer } from '../support/peers.ts';
+import { api, exit, get, newSession, start, WrapperPeer } from '../support/peers.ts';
 import { heard, newPool, poolAlarm, poolStubOf, RunnerPeer, rowsOf } from '../support/runners.ts';
 
 afterEach(() => {
@@ -111,6 +111,33 @@ async function fill(pool: string, count: number, requires: Record<string, string
     }
   });
 }
+
+test('[POOL22] a look at a pool in which 10,000 wait reads at most 150 rows of them, after the first one', {
+  timeout: 120_000,
+}, async () => {
+  const { pool } = await newPool();
+  // With several lanes and priorities, of which the last come first.
+  for (const priority of [0, 3, 5]) await fill(pool, 3_334, { gpu: `none-${priority}` }, priority);
+  await runInDurableObject(poolStubOf(pool), (_, { storage }) => watch(storage, pool));
+  const readsOf = async (path: string): Promise<{ rows: number; body: Record<string, unknown> }> => {
+    const before = settledCounts(pool).rowsRead;
+    const { body } = await api('GET', path);
+    return { rows: settledCounts(pool).rowsRead - before, body };
+  };
+  const first = await readsOf(`/v1/pools/${pool}`);
+  expect(first.rows).toBeGreaterThan(10_000);
+  const again = await readsOf(`/v1/pools/${pool}`);
+  expect(again.body).toEqual(first.body);
+  const { waiting, queue } = again.body.pool as { waiting: number; queue: { priority: number }[] };
+  expect([waiting, queue.length]).toEqual([10_002, 50]);
+  expect(queue.every(({ priority }) => priority === 5)).toBe(true);
+  expect(again.rows).toBeGreaterThan(0);
+  // Three for each that is listed: itself, the next of its lane, and where the index has that.
+  expect(again.rows).toBeLessThanOrEqual(150);
+  const listed = await readsOf('/v1/pools');
+  expect((listed.body.data as { id: string; waiting: number }[]).find(({ id }) => id === pool)?.waiting).toBe(10_002);
+  expect(listed.rows).toBe(0);
+});
 
 test('[POOL6] [POOL22] a launch is at most 8 rows written and 50 read in the pool: at once or after waiting, short or long, with nothing ahead and with 10,000', {
   timeout: 240_000,
