@@ -20,6 +20,7 @@ import type { LaunchRequest } from '../../../protocol/launch.ts';
 import { freePort, ROOT, Stack } from '../../../scripts/stack.ts';
 import type { LaunchOutcome } from '../../../src/core/launching.ts';
 import { launchOnRunner } from '../../../src/launch/runner.ts';
+import { endJobsIn } from '../../support/held-jobs.ts';
 import type { Entry, FixtureHead, RecordedCall } from './fixtures.ts';
 import { type Gates, lastSeqIn } from './jobs.ts';
 import { RecordingProxy } from './recording-proxy.ts';
@@ -149,6 +150,7 @@ export class RecordedStack {
 
   async close(): Promise<void> {
     for (const { process } of this.wrappers) process.kill('SIGKILL');
+    endJobsIn(this.folder);
     await this.stack.stop();
     const { process: runner } = this.#runner;
     if (runner.exitCode === null && runner.kill('SIGTERM')) await once(runner, 'exit');

@@ -3,6 +3,7 @@
  * sessions of its own, so that the path identifies the traffic.
  */
 
+import { endJobsIn } from '../../support/held-jobs.ts';
 import type { SpoolSnapshot } from './fixtures.ts';
 import { Gates, gatedJob, JSONL_LINES, LISTENING_JOB, lastSeqIn, TEXT_LINES } from './jobs.ts';
 import { type RawFixture, type RecordedStack, type RecordedWrapper, type StartedRun, until } from './recording.ts';
@@ -81,7 +82,7 @@ export async function recordIngest(stack: RecordedStack): Promise<RawFixture[]> 
   add('commands', 'input and an interrupt as commands, each acknowledged', 3);
 
   await recordGap(stack);
-  add('gap', 'the wrapper is killed, and the next one on its spool reports that: a gap and a fatal error', 1);
+  add('gap', 'wrapper and job are killed, and the next wrapper on the spool reports that: a gap and a fatal error', 1);
 
   await recordRefusals(stack);
   add('refused', 'a second wrapper is closed 4409, a bad token answered 401', 125);
@@ -111,6 +112,8 @@ async function recordGap(stack: RecordedStack): Promise<void> {
   await until(() => stack.acked('gap') >= 3, 'two lines');
   first.process.kill('SIGKILL');
   await first.ended;
+  // A wrapper that finds the job alive goes on with it. Here the machine was restarted.
+  endJobsIn(first.spool);
   await stack.wrapper(run, command, { args: ['--recover'], spool: first.spool }).ended;
   gates.remove();
 }
