@@ -10,7 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkFact, EVENT_BYTES_MAX } from '../../protocol/index.ts';
+import { AGENT_LINE_BYTES_MAX, type AgentPartData, checkFact } from '../../protocol/index.ts';
 import { agentData } from '../../wrapper/job/agent-stream.ts';
 import { FakeCoordinator } from '../support/fake-coordinator.ts';
 import { gate, removeTemporaryFolders, runInProcess, sleep, startWrapper, until } from '../support/wrapper-run.ts';
@@ -247,11 +247,11 @@ describe('--sse', () => {
   });
 
   it.each([
-    ['in one line', `data: ${'x'.repeat(2 * EVENT_BYTES_MAX)}\n\n`],
-    ['in many lines', `${`data: ${'x'.repeat(999)}\n`.repeat(1100)}\n`],
-    ['in lines that end with CR LF', `${`data: ${'x'.repeat(999)}\r\n`.repeat(1100)}\r\n`],
-    ['only as an event, by its escapes', `data: ${'"'.repeat(EVENT_BYTES_MAX * 0.7)}\n\n`],
-  ])('[SPL18] a message too long for an event (%s) is a gap, and what is around it arrives', async (_how, message) => {
+    ['in one line', `data: ${'x'.repeat(1.1 * AGENT_LINE_BYTES_MAX)}\n\n`],
+    ['in many lines', `${`data: ${'x'.repeat(999)}\n`.repeat(9000)}\n`],
+    ['in lines that end with CR LF', `${`data: ${'x'.repeat(999)}\r\n`.repeat(9000)}\r\n`],
+    ['only as an event, by its escapes', `data: ${'"'.repeat(AGENT_LINE_BYTES_MAX * 0.7)}\n\n`],
+  ])('[SPL18] a message of more than 8 MiB (%s) is a gap, and what is around it arrives', async (_how, message) => {
     const sse = await listen();
     const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin });
     await until(() => open.length === 1, 'the request');
@@ -263,6 +263,24 @@ describe('--sse', () => {
     expect(coordinator.events.filter(({ type }) => type === 'gap').map(({ data }) => data)).toEqual([
       { events: 1, bytes: expect.any(Number), reason: 'agent_event_too_large' },
     ]);
+    expect(coordinator.faults).toEqual([]);
+  });
+
+  it('[AGT6] a message too long for one event comes in parts', async () => {
+    const sse = await listen();
+    const { exitCode } = runInProcess(coordinator, job, { sse, ...openStdin });
+    await until(() => open.length === 1, 'the request');
+    const message = JSON.stringify({ text: 'é'.repeat(400_000) });
+    last().write(`id: 7\ndata: ${message}\n\ndata: {"after":1}\n\n`);
+    await coordinator.until(() => agent().length === 1, 'what is behind it');
+    endJob();
+    expect(await exitCode).toBe(0);
+    const parts = coordinator.events
+      .filter(({ type }) => type === 'agent_part')
+      .map(({ data }) => data as unknown as AgentPartData);
+    expect(parts.map(({ part }) => part)).toEqual(parts.map((_, at) => at + 1));
+    expect(parts.every((each) => each.parts === parts.length)).toBe(true);
+    expect(parts.map(({ text }) => text).join('')).toBe(message.replace('{', '{"id":"7",'));
     expect(coordinator.faults).toEqual([]);
   });
 

@@ -19,7 +19,7 @@ import {
   QUESTIONS_OPEN_MAX,
   utf8Bytes,
 } from '../../protocol/index.ts';
-import { type QuestionFact, Questions, wireOf } from '../../wrapper/job/questions.ts';
+import { type QuestionFact, Questions, REQUESTS_BYTES_MAX, wireOf } from '../../wrapper/job/questions.ts';
 import { ACP_ASKS, CLAUDE_ASKS, CLAUDE_ASKS_WHICH, CLAUDE_END, claudeCancels } from '../support/fake-agent.ts';
 import { removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
 
@@ -261,6 +261,27 @@ describe('[ASK12] a question that cannot be reported is refused, so that its age
     expect(replies(bench)).toMatchObject([{ reply: { response: { request_id: 'r3' } }, message: null }]);
     bench.questions.written();
     expect(idsOf(bench.questions.jobEnded())).toEqual(['asking_ended r1']);
+  });
+
+  it('where the requests that wait are more than 32 MiB together: a large one asks, and a small one does not hold it up', () => {
+    const bench = new Bench();
+    const large = (id: string, bytes: number): JsonObject => {
+      const line = request(id, { input: { command: '' } });
+      (line.request as { input: JsonObject }).input.command = 'x'.repeat(bytes - utf8Bytes(JSON.stringify(line)));
+      return line;
+    };
+    const quarter = REQUESTS_BYTES_MAX / 4;
+    for (const id of ['r1', 'r2', 'r3']) {
+      const [fact] = bench.line(large(id, quarter));
+      expect(utf8Bytes(JSON.stringify(fact?.data))).toBeLessThanOrEqual(QUESTION_BYTES_MAX);
+    }
+    expect(bench.line(large('r4', quarter + 1))).toEqual([]);
+    const [{ reply, message } = { reply: null, message: null }] = replies(bench);
+    expect(reply).toMatchObject({ response: { request_id: 'r4', response: { behavior: 'deny' } } });
+    expect(message).toContain('too large together');
+    expect(bench.questions.written()).toEqual([]);
+    expect(idsOf(bench.line(large('r5', quarter)))).toEqual(['asking r5']);
+    expect(replies(bench)).toEqual([]);
   });
 
   it('as a whole, also when the first of its questions had room', () => {

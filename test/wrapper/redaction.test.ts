@@ -477,14 +477,14 @@ describe('[SPL25] [RD3] agent events', () => {
     ]);
   });
 
-  it('a line that the markers make too long for an event is text', () => {
+  it('[AGT6] a line that the markers make too long for an event comes in parts', () => {
     const line = (padding: number) => JSON.stringify({ p: 'x'.repeat(padding), s: 'hunter' });
     const fits = line(JSON_LINE_BYTES_MAX - Buffer.byteLength(line(0)) - (REDACTED.length - 'hunter'.length));
     const push = (text: string) => new JsonLineSplitter(redactionOf('hunter')).push(Buffer.from(`${text}\n`));
     expect(push(fits)).toEqual([{ kind: 'json', text: fits.replace('hunter', REDACTED) }]);
     const longer = push(fits.replace('"s"', '"st"'));
-    expect(longer.every(({ kind }) => kind === 'text')).toBe(true);
-    expect(joined(longer)).toBe(`${fits.replace('"s"', '"st"').replace('hunter', REDACTED)}\n`);
+    expect(longer.every(({ kind }) => kind === 'part')).toBe(true);
+    expect(joined(longer)).toBe(fits.replace('"s"', '"st"').replace('hunter', REDACTED));
   });
 
   it('messages of an event stream: data, name and id; one that is more of a secret than a string of it becomes text', () => {

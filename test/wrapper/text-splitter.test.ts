@@ -10,14 +10,7 @@ import { describe, expect, it } from 'vitest';
 import { checkEventLine, EVENT_BYTES_MAX } from '../../protocol/index.ts';
 import { encodePiece } from '../../wrapper/output/event-lines.ts';
 import { REDACTED, readRedaction } from '../../wrapper/output/redaction.ts';
-import {
-  JSON_LINE_BYTES_MAX,
-  JsonLineSplitter,
-  type Piece,
-  type Splitter,
-  TEXT_BYTES_MAX,
-  TextSplitter,
-} from '../../wrapper/output/text-splitter.ts';
+import { JsonLineSplitter, type Piece, type Splitter, TEXT_BYTES_MAX, TextSplitter } from '../../wrapper/output/text-splitter.ts';
 
 const fragment = fc.oneof(
   fc.string({ unit: 'grapheme' }).map((text) => Buffer.from(text)),
@@ -273,17 +266,6 @@ describe('JSON lines', () => {
       { kind: 'text', text: '{"b":2}\n', partial: false },
       { kind: 'json', text: '{"c":3}' },
     ]);
-  });
-
-  it('passes an object at the size limit, and gives a longer one as text without losing any of it', () => {
-    const object = (bytes: number) => `{"a":"${'x'.repeat(bytes - 8)}"}`;
-    const fits = new JsonLineSplitter().push(Buffer.from(`${object(JSON_LINE_BYTES_MAX)}\n`));
-    expect(fits.map(({ kind }) => kind)).toEqual(['json']);
-    expect(encodePiece(fits[0] as Piece, 'stdout', Date.now()).length).toBeLessThanOrEqual(EVENT_BYTES_MAX);
-    const long = `${object(JSON_LINE_BYTES_MAX + 1)}\n`;
-    const pieces = feed(new JsonLineSplitter(), Buffer.from(long), [{ at: 0.5, flush: true }]);
-    expect(pieces.every(({ kind }) => kind === 'text')).toBe(true);
-    expect(joined(pieces)).toBe(long);
   });
 
   it('gives as text what the coordinator would refuse: an object that nests too deep', () => {

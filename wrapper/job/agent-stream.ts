@@ -1,6 +1,6 @@
 /**
  * Follows the event stream (Server-Sent Events) of an agent server that the job runs, and makes
- * each of its events one `agent` event.
+ * each of its events one `agent` event, or parts of one (AGT6).
  *
  * Owns: the HTTP connection to that server, the last event id, which ids were seen.
  * Does not own: where the lines go, when the job ends, how full the spool is.
@@ -22,10 +22,11 @@
 import { createHash } from 'node:crypto';
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { egressFetch } from '../../egress/fetch.ts';
-import { checkFact, EVENT_BYTES_MAX, type JsonObject, retryDelayMs } from '../../protocol/index.ts';
+import { AGENT_LINE_BYTES_MAX, checkFact, type JsonObject, retryDelayMs } from '../../protocol/index.ts';
 import type { Log } from '../log.ts';
 import { encodeEvent, encodePiece } from '../output/event-lines.ts';
 import type { Redaction } from '../output/redaction.ts';
+import { piecesOfJson } from '../output/text-splitter.ts';
 import type { WrapperTimes } from '../times.ts';
 
 const RECONNECT = { baseMs: 250, capMs: 5000 };
@@ -33,6 +34,8 @@ const TICK_MS = 100;
 /** The newest ids that were seen. A server that replays more than this produces duplicates. */
 const SEEN_MAX = 10_000;
 const SLICE_CHARS = 64 * 1024;
+/** In front of the data of an event are the names of its fields. */
+const BUFFER_CHARS_MAX = AGENT_LINE_BYTES_MAX + SLICE_CHARS;
 /** A server may ask for longer pauses between two attempts, within this limit. */
 const RETRY_MS_MAX = 60_000;
 
@@ -190,9 +193,10 @@ export class AgentStream {
       }
     }
     const text = redactedData(message, this.#options.redaction);
-    const line = encodePiece({ kind: 'json', text }, 'stdout', this.#now());
-    if (line.length > EVENT_BYTES_MAX) this.#lost(line.length);
-    else this.#options.emit(line);
+    const pieces = piecesOfJson(text);
+    if (!pieces) return this.#lost(Buffer.byteLength(text));
+    const at = this.#now();
+    for (const piece of pieces) this.#options.emit(encodePiece(piece, 'stdout', at));
   }
 
   #lost(bytes: number): void {
@@ -232,7 +236,7 @@ class Reading {
   constructor(message: (message: EventSourceMessage) => void, tooLong: (bytes: number) => void, retry: (retryMs: number) => void) {
     this.#tooLong = tooLong;
     this.#parser = createParser({
-      maxBufferSize: EVENT_BYTES_MAX,
+      maxBufferSize: BUFFER_CHARS_MAX,
       onEvent: message,
       onRetry: retry,
       onError: ({ type }) => {
@@ -259,7 +263,7 @@ class Reading {
       }
       this.#overflowed = false;
       this.#parser.reset();
-      this.#skipped = EVENT_BYTES_MAX - text.length;
+      this.#skipped = BUFFER_CHARS_MAX - text.length;
     }
     const all = this.#tail + text;
     const end = /\r\n\r\n|\n\n|\r\r/.exec(all);

@@ -28,8 +28,8 @@ export interface OutputOptions {
 export interface OutputHandlers {
   output(line: Buffer): void;
   /**
-   * A JSON line of the job, as it wrote it, before its event. What this returns is called after the
-   * event. Absent: nothing needs the lines.
+   * A JSON line of the job, as it wrote it, before its (last) event. What this returns is called
+   * after that event. Absent: nothing needs the lines.
    */
   agentLine?: ((line: JsonObject) => () => void) | undefined;
   /** This process's own stdout or stderr is full (`tee`): pause the job; and when it drained. */
@@ -134,7 +134,8 @@ export class OutputStream {
       // JSON lines become `agent` events and are not counted as output lines.
       const output = piece.kind === 'text' ? piece.text : piece.kind === 'bytes' ? piece.bytes : null;
       const line = output === null ? null : (lines?.take(this.#name, output) ?? null);
-      const follows = piece.kind === 'json' && piece.line ? this.#handlers.agentLine?.(piece.line) : undefined;
+      const isJson = piece.kind === 'json' || piece.kind === 'part';
+      const follows = isJson && piece.line ? this.#handlers.agentLine?.(piece.line) : undefined;
       this.#handlers.output(encodePiece(piece, this.#name, at, line));
       follows?.();
     }

@@ -21,6 +21,7 @@
 import { join } from 'node:path';
 import { type AgentFormat, type Answer, AskingReader, encodeAnswer, encodeRefusal, type Question } from '../../agent/index.ts';
 import {
+  AGENT_LINE_BYTES_MAX,
   type AnswerCommandData,
   type AskingData,
   type AskingEndedData,
@@ -35,6 +36,11 @@ import { isObject, parseJson } from '../../protocol/json.ts';
 import { nodeFiles, replaceFile, type SpoolFiles } from '../spool/files.ts';
 
 const QUESTIONS_FILE = 'questions.json';
+/**
+ * Of the lines of the agent that wait for a reply, which are held in memory and in a file: some of
+ * the longest.
+ */
+export const REQUESTS_BYTES_MAX = 4 * AGENT_LINE_BYTES_MAX;
 const LABEL_CHARS_MAX = 200;
 const SHORT_CHARS_MAX = 40;
 const SHORTEST_CHARS_MAX = 12;
@@ -55,6 +61,8 @@ interface Asked {
 /** One line of the agent, with the questions in it. */
 interface AskedRequest {
   line: JsonObject;
+  /** Of the line as JSON, once known. */
+  bytes?: number;
   questions: Asked[];
   /** Its reply was about to be written (QU4). */
   replied?: true;
@@ -87,6 +95,13 @@ export type AnswerOutcome =
   | { kind: 'waits' }
   /** The agent does not wait for it any more. */
   | { kind: 'not_asking' };
+
+/** Why no person can be asked (QU7). */
+const REFUSALS = {
+  no_form: 'its id is empty or too long, or that of another open question',
+  log_full: 'the log of this execution is full',
+  too_much: 'the questions that wait for an answer are too large together',
+} as const;
 
 /** A request that was refused (QU7). */
 export interface RefusedRequest {
@@ -125,7 +140,9 @@ export class Questions {
     const facts = this.#end(ended, 'cancelled');
     const questions = asked.flatMap((question) => this.#asked(question));
     if (asked.length > 0) this.#requests.push({ line, questions });
-    if (questions.length < asked.length) this.#refuse(this.#requests.at(-1) as AskedRequest, asked, 'no_form');
+    const request = this.#requests.at(-1) as AskedRequest;
+    if (questions.length < asked.length) this.#refuse(request, asked, 'no_form');
+    else if (asked.length > 0 && this.#requestsBytes() > REQUESTS_BYTES_MAX) this.#refuse(request, asked, 'too_much');
     facts.push(...this.#askNext(this.#options.nextSeq() + (this.#options.isLogFull() ? 0 : 1) + facts.length));
     this.#save(); // QU1
     return facts;
@@ -197,6 +214,13 @@ export class Questions {
     return this.#requests.filter(({ replied }) => !replied).flatMap(({ questions }) => questions.filter(({ answer }) => !answer));
   }
 
+  #requestsBytes(): number {
+    return this.#requests.reduce((sum, request) => {
+      request.bytes ??= jsonBytes(request.line);
+      return sum + (request.replied ? 0 : request.bytes);
+    }, 0);
+  }
+
   #asked(question: Question): Asked[] {
     const wire = wireOf(question, (text) => this.#options.redacted(text));
     if (wire && !this.#open().some((other) => other.wire.id === wire.id)) return [{ question, wire, seq: null }];
@@ -204,9 +228,8 @@ export class Questions {
   }
 
   /** QU7. Returns what ends those of its questions that were reported. */
-  #refuse(request: AskedRequest, asked: readonly Question[], why: 'no_form' | 'log_full'): QuestionFact[] {
-    const reason =
-      why === 'log_full' ? 'the log of this execution is full' : 'its id is empty or too long, or that of another open question';
+  #refuse(request: AskedRequest, asked: readonly Question[], why: keyof typeof REFUSALS): QuestionFact[] {
+    const reason = REFUSALS[why];
     const reply = encodeRefusal(this.#reader.format, request.line, `No person can be asked: ${reason}.`);
     const text = cut(this.#options.redacted(asked[0]?.text ?? '').toWellFormed(), LABEL_CHARS_MAX);
     const further = why === 'log_full' ? ' So is each further one that has no room.' : '';

@@ -29,6 +29,12 @@ export function encodePiece(piece: Piece, stream: StreamName | 'tty', at: number
       return encodeOutput(stream, at, `"","base64":"${piece.bytes.toString('base64')}"`, piece.partial, line);
     case 'json':
       return Buffer.from(`{"type":"agent","at":${at},"data":${wireText(piece.text)}}\n`);
+    case 'part': {
+      const { part, parts, text } = piece;
+      return encodeEvent({ type: 'agent_part', at, data: { part, parts, text } });
+    }
+    case 'too_long':
+      return encodeEvent({ type: 'gap', at, data: { events: 1, bytes: piece.bytes, reason: 'line_too_long' } });
     case 'fact': {
       const { type, data } = piece.fact;
       return encodeEvent({ type, at, data: { ...data } });

@@ -2,11 +2,11 @@
  * Splits the bytes of one output stream into pieces of text. Pure: it neither reads nor waits. Its
  * owner calls `flush` when a line is late.
  *
- * Owns: the bytes of the unfinished line, at most one piece (JSON lines: one event).
+ * Owns: the bytes of the unfinished line, at most one piece (JSON lines: AGENT_LINE_BYTES_MAX).
  *
  *   TX1  The pieces joined are the stream decoded as UTF-8 (invalid bytes become U+FFFD, and are
  *        counted), however the reads were split. Where secrets are redacted, it is the redacted
- *        stream; a JSON line is redacted as JSON.
+ *        stream; a JSON line is redacted as JSON. What is left out is counted (TX6).
  *   TX2  A piece has at most 64 KiB of UTF-8. Escaped as JSON it may grow six-fold and still fits
  *        one event.
  *   TX3  A piece without `partial` ends with a line end; one with `partial` does not, and the next
@@ -14,13 +14,15 @@
  *   TX4  No character is split: a cut is only made before a byte that begins one.
  *   TX5  `exact`: the pieces joined are the bytes of that stream. Lines that are not UTF-8 are
  *        pieces of bytes.
+ *   TX6  A JSON line that does not fit one event is parts of at most 64 KiB. It is cut when it has
+ *        been redacted. A longer one than AGENT_LINE_BYTES_MAX is left out.
  *
  * It works on bytes, because finding a line end and decoding 64 KiB at once are native calls.
  * Nothing is done per character.
  */
 
 import { isUtf8 } from 'node:buffer';
-import { checkFact, EVENT_BYTES_MAX, type JsonObject } from '../../protocol/index.ts';
+import { AGENT_LINE_BYTES_MAX, checkFact, EVENT_BYTES_MAX, type JsonObject } from '../../protocol/index.ts';
 import { JOB_FACT_MARKER, type JobFact, jobFactOf } from '../job/facts.ts';
 import type { Redaction } from './redaction.ts';
 import type { RedactedStream } from './redaction-stream.ts';
@@ -30,7 +32,7 @@ export const TEXT_BYTES_MAX = 64 * 1024;
 export const JSON_LINE_BYTES_MAX = EVENT_BYTES_MAX - 128;
 
 const NEWLINE = 0x0a;
-/** Many tiny reads in one line are joined from time to time to keep the list short. */
+/** So many tiny reads in one line are joined to keep the list short. */
 const HELD_PARTS_MAX = 256;
 /** Text and bytes in turn within one piece. With more turns than this it is all bytes (TX5). */
 const TURNS_MAX = 64;
@@ -41,6 +43,10 @@ export type Piece =
   | { kind: 'bytes'; text: ''; bytes: Buffer; partial: boolean }
   /** `line`: what the job wrote, not redacted. Only where it is asked for. */
   | { kind: 'json'; text: string; line?: JsonObject }
+  /** A part of a longer one (TX6). The last one has `line`. */
+  | { kind: 'part'; text: string; part: number; parts: number; line?: JsonObject }
+  /** A JSON line of so many bytes is left out (TX6). */
+  | { kind: 'too_long'; text: ''; bytes: number }
   /** A JSON line that reports a fact of the job (SPL26); `text` is that line. */
   | { kind: 'fact'; text: string; fact: JobFact };
 
@@ -150,6 +156,8 @@ function cutExactly(bytes: Buffer, partial: boolean, pieces: Piece[]): void {
 
 /** The bytes of the unfinished line, joined only on demand. */
 class PendingText {
+  /** Before the others: what was joined. Each byte is joined once, however long the line is. */
+  #joined: Buffer[] = [];
   #parts: Buffer[] = [];
   bytes = 0;
 
@@ -157,12 +165,16 @@ class PendingText {
     if (part.length === 0) return;
     this.#parts.push(part);
     this.bytes += part.length;
-    if (this.#parts.length > HELD_PARTS_MAX) this.#parts = [Buffer.concat(this.#parts)];
+    if (this.#parts.length < HELD_PARTS_MAX) return;
+    this.#joined.push(Buffer.concat(this.#parts));
+    this.#parts = [];
   }
 
   take(): Buffer {
-    const [only] = this.#parts;
-    const all = this.#parts.length === 1 && only ? only : Buffer.concat(this.#parts);
+    const parts = [...this.#joined, ...this.#parts];
+    const [only] = parts;
+    const all = parts.length === 1 && only ? only : Buffer.concat(parts);
+    this.#joined = [];
     this.#parts = [];
     this.bytes = 0;
     return all;
@@ -173,10 +185,11 @@ class PendingText {
    * space.
    */
   beginsJson(): 'yes' | 'no' | 'unknown' {
-    const first = mayBeJson(this.#parts[0]);
-    if (first !== 'unknown' || this.#parts.length < 2) return first;
-    this.#parts = [Buffer.concat(this.#parts)];
-    return mayBeJson(this.#parts[0]);
+    const first = mayBeJson(this.#joined[0] ?? this.#parts[0]);
+    if (first !== 'unknown') return first;
+    const all = this.take();
+    this.add(all);
+    return mayBeJson(all);
   }
 }
 
@@ -246,13 +259,13 @@ export class TextSplitter implements Splitter {
 }
 
 /**
- * The line as a piece of its own if it is an object that may be an event's data; null if the line
- * is plain output.
+ * The line as pieces of its own if it is an object that may be an event's data; null if the line is
+ * plain output.
  */
-function jsonPiece(line: Buffer, redaction: Redaction | null, keepsLine: boolean): Piece | null {
-  if (line.length > JSON_LINE_BYTES_MAX || mayBeJson(line) !== 'yes') return null;
+function jsonPieces(line: Buffer, redaction: Redaction | null, keepsLine: boolean): Piece[] | null {
+  if (mayBeJson(line) !== 'yes') return null;
+  if (line.length > AGENT_LINE_BYTES_MAX) return [{ kind: 'too_long', text: '', bytes: line.length }];
   const text = line.toString('utf8').trim();
-  if (Buffer.byteLength(text) > JSON_LINE_BYTES_MAX) return null;
   // JSON is UTF-8. As an event, the line would not say what was replaced.
   if (text.includes(REPLACEMENT) && !isUtf8(line)) return null;
   let data: JsonObject;
@@ -265,13 +278,34 @@ function jsonPiece(line: Buffer, redaction: Redaction | null, keepsLine: boolean
     return null;
   }
   const redacted = redaction ? redaction.json(text, line) : text;
-  // A marker may be longer than the secret that it replaces.
-  if (redacted === null || (redacted !== text && Buffer.byteLength(redacted) > JSON_LINE_BYTES_MAX)) return null;
-  if (!Object.hasOwn(data, JOB_FACT_MARKER)) return { kind: 'json', text: redacted, ...(keepsLine ? { line: data } : {}) };
+  if (redacted === null) return null;
   // Taken from the redacted line, so that no secret gets into the event.
-  const fact = jobFactOf(redacted === text ? data : (JSON.parse(redacted) as JsonObject));
-  return fact ? { kind: 'fact', text: redacted, fact } : { kind: 'json', text: redacted };
+  const isFact = Object.hasOwn(data, JOB_FACT_MARKER);
+  const fact = isFact ? jobFactOf(redacted === text ? data : (JSON.parse(redacted) as JsonObject)) : null;
+  if (fact) return [{ kind: 'fact', text: redacted, fact }];
+  // A marker may be longer than the secret that it replaces.
+  return piecesOfJson(redacted, keepsLine && !isFact ? data : undefined) ?? [{ kind: 'too_long', text: '', bytes: line.length }];
 }
+
+/** JSON text that was redacted, as one piece or as parts (TX6). Null when it is too long. */
+export function piecesOfJson(text: string, line?: JsonObject): Piece[] | null {
+  const kept = line === undefined ? {} : { line };
+  if (wireBytes(text) <= JSON_LINE_BYTES_MAX) return [{ kind: 'json', text, ...kept }];
+  const bytes = Buffer.from(text);
+  if (bytes.length > AGENT_LINE_BYTES_MAX) return null;
+  const texts: string[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const end = bytes.length - start <= TEXT_BYTES_MAX ? bytes.length : cutBefore(bytes, start + TEXT_BYTES_MAX);
+    texts.push(bytes.toString('utf8', start, end));
+    start = end;
+  }
+  const parts = texts.length;
+  return texts.map((part, at) => ({ kind: 'part', text: part, part: at + 1, parts, ...(at + 1 === parts ? kept : {}) }));
+}
+
+/** On the wire U+FFFD is an escape of six bytes (ING20). */
+const wireBytes = (json: string): number =>
+  Buffer.byteLength(json) + (json.includes(REPLACEMENT) ? (json.split(REPLACEMENT).length - 1) * 3 : 0);
 
 /** White space before an object, and the bytes of a byte order mark, which `trim` removes too. */
 const BEFORE_JSON: ReadonlySet<number> = new Set([0x20, 0x09, 0x0d, 0xef, 0xbb, 0xbf]);
@@ -297,6 +331,8 @@ export class JsonLineSplitter implements Splitter {
   readonly #keepsLines: boolean;
   /** The beginning of the current line was emitted as text, so its rest is text too. */
   #inTextLine = false;
+  /** So much of the current line was left out, and its rest is too (TX6). */
+  #leftOutBytes = 0;
 
   constructor(redaction: Redaction | null = null, { exact = false, keepsLines = false }: SplitterOptions = {}) {
     this.#redaction = redaction;
@@ -309,12 +345,17 @@ export class JsonLineSplitter implements Splitter {
     return this.#held.bytes > 0 && !this.#waitsForJson();
   }
 
+  #isInJson(): boolean {
+    return !this.#inTextLine && this.#held.beginsJson() === 'yes';
+  }
+
   #waitsForJson(): boolean {
     return !this.#inTextLine && this.#held.beginsJson() !== 'no';
   }
 
-  push(bytes: Buffer): Piece[] {
+  push(raw: Buffer): Piece[] {
     const pieces: Piece[] = [];
+    const bytes = this.#leftOutBytes > 0 ? this.#leaveOut(raw, pieces) : raw;
     const ended = bytes.lastIndexOf(NEWLINE) !== -1;
     this.#held.add(bytes);
     if (!ended && this.#held.bytes <= this.#heldBytesMax()) return pieces;
@@ -322,10 +363,10 @@ export class JsonLineSplitter implements Splitter {
     let textFrom = 0;
     let from = 0;
     for (let lineEnd = all.indexOf(NEWLINE); lineEnd !== -1; lineEnd = all.indexOf(NEWLINE, from)) {
-      const json = this.#inTextLine ? null : jsonPiece(all.subarray(from, lineEnd), this.#redaction, this.#keepsLines);
+      const json = this.#inTextLine ? null : jsonPieces(all.subarray(from, lineEnd), this.#redaction, this.#keepsLines);
       if (json) {
         this.#cutText(all.subarray(textFrom, from), false, pieces);
-        pieces.push(json);
+        pieces.push(...json);
         textFrom = lineEnd + 1;
       }
       this.#inTextLine = false;
@@ -333,8 +374,20 @@ export class JsonLineSplitter implements Splitter {
     }
     this.#cutText(all.subarray(textFrom, from), false, pieces);
     this.#held.add(all.subarray(from));
-    if (this.#held.bytes > this.#heldBytesMax()) pieces.push(...this.#giveUpLine());
+    if (this.#held.bytes <= this.#heldBytesMax()) return pieces;
+    if (this.#isInJson()) this.#leftOutBytes = this.#held.take().length;
+    else pieces.push(...this.#giveUpLine());
     return pieces;
+  }
+
+  /** Returns what follows the line of which this is the rest. */
+  #leaveOut(bytes: Buffer, pieces: Piece[]): Buffer {
+    const lineEnd = bytes.indexOf(NEWLINE);
+    this.#leftOutBytes += lineEnd === -1 ? bytes.length : lineEnd;
+    if (lineEnd === -1) return bytes.subarray(bytes.length);
+    pieces.push({ kind: 'too_long', text: '', bytes: this.#leftOutBytes });
+    this.#leftOutBytes = 0;
+    return bytes.subarray(lineEnd + 1);
   }
 
   flush(): Piece[] {
@@ -342,9 +395,10 @@ export class JsonLineSplitter implements Splitter {
   }
 
   end(): Piece[] {
+    if (this.#leftOutBytes > 0) return [{ kind: 'too_long', text: '', bytes: this.#leftOutBytes }];
     const all = this.#held.take();
-    const json = this.#inTextLine ? null : jsonPiece(all, this.#redaction, this.#keepsLines);
-    if (json) return [json];
+    const json = this.#inTextLine ? null : jsonPieces(all, this.#redaction, this.#keepsLines);
+    if (json) return json;
     const pieces: Piece[] = [];
     const text = this.#redacted ? Buffer.concat([this.#redacted.push(all), this.#redacted.end()]) : all;
     cut(text, true, this.#exact, pieces);
@@ -357,7 +411,7 @@ export class JsonLineSplitter implements Splitter {
   }
 
   #heldBytesMax(): number {
-    return this.#waitsForJson() ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX;
+    return this.#isInJson() ? AGENT_LINE_BYTES_MAX : TEXT_BYTES_MAX;
   }
 
   #giveUpLine(): Piece[] {
