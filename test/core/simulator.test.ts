@@ -12,7 +12,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { simulate } from '../../tools/simulator/batch.ts';
-import { AWAY, FAULTS, SLOW_UPLINK } from '../../tools/simulator/faults.ts';
+import { AWAY, FAULTS, KILLED_AT_QUESTION, SLOW_UPLINK } from '../../tools/simulator/faults.ts';
 import { runFleet } from '../../tools/simulator/fleet.ts';
 
 const BATCH_FILE = join(import.meta.dirname, '..', '..', 'tools', 'simulator', 'batch.ts');
@@ -28,7 +28,7 @@ describe('fixed seeds', () => {
     const trace = first ? (await simulate(first.seed, true)).trace.join('\n') : '';
     expect(report.failures, `seed ${first?.seed}:\n${trace}`).toEqual([]);
     expect(report.schedules).toBe(SCHEDULES);
-    expect([...FAULTS, SLOW_UPLINK, AWAY].filter((fault) => !report.faults.has(fault))).toEqual([]);
+    expect([...FAULTS, SLOW_UPLINK, AWAY, KILLED_AT_QUESTION].filter((fault) => !report.faults.has(fault))).toEqual([]);
   });
 
   test('the same seed is the same schedule', async () => {

@@ -3,10 +3,12 @@
  * responses can be lost.
  */
 
-import type { CallbackEvent, OnBusy, Policy } from '../../protocol/index.ts';
+import { type CallbackEvent, isTerminal, type OnBusy, type Policy } from '../../protocol/index.ts';
+import type { NormalAnswer } from '../../src/core/asking.ts';
 import type { NormalInput } from '../../src/core/input.ts';
 import type { NormalStart } from '../../src/session/contract.ts';
 import type { Session } from '../../src/session/session.ts';
+import type { Random } from './random.ts';
 import type { World } from './world.ts';
 
 const ATTEMPTS_MAX = 4;
@@ -32,6 +34,7 @@ const SIMULATED_EVENTS: CallbackEvent[] = ['started', 'disconnected', 'settled']
 export class Caller {
   readonly #world: World;
   #inputs = 0;
+  #answers = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -39,7 +42,13 @@ export class Caller {
 
   start(
     id: string,
-    { policy, launcher, onBusy, maxActive }: { policy: Policy; launcher: 'none' | 'container'; onBusy: OnBusy; maxActive: number },
+    {
+      policy,
+      launcher,
+      onBusy,
+      maxActive,
+      asks,
+    }: { policy: Policy; launcher: 'none' | 'container'; onBusy: OnBusy; maxActive: number; asks: boolean },
   ): void {
     const request: NormalStart = {
       id,
@@ -49,7 +58,7 @@ export class Caller {
       stdin: null,
       openStdin: true,
       secretNames: null,
-      format: 'text',
+      format: asks ? 'claude' : 'text',
       merge: false,
       output: 'text',
       launcher,
@@ -99,6 +108,34 @@ export class Caller {
         idempotent: true,
         answered: (result) => {
           if (result.ok) this.#world.checks.inputAccepted(id, inputId, result.commandId);
+        },
+      },
+    );
+  }
+
+  /** A person who looks at what is open from time to time, thinks, and answers it. */
+  answerAll(id: string, random: Random): void {
+    const { clock, host } = this.#world;
+    const record = host.disk.executions.get(id);
+    if (record && isTerminal(record.status)) return;
+    clock.after(random.int(200, 2500), () => this.answerAll(id, random));
+    if (!record?.asking || !random.chance(0.6)) return;
+    const { id: question } = random.pick(record.asking);
+    clock.after(random.pick([0, 200, 3000]), () => this.#answer(id, question, random.pick(['allow', 'deny'])));
+  }
+
+  #answer(id: string, question: string, option: string): void {
+    this.#answers += 1;
+    const answerId = `a${this.#answers}`;
+    const answer: NormalAnswer = { question, choice: { option }, answerId, by: { kind: 'key', id: 'key_1' } };
+    this.#call(
+      `answer ${option} to ${id}/${question}`,
+      () => [id],
+      (session) => session.answerQuestion(id, answer, this.#world.now),
+      {
+        idempotent: true,
+        answered: (result) => {
+          if (result.ok) this.#world.checks.asking.accepted(id, question, answerId, { commandId: result.commandId, option });
         },
       },
     );

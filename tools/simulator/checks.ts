@@ -16,6 +16,7 @@ import {
   type WelcomeFrame,
 } from '../../protocol/index.ts';
 import { type ExecutionRecord, executionView } from '../../src/core/execution.ts';
+import { AskingChecks } from './asking-checks.ts';
 import { wantsCallback } from './caller.ts';
 import type { Cause } from './host.ts';
 import type { PlatformSocket, Witness } from './network.ts';
@@ -69,9 +70,11 @@ export class Checks implements Witness {
   readonly #commands = new Map<string, Set<number>>();
   /** By execution and input id: the command that a caller was told. */
   readonly #inputs = new Map<string, number>();
+  readonly asking: AskingChecks;
 
   constructor(world: World) {
     this.#world = world;
+    this.asking = new AskingChecks(world, (rule, text) => this.#fail(rule, text));
   }
 
   #fail(rule: string, text: string): void {
@@ -92,6 +95,7 @@ export class Checks implements Witness {
       for (const row of appended) this.#appendedRow(row.execution, row.body, row.firstSeq);
       this.#changes(cause);
       this.#room(disk.executions);
+      this.asking.turn(disk);
     }
     this.#silence();
   }
@@ -100,6 +104,7 @@ export class Checks implements Witness {
   crashed(): void {
     this.#rowsSeen = this.#world.host.disk.log.length;
     this.#commandsSeen = this.#world.host.disk.commands;
+    this.asking.crashed();
   }
 
   /** G4, LIF3: no execution begins without room, and the head of the queue begins when there is room. */
@@ -509,6 +514,7 @@ export class Checks implements Witness {
   final(): void {
     const { executions } = this.#world.host.disk;
     this.#inputsOnce();
+    this.asking.final();
     this.#callbacks();
     for (const record of executions.values()) {
       if (!isTerminal(record.status)) this.#fail('G3', `${record.id} is still ${record.status} after all its deadlines`);

@@ -51,11 +51,13 @@ export const FAULTS = [
   'spool_damaged',
   'spool_full',
 ] as const;
-export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK | typeof AWAY;
+export type Fault = (typeof FAULTS)[number] | typeof SLOW_UPLINK | typeof AWAY | typeof KILLED_AT_QUESTION;
 /** Drawn by the world, separately from the others. */
 export const SLOW_UPLINK = 'slow_uplink';
 /** Of the same kind: a wrapper is away for longer than its grace, and then comes back. */
 export const AWAY = 'away_longer_than_grace';
+/** Of the same kind: a wrapper is killed while it reports a question, or writes a reply. */
+export const KILLED_AT_QUESTION = 'killed_at_question';
 
 /**
  * Probability of each fault per occasion, if the schedule has the fault at all. Faults that are

@@ -5,6 +5,7 @@
 
 import type { Timer } from './clock.ts';
 import type { Job } from './job.ts';
+import { type AgentQuestion, askingLine, readReply, withdrawingLine } from './questions.ts';
 import type { World } from './world.ts';
 
 /** As a pipe of 64 KiB is small compared with the output of a job. */
@@ -17,9 +18,15 @@ export interface HeldEnd {
 
 export class HeldJob {
   readonly #world: World;
+  readonly #execution: string;
   readonly #job: Job;
   readonly #pipe: string[] = [];
   #printed = 0;
+  #asked = 0;
+  /** What it waits for, and since when. */
+  readonly #waiting = new Map<string, number>();
+  /** It prints nothing until this is answered or withdrawn. */
+  #stoppedBy: string | null = null;
   #timer: Timer | null = null;
   /** The line that waits for space in the pipe. */
   #blocked = false;
@@ -29,8 +36,9 @@ export class HeldJob {
   /** Called when there is something to read, or the end is noted. */
   onChange: (() => void) | null = null;
 
-  constructor(world: World, job: Job) {
+  constructor(world: World, execution: string, job: Job) {
     this.#world = world;
+    this.#execution = execution;
     this.#job = job;
     this.#goOn();
   }
@@ -56,11 +64,27 @@ export class HeldJob {
 
   ends(exitCode: number | null, signal: string | null): void {
     if (!this.runs) return;
+    if (this.#waiting.size > 0) this.#world.checks.asking.waitedInVain(this.#execution, this.#waiting);
     // A line that waited is not written any more.
     if (this.#timer) this.#world.clock.cancel(this.#timer);
     this.#blocked = false;
     this.end = { exitCode, signal };
     this.onChange?.();
+  }
+
+  /** It reads a line from its stdin. */
+  reads(text: string): void {
+    if (!this.runs) return;
+    this.#world.checks.asking.replied(this.#execution, text);
+    this.#heard(readReply(text).id);
+  }
+
+  /** It does not wait for this answer any more. */
+  #heard(id: string): void {
+    this.#waiting.delete(id);
+    if (this.#stoppedBy !== id) return;
+    this.#stoppedBy = null;
+    this.#goOn();
   }
 
   die(): void {
@@ -70,6 +94,11 @@ export class HeldJob {
   }
 
   #goOn(): void {
+    const question = this.#nextQuestion;
+    if (question) {
+      this.#timer = this.#world.clock.after(question.pauseMs, () => this.#print());
+      return;
+    }
     const pause = this.#job.pauses[this.#printed];
     this.#timer = this.#world.clock.after(pause ?? 0, () => {
       if (pause !== undefined) return this.#print();
@@ -89,7 +118,30 @@ export class HeldJob {
     this.onChange?.();
   }
 
+  get #nextQuestion(): AgentQuestion | undefined {
+    const question = this.#job.questions[this.#asked];
+    return question && question.after <= this.#printed ? question : undefined;
+  }
+
+  #ask({ id, waits, withdrawnAfterMs }: AgentQuestion): void {
+    this.#asked += 1;
+    this.#pipe.push(`${JSON.stringify(askingLine(id))}\n`);
+    this.#waiting.set(id, this.#world.now);
+    if (withdrawnAfterMs !== null) this.#world.clock.after(withdrawnAfterMs, () => this.#withdraw(id));
+    if (waits) this.#stoppedBy = id;
+    else this.#goOn();
+  }
+
+  #withdraw(id: string): void {
+    if (!this.runs || !this.#waiting.has(id)) return;
+    this.#pipe.push(`${JSON.stringify(withdrawingLine(id))}\n`);
+    this.#heard(id);
+    this.onChange?.();
+  }
+
   #write(): void {
+    const question = this.#nextQuestion;
+    if (question) return this.#ask(question);
     this.#pipe.push(`${this.#printed}${'.'.repeat(this.#job.lineBytes)}\n`);
     this.#printed += 1;
     this.#goOn();

@@ -22,6 +22,8 @@ const commit = 'src/session/commit.ts';
 const lifecycle = 'src/core/lifecycle.ts';
 const viewers = 'src/session/viewers.ts';
 const wrapper = 'tools/simulator/wrapper.ts';
+const asking = 'src/core/asking.ts';
+const questions = 'wrapper/job/questions.ts';
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -571,6 +573,68 @@ export const MUTATIONS: readonly Mutation[] = [
         find: "if (this.#world.faults.strike('spool_full')) {",
         replace: "if (this.#world.faults.strike('spool_full')) {\n        this.#queue.splice(0, 1);",
       },
+    ],
+  },
+  {
+    name: 'a question that was answered stays open',
+    edits: [{ file: asking, find: 'patch: { asking: open.length === 0 ? null : open }, // AQ2', replace: 'patch: {},' }],
+  },
+  {
+    name: 'an answer is accepted for a question that is not open',
+    edits: [
+      {
+        file: asking,
+        find: 'const question = record.asking?.find((each) => each.id === id);',
+        replace:
+          "const question = { id, kind: 'permission', text: '', at: 0, options: ['allow', 'deny'].map((each) => ({ id: each, label: each })) } as OpenQuestion;",
+      },
+    ],
+  },
+  {
+    name: 'the verdict leaves questions open',
+    edits: [{ file: lifecycle, find: '      asking: null,\n', replace: '' }],
+  },
+  {
+    name: 'a repeated answer is a second one',
+    edits: [
+      {
+        file: asking,
+        find: 'if (noted && answerId !== null && noted.answerId === answerId) {',
+        replace: 'if (noted && answerId === null) {',
+      },
+      {
+        file: asking,
+        find: '    if (noted) return answeredBefore(noted);\n',
+        replace: "    if (noted) return { kind: 'repeat', commandId: noted.commandId + 1 };\n",
+      },
+    ],
+  },
+  {
+    name: 'a wrapper that adopts a job reports its questions again',
+    edits: [
+      {
+        file: questions,
+        find: 'if (asked.seq !== null && asked.seq >= nextSeq) asked.seq = null;',
+        replace: 'asked.seq = null;',
+      },
+    ],
+  },
+  {
+    name: 'a wrapper that adopts a job does not report the questions that its spool lacks',
+    edits: [{ file: questions, find: 'if (asked.seq !== null && asked.seq >= nextSeq) asked.seq = null;', replace: 'void asked;' }],
+  },
+  {
+    name: 'the request of a question is not kept',
+    edits: [{ file: questions, find: '    this.#save(); // QU1\n', replace: '' }],
+  },
+  {
+    name: 'a reply that is about to be written is not noted',
+    edits: [{ file: questions, find: '    if (reply !== null) request.replied = true; // QU4\n', replace: '' }],
+  },
+  {
+    name: 'a question beyond the limit of open ones is forgotten',
+    edits: [
+      { file: questions, find: '        if (room <= 0) return facts;\n', replace: '        if (room <= 0) asked.seq = 0;\n' },
     ],
   },
 ];

@@ -11,6 +11,7 @@ import { encodeRecords, examine } from '../../wrapper/spool/lines.ts';
 import { LostEvents, type LostRange } from '../../wrapper/spool/lost.ts';
 import { type Chunk, lastSeqOf } from '../../wrapper/spool/sender.ts';
 import type { HeldJob } from './held-job.ts';
+import { memoryFiles } from './questions.ts';
 import type { Random } from './random.ts';
 
 const SEGMENT_EVENTS = 8;
@@ -75,6 +76,8 @@ export class Spool {
   held: HeldJob | null = null;
   boots = 0;
   commandsDone: number[] = [];
+  /** The other files of its folder. A copy has none, as it has no job. */
+  readonly files = memoryFiles();
 
   constructor(wrapperId: string, execution: string, ledger: Ledger) {
     this.wrapperId = wrapperId;

@@ -13,9 +13,9 @@ import { Caller } from './caller.ts';
 import { Checks } from './checks.ts';
 import { Clock } from './clock.ts';
 import { Directory } from './directory.ts';
-import { AWAY, type Fault, Faults } from './faults.ts';
+import { AWAY, type Fault, Faults, KILLED_AT_QUESTION } from './faults.ts';
 import { Host, type SocketRequest } from './host.ts';
-import { drawBurst, drawJob, type Job } from './job.ts';
+import { asAgent, drawBurst, drawJob, type Job } from './job.ts';
 import { Launcher } from './launcher.ts';
 import { type ClientEnd, CUT_MODES, Link } from './network.ts';
 import { Poster } from './poster.ts';
@@ -59,6 +59,10 @@ const SLOW_UPLINK_CUTS_MS = [2_000, 4_000, 8_000, 16_000];
 const CROWDED_SCHEDULES = 0.3;
 /** The share of schedules in which a wrapper is away for longer than its grace. */
 const AWAY_SCHEDULES = 0.25;
+/** The share of schedules in which jobs are agents that ask. */
+const ASKING_SCHEDULES = 0.25;
+/** For its questions and their answers, a run of an agent has more time. */
+const ASKING_RUNTIME_MS = [60_000, 140_000] as const;
 
 export interface Result {
   seed: number;
@@ -92,7 +96,7 @@ export class World {
   readonly #jobs = new Map<string, Job>();
   readonly #timing: { minMs: number; maxMs: number };
   readonly #diskMs: number;
-  readonly #healedAt: number;
+  readonly healedAt: number;
   #limit: number;
   #wrappers = 0;
   /** Of the wrappers of this schedule; undefined: never the bottleneck. */
@@ -111,8 +115,8 @@ export class World {
       { minMs: 20, maxMs: 800 },
     ]);
     this.#diskMs = this.random.pick([0, 5, 60]);
-    this.#healedAt = Clock.START + this.random.int(5_000, 50_000);
-    this.#limit = this.#healedAt + 90_000;
+    this.healedAt = Clock.START + this.random.int(5_000, 50_000);
+    this.#limit = this.healedAt + 90_000;
     // Drawn separately, so that the schedules without one do not change.
     const line = new Random(seed ^ 0x2c1b3c6d);
     this.#uplinkBytesPerSecond = line.chance(SLOW_UPLINKS) ? line.int(2500, 15_000) : undefined;
@@ -150,7 +154,7 @@ export class World {
 
   #plan(): void {
     const { random, faults, clock } = this;
-    const span = this.#healedAt - Clock.START;
+    const span = this.healedAt - Clock.START;
     const sometime = () => random.int(0, span);
     const ids = Array.from({ length: random.pick([1, 2, 3, 3, 4, 5]) }, (_, index) => `e${index + 1}`);
     this.#posts = random.chance(0.08);
@@ -158,23 +162,31 @@ export class World {
     // Drawn separately, so that the other schedules do not change.
     const beside = new Random(this.seed ^ 0x3ac5a1f);
     const crowded = beside.chance(CROWDED_SCHEDULES);
+    const asking = new Random(this.seed ^ 0x2f6e2b1);
+    const asks = !this.#posts && this.#uplinkBytesPerSecond === undefined && asking.chance(ASKING_SCHEDULES);
+    if (asks && asking.chance(0.4)) this.#killsAtQuestions = asking;
     for (const [index, id] of ids.entries()) {
-      const policy = this.#drawPolicy();
+      const drawn = this.#drawPolicy();
+      const policy = asks ? { ...drawn, maxRuntimeMs: asking.int(...ASKING_RUNTIME_MS) } : drawn;
       const { pendingTimeoutMs, maxRuntimeMs, interruptGraceMs, silenceTimeoutMs, disconnectGraceMs } = policy;
       // LIF33: each wait may be renewed once. LIF36: the wait for an interrupt may be ten times as
       // long.
       const waits = 2 * (pendingTimeoutMs + 10 * interruptGraceMs + disconnectGraceMs);
       this.#limit += waits + maxRuntimeMs + silenceTimeoutMs + LAUNCH_BLOCKS_MS;
       const burst = index === 0 && this.#uplinkBytesPerSecond !== undefined;
-      this.#jobs.set(id, burst ? drawBurst(random) : drawJob(random, bulky && index === 0));
+      const job = burst ? drawBurst(random) : drawJob(random, bulky && index === 0);
+      this.#jobs.set(id, asks ? asAgent(job, asking) : job);
       const wish = {
         policy,
         launcher: random.pick(['none', 'container'] as const),
         onBusy: random.pick<OnBusy>(['reject', 'queue', 'queue', 'replace']),
         maxActive: crowded ? beside.pick([1, 2, 3]) : 1,
+        asks,
       };
       const at = index === 0 ? random.int(0, 200) : sometime();
       clock.after(at, () => this.caller.start(id, wish));
+      for (let people = asks ? asking.pick([0, 1, 1, 2]) : 0; people > 0; people -= 1)
+        clock.after(at, () => this.caller.answerAll(id, asking));
       if (random.chance(0.2)) clock.after(at + random.int(0, 3000), () => this.caller.start(id, wish));
       if (faults.strike('rival_wrapper')) clock.after(at + random.int(0, 5000), () => this.startWrapper(id));
     }
@@ -335,6 +347,22 @@ export class World {
     victim.link?.cut('both');
   }
   readonly #awayUntil = new Map<string, number>();
+
+  /**
+   * QU2: a question was read, and its event is not on the disk yet. QU4: a reply was noted, and is
+   * not written. True when the process was killed.
+   */
+  killAtQuestion(process: WrapperProcess): boolean {
+    const random = this.#killsAtQuestions;
+    if (!this.faults.on || !random?.chance(0.4)) return false;
+    this.note(KILLED_AT_QUESTION, () => `${process.label} is killed at a question`);
+    process.kill();
+    this.clock.after(random.int(0, 3000), () => {
+      if (!process.spool.locked) this.#startOn(process.spool);
+    });
+    return true;
+  }
+  #killsAtQuestions: Random | null = null;
 
   #living(): WrapperProcess | undefined {
     const living = this.processes.filter(({ alive }) => alive);

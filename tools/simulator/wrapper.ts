@@ -19,10 +19,13 @@
  */
 
 import {
+  type AnswerCommandData,
   CLOSE,
   type Command,
   encodeEventsFrame,
   encodeFrame,
+  FEATURE_ASKING,
+  type JsonObject,
   PING,
   POLICY_DEFAULTS,
   PONG,
@@ -30,6 +33,7 @@ import {
   parseCoordinatorFrame,
   type WelcomeFrame,
 } from '../../protocol/index.ts';
+import { type QuestionFact, Questions } from '../../wrapper/job/questions.ts';
 import { decideAtBoot } from '../../wrapper/run/boot.ts';
 import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/run/budgets.ts';
 import { Sender } from '../../wrapper/spool/sender.ts';
@@ -106,6 +110,7 @@ export class WrapperProcess {
   #terminalQueued = false;
   /** The job of this process. */
   #held: HeldJob | null = null;
+  #questions: Questions | null = null;
   #childEnded = false;
   #toldToStop = false;
   #heartbeat: Timer | null = null;
@@ -229,6 +234,7 @@ export class WrapperProcess {
               nextSeq: this.#nextSeq,
               lost: 0,
               ...(this.#welcomed || this.#crashed ? { late: true as const } : {}),
+              ...(this.#job.questions.length > 0 ? { features: [FEATURE_ASKING] } : {}),
             } as const;
             link.send(encodeFrame(hello));
           }),
@@ -541,7 +547,7 @@ export class WrapperProcess {
     this.#world.begun(this);
     const { end } = this.#job;
     if (end.kind === 'spawn_failed') return this.#conclude('error', { error: 'no such file', code: 'spawn_failed', fatal: true });
-    this.spool.held = new HeldJob(this.#world, this.#job);
+    this.spool.held = new HeldJob(this.#world, this.spool.execution, this.#job);
     this.#append('started', { pid: 1, command: ['job'] });
     this.#take(this.spool.held);
   }
@@ -551,14 +557,17 @@ export class WrapperProcess {
     const held = this.spool.heldJob();
     if (!held) return;
     this.#world.trace(() => `${this.label} adopts the job`);
+    const foundSeq = this.#nextSeq;
     this.#append('gap', { events: 0, bytes: null, unknown: true, reason: 'wrapper_restarted' });
-    this.#take(held);
+    this.#take(held, foundSeq);
     if (this.#stopEarly) this.#interruptChild(2000);
   }
 
-  #take(held: HeldJob): void {
+  /** `foundSeq`: of the spool of a job that is adopted, as it was found. */
+  #take(held: HeldJob, foundSeq?: number): void {
     this.#held = held;
     this.phase = 'running';
+    if (this.#job.questions.length > 0) this.#openQuestions(foundSeq);
     held.onChange = () => this.#live(() => this.#read());
     this.#read();
   }
@@ -566,15 +575,62 @@ export class WrapperProcess {
   #read(): void {
     const held = this.#held;
     if (!held || this.#childEnded) return;
-    for (let text = held.read(); text !== undefined; text = held.read()) this.#append('output', { stream: 'stdout', text });
+    for (let text = held.read(); text !== undefined; text = held.read()) {
+      this.#print(text);
+      if (!this.alive) return;
+    }
     const end = held.endIfDrained();
     if (!end) return;
     const { exitCode, signal } = end;
     this.#childEnded = true;
+    this.#report(this.#questions?.jobEnded() ?? []);
     const stopping = this.phase === 'stopping';
     if (this.#signalled && exitCode !== 0) this.#conclude('interrupted', { reason: 'wrapper received SIGTERM', exitCode, signal });
     else this.#conclude('exit', { exitCode, signal, toldToStop: this.#toldToStop });
     if (stopping) this.#finish('the child was stopped');
+  }
+
+  #print(text: string): void {
+    if (!text.startsWith('{')) return this.#append('output', { stream: 'stdout', text });
+    const line = JSON.parse(text) as JsonObject;
+    const facts = this.#questions?.read(line) ?? [];
+    this.#append('agent', line);
+    this.#report(facts);
+    if (facts.length > 0) this.#world.killAtQuestion(this);
+  }
+
+  // ── questions ─────────────────────────────────────────────────────────────────────────────────
+
+  #openQuestions(foundSeq: number | undefined): void {
+    this.#questions = new Questions({
+      format: 'claude',
+      folder: '/spool',
+      files: this.spool.files,
+      redacted: (text) => text,
+      nextSeq: () => this.#nextSeq,
+      isLogFull: () => false,
+      hasRoom: () => true,
+      problem: (message) => this.#world.violation(`${this.label}: ${message}`),
+    });
+    if (foundSeq === undefined) return;
+    const { facts, unsure } = this.#questions.resume(foundSeq);
+    for (const question of unsure) {
+      this.#world.checks.asking.unsure(this.spool.execution, question);
+      this.#append('status', { message: `the agent may not have the answer to ${question}` });
+    }
+    this.#report(facts);
+  }
+
+  #report(facts: readonly QuestionFact[]): void {
+    for (const { type, data } of facts) this.#append(type, { ...data });
+  }
+
+  #answer(data: AnswerCommandData): void {
+    const outcome = this.#questions?.answer(data) ?? { kind: 'not_asking' };
+    if (outcome.kind === 'not_asking') return this.#append('status', { message: 'an answer was not passed on' });
+    if (outcome.kind === 'waits' || this.#world.killAtQuestion(this)) return;
+    this.#held?.reads(outcome.text);
+    this.#report(this.#questions?.written() ?? []);
   }
 
   #childExits(exitCode: number | null, signal: string | null): void {
@@ -598,7 +654,8 @@ export class WrapperProcess {
       if (command.command === 'interrupt') {
         if (this.phase === 'connecting') this.#stopEarly = true;
         else if (this.phase === 'running') this.#interruptChild(command.data.forceAfterMs);
-      }
+      } else if (command.command === 'answer' && this.phase === 'running') this.#answer(command.data);
+      if (!this.alive) return;
     }
     this.link?.send(encodeFrame({ type: 'command_ack', id: command.id }));
   }
