@@ -17,7 +17,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['test/{agent,core,contract,skew,egress,wrapper,runner,cli,client}/**/*.test.ts'],
+          include: ['test/{acp,agent,core,contract,skew,egress,wrapper,runner,cli,client}/**/*.test.ts'],
           environment: 'node',
           testTimeout: 60_000,
         },

@@ -31,6 +31,9 @@ const CHUNKS: Readonly<Record<string, ['message' | 'reasoning', 'user' | 'assist
 const REQUEST =
   /^(initialize|authenticate|logout|fs\/|terminal\/|mcp\/|session\/(new|load|resume|set_|list|close|fork|delete|cancel))/;
 
+/** Printed by holdfast-acp when a command has ended that the agent ran through it. */
+const TERMINAL_ENDED = '_holdfast/terminal';
+
 const TOOL_STATES: Readonly<Record<string, ToolState>> = {
   pending: 'running',
   in_progress: 'running',
@@ -52,6 +55,8 @@ export class AcpReader {
   #text: { kind: string; message: string | null; place: Place; next: number } | null = null;
   /** Output of a terminal that is printed in parts (codex-acp). */
   readonly #terminals = new Map<string, string>();
+  /** Terminals of the client, until both their tool call and their output are known. */
+  readonly #ofClient = new Map<string, { tool?: string; output?: string }>();
   /** The running total of the last `usage_update`, and what of it belongs to ended turns. */
   #costUsd: number | null = null;
   #endedCostUsd = 0;
@@ -62,6 +67,7 @@ export class AcpReader {
 
   /** False: the line is not known. */
   line(line: JsonObject): boolean {
+    if (line.method === 'session/prompt') return this.#turnBegins(object(line.params));
     const end = isAcpReply(line) ? null : acpEnds(line);
     const known = this.#line(line);
     if (end) this.#items.close(end);
@@ -80,6 +86,7 @@ export class AcpReader {
       if (method === 'session/update') return this.#update(params, object(params.update));
       if (method === 'session/request_permission' || method === 'elicitation/create') return this.#asked(line, params);
       if (method === 'session/prompt') return this.#prompt(params);
+      if (method === TERMINAL_ENDED) return this.#terminal(text(params.terminalId), { output: text(params.output) ?? '' });
       return method.startsWith('_') || method.startsWith('$/') || REQUEST.test(method);
     }
     if (line.error !== undefined) return this.#failed(object(line.error));
@@ -87,10 +94,19 @@ export class AcpReader {
   }
 
   #prompt(params: JsonObject): boolean {
-    const said = objects(params.prompt).map(markdownOf).join('\n');
+    const said = promptOf(params);
     this.#items.sent(said);
     this.#items.turnBegan();
     return said !== '';
+  }
+
+  /** Printed by holdfast-acp. The prompt is left out where the log has it as an input. */
+  #turnBegins(params: JsonObject): boolean {
+    const said = promptOf(params);
+    if (said !== '' && !this.#items.wasSent(said)) this.#items.sent(said);
+    this.#items.turnBegan();
+    this.#items.summary.sessionId = text(params.sessionId) ?? this.#items.summary.sessionId;
+    return true;
   }
 
   #update(params: JsonObject, update: JsonObject): boolean {
@@ -152,9 +168,23 @@ export class AcpReader {
     const state = lookUp(TOOL_STATES, text(call.status)) ?? null;
     const output = this.#output(id, call, meta, state === 'done' || state === 'failed' || (isUpdate && state !== null));
     const diff = diffsOfContent(call.content);
+    for (const { type, terminalId } of objects(call.content))
+      if (type === 'terminal') this.#terminal(text(terminalId), { tool: id });
     if (claude.nonExecutionKind === 'user-rejected') this.#items.refuse(id);
     if (state !== null || output !== null || diff)
       this.#items.result(id, { state: state ?? known?.state ?? 'running', output, diff });
+    return true;
+  }
+
+  /** A command that the agent ran through holdfast-acp: its output is that of the tool. */
+  #terminal(id: string | null, known: { tool?: string; output?: string }): boolean {
+    if (id === null) return false;
+    const { tool, output } = { ...this.#ofClient.get(id), ...known };
+    if (tool === undefined || output === undefined) this.#ofClient.set(id, { ...this.#ofClient.get(id), ...known });
+    else {
+      this.#ofClient.delete(id);
+      this.#items.result(tool, { state: this.#items.tool(tool)?.state ?? 'running', output });
+    }
     return true;
   }
 
@@ -218,6 +248,8 @@ export class AcpReader {
 
 const planState = (status: unknown): PlanEntry['state'] =>
   status === 'completed' ? 'done' : status === 'in_progress' ? 'active' : 'open';
+
+const promptOf = (params: JsonObject): string => objects(params.prompt).map(markdownOf).join('\n');
 
 /** A block of content as Markdown. */
 function markdownOf(block: JsonObject): string {

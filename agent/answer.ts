@@ -37,10 +37,11 @@ export function encodeRefusal(format: AgentFormat, line: JsonObject, message: st
   return reply && lineOf(reply);
 }
 
-/** A message of the user. Null for ACP too, where only the client of the connection can send one. */
+/** A message of the user. For ACP it is read by holdfast-acp, the client of the connection. */
 export function encodeMessage(format: AgentFormat, text: string): string | null {
-  if (format !== 'claude') return null;
-  return lineOf({ type: 'user', message: { role: 'user', content: [{ type: 'text', text }] } });
+  const content = [{ type: 'text', text }];
+  if (format === 'acp') return lineOf({ jsonrpc: '2.0', method: 'session/prompt', params: { prompt: content } });
+  return format === 'claude' ? lineOf({ type: 'user', message: { role: 'user', content } }) : null;
 }
 
 /**

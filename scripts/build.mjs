@@ -1,7 +1,7 @@
 // Builds what runs outside of this repository's toolchain:
 //
-//   packages/holdfast/dist   the command line and the wrapper, each one file without dependencies; the Worker as one file, with its
-//                            configuration and the dashboard, for `holdfast dev`
+//   packages/holdfast/dist   the command line, the wrapper and the bridge to agents, each one file without dependencies; the Worker as
+//                            one file, with its configuration and the dashboard, for `holdfast dev`
 //   packages/client/dist     the client as modules for browsers and Node, with declarations
 //   dist/dashboard           the dashboard, for wrangler.toml
 //
@@ -63,6 +63,7 @@ async function buildPrograms() {
   const programs = [
     { entryPoints: ['wrapper/main.ts'], outfile: 'packages/holdfast/dist/holdfast-wrapper.mjs' },
     { entryPoints: ['cli/main.ts'], outfile: 'packages/holdfast/dist/holdfast.mjs' },
+    { entryPoints: ['acp/main.ts'], outfile: 'packages/holdfast/dist/holdfast-acp.mjs' },
   ];
   for (const program of programs) {
     const { metafile } = await build({

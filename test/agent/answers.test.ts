@@ -188,7 +188,16 @@ describe('messages and interrupts', () => {
     expect(JSON.parse(encodeMessage('claude', '[[hello]] hi') as string)).toEqual(first);
   });
 
-  it.each(['acp', 'codex', 'opencode', 'jsonl', 'auto'] as const)('%s takes no message', (format) => {
+  it('a message of ACP is a prompt for holdfast-acp, which knows the session', () => {
+    const prompt = [{ type: 'text', text: 'hi\nthere' }];
+    expect(JSON.parse(encodeMessage('acp', 'hi\nthere') as string)).toEqual({
+      jsonrpc: '2.0',
+      method: 'session/prompt',
+      params: { prompt },
+    });
+  });
+
+  it.each(['codex', 'opencode', 'jsonl', 'auto'] as const)('%s takes no message', (format) => {
     expect(encodeMessage(format, 'hi')).toBeNull();
   });
 

@@ -227,3 +227,62 @@ describe('tool calls of ACP and Codex', () => {
     expect(read('acp', acpUpdate(call)).items).toMatchObject([{ type: 'tool', state: 'done', output: 'done' }]);
   });
 });
+
+describe('what holdfast-acp prints beside the lines of its agent', () => {
+  const prompt = (text?: string): Event =>
+    agentEvent({
+      jsonrpc: '2.0',
+      method: 'session/prompt',
+      params: { sessionId: 's1', ...(text === undefined ? {} : { prompt: [{ type: 'text', text }] }) },
+    });
+  const ended = agentEvent({ jsonrpc: '2.0', id: 2, result: { stopReason: 'end_turn' } });
+  const failed = agentEvent({ jsonrpc: '2.0', id: 3, error: { code: -32603, message: 'away' } });
+  const inputText = (text: string): Event => ({ type: 'input', data: { text, bytes: text.length } });
+  const exited = { type: 'exit', data: { exitCode: 1, signal: null } };
+
+  it('a message is shown once: as input, or as the prompt of the command', () => {
+    expect(itemsOf('acp', prompt('one'), ended, inputText('two\n'), prompt(), ended)).toEqual([
+      '1        user: one',
+      '2        end of turn, done',
+      '3        user: two',
+      '5        end of turn, done',
+    ]);
+    expect(itemsOf('auto', prompt('one'), inputText('two'), prompt('two'))).toEqual(['1        user: one', '2        user: two']);
+    const line = JSON.stringify(prompt('a\nb').data);
+    expect(itemsOf('acp', inputText(line), prompt())).toEqual(['1        user: a\\nb']);
+  });
+
+  it('a turn that fails or whose job ends at once is a turn, and the session is known', () => {
+    const reader = read('acp', prompt(), failed, prompt(), exited);
+    expect(reader.items.map(shown)).toEqual(['2        end of turn, failed: away (-32603)', '4        end of turn, unknown']);
+    expect(reader.summary.sessionId).toBe('s1');
+  });
+
+  it('the output of a command is that of the tool call that names its terminal, in any order', () => {
+    const terminal = (terminalId: string, output: string): Event =>
+      agentEvent({ jsonrpc: '2.0', method: '_holdfast/terminal', params: { terminalId, output, truncated: false, exitCode: 0 } });
+    const call = (toolCallId: string, terminalId: string): Event =>
+      acpUpdate({
+        sessionUpdate: 'tool_call',
+        toolCallId,
+        title: 'make',
+        status: 'in_progress',
+        content: [{ type: 'terminal', terminalId }],
+      });
+    const done = (toolCallId: string): Event => acpUpdate({ sessionUpdate: 'tool_call_update', toolCallId, status: 'completed' });
+    const { items } = read(
+      'acp',
+      call('t1', 'a'),
+      terminal('a', 'first'),
+      done('t1'),
+      terminal('b', 'second'),
+      done('t2'),
+      call('t2', 'b'),
+    );
+    expect(items).toMatchObject([
+      { type: 'tool', id: 't1', state: 'done', output: 'first' },
+      { type: 'tool', id: 't2', output: 'second' },
+    ]);
+    expect(items).toHaveLength(2);
+  });
+});

@@ -18,7 +18,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-test.each(['holdfast', 'holdfast-wrapper'])('%s', (name) => {
+test.each(['holdfast', 'holdfast-acp', 'holdfast-wrapper'])('%s', (name) => {
   const shim = join(root, 'bin', `${name}.mjs`);
   const unbuilt = spawnSync(process.execPath, [shim, 'x'], { encoding: 'utf8' });
   expect([unbuilt.status, unbuilt.stdout]).toEqual([125, '']);

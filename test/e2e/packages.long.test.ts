@@ -63,7 +63,9 @@ describe('the tarballs', () => {
     expect(packed.holdfast.files.filter((file) => !allowed.test(file))).toEqual([]);
     for (const file of [
       'bin/holdfast.mjs',
+      'bin/holdfast-acp.mjs',
       'dist/holdfast.mjs',
+      'dist/holdfast-acp.mjs',
       'dist/holdfast-wrapper.mjs',
       'dist/keeper.mjs',
       'dist/worker/index.js',
@@ -87,12 +89,12 @@ describe('the tarballs', () => {
     };
     const lines = (text: string) => [...text.matchAll(/^(\S+) \d+\.\d+\.\d+\S* \(/gm)].map(([, name]) => name);
     const own = lines(licencesIn('holdfast'));
-    // Of the command line, the wrapper, the Worker and the dashboard.
-    for (const name of ['commander', 'ws', 'ipaddr.js', 'hono', 'zod', 'jose', 'drizzle-orm', 'preact'])
+    // Of the command line, the wrapper, the Worker, the dashboard and the bridge to agents.
+    for (const name of ['commander', 'ws', 'ipaddr.js', 'hono', 'zod', 'jose', 'drizzle-orm', 'preact', '@agentclientprotocol/sdk'])
       expect(own).toContain(name);
     // A package with code in a bundle says so in a comment that names its path, except where it is
     // minified.
-    for (const bundle of ['holdfast.mjs', 'holdfast-wrapper.mjs', join('worker', 'index.js')]) {
+    for (const bundle of ['holdfast.mjs', 'holdfast-acp.mjs', 'holdfast-wrapper.mjs', join('worker', 'index.js')]) {
       const code = readFileSync(join(project, 'node_modules', 'holdfast', 'dist', bundle), 'utf8');
       const named = [...code.matchAll(/^\/\/ (?:\.\.\/)*node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//gm)].map(([, name]) => name);
       expect(named.length).toBeGreaterThan(0);
@@ -115,6 +117,16 @@ describe('the programs', () => {
   it('npx holdfast-wrapper prints its version and its usage', () => {
     expect(npx('holdfast-wrapper', '--version')).toMatchObject({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
     expect(npx('holdfast-wrapper', '--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('holdfast-wrapper run') });
+  });
+
+  it('npx holdfast-acp prints its version, and runs an agent', () => {
+    expect(npx('holdfast-acp', '--version')).toMatchObject({ status: 0, stdout: `${manifest.version}\n`, stderr: '' });
+    const agent = [process.execPath, join(ROOT, 'test', 'support', 'acp-agent.mjs')];
+    expect(npx('holdfast-acp', '--prompt', 'say hello', '--', ...agent)).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('"text":"hello"'),
+      stderr: '',
+    });
   });
 
   it('without a stack, `run` shows how to start one, and exits 2', () => {

@@ -13,6 +13,7 @@ export const RULE_PAGES = [
   'docs/pools.md',
   'docs/agents.md',
   'docs/asking.md',
+  'docs/acp.md',
 ] as const;
 
 /** The prefixes of the rule ids, each with its page. */
@@ -32,6 +33,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   POOL: 'docs/pools.md',
   AGT: 'docs/agents.md',
   ASK: 'docs/asking.md',
+  ACP: 'docs/acp.md',
 };
 
 const PREFIX = `(?:${Object.keys(RULE_PREFIXES).join('|')})`;

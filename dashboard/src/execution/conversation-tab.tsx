@@ -14,11 +14,11 @@ const load = (): Promise<Panel> => import('../conversation/conversation-panel.ts
 
 /** The line with which an agent of this format reads a message on its stdin; null: it reads none. */
 export const messageEncoder = (format: AgentFormat | null): ((text: string) => Promise<string>) | null =>
-  format === 'claude' ? encodeForClaude : null;
+  format === 'claude' || format === 'acp' ? (text) => encode(format, text) : null;
 
-async function encodeForClaude(text: string): Promise<string> {
+async function encode(format: AgentFormat, text: string): Promise<string> {
   const { encodeMessage } = await import('../conversation/conversation-panel.tsx');
-  return encodeMessage('claude', text) as string;
+  return encodeMessage(format, text) as string;
 }
 
 export function ConversationTab(props: ConversationPanelProps) {
