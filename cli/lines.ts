@@ -73,8 +73,8 @@ function lastState(text: string): number {
  */
 export class LastLines {
   #chars = 0;
-  /** Some of the last lines were too long to keep. */
-  overflowed = false;
+  /** The newest line of which something was too long to keep. */
+  #overflowed = Number.NEGATIVE_INFINITY;
   readonly #count: number;
   #pieces: LinePiece[] = [];
   #newest = 0;
@@ -84,6 +84,11 @@ export class LastLines {
     this.#count = count;
   }
 
+  /** Some of the last lines were too long to keep. */
+  get overflowed(): boolean {
+    return this.#overflowed > this.#newest - this.#count;
+  }
+
   push(piece: LinePiece): void {
     this.#newest = Math.max(this.#newest, piece.line);
     this.#pieces.push(this.#asShown(piece));
@@ -91,7 +96,7 @@ export class LastLines {
     while (this.#chars > TAIL_CHARS_MAX && this.#pieces.length > 1) {
       const oldest = this.#pieces.shift() as LinePiece;
       this.#chars -= oldest.text.length;
-      if (oldest.line > this.#newest - this.#count) this.overflowed = true;
+      this.#overflowed = Math.max(this.#overflowed, oldest.line);
     }
     // Compacted each time it has doubled, so that memory follows what is kept and not the log.
     if (this.#pieces.length < this.#cleanAt) return;

@@ -146,6 +146,9 @@ describe('lines', () => {
       .join('');
     expect(text.length).toBeLessThanOrEqual(TAIL_CHARS_MAX);
     expect(text.endsWith('xy')).toBe(true);
+    // Short lines came behind the long one.
+    for (const piece of splitter.split('stdout', '\none\ntwo\n', 0)) last.push(piece);
+    expect(last.overflowed).toBe(false);
   });
 
   test('the last lines count lines and not events, and drop the rest of a line that began before them', () => {
