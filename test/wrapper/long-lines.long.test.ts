@@ -109,6 +109,19 @@ it('a wrapper that is killed between the parts: lines are whole and there once, 
   expect(coordinator.faults).toEqual([]);
 }, 240_000);
 
+it('[SPL39] a log that is full within a line: the line is marked, and the gap and the end follow', async () => {
+  coordinator.policy = { ...coordinator.policy, maxLogBytes: 1024 * 1024 };
+  const program = `process.stdout.write(JSON.stringify({ x: 'y'.repeat(${3 * 1024 * 1024}) }) + '\\n{"after":1}\\n')`;
+  const wrapper = start([process.execPath, '-e', program]);
+  expect((await wrapper.ended).code).toBe(0);
+  const types = coordinator.events.map(({ type }) => type);
+  expect(types.slice(types.lastIndexOf('agent_part') + 1)).toEqual(['status', 'gap', 'exit']);
+  expect(ofType('gap')[0]?.data).toMatchObject({ reason: 'log_full' });
+  const { numbers, marked } = readLog();
+  expect([numbers, marked.length]).toEqual([[], 1]);
+  expect(coordinator.faults).toEqual([]);
+});
+
 it('[ASK9] a request of 8 MiB asks too: its question is short, and the reply has the whole input', async () => {
   const asks = structuredClone(CLAUDE_ASKS);
   const input = (asks.request as JsonObject).input as JsonObject;
