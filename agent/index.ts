@@ -9,7 +9,8 @@
  *   claude-asking.ts, acp-asking.ts  its questions, and the replies to them
  *   detect.ts        `auto`: which format a line is
  *   parts.ts         lines that are too long for one event
- *   prompt.ts        the prompt in a command
+ *   prompt.ts        the command of an agent in parts, and the prompt in it
+ *   next-turn.ts     the command that continues a conversation
  *   text.ts          a conversation as plain text
  *   asking.ts        which questions are open, for the wrapper
  *   answer.ts        what is written to an agent: answers, messages, interrupts
@@ -20,6 +21,7 @@ export { AskingReader } from './asking.ts';
 export { refuses } from './conversation.ts';
 export { detectFormat } from './detect.ts';
 export * from './items.ts';
+export { conversationCommand, formatOfCommand, messageOf, type NextTurn, nextTurn } from './next-turn.ts';
 export { LineParts } from './parts.ts';
 export { promptOf } from './prompt.ts';
 export { ConversationReader } from './reader.ts';

@@ -1,8 +1,10 @@
 /**
- * The prompt in the command of a known agent: none of them prints it.
+ * The command of a known agent in parts, and the prompt in it: none of the agents prints it.
  *
  * A guess by the shape of the options. Where it cannot tell, there is no prompt.
  */
+
+export type ProgramName = 'claude' | 'codex' | 'opencode' | 'holdfast-acp';
 
 interface Program {
   /** Names that stand before the prompt, such as `exec`. Without one of them there is no prompt. */
@@ -45,9 +47,8 @@ const CLAUDE: Program = {
   ],
 };
 
-const PROGRAMS: Readonly<Record<string, Program>> = {
+const PROGRAMS: Readonly<Record<ProgramName, Program>> = {
   claude: CLAUDE,
-  'claude-code': CLAUDE,
   codex: {
     commands: ['exec', 'e'],
     switches: [
@@ -64,23 +65,62 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       '--ignore-user-config',
       '--ignore-rules',
     ],
+    lists: ['-i', '--image'],
   },
   opencode: {
     commands: ['run'],
     switches: ['--thinking', '--auto', '-c', '--continue', '--fork', '--share', '--print-logs', '--pure', '-i', '--interactive'],
+    lists: ['-f', '--file'],
   },
+  'holdfast-acp': { switches: ['--no-files', '--no-terminal'] },
 };
+
+/** Names of their packages and files. */
+const ALIASES: Readonly<Record<string, ProgramName>> = { 'claude-code': 'claude', 'opencode-ai': 'opencode' };
 
 /** How many words may stand before the program: `npx -y`, `env A=b`. */
 const BEFORE_MAX = 4;
 
+/** An option with its values, or a word that belongs to none. */
+export interface Part {
+  /** Of an option, such as `--resume`. */
+  name: string | null;
+  words: string[];
+}
+
+export interface AgentCommand {
+  program: ProgramName;
+  /** What stands before its arguments, the program included. */
+  before: string[];
+  parts: Part[];
+  /** Of holdfast-acp: the command of the agent, with `--` in front. */
+  behind: string[];
+}
+
+/** Null: none of the known programs is among the first words. */
+export function agentCommand(command: readonly string[]): AgentCommand | null {
+  const names = command.slice(0, BEFORE_MAX + 1).map(programOf);
+  const at = names.findIndex((name) => name !== null);
+  const program = names[at];
+  // `sh -c claude`: what follows is not read by the agent.
+  if (!program || command.slice(0, at).includes('-c')) return null;
+  let words = command.slice(at + 1);
+  let behind: string[] = [];
+  if (program === 'holdfast-acp') {
+    const end = words.indexOf('--');
+    behind = end === -1 ? [] : words.slice(end);
+    words = end === -1 ? words : words.slice(0, end);
+  }
+  return { program, before: command.slice(0, at + 1), parts: partsOf(PROGRAMS[program], words), behind };
+}
+
 export function promptOf(command: readonly string[]): string | null {
-  const at = command.slice(0, BEFORE_MAX + 1).findIndex((word) => Object.hasOwn(PROGRAMS, baseName(word)));
-  if (at === -1) return null;
-  const program = PROGRAMS[baseName(command[at] as string)] as Program;
-  let words = positional(program, command.slice(at + 1));
-  if (program.commands) {
-    if (!program.commands.includes(words[0] ?? '')) return null;
+  const agent = agentCommand(command);
+  if (!agent) return null;
+  const { commands } = PROGRAMS[agent.program];
+  let words = agent.parts.flatMap((part) => (part.name === null ? part.words : []));
+  if (commands) {
+    if (!commands.includes(words[0] ?? '')) return null;
     words = words.slice(1);
     // `codex exec resume ID PROMPT`; with --last there is no id.
     if (words[0] === 'resume') words = words.slice(command.includes('--last') ? 1 : 2);
@@ -89,16 +129,29 @@ export function promptOf(command: readonly string[]): string | null {
   return prompt === '' || prompt === '-' ? null : prompt;
 }
 
-const baseName = (word: string): string => (word.split('/').at(-1) as string).replace(/(@[\w.^~-]+|\.(c|m)?js|\.exe)$/, '');
+/** Such an option would take the next word as one more value. */
+export const takesMore = (program: ProgramName, part: Part | undefined): boolean =>
+  PROGRAMS[program].lists?.includes(part?.name ?? '') === true;
 
-function positional({ switches, lists = [] }: Program, words: readonly string[]): string[] {
-  const found: string[] = [];
+function programOf(word: string): ProgramName | null {
+  const name = (word.split('/').at(-1) as string).replace(/(@[\w.^~-]+|\.(c|m)?js|\.exe)$/, '');
+  if (Object.hasOwn(PROGRAMS, name)) return name as ProgramName;
+  return Object.hasOwn(ALIASES, name) ? (ALIASES[name] as ProgramName) : null;
+}
+
+function partsOf({ switches, lists = [] }: Program, words: readonly string[]): Part[] {
+  const parts: Part[] = [];
   for (let at = 0; at < words.length; at += 1) {
     const word = words[at] as string;
-    if (word === '--') return [...found, ...words.slice(at + 1)];
-    if (!word.startsWith('-') || word === '-') found.push(word);
-    else if (lists.includes(word)) while (at + 1 < words.length && !(words[at + 1] as string).startsWith('-')) at += 1;
+    if (word === '--') return [...parts, ...words.slice(at + 1).map((each) => ({ name: null, words: [each] }))];
+    if (!word.startsWith('-') || word === '-') {
+      parts.push({ name: null, words: [word] });
+      continue;
+    }
+    const from = at;
+    if (lists.includes(word)) while (at + 1 < words.length && !(words[at + 1] as string).startsWith('-')) at += 1;
     else if (!switches.includes(word) && !word.includes('=')) at += 1;
+    parts.push({ name: word.split('=')[0] as string, words: words.slice(from, at + 1) });
   }
-  return found;
+  return parts;
 }

@@ -14,6 +14,7 @@ import type {
   Item,
   PlanEntry,
   QuestionItem,
+  Summary,
   ToolItem,
   TurnEndItem,
   Usage,
@@ -29,6 +30,7 @@ export interface TextOptions {
 export interface TextPiece {
   text: string;
   at: number;
+  item: Item;
 }
 
 const PLAN_MARKS: Readonly<Record<PlanEntry['state'], string>> = { open: ' ', active: '>', done: 'x' };
@@ -47,6 +49,10 @@ export class ConversationText {
     this.#options = options;
     this.#conversation = new Conversation(format);
     this.#reader = new ConversationReader(format, this.#conversation);
+  }
+
+  get summary(): Readonly<Summary> {
+    return this.#reader.summary;
   }
 
   add(events: Iterable<ConversationEvent>): TextPiece[] {
@@ -74,7 +80,7 @@ export class ConversationText {
     const isMessage = item.type === 'message';
     const space = this.#last !== null && (isMessage || this.#last === 'message') ? '\n' : '';
     this.#last = item.type;
-    pieces.push({ text: `${space}${item.parent === undefined ? text : indented(text)}\n`, at: item.at });
+    pieces.push({ text: `${space}${item.parent === undefined ? text : indented(text)}\n`, at: item.at, item });
   }
 
   /** Null: nothing is printed. */

@@ -3,7 +3,7 @@
  * goes to stdout.
  */
 
-import { type AgentFormat, ConversationText, LineParts, type TextPiece } from '../agent/index.ts';
+import { type AgentFormat, ConversationText, LineParts, type Summary, type TextPiece } from '../agent/index.ts';
 import { ViewerFilter } from '../client/terminal/viewer-filter.ts';
 import {
   type AnswerChoice,
@@ -82,6 +82,8 @@ export interface PrinterOptions {
   status?: StatusLine;
   /** `session/execution`, for the command that answers a question. Absent: the run has ended. */
   reference?: string;
+  /** Called with each piece of the conversation. False: it is not printed. */
+  onSaid?: (piece: TextPiece) => boolean;
   /** `run --json` reserves stdout for its one object. */
   outputTo?: StreamName;
 }
@@ -114,6 +116,11 @@ export class Printer {
     this.#parts = other.#parts;
     this.#saidLate = other.#saidLate;
     this.#replacedBytes = other.#replacedBytes;
+  }
+
+  /** Null: the lines are not read as a conversation. */
+  get summary(): Readonly<Summary> | null {
+    return this.#conversation?.summary ?? null;
   }
 
   get lines(): number {
@@ -158,7 +165,9 @@ export class Printer {
   }
 
   #said(pieces: readonly TextPiece[]): LinePiece[] {
-    return pieces.flatMap(({ text, at }) => {
+    return pieces.flatMap((piece) => {
+      if (this.#options.onSaid?.(piece) === false) return [];
+      const { text, at } = piece;
       // Output may have left its line unfinished.
       const begin = this.#splitter.isOpen('stdout') ? '\n' : '';
       const shown = this.#io.stdout.isTty ? escapeControlsInLines(text) : text;

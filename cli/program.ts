@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../protocol/version.ts';
 import { type AnswerFlags, answer } from './commands/answer.ts';
 import { type AttachFlags, attach } from './commands/attach.ts';
+import { type ChatFlags, chat } from './commands/chat.ts';
 import * as control from './commands/control.ts';
 import { type DeleteFlags, deleteCommand } from './commands/delete.ts';
 import { type DevFlags, dev } from './commands/dev.ts';
@@ -244,6 +245,26 @@ export async function runCli(args: string[], io: Io): Promise<number> {
     .action(async (id: string, options: string[], own: AnswerFlags, self: Command) => {
       about(id, own);
       exitCode = await answer(contextOf(self), id, options, own);
+    });
+
+  add('chat', [], 'talk with an agent; a session is the conversation')
+    .usage('[options] <session> [-- agent...]')
+    .argument('<session>', 'the session: each turn is an input to its running agent, or a run that continues the last one')
+    .argument('[agent...]', 'claude, codex, opencode or holdfast-acp with its options; left out: as the last run')
+    .option('-m, --message <text>', 'send this message, print the turn, and end; without it messages are typed, or lines of stdin')
+    .option('--cwd <dir>', 'working directory of the agent, on its host')
+    .option('-e, --env <KEY=VALUE>', "variable of the agent; KEY alone takes this shell's (repeatable)", collect)
+    .option('--secret <NAME>', 'redact the value of this variable in what the agent prints (repeatable)', collect)
+    .option('-l, --label <key=value>', 'label of each run (repeatable)', collect)
+    .option('--launcher <launcher>', "who starts the agent: pool, container or none; default: the deployment's own")
+    .option('--pool <pool>', 'give it to a runner of this pool')
+    .option('--requires <key=value>', 'only to a runner with this label (repeatable)', collect)
+    .option('--timeout <duration>', 'interrupt a run after this long (6h)')
+    .option('--max-log <size>', 'keep at most this much output of a run (2G)')
+    .option('--give-up-after <duration>', 'exit 125 when the coordinator is away for so long', GIVE_UP_AFTER)
+    .action(async (session: string, agent: string[], own: ChatFlags, self: Command) => {
+      reference = { session };
+      exitCode = await chat(contextOf(self), session, agent, own);
     });
 
   add('open', [], 'open the page of a run in the browser, or print a link to share it')

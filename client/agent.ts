@@ -8,4 +8,5 @@
  */
 
 export * from '../agent/index.ts';
+export { startTermsOf } from '../protocol/again.ts';
 export { type AgentRun, type ConversationUpdate, type ReadAgentOptions, readAgent } from './agent/read-agent.ts';

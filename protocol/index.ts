@@ -15,7 +15,7 @@
  *   connection-failure  why a connection could not be made, as text
  *   job-env           variables of a job that its wrapper sets
  *   api               HTTP and RPC data, problem codes; rpc: the methods of the RPC; callback: the
- *                     body of a callback
+ *                     body of a callback; again: a start with the terms of an earlier one
  *   limits            every bound
  *   launch, pool      what a coordinator asks of a runner, and a runner that dials in; not exported
  *                     here, because they need zod
@@ -25,6 +25,7 @@
  * `@__PURE__`; otherwise a bundler would have to keep it.
  */
 
+export * from './again.ts';
 export * from './api.ts';
 export * from './asking.ts';
 export * from './callback.ts';

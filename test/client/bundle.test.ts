@@ -17,8 +17,11 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const CORE_BYTES_MAX = 7_900;
 const CLIENT_BYTES_MAX = 15_200;
 const REACT_BYTES_MAX = 9_300;
-/** Five formats with their questions and replies, 2.9 kB each; a new format may bring as much again. */
-const AGENT_BYTES_MAX = 15_000;
+/**
+ * Five formats with their questions and replies, 2.9 kB each; a new format may bring as much again.
+ * 1.5 kB are the commands that continue a conversation (next-turn.ts).
+ */
+const AGENT_BYTES_MAX = 16_500;
 
 interface Bundle {
   text: string;

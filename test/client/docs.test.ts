@@ -19,6 +19,7 @@ test.each([
   ['README.md', ['ts']],
   ['packages/client/README.md', ['ts']],
   ['docs/agents.md', ['ts', 'tsx']],
+  ['docs/turns.md', ['ts']],
 ])('every example of %s compiles', (page, kinds) => {
   const source = readFileSync(join(ROOT, page), 'utf8');
   const examples = [...source.matchAll(/^```(tsx?)\n(.*?)^```/gms)].map(([, kind, code]) => ({ kind, code: code ?? '' }));

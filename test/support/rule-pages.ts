@@ -14,6 +14,7 @@ export const RULE_PAGES = [
   'docs/agents.md',
   'docs/asking.md',
   'docs/acp.md',
+  'docs/turns.md',
 ] as const;
 
 /** The prefixes of the rule ids, each with its page. */
@@ -34,6 +35,7 @@ export const RULE_PREFIXES: Readonly<Record<string, (typeof RULE_PAGES)[number]>
   AGT: 'docs/agents.md',
   ASK: 'docs/asking.md',
   ACP: 'docs/acp.md',
+  TRN: 'docs/turns.md',
 };
 
 const PREFIX = `(?:${Object.keys(RULE_PREFIXES).join('|')})`;

@@ -1,6 +1,7 @@
 /** Starts a run again: everything that is stored of a run can be changed before it is started. */
 
 import { useEffect, useState } from 'preact/hooks';
+import { startTermsOf } from '../../../protocol/index.ts';
 import { useApp } from '../app/context.ts';
 import { executionPath } from '../app/router.ts';
 import { Button, Dialog } from '../ui/index.ts';
@@ -54,22 +55,14 @@ export function rerunRequest(
       },
     };
   }
-  const { format, merge, output, terminal, launcher, policy, openStdin, secretNames } = execution;
+  const { cwd: _, ...terms } = startTermsOf(execution);
   return {
     ok: true,
     request: {
+      ...terms,
       command: command.value,
-      format,
-      // The launcher `runner` of 0.1.0 is gone: such a run is started again by the default one.
-      ...(launcher === 'runner' ? {} : { launcher }),
-      policy,
       onBusy,
       labels: labels.value,
-      ...(openStdin ? { openStdin } : {}),
-      ...(merge ? { merge } : {}),
-      ...(terminal ? { terminal } : {}),
-      ...(output ? { output } : {}),
-      ...(secretNames ? { secretNames } : {}),
       ...(form.cwd.trim() === '' ? {} : { cwd: form.cwd.trim() }),
       ...(Object.keys(env.value).length === 0 ? {} : { env: env.value }),
       ...(form.stdin === '' ? {} : { stdin: form.stdin }),
