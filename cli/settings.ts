@@ -50,8 +50,15 @@ export function readSettings(flags: Flags, env: Environment): Settings {
   if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:') {
     throw new UsageError(`the coordinator's URL must begin with http:// or https://, not ${JSON.stringify(url)}`);
   }
-  if (!apiKey) throw new UsageError('no API key: set HOLDFAST_API_KEY or give --api-key');
-  return { url: url.replace(/\/+$/, ''), apiKey };
+  const key = apiKey ?? keyOfLocalStack(parsed, env);
+  if (!key) throw new UsageError('no API key: set HOLDFAST_API_KEY or give --api-key');
+  return { url: url.replace(/\/+$/, ''), apiKey: key };
+}
+
+/** Of the stack that runs here, where its own address was named. No other address gets the key. */
+function keyOfLocalStack({ origin }: URL, env: Environment): string | undefined {
+  const found = findRunningStack(env);
+  return found.kind === 'running' && new URL(found.stack.url).origin === origin ? found.stack.apiKey : undefined;
 }
 
 export interface Reference {

@@ -2,8 +2,8 @@
  * What is wrong with one value of a caller, in words: what is allowed, and what came. zod's own
  * texts are for programmers ("Too small: expected number to be >=1000"). Pure.
  *
- * Texts of a caller are never quoted, because any of them may be a secret in the wrong place. Their
- * kind and length are named instead, and numbers.
+ * Values of a caller are never quoted, because any of them may be a secret in the wrong place. Their
+ * kind and length are named instead, and numbers. An unknown field is named: its name is the mistake.
  */
 
 import type * as z from 'zod';

@@ -40,6 +40,10 @@ test('a running stack is used where neither flags nor environment name a coordin
 test('its key is not sent to a URL that was given without one, nor a given key to it', () => {
   writeRunningStack(env, stack);
   expect(() => readSettings({ url: 'http://elsewhere' }, env)).toThrow(/no API key/);
+  const { port } = new URL(stack.url);
+  for (const other of ['http://127.0.0.1:2', `http://localhost.example:${port}`, `https://127.0.0.1:${port}`])
+    expect(() => readSettings({ url: other }, env)).toThrow(/no API key/);
+  expect(readSettings({ url: `${stack.url}/` }, env)).toEqual({ url: stack.url, apiKey: stack.apiKey });
   expect(() => readSettings({ apiKey: 'k' }, env)).toThrow(/no coordinator/);
 });
 

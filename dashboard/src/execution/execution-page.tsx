@@ -75,6 +75,8 @@ export function ExecutionPage({ session, execution, ...rest }: Props) {
  * it.
  */
 const AFTER_EXPIRY_MS = 500;
+/** A longer timer fires at once. It is 24 days. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** Of a question, beside another view. */
 const QUESTION_CHARS = 300;
@@ -140,7 +142,7 @@ function View({ session, execution, connect, onRestart }: Props & { onRestart():
       () => {
         if (feed.snapshot.stream?.status !== 'ended') void feed.refresh();
       },
-      Math.max(0, expiresAt - Date.now()) + AFTER_EXPIRY_MS,
+      Math.min(Math.max(0, expiresAt - Date.now()) + AFTER_EXPIRY_MS, TIMER_MAX_MS),
     );
     return () => clearTimeout(timer);
   }, [feed, expiresAt]);
