@@ -5,14 +5,12 @@
  * read.
  */
 
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { readAgent } from '../../client/agent.ts';
 import { AGENT_LINE_BYTES_MAX, utf8Bytes } from '../../protocol/index.ts';
-import { ROOT } from '../../scripts/stack.ts';
 import { RealStack } from '../support/real-stack.ts';
 import { removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
 
@@ -25,7 +23,7 @@ const INIT = '{"type":"system","subtype":"init","session_id":"s","uuid":"u"}';
 const LINES = [INIT, said(1, MIB), 'text', said(2, AGENT_LINE_BYTES_MAX), said(3, 9 * MIB), '{"type":"result","result":"done"}'];
 const KEPT = LINES.filter((line) => utf8Bytes(line) <= AGENT_LINE_BYTES_MAX);
 
-const sha256 = (content: string): string => createHash('sha256').update(content).digest('hex');
+const sha256 = (content: string | Uint8Array): string => createHash('sha256').update(content).digest('hex');
 const DIGEST = sha256(KEPT.map((line) => `${line}\n`).join(''));
 
 let real: RealStack;
@@ -41,37 +39,21 @@ afterAll(async () => {
   removeTemporaryFolders();
 });
 
-function holdfast(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  return new Promise((done) => {
-    const child = spawn(process.execPath, [join(ROOT, 'packages', 'holdfast', 'bin', 'holdfast.mjs'), ...args], {
-      env: real.userEnv,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const stdout: Buffer[] = [];
-    let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk;
-    });
-    child.on('close', (code) => done({ code, stdout: Buffer.concat(stdout).toString(), stderr }));
-  });
-}
-
 it('run, logs, the log over HTTP and the client have each line whole, and a gap for the one that is too long', async () => {
-  const ran = await holdfast('run', '-q', '--raw', '--format', 'claude', '-s', 'l1', '--id', 'e1', '--', 'cat', file);
+  const ran = await real.holdfast('run', '-q', '--raw', '--format', 'claude', '-s', 'l1', '--id', 'e1', '--', 'cat', file);
   expect(ran).toMatchObject({
     code: 0,
     stderr: expect.stringContaining(`(${9 * MIB} bytes) is missing here: line_too_long`),
   });
   expect(sha256(ran.stdout)).toBe(DIGEST);
-  expect(sha256((await holdfast('logs', '-q', '--raw', 'l1/e1')).stdout)).toBe(DIGEST);
+  expect(sha256((await real.holdfast('logs', '-q', '--raw', 'l1/e1')).stdout)).toBe(DIGEST);
 
   const messages: string[] = [];
   for await (const { changed } of readAgent(real.client.execution('l1', 'e1')))
     for (const item of changed) if (item.type === 'message') messages.push(item.markdown);
   const texts = [LINES[1], LINES[3]].map((line) => JSON.parse(line as string).message.content[0].text as string);
   expect(messages.map((text) => text.length)).toEqual(texts.map((text) => text.length));
-  expect(messages.map(sha256)).toEqual(texts.map(sha256));
+  expect(messages.map((text) => sha256(text))).toEqual(texts.map((text) => sha256(text)));
 
   const { HOLDFAST_URL: url, HOLDFAST_API_KEY: key } = real.userEnv as Record<string, string>;
   const log = async (execution: string): Promise<string> =>
@@ -79,7 +61,7 @@ it('run, logs, the log over HTTP and the client have each line whole, and a gap 
   const conversation = await log('e1');
   for (const text of texts) expect(conversation.includes(`\n${text}\n`) || conversation.startsWith(`${text}\n`)).toBe(true);
 
-  await holdfast('run', '-q', '--format', 'jsonl', '-s', 'l1', '--id', 'e2', '--', 'cat', file);
+  await real.holdfast('run', '-q', '--format', 'jsonl', '-s', 'l1', '--id', 'e2', '--', 'cat', file);
   const lines = (await log('e2')).split('\n');
   const [gap] = lines.splice(-3, 1);
   expect(gap).toMatch(/^\[holdfast: 1 event .* is missing here: line_too_long\]$/);

@@ -3,12 +3,10 @@
  * the built CLI and the HTTP log; digests of what the job wrote and of what was read.
  */
 
-import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ROOT } from '../../scripts/stack.ts';
 import { RealStack } from '../support/real-stack.ts';
 import { removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
 
@@ -27,29 +25,13 @@ afterAll(async () => {
   removeTemporaryFolders();
 });
 
-function holdfast(...args: string[]): Promise<{ code: number | null; stdout: Buffer; stderr: string }> {
-  return new Promise((done) => {
-    const child = spawn(process.execPath, [join(ROOT, 'packages', 'holdfast', 'bin', 'holdfast.mjs'), ...args], {
-      env: real.userEnv,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const stdout: Buffer[] = [];
-    let stderr = '';
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk;
-    });
-    child.on('close', (code) => done({ code, stdout: Buffer.concat(stdout), stderr }));
-  });
-}
-
 it('run --bytes, logs, and the log over HTTP give the bytes of the job', async () => {
-  const ran = await holdfast('run', '-q', '--bytes', '-s', 'b1', '--id', 'e1', '--', 'cat', file);
+  const ran = await real.holdfast('run', '-q', '--bytes', '-s', 'b1', '--id', 'e1', '--', 'cat', file);
   expect(ran).toMatchObject({ code: 0, stderr: '' });
   expect(sha256(ran.stdout)).toBe(sha256(bytes));
   expect(await real.client.get('b1', 'e1')).toMatchObject({ status: 'completed', output: 'bytes' });
 
-  const logs = await holdfast('logs', '-q', 'b1/e1');
+  const logs = await real.holdfast('logs', '-q', 'b1/e1');
   expect(sha256(logs.stdout)).toBe(sha256(bytes));
 
   const { HOLDFAST_URL: url, HOLDFAST_API_KEY: key } = real.userEnv as Record<string, string>;
@@ -59,7 +41,7 @@ it('run --bytes, logs, and the log over HTTP give the bytes of the job', async (
 });
 
 it('without --bytes the difference is reported, with the option to use', async () => {
-  const ran = await holdfast('run', '-q', '--', 'cat', file);
+  const ran = await real.holdfast('run', '-q', '--', 'cat', file);
   expect(ran.code).toBe(0);
   expect(sha256(ran.stdout)).not.toBe(sha256(bytes));
   expect(ran.stdout.toString()).toBe(bytes.toString());
@@ -70,7 +52,7 @@ it('without --bytes the difference is reported, with the option to use', async (
 
 it('run --merge gives both streams in the order written', async () => {
   const script = 'for i in 1 2 3 4 5 6 7 8 9 10; do echo out$i; echo err$i >&2; done; exit 4';
-  const ran = await holdfast('run', '-q', '--merge', '--', 'sh', '-c', script);
+  const ran = await real.holdfast('run', '-q', '--merge', '--', 'sh', '-c', script);
   expect(ran.stdout.toString()).toBe(Array.from({ length: 10 }, (_, n) => `out${n + 1}\nerr${n + 1}\n`).join(''));
   expect(ran.stderr).toBe('');
   expect(ran.code).toBe(4);

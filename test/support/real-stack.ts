@@ -3,6 +3,7 @@
  * ends every process that it starts.
  */
 
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ import {
 import type { LoggedEvent } from '../../protocol/index.ts';
 import { foldersIn, readRecord } from '../../runner/folder.ts';
 import type { RunRecord } from '../../runner/record.ts';
-import { freePort, Stack, type StackOptions } from '../../scripts/stack.ts';
+import { freePort, ROOT, Stack, type StackOptions } from '../../scripts/stack.ts';
 import { listProcesses, type ProcessInfo } from '../../wrapper/processes.ts';
 import { endJobsIn } from './held-jobs.ts';
 import { TcpProxy } from './tcp-proxy.ts';
@@ -54,6 +55,23 @@ export class RealStack {
   /** The environment of a user who has the URL and the key. */
   get userEnv(): NodeJS.ProcessEnv {
     return { ...process.env, HOLDFAST_URL: this.stack.url, HOLDFAST_API_KEY: this.stack.apiKey };
+  }
+
+  /** The built command line, as that user. */
+  holdfast(...args: string[]): Promise<{ code: number | null; stdout: Buffer; stderr: string }> {
+    return new Promise((done) => {
+      const child = spawn(process.execPath, [join(ROOT, 'packages', 'holdfast', 'bin', 'holdfast.mjs'), ...args], {
+        env: this.userEnv,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const stdout: Buffer[] = [];
+      let stderr = '';
+      child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+      child.stderr.on('data', (chunk) => {
+        stderr += chunk;
+      });
+      child.on('close', (code) => done({ code, stdout: Buffer.concat(stdout), stderr }));
+    });
   }
 
   /** What the runner has on disk: a record for each run. */
