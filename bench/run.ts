@@ -1,9 +1,10 @@
 /**
  * `npm run bench -- [--json FILE] [--docs] [--rounds N] [--only a,b] [--smoke] [--scale X] [--list]
- * [--from FILE,FILE]`
+ * [--idle-minutes N] [--from FILE,FILE]`
  *
  * `--from` measures nothing: it combines the figures of earlier runs, each made of some of the
- * benches.
+ * benches. `--docs` writes the figures of the bench `pool` into a table of their own, and replaces
+ * only tables whose benches have run.
  *
  *   benches/     what is measured, one file each
  *   floor/       the bare objects to measure against
@@ -62,6 +63,7 @@ async function main(argv: string[]): Promise<number> {
       smoke: { type: 'boolean', default: false },
       list: { type: 'boolean', default: false },
       from: { type: 'string' },
+      'idle-minutes': { type: 'string' },
     },
   });
   if (values.list) {
@@ -71,11 +73,13 @@ async function main(argv: string[]): Promise<number> {
   }
   const rounds = Number(values.rounds ?? (values.smoke ? 1 : ROUNDS_DEFAULT));
   const scale = Number(values.scale ?? (values.smoke ? SMOKE_SCALE : 1));
+  const idleMinutes = values['idle-minutes'] === undefined ? null : Number(values['idle-minutes']);
   const wanted = values.only?.split(',') ?? BENCHES.map(({ name }) => name);
   const unknown = wanted.filter((name) => !BENCHES.some((bench) => bench.name === name));
-  if (unknown.length > 0 || !Number.isInteger(rounds) || rounds < 1 || !(scale > 0)) {
+  const isWrong = !Number.isInteger(rounds) || rounds < 1 || !(scale > 0) || (idleMinutes !== null && !(idleMinutes > 0));
+  if (unknown.length > 0 || isWrong) {
     say(
-      `unknown: ${unknown.join(', ')}; benches are ${BENCHES.map(({ name }) => name).join(', ')}; --rounds from 1; --scale above 0`,
+      `unknown: ${unknown.join(', ')}; benches are ${BENCHES.map(({ name }) => name).join(', ')}; --rounds from 1; --scale and --idle-minutes above 0`,
     );
     return 2;
   }
@@ -87,7 +91,7 @@ async function main(argv: string[]): Promise<number> {
     const [holdfast, floor] = await Promise.all([serveHoldfast(), serveFloor()]);
     try {
       const watchdog = sleep(WATCHDOG_MS, undefined, { ref: false }).then(() => Promise.reject(new Error('it hangs')));
-      figures.push(...(await Promise.race([bench.run({ rounds, scale, holdfast, floor, say }), watchdog])));
+      figures.push(...(await Promise.race([bench.run({ rounds, scale, idleMinutes, holdfast, floor, say }), watchdog])));
     } catch (error) {
       failures.push(`${bench.name}: ${(error as Error).stack}`);
     } finally {
@@ -102,17 +106,30 @@ async function main(argv: string[]): Promise<number> {
     process.stdout.write(`${name} does not measure ${doesNotMeasure}.\n`);
   if (values.json) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);
   if (values.docs) {
-    const page = readFileSync(PAGE, 'utf8');
+    const ofPool = figures.filter(({ name }) => name.startsWith('pool/'));
+    const page = withTable(readFileSync(PAGE, 'utf8'), 'pool', about, ofPool);
     writeFileSync(
       PAGE,
-      page.replace(
-        /(<!-- figures:begin -->\n)[\s\S]*(<!-- figures:end -->)/,
-        (_, begin: string, end: string) => `${begin}${about}.\n\n${markdown(figures)}\n${end}`,
+      withTable(
+        page,
+        'figures',
+        about,
+        figures.filter((figure) => !ofPool.includes(figure)),
       ),
     );
   }
   for (const failure of failures) say(`\nFAILED ${failure}`);
   return failures.length > 0 ? 1 : 0;
+}
+
+/** The page with these figures between the marks of this name. */
+function withTable(page: string, name: string, about: string, figures: Figure[]): string {
+  if (figures.length === 0) return page;
+  const [begin, end] = [`<!-- ${name}:begin -->\n`, `<!-- ${name}:end -->`];
+  const [before, rest] = page.split(begin);
+  const after = rest?.split(end)[1];
+  if (after === undefined) throw new Error(`${PAGE} has no marks ${name}:begin and ${name}:end`);
+  return `${before}${begin}${about}.\n\n${markdown(figures)}\n${end}${after}`;
 }
 
 process.exit(await main(process.argv.slice(2)));

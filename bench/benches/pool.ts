@@ -32,7 +32,8 @@ const LAUNCH_TIMEOUT_MS = 30_000;
 /** In one call. */
 const QUEUED_AT_ONCE = 100;
 const IDLE_S = 60;
-const ROWS_TARGET: Target = { of: 'value', atMost: 8 };
+const WRITTEN_TARGET: Target = { of: 'value', atMost: 8 };
+const READ_TARGET: Target = { of: 'value', atMost: 50 };
 const NONE: Target = { of: 'value', atMost: 0 };
 
 /** Runs the work for each index, a few at a time. */
@@ -162,7 +163,7 @@ class Crowd {
   }
 }
 
-async function measure({ scale, rounds: wanted, say }: BenchContext, server: Workerd): Promise<Figure[]> {
+async function measure({ scale, idleMinutes, rounds: wanted, say }: BenchContext, server: Workerd): Promise<Figure[]> {
   const rounds = Math.min(wanted, ROUNDS_MAX);
   const size = (full: number, least: number): number => scaled({ scale }, full, least);
   const runners = size(RUNNERS, 4);
@@ -207,7 +208,8 @@ async function measure({ scale, rounds: wanted, say }: BenchContext, server: Wor
 
     const behind: number[][] = [];
     const bursts: { rate: number; times: number[] }[] = [];
-    const rows: number[] = [];
+    const written: number[] = [];
+    const read: number[] = [];
     const cpu: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       say(`pool: launches while ${queued} wait, round ${round + 1} of ${rounds}`);
@@ -216,10 +218,12 @@ async function measure({ scale, rounds: wanted, say }: BenchContext, server: Wor
       const cpuBefore = cpuMs(server.pid);
       bursts.push(await burst());
       cpu.push((cpuMs(server.pid) - cpuBefore) / size(BURST, 10));
-      rows.push((billedRows(await crowd.counts()) - billedRows(before)) / size(BURST, 10));
+      const after = await crowd.counts();
+      written.push((billedRows(after) - billedRows(before)) / size(BURST, 10));
+      read.push((after.rowsRead - before.rowsRead) / size(BURST, 10));
     }
 
-    const idleS = scale < 1 ? 15 : IDLE_S;
+    const idleS = idleMinutes === null ? (scale < 1 ? 15 : IDLE_S) : Math.round(idleMinutes * 60);
     // What the last launches left is over then.
     await sleep(scale < 1 ? 16_000 : 20_000);
     say(`pool: ${idleS} s of nothing but heartbeats`);
@@ -253,7 +257,8 @@ async function measure({ scale, rounds: wanted, say }: BenchContext, server: Wor
         bursts.map(({ times }) => percentile(times, 0.99)),
       ),
       figureOf(title('cpu of the runtime for a launch and its session'), 'ms', cpu),
-      figureOf(title('rows written for a launch'), 'rows', rows, null, ROWS_TARGET),
+      figureOf(title('rows written for a launch'), 'rows', written, null, WRITTEN_TARGET),
+      figureOf(title('rows read for a launch'), 'rows', read, null, READ_TARGET),
       figureOf(title('memory of the runners'), 'MiB', [runnersMiB]),
       figureOf(title(`memory of ${queued} that wait`), 'MiB', [queueMiB]),
       figureOf(

@@ -8,6 +8,8 @@ export interface BenchContext {
   rounds: number;
   /** 1 is the real size; a smoke run takes a hundredth. */
   scale: number;
+  /** For benches that count what idle connections cost; null: a minute, or less in a smoke run. */
+  idleMinutes: number | null;
   holdfast: Workerd;
   floor: Workerd;
   /** One line about progress. */
