@@ -11,13 +11,13 @@ Runs a coding agent that speaks the Agent Client Protocol (ACP) as a job of Hold
 
   --prompt TEXT         the first message; without it the first line of stdin
   --cwd DIR             where the agent works (the current directory). Its requests for files and
-                        terminals are served inside this directory only
+                        commands are served inside this directory only
   --resume SESSION      continues a conversation, by the agent's own id of it
   --auth METHOD         logs in with this method of the agent before the session is opened
   --mode ID             sets the agent's mode, such as default or plan
   --model ID            sets the agent's model
-  --no-files            does not offer to read and write files for the agent
-  --no-terminal         does not offer to run commands for the agent
+  --files               offers the agent to read and write files for it
+  --terminal            offers the agent to run commands for it
   --start-timeout SEC   how long the agent may take to start and to open the session (120)
 
 A line of stdin is the next message; several lines in one message are a JSON line:
@@ -63,8 +63,8 @@ export function readOptions(argv: readonly string[], cwd: string): Reading {
         auth: { type: 'string' },
         mode: { type: 'string' },
         model: { type: 'string' },
-        'no-files': { type: 'boolean' },
-        'no-terminal': { type: 'boolean' },
+        files: { type: 'boolean' },
+        terminal: { type: 'boolean' },
         'start-timeout': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean', short: 'V' },
@@ -93,8 +93,8 @@ export function readOptions(argv: readonly string[], cwd: string): Reading {
       auth: text('auth'),
       mode: text('mode'),
       model: text('model'),
-      files: values['no-files'] !== true,
-      terminal: values['no-terminal'] !== true,
+      files: values.files === true,
+      terminal: values.terminal === true,
       startTimeoutMs: seconds * 1000,
     },
   };

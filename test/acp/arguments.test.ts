@@ -10,7 +10,7 @@ describe('arguments', () => {
 
   it('all of them', () => {
     expect(
-      read('--prompt', 'hi', '--cwd', '/w', '--mode=plan', '--model', 'm', '--no-files', '--', 'gemini', '--acp', '--prompt', 'x'),
+      read('--prompt', 'hi', '--cwd', '/w', '--mode=plan', '--model', 'm', '--files', '--', 'gemini', '--acp', '--prompt', 'x'),
     ).toEqual({
       kind: 'options',
       options: {
@@ -21,12 +21,12 @@ describe('arguments', () => {
         auth: null,
         mode: 'plan',
         model: 'm',
-        files: false,
-        terminal: true,
+        files: true,
+        terminal: false,
         startTimeoutMs: 120_000,
       },
     });
-    expect(read('--', 'a')).toMatchObject({ options: { prompt: null, cwd: '/here', files: true } });
+    expect(read('--', 'a')).toMatchObject({ options: { prompt: null, cwd: '/here', files: false, terminal: false } });
     expect([read('--help'), read('-V')]).toEqual([{ kind: 'help' }, { kind: 'version' }]);
   });
 

@@ -27,7 +27,7 @@ it.each([
   ['SIGTERM', ['SIGTERM'], 143],
   ['SIGHUP', ['SIGHUP'], 143],
 ] as const)('[ACP7] %s end an agent that ignores them, and the commands that run for it', async (_, signals, code) => {
-  const run = runs.start(['--prompt', 'run echo pid $$; (sleep 300) & sleep 300', ...acpAgent()]);
+  const run = runs.start(['--terminal', '--prompt', 'run echo pid $$; (sleep 300) & sleep 300', ...acpAgent()]);
   await until(() => run.out.includes('terminal/wait_for_exit'), 'the command');
   const children = (): number[] =>
     readFileSync(`/proc/${run.child.pid}/task/${run.child.pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);

@@ -16,7 +16,7 @@ afterEach(() => runs.end());
 afterAll(removeTemporaryFolders);
 
 it('[ACP5] [ACP6] messages, files, a command and an answer, until stdin ends', async () => {
-  const run = runs.start(acpAgent());
+  const run = runs.start(['--files', '--terminal', ...acpAgent()]);
   writeFileSync(join(run.cwd, 'a.txt'), 'content\n');
   run.child.stdin.write('read a.txt\n');
   await until(() => run.out.includes('end_turn'), 'the first turn');
@@ -45,12 +45,19 @@ it('[ACP5] [ACP6] messages, files, a command and an answer, until stdin ends', a
   });
 });
 
+it('[ACP5] what is not offered is unknown', async () => {
+  const run = runs.start(['--prompt', 'read a.txt\nrun echo hello', ...acpAgent()]);
+  run.child.stdin.end();
+  expect(await run.exit).toBe(0);
+  expect(messagesOf(run).join('|')).toMatch(/\[-32601\].*fs\/read_text_file.*\[-32601\].*terminal\/create/);
+});
+
 it('a working directory by --cwd, reached by a link', async () => {
   const folder = temporaryFolder();
   mkdirSync(join(folder, 'real'));
   writeFileSync(join(folder, 'real', 'a.txt'), 'here');
   symlinkSync('real', join(folder, 'link'));
-  const run = runs.start(['--cwd', join(folder, 'link'), '--prompt', 'read a.txt', ...acpAgent()]);
+  const run = runs.start(['--files', '--cwd', join(folder, 'link'), '--prompt', 'read a.txt', ...acpAgent()]);
   run.child.stdin.end();
   expect([await run.exit, messagesOf(run)]).toEqual([0, ['here']]);
   const missing = runs.start(['--cwd', join(folder, 'missing'), ...acpAgent()]);

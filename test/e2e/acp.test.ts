@@ -29,7 +29,7 @@ const holdfast = (...args: string[]) => result(real.stack.url, args, { env: { HO
 
 async function startAgent(session: string, prompt: string) {
   const cwd = temporaryFolder();
-  const command = [process.execPath, runs.program, '--prompt', prompt, ...acpAgent()];
+  const command = [process.execPath, runs.program, '--files', '--terminal', '--prompt', prompt, ...acpAgent()];
   const { execution } = await real.client.start(session, { id: 'e1', command, cwd, format: 'acp', openStdin: true });
   const reader = new ConversationReader('acp');
   const read = async (): Promise<void> => {
