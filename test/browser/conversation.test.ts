@@ -63,6 +63,28 @@ it('a permission is asked for, and granted on the page', async () => {
   await page.locator('.talk-selected', { hasText: 'All 17 tests pass.' }).waitFor();
 });
 
+it('a search marks what it has found, and opens the output that it is in', async () => {
+  const job = await stage.start('found', taxAgent, CLAUDE);
+  const { page } = await open(job);
+  await page.getByRole('group', { name: 'The agent asks for permission' }).waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('src/checkout/total.ts');
+  // In the folded output of a tool call, and in that of a sub-agent.
+  await page.getByRole('search').getByRole('status').getByText('1 of 2', { exact: true }).waitFor();
+  await page.keyboard.press('Enter');
+  await page.getByRole('search').getByRole('status').getByText('2 of 2', { exact: true }).waitFor();
+  const marked = () =>
+    page.evaluate(() => {
+      const [range] = CSS.highlights.get('found-now') ?? [];
+      const view = document.querySelector('.talk-view')?.getBoundingClientRect();
+      const at = range instanceof Range ? range.getBoundingClientRect() : null;
+      return [String(range), at !== null && view !== undefined && at.top >= view.top && at.bottom <= view.bottom];
+    });
+  await expect.poll(marked).toEqual(['src/checkout/total.ts', true]);
+  await page.getByRole('group', { name: 'The agent asks for permission' }).getByRole('button', { name: 'Deny' }).click();
+  await job.ended();
+});
+
 it('several choices reach the agent as the labels that were chosen', async () => {
   const job = await stage.start('parts', askingAgent, CLAUDE);
   const { page } = await open(job);

@@ -6,6 +6,7 @@
  *   row         one row; tool, diff, question, text-blocks: its parts; folds: what is open
  *   markdown    Markdown as elements; markdown-tokens: the parser and its limits; links
  *   item-hash, use-item-link   links to items
+ *   searched, use-find         the search, which is that of the log
  *   usage       tokens and cost as text
  *
  * Scrolling is that of the log (`../log/scroller.ts`): only rows near the view are drawn.
@@ -13,11 +14,13 @@
 
 import type { ComponentChildren, JSX } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { type AgentFormat, ConversationReader, type ToolItem } from '../../../agent/index.ts';
+import { type AgentFormat, ConversationReader, type Item, type ToolItem } from '../../../agent/index.ts';
 import { useApp, useHash } from '../app/context.ts';
 import type { KeyBinding } from '../app/keys.ts';
 import type { AgentEvents } from '../execution/agent-events.ts';
+import { usePage } from '../log/panel.tsx';
 import { ScrollView } from '../log/scroll-view.tsx';
+import { SearchField } from '../log/toolbar.tsx';
 import { useModelVersion, useScroller } from '../log/use-scroller.ts';
 import { CopyButton, formatCount } from '../ui/index.ts';
 import './conversation.css';
@@ -27,6 +30,7 @@ import { ConversationModel } from './model.ts';
 import type { Answering } from './question.tsx';
 import { ConversationRow } from './row.tsx';
 import { usageText } from './usage.ts';
+import { useFind } from './use-find.ts';
 import { useItemLink } from './use-item-link.ts';
 
 export { encodeMessage } from '../../../agent/index.ts';
@@ -39,6 +43,8 @@ export interface ConversationPanelProps {
   live: boolean;
   older: 'none' | 'available' | 'loading';
   onOlder(): void;
+  /** Loads all older events: for a search of everything. */
+  onLoadAll(): void;
   /** Loads older events until this one is loaded. */
   onGoToOffset(offset: number): Promise<boolean>;
   /** Shows the line of this event in the log. */
@@ -53,7 +59,7 @@ const OLDER_ROWS = 60;
 const SIZES = { rowPx: 32, spareRows: 12 };
 
 export default function ConversationPanel(props: ConversationPanelProps): JSX.Element {
-  const { events, format, live, older, onOlder, onGoToOffset, onLog, answering, empty } = props;
+  const { events, format, live, older, onOlder, onLoadAll, onGoToOffset, onLog, answering, empty } = props;
   const { registerKeys } = useApp();
   const hash = useHash();
   const model = useMemo(() => events.sink(() => new ConversationModel(() => new ConversationReader(format))), [events, format]);
@@ -87,6 +93,13 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
 
   const { selected, missing } = useItemLink(model, version, hash, onGoToOffset, (id) => scroller.show(id, undefined, false));
 
+  const page = usePage();
+  const { field, typed, setTyped, search, move, focus } = useFind(model, parts, page, (item) => {
+    for (const name of foldsAround(item)) setFold(name, true);
+    const id = model.reveal(item.key);
+    if (id !== null) scroller.show(id, undefined, true);
+  });
+
   const nearTop = scroller.topRow < OLDER_ROWS;
   // biome-ignore lint/correctness/useExhaustiveDependencies: asked again when rows came or the view moved, and once for each
   useEffect(() => {
@@ -114,6 +127,9 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
   const follow = (): void => (scroller.atEnd ? scroller.pause() : scroller.toEnd());
   const keys = useRef<KeyBinding[]>([]);
   keys.current = [
+    { keys: ['/'], label: 'Search in the conversation', run: focus },
+    { keys: ['n'], label: 'Next match', run: () => move(1) },
+    { keys: ['N'], label: 'Previous match', run: () => move(-1) },
     { keys: ['g'], label: 'To the beginning', run: () => scroller.toTop() },
     { keys: ['G'], label: 'To the end', run: () => scroller.toEnd() },
     { keys: ['j'], label: 'Select the next item', run: () => step(1) },
@@ -184,6 +200,22 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
             </div>
           )}
         </dl>
+        <SearchField
+          field={field}
+          text={typed.text}
+          regex={typed.regex}
+          regexOffered={page.openWorker !== null}
+          state={search.state}
+          label="Search in the conversation"
+          among={`${formatCount(model.items.length)} items`}
+          partial={older !== 'none'}
+          loading={older === 'loading'}
+          onText={(text) => setTyped({ text })}
+          onRegex={(regex) => setTyped({ regex })}
+          onMove={move}
+          onLoadAll={onLoadAll}
+          onLeave={() => parts.viewPort.current?.focus({ preventScroll: true })}
+        />
         <div class="talk-tools">
           <button
             type="button"
@@ -224,6 +256,21 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
       </div>
     </section>
   );
+}
+
+/** The names of the parts that hide something of the item. */
+function foldsAround(item: Item): string[] {
+  const { key } = item;
+  if (item.type === 'raw') return [key, `${key}/text`];
+  if (item.type === 'reasoning') return [key];
+  if (item.type !== 'tool') return [];
+  const { input, diff = [] } = item;
+  const fields = typeof input === 'object' && input !== null ? Object.keys(input) : [];
+  return [
+    ...[key, `${key}/input`, `${key}/output`, `${key}/diff`],
+    ...fields.map((each) => `${key}/input/${each}`),
+    ...diff.map((_, i) => `${key}/diff/${i}`),
+  ];
 }
 
 const AGENTS: Readonly<Record<AgentFormat, string>> = {

@@ -76,6 +76,10 @@ export class ConversationModel {
     return this.#reader.summary;
   }
 
+  get items(): readonly Item[] {
+    return this.#reader.items;
+  }
+
   get rows(): readonly Row[] {
     return this.#rows;
   }

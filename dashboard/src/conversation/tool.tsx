@@ -6,6 +6,7 @@ import { Diff } from './diff.tsx';
 import type { Folds } from './folds.ts';
 import type { Row } from './model.ts';
 import { LongText, readable } from './text-blocks.tsx';
+import { isShort, valueText } from './value-text.ts';
 
 const STATES: Readonly<Record<ToolItem['state'], { icon: IconName | null; word: string; isSaid: boolean }>> = {
   running: { icon: null, word: 'running', isSaid: true },
@@ -88,19 +89,16 @@ function Part({ title, children }: { title: string; children: preact.ComponentCh
 const isEmpty = (input: JsonValue): boolean =>
   input === null || input === '' || (typeof input === 'object' && Object.keys(input).length === 0);
 
-const asText = (value: JsonValue): string => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
-
 /** Short values in a line each; long ones in a box. */
 export function Input({ input, name, folds }: { input: JsonValue; name: string; folds: Folds }) {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     return (
       <Part title="Input">
-        <LongText text={asText(input)} name={name} folds={folds} label="Input" />
+        <LongText text={valueText(input)} name={name} folds={folds} label="Input" />
       </Part>
     );
   }
-  const fields = Object.entries(input).map(([field, value]) => [field, asText(value)] as const);
-  const isShort = (value: string): boolean => value.length <= 120 && !value.includes('\n');
+  const fields = Object.entries(input).map(([field, value]) => [field, valueText(value)] as const);
   const short = fields.filter(([, value]) => isShort(value));
   return (
     <>

@@ -387,6 +387,7 @@ function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
                         live={!over}
                         older={snapshot.older.state}
                         onOlder={() => feed.loadOlder()}
+                        onLoadAll={() => feed.loadAll()}
                         onGoToOffset={(offset) => feed.goToOffset(offset)}
                         onLog={showInLog}
                         answering={answering}

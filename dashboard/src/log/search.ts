@@ -9,16 +9,38 @@
  *       slice is.
  */
 
-import type { Chunk } from './chunk.ts';
 import { shownText } from './line.ts';
 import { compileExpression, MATCHES_MAX, type Matches, matchLines, type Query } from './match.ts';
-import type { LinePosition, LogModel } from './model.ts';
 import type { RegexPort } from './regex-port.ts';
 import { ALL, type Mask } from './rows.ts';
 import { SPECIAL } from './scan.ts';
 
 /** Highlights of one row. A megabyte of one letter would be a million elements. */
 const ROW_MARKS_MAX = 1000;
+
+/** What is searched: a chunk of a log, or lines of another kind. */
+export interface SearchedChunk {
+  /** Id of its first line. */
+  readonly first: number;
+  readonly count: number;
+  /** Rises with every change. */
+  readonly version: number;
+  /** Without tails, the lines end to end, and where each of them stops. */
+  readonly text: string;
+  readonly ends: Uint32Array;
+  readonly hasTails: boolean;
+  kind(index: number): number;
+  line(index: number): string;
+}
+
+export interface Searched {
+  readonly chunks: readonly SearchedChunk[];
+  /** Ids of the first line, and behind the last one. */
+  readonly first: number;
+  readonly end: number;
+  position(id: number): { chunk: SearchedChunk; index: number } | null;
+  subscribe(changed: () => void): () => void;
+}
 
 interface Found {
   version: number;
@@ -47,15 +69,15 @@ export interface SearchState {
 export class Search {
   readonly query: Query;
   readonly mask: Mask;
-  readonly #model: LogModel;
+  readonly #model: Searched;
   readonly #regex: RegexPort | null;
   #expression: RegExp | null = null;
   #error: string | null = null;
-  #found = new WeakMap<Chunk, Found>();
-  #current: { chunk: Chunk; nth: number } | null = null;
+  #found = new WeakMap<SearchedChunk, Found>();
+  #current: { chunk: SearchedChunk; nth: number } | null = null;
   #closed = false;
 
-  constructor(model: LogModel, mask: Mask, query: Query, regex: RegexPort | null) {
+  constructor(model: Searched, mask: Mask, query: Query, regex: RegexPort | null) {
     this.#model = model;
     this.mask = mask;
     this.query = query;
@@ -111,7 +133,7 @@ export class Search {
   }
 
   /** Matches in a line, for the highlights of its row. `true` marks the current one. */
-  inLine({ chunk, index }: LinePosition): { start: number; end: number; current: boolean }[] {
+  inLine({ chunk, index }: { chunk: SearchedChunk; index: number }): { start: number; end: number; current: boolean }[] {
     const found = this.#found.get(chunk);
     if (found === undefined || found.version !== chunk.version) return [];
     const { matches } = found;
@@ -142,7 +164,8 @@ export class Search {
    */
   move(by: 1 | -1, from: number): Match | null {
     const { chunks } = this.#model;
-    const count = (chunk: Chunk | undefined) => (chunk === undefined ? 0 : (this.#found.get(chunk)?.matches.length ?? 0) / 3);
+    const count = (chunk: SearchedChunk | undefined) =>
+      chunk === undefined ? 0 : (this.#found.get(chunk)?.matches.length ?? 0) / 3;
     let at = this.#current === null ? -1 : chunks.indexOf(this.#current.chunk);
     let nth = (this.#current?.nth ?? 0) + by;
     if (at < 0) {
@@ -175,7 +198,7 @@ export class Search {
     return { id: chunk.first + line, start: matches[nth * 3 + 1] ?? 0, end: matches[nth * 3 + 2] ?? 0 };
   }
 
-  #here(chunk: Chunk, expression: RegExp): Matches {
+  #here(chunk: SearchedChunk, expression: RegExp): Matches {
     if (this.mask === ALL && !chunk.hasTails && !SPECIAL.test(chunk.text))
       return matchLines(chunk.text, chunk.ends, chunk.count, expression);
     const { lines, texts } = this.#shown(chunk);
@@ -188,7 +211,7 @@ export class Search {
     return placed(matchLines(`${texts.join('\n')}\n`, ends, texts.length, expression), lines);
   }
 
-  async #away(chunk: Chunk): Promise<Matches | null> {
+  async #away(chunk: SearchedChunk): Promise<Matches | null> {
     const { lines, texts } = this.#shown(chunk);
     try {
       const matches = await this.#regex?.match(this.#expression as RegExp, texts);
@@ -200,7 +223,7 @@ export class Search {
   }
 
   /** S1 */
-  #shown(chunk: Chunk): { lines: number[]; texts: string[] } {
+  #shown(chunk: SearchedChunk): { lines: number[]; texts: string[] } {
     const lines: number[] = [];
     const texts: string[] = [];
     for (let index = 0; index < chunk.count; index++) {

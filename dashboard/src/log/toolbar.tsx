@@ -35,7 +35,9 @@ export interface SearchFieldProps {
   regex: boolean;
   regexOffered: boolean;
   state: SearchState;
-  lines: number;
+  label: string;
+  /** What was searched, such as `1,200 lines`. */
+  among: string;
   /** Older lines are not loaded: the search has not covered them. */
   partial: boolean;
   loading: boolean;
@@ -55,7 +57,8 @@ export function outcome({ total, current, done, capped, error }: SearchState): s
 }
 
 export function SearchField(props: SearchFieldProps): JSX.Element {
-  const { field, text, regex, regexOffered, state, lines, partial, loading, onText, onRegex, onMove, onLoadAll, onLeave } = props;
+  const { field, text, regex, regexOffered, state, label, among, partial, loading, onText, onRegex, onMove, onLoadAll, onLeave } =
+    props;
   return (
     <search class="log-search">
       <div class="log-search-box">
@@ -64,7 +67,7 @@ export function SearchField(props: SearchFieldProps): JSX.Element {
           type="search"
           class="log-search-input"
           placeholder="Search"
-          aria-label="Search in the log"
+          aria-label={label}
           autocomplete="off"
           spellcheck={false}
           value={text}
@@ -106,7 +109,7 @@ export function SearchField(props: SearchFieldProps): JSX.Element {
           {partial && state.error === null && (
             <>
               {' '}
-              in the {count(lines)} lines loaded; <LoadAll loading={loading} onLoadAll={onLoadAll} onGone={onLeave} />
+              in the {among} loaded; <LoadAll loading={loading} onLoadAll={onLoadAll} onGone={onLeave} />
             </>
           )}
         </p>

@@ -3,11 +3,9 @@
 import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Query } from './match.ts';
-import type { LogModel } from './model.ts';
 import type { Page } from './page.ts';
-import { SHOWN_CHARS_MAX } from './row-pieces.ts';
-import type { Rows } from './rows.ts';
-import type { Search } from './search.ts';
+import type { Mask } from './rows.ts';
+import type { Match, Search, Searched } from './search.ts';
 import type { ScrollerParts } from './use-scroller.ts';
 import { useSearch } from './use-search.ts';
 
@@ -15,6 +13,15 @@ import { useSearch } from './use-search.ts';
 const TYPING_MS = 300;
 /** From a match to the edge of the view, after a horizontal scroll. */
 const ASIDE_PX = 60;
+
+export interface SearchTarget {
+  model: Searched;
+  mask: Mask;
+  /** Id of the first line in view. */
+  top(): number;
+  /** Brings it into view. */
+  show(match: Match): void;
+}
 
 export interface SearchBox {
   field: RefObject<HTMLInputElement | null>;
@@ -27,15 +34,9 @@ export interface SearchBox {
 
 const isSame = (a: Query, b: Query): boolean => a.text === b.text && a.regex === b.regex;
 
-export function useSearchBox(
-  model: LogModel,
-  rows: Rows,
-  page: Page,
-  parts: ScrollerParts,
-  expand: (id: number) => void,
-): SearchBox {
+export function useSearchBox({ model, mask, top, show }: SearchTarget, page: Page, parts: ScrollerParts): SearchBox {
   const { query, setQuery, openWorker } = page;
-  const { scroller, viewPort, block } = parts;
+  const { viewPort, block } = parts;
   const inAddress: Query = { text: query.get('q') ?? '', regex: query.get('re') === '1' && openWorker !== null };
   const [typed, set] = useState<Query>(inAddress);
   /**
@@ -43,7 +44,7 @@ export function useSearchBox(
    * forward.
    */
   const known = useRef(inAddress);
-  const search = useSearch(model, rows.mask, typed, openWorker);
+  const search = useSearch(model, mask, typed, openWorker);
   const field = useRef<HTMLInputElement>(null);
   const [, redraw] = useState(0);
 
@@ -64,11 +65,10 @@ export function useSearchBox(
 
   const toMatch = useRef(false);
   const move = (by: 1 | -1): void => {
-    const match = search.move(by, rows.id(scroller.topRow));
+    const match = search.move(by, top());
     if (match === null) return;
-    if (match.end > SHOWN_CHARS_MAX) expand(match.id);
     toMatch.current = true;
-    scroller.show(match.id, undefined, true);
+    show(match);
     redraw((times) => times + 1);
   };
 
@@ -82,7 +82,7 @@ export function useSearchBox(
     if (typed.text === '' || moved.current === search) return;
     const { total, current, done, searched } = search.state;
     if (done && total === 0 && emptyResult.current?.search !== search) emptyResult.current = { search, first: model.first };
-    if (current !== null || total === 0 || !(done || searched > rows.id(scroller.topRow) - model.first)) return;
+    if (current !== null || total === 0 || !(done || searched > top() - model.first)) return;
     moved.current = search;
     if (emptyResult.current?.search === search && model.first < emptyResult.current.first) return;
     move(1);
@@ -108,7 +108,7 @@ export function useSearchBox(
     const find = (event: KeyboardEvent): void => {
       if (event.key !== 'f' || !(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey) return;
       const focused = document.activeElement;
-      const ours = focused === null || focused === document.body || field.current?.closest('.log')?.contains(focused) === true;
+      const ours = focused === null || focused === document.body || field.current?.closest('section')?.contains(focused) === true;
       // A second press, from our field, is for the browser's own search.
       if (!ours || focused === field.current) return;
       event.preventDefault();

@@ -5,15 +5,14 @@
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { Query } from './match.ts';
-import type { LogModel } from './model.ts';
 import { type OpenWorker, RegexPort } from './regex-port.ts';
 import type { Mask } from './rows.ts';
-import { Search } from './search.ts';
+import { Search, type Searched } from './search.ts';
 
 /** A slice leaves half of a frame to the page. */
 const SLICE_MS = 8;
 
-export function useSearch(model: LogModel, mask: Mask, query: Query, openWorker: OpenWorker | null): Search {
+export function useSearch(model: Searched, mask: Mask, query: Query, openWorker: OpenWorker | null): Search {
   const [, setProgress] = useState(0);
   const port = useMemo(() => (openWorker === null || !query.regex ? null : new RegexPort(openWorker)), [openWorker, query.regex]);
   useEffect(() => () => port?.close(), [port]);

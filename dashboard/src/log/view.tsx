@@ -10,13 +10,14 @@ import { clicked } from './line-hash.ts';
 import type { LogModel } from './model.ts';
 import type { Page, PageKeyBinding } from './page.ts';
 import { LineRow, type RowActions } from './row.tsx';
+import { SHOWN_CHARS_MAX } from './row-pieces.ts';
 import { maskOf, namesOf, Rows } from './rows.ts';
 import { ScrollView } from './scroll-view.tsx';
 import { TIME_MODES, timeModeOf, timeOf } from './times.ts';
 import { SearchField, Toolbar } from './toolbar.tsx';
 import { useLineLink } from './use-line-link.ts';
 import { useModelVersion, useScroller } from './use-scroller.ts';
-import { useSearchBox } from './use-search-box.ts';
+import { type SearchTarget, useSearchBox } from './use-search-box.ts';
 
 export interface LogPanelProps {
   model: LogModel;
@@ -49,7 +50,20 @@ const NARROW = '(max-width: 640px)';
 const NO_MARKS: readonly never[] = [];
 
 export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
-  const { model, live, startedAt, older, onOlder, onLoadAll, onGoToLine, onInspect, onDownload, empty, page, target } = props;
+  const {
+    model,
+    live,
+    startedAt,
+    older,
+    onOlder,
+    onLoadAll,
+    onGoToLine,
+    onInspect,
+    onDownload,
+    empty,
+    page,
+    target: shownEvent,
+  } = props;
   const { query, setQuery, hash, setHash } = page;
   const mask = maskOf(query.get('show'));
   const [wrapByDefault] = useState(() => window.matchMedia(NARROW).matches);
@@ -66,7 +80,16 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
 
   const [expanded, setExpanded] = useState<ReadonlySet<number>>(new Set());
   const expand = useCallback((id: number) => setExpanded((before) => new Set(before).add(id)), []);
-  const { field, typed, setTyped, search, move, focus } = useSearchBox(model, rows, page, parts, expand);
+  const target: SearchTarget = {
+    model,
+    mask: rows.mask,
+    top: () => rows.id(scroller.topRow),
+    show({ id, end }) {
+      if (end > SHOWN_CHARS_MAX) expand(id);
+      scroller.show(id, undefined, true);
+    },
+  };
+  const { field, typed, setTyped, search, move, focus } = useSearchBox(target, page, parts);
   const found = search.state;
 
   const { selected, now, missing, select } = useLineLink(model, hash, setHash, onGoToLine, (id) => {
@@ -77,13 +100,13 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
   const [targetId, setTargetId] = useState<number | null>(null);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the log goes there once
   useEffect(() => {
-    const id = target ? model.idAtOffset(target.offset) : null;
+    const id = shownEvent ? model.idAtOffset(shownEvent.offset) : null;
     setTargetId(id);
     if (id === null) return;
     const kind = model.kind(id);
     if (kind !== null && !(mask & (1 << kind))) setQuery({ show: namesOf(mask | (1 << kind)) }, { replace: true });
     scroller.show(id);
-  }, [target, model]);
+  }, [shownEvent, model]);
 
   const inspect = useRef(onInspect);
   inspect.current = onInspect;
@@ -193,7 +216,8 @@ export function LogView(props: LogPanelProps & { page: Page }): JSX.Element {
           regex={typed.regex}
           regexOffered={page.openWorker !== null}
           state={found}
-          lines={model.lines}
+          label="Search in the log"
+          among={`${model.lines.toLocaleString('en')} lines`}
           partial={older !== 'none'}
           loading={older === 'loading'}
           onText={(text) => setTyped({ text })}

@@ -259,6 +259,43 @@ describe('a run of an agent', () => {
   });
 });
 
+describe('the search', () => {
+  const use = { type: 'tool_use', id: 't1', name: 'Bash', input: { command: 'make' } };
+  const result = { type: 'tool_result', tool_use_id: 't1', content: `${'line\n'.repeat(100)}the needle` };
+  const log = [
+    event(1, 'agent', { type: 'assistant', message: { id: 'm1', content: [use] } }),
+    event(2, 'agent', { type: 'user', message: { content: [result] } }),
+    event(3, 'agent', { type: 'assistant', message: { id: 'm2', content: [{ type: 'text', text: 'Done, a **nee**dle.' }] } }),
+  ];
+  const search = async (text: string) => {
+    const field = root.querySelector<HTMLInputElement>('input[aria-label="Search in the conversation"]');
+    if (!field) throw new Error('there is no search');
+    field.value = text;
+    act(() => void field.dispatchEvent(new Event('input', { bubbles: true })));
+    await settle();
+  };
+  const press = async (key: string) => {
+    act(() => keys.findLast((binding) => binding.keys.includes(key))?.run(new KeyboardEvent('keydown', { key })));
+    await settle();
+  };
+
+  it('opens what a match is folded into, with the keys of the log', async () => {
+    await show(running(), log);
+    expect(text()).not.toContain('the needle');
+    await search('needle');
+    expect(all('.log-outcome')).toEqual(['1 of 2']);
+    expect(text()).toContain('the needle');
+    await press('n');
+    expect(all('.log-outcome')).toEqual(['2 of 2']);
+    await press('N');
+    expect(all('.log-outcome')).toEqual(['1 of 2']);
+    await press('/');
+    expect(document.activeElement?.getAttribute('type')).toBe('search');
+    await search('nothing like it');
+    expect(all('.log-outcome')).toEqual(['no match']);
+  });
+});
+
 describe('a message to the agent', () => {
   const write = async (words: string) => {
     const field = root.querySelector<HTMLTextAreaElement>('.exec-input textarea') as HTMLTextAreaElement;
