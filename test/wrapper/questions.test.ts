@@ -19,7 +19,7 @@ import {
   QUESTIONS_OPEN_MAX,
   utf8Bytes,
 } from '../../protocol/index.ts';
-import { type QuestionFact, Questions, REQUESTS_BYTES_MAX, wireOf } from '../../wrapper/job/questions.ts';
+import { type QuestionFact, Questions, REQUESTS_BYTES_MAX, REQUESTS_MAX, wireOf } from '../../wrapper/job/questions.ts';
 import { ACP_ASKS, CLAUDE_ASKS, CLAUDE_ASKS_WHICH, CLAUDE_END, claudeCancels } from '../support/fake-agent.ts';
 import { removeTemporaryFolders, temporaryFolder } from '../support/wrapper-run.ts';
 
@@ -34,6 +34,7 @@ class Bench {
   /** What the log still takes of questions. */
   roomBytes = Number.POSITIVE_INFINITY;
   isLogFull = false;
+  isStdinOpen = true;
 
   constructor({ folder = temporaryFolder(), nextSeq = 1, format = 'claude' as AgentFormat, secret = '' } = {}) {
     this.folder = folder;
@@ -43,6 +44,7 @@ class Bench {
       folder,
       redacted: (text) => (secret === '' ? text : text.replaceAll(secret, '[redacted]')),
       nextSeq: () => this.nextSeq,
+      isStdinOpen: () => this.isStdinOpen,
       isLogFull: () => this.isLogFull,
       hasRoom: (bytes) => bytes <= this.roomBytes,
       problem: (message) => this.problems.push(message),
@@ -242,6 +244,16 @@ it(`[ASK9] at most ${QUESTIONS_OPEN_MAX} are reported at a time; the next ones f
   expect(idsOf(bench.line(claudeCancels(request('r4'))))).toEqual(['asking_ended r4', 'asking late2']);
 });
 
+it('[ASK9] after the end of its stdin nothing is reported, and what was asked before can still be withdrawn', () => {
+  const bench = new Bench();
+  bench.line(request('r1'));
+  bench.isStdinOpen = false;
+  expect(bench.line(request('r2'))).toEqual([]);
+  expect(bench.line(claudeCancels(request('r2')))).toEqual([]);
+  expect(idsOf(bench.line(claudeCancels(request('r1'))))).toEqual(['asking_ended r1']);
+  expect(existsSync(bench.file)).toBe(false);
+});
+
 describe('[ASK12] a question that cannot be reported is refused, so that its agent goes on', () => {
   const replies = (bench: Bench) =>
     bench.questions.takeRefused().map(({ reply, message }) => ({ reply: JSON.parse(reply ?? 'null'), message }));
@@ -281,6 +293,24 @@ describe('[ASK12] a question that cannot be reported is refused, so that its age
     expect(message).toContain('too large together');
     expect(bench.questions.written()).toEqual([]);
     expect(idsOf(bench.line(large('r5', quarter)))).toEqual(['asking r5']);
+    expect(replies(bench)).toEqual([]);
+  });
+
+  it('where 128 requests wait, said once; when one has its reply, the next one waits', () => {
+    const bench = new Bench();
+    for (let index = 0; index < REQUESTS_MAX; index += 1) bench.line(request(`r${index}`));
+    expect(replies(bench)).toEqual([]);
+    bench.line(request('over1'));
+    bench.questions.written();
+    bench.line(request('over2'));
+    bench.questions.written();
+    expect(replies(bench)).toMatchObject([
+      { reply: { response: { request_id: 'over1' } }, message: expect.stringContaining('too many questions wait') },
+      { reply: { response: { request_id: 'over2' } }, message: null },
+    ]);
+    bench.questions.answer({ question: 'r0', option: 'allow' });
+    bench.append(bench.questions.written());
+    bench.line(request('fits'));
     expect(replies(bench)).toEqual([]);
   });
 

@@ -608,6 +608,7 @@ export class WrapperProcess {
       files: this.spool.files,
       redacted: (text) => text,
       nextSeq: () => this.#nextSeq,
+      isStdinOpen: () => true,
       isLogFull: () => false,
       hasRoom: () => true,
       problem: (message) => this.#world.violation(`${this.label}: ${message}`),

@@ -319,6 +319,11 @@ export class Child {
     return true;
   }
 
+  /** Its stdin was ended, or is about to end. */
+  get inputEnded(): boolean {
+    return this.#inputEnded;
+  }
+
   /** Ends the job's stdin, after what was written. TTY7: types Ctrl-D into a terminal. */
   endInput(): void {
     if (this.#options.terminal) return void this.write(CTRL_D);

@@ -214,6 +214,7 @@ export class Job {
       folder: spool.directory,
       redacted: (text) => report.redacted(text),
       nextSeq: () => spool.nextSeq,
+      isStdinOpen: () => !this.#child.inputEnded,
       isLogFull: () => report.isLogFull,
       hasRoom: (bytes) => report.hasRoomForQuestions(bytes),
       problem: (message) => run.log.problem(message),

@@ -41,6 +41,8 @@ const QUESTIONS_FILE = 'questions.json';
  * the longest.
  */
 export const REQUESTS_BYTES_MAX = 4 * AGENT_LINE_BYTES_MAX;
+/** All of them are written to the file for each new one. */
+export const REQUESTS_MAX = 128;
 const LABEL_CHARS_MAX = 200;
 const SHORT_CHARS_MAX = 40;
 const SHORTEST_CHARS_MAX = 12;
@@ -81,6 +83,8 @@ export interface QuestionsOptions {
   redacted(text: string): string;
   /** Of the next event that is appended to the spool. */
   nextSeq(): number;
+  /** Whether an answer could reach the agent. */
+  isStdinOpen(): boolean;
   /** Further lines of the agent get no event. */
   isLogFull(): boolean;
   /** Whether the events of questions, of this size together, have room in the log. */
@@ -100,6 +104,7 @@ export type AnswerOutcome =
 const REFUSALS = {
   no_form: 'its id is empty or too long, or that of another open question',
   log_full: 'the log of this execution is full',
+  too_many: 'too many questions wait for an answer',
   too_much: 'the questions that wait for an answer are too large together',
 } as const;
 
@@ -119,7 +124,8 @@ export class Questions {
   readonly #reader: AskingReader;
   #requests: AskedRequest[] = [];
   #refused: RefusedRequest[] = [];
-  #saidFull = false;
+  /** Reasons that were said, and are not said of each further question. */
+  readonly #said = new Set<keyof typeof REFUSALS>();
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
@@ -135,13 +141,14 @@ export class Questions {
    * once.
    */
   read(line: JsonObject): QuestionFact[] {
-    const { asked, ended } = this.#reader.line(line);
+    const { asked, ended } = this.#fromReader(line);
     if (asked.length === 0 && ended.length === 0) return [];
     const facts = this.#end(ended, 'cancelled');
     const questions = asked.flatMap((question) => this.#asked(question));
     if (asked.length > 0) this.#requests.push({ line, questions });
     const request = this.#requests.at(-1) as AskedRequest;
     if (questions.length < asked.length) this.#refuse(request, asked, 'no_form');
+    else if (asked.length > 0 && this.#requests.length > REQUESTS_MAX) this.#refuse(request, asked, 'too_many');
     else if (asked.length > 0 && this.#requestsBytes() > REQUESTS_BYTES_MAX) this.#refuse(request, asked, 'too_much');
     facts.push(...this.#askNext(this.#options.nextSeq() + (this.#options.isLogFull() ? 0 : 1) + facts.length));
     this.#save(); // QU1
@@ -214,6 +221,13 @@ export class Questions {
     return this.#requests.filter(({ replied }) => !replied).flatMap(({ questions }) => questions.filter(({ answer }) => !answer));
   }
 
+  #fromReader(line: JsonObject): { asked: Question[]; ended: string[] } {
+    const { asked, ended } = this.#reader.line(line);
+    if (asked.length === 0 || this.#options.isStdinOpen()) return { asked, ended };
+    this.#reader.answered(asked.map(({ id }) => id));
+    return { asked: [], ended };
+  }
+
   #requestsBytes(): number {
     return this.#requests.reduce((sum, request) => {
       request.bytes ??= jsonBytes(request.line);
@@ -232,10 +246,11 @@ export class Questions {
     const reason = REFUSALS[why];
     const reply = encodeRefusal(this.#reader.format, request.line, `No person can be asked: ${reason}.`);
     const text = cut(this.#options.redacted(asked[0]?.text ?? '').toWellFormed(), LABEL_CHARS_MAX);
-    const further = why === 'log_full' ? ' So is each further one that has no room.' : '';
+    const isSaidOnce = why === 'log_full' || why === 'too_many';
+    const further = isSaidOnce ? ' So is each further one that has no room.' : '';
     const message = `a question of the agent was refused, because no person can be asked: ${reason}.${further} The question was: ${text}`;
-    this.#refused.push({ reply, message: why === 'log_full' && this.#saidFull ? null : message });
-    this.#saidFull ||= why === 'log_full';
+    this.#refused.push({ reply, message: isSaidOnce && this.#said.has(why) ? null : message });
+    this.#said.add(why);
     const ends = request.questions.filter(isWaiting).map(({ wire }): QuestionFact => {
       return { type: 'asking_ended', data: { id: wire.id, reason: 'cancelled' } };
     });
