@@ -165,7 +165,9 @@ export class AcpReader {
     const claude = object(meta.claudeCode);
     const name = text(call.name) ?? text(claude.toolName) ?? (known ? null : text(call.kind));
     this.#items.call(id, { name, title: text(call.title) ?? (known ? null : titleOf(call.rawInput)), input: call.rawInput });
-    const state = lookUp(TOOL_STATES, text(call.status)) ?? null;
+    // OpenCode completes a command whatever its exit code.
+    const exit = number(object(object(call.rawOutput).metadata).exit) ?? 0;
+    const state = exit === 0 ? (lookUp(TOOL_STATES, text(call.status)) ?? null) : 'failed';
     const output = this.#output(id, call, meta, state === 'done' || state === 'failed' || (isUpdate && state !== null));
     const diff = diffsOfContent(call.content);
     for (const { type, terminalId } of objects(call.content))

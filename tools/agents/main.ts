@@ -18,7 +18,7 @@ import { createClient, type HoldfastClient } from '../../client/index.ts';
 import type { Execution } from '../../protocol/index.ts';
 import { Stack } from '../../scripts/stack.ts';
 import { startModel } from './model.ts';
-import { AGENTS, type AgentName, install, invocation, type Place, prepare } from './programs.ts';
+import { AGENTS, type AgentName, FORMATS, install, invocation, type Place, prepare } from './programs.ts';
 
 const SESSION = 'agents';
 /** A cold OpenCode takes 30 s for its first line on a loaded machine. */
@@ -75,6 +75,31 @@ const SECOND_TURN = {
   'the text of the second turn': (run: RunResult) => messages(run).some((text) => text.includes('**second** turn')),
 };
 
+/** What an agent shows that asks over ACP and is allowed each tool, in two turns. */
+const ASKS_FOR_TOOLS = {
+  ...USES_TOOLS,
+  ...SECOND_TURN,
+  // Over ACP OpenCode says the cost of a turn, and the tokens of its last request only.
+  'its usage': ({ items }: RunResult) =>
+    items.some((item) => item.type === 'usage' && ((item.outputTokens ?? 0) > 0 || (item.costUsd ?? 0) > 0)),
+  'one end of a turn': (run: RunResult) => turnEnds(run).length === 2,
+  'each question was answered': (run: RunResult) =>
+    questions(run).length > 0 && questions(run).every(({ state }) => state === 'answered'),
+  'an edit with its difference': (run: RunResult) => tools(run).some(({ diff }) => diff !== undefined && diff.length > 0),
+};
+
+const FILE_WRITTEN = {
+  ...COMPLETED,
+  'one question': (run: RunResult) => questions(run).length === 1,
+  'the file is there': ({ created }: RunResult) => created !== null,
+};
+
+const FILE_REFUSED = {
+  ...COMPLETED,
+  'one question': (run: RunResult) => questions(run).length === 1,
+  'no file is there': ({ created }: RunResult) => created === null,
+};
+
 const SCENES: Readonly<Record<AgentName, readonly Scene[]>> = {
   claude: [
     {
@@ -94,21 +119,13 @@ const SCENES: Readonly<Record<AgentName, readonly Scene[]>> = {
       name: 'permission-allowed',
       prompts: ['[scene claude-permission] Write a file.'],
       answers: { permission: 'allow' },
-      shows: {
-        ...COMPLETED,
-        'one question': (run) => questions(run).length === 1,
-        'the file is there': ({ created }) => created !== null,
-      },
+      shows: FILE_WRITTEN,
     },
     {
       name: 'permission-denied',
       prompts: ['[scene claude-permission] Write a file.'],
       answers: { permission: 'deny' },
-      shows: {
-        ...COMPLETED,
-        'one question': (run) => questions(run).length === 1,
-        'no file is there': ({ created }) => created === null,
-      },
+      shows: FILE_REFUSED,
     },
     {
       name: 'question',
@@ -126,6 +143,54 @@ const SCENES: Readonly<Record<AgentName, readonly Scene[]>> = {
     { name: 'tools', prompts: ['[scene opencode-tools] Greet the world.'], shows: USES_TOOLS },
     { name: 'resumed', prompts: ['[scene second] Go on.'], resumes: true, shows: SECOND_TURN },
   ],
+  'opencode-acp': [
+    {
+      name: 'tools',
+      prompts: ['[scene opencode-tools] Greet the world.', '[scene second] And now?'],
+      answers: { permission: 'once' },
+      shows: ASKS_FOR_TOOLS,
+    },
+    {
+      name: 'permission-allowed',
+      prompts: ['[scene opencode-permission] Write a file.'],
+      answers: { permission: 'once' },
+      shows: FILE_WRITTEN,
+    },
+    {
+      name: 'permission-denied',
+      prompts: ['[scene opencode-permission] Write a file.'],
+      answers: { permission: 'reject' },
+      shows: FILE_REFUSED,
+    },
+    { name: 'resumed', prompts: ['[scene second] Go on.'], resumes: true, shows: SECOND_TURN },
+  ],
+  'claude-acp': [
+    {
+      name: 'tools',
+      prompts: ['[scene claude-tools] Greet the world.', '[scene second] And now?'],
+      answers: { permission: 'allow-once' },
+      shows: ASKS_FOR_TOOLS,
+    },
+    {
+      name: 'permission-allowed',
+      prompts: ['[scene claude-permission] Write a file.'],
+      answers: { permission: 'allow-once' },
+      shows: FILE_WRITTEN,
+    },
+    {
+      name: 'permission-denied',
+      prompts: ['[scene claude-permission] Write a file.'],
+      answers: { permission: 'reject' },
+      shows: FILE_REFUSED,
+    },
+    {
+      name: 'question',
+      prompts: ['[scene claude-question] Paint it.'],
+      answers: { question: 'Red' },
+      shows: { ...COMPLETED, 'one question with two options': (run) => questions(run).some(({ options }) => options.length === 2) },
+    },
+    { name: 'resumed', prompts: ['[scene second] Go on.'], resumes: true, shows: SECOND_TURN },
+  ],
 };
 
 // ── a run ─────────────────────────────────────────────────────────────────────────────────────────
@@ -139,12 +204,12 @@ async function performRun(
 ): Promise<{ result: RunResult; conversation: string | null }> {
   const [first = '', ...further] = scene.prompts;
   const { command, env, openStdin } = invocation(name, place, first, resume);
-  const { execution } = await client.start(SESSION, { command, env, cwd: place.repository, format: name, openStdin });
+  const { execution } = await client.start(SESSION, { command, env, cwd: place.repository, format: FORMATS[name], openStdin });
   const handle = client.execution(SESSION, execution.id);
   const signal = AbortSignal.timeout(RUN_TIMEOUT_MS);
-  const reader = new ConversationReader(name);
+  const reader = new ConversationReader(FORMATS[name]);
   const lines: string[] = [];
-  const say = (text: string) => handle.send({ text: encodeMessage(name, text) ?? '' });
+  const say = (text: string) => handle.send({ text: encodeMessage(FORMATS[name], text) ?? '' });
   for await (const event of handle.events({ signal })) {
     if (event.type === 'started' && openStdin) await say(first);
     if (event.type === 'agent') lines.push(JSON.stringify(event.data));

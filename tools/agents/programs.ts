@@ -9,18 +9,32 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import type { AgentFormat } from '../../agent/index.ts';
 
 const run = promisify(execFile);
+const ACP = join(import.meta.dirname, '..', '..', 'acp', 'main.ts');
 const INSTALL_TIMEOUT_MS = 600_000;
 
-export const AGENTS = ['claude', 'codex', 'opencode'] as const;
+/** Those whose name ends with `-acp` run behind `holdfast-acp`. */
+export const AGENTS = ['claude', 'codex', 'opencode', 'opencode-acp', 'claude-acp'] as const;
 export type AgentName = (typeof AGENTS)[number];
+
+/** What each prints. */
+export const FORMATS: Readonly<Record<AgentName, AgentFormat>> = {
+  claude: 'claude',
+  codex: 'codex',
+  opencode: 'opencode',
+  'opencode-acp': 'acp',
+  'claude-acp': 'acp',
+};
 
 /** The newest that were tried. */
 const PACKAGES: Readonly<Record<AgentName, { name: string; version: string; bin: string }>> = {
   claude: { name: '@anthropic-ai/claude-code', version: '2.1.332', bin: 'claude' },
   codex: { name: '@openai/codex', version: '0.171.0', bin: 'codex' },
   opencode: { name: 'opencode-ai', version: '1.18.33', bin: 'opencode' },
+  'opencode-acp': { name: 'opencode-ai', version: '1.18.33', bin: 'opencode' },
+  'claude-acp': { name: '@agentclientprotocol/claude-agent-acp', version: '0.101.0', bin: 'claude-agent-acp' },
 };
 
 export interface Place {
@@ -45,7 +59,7 @@ export interface Invocation {
 export async function install(folder: string, names: readonly AgentName[]): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"private": true}\n');
-  const wanted = names.map((name) => `${PACKAGES[name].name}@${PACKAGES[name].version}`);
+  const wanted = [...new Set(names.map((name) => `${PACKAGES[name].name}@${PACKAGES[name].version}`))];
   const npm = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
   const [program = 'npm', ...first] = npm;
   await run(program, [...first, 'install', '--no-audit', '--no-fund', '--loglevel=error', ...wanted], {
@@ -65,13 +79,28 @@ export function prepare(name: AgentName, { home, model }: Place): void {
     const provider = `[model_providers.local]\nname = "Local"\nbase_url = "${model}/v1"\nwire_api = "responses"\nenv_key = "MODEL_KEY"\n`;
     writeFileSync(join(folder, 'config.toml'), `model = "gpt-5.5"\nmodel_provider = "local"\n\n${provider}`);
   }
-  if (name === 'opencode') writeFileSync(join(home, 'opencode.json'), JSON.stringify(opencodeConfig(model), null, 2));
+  if (name !== 'opencode' && name !== 'opencode-acp') return;
+  // `opencode run` refuses what it would ask about.
+  const asks = name === 'opencode-acp' ? { permission: { edit: 'ask', bash: 'ask' } } : {};
+  writeFileSync(join(home, 'opencode.json'), JSON.stringify({ ...opencodeConfig(model), ...asks }, null, 2));
 }
 
 /** One run of an agent on a prompt. `resume`: the agent's own id of the conversation to continue. */
 export function invocation(name: AgentName, place: Place, prompt: string, resume: string | null = null): Invocation {
   const program = join(place.packages, 'node_modules', '.bin', PACKAGES[name].bin);
   const env = { HOME: place.home, PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
+  const bridge = [process.execPath, ACP, ...(resume === null ? [] : ['--resume', resume])];
+  const claude = {
+    ANTHROPIC_API_KEY: 'sk-local',
+    ANTHROPIC_BASE_URL: place.model,
+    DISABLE_TELEMETRY: '1',
+    CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+  };
+  const opencode = {
+    OPENCODE_CONFIG: join(place.home, 'opencode.json'),
+    OPENCODE_DISABLE_MODELS_FETCH: '1',
+    OPENCODE_DISABLE_AUTOUPDATE: '1',
+  };
   switch (name) {
     case 'claude':
       return {
@@ -81,13 +110,7 @@ export function invocation(name: AgentName, place: Place, prompt: string, resume
           ...['--include-partial-messages', '--permission-prompt-tool', 'stdio'],
           ...(resume === null ? [] : ['--resume', resume]),
         ],
-        env: {
-          ...env,
-          ANTHROPIC_API_KEY: 'sk-local',
-          ANTHROPIC_BASE_URL: place.model,
-          DISABLE_TELEMETRY: '1',
-          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-        },
+        env: { ...env, ...claude },
         openStdin: true,
       };
     case 'codex':
@@ -102,14 +125,14 @@ export function invocation(name: AgentName, place: Place, prompt: string, resume
     case 'opencode':
       return {
         command: [...[program, 'run', '--format', 'json', '--thinking'], ...(resume === null ? [] : ['--session', resume]), prompt],
-        env: {
-          ...env,
-          OPENCODE_CONFIG: join(place.home, 'opencode.json'),
-          OPENCODE_DISABLE_MODELS_FETCH: '1',
-          OPENCODE_DISABLE_AUTOUPDATE: '1',
-        },
+        env: { ...env, ...opencode },
         openStdin: false,
       };
+    case 'opencode-acp':
+      return { command: [...bridge, '--files', '--', program, 'acp'], env: { ...env, ...opencode }, openStdin: true };
+    case 'claude-acp':
+      // Its own mode lets a model decide about permissions.
+      return { command: [...bridge, '--mode', 'default', '--', program], env: { ...env, ...claude }, openStdin: true };
   }
 }
 
