@@ -273,7 +273,7 @@ export interface PoolSummary {
 
 export interface PoolView extends Omit<PoolSummary, 'runners'> {
   runners: RunnerView[];
-  /** The first that wait, in the order in which they came. */
+  /** The first 50 that wait, in the order in which they get a runner that fits. */
   queue: { session: string; execution: string; priority: number; since: number; reason: WaitReason }[];
 }
 

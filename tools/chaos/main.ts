@@ -176,8 +176,12 @@ async function poolMain(): Promise<number> {
       .map(([fault, count]) => `${count} × ${fault}`)
       .join(', ')}`,
   );
+  const { compared, waitingAfterFaults, peaks } = result.seen;
+  const most = Object.entries(peaks).map(([key, count]) => `${count} with the key ${key}`);
+  print(`${compared} pairs in the order; ${waitingAfterFaults} looks at the queue after the faults; at most ${most.join(', ')}`);
   for (const problem of result.problems) print(`  ${problem}`);
-  if (result.problems.length === 0) print(`${executions} executions, each with one verdict, each command run once`);
+  if (result.problems.length === 0)
+    print(`${executions} executions, each with one verdict, each command run once, in order, within limits`);
   else print(`FAILED. Again: npm run chaos -- --pool --executions ${executions} --seed ${seed}`);
   if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
   return result.problems.length > 0 ? 1 : 0;

@@ -2,16 +2,18 @@
  * `npm run chaos -- --pool [--seed S] [--executions N] [--json]`: many executions on runners that
  * are killed, frozen, cut off and half open, while the coordinator is killed too.
  *
- * Three runners of four slots, each behind a link of its own; 200 executions with labels and
- * priorities. Each command notes that it runs in a file of its own. At the end every execution must
- * be completed with one verdict, every command must have run once, and no slot may be taken.
+ * Three runners of four slots, each behind a link of its own; 200 executions with labels, priorities
+ * and concurrency limits. Each command notes when it begins and ends in files of its own. The faults
+ * end while there is work left. At the end every execution must be completed with one verdict, every
+ * command must have run once, no slot may be taken, and the pool must have kept its rules
+ * (pool-history.ts).
  *
  * The seed fixes what is done and in which order, but not how far each program is by then.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +22,7 @@ import { isTerminal } from '../../protocol/index.ts';
 import { freePort, ROOT, Stack } from '../../scripts/stack.ts';
 import { endJobsIn } from '../../test/support/held-jobs.ts';
 import { TcpProxy } from '../../test/support/tcp-proxy.ts';
+import { checkPool, type PoolRun, type Seen, type Snapshot } from './pool-history.ts';
 
 const POOL = 'chaos';
 const RUNNERS = ['a', 'b', 'c'] as const;
@@ -29,6 +32,13 @@ const STARTS_AT_ONCE = 8;
 const FAULT_EVERY_MS = [1500, 4000] as const;
 const COORDINATOR_KILLS = 2;
 const WATCHDOG_MS = 15 * 60_000;
+/** Of the executions: the faults end when so many wait, and before that when all have ended. */
+const SHARE_AFTER_FAULTS = 0.4;
+const LOOK_EVERY_MS = 200;
+const LIMITS = [
+  { key: 'one', limit: 1 },
+  { key: 'three', limit: 3 },
+] as const;
 
 export interface PoolChaosOptions {
   seed: number;
@@ -41,6 +51,7 @@ export interface PoolChaosResult {
   executions: number;
   seconds: number;
   faults: Record<string, number>;
+  seen: Seen;
   problems: string[];
 }
 
@@ -104,7 +115,12 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
   const runners: ChaosRunner[] = [];
   const faults: Record<string, number> = {};
   const problems: string[] = [];
+  const plans = plan(executions, random);
+  const snapshots: Snapshot[] = [];
+  let seen: Seen = { compared: 0, waitingAfterFaults: 0, peaks: {} };
   let over = false;
+  let started = false;
+  let watched = false;
   try {
     const { key } = await client.createRunnerKey(POOL, { name: 'chaos' });
     for (const name of RUNNERS) {
@@ -165,16 +181,46 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
       await Promise.all(pending);
     })();
 
+    const calm = Promise.withResolvers<void>();
+    const calming = calm.promise.then(async () => {
+      over = true;
+      await injecting;
+      print('  the faults have ended');
+      return Date.now();
+    });
+    const watching = (async () => {
+      while (!watched) {
+        const sentAt = Date.now();
+        const view = await client.pool(POOL);
+        snapshots.push({ sentAt, receivedAt: Date.now(), view });
+        if (started && view.waiting <= executions * SHARE_AFTER_FAULTS) calm.resolve();
+        await sleep(LOOK_EVERY_MS);
+      }
+    })().catch((error: Error) => void problems.push(`the pool could not be read: ${error.message}`));
     const watchdog = sleep(WATCHDOG_MS, undefined, { ref: false }).then(() => {
       throw new Error(`not over within ${WATCHDOG_MS / 60_000} minutes`);
     });
+    const working = async (): Promise<void> => {
+      await startAll(client, plans, marks);
+      started = true;
+      print(`  ${executions} executions started`);
+      await waitForAll(client, { plans, problems, print });
+    };
     try {
-      await Promise.race([startAndWait(client, { executions, marks, random, print }, problems), watchdog]);
+      await Promise.race([working(), watchdog]);
     } catch (error) {
       problems.push((error as Error).message);
     }
-    over = true;
-    await injecting;
+    calm.resolve();
+    const faultsEndedAt = await calming;
+    watched = true;
+    await watching;
+    const runs = await Promise.all(plans.map((one) => runOf(client, one, marks)));
+    const history = checkPool(runs, snapshots, faultsEndedAt);
+    problems.push(...history.problems);
+    seen = history.seen;
+    if (seen.compared === 0) problems.push('nothing was seen to wait while another was assigned: the order was not checked');
+    if (seen.waitingAfterFaults === 0) problems.push('nothing waited after the faults: start more executions');
 
     for (let index = 0; index < executions; index += 1) {
       const runs = runsIn(marks, index);
@@ -193,6 +239,7 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
     }
   } finally {
     over = true;
+    watched = true;
     for (const runner of runners) {
       runner.signal('SIGCONT');
       await runner.kill();
@@ -202,48 +249,61 @@ export async function poolChaos({ seed, executions, print }: PoolChaosOptions): 
     endJobsIn(folder);
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
-  return { seed, executions, seconds: Math.round((Date.now() - begun) / 1000), faults, problems };
+  return { seed, executions, seconds: Math.round((Date.now() - begun) / 1000), faults, seen, problems };
 }
 
-interface Work {
-  executions: number;
-  marks: string;
-  random: () => number;
-  print: (line: string) => void;
+interface Plan {
+  index: number;
+  session: string;
+  seconds: string;
+  requires: Record<string, string>;
+  priority: number;
+  concurrency: PoolRun['concurrency'];
 }
 
-async function startAndWait(client: HoldfastClient, { executions, marks, random, print }: Work, problems: string[]): Promise<void> {
-  const plans = Array.from({ length: executions }, (_, index) => ({
+const plan = (executions: number, random: () => number): Plan[] =>
+  Array.from({ length: executions }, (_, index) => ({
     index,
+    session: `chaos-${index}`,
     seconds: (0.2 + random() * 3).toFixed(1),
-    requires: random() < 0.3 ? { group: random() < 0.5 ? 'one' : 'two' } : undefined,
+    requires: random() < 0.3 ? { group: random() < 0.5 ? 'one' : 'two' } : ({} as Record<string, string>),
     priority: Math.floor(random() * 21) - 10,
+    concurrency: random() < 0.3 ? (LIMITS[Math.floor(random() * LIMITS.length)] ?? null) : null,
   }));
+
+async function startAll(client: HoldfastClient, plans: readonly Plan[], marks: string): Promise<void> {
   const queue = [...plans];
   const startSome = async (): Promise<void> => {
     for (let plan = queue.shift(); plan; plan = queue.shift()) {
-      const { index, seconds, requires, priority } = plan;
-      const script = `echo ran >> '${join(marks, String(index))}'; echo begun; sleep ${seconds}; echo done`;
-      await client.start(`chaos-${index}`, {
+      const { index, session, seconds, requires, priority, concurrency } = plan;
+      const mark = join(marks, String(index));
+      const script = `echo ran >> '${mark}'; echo begun; sleep ${seconds}; echo done; echo over > '${mark}.over'`;
+      await client.start(session, {
         id: 'e1',
         command: ['/bin/sh', '-c', script],
         launcher: 'pool',
         pool: POOL,
         priority,
-        ...(requires ? { requires } : {}),
+        requires,
+        ...(concurrency ? { concurrency } : {}),
       });
     }
   };
   await Promise.all(Array.from({ length: STARTS_AT_ONCE }, startSome));
-  print(`  ${executions} executions started`);
-  let ended = 0;
+}
+
+async function waitForAll(
+  client: HoldfastClient,
+  { plans, problems, print }: { plans: readonly Plan[]; problems: string[]; print: (line: string) => void },
+): Promise<void> {
+  let count = 0;
   const waiting = [...plans];
   const waitForSome = async (): Promise<void> => {
     for (let plan = waiting.shift(); plan; plan = waiting.shift()) {
-      const session = `chaos-${plan.index}`;
+      const { session } = plan;
       const execution = await client.wait(session, 'e1');
-      ended += 1;
-      if (ended % 50 === 0) print(`  ${ended} executions have ended`);
+      count += 1;
+      if (count % 50 === 0) print(`  ${count} executions have ended`);
       if (!isTerminal(execution.status) || execution.status !== 'completed') {
         problems.push(`${session} is ${execution.status} (${execution.code ?? ''} ${execution.error ?? ''})`);
       }
@@ -257,7 +317,20 @@ async function startAndWait(client: HoldfastClient, { executions, marks, random,
   await Promise.all(Array.from({ length: STARTS_AT_ONCE }, waitForSome));
 }
 
+/** What is known of it at the end. */
+async function runOf(
+  client: HoldfastClient,
+  { index, session, requires, priority, concurrency }: Plan,
+  marks: string,
+): Promise<PoolRun> {
+  const { events } = await client.readEvents(session, { execution: 'e1', after: 0 });
+  const mark = join(marks, String(index));
+  const isOver = existsSync(mark) && existsSync(`${mark}.over`);
+  const ran = isOver ? [{ from: statSync(mark).mtimeMs, to: statSync(`${mark}.over`).mtimeMs }] : [];
+  return { session, requires, priority, concurrency, events: events.filter(({ type }) => type.startsWith('execution_')), ran };
+}
+
 function runsIn(marks: string, index: number): number {
-  if (!readdirSync(marks).includes(String(index))) return 0;
-  return readFileSync(join(marks, String(index)), 'utf8').split('\n').length - 1;
+  const mark = join(marks, String(index));
+  return existsSync(mark) ? readFileSync(mark, 'utf8').split('\n').length - 1 : 0;
 }
