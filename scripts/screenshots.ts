@@ -1,5 +1,5 @@
 /**
- * `npm run screenshots`: the pictures of docs/dashboard.md. Boots the stack, makes a run of each
+ * `npm run screenshots [-- NAME …]`: the pictures of docs/dashboard.md, or those of these names. Boots the stack, makes a run of each
  * main state, and photographs the dashboard as a user sees it.
  *
  * Ids, times and ports differ from run to run, so pictures are taken again on request, not compared
@@ -22,6 +22,8 @@ import { ROOT } from './stack.ts';
 
 const FOLDER = join(ROOT, 'docs', 'screenshots');
 
+const only = process.argv.slice(2);
+
 const stage = await Stage.start();
 
 const scene = (session: string, program: string, command: string[], request: Partial<StartRequest> = {}): Promise<Job> =>
@@ -38,6 +40,7 @@ interface Shot {
 }
 
 async function shoot({ name, path, phone = false, dark = false, whole = false, ready }: Shot): Promise<void> {
+  if (only.length > 0 && !only.includes(name)) return;
   const options: PageOptions = {
     colorScheme: dark ? 'dark' : 'light',
     viewport: phone ? PHONE : DESKTOP,
@@ -170,6 +173,14 @@ try {
     },
   ];
   for (const shot of shots) await shoot(shot);
+
+  await stage.real.client.answer(conversation.session, conversation.id, { id: 'ask-1', option: 'allow' });
+  await conversation.ended();
+  await shoot({
+    name: 'conversation-search',
+    path: `${conversation.path}?q=test/checkout`,
+    ready: (dashboard) => dashboard.finds(/^\d+ of \d+$/),
+  });
 
   // The wrapper loses its connection to the coordinator; the job continues.
   stage.real.proxy.refuse();
