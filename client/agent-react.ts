@@ -3,6 +3,7 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { type AgentFormat, type Answer, encodeMessage, type QuestionItem } from '../agent/index.ts';
 import { type ConversationSnapshot, ConversationStore, INITIAL_CONVERSATION } from './agent/conversation-store.ts';
+import { sendNext } from './agent/send-next.ts';
 import type { HoldfastClient } from './http/types.ts';
 
 export type { ConversationSnapshot, Turn } from './agent/conversation-store.ts';
@@ -28,6 +29,11 @@ export interface UseConversation extends ConversationSnapshot {
    * next turn is another execution.
    */
   send(execution: string, text: string): Promise<void>;
+  /**
+   * Begins the next turn after one that has ended: another execution, whose id it resolves to.
+   * Needs an API key. Rejects where the agent offers no way.
+   */
+  next(execution: string, text: string): Promise<string>;
 }
 
 /** A component has a stream of its own, and reads the log from its beginning. */
@@ -71,5 +77,14 @@ export function useConversation(options: UseConversationOptions): UseConversatio
     },
     [client, session, format],
   );
-  return { ...snapshot, reconnect, answer, send };
+  const next = useCallback(
+    async (after: string, text: string) => {
+      const turn = newest.current.turns.find((each) => each.execution === after);
+      if (!turn) throw new TypeError(`${after} is none of these turns`);
+      const last = await client.get(session, after);
+      return (await sendNext(client, last, turn.summary, text)).id;
+    },
+    [client, session],
+  );
+  return { ...snapshot, reconnect, answer, send, next };
 }

@@ -125,6 +125,32 @@ describe('useConversation', () => {
     expect(JSON.stringify(sent?.body)).toContain('Hello');
   });
 
+  test('[TRN1] begins the next turn after one that has ended', async () => {
+    fake.addExecution('e0', { format: 'codex', command: ['codex', 'exec', '--json', 'Fix it'], cwd: '/repo' });
+    fake.append('e0', [line({ type: 'thread.started', thread_id: 'thread-1' })]);
+    fake.settle('e0', 'completed', { exitCode: 0 });
+    put({ execution: 'e0' });
+    await until('the end', () => seen?.statuses.get('e0') === 'completed');
+    const id = await seen?.next('e0', 'More');
+    const started = fake.requests.find(({ method, path }) => method === 'POST' && path === '/v1/sessions/s1/executions');
+    expect(started?.body).toMatchObject({
+      id,
+      command: ['codex', 'exec', '--json', 'resume', 'thread-1', 'More'],
+      continues: 'e0',
+      cwd: '/repo',
+    });
+    await expect(seen?.next('none', 'More')).rejects.toThrow('none is none of these turns');
+  });
+
+  test('[TRN2] has no next turn where the agent offers no way', async () => {
+    fake.addExecution('e0', { format: 'codex', command: ['make'] });
+    fake.append('e0', [line({ type: 'thread.started', thread_id: 'thread-1' })]);
+    fake.settle('e0', 'completed', { exitCode: 0 });
+    put({ execution: 'e0' });
+    await until('the end', () => seen?.statuses.get('e0') === 'completed');
+    await expect(seen?.next('e0', 'More')).rejects.toThrow('no way to continue');
+  });
+
   test('opens nothing when it is disabled, and closes its stream', async () => {
     const off = put({ enabled: false });
     expect(fake.upgrades.length).toBe(0);

@@ -19,9 +19,9 @@ const CLIENT_BYTES_MAX = 15_200;
 const REACT_BYTES_MAX = 9_300;
 /**
  * Five formats with their questions and replies, 2.9 kB each; a new format may bring as much again.
- * 1.5 kB are the commands that continue a conversation (next-turn.ts).
+ * 2 kB are the next turn of a conversation: its command, its start (next-turn.ts, send-next.ts).
  */
-const AGENT_BYTES_MAX = 16_500;
+const AGENT_BYTES_MAX = 17_000;
 
 interface Bundle {
   text: string;

@@ -5,6 +5,7 @@
  *   model       the rows: items in order, those of sub-agents below their tool call
  *   row         one row; tool, diff, question, text-blocks: its parts; folds: what is open
  *   markdown    Markdown as elements; markdown-tokens: the parser and its limits; links
+ *   next-message  the message that begins the next run
  *   item-hash, use-item-link   links to items
  *   searched, use-find         the search, which is that of the log
  *   usage       tokens and cost as text
@@ -15,8 +16,10 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type AgentFormat, ConversationReader, type Item, type ToolItem } from '../../../agent/index.ts';
+import type { Execution } from '../../../protocol/index.ts';
 import { useApp, useHash } from '../app/context.ts';
 import type { KeyBinding } from '../app/keys.ts';
+import { executionPath } from '../app/router.ts';
 import type { AgentEvents } from '../execution/agent-events.ts';
 import { usePage } from '../log/panel.tsx';
 import { ScrollView } from '../log/scroll-view.tsx';
@@ -27,6 +30,7 @@ import './conversation.css';
 import { type FoldState, foldsOf, NO_FOLDS, withFold } from './folds.ts';
 import { itemHash } from './item-hash.ts';
 import { ConversationModel } from './model.ts';
+import { NextMessage } from './next-message.tsx';
 import type { Answering } from './question.tsx';
 import { ConversationRow } from './row.tsx';
 import { usageText } from './usage.ts';
@@ -50,6 +54,10 @@ export interface ConversationPanelProps {
   /** Shows the line of this event in the log. */
   onLog(offset: number): void;
   answering: Answering;
+  /** The run, when it has ended and this page may begin the next one. */
+  next: Execution | null;
+  /** The runs that it continues, and that continue it. */
+  turns: { session: string; before: string | null; after: readonly string[] };
   /** Shown in place of the rows while there is none. */
   empty: ComponentChildren;
 }
@@ -59,7 +67,7 @@ const OLDER_ROWS = 60;
 const SIZES = { rowPx: 32, spareRows: 12 };
 
 export default function ConversationPanel(props: ConversationPanelProps): JSX.Element {
-  const { events, format, live, older, onOlder, onLoadAll, onGoToOffset, onLog, answering, empty } = props;
+  const { events, format, live, older, onOlder, onLoadAll, onGoToOffset, onLog, answering, next, turns, empty } = props;
   const { registerKeys } = useApp();
   const hash = useHash();
   const model = useMemo(() => events.sink(() => new ConversationModel(() => new ConversationReader(format))), [events, format]);
@@ -199,6 +207,10 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
               </dd>
             </div>
           )}
+          {turns.before === null ? null : <Turn name="Continues" session={turns.session} execution={turns.before} />}
+          {turns.after.map((id) => (
+            <Turn key={id} name="Continued by" session={turns.session} execution={id} />
+          ))}
         </dl>
         <SearchField
           field={field}
@@ -254,6 +266,7 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
           </button>
         ) : null}
       </div>
+      {next ? <NextMessage last={next} summary={model.summary} isWhole={older === 'none'} errorText={answering.errorText} /> : null}
     </section>
   );
 }
@@ -271,6 +284,18 @@ function foldsAround(item: Item): string[] {
     ...fields.map((each) => `${key}/input/${each}`),
     ...diff.map((_, i) => `${key}/diff/${i}`),
   ];
+}
+
+/** A link to another run of the same conversation. */
+function Turn({ name, session, execution }: { name: string; session: string; execution: string }) {
+  return (
+    <div class="talk-session">
+      <dt>{name}</dt>
+      <dd>
+        <a href={executionPath(session, execution)}>{execution}</a>
+      </dd>
+    </div>
+  );
 }
 
 const AGENTS: Readonly<Record<AgentFormat, string>> = {

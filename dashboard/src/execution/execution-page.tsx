@@ -177,7 +177,7 @@ function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
   const [side, setSide] = useStoredState('holdfast.side', 'open');
   const [tab, setTab] = useState<SideTab>('timeline');
   const focusInput = useRef<(() => void) | null>(null);
-  const reruns = useReruns(session, id, ended && !readOnly);
+  const { reruns, continuedBy } = useLaterRuns(session, id, ended && !readOnly);
   const download = useDownload();
   const interrupt = interruptView(facts, pending);
   const stdinOpen = execution.openStdin === true && execution.stdinEnded !== true;
@@ -391,6 +391,8 @@ function Ready({ feed, model, events, facts, onRestart, connect }: ReadyProps) {
                         onGoToOffset={(offset) => feed.goToOffset(offset)}
                         onLog={showInLog}
                         answering={answering}
+                        next={ended && !readOnly && !snapshot.gone ? execution : null}
+                        turns={{ session, before: execution.continues ?? null, after: continuedBy }}
                         empty={<p class="exec-empty">{emptyWords(snapshot)}</p>}
                       />
                       <Waiting snapshot={snapshot} facts={facts} lines={model.lines} />
@@ -489,23 +491,30 @@ function Announcer({ status: word, connection }: { status: string; connection: s
   );
 }
 
-/**
- * Newer runs labelled as a repeat of this one, among the newest of the session. A failure here is
- * not an error.
- */
-function useReruns(session: string, id: string, wanted: boolean): readonly string[] {
+interface LaterRuns {
+  /** Labelled as a repeat of this one. */
+  reruns: readonly string[];
+  continuedBy: readonly string[];
+}
+
+/** Newer runs that refer to this one, among the newest of the session. A failure here is not an error. */
+function useLaterRuns(session: string, id: string, wanted: boolean): LaterRuns {
   const { client } = useApp();
-  const [reruns, setReruns] = useState<readonly string[]>([]);
+  const [later, setLater] = useState<LaterRuns>({ reruns: [], continuedBy: [] });
   useEffect(() => {
     if (!wanted) return;
     const control = new AbortController();
     client.list(session, { limit: 50, signal: control.signal }).then(
-      ({ data }) => setReruns(data.filter(({ labels }) => labels[RERUN_LABEL] === id).map((run) => run.id)),
+      ({ data }) =>
+        setLater({
+          reruns: data.filter(({ labels }) => labels[RERUN_LABEL] === id).map((run) => run.id),
+          continuedBy: data.filter(({ continues }) => continues === id).map((run) => run.id),
+        }),
       () => {},
     );
     return () => control.abort();
   }, [client, session, id, wanted]);
-  return reruns;
+  return later;
 }
 
 function useTitle(title: string): void {

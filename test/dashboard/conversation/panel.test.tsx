@@ -20,6 +20,9 @@ import { ended, event, madeExecution } from '../execution/made.ts';
 let root: HTMLElement;
 let answers: unknown[];
 let inputs: unknown[];
+let starts: unknown[];
+let listed: Execution[];
+let visited: string[];
 let refusal: unknown;
 let keys: KeyBinding[];
 
@@ -28,6 +31,9 @@ beforeEach(() => {
   document.body.append(root);
   answers = [];
   inputs = [];
+  starts = [];
+  listed = [];
+  visited = [];
   refusal = null;
   keys = [];
   // happy-dom lays nothing out: a view in which every row is 40 px high.
@@ -62,9 +68,23 @@ async function show(execution: Execution, log: LoggedEvent[], { ticket = '', has
     credential,
     client: {
       ...run.options().client,
-      list: async () => ({ data: [], next: null }),
+      list: async () => ({ data: listed, next: null }),
       sendInput: async (...args: unknown[]) => {
         inputs.push(args);
+      },
+      start: async (...args: unknown[]) => {
+        starts.push(args.slice(0, 2));
+        if (refusal) throw refusal;
+        return { execution: { ...execution, id: 'e2', status: 'pending', firstOffset: 20 } };
+      },
+      events: () => {
+        const types = ['execution_pending', 'execution_running'];
+        return Object.assign(
+          (async function* () {
+            yield* types.map((type, i) => event(20 + i, type));
+          })(),
+          { close() {} },
+        );
       },
       answer: async (...args: unknown[]) => {
         answers.push(args);
@@ -75,7 +95,7 @@ async function show(execution: Execution, log: LoggedEvent[], { ticket = '', has
     may: rightsOn(credential),
     getTicket: async () => 't',
     signOut: () => {},
-    navigate: () => {},
+    navigate: (path) => void visited.push(path),
     toast: () => {},
     registerKeys: (bindings) => {
       keys.push(...bindings);
@@ -319,7 +339,7 @@ describe('a message to the agent', () => {
   });
 
   it('is not offered where the agent reads none', async () => {
-    await show(running({ format: 'acp' }), []);
+    await show(running({ format: 'codex' }), []);
     expect(root.querySelector('.exec-input')).toBeNull();
     render(null, root);
     await show(running({ openStdin: false }), []);
@@ -423,5 +443,87 @@ describe('a question', () => {
     expect(text()).toContain('The agent waits for an answer');
     await click(button('Show the question'));
     expect(root.querySelector('.ask')).not.toBeNull();
+  });
+});
+
+describe('the next message', () => {
+  const CODEX = { format: 'codex', command: ['codex', 'exec', '--json', 'Fix it'] } as const;
+  const STREAM = ['claude', '-p', '--input-format', 'stream-json', '--output-format', 'stream-json', '--verbose'];
+  const field = () => root.querySelector<HTMLTextAreaElement>('[aria-label="Next message to the agent"] textarea');
+  async function send(message: string): Promise<void> {
+    act(() => {
+      const box = field() as HTMLTextAreaElement;
+      box.value = message;
+      box.dispatchEvent(new Event('input', { bubbles: true }));
+    });
+    act(() => root.querySelector<HTMLFormElement>('form[aria-label="Next message to the agent"]')?.requestSubmit());
+    await settle();
+  }
+
+  it('[TRN1] begins a run that continues this one, with its terms, and shows it', async () => {
+    const log = [event(1, 'agent', { type: 'thread.started', thread_id: 'thread-1' })];
+    await show(ended('completed', { ...CODEX, command: [...CODEX.command], cwd: '/repo', pool: 'gpu' }), log);
+    await send(' And the docs? ');
+    expect(starts).toEqual([
+      [
+        's1',
+        expect.objectContaining({
+          command: ['codex', 'exec', '--json', 'resume', 'thread-1', 'And the docs?'],
+          continues: 'e1',
+          cwd: '/repo',
+          pool: 'gpu',
+          format: 'codex',
+          openStdin: false,
+        }),
+      ],
+    ]);
+    expect(visited).toEqual(['/sessions/s1/executions/e2']);
+    expect(inputs).toEqual([]);
+  });
+
+  it('[TRN4] is an input to an agent that reads messages, when its run has begun', async () => {
+    const log = [event(1, 'agent', { type: 'system', subtype: 'init', session_id: 'c1', uuid: 'u' })];
+    await show(ended('completed', { format: 'claude', command: STREAM, openStdin: true }), log);
+    await send('More');
+    expect(starts).toEqual([['s1', expect.objectContaining({ command: [...STREAM, '--resume', 'c1'], continues: 'e1' })]]);
+    expect(inputs).toEqual([['s1', 'e2', { text: expect.stringContaining('"text":"More"') }, expect.anything()]]);
+    expect(visited).toEqual(['/sessions/s1/executions/e2']);
+  });
+
+  it('[LIF41] links the run before, and those that continue this one', async () => {
+    listed = [madeExecution({ id: 'e3', continues: 'e1' }), madeExecution({ id: 'e2' })];
+    await show(ended('completed', { ...CODEX, command: [...CODEX.command], continues: 'e0' }), []);
+    const links = [...root.querySelectorAll<HTMLAnchorElement>('.talk-facts a')].map((link) => link.getAttribute('href'));
+    expect(links).toEqual(['/sessions/s1/executions/e0', '/sessions/s1/executions/e3']);
+    expect(text()).toContain('Continued by');
+  });
+
+  it('stays in the box when the start is refused, and says why', async () => {
+    const log = [event(1, 'agent', { type: 'thread.started', thread_id: 'thread-1' })];
+    await show(ended('completed', { ...CODEX, command: [...CODEX.command] }), log);
+    refusal = new HoldfastError({ code: 'execution_in_progress', message: 'x', status: 409, retryable: true, requestId: 'r' });
+    await send('More');
+    expect(field()?.value).toBe('More');
+    expect(root.querySelector('[role=alert]')?.textContent).not.toBe('');
+    expect(visited).toEqual([]);
+  });
+
+  it('[TRN2] is not offered where nobody can tell how, while the run goes on, or by a link', async () => {
+    const log = [event(1, 'agent', { type: 'thread.started', thread_id: 'thread-1' })];
+    await show(ended('completed', { format: 'codex', command: ['sh', '-c', 'codex exec'] }), log);
+    expect(field()).toBeNull();
+    expect(text()).toContain('its command is not that of a known agent');
+    render(null, root);
+    await show(ended('failed', { ...CODEX, command: [...CODEX.command] }), [event(1, 'output', { stream: 'stderr', text: 'x' })]);
+    expect(text()).toContain('the agent did not name it');
+    render(null, root);
+    await show(madeExecution({ ...CODEX, command: [...CODEX.command] }), log);
+    expect([field(), root.querySelector('.talk-next-none')]).toEqual([null, null]);
+    render(null, root);
+    const payload = btoa(JSON.stringify({ session: 's1', execution: 'e1', exp: Math.floor(Date.now() / 1000) + 3600 }));
+    await show(ended('completed', { ...CODEX, command: [...CODEX.command] }), log, {
+      ticket: `e30.${payload.replace(/=+$/, '')}.x`,
+    });
+    expect([field(), root.querySelector('.talk-next-none')]).toEqual([null, null]);
   });
 });

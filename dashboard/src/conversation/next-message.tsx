@@ -1,0 +1,82 @@
+/**
+ * The next message of a conversation whose run has ended: another run, which continues it. Shown
+ * only where the command of that run is known.
+ */
+
+import { useState } from 'preact/hooks';
+import type { Summary } from '../../../agent/index.ts';
+import { nextStart, sendNext } from '../../../client/agent.ts';
+import type { Execution } from '../../../protocol/index.ts';
+import { useApp } from '../app/context.ts';
+import { executionPath } from '../app/router.ts';
+import { useTask } from '../execution/hooks.ts';
+import { Button } from '../ui/index.ts';
+
+interface Props {
+  last: Execution;
+  summary: Summary;
+  /** The whole conversation is loaded. */
+  isWhole: boolean;
+  errorText(error: unknown): string;
+}
+
+export function NextMessage({ last, summary, isWhole, errorText }: Props) {
+  const { client, navigate } = useApp();
+  const [text, setText] = useState('');
+  const work = useTask();
+  if (nextStart(last, summary, 'x') === null) return <p class="talk-next-none">{whyNot(summary, isWhole)}</p>;
+  const message = text.trim();
+  const send = () => {
+    if (message === '') return;
+    void work.run(async (signal) => {
+      const started = await sendNext(client, last, summary, message, { signal });
+      navigate(executionPath(started.session, started.id));
+    });
+  };
+  return (
+    <form
+      class="exec-input"
+      aria-label="Next message to the agent"
+      onSubmit={(submit) => {
+        submit.preventDefault();
+        send();
+      }}
+    >
+      {work.error ? (
+        <p class="exec-error" role="alert">
+          {errorText(work.error)}
+        </p>
+      ) : null}
+      {work.busy ? (
+        <p class="talk-next-none" role="status">
+          Starting the next run. Stay on this page until the agent has the message.
+        </p>
+      ) : null}
+      <div class="exec-input-line">
+        <textarea
+          aria-label="Next message to the agent"
+          placeholder="Next message: begins a run that continues this one. Variables of this run were not kept"
+          rows={Math.min(6, text.split('\n').length)}
+          value={text}
+          disabled={work.busy}
+          onInput={(input) => setText(input.currentTarget.value)}
+          onKeyDown={(key) => {
+            if (key.key !== 'Enter' || key.shiftKey || key.isComposing) return;
+            key.preventDefault();
+            send();
+          }}
+        />
+        <Button type="submit" kind="primary" disabled={work.busy || message === ''}>
+          Send
+        </Button>
+      </div>
+    </form>
+  );
+}
+
+function whyNot({ sessionId }: Summary, isWhole: boolean): string {
+  if (sessionId !== null) return 'The conversation cannot be continued here: its command is not that of a known agent.';
+  return isWhole
+    ? 'The conversation cannot be continued: the agent did not name it.'
+    : 'To continue the conversation, load its beginning: the agent named it there.';
+}
