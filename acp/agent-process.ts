@@ -11,6 +11,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { LineSplitter } from './lines.ts';
+import { signalGroup } from './process-group.ts';
 
 /** A message of ACP: tools print whole files. The library takes as much. */
 export const AGENT_LINE_BYTES_MAX = 32 * 1024 * 1024;
@@ -84,10 +85,10 @@ export class AgentProcess implements AgentPort {
 
   async stop(atOnce: boolean): Promise<void> {
     this.#child.stdin?.end();
-    if (!atOnce && (await this.#hasExited(this.#times.endMs))) return this.#signal('SIGKILL');
-    this.#signal('SIGTERM');
+    if (!atOnce && (await this.#hasExited(this.#times.endMs))) return signalGroup(this.#child, 'SIGKILL');
+    signalGroup(this.#child, 'SIGTERM');
     await this.#hasExited(this.#times.killAfterMs);
-    this.#signal('SIGKILL'); // With what it left behind in its group.
+    signalGroup(this.#child, 'SIGKILL'); // With what it left behind in its group.
   }
 
   /** False: a line is too long. */
@@ -105,15 +106,5 @@ export class AgentProcess implements AgentPort {
     const inTime = await Promise.race([this.#exited.then(() => true), late]);
     clearTimeout(timer);
     return inTime;
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    const { pid } = this.#child;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, signal);
-    } catch {
-      // The group has ended.
-    }
   }
 }

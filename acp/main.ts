@@ -9,7 +9,7 @@
  *   requests       requests to the agent, with limits
  *   input          what a line of stdin means (pure)
  *   wire           the agent's lines and the protocol's library
- *   agent-process  the agent's process; lines: bytes to lines
+ *   agent-process  the agent's process; lines: bytes to lines; process-group
  *   services       what is served for the agent
  *     files          files, inside the working directory
  *     terminals      commands

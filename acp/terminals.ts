@@ -13,6 +13,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { StringDecoder } from 'node:string_decoder';
+import { signalGroup } from './process-group.ts';
 
 export const TERMINALS_MAX = 32;
 export const TERMINAL_BYTES_MAX = 1024 * 1024;
@@ -152,22 +153,12 @@ export class Terminal {
   }
 
   kill(): void {
-    this.#signal('SIGTERM');
-    const killing = setTimeout(() => this.#signal('SIGKILL'), this.#times.killAfterMs);
+    signalGroup(this.#child, 'SIGTERM');
+    const killing = setTimeout(() => signalGroup(this.#child, 'SIGKILL'), this.#times.killAfterMs);
     void this.exit.then(() => {
       clearTimeout(killing);
-      this.#signal('SIGKILL'); // What the command left behind in its group.
+      signalGroup(this.#child, 'SIGKILL'); // What the command left behind in its group.
     });
-  }
-
-  #signal(signal: NodeJS.Signals): void {
-    const { pid } = this.#child;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, signal);
-    } catch {
-      // The group has ended.
-    }
   }
 
   #add(text: string): void {

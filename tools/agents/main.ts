@@ -23,6 +23,8 @@ import { AGENTS, type AgentName, FORMATS, install, invocation, type Place, prepa
 const SESSION = 'agents';
 /** A cold OpenCode takes 30 s for its first line on a loaded machine. */
 const RUN_TIMEOUT_MS = 180_000;
+/** Of what a failed run printed beside its conversation. */
+const PRINTED_CHARS_MAX = 1000;
 
 interface Scene {
   name: string;
@@ -217,7 +219,7 @@ async function performRun(
       if (item.type === 'question' && item.state === 'open' && item.answer === undefined) {
         await handle.answer({ id: item.id, option: answerTo(item, scene) });
       }
-      if (item.type === 'turn_end' && openStdin) {
+      if (item.type === 'turn_end' && item.state !== 'unknown' && openStdin) {
         const next = further.shift();
         await (next === undefined ? handle.send({ eof: true }) : say(next));
       }
@@ -297,6 +299,8 @@ try {
       const seconds = ((performance.now() - begun) / 1000).toFixed(1);
       print(`${missing.length === 0 ? 'ok    ' : 'FAILED'} ${name} ${scene.name}: ${run.result.lines.length} lines, ${seconds} s`);
       for (const what of missing) print(`         missing: ${what}`);
+      const said = run.result.items.flatMap((item) => (item.type === 'raw' ? [item.text] : [])).join('');
+      if (missing.length > 0 && said !== '') print(`         it printed: ${said.slice(0, PRINTED_CHARS_MAX)}`);
       failures += missing.length;
       if (values.record !== undefined) {
         mkdirSync(values.record, { recursive: true });

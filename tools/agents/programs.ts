@@ -131,8 +131,13 @@ export function invocation(name: AgentName, place: Place, prompt: string, resume
     case 'opencode-acp':
       return { command: [...bridge, '--files', '--', program, 'acp'], env: { ...env, ...opencode }, openStdin: true };
     case 'claude-acp':
-      // Its own mode lets a model decide about permissions.
-      return { command: [...bridge, '--mode', 'default', '--', program], env: { ...env, ...claude }, openStdin: true };
+      // Its own mode lets a model decide about permissions. As root it opens no session without
+      // IS_SANDBOX.
+      return {
+        command: [...bridge, '--mode', 'default', '--', program],
+        env: { ...env, ...claude, IS_SANDBOX: '1' },
+        openStdin: true,
+      };
   }
 }
 
