@@ -55,7 +55,8 @@ export function NextMessage({ last, summary, isWhole, errorText }: Props) {
       <div class="exec-input-line">
         <textarea
           aria-label="Next message to the agent"
-          placeholder="Next message: begins a run that continues this one. Variables of this run were not kept"
+          placeholder="Next message: begins another run"
+          title="It continues this run, with its terms. The variables of this run were not kept."
           rows={Math.min(6, text.split('\n').length)}
           value={text}
           disabled={work.busy}
