@@ -1,6 +1,10 @@
+import type { ComponentType } from 'preact';
 import { useCallback, useEffect, useState } from 'preact/hooks';
 import type { HoldfastError } from '../../../client/index.ts';
 import { type Execution, isTerminal, type SessionSummary } from '../../../protocol/index.ts';
+import { ChunkState, useChunk } from '../execution/chunk.tsx';
+import { agentFormatOf } from '../execution/main-tabs.tsx';
+import { TabList } from '../execution/tab-list.tsx';
 import { Ago, Button, CopyButton, formatCount } from '../ui/index.ts';
 import { useApp, useQuery } from './context.ts';
 import { DeleteSession } from './delete-session.tsx';
@@ -34,6 +38,8 @@ export function SessionPage({ session }: { session: string }) {
   const reader = useBusyReader();
   const [deleting, setDeleting] = useState(false);
   const status = statusOf(query);
+  const isConversation = query.get('view') === 'conversation';
+  const tab = isConversation ? 'conversation' : 'executions';
   const view = useList<Execution>({
     client,
     name: `session ${session} ${status ?? ''}`,
@@ -45,6 +51,7 @@ export function SessionPage({ session }: { session: string }) {
     isQuiet,
   });
   const summary = useSummary(session, summaryTrigger(view.list?.items ?? null));
+  const hasTabs = isConversation || hasAgents(view.list?.items);
 
   if (isMissing(view.error)) {
     return (
@@ -67,28 +74,47 @@ export function SessionPage({ session }: { session: string }) {
         )}
       </div>
       {summary ? <Summary summary={summary} /> : null}
-      <ListFrame
-        noun="executions"
-        columns={COLUMNS}
-        view={view}
-        of={OF}
-        live={live}
-        onLive={setLive}
-        status={status}
-        query={changeQuery}
-        counts={summary?.counts}
-        onPointerMove={reader.onPointerMove}
-        empty={<p>Nothing was started in this session yet.</p>}
-        row={(execution) => (
-          <RunRow
-            key={execution.id}
-            name={execution.id}
-            href={executionPath(session, execution.id)}
-            execution={execution}
-            at={execution.createdAt}
+      {hasTabs ? (
+        <TabList
+          tabs={[
+            ['executions', 'Executions'],
+            ['conversation', 'Conversation'],
+          ]}
+          tab={tab}
+          onTab={(chosen) => changeQuery({ view: chosen === 'conversation' ? chosen : null })}
+          label="Views of the session"
+          prefix="session-tab"
+          panel="session-panel"
+        />
+      ) : null}
+      <div {...(hasTabs ? { id: 'session-panel', role: 'tabpanel', 'aria-labelledby': `session-tab-${tab}` } : {})}>
+        {isConversation ? (
+          <ConversationOfSession session={session} />
+        ) : (
+          <ListFrame
+            noun="executions"
+            columns={COLUMNS}
+            view={view}
+            of={OF}
+            live={live}
+            onLive={setLive}
+            status={status}
+            query={changeQuery}
+            counts={summary?.counts}
+            onPointerMove={reader.onPointerMove}
+            empty={<p>Nothing was started in this session yet.</p>}
+            row={(execution) => (
+              <RunRow
+                key={execution.id}
+                name={execution.id}
+                href={executionPath(session, execution.id)}
+                execution={execution}
+                at={execution.createdAt}
+              />
+            )}
           />
         )}
-      />
+      </div>
       <DeleteSession
         session={session}
         summary={summary}
@@ -98,6 +124,16 @@ export function SessionPage({ session }: { session: string }) {
       />
     </>
   );
+}
+
+const hasAgents = (runs: readonly Execution[] = []): boolean => runs.some((run) => agentFormatOf(run) !== null);
+
+const loadConversation = (): Promise<ComponentType<{ session: string }>> =>
+  import('../conversation/session-conversation.tsx').then(({ SessionConversation }) => SessionConversation);
+
+function ConversationOfSession({ session }: { session: string }) {
+  const Part = useChunk(loadConversation);
+  return Part.state === 'ready' ? <Part.part session={session} /> : <ChunkState chunk={Part} what="The conversation" />;
 }
 
 /** Null while unknown; this can be permanent: a link to one execution may not read it. */

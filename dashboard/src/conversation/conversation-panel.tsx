@@ -8,6 +8,7 @@
  *   next-message  the message that begins the next run
  *   item-hash, use-item-link   links to items
  *   searched, use-find         the search, which is that of the log
+ *   session-conversation, turns-reader   the runs of a session as turns of one conversation
  *   usage       tokens and cost as text
  *
  * Scrolling is that of the log (`../log/scroller.ts`): only rows near the view are drawn.
@@ -29,7 +30,7 @@ import { CopyButton, formatCount } from '../ui/index.ts';
 import './conversation.css';
 import { type FoldState, foldsOf, NO_FOLDS, withFold } from './folds.ts';
 import { itemHash } from './item-hash.ts';
-import { ConversationModel } from './model.ts';
+import { ConversationModel, type Reader } from './model.ts';
 import { NextMessage } from './next-message.tsx';
 import type { Answering } from './question.tsx';
 import { ConversationRow } from './row.tsx';
@@ -43,6 +44,10 @@ export interface ConversationPanelProps {
   /** The events of the run. */
   events: AgentEvents;
   format: AgentFormat;
+  /** Of a session: reads the events of all its runs. Default: one run in this format. */
+  reader?: () => Reader;
+  /** Of a session: stands above the first row of each run. */
+  turnHead?(execution: string): ComponentChildren;
   /** The run continues: offer to follow. */
   live: boolean;
   older: 'none' | 'available' | 'loading';
@@ -56,6 +61,8 @@ export interface ConversationPanelProps {
   answering: Answering;
   /** The run, when it has ended and this page may begin the next one. */
   next: Execution | null;
+  /** Default: goes to the page of the run that began. */
+  onNext?(started: Execution): void;
   /** The runs that it continues, and that continue it. */
   turns: { session: string; before: string | null; after: readonly string[] };
   /** Shown in place of the rows while there is none. */
@@ -67,10 +74,13 @@ const OLDER_ROWS = 60;
 const SIZES = { rowPx: 32, spareRows: 12 };
 
 export default function ConversationPanel(props: ConversationPanelProps): JSX.Element {
-  const { events, format, live, older, onOlder, onLoadAll, onGoToOffset, onLog, answering, next, turns, empty } = props;
+  const { events, format, live, older, onOlder, onLoadAll, onGoToOffset, onLog, answering, next, turns, empty, reader } = props;
   const { registerKeys } = useApp();
   const hash = useHash();
-  const model = useMemo(() => events.sink(() => new ConversationModel(() => new ConversationReader(format))), [events, format]);
+  const model = useMemo(
+    () => events.sink(() => new ConversationModel(reader ?? (() => new ConversationReader(format)))),
+    [events, format, reader],
+  );
   const version = useModelVersion(model);
   /** The newest row when the view left the end. */
   const [leftAt, setLeftAt] = useState<number | null>(null);
@@ -164,6 +174,7 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
         selected={item.key === selected}
         folds={folds}
         answering={answering}
+        {...(row.turn !== undefined && props.turnHead ? { head: props.turnHead } : {})}
         onSteps={onSteps}
         onLog={toLog}
       />,
@@ -266,7 +277,15 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
           </button>
         ) : null}
       </div>
-      {next ? <NextMessage last={next} summary={model.summary} isWhole={older === 'none'} errorText={answering.errorText} /> : null}
+      {next ? (
+        <NextMessage
+          last={next}
+          summary={model.summary}
+          isWhole={older === 'none'}
+          errorText={answering.errorText}
+          onStarted={props.onNext}
+        />
+      ) : null}
     </section>
   );
 }

@@ -23,6 +23,8 @@ export interface Reader {
   add(events: readonly LoggedEvent[]): readonly Item[];
   readonly items: readonly Item[];
   readonly summary: Summary;
+  /** Of a session: the run that the item of this key belongs to. */
+  turnOf?(key: string): string | undefined;
 }
 
 export interface Row {
@@ -34,6 +36,8 @@ export interface Row {
   readonly usage?: UsageItem;
   /** Of a tool call with a sub-agent. */
   readonly steps?: { readonly count: number; readonly isOpen: boolean };
+  /** Of a session: the run that begins here, or goes on after another one. */
+  readonly turn?: string;
 }
 
 /** CM1: reading again waits this many times as long as it took. */
@@ -252,7 +256,7 @@ export class ConversationModel {
     if (this.#joinsEnd(item)) return;
     const id = this.#idOf(item);
     this.#rowOf.set(id, this.#rows.length);
-    this.#rows.push({ id, item, depth, ...this.#stepsOf(item) });
+    this.#rows.push({ id, item, depth, ...this.#stepsOf(item), ...this.#turnOf(item) });
     if (item.type !== 'tool') return;
     for (const key of this.#inside.get(item.id) ?? []) {
       const step = this.#items.get(key);
@@ -272,7 +276,7 @@ export class ConversationModel {
     }
     if (item.type === 'turn_end' && last.item.type === 'usage') {
       const id = this.#idOf(item);
-      this.#rows[at] = { id, item, depth: last.depth, usage: last.item };
+      this.#rows[at] = { ...last, id, item, usage: last.item };
       this.#rowOf.set(id, at);
       return true;
     }
@@ -282,6 +286,12 @@ export class ConversationModel {
   #stepsOf(item: Item): Pick<Row, 'steps'> {
     const inside = item.type === 'tool' ? this.#inside.get(item.id) : undefined;
     return inside ? { steps: { count: inside.length, isOpen: this.#opened.has((item as ToolItem).id) } } : {};
+  }
+
+  #turnOf({ key }: Item): Pick<Row, 'turn'> {
+    const turn = this.#reader.turnOf?.(key);
+    const before = this.#rows.at(-1);
+    return turn === undefined || (before && this.#reader.turnOf?.(before.item.key) === turn) ? {} : { turn };
   }
 
   /** CM3 */

@@ -18,9 +18,11 @@ interface Props {
   /** The whole conversation is loaded. */
   isWhole: boolean;
   errorText(error: unknown): string;
+  /** Default: goes to its page. */
+  onStarted?: ((started: Execution) => void) | undefined;
 }
 
-export function NextMessage({ last, summary, isWhole, errorText }: Props) {
+export function NextMessage({ last, summary, isWhole, errorText, onStarted }: Props) {
   const { client, navigate } = useApp();
   const [text, setText] = useState('');
   const work = useTask();
@@ -30,7 +32,9 @@ export function NextMessage({ last, summary, isWhole, errorText }: Props) {
     if (message === '') return;
     void work.run(async (signal) => {
       const started = await sendNext(client, last, summary, message, { signal });
-      navigate(executionPath(started.session, started.id));
+      if (!onStarted) return navigate(executionPath(started.session, started.id));
+      setText('');
+      onStarted(started);
     });
   };
   return (

@@ -20,6 +20,8 @@ export interface RowProps {
   selected: boolean;
   folds: Folds;
   answering: Answering;
+  /** Of the first row of a run, in the conversation of a session. */
+  head?(execution: string): ComponentChildren;
   onSteps(tool: string): void;
   onLog(offset: number): void;
 }
@@ -197,8 +199,8 @@ export class ConversationRow extends Component<RowProps> {
   }
 
   override render(): JSX.Element {
-    const { row, selected, onLog } = this.props;
-    const { id, item, depth } = row;
+    const { row, selected, head, onLog } = this.props;
+    const { id, item, depth, turn } = row;
     const time = formatClock(item.at).slice(0, 8);
     const label = LABELS[item.type].toLowerCase();
     return (
@@ -208,7 +210,10 @@ export class ConversationRow extends Component<RowProps> {
         data-key={item.key}
         data-depth={depth === 0 ? undefined : Math.min(depth, 3)}
       >
-        <div class="talk-content">{content(this.props)}</div>
+        <div class="talk-content">
+          {turn !== undefined && head ? head(turn) : null}
+          {content(this.props)}
+        </div>
         <div class="talk-place">
           <a class="talk-time" href={itemHash(item.key)} title={`${formatDateTime(item.at)}: link to this ${label}`}>
             {time}

@@ -417,6 +417,28 @@ describe('a session', () => {
     expect(api.sessions.has('s1')).toBe(false);
   });
 
+  it('in which an agent has run has its conversation beside the executions, also by its address', async () => {
+    api.start(made('s1', 'e1', 'completed', T0, { format: 'claude' }));
+    open('/sessions/s1');
+    await until(() =>
+      expect([...root.querySelectorAll('[role=tab]')].map((tab) => tab.textContent)).toEqual(['Executions', 'Conversation']),
+    );
+    expect(root.querySelector('[role=tabpanel] .row')).not.toBeNull();
+    button('Conversation').click();
+    await until(() => expect(location.search).toBe('?view=conversation'));
+    await until(() =>
+      expect(root.querySelector('[role=tabpanel]')?.getAttribute('aria-labelledby')).toBe('session-tab-conversation'),
+    );
+    expect(root.querySelector('.row')).toBeNull();
+  });
+
+  it('in which no agent has run is its executions alone', async () => {
+    api.start(made('s1', 'e1', 'completed', T0));
+    open('/sessions/s1');
+    await until(() => expect(root.querySelector('.row')).not.toBeNull());
+    expect(root.querySelector('[role=tab]')).toBeNull();
+  });
+
   it('that is missing is reported', async () => {
     open('/sessions/nope');
     await until(() => expect(root.querySelector('h1')?.textContent).toBe('No such session'));

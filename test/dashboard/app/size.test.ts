@@ -19,7 +19,9 @@ const BUDGET_BYTES = 120_000;
 const TERMINAL_BUDGET_BYTES = 110_000;
 
 /** The conversation, which only the page of an agent's run loads. */
-const CONVERSATION_BUDGET_BYTES = 45_000;
+const CONVERSATION_BUDGET_BYTES = 46_000;
+/** The turns of a session, beside that. */
+const TURNS_BUDGET_BYTES = 3_000;
 
 /** The page of the runners. */
 const RUNNERS_BUDGET_BYTES = 8_000;
@@ -56,10 +58,13 @@ describe('the built page', () => {
   };
   const isOfRunners = ([file]: [string, number]): boolean => /^assets\/runners-page-/.test(file);
   const isOfConversation = ([file]: [string, number]): boolean => /^assets\/conversation-panel-/.test(file);
+  const isOfTurns = ([file]: [string, number]): boolean => /^assets\/session-conversation-/.test(file);
   const isOfTerminal = ([file]: [string, number]): boolean => /^assets\/panel-/.test(file);
 
   it(`has at most ${BUDGET_BYTES / 1000} kB of scripts and styles, compressed`, () => {
-    const first = [...sizes()].filter((entry) => !isOfTerminal(entry) && !isOfRunners(entry) && !isOfConversation(entry));
+    const first = [...sizes()].filter(
+      (entry) => !isOfTerminal(entry) && !isOfRunners(entry) && !isOfConversation(entry) && !isOfTurns(entry),
+    );
     expect(report('all', first)).toBeLessThanOrEqual(BUDGET_BYTES);
     expect(first.some(([file]) => file.endsWith('.js'))).toBe(true);
     expect(first.some(([file]) => file.endsWith('.css'))).toBe(true);
@@ -81,6 +86,13 @@ describe('the built page', () => {
     ]);
     expect(report('the conversation', conversation)).toBeLessThanOrEqual(CONVERSATION_BUDGET_BYTES);
     expect(text('index.html')).not.toMatch(/conversation-panel-/);
+  });
+
+  it(`loads the turns of a session apart, with at most ${TURNS_BUDGET_BYTES / 1000} kB`, () => {
+    const turns = [...sizes()].filter(isOfTurns);
+    expect(turns).toHaveLength(1);
+    expect(report('the turns', turns)).toBeLessThanOrEqual(TURNS_BUDGET_BYTES);
+    expect(text('index.html')).not.toMatch(/session-conversation-/);
   });
 
   it(`loads the page of the runners apart, with at most ${RUNNERS_BUDGET_BYTES / 1000} kB`, () => {
