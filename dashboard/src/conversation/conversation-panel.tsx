@@ -63,6 +63,8 @@ export interface ConversationPanelProps {
   next: Execution | null;
   /** Default: goes to the page of the run that began. */
   onNext?(started: Execution): void;
+  /** The next message is on its way; `next` must stay until it is there. */
+  onNextBusy?(busy: boolean): void;
   /** The runs that it continues, and that continue it. */
   turns: { session: string; before: string | null; after: readonly string[] };
   /** Shown in place of the rows while there is none. */
@@ -284,6 +286,7 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
           isWhole={older === 'none'}
           errorText={answering.errorText}
           onStarted={props.onNext}
+          onBusy={props.onNextBusy}
         />
       ) : null}
     </section>

@@ -20,9 +20,11 @@ interface Props {
   errorText(error: unknown): string;
   /** Default: goes to its page. */
   onStarted?: ((started: Execution) => void) | undefined;
+  /** The message is on its way: it is lost if this is taken away. */
+  onBusy?: ((busy: boolean) => void) | undefined;
 }
 
-export function NextMessage({ last, summary, isWhole, errorText, onStarted }: Props) {
+export function NextMessage({ last, summary, isWhole, errorText, onStarted, onBusy }: Props) {
   const { client, navigate } = useApp();
   const [text, setText] = useState('');
   const work = useTask();
@@ -30,12 +32,15 @@ export function NextMessage({ last, summary, isWhole, errorText, onStarted }: Pr
   const message = text.trim();
   const send = () => {
     if (message === '') return;
-    void work.run(async (signal) => {
-      const started = await sendNext(client, last, summary, message, { signal });
-      if (!onStarted) return navigate(executionPath(started.session, started.id));
-      setText('');
-      onStarted(started);
-    });
+    onBusy?.(true);
+    void work
+      .run(async (signal) => {
+        const started = await sendNext(client, last, summary, message, { signal });
+        if (!onStarted) return navigate(executionPath(started.session, started.id));
+        setText('');
+        onStarted(started);
+      })
+      .finally(() => onBusy?.(false));
   };
   return (
     <form

@@ -148,6 +148,8 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
   }, [client, session, newest, status, isCaughtUp]);
 
   const last = newest === undefined ? undefined : known.get(newest);
+  /** The run that a message on its way continues. The next one is running before it has the message. */
+  const [continued, setContinued] = useState<Execution | null>(null);
   const isOver = last !== undefined && isTerminal(last.status);
   const encode = last && last.status === 'running' && last.openStdin && !last.stdinEnded && may.input ? encoderOf(last) : null;
   const answering = useMemo<Answering>(
@@ -199,13 +201,16 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
             if (execution !== undefined) navigate(executionPath(session, execution));
           }}
           answering={answering}
-          next={isOver && !readOnly ? last : null}
+          next={continued ?? (isOver && !readOnly ? last : null)}
           onNext={() => {}}
+          onNextBusy={(busy) => setContinued(busy && last ? last : null)}
           turns={{ session, before: null, after: [] }}
           empty={<p class="exec-empty">{isCaughtUp ? 'No agent has run in this session yet.' : 'Loading the conversation…'}</p>}
         />
       </div>
-      {encode && last ? <InputBar key={last.id} session={session} execution={last.id} encode={encode} onReady={() => {}} /> : null}
+      {encode && last && !continued ? (
+        <InputBar key={last.id} session={session} execution={last.id} encode={encode} onReady={() => {}} />
+      ) : null}
     </div>
   );
 }

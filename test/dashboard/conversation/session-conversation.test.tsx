@@ -23,6 +23,7 @@ let calls: unknown[];
 let visited: string[];
 let trouble: unknown;
 let isCut: boolean;
+let isRunning: () => void;
 
 beforeEach(() => {
   root = document.createElement('div');
@@ -62,7 +63,21 @@ async function show({ ticket = '' } = {}): Promise<void> {
       },
       get: async (_session: string, id: string) => runs.find((run) => run.id === id),
       answer: async (...args: unknown[]) => void calls.push(['answer', ...args]),
-      sendInput: async (...args: unknown[]) => void calls.push(['input', ...args]),
+      start: async (...args: unknown[]) => {
+        calls.push(['start', ...args.slice(0, 2)]);
+        return { execution: second({ status: 'pending' }) };
+      },
+      events: () =>
+        Object.assign(
+          (async function* () {
+            await new Promise<void>((resolve) => {
+              isRunning = resolve;
+            });
+            yield of('e2', 11, 'execution_running');
+          })(),
+          { close() {} },
+        ),
+      sendInput: async (...args: unknown[]) => void calls.push(['input', ...args.slice(0, 3)]),
     } as unknown as HoldfastClient,
     readOnly: credential.kind === 'ticket',
     may: rightsOn(credential),
@@ -169,6 +184,27 @@ it('sends a message to the run that goes on, and offers the next run when it has
   await send(of('e2', 13, 'execution_completed', { exitCode: 0 }));
   await settle();
   expect(root.querySelector('textarea')?.getAttribute('aria-label')).toBe('Next message to the agent');
+});
+
+it('sends the next message also when the run that it begins is seen before it has the message', async () => {
+  runs = [ended('completed', { ...first(), command: ['claude', '-p', '--input-format', 'stream-json'], openStdin: true })];
+  await show();
+  const init = of('e1', 6, 'agent', { type: 'system', subtype: 'init', session_id: 'abc', model: 'm' });
+  await send(of('e1', 5, 'execution_running'), init, of('e1', 7, 'execution_completed', { exitCode: 0 }));
+  await catchUp();
+  const field = root.querySelector('textarea') as HTMLTextAreaElement;
+  field.value = 'and now?';
+  act(() => void field.dispatchEvent(new Event('input', { bubbles: true })));
+  act(() => button('Send').click());
+  await settle();
+  expect(calls).toMatchObject([['start', 's1', { continues: 'e1', command: expect.arrayContaining(['--resume', 'abc']) }]]);
+  runs = [second({ id: 'e2' }), ...runs];
+  await send(of('e2', 10, 'execution_pending'), of('e2', 11, 'execution_running'));
+  isRunning();
+  await expect.poll(() => calls).toHaveLength(2);
+  expect(calls[1]).toMatchObject(['input', 's1', 'e2', { text: expect.stringContaining('and now?') }]);
+  await settle();
+  expect(root.querySelector('textarea')?.getAttribute('aria-label')).toBe('Message to the agent');
 });
 
 it('offers neither answer nor message to a link that only reads', async () => {
