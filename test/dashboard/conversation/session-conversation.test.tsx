@@ -77,7 +77,10 @@ async function show({ ticket = '' } = {}): Promise<void> {
           })(),
           { close() {} },
         ),
-      sendInput: async (...args: unknown[]) => void calls.push(['input', ...args.slice(0, 3)]),
+      sendInput: async (session: string, id: string, input: object, options?: { signal?: AbortSignal }) => {
+        options?.signal?.throwIfAborted();
+        calls.push(['input', session, id, input]);
+      },
     } as unknown as HoldfastClient,
     readOnly: credential.kind === 'ticket',
     may: rightsOn(credential),
