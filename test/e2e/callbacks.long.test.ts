@@ -72,7 +72,7 @@ it('[CB2] [CB4] [CB5] a receiver that fails and redirects before it accepts gets
   expect(JSON.parse(receiver.attempts[2]?.body ?? '')).toEqual({
     type: 'execution.failed',
     timestamp: new Date(Number(execution.endedAt)).toISOString(),
-    data: { tenant: 'local', session: 'told', execution },
+    data: { tenant: 'local', session: 'told', execution, offset: Number(execution.lastOffset) },
   } satisfies Record<keyof CallbackPayload, unknown>);
   // The pauses are those of the queue: 5 s, then 10 s.
   const [one, two, three] = receiver.attempts.map(({ at }) => at) as [number, number, number];
