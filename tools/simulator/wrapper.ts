@@ -22,9 +22,9 @@ import {
   type AnswerCommandData,
   CLOSE,
   type Command,
-  encodeEventsFrame,
   encodeFrame,
   FEATURE_ASKING,
+  FRAME_BYTES_MAX,
   type JsonObject,
   PING,
   POLICY_DEFAULTS,
@@ -39,6 +39,7 @@ import { drainBudgetMs, isDrainOverdue, isStartOverdue } from '../../wrapper/run
 import { Sender } from '../../wrapper/spool/sender.ts';
 import { WRAPPER_TIMES } from '../../wrapper/times.ts';
 import { Attempts, type ConnectionLoss, describe } from '../../wrapper/transport/connection-loss.ts';
+import { encodeFrames } from '../../wrapper/transport/frame-encoding.ts';
 import { withDelay } from '../../wrapper/transport/transport.ts';
 import type { Timer } from './clock.ts';
 import { HeldJob } from './held-job.ts';
@@ -494,7 +495,9 @@ export class WrapperProcess {
       const plan = this.#sender.next(this.#world.now);
       if (!plan) return;
       if (this.#world.faults.strike('frame_dropped')) continue;
-      this.link.send(encodeEventsFrame(plan.seq, plan.count, this.spool.lines(plan)));
+      // FE1: what an earlier process stored as one chunk may be more than a frame.
+      const run = { seq: plan.seq, count: plan.count, lines: Buffer.from(`${this.spool.lines(plan)}\n`) };
+      for (const frame of encodeFrames(run, FRAME_BYTES_MAX, this.#world.now)) this.link.send(frame.toString());
     }
   }
 
