@@ -325,6 +325,7 @@ export class WrapperProcess {
     this.#beat(this.#generation);
     if (frame.late) this.#deliverLate();
     for (const command of frame.commands) this.#command(command);
+    if (!this.alive) return; // Killed at a question.
     if (!this.#welcomed) {
       this.#welcomed = true;
       this.#begin();
@@ -618,11 +619,11 @@ export class WrapperProcess {
     });
     if (foundSeq === undefined) return;
     const { facts, unsure } = this.#questions.resume(foundSeq);
+    this.#report(facts);
     for (const question of unsure) {
       this.#world.checks.asking.unsure(this.spool.execution, question);
       this.#append('status', { message: `the agent may not have the answer to ${question}` });
     }
-    this.#report(facts);
   }
 
   #report(facts: readonly QuestionFact[]): void {
@@ -651,6 +652,7 @@ export class WrapperProcess {
   }
 
   #command(command: Command): void {
+    if (!this.alive) return;
     if (!this.spool.commandsDone.includes(command.id)) {
       this.spool.commandsDone.push(command.id);
       this.spool.saveState({ durable: false });

@@ -223,11 +223,12 @@ export class Job {
 
   #resumeQuestions(foundSeq: number): void {
     const { facts = [], unsure = [] } = this.#questions?.resume(foundSeq) ?? {};
+    // First, because their seqs are noted (QU2).
+    this.#reportQuestions(facts);
     for (const question of unsure) {
       const message = `the wrapper was killed while it passed an answer on; the agent may not have it. The question was: ${question}`;
       this.#options.report.event('status', { message });
     }
-    this.#reportQuestions(facts);
   }
 
   #readQuestions(line: JsonObject): () => void {
