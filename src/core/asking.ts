@@ -54,17 +54,33 @@ export type AnswerDecision =
   | { kind: 'repeat'; commandId: number }
   | { kind: 'refuse'; failure: Failure };
 
-/** The open questions after these facts; null when they are the same as before. */
-export function openQuestions(before: readonly OpenQuestion[] | null, facts: readonly HoldfastEvent[]): OpenQuestion[] | null {
+export interface QuestionsAfter {
+  open: OpenQuestion[];
+  /** The open ones that these facts asked, each with the place of its fact. */
+  asked: { question: OpenQuestion; fact: number }[];
+}
+
+/** The questions after these facts; null when the same ones are open as before. */
+export function questionsAfter(before: readonly OpenQuestion[] | null, facts: readonly HoldfastEvent[]): QuestionsAfter | null {
   const known = before ?? [];
+  const factOf = new Map<OpenQuestion, number>();
   let open = known;
-  for (const { type, at, data } of facts) {
+  for (const [fact, { type, at, data }] of facts.entries()) {
     const others = open.filter(({ id }) => id !== data.id);
     if (type === 'asking_ended') open = others.length < open.length ? others : open;
     // A wrapper asks no more than this at a time.
-    else if (type === 'asking' && others.length < QUESTIONS_OPEN_MAX) open = [...others, { ...openQuestionOf(data), at }];
+    else if (type === 'asking' && others.length < QUESTIONS_OPEN_MAX) {
+      const question = { ...openQuestionOf(data), at };
+      factOf.set(question, fact);
+      open = [...others, question];
+    }
   }
-  return open === known ? null : [...open];
+  if (open === known) return null;
+  const asked = open.flatMap((question) => {
+    const fact = factOf.get(question);
+    return fact === undefined ? [] : [{ question, fact }];
+  });
+  return { open: [...open], asked };
 }
 
 /** Without fields that this version does not know. The data was checked. */

@@ -56,21 +56,16 @@ const TOLD: Readonly<Record<string, CallbackEvent>> = {
   wrapper_disconnected: 'disconnected',
 };
 
-/** CB12: the asked-for events among those of one row of the log, with their offsets. */
-export function wantedEvents(
-  terms: CallbackRequest,
-  events: readonly { type: string }[],
-  firstOffset: number,
-): { event: CallbackEvent; offset: number }[] {
+/** CB12: the events of one row of the log of which a caller can be told, with their offsets. */
+export function toldEvents(events: readonly { type: string }[], firstOffset: number): { event: CallbackEvent; offset: number }[] {
   return events.flatMap(({ type }, index) => {
     const event = Object.hasOwn(TOLD, type) ? TOLD[type] : undefined;
-    return event && wants(terms, event) ? [{ event, offset: firstOffset + index }] : [];
+    return event ? [{ event, offset: firstOffset + index }] : [];
   });
 }
 
-/** What a start asked for. */
-export type CallbackRequest = Pick<ExecutionRecord, 'callbackUrl' | 'callbackEvents'>;
-
-/** CB1, CB12 */
-export const wants = ({ callbackUrl, callbackEvents }: CallbackRequest, event: CallbackEvent): boolean =>
-  callbackUrl !== null && (callbackEvents ?? ['settled']).includes(event);
+/** CB1, CB12. The address that is told of this event. Null: the start did not ask for it. */
+export const addressFor = (
+  { callbackUrl, callbackEvents }: Pick<ExecutionRecord, 'callbackUrl' | 'callbackEvents'>,
+  event: CallbackEvent,
+): string | null => ((callbackEvents ?? ['settled']).includes(event) ? callbackUrl : null);

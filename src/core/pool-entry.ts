@@ -112,6 +112,27 @@ export const SAME_RUNNER_AFTER_MS = 30_000;
 
 // ── events ──────────────────────────────────────────────────────────────────────────────────────
 
+/** Of a row that waits: no runner has it. */
+const UNASSIGNED = {
+  state: 'waiting',
+  told: null,
+  lease: null,
+  runnerId: null,
+  bootId: null,
+  assignedAt: null,
+  dueAt: null,
+} as const satisfies Partial<PoolEntry>;
+
+/** It comes to the pool. `since`: no two executions of a pool have the same. */
+export function enter(offer: PoolOffer, since: number): PoolEntry {
+  const { session, execution, priority, waitUntil } = offer;
+  const rank = rankOf(priority, since);
+  return { ...UNASSIGNED, session, execution, lane: laneOf(offer), rank, priority, since, waitUntil };
+}
+
+const laneOf = ({ requires, needs, concurrency, priority }: PoolOffer): string =>
+  laneText({ requires, needs, concurrency, avoid: null, priority });
+
 /** Asks whether a wrapper has connected, unless the run has ended by then. */
 export const CHECK_AFTER_MS = 15_000;
 
@@ -175,17 +196,7 @@ export function requeue(entry: PoolEntry, cause: RecallCause, sameRunner: boolea
   const { runnerId } = entry;
   const evenAlone = cause.kind === 'refused' || cause.kind === 'ended';
   const avoid = sameRunner || runnerId === null ? null : { runnerId, until: now + SAME_RUNNER_AFTER_MS, evenAlone };
-  return {
-    ...entry,
-    state: 'waiting',
-    lane: laneText({ ...parseLane(entry.lane), avoid }),
-    told: null,
-    lease: null,
-    runnerId: null,
-    bootId: null,
-    assignedAt: null,
-    dueAt: null,
-  };
+  return { ...entry, ...UNASSIGNED, lane: laneText({ ...parseLane(entry.lane), avoid }) };
 }
 
 /**
@@ -208,9 +219,7 @@ export function markOver(entry: PoolEntry, runnerConnected: boolean): PoolEntry 
 
 /** Whether a row that waits is for this offer: a session may be deleted, and made again. */
 export function isOfferOf({ lane, waitUntil }: PoolEntry, offer: PoolOffer): boolean {
-  const { requires, needs, concurrency, priority } = offer;
-  const wanted = laneText({ requires, needs, concurrency, avoid: null, priority });
-  return laneText({ ...parseLane(lane), avoid: null }) === wanted && waitUntil === offer.waitUntil;
+  return laneText({ ...parseLane(lane), avoid: null }) === laneOf(offer) && waitUntil === offer.waitUntil;
 }
 
 /**

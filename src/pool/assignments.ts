@@ -16,6 +16,7 @@ import { encodePoolFrame, splitRunName } from '../../protocol/pool.ts';
 import {
   assign,
   confirm,
+  enter,
   hasRun,
   isOfferOf,
   isUnseen,
@@ -25,7 +26,6 @@ import {
   needsAnswer,
   type PoolEntry,
   parseLane,
-  rankOf,
   recall,
   requeue,
 } from '../core/pool-entry.ts';
@@ -98,24 +98,7 @@ export class Assignments {
       return { kind: 'waiting', reason };
     }
     this.#lastSince = Math.max(now, this.#lastSince + 1);
-    const { requires, needs, concurrency, session, execution, priority, waitUntil } = offer;
-    const entry: PoolEntry = {
-      session,
-      execution,
-      state: 'waiting',
-      lane: laneText({ requires, needs, concurrency, avoid: null, priority }),
-      rank: rankOf(priority, this.#lastSince),
-      priority,
-      since: this.#lastSince,
-      waitUntil,
-      told: null,
-      lease: null,
-      runnerId: null,
-      bootId: null,
-      assignedAt: null,
-      dueAt: null,
-    };
-    const reason = this.#enqueue(entry, now);
+    const reason = this.#enqueue(enter(offer, this.#lastSince), now);
     return reason === null ? { kind: 'assigned' } : { kind: 'waiting', reason };
   }
 

@@ -7,7 +7,7 @@
  */
 
 import { type CallbackEvent, type Execution, newCallbackId } from '../../protocol/index.ts';
-import { type CallbackRecord, isExpired, leaseForAttempt, newCallback, wants } from '../core/callback.ts';
+import { addressFor, type CallbackRecord, isExpired, leaseForAttempt, newCallback } from '../core/callback.ts';
 import { type ExecutionRecord, executionView } from '../core/execution.ts';
 import type { SessionContext } from './context.ts';
 import { deleteStorageIfDone } from './outbox.ts';
@@ -26,10 +26,10 @@ export function noteCallback(
   offset: number,
   now: number,
 ): CallbackRecord[] {
-  const { id: execution, callbackUrl: url } = record;
-  if (url === null || !wants(record, event)) return [];
+  const url = addressFor(record, event);
+  if (url === null) return [];
   const snapshot = executionView(session, record);
-  const callback = newCallback({ id: newCallbackId(), execution, url, event, offset, snapshot }, now);
+  const callback = newCallback({ id: newCallbackId(), execution: record.id, url, event, offset, snapshot }, now);
   store.callbacks.add(callback);
   return [callback];
 }

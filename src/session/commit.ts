@@ -11,7 +11,7 @@
 
 import { CLOSE, type Command, encodeFrame, isActive, isTerminal, utf8Bytes } from '../../protocol/index.ts';
 import { admitNow } from '../core/admission.ts';
-import { type CallbackRecord, wantedEvents } from '../core/callback.ts';
+import { type CallbackRecord, toldEvents } from '../core/callback.ts';
 import type { ExecutionRecord } from '../core/execution.ts';
 import { takesLate } from '../core/late.ts';
 import { becomePending, type CoordinatorEvent, settleFailed, type Transition } from '../core/lifecycle.ts';
@@ -89,8 +89,8 @@ function noteWanted(
   [row]: readonly LogRow[],
   now: number,
 ): CallbackRecord[] {
-  const wanted = row ? wantedEvents(record, events, row.firstOffset) : [];
-  return wanted.flatMap(({ event, offset }) => noteCallback(context, record, event, offset, now));
+  const told = row ? toldEvents(events, row.firstOffset) : [];
+  return told.flatMap(({ event, offset }) => noteCallback(context, record, event, offset, now));
 }
 
 /** The other writes of an ending, in the transaction of the verdict. */

@@ -19,7 +19,6 @@ import {
   isTerminalFact,
   type JobTerms,
   lastEventOf,
-  type OpenQuestion,
   PROTOCOL_VERSION,
   parseWrapperFrame,
   SETTLED_REASON,
@@ -28,7 +27,7 @@ import {
   type WelcomeFrame,
   WINDOW_BYTES,
 } from '../../protocol/index.ts';
-import { openQuestions } from '../core/asking.ts';
+import { questionsAfter } from '../core/asking.ts';
 import type { CallbackRecord } from '../core/callback.ts';
 import type { ExecutionRecord, LatePatch } from '../core/execution.ts';
 import { commandsFor } from '../core/input.ts';
@@ -243,10 +242,13 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   // The row of the execution is written only with a screen: about once for 256 KiB of output.
   const screen = frame.lastScreen === null ? -1 : frame.lastScreen - receipt.skip;
   const hasScreen = screen >= 0 && record.terminal !== null;
-  const asking = questionsAfter(
-    record,
+  const questions = questionFacts(
     body,
     (frame.questions ?? []).map((line) => line - receipt.skip),
+  );
+  const asking = questionsAfter(
+    record.asking,
+    questions.map(({ fact }) => fact),
   );
   const callbacks: CallbackRecord[] = [];
   const append = (): LogRow => {
@@ -256,11 +258,11 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
       const updated = store.executions.update(record.id, { asking: asking.open.length === 0 ? null : asking.open });
       markDirectoryStale(context, now);
       // The view shows the oldest open question; the callback tells of this one.
-      for (const { question, line } of asking.asked) {
+      for (const { question, fact } of asking.asked) {
         // The verdict of this frame closes its questions.
         if (!updated || isTerminalFact(last)) break;
         const asks = { ...updated, asking: [question] };
-        callbacks.push(...noteCallback(context, asks, 'asking', row.firstOffset + line, now));
+        callbacks.push(...noteCallback(context, asks, 'asking', row.firstOffset + (questions[fact]?.line ?? 0), now));
       }
     }
     return row;
@@ -288,26 +290,12 @@ function onEvents(context: SessionContext, ws: SessionSocket, record: ExecutionR
   if (written) publish(context, written, now);
 }
 
-/** ASK2. `line`: of the body, from 0. */
-interface Questions {
-  open: OpenQuestion[];
-  asked: { question: OpenQuestion; line: number }[];
-}
-
-/** The lines of the body that are facts about questions; those below 0 are known already. */
-function questionsAfter({ asking }: ExecutionRecord, body: string, lines: readonly number[]): Questions | null {
+/** ASK2. The events of these lines of the body; a line below 0 is known already. */
+function questionFacts(body: string, lines: readonly number[]): { line: number; fact: HoldfastEvent }[] {
   const kept = lines.filter((line) => line >= 0);
-  if (kept.length === 0) return null;
+  if (kept.length === 0) return [];
   const all = body.split('\n');
-  const facts = kept.map((line) => JSON.parse(all[line] ?? '') as HoldfastEvent);
-  const open = openQuestions(asking, facts);
-  if (!open) return null;
-  const asked = open.flatMap((question) => {
-    if (asking?.includes(question)) return [];
-    const line = kept[facts.findLastIndex(({ type, data }) => type === 'asking' && data.id === question.id)];
-    return line === undefined ? [] : [{ question, line }];
-  });
-  return { open, asked };
+  return kept.map((line) => ({ line, fact: JSON.parse(all[line] ?? '') as HoldfastEvent }));
 }
 
 /**

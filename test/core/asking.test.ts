@@ -12,7 +12,7 @@ import {
   type OpenQuestion,
   QUESTIONS_OPEN_MAX,
 } from '../../protocol/index.ts';
-import { decideAnswer, digestOfAnswer, type NormalAnswer, type NotedAnswer, openQuestions } from '../../src/core/asking.ts';
+import { decideAnswer, digestOfAnswer, type NormalAnswer, type NotedAnswer, questionsAfter } from '../../src/core/asking.ts';
 import type { ExecutionRecord } from '../../src/core/execution.ts';
 
 const by = { kind: 'key', id: 'key_1' } as const;
@@ -44,25 +44,36 @@ describe('[ASK2] the open questions', () => {
           model = asks && others.length < QUESTIONS_OPEN_MAX ? [...others, id] : asks ? model : others;
         }
         const events = list.map(([asks, id]) => (asks ? asked(id) : ended(id)));
-        expect((openQuestions(null, events) ?? []).map(({ id }) => id)).toEqual(model);
+        expect((questionsAfter(null, events)?.open ?? []).map(({ id }) => id)).toEqual(model);
         // It does not matter how they are split into frames.
         let open: OpenQuestion[] | null = null;
-        for (const event of events) open = openQuestions(open, [event]) ?? open;
+        for (const event of events) open = questionsAfter(open, [event])?.open ?? open;
         expect((open ?? []).map(({ id }) => id)).toEqual(model);
       }),
     );
   });
 
   test('stay the same object of the row when nothing ended or began', () => {
-    expect(openQuestions(null, [])).toBeNull();
-    expect(openQuestions(null, [ended('1')])).toBeNull();
-    expect(openQuestions([{ ...question('1'), at: 1 }], [ended('2')])).toBeNull();
-    expect(openQuestions([{ ...question('1'), at: 1 }], [ended('1')])).toEqual([]);
+    expect(questionsAfter(null, [])).toBeNull();
+    expect(questionsAfter(null, [ended('1')])).toBeNull();
+    expect(questionsAfter([{ ...question('1'), at: 1 }], [ended('2')])).toBeNull();
+    expect(questionsAfter([{ ...question('1'), at: 1 }], [ended('1')])).toEqual({ open: [], asked: [] });
+  });
+
+  test('that were asked by these facts are told with their facts, but for those that ended again', () => {
+    const known = [{ ...question('1'), at: 1 }];
+    const after = questionsAfter(known, [asked('2'), asked('3'), ended('2'), asked('1'), asked('3')]);
+    expect(after?.asked.map(({ question: { id }, fact }) => [id, fact])).toEqual([
+      ['1', 3],
+      ['3', 4],
+    ]);
+    expect(after?.open.map(({ id }) => id)).toEqual(['1', '3']);
+    expect(questionsAfter(known, [asked('2')])?.asked).toHaveLength(1);
   });
 
   test('keep no field that this version does not know', () => {
     const data = { ...question('1'), later: true, options: [{ id: 'a', label: 'A', later: 1 }] };
-    expect(openQuestions(null, [{ type: 'asking', at: 7, data }])).toEqual([
+    expect(questionsAfter(null, [{ type: 'asking', at: 7, data }])?.open).toEqual([
       { id: '1', kind: 'permission', text: '1', options: [{ id: 'a', label: 'A' }], at: 7 },
     ]);
   });

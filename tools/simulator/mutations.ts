@@ -523,7 +523,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a lost connection is told only with a verdict',
-    edits: [{ file: commit, find: 'row ? wantedEvents(', replace: 'row && events.length > 1 ? wantedEvents(' }],
+    edits: [{ file: commit, find: 'row ? toldEvents(', replace: 'row && events.length > 1 ? toldEvents(' }],
   },
   {
     name: 'a callback is sent to the queue once and never again',
