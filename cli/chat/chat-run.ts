@@ -25,6 +25,8 @@ export interface ChatRunOptions {
 
 export class ChatRun {
   readonly execution: Execution;
+  /** It was begun for a message, or got one, from here: its end is the end of that turn. */
+  isSpokenTo = false;
   readonly #context: Context;
   readonly #options: ChatRunOptions;
   readonly #printer: Printer;
@@ -40,7 +42,6 @@ export class ChatRun {
   #turnEnd: TurnEndItem | null = null;
   #said = '';
   #isReported = false;
-  #isSpokenTo = false;
   #exit: LoggedEvent | null = null;
   #waiting: (() => void)[] = [];
   readonly ended: Promise<void>;
@@ -93,11 +94,6 @@ export class ChatRun {
     return [...this.#questions.values()][0] ?? null;
   }
 
-  /** A message was sent from here. */
-  get isSpokenTo(): boolean {
-    return this.#isSpokenTo;
-  }
-
   /** How the last turn ended; null: it did not say. */
   get turnEnd(): TurnEndItem | null {
     return this.#turnEnd;
@@ -125,7 +121,7 @@ export class ChatRun {
 
   /** The start had the message in its command. */
   begins(message: string): void {
-    this.#isSpokenTo = true;
+    this.isSpokenTo = true;
     this.#inTurn = true;
     this.#sent.push(message);
   }

@@ -223,9 +223,11 @@ class Chat {
       `${formatReference({ session: this.#session, execution: execution.id })} ${resumeId ? 'continues' : 'begins'}`,
     );
     const run = this.#follow(execution, false);
+    run.isSpokenTo = true;
     if (turn.input === null) return run.begins(message);
     await run.running();
-    if (!run.isEnded) await run.send(message, turn.input);
+    if (!run.isEnded && (await sent(run, message, turn.input))) return;
+    await this.#note('the agent did not get the message: its run ended before');
   }
 
   /** Of a turn that ended before the agent said it, the turn before knows it. */
@@ -320,9 +322,9 @@ class Chat {
 }
 
 /** False: it takes no message any more. */
-async function sent(run: ChatRun, message: string): Promise<boolean> {
+async function sent(run: ChatRun, message: string, input?: string): Promise<boolean> {
   try {
-    await run.send(message);
+    await run.send(message, input);
     return true;
   } catch (error) {
     if (error instanceof HoldfastError && ['not_running', 'stdin_closed'].includes(error.code)) return false;

@@ -119,6 +119,19 @@ describe('messages of a script', () => {
     expect(starts()[1]).toContain('resume');
   });
 
+  it.each([false, true])('ends with the code of a run that ended before its agent got the message; as JSON: %j', async (json) => {
+    const { command, starts } = agent('claude');
+    const session = `chat-early-${json}`;
+    const early = chat([session, ...(json ? ['--json'] : []), '--launcher', 'none', '--', ...command], 'lost\nnever\n');
+    await until(async () => (await executionsOf(session).catch(() => [])).length === 1, 'the run');
+    const [e1] = await executionsOf(session);
+    await real.client.interrupt(session, e1?.id as string);
+    const { code, out, err } = await early;
+    expect([code, err]).toEqual([130, expect.stringContaining('the agent did not get the message')]);
+    if (json) expect(JSON.parse(out)).toMatchObject({ state: 'unknown', text: '', exitCode: 130 });
+    expect([starts(), await executionsOf(session)]).toEqual([[], [expect.anything()]]);
+  });
+
   it.each([
     [['chat-none'], /no run of an agent/],
     [['chat-none', '--', 'make'], /no agent that is known/],
