@@ -44,7 +44,7 @@ const RESUME_ID = /^\w[\w.:-]{0,199}$/;
 
 /**
  * `format`: what the agent printed, or `auto`. `resumeId`: the agent's own id; null begins a
- * conversation. Null: nobody can tell what command that would be, or the agent offers no way.
+ * conversation. Null: that command cannot be known, or the agent offers no way.
  */
 export function nextTurn(
   format: AgentFormat,

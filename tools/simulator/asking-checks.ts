@@ -140,7 +140,7 @@ export class AskingChecks {
     for (const key of this.#replies.keys()) {
       const [execution = '', question = ''] = key.split('/');
       if (!this.#eventsOf(execution).some(({ type, data }) => type === 'answered' && data.id === question))
-        this.#fail('ASK10', `the agent of ${key} got a reply, and nobody answered`);
+        this.#fail('ASK10', `the agent of ${key} got a reply without an answer`);
     }
   }
 }

@@ -508,7 +508,7 @@ describe('the next message', () => {
     expect(visited).toEqual([]);
   });
 
-  it('[TRN2] is not offered where nobody can tell how, while the run goes on, or by a link', async () => {
+  it('[TRN2] is not offered where the command cannot be known, while the run goes on, or by a link', async () => {
     const log = [event(1, 'agent', { type: 'thread.started', thread_id: 'thread-1' })];
     await show(ended('completed', { format: 'codex', command: ['sh', '-c', 'codex exec'] }), log);
     expect(field()).toBeNull();
