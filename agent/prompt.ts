@@ -72,7 +72,7 @@ const PROGRAMS: Readonly<Record<ProgramName, Program>> = {
     switches: ['--thinking', '--auto', '-c', '--continue', '--fork', '--share', '--print-logs', '--pure', '-i', '--interactive'],
     lists: ['-f', '--file'],
   },
-  'holdfast-acp': { switches: ['--no-files', '--no-terminal'] },
+  'holdfast-acp': { switches: ['--files', '--terminal'] },
 };
 
 /** Names of their packages and files. */

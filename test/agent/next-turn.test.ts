@@ -102,9 +102,11 @@ describe('[TRN1] the next turn of holdfast-acp', () => {
   it.each([
     ['holdfast-acp -- gemini --acp', 'holdfast-acp --resume ID --prompt=More -- gemini --acp'],
     [
-      'holdfast-acp --prompt Fix --cwd /repo --no-files --resume=OLD -- opencode acp --prompt x',
-      'holdfast-acp --cwd /repo --no-files --resume ID --prompt=More -- opencode acp --prompt x',
+      'holdfast-acp --prompt Fix --cwd /repo --files --resume=OLD -- opencode acp --prompt x',
+      'holdfast-acp --cwd /repo --files --resume ID --prompt=More -- opencode acp --prompt x',
     ],
+    // A switch has no value, so what follows is none.
+    ['holdfast-acp --terminal stray -- opencode acp', 'holdfast-acp --terminal --resume ID --prompt=More -- opencode acp'],
     ['node /opt/holdfast-acp.mjs -- codex-acp', 'node /opt/holdfast-acp.mjs --resume ID --prompt=More -- codex-acp'],
   ])('%s', (command, wanted) => {
     expect(next('acp', command)).toBe(wanted);
