@@ -1,6 +1,7 @@
 import { nextTurn, type Summary } from '../../agent/index.ts';
 import { startTermsOf } from '../../protocol/again.ts';
 import { type Execution, isTerminal, type StartRequest, terminalStatusOf } from '../../protocol/index.ts';
+import { HoldfastError } from '../http/error.ts';
 import type { CallOptions, HoldfastClient } from '../http/types.ts';
 
 type Known = Pick<Summary, 'format' | 'sessionId'>;
@@ -22,7 +23,8 @@ export function nextStart(
 
 /**
  * Begins the next turn: an execution that continues `last`, with its terms. Resolves when the agent
- * has the message. `summary`: what was read of `last`. The environment of `last` is not kept.
+ * has the message. Throws `not_running` when the execution ended before it could have it: the message
+ * was not sent. `summary`: what was read of `last`. The environment of `last` is not kept.
  */
 export async function sendNext(
   client: Pick<HoldfastClient, 'start' | 'events' | 'sendInput'>,
@@ -35,15 +37,24 @@ export async function sendNext(
   if (next === null) throw new TypeError(`${last.id}: there is no way to continue this agent`);
   const options = signal ? { signal } : {};
   const { execution } = await client.start(last.session, next.request, options);
-  if (next.input === null || isTerminal(execution.status)) return execution;
+  if (next.input === null) return execution;
+  if (isTerminal(execution.status)) throw endedBefore(execution);
   const stream = client.events(last.session, { execution: execution.id, after: execution.firstOffset - 1, ...options });
   try {
     for await (const { type } of stream) {
-      if (type === 'execution_running') await client.sendInput(last.session, execution.id, { text: next.input }, options);
-      if (type === 'execution_running' || terminalStatusOf(type)) break;
+      if (terminalStatusOf(type)) break;
+      if (type !== 'execution_running') continue;
+      await client.sendInput(last.session, execution.id, { text: next.input }, options);
+      return execution;
     }
   } finally {
     stream.close();
   }
-  return execution;
+  throw endedBefore(execution);
 }
+
+const endedBefore = ({ id }: Execution): HoldfastError =>
+  new HoldfastError({
+    ...{ code: 'not_running', status: 409, retryable: false, facts: { execution: id } },
+    message: `${id} ended before its agent got the message: send it again`,
+  });

@@ -11,7 +11,7 @@ import { createElement } from 'react';
 import { createRoot, type Root } from 'react-dom/client';
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
 import WebSocket from 'ws';
-import { type Item, type QuestionItem, readAgent } from '../../client/agent.ts';
+import { type Item, type QuestionItem, readAgent, sendNext } from '../../client/agent.ts';
 import { type UseConversation, type UseConversationOptions, useConversation } from '../../client/agent-react.ts';
 import {
   type ConnectSocket,
@@ -49,6 +49,20 @@ afterEach(async () => {
   await fake.stop();
 });
 afterAll(() => dom.close());
+
+describe('sendNext', () => {
+  const said = { format: 'claude' as const, sessionId: 's' };
+  const last = () => fake.addExecution('e0', { command: ['claude', '-p', '--input-format', 'stream-json'], status: 'completed' });
+  const started = () => [...fake.executions.keys()].find((id) => id !== 'e0' && id !== 'e1');
+
+  test('rejects when the run ends before its agent could have the message', async () => {
+    const next = sendNext(client, last(), said, 'And now?');
+    await until('the start', () => started() !== undefined);
+    fake.settle(started() ?? '', 'interrupted', {});
+    await expect(next).rejects.toMatchObject({ name: 'HoldfastError', code: 'not_running', facts: { execution: started() } });
+    expect(fake.requests.filter(({ path }) => path.endsWith('/input'))).toEqual([]);
+  });
+});
 
 describe('readAgent', () => {
   test('gives what changed, to the end of the run', async () => {

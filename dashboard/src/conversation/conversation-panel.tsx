@@ -16,12 +16,13 @@
 
 import type { ComponentChildren, JSX } from 'preact';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { type AgentFormat, ConversationReader, type Item, type ToolItem } from '../../../agent/index.ts';
+import { type AgentFormat, ConversationReader, type Item, type Summary, type ToolItem } from '../../../agent/index.ts';
 import type { Execution } from '../../../protocol/index.ts';
 import { useApp, useHash } from '../app/context.ts';
 import type { KeyBinding } from '../app/keys.ts';
 import { executionPath } from '../app/router.ts';
 import type { AgentEvents } from '../execution/agent-events.ts';
+import type { Draft } from '../execution/hooks.ts';
 import { usePage } from '../log/panel.tsx';
 import { ScrollView } from '../log/scroll-view.tsx';
 import { SearchField } from '../log/toolbar.tsx';
@@ -65,6 +66,10 @@ export interface ConversationPanelProps {
   onNext?(started: Execution): void;
   /** The next message is on its way; `next` must stay until it is there. */
   onNextBusy?(busy: boolean): void;
+  /** What `next` is continued with. Default: the summary of what is shown. */
+  nextSummary?(next: Execution): Summary;
+  /** The next message while it is written. */
+  draft?: Draft;
   /** The runs that it continues, and that continue it. */
   turns: { session: string; before: string | null; after: readonly string[] };
   /** Shown in place of the rows while there is none. */
@@ -282,11 +287,12 @@ export default function ConversationPanel(props: ConversationPanelProps): JSX.El
       {next ? (
         <NextMessage
           last={next}
-          summary={model.summary}
+          summary={props.nextSummary?.(next) ?? model.summary}
           isWhole={older === 'none'}
           errorText={answering.errorText}
           onStarted={props.onNext}
           onBusy={props.onNextBusy}
+          draft={props.draft}
         />
       ) : null}
     </section>

@@ -9,7 +9,7 @@ import { nextStart, sendNext } from '../../../client/agent.ts';
 import type { Execution } from '../../../protocol/index.ts';
 import { useApp } from '../app/context.ts';
 import { executionPath } from '../app/router.ts';
-import { useTask } from '../execution/hooks.ts';
+import { type Draft, useTask } from '../execution/hooks.ts';
 import { Button } from '../ui/index.ts';
 
 interface Props {
@@ -20,13 +20,16 @@ interface Props {
   errorText(error: unknown): string;
   /** Default: goes to its page. */
   onStarted?: ((started: Execution) => void) | undefined;
-  /** The message is on its way: it is lost if this is taken away. */
+  /** The message is on its way: its outcome is not shown if this is taken away. */
   onBusy?: ((busy: boolean) => void) | undefined;
+  /** What is being written, where it outlives this box. */
+  draft?: Draft | undefined;
 }
 
-export function NextMessage({ last, summary, isWhole, errorText, onStarted, onBusy }: Props) {
+export function NextMessage({ last, summary, isWhole, errorText, onStarted, onBusy, draft }: Props) {
   const { client, navigate } = useApp();
-  const [text, setText] = useState('');
+  const own = useState('');
+  const [text, setText] = draft ?? own;
   const work = useTask();
   if (nextStart(last, summary, 'x') === null) return <p class="talk-next-none">{whyNot(summary, isWhole)}</p>;
   const message = text.trim();
@@ -35,8 +38,9 @@ export function NextMessage({ last, summary, isWhole, errorText, onStarted, onBu
     onBusy?.(true);
     void work
       .run(async (signal) => {
-        const started = await sendNext(client, last, summary, message, { signal });
-        if (!onStarted) return navigate(executionPath(started.session, started.id));
+        // Not cancelled with this box: the run has begun, and would wait for its message.
+        const started = await sendNext(client, last, summary, message);
+        if (!onStarted) return signal.aborted ? undefined : navigate(executionPath(started.session, started.id));
         setText('');
         onStarted(started);
       })
@@ -53,7 +57,7 @@ export function NextMessage({ last, summary, isWhole, errorText, onStarted, onBu
     >
       {work.error ? (
         <p class="exec-error" role="alert">
-          {errorText(work.error)}
+          {isNotSent(work.error) ? 'The run ended before its agent had the message. Send it again.' : errorText(work.error)}
         </p>
       ) : null}
       {work.busy ? (
@@ -83,6 +87,8 @@ export function NextMessage({ last, summary, isWhole, errorText, onStarted, onBu
     </form>
   );
 }
+
+const isNotSent = (error: unknown): boolean => (error as { code?: unknown }).code === 'not_running';
 
 function whyNot({ sessionId }: Summary, isWhole: boolean): string {
   if (sessionId !== null) return 'The conversation cannot be continued here: its command is not that of a known agent.';

@@ -6,6 +6,7 @@
  */
 
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { Summary } from '../../../agent/index.ts';
 import { connectSession, type LoggedEvent, type SessionStreamOptions } from '../../../client/index.ts';
 import { type Execution, isStatus, isTerminal, LIST_LIMIT_MAX, type Status } from '../../../protocol/index.ts';
 import { useApp } from '../app/context.ts';
@@ -20,7 +21,7 @@ import { errorText } from '../execution/messages.ts';
 import { Button, StatusBadge } from '../ui/index.ts';
 import ConversationPanel from './conversation-panel.tsx';
 import type { Answering, Choice } from './question.tsx';
-import { askedBy, TurnsReader } from './turns-reader.ts';
+import { askedBy, NO_SUMMARY, TurnsReader } from './turns-reader.ts';
 
 interface Props {
   session: string;
@@ -85,8 +86,13 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
   const [statuses, setStatuses] = useState<ReadonlyMap<string, Status>>(new Map());
   const [isCaughtUp, setCaughtUp] = useState(false);
   const [failure, setFailure] = useState<unknown>(null);
+  /** Ahead of `known` while a batch of the log is taken in. */
   const latest = useRef(known);
-  latest.current = known;
+  const [draft, setDraft] = useState('');
+  const keep = useCallback((run: Execution) => {
+    latest.current = new Map(latest.current).set(run.id, run);
+    setKnown(latest.current);
+  }, []);
 
   const [events] = useState(() => {
     const kept = new AgentEvents(() => true);
@@ -117,6 +123,12 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
     });
     const follow = async (): Promise<void> => {
       for await (const batch of stream.batches()) {
+        // Only its format says whether a run has a conversation.
+        for (const id of new Set(batch.map(({ execution }) => execution))) {
+          if (latest.current.has(id)) continue;
+          await client.get(session, id, { signal: abort.signal }).then(keep, () => {});
+        }
+        if (abort.signal.aborted) return;
         events.append(batch);
         const changes = batch.flatMap(statusOf);
         if (changes.length > 0) setStatuses((before) => new Map([...before, ...changes]));
@@ -129,7 +141,7 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
       abort.abort();
       stream.close();
     };
-  }, [session, connect, getTicket, runs, events]);
+  }, [client, session, connect, getTicket, runs, events, keep]);
 
   const newest = [...statuses.keys()].findLast((id) => {
     const run = known.get(id);
@@ -140,12 +152,9 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
   useEffect(() => {
     if (newest === undefined || status === null || !isCaughtUp) return;
     const abort = new AbortController();
-    client.get(session, newest, { signal: abort.signal }).then(
-      (run) => setKnown((before) => new Map(before).set(run.id, run)),
-      () => {},
-    );
+    client.get(session, newest, { signal: abort.signal }).then(keep, () => {});
     return () => abort.abort();
-  }, [client, session, newest, status, isCaughtUp]);
+  }, [client, session, newest, status, isCaughtUp, keep]);
 
   const last = newest === undefined ? undefined : known.get(newest);
   /** The run that a message on its way continues. The next one is running before it has the message. */
@@ -204,12 +213,21 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
           next={continued ?? (isOver && !readOnly ? last : null)}
           onNext={() => {}}
           onNextBusy={(busy) => setContinued(busy && last ? last : null)}
+          nextSummary={(run) => summaryToContinue(run, known, reader.current)}
+          draft={[draft, setDraft]}
           turns={{ session, before: null, after: [] }}
           empty={<p class="exec-empty">{isCaughtUp ? 'No agent has run in this session yet.' : 'Loading the conversation…'}</p>}
         />
       </div>
       {encode && last && !continued ? (
-        <InputBar key={last.id} session={session} execution={last.id} encode={encode} onReady={() => {}} />
+        <InputBar
+          key={last.id}
+          session={session}
+          execution={last.id}
+          encode={encode}
+          onReady={() => {}}
+          draft={[draft, setDraft]}
+        />
       ) : null}
     </div>
   );
@@ -217,6 +235,18 @@ function Turns({ session, runs, connect = connectSession, onAgain }: Props & { r
 
 /** Of the head of a turn. */
 const COMMAND_CHARS = 120;
+
+/** Of a run that ended before its agent named the conversation, the run before it knows the name. */
+function summaryToContinue(last: Execution, known: ReadonlyMap<string, Execution>, reader: TurnsReader | null): Summary {
+  let run: Execution | undefined = last;
+  while (run) {
+    const summary: Summary | null | undefined = reader?.summaryOf(run.id);
+    if (summary && summary.sessionId !== null) return summary;
+    // An execution continues an earlier one, so this ends.
+    run = run.continues === undefined ? undefined : known.get(run.continues);
+  }
+  return reader?.summaryOf(last.id) ?? NO_SUMMARY;
+}
 
 const encoderOf = (run: Execution) => messageEncoder(agentFormatOf(run));
 

@@ -11,7 +11,7 @@ import { type AgentFormat, ConversationReader, type Item, type Summary } from '.
 import type { LoggedEvent } from '../../../client/index.ts';
 import type { Reader } from './model.ts';
 
-const NOTHING: Summary = new ConversationReader('auto').summary;
+export const NO_SUMMARY: Summary = new ConversationReader('auto').summary;
 
 export class TurnsReader implements Reader {
   /** Null: it has no conversation. */
@@ -37,9 +37,14 @@ export class TurnsReader implements Reader {
     const newest = this.#newest === null ? null : this.#readers.get(this.#newest)?.summary;
     const total = (of: 'inputTokens' | 'outputTokens' | 'costUsd') => sumOf(summaries.map(({ usage }) => usage[of]));
     return {
-      ...(newest ?? NOTHING),
+      ...(newest ?? NO_SUMMARY),
       usage: { inputTokens: total('inputTokens'), outputTokens: total('outputTokens'), costUsd: total('costUsd') },
     };
+  }
+
+  /** Of one run; null where it has no conversation. */
+  summaryOf(execution: string): Summary | null {
+    return this.#readers.get(execution)?.summary ?? null;
   }
 
   add(events: readonly LoggedEvent[]): readonly Item[] {

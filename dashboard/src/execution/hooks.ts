@@ -1,8 +1,11 @@
 /** Small hooks of this folder. */
 
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { type Dispatch, type StateUpdater, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { ExecutionFeed } from './feed.ts';
 import type { FeedSnapshot } from './feed-types.ts';
+
+/** A text that is being written, and how it changes. */
+export type Draft = readonly [string, Dispatch<StateUpdater<string>>];
 
 /**
  * The feed's latest snapshot, rendered at most once a frame: a replay changes it thousands of

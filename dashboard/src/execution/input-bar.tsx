@@ -7,6 +7,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useApp } from '../app/context.ts';
 import { Button } from '../ui/index.ts';
+import type { Draft } from './hooks.ts';
 import { errorText } from './messages.ts';
 
 interface Sent {
@@ -26,11 +27,14 @@ interface Props {
   encode: ((text: string) => Promise<string>) | null;
   /** Gets the function that moves the focus here. */
   onReady(focus: () => void): void;
+  /** What is being written, where it outlives this box. */
+  draft?: Draft | undefined;
 }
 
-export function InputBar({ session, execution, encode, onReady }: Props) {
+export function InputBar({ session, execution, encode, onReady, draft }: Props) {
   const { client } = useApp();
-  const [text, setText] = useState('');
+  const own = useState('');
+  const [text, setText] = draft ?? own;
   const [sent, setSent] = useState<readonly Sent[]>([]);
   const field = useRef<HTMLTextAreaElement>(null);
   const next = useRef(1);

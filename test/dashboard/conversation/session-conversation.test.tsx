@@ -23,7 +23,8 @@ let calls: unknown[];
 let visited: string[];
 let trouble: unknown;
 let isCut: boolean;
-let isRunning: () => void;
+/** The run that was begun from here gets this event. */
+let begins: (type: string) => void;
 
 beforeEach(() => {
   root = document.createElement('div');
@@ -70,10 +71,13 @@ async function show({ ticket = '' } = {}): Promise<void> {
       events: () =>
         Object.assign(
           (async function* () {
-            await new Promise<void>((resolve) => {
-              isRunning = resolve;
-            });
-            yield of('e2', 11, 'execution_running');
+            yield of(
+              'e2',
+              11,
+              await new Promise<string>((resolve) => {
+                begins = resolve;
+              }),
+            );
           })(),
           { close() {} },
         ),
@@ -131,6 +135,12 @@ const button = (name: string): HTMLButtonElement => {
   const found = [...root.querySelectorAll('button')].find((element) => element.textContent?.trim() === name);
   if (!found) throw new Error(`there is no button ${name}`);
   return found;
+};
+
+const write = (text: string): void => {
+  const field = root.querySelector('textarea') as HTMLTextAreaElement;
+  field.value = text;
+  act(() => void field.dispatchEvent(new Event('input', { bubbles: true })));
 };
 
 const first = () => ended('completed', { id: 'e1', format: 'claude', command: ['claude', '-p', 'one'], firstOffset: 5 });
@@ -203,11 +213,72 @@ it('sends the next message also when the run that it begins is seen before it ha
   expect(calls).toMatchObject([['start', 's1', { continues: 'e1', command: expect.arrayContaining(['--resume', 'abc']) }]]);
   runs = [second({ id: 'e2' }), ...runs];
   await send(of('e2', 10, 'execution_pending'), of('e2', 11, 'execution_running'));
-  isRunning();
+  begins('execution_running');
   await expect.poll(() => calls).toHaveLength(2);
   expect(calls[1]).toMatchObject(['input', 's1', 'e2', { text: expect.stringContaining('and now?') }]);
   await settle();
   expect(root.querySelector('textarea')?.getAttribute('aria-label')).toBe('Message to the agent');
+});
+
+it('leaves out a build that begins while it is shown, and takes the next message meanwhile', async () => {
+  runs = [first()];
+  await show();
+  const init = of('e1', 6, 'agent', { type: 'system', subtype: 'init', session_id: 'abc', model: 'm' });
+  await send(of('e1', 5, 'execution_running'), init, says('e1', 7, 'Done.'), of('e1', 8, 'execution_completed', { exitCode: 0 }));
+  await catchUp();
+  write('half a sen');
+  runs = [madeExecution({ id: 'build', format: 'text', firstOffset: 10 }), ...runs];
+  await send(of('build', 10, 'execution_pending'), of('build', 11, 'execution_running'));
+  await send(of('build', 12, 'output', { stream: 'stdout', text: 'compiling\n' }), of('build', 13, 'execution_completed'));
+  expect(root.textContent).not.toContain('compiling');
+  expect(all('.talk-turn a')).toEqual(['claude -p one']);
+  const field = root.querySelector('textarea');
+  expect([field?.getAttribute('aria-label'), field?.value]).toEqual(['Next message to the agent', 'half a sen']);
+});
+
+it('keeps what is written while runs begin and end', async () => {
+  runs = [second(), first()];
+  await show();
+  const init = of('e2', 11, 'agent', { type: 'system', subtype: 'init', session_id: 'abc', model: 'm' });
+  await send(of('e2', 10, 'execution_running'), init);
+  await catchUp();
+  write('half a sen');
+  runs = [{ ...ended('completed'), ...second({ status: 'completed' }) }, first()];
+  await send(of('e2', 13, 'execution_completed', { exitCode: 0 }));
+  await settle();
+  const field = () => root.querySelector('textarea');
+  expect([field()?.getAttribute('aria-label'), field()?.value]).toEqual(['Next message to the agent', 'half a sen']);
+  // Another one begins elsewhere: it waits for a runner, then runs.
+  runs = [second({ id: 'e3', firstOffset: 20, status: 'pending', continues: 'e2' }), ...runs];
+  await send(of('e3', 20, 'execution_pending'));
+  expect(field()).toBeNull();
+  runs = [second({ id: 'e3', firstOffset: 20, continues: 'e2' }), ...runs.slice(1)];
+  await send(of('e3', 21, 'execution_running'));
+  expect([field()?.getAttribute('aria-label'), field()?.value]).toEqual(['Message to the agent', 'half a sen']);
+});
+
+it('keeps a message whose run ended before its agent had it, and sends it to the next one', async () => {
+  const command = ['claude', '-p', '--input-format', 'stream-json'];
+  runs = [ended('completed', { ...first(), command, openStdin: true })];
+  await show();
+  const init = of('e1', 6, 'agent', { type: 'system', subtype: 'init', session_id: 'abc', model: 'm' });
+  await send(of('e1', 5, 'execution_running'), init, of('e1', 7, 'execution_completed', { exitCode: 0 }));
+  await catchUp();
+  write('and now?');
+  act(() => button('Send').click());
+  await settle();
+  runs = [{ ...ended('interrupted'), ...second({ id: 'e2', command, status: 'interrupted', continues: 'e1' }) }, ...runs];
+  await send(of('e2', 10, 'execution_pending'), of('e2', 11, 'execution_interrupted'));
+  begins('execution_interrupted');
+  await settle();
+  expect(root.querySelector('[role=alert]')?.textContent).toContain('ended before its agent had the message');
+  expect(root.querySelector('textarea')?.value).toBe('and now?');
+  act(() => button('Send').click());
+  await settle();
+  expect(calls).toMatchObject([
+    ['start', 's1', { continues: 'e1', command: expect.arrayContaining(['--resume', 'abc']) }],
+    ['start', 's1', { continues: 'e2', command: expect.arrayContaining(['--resume', 'abc']) }],
+  ]);
 });
 
 it('offers neither answer nor message to a link that only reads', async () => {
