@@ -7,6 +7,7 @@
  *   AP1  All lines come before `ended` resolves, and `ended` resolves once.
  *   AP2  It leads a process group, which is ended as a whole.
  *   AP3  stderr is that of this program.
+ *   AP4  While paused nothing is read, so the pipe fills and the agent waits. Nothing is dropped.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -47,6 +48,9 @@ export class AgentProcess implements AgentPort {
   readonly #lines = new LineSplitter(AGENT_LINE_BYTES_MAX);
   readonly #onLine: (line: Buffer) => void;
   readonly #exited: Promise<unknown>;
+  #isPaused = false;
+  /** Waits for the end of a pause. */
+  #resumed: () => void = () => {};
   readonly ended: Promise<AgentEnd>;
 
   constructor(
@@ -69,18 +73,41 @@ export class AgentProcess implements AgentPort {
         if (rest.length > 0) onLine(rest);
         ended(how);
       };
+      const endLater = (how: AgentEnd): void => {
+        setTimeout(() => {
+          if (!this.#isPaused) return end(how);
+          const resumed = this.#resumed;
+          this.#resumed = () => {
+            resumed();
+            endLater(how);
+          };
+        }, times.outputWaitMs);
+      };
       child.stdout?.on('data', (chunk: Buffer) => {
         if (!this.#read(chunk)) end({ kind: 'line_too_long' });
       });
       child.once('error', ({ message }) => end({ kind: 'not_started', message }));
       child.once('close', (exitCode, signal) => end({ kind: 'exited', exitCode, signal }));
-      child.once('exit', (exitCode, signal) => setTimeout(() => end({ kind: 'exited', exitCode, signal }), times.outputWaitMs));
-      child.stdout?.once('end', () => setTimeout(() => end({ kind: 'closed' }), times.outputWaitMs));
+      child.once('exit', (exitCode, signal) => endLater({ kind: 'exited', exitCode, signal }));
+      child.stdout?.once('end', () => endLater({ kind: 'closed' }));
     });
   }
 
   write(text: string): void {
     if (this.#child.stdin?.writable) this.#child.stdin.write(text);
+  }
+
+  /** AP4 */
+  pause(): void {
+    this.#isPaused = true;
+    this.#child.stdout?.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#child.stdout?.resume();
+    this.#resumed();
+    this.#resumed = () => {};
   }
 
   async stop(atOnce: boolean): Promise<void> {

@@ -11,6 +11,8 @@
  *   BR3  The text of a message from stdin is not printed. The log has it as `input`, or has left it
  *        out because it is secret.
  *   BR4  Every wait ends with the agent (`#ended`), and each but that for a turn has a limit.
+ *   BR5  The program ends when all lines of the agent are written. Exception: a second SIGINT,
+ *        SIGTERM or SIGHUP (`#hurried`), because the reader of stdout may have stopped.
  */
 
 import { type ClientApp, client, methods, RequestError } from '@agentclientprotocol/sdk';
@@ -31,6 +33,8 @@ export interface BridgePorts {
   startAgent(onLine: (line: Buffer) => void): AgentPort;
   /** A line of stdout, without its end. */
   print(line: string | Buffer): void;
+  /** Resolves when all lines so far are written. */
+  printed(): Promise<void>;
   /** A sentence on stderr. */
   remark(text: string): void;
   services: Services;
@@ -58,7 +62,9 @@ export class Bridge {
   #wake: () => void = () => {};
   #inputEnded = false;
   #interrupted = false;
-  #atOnce = false;
+  #isHurried = false;
+  readonly #hurried: Promise<void>;
+  #hurry: () => void = () => {};
   #turnIs: 'over' | 'running' | 'cancelled' = 'over';
   #sessionId: string | null = null;
   #when = 'before it had opened a session';
@@ -71,6 +77,12 @@ export class Bridge {
     this.#name = options.agent[0].split('/').at(-1) as string;
     this.#ended = new Promise((ended) => {
       this.#end = ended;
+    });
+    this.#hurried = new Promise((hurried) => {
+      this.#hurry = () => {
+        this.#isHurried = true;
+        hurried();
+      };
     });
     const wire = new Wire({ print: ports.print, write: (text) => this.#agent.write(text) });
     this.#agent = ports.startAgent((line) => wire.line(line));
@@ -96,8 +108,16 @@ export class Bridge {
   async run(): Promise<number> {
     const { exitCode, why } = await this.#converse();
     if (why !== null) this.#ports.remark(why);
-    await Promise.all([this.#agent.stop(this.#atOnce), this.#ports.services.close()]);
+    await Promise.all([this.#stopAgent(), this.#ports.services.close()]);
+    await Promise.race([this.#ports.printed(), this.#hurried]); // BR5
     return exitCode;
+  }
+
+  async #stopAgent(): Promise<void> {
+    const agent = this.#agent;
+    const atOnce = this.#hurried.then(() => agent.stop(true));
+    if (this.#isHurried) return atOnce;
+    await Promise.race([agent.stop(false).then(() => agent.ended), atOnce]); // BR5
   }
 
   // ── from outside ────────────────────────────────────────────────────────────────────────────────
@@ -137,7 +157,7 @@ export class Bridge {
     const isSecond = this.#interrupted;
     this.#interrupted = true;
     if (isSecond || this.#turnIs === 'over') {
-      this.#atOnce = isSecond;
+      if (isSecond) this.#hurry();
       this.#end({ exitCode: EXIT.cancelled, why: null });
       return;
     }
@@ -149,7 +169,7 @@ export class Bridge {
 
   /** SIGTERM, SIGHUP, or stdout is gone. */
   terminate(): void {
-    this.#atOnce = true;
+    this.#hurry();
     this.#end({ exitCode: EXIT.terminated, why: null });
   }
 

@@ -1,6 +1,8 @@
 /** What a line of stdin means. Pure. */
 
+import { nestsWithin } from '../protocol/events.ts';
 import { isObject, type JsonObject, parseJson } from '../protocol/json.ts';
+import { EVENT_DEPTH_MAX } from '../protocol/limits.ts';
 
 export type Input =
   | { kind: 'nothing' }
@@ -22,6 +24,8 @@ export function readInput(line: string): Input {
   if (text.trim() === '') return { kind: 'nothing' };
   const json = parseJson(text);
   if (!isObject(json)) return { kind: 'message', prompt: textPrompt(text) };
+  // It is written as JSON again, which overflows the stack of a deep value.
+  if (!nestsWithin(json, EVENT_DEPTH_MAX)) return unknown(`a line that nests more than ${EVENT_DEPTH_MAX} levels deep`);
   if (json.method === 'session/prompt') return promptOf(json);
   if (json.method === 'session/cancel') return { kind: 'cancel' };
   if (json.method !== undefined) return unknown(`a line with the method ${JSON.stringify(json.method)}`);

@@ -52,11 +52,20 @@ async function converse(options: Options): Promise<number> {
     root: cwd,
     offers: { files: options.files, terminal: options.terminal },
   });
+  const { stdout } = process;
+  let agent: AgentProcess | null = null;
   const bridge = new Bridge(
     { ...options, cwd },
     {
-      startAgent: (onLine) => new AgentProcess(options.agent, { cwd, onLine }),
-      print: (line) => void process.stdout.write(typeof line === 'string' ? `${line}\n` : Buffer.concat([line, LINE_END])),
+      startAgent: (onLine) => {
+        agent = new AgentProcess(options.agent, { cwd, onLine });
+        return agent;
+      },
+      // A pipe takes what its reader has room for. Without the pause the rest would be in memory.
+      print: (line) => {
+        if (!stdout.write(typeof line === 'string' ? `${line}\n` : Buffer.concat([line, LINE_END]))) agent?.pause();
+      },
+      printed: () => new Promise((written) => stdout.write('', () => written())),
       remark,
       services,
       cancelMs: CANCEL_MS,
@@ -64,7 +73,8 @@ async function converse(options: Options): Promise<number> {
   );
   process.on('SIGINT', () => bridge.interrupt());
   for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => bridge.terminate());
-  process.stdout.on('error', () => bridge.terminate());
+  stdout.on('drain', () => agent?.resume());
+  stdout.on('error', () => bridge.terminate());
   readStdin(bridge);
   return bridge.run();
 }

@@ -5,7 +5,8 @@
  * Owns: the processes, their output, which terminals there are. Does not own: what a command does;
  * it has the rights of its user, and only begins in the working directory.
  *
- *   TE1  At most `TERMINALS_MAX` at a time, and of each the newest `TERMINAL_BYTES_MAX` of output.
+ *   TE1  At most `TERMINALS_MAX` at a time, and of each the newest `TERMINAL_BYTES_MAX` of output,
+ *        also when the agent wants less: the log gets it too.
  *   TE2  Each command leads a process group, which is ended as a whole: when the agent asks, when
  *        it releases the terminal, and at the end of this program.
  *   TE3  stdin is empty: nobody could type.
@@ -52,6 +53,7 @@ export class Terminals {
   /** Released ones whose processes may still live. */
   readonly #ending = new Set<Terminal>();
   #made = 0;
+  #isClosed = false;
 
   constructor(times = TERMINAL_TIMES) {
     this.#times = times;
@@ -59,6 +61,7 @@ export class Terminals {
 
   /** Null: there are too many (TE1). Rejects when the command cannot be started. */
   async create(command: Command): Promise<string | null> {
+    if (this.#isClosed) throw new Error('the run ends'); // TE2
     if (this.#terminals.size >= TERMINALS_MAX) return null;
     this.#made += 1;
     const id = `terminal-${this.#made}`;
@@ -86,8 +89,9 @@ export class Terminals {
     return true;
   }
 
-  /** Ends all of them, and waits until they have ended. */
+  /** Ends all of them, and waits until they have ended. No further one is started. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     for (const id of [...this.#terminals.keys()]) this.release(id);
     await Promise.all([...this.#ending].map(({ exit }) => exit));
   }
@@ -148,7 +152,7 @@ export class Terminal {
 
   /** The end of the output. */
   tail(bytesMax: number): { output: string; truncated: boolean } {
-    const output = tailOf(this.#output, Math.min(bytesMax, this.#bytesMax));
+    const output = tailOf(this.#output, bytesMax);
     return { output, truncated: this.#truncated || output.length < this.#output.length };
   }
 
@@ -164,8 +168,8 @@ export class Terminal {
   #add(text: string): void {
     this.#output += text;
     // A cut copies, so it is made once for many chunks (TE1).
-    if (this.#output.length <= 2 * this.#bytesMax) return;
-    this.#output = tailOf(this.#output, this.#bytesMax);
+    if (this.#output.length <= 2 * TERMINAL_BYTES_MAX) return;
+    this.#output = tailOf(this.#output, TERMINAL_BYTES_MAX);
     this.#truncated = true;
   }
 }

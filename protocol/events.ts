@@ -170,7 +170,7 @@ export function isTerminalFact(event: HoldfastEvent): boolean {
  * Whether objects and arrays nest at most `levels` deep. The recursion is bounded by `levels`,
  * never by the value.
  */
-function nestsWithin(value: unknown, levels: number): boolean {
+export function nestsWithin(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   if (levels === 0) return false;
   // `for … in`, because this runs for every event: over parsed JSON it visits the same values as

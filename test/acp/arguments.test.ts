@@ -67,6 +67,18 @@ describe('[ACP2] a line of stdin', () => {
     expect(readInput(line).kind).toBe(kind);
   });
 
+  it('[ACP2] a line that nests too deep is ignored, whatever it is', () => {
+    const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
+    const lines = (levels: number): string[] => [
+      `{"id":1,"result":{"a":${nested(levels)}}}`,
+      `{"id":${nested(levels)},"result":{}}`,
+      `{"method":"session/prompt","params":{"prompt":[{"a":${nested(levels)}}]}}`,
+    ];
+    expect(lines(90).map((line) => readInput(line).kind)).toEqual(['reply', 'reply', 'message']);
+    for (const line of [...lines(101), ...lines(50_000)])
+      expect(readInput(line)).toEqual({ kind: 'unknown', why: expect.stringContaining('more than 100 levels deep') });
+  });
+
   it('lines are joined from any pieces, and one that is too long is told', () => {
     const splitter = new LineSplitter(4);
     expect(splitter.push(Buffer.from('ab'))?.map(String)).toEqual([]);

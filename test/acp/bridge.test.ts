@@ -60,7 +60,7 @@ class MemoryAgent implements AgentPort {
     this.#send(line);
   }
 
-  async stop(): Promise<void> {
+  async stop(_atOnce: boolean): Promise<void> {
     this.end({ kind: 'exited', exitCode: 0, signal: null });
   }
 }
@@ -148,6 +148,7 @@ function start({ options, capabilities = {}, authMethods = [], opens, turn, canc
       if (text.startsWith('{')) printed.push(JSON.parse(text));
       else other.push(text);
     },
+    printed: async () => {},
     remark: (text) => remarks.push(text),
     services: new Services({
       files: new Files(cwd),
@@ -489,6 +490,23 @@ describe('the end', () => {
     twice.bridge.interrupt();
     twice.bridge.interrupt();
     expect(await twice.exit).toBe(130);
+  });
+
+  it.each([
+    ['a second SIGINT', (bridge: Bridge) => bridge.interrupt(), 130],
+    ['SIGTERM', (bridge: Bridge) => bridge.terminate(), 130],
+  ])('[ACP7] %s does not wait for an agent that does not end with its stdin', async (_, hurry, code) => {
+    const { bridge, exit, printed, agent: robot } = start({ options: { prompt: 'go' } });
+    const stops: boolean[] = [];
+    robot.stop = (atOnce: boolean) => {
+      stops.push(atOnce);
+      return atOnce ? Promise.resolve() : new Promise(() => {});
+    };
+    await until(() => said(printed).includes('done'), 'the end of the turn');
+    bridge.interrupt();
+    await until(() => stops.length === 1, 'the end of its stdin');
+    hurry(bridge);
+    expect([await exit, stops]).toEqual([code, [false, true]]);
   });
 
   it('an interrupt between two turns, and SIGTERM', async () => {

@@ -2,7 +2,7 @@
  * Goal: an agent reads and writes files of its working directory through the bridge, and no other
  * file, whatever path it gives.
  * Method: a real folder with links of every kind beside and inside the working directory, with and
- * without /proc.
+ * without /proc. For races, another program acts directly before an open.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -10,6 +10,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -17,12 +18,30 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
-  unlinkSync,
   writeFileSync,
 } from 'node:fs';
+import type * as FsPromises from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+const opens = vi.hoisted(() => ({ count: 0, at: 0, act: () => {} }));
+
+/** Another program acts directly before this open, counted from 1. */
+function beforeOpen(at: number, act: () => void): void {
+  Object.assign(opens, { count: 0, at, act });
+}
+
+vi.mock('node:fs/promises', async (actual) => {
+  const real = await actual<typeof FsPromises>();
+  const open: typeof real.open = (...args) => {
+    opens.count += 1;
+    if (opens.count === opens.at) opens.act();
+    return real.open(...args);
+  };
+  return { ...real, open };
+});
+
 import { FILE_BYTES_MAX, FileRefusal, Files } from '../../acp/files.ts';
 
 let folder: string;
@@ -172,27 +191,85 @@ describe.each([
   });
 });
 
-it.skipIf(!existsSync('/proc/self/fd'))(
-  '[ACP5] a directory that another program replaces by a link meanwhile leads nowhere else',
-  // Without /proc (macOS) this race is open between the check and the open.
-  async () => {
-    const [victim, away] = [join(root, 'victim'), join(folder, 'aside')];
-    mkdirSync(victim);
-    writeFileSync(join(victim, 'secret'), 'inside\n');
+// Without /proc (macOS) this race is open between the check and the open.
+describe.skipIf(!existsSync('/proc/self/fd'))('[ACP5] a directory that another program replaces meanwhile', () => {
+  const victim = (): string => join(root, 'victim');
+  beforeEach(() => {
+    mkdirSync(victim());
+    writeFileSync(join(victim(), 'secret'), 'inside\n');
+  });
+  const replace = (): void => {
+    renameSync(victim(), join(root, 'aside'));
+    symlinkSync(outside, victim());
+  };
+
+  it.each([
+    // Opens of a read and of a write: the directory, then the file.
+    ['before it is opened', 1, ['not_possible', 'not_possible']],
+    ['before the file is opened', 2, ['inside\n', 'done']],
+  ])('by a link, %s', async (_, at, expected) => {
     const files = new Files(root);
-    const seen = new Set<unknown>();
-    for (let round = 0; round < 300; round += 1) {
-      const reading = outcome(files.read(join(victim, 'secret')));
-      const writing = outcome(files.write(join(victim, 'new'), 'x'));
-      await new Promise((later) => setImmediate(later));
-      renameSync(victim, away);
-      symlinkSync(relative(root, outside), victim);
-      seen.add(await reading);
-      await writing;
-      unlinkSync(victim);
-      renameSync(away, victim);
-    }
-    expect(seen).not.toContain('secret\n');
-    expect(existsSync(join(outside, 'new'))).toBe(false);
+    beforeOpen(at, replace);
+    expect(await outcome(files.read(join(victim(), 'secret')))).toBe(expected[0]);
+    rmSync(victim());
+    renameSync(join(root, 'aside'), victim());
+    beforeOpen(at, replace);
+    expect(await outcome(files.write(join(victim(), 'new'), 'x'))).toBe(expected[1]);
+    expect(readdirSync(outside)).toEqual(['secret']);
+  });
+
+  it('by a link above it, before it is opened', async () => {
+    const files = new Files(root);
+    mkdirSync(join(outside, 'deep'));
+    mkdirSync(join(victim(), 'deep'));
+    for (const folder of [outside, victim()]) writeFileSync(join(folder, 'deep', 'secret'), `${folder}\n`);
+    beforeOpen(1, replace);
+    expect(await outcome(files.read(join(victim(), 'deep', 'secret')))).toBe('outside');
+    rmSync(victim());
+    renameSync(join(root, 'aside'), victim());
+    beforeOpen(1, replace);
+    expect(await outcome(files.write(join(victim(), 'deep', 'new'), 'x'))).toBe('outside');
+    expect(readdirSync(join(outside, 'deep'))).toEqual(['secret']);
+  });
+
+  it('by a link, when it was made for a new file', async () => {
+    const files = new Files(root);
+    // The working directory, then the new one.
+    beforeOpen(2, () => {
+      renameSync(join(root, 'made'), join(root, 'aside'));
+      symlinkSync(outside, join(root, 'made'));
+    });
+    expect(await outcome(files.write(join(root, 'made', 'new'), 'x'))).toBe('not_possible');
+    expect(readdirSync(outside)).toEqual(['secret']);
+  });
+
+  it('is moved outside, before the file is opened', async () => {
+    const files = new Files(root);
+    beforeOpen(2, () => renameSync(victim(), join(outside, 'moved')));
+    expect(await outcome(files.read(join(victim(), 'secret')))).toBe('outside');
+    renameSync(join(outside, 'moved'), victim());
+    beforeOpen(2, () => renameSync(victim(), join(outside, 'moved')));
+    expect(await outcome(files.write(join(victim(), 'secret'), 'changed'))).toBe('outside');
+    expect(readFileSync(join(outside, 'moved', 'secret'), 'utf8')).toBe('inside\n');
+  });
+});
+
+it.each([existsSync('/proc/self/fd'), false])(
+  '[ACP5] a file that another program replaces by a link, before it is opened (with /proc: %s)',
+  async (hasProc) => {
+    const files = new Files(root, hasProc);
+    const victim = join(root, 'sub');
+    writeFileSync(join(victim, 'secret'), 'inside\n');
+    const link = (): void => {
+      rmSync(join(victim, 'secret'));
+      symlinkSync(join(outside, 'secret'), join(victim, 'secret'));
+    };
+    beforeOpen(2, link);
+    expect(await outcome(files.read(join(victim, 'secret')))).toBe('outside');
+    rmSync(join(victim, 'secret'));
+    writeFileSync(join(victim, 'secret'), 'inside\n');
+    beforeOpen(2, link);
+    expect(await outcome(files.write(join(victim, 'secret'), 'changed'))).toBe('outside');
+    expect(readFileSync(join(outside, 'secret'), 'utf8')).toBe('secret\n');
   },
 );

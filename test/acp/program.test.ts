@@ -3,6 +3,7 @@
  * Method: test/support/acp-agent.mjs, which does what its prompt says.
  */
 
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it } from 'vitest';
@@ -70,6 +71,33 @@ it('[ACP1] lines that are no JSON are printed as they are', async () => {
   expect(await run.exit).toBe(0);
   expect(run.out).toContain('Welcome\n{"not":"rpc"}\n');
   expect(run.out).toContain('\nnoise\n');
+});
+
+it.each([
+  ['in its turn', 'flood'],
+  ['after the end of its stdin', 'last'],
+])('[ACP1] [ACP7] lines that the agent prints %s are all there, for a reader that is slow', async (_, verb) => {
+  const run = runs.start(['--prompt', `${verb} 5000`, ...acpAgent()]);
+  run.child.stdin.end();
+  run.child.stdout.on('data', () => {
+    run.child.stdout.pause();
+    setTimeout(() => run.child.stdout.resume(), 5);
+  });
+  expect(await run.exit).toBe(0);
+  expect(run.out.match(/^flood \d+ /gm)?.map((line) => Number(line.split(' ')[1]))).toEqual(
+    Array.from({ length: 5000 }, (_, at) => at),
+  );
+});
+
+it('[ACP7] SIGTERM ends a run whose reader has stopped', async () => {
+  const run = runs.start(['--prompt', 'flood 5000', ...acpAgent()]);
+  run.child.stdin.end();
+  await until(() => run.out.includes('flood 0'), 'the first lines');
+  run.child.stdout.pause();
+  const exited = once(run.child, 'exit');
+  run.child.kill('SIGTERM');
+  expect(await exited).toEqual([143, null]);
+  run.child.stdout.resume();
 });
 
 it('SIGINT: the agent is told to cancel, and ends by itself', async () => {

@@ -4,11 +4,14 @@
  * Method: real commands.
  */
 
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { TERMINAL_BYTES_MAX, TERMINALS_MAX, type Terminal, Terminals } from '../../acp/terminals.ts';
 import { until } from '../support/wrapper-run.ts';
 
-const terminals = new Terminals({ killAfterMs: 200, outputWaitMs: 200 });
+let terminals: Terminals;
+beforeEach(() => {
+  terminals = new Terminals({ killAfterMs: 200, outputWaitMs: 200 });
+});
 afterEach(() => terminals.close());
 
 async function start(
@@ -40,7 +43,7 @@ it('a program with arguments, and a line for a shell', async () => {
 
 it('a program that does not exist is an error, and takes no place', async () => {
   await expect(start('/no/such/program', { args: ['x'] })).rejects.toThrow('ENOENT');
-  expect(terminals.get('terminal-3')).toBeNull();
+  expect(terminals.get('terminal-1')).toBeNull();
 });
 
 it('stdin is empty', async () => {
@@ -81,6 +84,18 @@ it('a process that a command leaves behind does not hold its end, and ends with 
   expect(isAlive(pid)).toBe(true);
   await terminals.close();
   await until(() => !isAlive(pid), 'its end');
+});
+
+it('[ACP6] an agent that wants little output hides nothing from the log', async () => {
+  const none = await start('echo said', { bytesMax: 0 });
+  await none.exit;
+  expect(none.output).toMatchObject({ output: '', truncated: true });
+  expect(none.tail(100)).toEqual({ output: 'said\n', truncated: false });
+});
+
+it('[ACP6] no command is started when the others have ended', async () => {
+  await terminals.close();
+  await expect(start('sleep 300')).rejects.toThrow('the run ends');
 });
 
 it(`${TERMINALS_MAX} are open at a time, and a released one is gone`, async () => {

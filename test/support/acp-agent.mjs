@@ -10,6 +10,8 @@
  *   write PATH TEXT  writes one
  *   run COMMAND      runs a command in a terminal of the client, and says its output
  *   plain TEXT       prints a line that is no JSON
+ *   flood COUNT      prints so many lines of 1000 characters
+ *   last COUNT       prints them when stdin has ended
  *   wait             ends when the turn is cancelled
  *   deaf             ignores that the turn is cancelled, and the end of stdin
  *   fail TEXT        ends the turn with an error
@@ -35,11 +37,15 @@ const settings = {
 };
 
 const print = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
+const flood = (count) => {
+  for (let line = 0; line < count; line += 1) process.stdout.write(`flood ${line} ${'x'.repeat(1000)}\n`);
+};
 const pending = new Map();
 let ids = 0;
 let cancel = () => {};
 let login = null;
 let isDeaf = false;
+let lastLines = 0;
 
 const call = (method, params) =>
   new Promise((replied) => {
@@ -62,6 +68,8 @@ async function turn(sessionId, text) {
     const [first, ...others] = rest.split(' ');
     if (verb === 'say') say(rest);
     else if (verb === 'plain') process.stdout.write(`${rest}\n`);
+    else if (verb === 'flood') flood(Number(rest));
+    else if (verb === 'last') lastLines = Number(rest);
     else if (verb === 'ask') {
       const toolCall = {
         toolCallId: `call-${ids}`,
@@ -160,5 +168,6 @@ createInterface({ input: process.stdin })
     }
   })
   .on('close', () => {
+    flood(lastLines);
     if (isDeaf) setInterval(() => {}, 1000);
   });
